@@ -1,0 +1,51 @@
+// Octets as the core sees them: views that own nothing, and big-endian numbers in them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+namespace wsserver {
+
+/// A view of octets somebody else owns.
+using Bytes = std::span<const std::uint8_t>;
+
+/// The same, to be changed in place (payload is unmasked where it lies).
+using MutableBytes = std::span<std::uint8_t>;
+
+/// The octets of `text`. Valid as long as `text` is.
+inline Bytes bytes_of(std::string_view text) noexcept {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+/// `bytes` read as characters; nothing is checked. Valid as long as `bytes` is.
+inline std::string_view text_of(Bytes bytes) noexcept {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// The number in the first sizeof(Unsigned) octets of `from`, network byte order.
+/// Precondition: `from` holds that many.
+template <class Unsigned>
+requires std::is_unsigned_v<Unsigned>
+constexpr Unsigned load_big_endian(Bytes from) noexcept {
+    Unsigned value = 0;
+    for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
+        value = static_cast<Unsigned>((value << 8) | from[i]);
+    }
+    return value;
+}
+
+/// Writes `value` into the first sizeof(Unsigned) octets of `to`, network byte order.
+/// Precondition: `to` holds that many.
+template <class Unsigned>
+requires std::is_unsigned_v<Unsigned>
+constexpr void store_big_endian(MutableBytes to, Unsigned value) noexcept {
+    for (std::size_t i = sizeof(Unsigned); i-- > 0;) {
+        to[i] = static_cast<std::uint8_t>(value);
+        if constexpr (sizeof(Unsigned) > 1) value = static_cast<Unsigned>(value >> 8);
+    }
+}
+
+}  // namespace wsserver

@@ -1,0 +1,78 @@
+// The place encoded frames are written to: a thread's arena on the hot path, a buffer in a test.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "wsserver/bytes.hpp"
+
+namespace wsserver {
+
+/// A growing run of octets. Unlike std::vector it doesn't zero what is about to be overwritten.
+/// Pointers into it are valid until the next call that makes it longer.
+class Output {
+   public:
+    Output() = default;
+
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    Bytes bytes() const noexcept { return {data_.get(), size_}; }
+    MutableBytes bytes() noexcept { return {data_.get(), size_}; }
+
+    /// Makes it `count` octets longer and returns these, uninitialised.
+    MutableBytes extend(std::size_t count) {
+        if (capacity_ - size_ < count) reserve(std::max(size_ + count, capacity_ * 2));
+        const MutableBytes fresh{data_.get() + size_, count};
+        size_ += count;
+        return fresh;
+    }
+
+    /// Makes room for `count` octets more, so that they don't make it grow step by step.
+    void make_room(std::size_t count) {
+        if (capacity_ - size_ < count) reserve(std::max(size_ + count, capacity_ * 2));
+    }
+
+    void append(Bytes bytes) {
+        if (!bytes.empty()) std::memcpy(extend(bytes.size()).data(), bytes.data(), bytes.size());
+    }
+
+    /// Forgets all but the first `count` octets, keeps the memory.
+    void truncate(std::size_t count) noexcept { size_ = std::min(size_, count); }
+    void clear() noexcept { size_ = 0; }
+
+    std::size_t capacity() const noexcept { return capacity_; }
+
+    /// Gives the memory back.
+    void release() noexcept {
+        data_.reset();
+        size_ = capacity_ = 0;
+    }
+
+    struct Memory {
+        std::unique_ptr<std::uint8_t[]> data;
+        std::size_t capacity = 0;
+    };
+    /// Becomes empty and goes on in `fresh`. Returns where the octets lie, for whoever still needs them.
+    Memory exchange_memory(Memory fresh) noexcept {
+        size_ = 0;
+        return {std::exchange(data_, std::move(fresh.data)), std::exchange(capacity_, fresh.capacity)};
+    }
+
+   private:
+    void reserve(std::size_t capacity) {
+        std::unique_ptr<std::uint8_t[]> larger{new std::uint8_t[capacity]};
+        if (size_ > 0) std::memcpy(larger.get(), data_.get(), size_);
+        data_ = std::move(larger);
+        capacity_ = capacity;
+    }
+
+    std::unique_ptr<std::uint8_t[]> data_;
+    std::size_t size_ = 0;
+    std::size_t capacity_ = 0;
+};
+
+}  // namespace wsserver

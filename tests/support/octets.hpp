@@ -1,0 +1,78 @@
+// Byte scripts: octets written as a reader of the RFC writes them.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wsserver/bytes.hpp"
+
+namespace wsserver::test {
+
+using Octets = std::vector<std::uint8_t>;
+
+/// Reads a script: pairs of hexadecimal digits; 'characters in single quotes' as they are; everything from `#` to
+/// the end of its line is a comment; `*N` behind an octet repeats it, N times in all.
+///
+///     octets("81 05      # FIN, text, 5 octets\n"
+///            "'Hello'")
+inline Octets octets(std::string_view script) {
+    const auto digit = [](char c) {
+        if (c >= '0' && c <= '9') return c - '0';
+        if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+        throw std::invalid_argument{std::string{"not a byte script at: "} + c};
+    };
+    Octets result;
+    std::size_t i = 0;
+    while (i < script.size()) {
+        const char c = script[i];
+        if (c == ' ' || c == '\n') {
+            ++i;
+        } else if (c == '#') {
+            i = script.find('\n', i);
+            if (i == script.npos) break;
+        } else if (c == '\'') {
+            const auto end = script.find('\'', i + 1);
+            if (end == script.npos) throw std::invalid_argument{"a quote without its end"};
+            result.insert(result.end(), script.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                          script.begin() + static_cast<std::ptrdiff_t>(end));
+            i = end + 1;
+        } else if (c == '*') {
+            std::size_t count = 0;
+            for (++i; i < script.size() && script[i] >= '0' && script[i] <= '9'; ++i) {
+                count = count * 10 + static_cast<std::size_t>(script[i] - '0');
+            }
+            if (result.empty() || count == 0) throw std::invalid_argument{"nothing to repeat"};
+            const std::uint8_t repeated = result.back();
+            result.insert(result.end(), count - 1, repeated);
+        } else {
+            if (i + 1 == script.size()) throw std::invalid_argument{"half an octet"};
+            result.push_back(static_cast<std::uint8_t>(digit(c) << 4 | digit(script[i + 1])));
+            i += 2;
+        }
+    }
+    return result;
+}
+
+/// The way back, for the messages of failed tests: `81 05 48 65`.
+inline std::string hex(Bytes bytes) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string result;
+    for (const std::uint8_t octet : bytes) {
+        if (!result.empty()) result += ' ';
+        result += digits[octet >> 4];
+        result += digits[octet & 0xF];
+    }
+    return result;
+}
+
+template <class... More>
+Octets joined(Octets first, const More&... more) {
+    (first.insert(first.end(), more.begin(), more.end()), ...);
+    return first;
+}
+
+}  // namespace wsserver::test

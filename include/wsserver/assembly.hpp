@@ -1,0 +1,92 @@
+// What is kept of payloads that the end of a receive or of a fragment has cut, for as long as they are cut.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+
+#include "wsserver/bytes.hpp"
+#include "wsserver/output.hpp"
+#include "wsserver/rfc6455.hpp"
+#include "wsserver/utf8.hpp"
+
+namespace wsserver {
+
+/// A message put together from its fragments, and these from their pieces (RFC 6455 §5.4). The buffer grows with
+/// what has come: what a header merely announces costs no memory. It takes what is announced at its word as far as
+/// to 16 times of what has come, as addresses only; without that a message of 1 MiB is copied twice over.
+class MessageAssembly {
+   public:
+    /// `opcode`: text or binary, that of the first fragment.
+    explicit MessageAssembly(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
+
+    /// A further frame of this message has begun.
+    void count_fragment() noexcept { ++fragments_; }
+
+    /// Adds unmasked payload, `to_come` more octets of this frame will follow. False if the text can't become valid
+    /// UTF-8 any more.
+    bool append(Bytes piece, std::size_t to_come = 0) {
+        if (opcode_ == Opcode::text && !validator_.append(piece)) return false;
+        if (payload_.capacity() - payload_.size() < piece.size()) {
+            const std::size_t come = payload_.size() + piece.size();
+            payload_.make_room(piece.size() + std::min(to_come, come * believed));
+        }
+        payload_.append(piece);
+        return true;
+    }
+
+    /// False for a text that ends within a character; asked when the last fragment is whole.
+    bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
+
+    Opcode opcode() const noexcept { return opcode_; }
+    std::size_t fragments() const noexcept { return fragments_; }
+    std::size_t size() const noexcept { return payload_.size(); }
+    /// Valid until the next append().
+    Bytes payload() const noexcept { return payload_.bytes(); }
+
+   private:
+    static constexpr std::size_t believed = 16;
+
+    Output payload_;
+    std::size_t fragments_ = 1;
+    Opcode opcode_;
+    Utf8Validator validator_;
+};
+
+/// A control frame's payload; may arrive while a message is cut, between two fragments.
+class ControlAssembly {
+   public:
+    /// Precondition: at most max_control_payload octets in all.
+    void append(Bytes piece) noexcept {
+        assert(size_ + piece.size() <= octets_.size());
+        if (!piece.empty()) std::memcpy(octets_.data() + size_, piece.data(), piece.size());
+        size_ = static_cast<std::uint8_t>(size_ + piece.size());
+    }
+
+    Bytes payload() const noexcept { return {octets_.data(), size_}; }
+
+   private:
+    std::array<std::uint8_t, max_control_payload> octets_;
+    std::uint8_t size_ = 0;
+};
+
+/// Both, and whether they are whole by now: then their event is out, and the next call takes them away.
+struct CutPayloads {
+    std::optional<MessageAssembly> message{};
+    std::optional<ControlAssembly> control{};
+    bool message_delivered = false;
+    bool control_delivered = false;
+
+    void drop_delivered() noexcept {
+        if (message_delivered) message.reset();
+        if (control_delivered) control.reset();
+        message_delivered = control_delivered = false;
+    }
+    bool empty() const noexcept { return !message && !control; }
+};
+
+}  // namespace wsserver

@@ -1,0 +1,70 @@
+#include "wsserver/assembly.hpp"
+
+#include "support/catch.hpp"
+#include "support/octets.hpp"
+
+using namespace wsserver;
+using test::hex;
+using test::octets;
+
+TEST_CASE("a message is put together from pieces", "[assembly][rfc6455-5.4]") {
+    MessageAssembly message{Opcode::binary};
+    CHECK(message.opcode() == Opcode::binary);
+    CHECK(message.size() == 0);
+    CHECK(message.fragments() == 1);
+    CHECK(message.append(octets("01 02")));
+    CHECK(message.append({}));
+    message.count_fragment();
+    CHECK(message.append(octets("ff")));
+    CHECK(message.fragments() == 2);
+    CHECK(message.size() == 3);
+    CHECK(hex(message.payload()) == "01 02 ff");
+    CHECK(message.may_end_here());
+}
+
+TEST_CASE("a text is checked as it comes", "[assembly][rfc6455-8.1]") {
+    MessageAssembly message{Opcode::text};
+    CHECK(message.may_end_here());
+    CHECK(message.append(octets("'x' e2")));
+    CHECK_FALSE(message.may_end_here());
+    SECTION("and goes on") {
+        CHECK(message.append(octets("82 ac")));
+        CHECK(message.may_end_here());
+        CHECK(hex(message.payload()) == "78 e2 82 ac");
+    }
+    SECTION("and can't go on") { CHECK_FALSE(message.append(octets("'y'"))); }
+}
+
+TEST_CASE("a control frame's payload comes in pieces too", "[assembly][rfc6455-5.5]") {
+    ControlAssembly control;
+    CHECK(control.payload().empty());
+    control.append({});
+    control.append(octets("01*60"));
+    control.append(octets("02*65"));
+    CHECK(hex(control.payload()) == hex(octets("01*60 02*65")));
+}
+
+TEST_CASE("only what was delivered is dropped", "[assembly]") {
+    CutPayloads cut;
+    CHECK(cut.empty());
+    cut.message.emplace(Opcode::text);
+    cut.control.emplace();
+    cut.drop_delivered();
+    CHECK(cut.message);
+    CHECK(cut.control);
+
+    cut.control_delivered = true;
+    cut.drop_delivered();
+    CHECK(cut.message);
+    CHECK_FALSE(cut.control);
+    CHECK_FALSE(cut.empty());
+
+    cut.control.emplace();
+    cut.message_delivered = true;
+    cut.drop_delivered();
+    CHECK_FALSE(cut.message);
+    CHECK(cut.control);
+    cut.control_delivered = true;
+    cut.drop_delivered();
+    CHECK(cut.empty());
+}

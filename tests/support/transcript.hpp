@@ -1,0 +1,182 @@
+// Drives a Protocol and writes down what it made of the octets, so that two runs can be compared.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/octets.hpp"
+#include "wsserver/protocol.hpp"
+
+/// A test case that runs with `role` as each of the two.
+#define FOR_BOTH_ROLES(name, tags) TEMPLATE_TEST_CASE_SIG(name, tags, ((Role role), role), Role::server, Role::client)
+
+namespace wsserver::test {
+
+using Strings = std::vector<std::string>;
+
+/// Keys that a test can foretell: each the last one plus 01010101.
+class CountingKeys final : public MaskingKeySource {
+   public:
+    MaskingKey next_key() noexcept override {
+        for (auto& octet : key_) ++octet;
+        return key_;
+    }
+
+   private:
+    MaskingKey key_{0x10, 0x20, 0x30, 0x40};
+};
+
+/// `text Hello`, `close 1000 bye`, `ping 01 02`, `failed the opcode is reserved`.
+inline std::string to_string(const Event& event) {
+    const auto code = [](CloseCode value) { return std::to_string(static_cast<unsigned>(value)); };
+    return std::visit(
+        overloaded{
+            [](const Text& m) { return "text " + std::string{m.text}; },
+            [](const Binary& m) { return "binary " + hex(m.bytes); },
+            [&](const Close& m) {
+                return "close " + code(m.code) + (m.reason.empty() ? "" : " ") + std::string{m.reason};
+            },
+            [](const Ping& m) { return "ping" + std::string(m.payload.empty() ? 0 : 1, ' ') + hex(m.payload); },
+            [](const Pong& m) { return "pong" + std::string(m.payload.empty() ? 0 : 1, ' ') + hex(m.payload); },
+            [](const Failed& m) { return "failed " + std::string{message_of(m.error)}; },
+        },
+        event);
+}
+
+/// One end of a connection that echoes messages, as most tests want it.
+template <Role role>
+class Endpoint {
+   public:
+    explicit Endpoint(ProtocolOptions options = {}, bool echoes = true) : options_(options), echoes_(echoes) {
+        options_.keys = &keys_;
+    }
+
+    /// Gives octets to the protocol, in memory of exactly their size: a sanitizer sees the first octet beyond.
+    void receive(Bytes piece) {
+        const std::unique_ptr<std::uint8_t[]> memory{new std::uint8_t[piece.size()]};
+        std::copy(piece.begin(), piece.end(), memory.get());
+        protocol_.receive({memory.get(), piece.size()});
+        take_events();
+    }
+
+    Protocol<role>& protocol() { return protocol_; }
+    Output& output() { return output_; }
+    const Strings& events() const { return events_; }
+    /// What was put out since the last call.
+    Octets take_output() {
+        const Octets taken(output_.bytes().begin(), output_.bytes().end());
+        output_.clear();
+        return taken;
+    }
+    Strings take_events_seen() { return std::exchange(events_, {}); }
+    ProtocolOptions& options() { return options_; }
+
+   private:
+    void take_events() {
+        while (const auto event = protocol_.next_event(output_)) {
+            events_.push_back(to_string(*event));
+            if (!echoes_ || !protocol_.may_send()) continue;
+            if (const auto* text = std::get_if<Text>(&*event)) (void)protocol_.send(*text, output_);
+            if (const auto* binary = std::get_if<Binary>(&*event)) (void)protocol_.send(*binary, output_);
+        }
+    }
+
+    CountingKeys keys_;
+    ProtocolOptions options_;
+    bool echoes_;
+    Protocol<role> protocol_{options_};
+    Output output_;
+    Strings events_;
+};
+
+/// A frame as `role`'s peer sends it: masked to a server (with 5A A5 0F F0), plain to a client.
+/// first   FIN, RSV and opcode
+template <Role role>
+Octets frame_to(std::uint8_t first, Bytes payload) {
+    FrameHeader header;
+    header.fin = (first & 0x80) != 0;
+    header.rsv = static_cast<std::uint8_t>((first >> 4) & 7);
+    header.opcode = Opcode::binary;
+    if (role == Role::server) header.masking_key = MaskingKey{0x5A, 0xA5, 0x0F, 0xF0};
+    header.payload_length = payload.size();
+    Output output;
+    append_frame(output, header, payload);
+    output.bytes()[0] = first;  // also opcodes that append_frame() must not be asked for
+    return {output.bytes().begin(), output.bytes().end()};
+}
+template <Role role>
+Octets frame_to(std::uint8_t first, std::string_view payload) {
+    return frame_to<role>(first, bytes_of(payload));
+}
+
+/// The frames in `output`, masked or not, in words: `81 Hello`, `88 03 ea ...` (control frames' payload as
+/// hexadecimal). What doesn't decode is `?` and the rest in hexadecimal.
+inline Strings frames_in(Octets output) {
+    Strings frames;
+    MutableBytes rest{output};
+    while (!rest.empty()) {
+        const auto result = decode_header(rest);
+        const auto* header = std::get_if<FrameHeader>(&result);
+        if (!header || header->payload_length > rest.size() - header->size) {
+            frames.push_back("? " + hex(rest));
+            break;
+        }
+        const auto payload = rest.subspan(header->size, static_cast<std::size_t>(header->payload_length));
+        if (header->masking_key) apply_mask(payload, *header->masking_key);
+        const std::string text = is_control(header->opcode) ? hex(payload) : std::string{text_of(payload)};
+        frames.push_back(hex(rest.first(1)) + (text.empty() ? "" : " ") + text);
+        rest = rest.subspan(header->size + payload.size());
+    }
+    return frames;
+}
+
+/// A Close frame as frames_in() writes it.
+inline std::string close_frame(CloseCode code, std::string_view reason = {}) {
+    std::uint8_t number[2];
+    store_big_endian(MutableBytes{number}, static_cast<std::uint16_t>(code));
+    return "88 " + hex(number) + (reason.empty() ? "" : " ") + hex(bytes_of(reason));
+}
+
+/// What failing for `error` looks like: the Close frame, and the event.
+inline std::string failing_close(Errc error) { return close_frame(close_code_for(error), message_of(error)); }
+
+inline std::string failed(Errc error) { return "failed " + std::string{message_of(error)}; }
+
+/// The payload of a Close frame, with any number as its code.
+inline Octets close_payload(std::uint16_t code, std::string_view reason = {}) {
+    Octets payload(2);
+    store_big_endian(MutableBytes{payload}, code);
+    return joined(payload, bytes_of(reason));
+}
+
+/// Everything that a peer can see of an endpoint.
+struct Transcript {
+    Strings events;
+    Octets output;
+    bool operator==(const Transcript&) const = default;
+};
+
+/// Plays `script` cut after each of `cuts`, ascending.
+template <Role role>
+Transcript play(const Octets& script, const std::vector<std::size_t>& cuts, const ProtocolOptions& options = {}) {
+    Endpoint<role> endpoint{options};
+    std::size_t at = 0;
+    for (const auto cut : cuts) {
+        endpoint.receive(Bytes{script}.subspan(at, cut - at));
+        at = cut;
+    }
+    endpoint.receive(Bytes{script}.subspan(at));
+    return {endpoint.events(), endpoint.take_output()};
+}
+
+template <Role role>
+Transcript play_octet_by_octet(const Octets& script, const ProtocolOptions& options = {}) {
+    std::vector<std::size_t> cuts;
+    for (std::size_t i = 1; i < script.size(); ++i) cuts.push_back(i);
+    return play<role>(script, cuts, options);
+}
+
+}  // namespace wsserver::test

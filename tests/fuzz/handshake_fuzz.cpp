@@ -1,0 +1,148 @@
+// Both ends of the opening handshake over any octets: the same verdict wherever they are cut, every answer well formed,
+// and what was accepted holds what the RFC demands.
+#include <string>
+
+#include "../support/http.hpp"
+#include "fuzz_input.hpp"
+#include "wsserver/handshake.hpp"
+#include "wsserver/url.hpp"
+
+using namespace wsserver;
+using fuzz::require;
+
+namespace {
+
+/// Lines that lead deep into the rules, for a fuzzer would take long to find them.
+constexpr std::string_view pieces[] = {
+    "GET / HTTP/1.1\r\n",
+    "GET ws://a:80/b?c HTTP/1.1\r\n",
+    "HEAD / HTTP/1.0\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "HTTP/1.1 400 Bad Request\r\n",
+    "Host: example.com\r\n",
+    "Upgrade: websocket\r\n",
+    "Connection: keep-alive, Upgrade\r\n",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    "Sec-WebSocket-Version: 13\r\n",
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+    "Sec-WebSocket-Protocol: chat, superchat\r\n",
+    "Sec-WebSocket-Extensions: a; b=\"c\", d\r\n",
+    "Origin: http://example.com\r\n",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "\r\n",
+    "5\r\nhello\r\n0\r\n\r\n",
+};
+
+std::string text_from(fuzz::FuzzInput& input) {
+    std::string text;
+    // What most requests and answers have; each line may be missing.
+    const auto kind = input.octet();
+    const std::size_t likely[2][8] = {{0, 6, 7, 8, 9, 10, 12, 17}, {3, 7, 8, 11, 12, 13, 16, 17}};
+    for (std::size_t i = 0; i < 8; ++i) {
+        if (input.octet() > 20) text += pieces[likely[kind % 2][i]];
+    }
+    for (auto changes = input.below(12); changes > 0 && !input.empty(); --changes) {
+        const auto at = input.below(text.size() + 1);
+        switch (input.below(4)) {
+            case 0:
+                text.insert(at, pieces[input.below(std::size(pieces))]);
+                break;
+            case 1:
+                text.insert(at, text_of(input.take(input.octet())));
+                break;
+            case 2:
+                text.erase(at, input.octet());
+                break;
+            default:
+                if (at < text.size()) text[at] = static_cast<char>(input.octet());
+        }
+    }
+    return text;
+}
+
+/// Gives `text` in pieces of fuzzed lengths until there is a verdict.
+template <class Handshake>
+auto receive_in_pieces(Handshake& handshake, std::string_view text, fuzz::FuzzInput& input) {
+    typename Handshake::Verdict verdict;
+    std::size_t given = 0;
+    while (given < text.size() && std::holds_alternative<typename Handshake::NeedMore>(verdict)) {
+        const fuzz::ExactCopy piece{bytes_of(text.substr(given, 1 + input.below(40)))};
+        verdict = handshake.receive(piece.bytes());
+        require(handshake.consumed() <= piece.bytes().size(), "no more is consumed than was given");
+        given += handshake.consumed();
+    }
+    return verdict;
+}
+
+void check_server(std::string_view text, fuzz::FuzzInput& input) {
+    const HandshakeLimits limits{400 + input.below(1000), 5 + input.below(20)};
+    ServerHandshake whole{limits}, cut{limits};
+    const fuzz::ExactCopy copy{bytes_of(text)};
+    const auto verdict = whole.receive(copy.bytes());
+    const auto again = receive_in_pieces(cut, text, input);
+    require(verdict.index() == again.index(), "the verdict doesn't depend on cuts");
+    if (const auto* refused = std::get_if<ServerHandshake::Refused>(&verdict)) {
+        require(refused->response == std::get<ServerHandshake::Refused>(again).response, "nor does the refusal");
+        require(test::read_answer(refused->response).status == http_status_for(refused->error), "a refusal is HTTP");
+    }
+    if (const auto* upgrade = std::get_if<ServerHandshake::Upgrade>(&verdict)) {
+        const auto& offer = upgrade->offer;
+        require(whole.consumed() <= limits.max_header, "the limit of octets holds");
+        require(offer.request.fields.size() <= limits.max_fields, "the limit of fields holds");
+        require(offer.key.size() == 24 && offer.request.method == "GET" && offer.request.version == 11, "RFC 6455 4.1");
+        require(offer.request.target.starts_with('/'), "a target is a path");
+        origin_allowed(offer, std::vector<std::string>{"https://app.example"});
+        const auto first = offer.subprotocols.empty() ? std::string{} : offer.subprotocols.front();
+        const auto answer = test::read_answer(accept_response(offer, first, "wsd"));
+        require(answer.status == 101 && answer.find("Sec-WebSocket-Protocol") == first, "an acceptance is HTTP");
+    }
+}
+
+void check_client(std::string_view text, fuzz::FuzzInput& input) {
+    ClientRequest request;
+    request.host = "example.com";
+    request.subprotocols = {"chat"};
+    const std::string_view nonce = "the sample nonce";
+    std::copy(nonce.begin(), nonce.end(), request.nonce.begin());
+    ClientHandshake whole{request}, cut{request};
+    auto verdict = whole.receive(bytes_of(text));
+    auto again = receive_in_pieces(cut, text, input);
+    if (std::holds_alternative<ClientHandshake::NeedMore>(verdict)) verdict = whole.receive_eof();
+    if (std::holds_alternative<ClientHandshake::NeedMore>(again)) again = cut.receive_eof();
+    require(verdict.index() == again.index(), "the verdict doesn't depend on cuts");
+    if (const auto* accepted = std::get_if<ClientHandshake::Accepted>(&verdict)) {
+        require(accepted->subprotocol.empty() || accepted->subprotocol == "chat", "an offered subprotocol");
+    }
+    if (const auto* rejected = std::get_if<ClientHandshake::Rejected>(&verdict)) {
+        const auto& other = std::get<ClientHandshake::Rejected>(again);
+        require(rejected->error == other.error && rejected->text == other.text, "nor does the reason");
+        require(rejected->response.body == other.response.body, "nor does the body");
+        require(rejected->response.body.size() <= 64 * 1024, "the body is bounded");
+    }
+}
+
+void check_url(std::string_view text) {
+    const auto url = parse_url(text);
+    if (!url) return require(!url.error().empty(), "an error says something");
+    ClientRequest request;
+    request.host = url->host_field();
+    request.target = url->target;
+    require(static_cast<bool>(check_request(request)), "what a URL names can be asked for");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    fuzz::FuzzInput input{{data, size}};
+    if (size % 4 == 0) {
+        const auto secure = input.flag();
+        check_url((secure ? "wss://" : "ws://") + std::string{text_of(input.rest())});
+        return 0;
+    }
+    const auto text = size % 4 == 1 ? std::string{text_of({data, size})} : text_from(input);
+    check_server(text, input);
+    check_client(text, input);
+    return 0;
+}

@@ -1,0 +1,111 @@
+// What is on its way out: the kernel reads it where it lies until it says that it has taken it.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "send_batch.hpp"
+#include "uring_ring.hpp"
+#include "wsserver/output.hpp"
+#include "wsserver/transport.hpp"
+
+namespace wsserver::detail {
+
+class UringStream;
+
+/// Octets that no one else keeps. Short ones of one turn lie side by side; long ones stay where they were encoded.
+class SendMemory {
+   public:
+    struct Block {
+        Output::Memory memory;
+        std::size_t used = 0;
+        std::size_t sends = 0;  ///< that still need it
+    };
+
+    /// What short octets share. One that a slow peer holds up is held up as a whole.
+    static constexpr std::size_t block_size = std::size_t{64} << 10;
+    /// Up to this size a copy is cheaper than a block of its own.
+    static constexpr std::size_t copied_size = std::size_t{4} << 10;
+
+    struct Place {
+        Bytes octets{};
+        Block* block = nullptr;
+    };
+    /// Takes `octets` over from `output`, if they are long and all that it holds; copies them otherwise.
+    Place keep(Bytes octets, Output& output);
+    /// Makes `place` longer by `octets`, if there is room behind it.
+    bool extend(Place& place, Bytes octets) noexcept;
+    void let_go(Block& block) noexcept;
+
+   private:
+    /// Memory beyond this is given back as soon as it is no longer in use.
+    static constexpr std::size_t most_spare = std::size_t{4} << 20;
+
+    Block& fresh_block();
+    void begin_block(std::size_t at_least);
+    Output::Memory take_spare() noexcept;
+    void spare(Output::Memory memory) noexcept;
+
+    std::vector<std::unique_ptr<Block>> all_;
+    std::vector<Block*> unused_;         // without memory
+    std::vector<Output::Memory> spare_;  // the one used last is the next: it may still be in a cache
+    std::size_t spare_octets_ = 0;
+    Block* filling_ = nullptr;
+};
+
+/// One send order of a stream. Kept for the next one when it is done.
+struct UringSend {
+    /// Several pieces, of which so many go at a time.
+    struct Gathered {
+        explicit Gathered(SendBatch whole) : batch(std::move(whole)) {}
+
+        SendBatch batch;
+        std::array<iovec, 64> parts{};
+        msghdr message{};
+    };
+
+    UringStream* stream = nullptr;
+    io_uring_sqe* order = nullptr;
+    std::uint64_t prepared_at = 0;  ///< UringRing::submissions()
+    SendMemory::Place place{};      ///< one piece: its rest; the block is null if `owner` keeps it
+    std::shared_ptr<const void> owner{};
+    std::unique_ptr<Gathered> gathered{};
+    UringSend* next_spare = nullptr;
+};
+
+/// All that one thread is sending.
+class UringSends {
+   public:
+    UringSends(UringRing& ring, Output& output) : ring_(ring), output_(output) {}
+    UringSends(const UringSends&) = delete;
+    UringSends& operator=(const UringSends&) = delete;
+
+    /// Prepares to send all of `pieces` (some octets at least) to `socket`.
+    UringSend& begin(UringStream& stream, int socket, std::span<const OutputPiece> pieces);
+    UringSend& begin(UringStream& stream, int socket, std::unique_ptr<UringSend::Gathered> gathered);
+    /// Adds to what the kernel hasn't been told of yet. False: it doesn't fit.
+    bool extend(UringSend& send, std::span<const OutputPiece> pieces) noexcept;
+    /// `count` octets have left. True: that was all. Otherwise the rest has been prepared.
+    bool advance(UringSend& send, int socket, std::size_t count);
+    /// It is over, done or not.
+    void end(UringSend& send) noexcept;
+
+   private:
+    UringSend& fresh(UringStream& stream);
+    void prepare(UringSend& send, int socket);
+
+    UringRing& ring_;
+    Output& output_;
+    SendMemory memory_;
+    std::vector<std::unique_ptr<UringSend>> all_;
+    UringSend* spare_ = nullptr;
+};
+
+}  // namespace wsserver::detail

@@ -1,0 +1,105 @@
+// The life of one stream on a UringLoop, counted by its handle (UringTransport::Stream) and by the orders that the
+// kernel still has of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "send_batch.hpp"
+#include "uring_send.hpp"
+#include "wsserver/output.hpp"
+#include "wsserver/transport/uring.hpp"
+
+namespace wsserver::detail {
+
+class UringLoop;
+
+class UringStream {
+   public:
+    UringStream(UringLoop& loop, Descriptor socket);
+    UringStream(const UringStream&) = delete;
+    UringStream& operator=(const UringStream&) = delete;
+    ~UringStream();
+
+    // The handle's.
+    void start(StreamUser& user);
+    bool send(std::span<const OutputPiece> pieces);
+    void pause_receiving() noexcept { paused_ = true; }
+    void resume_receiving();
+    void shutdown_send();
+    enum class How : bool { polite, reset };
+    void close(How how);
+    std::string peer() const;
+    /// The handle goes away: the user is not called any more.
+    void abandon();
+
+    // The loop's: what the kernel says.
+    void received(int result, std::uint32_t flags);
+    void sent(UringSend& send, int result);
+    /// What it wanted to do in a later turn (see UringLoop::later).
+    void do_later();
+    bool is_sending() const noexcept { return send_ != nullptr; }
+    /// Its octets have waited for long enough after close().
+    void give_up_sending();
+
+    void add_reference() noexcept { ++references_; }
+    void drop_reference() noexcept {
+        if (--references_ == 0) delete this;
+    }
+    std::uint32_t place_in_loop = 0;
+
+   private:
+    enum class Sending : std::uint8_t {
+        open,
+        ending,  // shutdown_send() was called
+        failed,
+        failure_told,  // nothing works any more
+    };
+    /// What came while it was paused.
+    struct Held {
+        Output octets;
+        bool ended = false;
+        int error = 0;
+    };
+
+    /// So many octets count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
+    static constexpr std::size_t promised_size = std::size_t{64} << 10;
+
+    bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
+    void await_bytes();
+    void stop_awaiting_bytes();
+    void hold_bytes(Bytes bytes);
+    void tell_held();
+    void peer_ended();
+    void receive_failed(int error);
+    void send_done();
+    void send_failed(int error);
+    void end_failed();
+    void receive_the_last();
+    void tell_failure(int error);
+    void half_close() noexcept;
+    void close_socket();
+    void do_this_later();
+
+    UringLoop& loop_;
+    StreamUser* user_ = nullptr;       // null before start() and after on_released()
+    UringSend* send_ = nullptr;        // the kernel's
+    std::unique_ptr<SendBatch> next_;  // follows send_
+    std::unique_ptr<Held> held_;
+    Descriptor socket_;
+    std::uint32_t references_ = 0;
+    int send_error_ = 0;
+    Sending sending_ = Sending::open;
+    bool owes_on_sent_ = false;
+    bool awaiting_bytes_ = false;  // the kernel has a receive order
+    bool cancelling_ = false;      // ... and was told to drop it
+    bool paused_ = false;
+    bool ended_ = false;  // the peer's direction
+    bool closed_ = false;
+    bool later_ = false;
+};
+
+}  // namespace wsserver::detail

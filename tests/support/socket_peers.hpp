@@ -1,0 +1,59 @@
+// Those on the other ends of real sockets.
+#pragma once
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "support/catch.hpp"
+#include "wsserver/descriptor.hpp"
+#include "wsserver/endpoint.hpp"
+#include "wsserver/transport.hpp"
+
+namespace wsserver::test {
+
+/// Sends back what comes, without keeping anything of it.
+template <class T>
+class Echo final : public StreamUser {
+   public:
+    Echo(T& transport, typename T::Socket socket) : stream_(transport, std::move(socket)) { stream_.start(*this); }
+
+    std::size_t turns = 0;
+    std::size_t until = 0;
+    bool ended = false;
+
+    void begin(std::string_view octets) {
+        const OutputPiece piece{bytes_of(octets), {}};
+        CHECK(stream_.send(std::span{&piece, 1}));
+    }
+
+   private:
+    void on_bytes(MutableBytes bytes) override {
+        if (++turns == until) return;
+        const OutputPiece piece{bytes, {}};
+        if (!stream_.send(std::span{&piece, 1})) stream_.pause_receiving();
+    }
+    void on_sent() override { stream_.resume_receiving(); }
+    void on_end(std::error_code) override { ended = true; }
+    void on_released() override {}
+
+    typename T::Stream stream_;
+};
+
+/// Blocking, not on any loop.
+inline Descriptor visit(const Endpoint& endpoint) {
+    Descriptor socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(endpoint.port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
+    return socket;
+}
+
+}  // namespace wsserver::test

@@ -1,0 +1,300 @@
+// One way to drive every transport, so that what all of them promise is tested once for each.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "../../src/socket_address.hpp"
+#include "support/catch.hpp"
+#include "wsserver/listener.hpp"
+#include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/memory.hpp"
+#include "wsserver/transport/uring.hpp"
+
+namespace wsserver::test {
+
+/// Far beyond what anything here takes: only a test that would never end meets it.
+inline constexpr std::chrono::seconds patience{30};
+
+/// Runs the loop until `done`.
+inline void run_until(AsioTransport& transport, const std::function<bool()>& done) {
+    const auto end = Clock::now() + patience;
+    while (!done()) {
+        transport.context().run_one_until(end);
+        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+    }
+}
+
+/// Two ends of one TCP connection over loopback.
+inline std::pair<Descriptor, Descriptor> tcp_pair(const char* address = "127.0.0.1:0") {
+    auto listeners = open_listeners(*parse_endpoint(address));
+    REQUIRE(listeners);
+    const int door = listeners->sockets.front().descriptor();
+    sockaddr_storage where{};
+    socklen_t size = sizeof where;
+    REQUIRE(::getsockname(door, reinterpret_cast<sockaddr*>(&where), &size) == 0);
+    Descriptor one{::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(one.get(), reinterpret_cast<sockaddr*>(&where), size) == 0);
+    Descriptor other{::accept4(door, nullptr, nullptr, SOCK_CLOEXEC)};
+    REQUIRE(other);
+    return {std::move(one), std::move(other)};
+}
+
+inline std::pair<Descriptor, Descriptor> unix_pair() {
+    int both[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
+    return {Descriptor{both[0]}, Descriptor{both[1]}};
+}
+
+/// A kernel that takes little at once. (A small receive buffer would have TCP wait for its timers.)
+inline void make_narrow(const Descriptor& socket) {
+    const int size = 4096;
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+struct AsioTcpRig {
+    using T = AsioTransport;
+    static constexpr bool has_reset = true;
+
+    T transport;
+
+    std::pair<Descriptor, Descriptor> pair() { return tcp_pair(); }
+    std::pair<Descriptor, Descriptor> narrow_pair() {
+        auto both = tcp_pair();
+        make_narrow(both.first);
+        make_narrow(both.second);
+        return both;
+    }
+    std::pair<Endpoint, ListeningSocket> door() {
+        auto listeners = open_listeners({.host = "127.0.0.1"});
+        REQUIRE(listeners);
+        return {listeners->endpoint, std::move(listeners->sockets.front())};
+    }
+    void until(const std::function<bool()>& done) { run_until(transport, done); }
+    void turn() { transport.context().run_one(); }
+    void poll() { transport.context().poll(); }
+    /// Returns how often something happened.
+    std::size_t pass(std::chrono::milliseconds time) { return transport.context().run_for(time); }
+};
+
+struct AsioUnixRig : AsioTcpRig {
+    static constexpr bool has_reset = false;  // a Unix socket knows only its end
+
+    std::pair<Descriptor, Descriptor> pair() { return unix_pair(); }
+    std::pair<Descriptor, Descriptor> narrow_pair() {
+        auto both = unix_pair();
+        make_narrow(both.first);
+        make_narrow(both.second);
+        return both;
+    }
+    std::pair<Endpoint, ListeningSocket> door() {
+        const Endpoint endpoint{.unix_path = "@wsserver-test-" + std::to_string(::getpid())};
+        auto listeners = open_listeners(endpoint);
+        REQUIRE(listeners);
+        return {endpoint, std::move(listeners->sockets.front())};
+    }
+};
+
+/// On a loop that is somebody else's.
+struct AsioGuestRig {
+    using T = AsioTransport;
+    static constexpr bool has_reset = true;
+
+    boost::asio::io_context context;
+    T transport{context};
+
+    std::pair<Descriptor, Descriptor> pair() { return tcp_pair("[::1]:0"); }
+    std::pair<Descriptor, Descriptor> narrow_pair() {
+        auto both = pair();
+        make_narrow(both.first);
+        make_narrow(both.second);
+        return both;
+    }
+    std::pair<Endpoint, ListeningSocket> door() {
+        auto listeners = open_listeners({.host = "::1"});
+        REQUIRE(listeners);
+        return {listeners->endpoint, std::move(listeners->sockets.front())};
+    }
+    void until(const std::function<bool()>& done) {
+        context.restart();
+        run_until(transport, done);
+    }
+    void pass(std::chrono::milliseconds time) {
+        context.restart();
+        context.run_for(time);
+    }
+};
+
+/// Connecting is somebody else's work: here it blocks, and is told in a later turn.
+class ConnectingUring : public UringTransport {
+   public:
+    using UringTransport::UringTransport;
+    struct Connecting {
+        ~Connecting() {}
+        void cancel() {}
+    };
+    using Connected = UniqueFunction<void(Result<Socket, std::error_code>)>;
+
+    Connecting connect(const Endpoint& to, Clock::time_point, Connected connected) {
+        const auto address = to.is_unix() ? unix_address(to.unix_path) : numeric_address(to.host, to.port);
+        Descriptor socket{::socket(address->family(), SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        const bool done = ::connect(socket.get(), address->get(), address->size) == 0;
+        Result<Socket, std::error_code> result = Unexpected{std::error_code{done ? 0 : errno, std::system_category()}};
+        if (done) result = Socket{std::move(socket)};
+        post([result = std::move(result), told = std::move(connected)]() mutable { told(std::move(result)); });
+        return {};
+    }
+};
+
+inline void run_until(UringTransport& transport, const std::function<bool()>& done) {
+    const auto end = Clock::now() + patience;
+    while (!done()) {
+        transport.run_turn(end);
+        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+    }
+}
+
+/// On the io_uring of this thread.
+template <class Base>
+struct UringRig : Base {
+    using T = ConnectingUring;
+
+    T transport;
+
+    void until(const std::function<bool()>& done) { run_until(transport, done); }
+    void turn() { transport.run_turn(Clock::time_point::max()); }
+    void poll() { transport.run_turn(Clock::now()); }
+    std::size_t pass(std::chrono::milliseconds time) {
+        const auto end = Clock::now() + time;
+        std::size_t turns = 0;
+        for (; Clock::now() < end; ++turns) transport.run_turn(end);
+        return turns;
+    }
+};
+using UringTcpRig = UringRig<AsioTcpRig>;
+using UringUnixRig = UringRig<AsioUnixRig>;
+
+struct MemoryRig {
+    using T = MemoryTransport;
+    static constexpr bool has_reset = true;
+
+    MemoryNetwork network;
+    T transport{network};
+
+    MemoryRig() { transport.receive_window(std::size_t{1} << 20); }
+
+    std::pair<MemorySocket, MemorySocket> pair() { return network.pair(); }
+    std::pair<MemorySocket, MemorySocket> narrow_pair() {
+        transport.receive_window(4096);
+        transport.send_at_most(1000);
+        return network.pair();
+    }
+    std::pair<Endpoint, MemoryListener> door() {
+        const Endpoint endpoint{.host = "127.0.0.1", .port = 80};
+        return {endpoint, std::move(network.open_listeners(endpoint).front())};
+    }
+    void until(const std::function<bool()>& done) {
+        for (int i = 0; i < 1000 && !done(); ++i) {
+            if (network.run_until_idle() == 0) network.advance(std::chrono::milliseconds{1});
+        }
+        if (!done()) throw std::runtime_error("what the test waits for has not come");
+    }
+    void pass(std::chrono::milliseconds time) { network.advance(time); }
+};
+
+/// A stream and all that happened to it.
+template <class T>
+class Witness final : public StreamUser {
+   public:
+    Witness(T& transport, typename T::Socket socket) : stream_(std::in_place, transport, std::move(socket)) {
+        stream_->start(*this);
+    }
+
+    typename T::Stream& stream() { return *stream_; }
+    void destroy_stream() { stream_.reset(); }
+
+    bool send(std::string_view octets) {
+        const OutputPiece piece{bytes_of(octets), {}};
+        return send(std::span{&piece, 1});
+    }
+    bool send(std::span<const OutputPiece> pieces) {
+        inside_ = true;
+        const bool all = stream_->send(pieces);
+        inside_ = false;
+        return all;
+    }
+    void close() {
+        inside_ = true;
+        stream_->close();
+        inside_ = false;
+        closed = true;
+    }
+
+    std::string received;
+    std::size_t largest = 0;
+    int sent = 0, ended = 0, failed = 0, released = 0;
+    std::error_code error;
+    bool closed = false;
+    std::function<void()> at_bytes, at_sent, at_end, at_release;
+
+   private:
+    void on_bytes(MutableBytes bytes) override {
+        came();
+        CHECK(ended + failed == 0);
+        CHECK_FALSE(bytes.empty());
+        received += text_of(bytes);
+        largest = std::max(largest, bytes.size());
+        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});  // it is ours until we return
+        if (at_bytes) at_bytes();
+    }
+    void on_sent() override {
+        came();
+        ++sent;
+        if (at_sent) at_sent();
+    }
+    void on_end(std::error_code why) override {
+        came();
+        CHECK(failed == 0);
+        ++(why ? failed : ended);
+        CHECK(ended <= 1);
+        error = why;
+        if (at_end) at_end();
+    }
+    void on_released() override {
+        CHECK_FALSE(inside_);
+        CHECK(closed);
+        ++released;
+        if (at_release) at_release();
+    }
+    void came() {
+        CHECK_FALSE(inside_);
+        CHECK_FALSE(closed);
+    }
+
+    std::optional<typename T::Stream> stream_;
+    bool inside_ = false;
+};
+
+/// Octets that tell their places.
+inline std::string pattern(std::size_t size, unsigned seed = 1) {
+    std::string text(size, '\0');
+    for (auto& c : text) {
+        seed = seed * 1664525u + 1013904223u;
+        c = static_cast<char>('a' + (seed >> 24) % 26);
+    }
+    return text;
+}
+
+}  // namespace wsserver::test

@@ -1,0 +1,349 @@
+// What the transports over real sockets promise beside transport_test.cpp's, once for each.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "support/socket_peers.hpp"
+#include "support/transport_rigs.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+#define SOCKET_TRANSPORTS AsioTcpRig, UringTcpRig
+
+namespace {
+std::atomic<std::size_t> allocations{0};
+}
+
+// Every form that is used: where one is left out, a sanitizer's own would come in between.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    ++allocations;
+    return std::malloc(size);
+}
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    if (void* place = operator new(size, std::nothrow)) return place;
+    throw std::bad_alloc{};
+}
+void* operator new[](std::size_t size) { return operator new(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return operator new(size, std::nothrow); }
+[[gnu::noinline]] void operator delete(void* place) noexcept { std::free(place); }
+void operator delete(void* place, std::size_t) noexcept { operator delete(place); }
+void operator delete(void* place, const std::nothrow_t&) noexcept { operator delete(place); }
+void operator delete[](void* place) noexcept { operator delete(place); }
+void operator delete[](void* place, std::size_t) noexcept { operator delete(place); }
+void operator delete[](void* place, const std::nothrow_t&) noexcept { operator delete(place); }
+
+namespace {
+
+/// Asserts nothing: what asserts may itself want a descriptor. (The undefined behaviour sanitizer wants some for each
+/// kind of virtual call that it sees for the first time.)
+template <class T>
+class Guest final : public StreamUser {
+   public:
+    Guest(T& transport, typename T::Socket socket) : stream(transport, std::move(socket)) { stream.start(*this); }
+
+    typename T::Stream stream;
+    std::size_t received = 0;
+    bool released = false;
+
+   private:
+    void on_bytes(MutableBytes bytes) override { received += bytes.size(); }
+    void on_sent() override {}
+    void on_end(std::error_code) override {}
+    void on_released() override { released = true; }
+};
+
+/// The limit of descriptors, lowered as long as it lives, or until lift().
+class FewDescriptors {
+   public:
+    explicit FewDescriptors(rlim_t more) {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        const int next = ::dup(0);
+        ::close(next);
+        few_ = before_;
+        few_.rlim_cur = static_cast<rlim_t>(next) + more;
+        lower();
+    }
+    ~FewDescriptors() { lift(); }
+
+    void lower() const { ::setrlimit(RLIMIT_NOFILE, &few_); }
+    void lift() const { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+   private:
+    rlimit before_, few_;
+};
+
+int option(int socket, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    ::getsockopt(socket, level, name, &value, &size);
+    return value;
+}
+
+int number_of(const Descriptor& socket) { return socket.get(); }
+int number_of(const UringTransport::Socket& socket) { return socket.descriptor().get(); }
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("an echo allocates nothing", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    std::vector<std::unique_ptr<Echo<T>>> all;
+    for (int i = 0; i < 50; ++i) {
+        auto [one, other] = tcp_pair();
+        all.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(one)));
+        all.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(other)));
+        all.back()->begin("hello");
+    }
+    const auto turns = [&] {
+        std::size_t sum = 0;
+        for (const auto& echo : all) sum += echo->turns;
+        return sum;
+    };
+    rig.until([&] { return turns() > 1000; });
+    const std::size_t before = allocations;
+    while (turns() < 20'000) rig.turn();
+    CHECK(allocations == before);
+}
+
+TEMPLATE_TEST_CASE("wake-ups and tasks of its own thread don't allocate either", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    TestType rig;
+    int woken = 0;
+    rig.transport.on_wake([&] {
+        ++woken;
+        rig.transport.post([&] { rig.transport.wake_at(rig.transport.now()); });
+    });
+    rig.transport.wake_at(rig.transport.now());
+    rig.until([&] { return woken == 10; });
+    const std::size_t before = allocations;
+    while (woken < 100) rig.turn();
+    CHECK(allocations == before);
+}
+
+TEMPLATE_TEST_CASE("accepted sockets send at once and aren't inherited", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    auto listeners = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(listeners);
+    std::optional<typename T::Socket> accepted;
+    rig.transport.listen(std::move(listeners->sockets.front()),
+                         [&](typename T::Socket socket) { accepted = std::move(socket); });
+    const Descriptor visitor = visit(listeners->endpoint);
+    rig.until([&] { return accepted.has_value(); });
+    CHECK(option(number_of(*accepted), IPPROTO_TCP, TCP_NODELAY) == 1);
+    CHECK((::fcntl(number_of(*accepted), F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEMPLATE_TEST_CASE("a socket accepted here may be served there", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    T here, there;
+    auto [one, other] = tcp_pair();
+    std::thread loop([&] { there.run(); });
+    std::unique_ptr<Echo<T>> echo;
+    there.post(
+        [&, socket = std::move(other)]() mutable { echo = std::make_unique<Echo<T>>(there, std::move(socket)); });
+    Witness<T> visitor{here, std::move(one)};
+    visitor.send("hello");
+    run_until(here, [&] { return visitor.received == "hello"; });
+    there.post([&] {
+        echo.reset();
+        there.stop();
+    });
+    loop.join();
+}
+
+TEMPLATE_TEST_CASE("peers have names", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    auto [ipv4, ipv4_peer] = tcp_pair("127.0.0.1:0");
+    auto [ipv6, ipv6_peer] = tcp_pair("[::1]:0");
+    const std::string ipv4_name = to_string(local_endpoint(ipv4_peer.get()));
+    const std::string ipv6_name = to_string(local_endpoint(ipv6_peer.get()));
+    CHECK_THAT(ipv4_name, Catch::StartsWith("127.0.0.1:"));
+    CHECK_THAT(ipv6_name, Catch::StartsWith("[::1]:"));
+    using Stream = typename T::Stream;
+    CHECK(Stream(rig.transport, std::move(ipv4)).peer() == ipv4_name);
+    CHECK(Stream(rig.transport, std::move(ipv6)).peer() == ipv6_name);
+
+    // IPv4 by a socket for both kinds.
+    auto listeners = open_listeners({});
+    REQUIRE(listeners);
+    const Descriptor visitor = visit(listeners->endpoint);
+    Stream stream(rig.transport, Descriptor{::accept(listeners->sockets[0].descriptor(), nullptr, nullptr)});
+    CHECK(stream.peer() == to_string(local_endpoint(visitor.get())));
+    CHECK_THAT(stream.peer(), Catch::StartsWith("127.0.0.1:"));
+}
+
+TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes on", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    auto first = open_listeners({.host = "127.0.0.1"});
+    auto listeners = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(first);
+    REQUIRE(listeners);
+    std::vector<std::unique_ptr<Guest<T>>> served;
+    int pauses = 0;
+    std::error_code why;
+    rig.transport.on_accept_paused([&](std::error_code error) {
+        ++pauses;
+        why = error;
+    });
+    const auto serve = [&](typename T::Socket socket) {
+        served.push_back(std::make_unique<Guest<T>>(rig.transport, std::move(socket)));
+    };
+    rig.transport.listen(std::move(first->sockets.front()), serve);
+    std::vector<Descriptor> visitors;
+    for (int i = 0; i < 2; ++i) visitors.push_back(visit(first->endpoint));
+    ::send(visitors.front().get(), "x", 1, 0);
+    rig.until([&] { return served.size() == 2 && served.front()->received == 1; });
+    served.back()->stream.close();
+    rig.until([&] { return served.back()->released; });
+    served.pop_back();
+    for (int i = 0; i < 19; ++i) visitors.push_back(visit(listeners->endpoint));
+
+    const FewDescriptors few{7};
+    rig.transport.listen(std::move(listeners->sockets.front()), serve);  // io_uring looks at the limit now
+    rig.until([&] { return pauses == 1; });
+    // While nothing gets better it tries every 100 ms, which is no new pause; those who are served are served.
+    ::send(visitors.front().get(), "x", 1, 0);
+    const std::size_t wakeups = rig.pass(450ms);
+    few.lift();
+    CHECK(why == std::errc::too_many_files_open);
+    CHECK(served.size() == 8);
+    CHECK(wakeups <= 16);
+    CHECK(pauses == 1);
+    CHECK(std::count_if(served.begin(), served.end(), [](const auto& s) { return s->received == 2; }) == 1);
+
+    SECTION("when a stream closes, at once") {
+        few.lower();
+        for (std::size_t left = 20 - 8; left > 0; --left) {
+            const std::size_t before = served.size();
+            served.back()->stream.close();
+            rig.until([&] { return served.size() > before; });
+        }
+        few.lift();
+        CHECK(served.size() == 20);
+    }
+    SECTION("when descriptors come from elsewhere, soon") {
+        rig.until([&] { return served.size() == 20; });
+        CHECK(pauses == 1);
+        visitors.push_back(visit(listeners->endpoint));
+        rig.until([&] { return served.size() == 21; });
+    }
+    SECTION("unless listening has stopped") {
+        rig.transport.stop_listening();
+        served.front()->stream.close();
+        rig.pass(150ms);
+        CHECK(served.size() == 8);
+    }
+}
+
+TEMPLATE_TEST_CASE("several listeners, several threads, one port", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    auto listeners = open_listeners({.host = "127.0.0.1"}, 3);
+    REQUIRE(listeners);
+    std::vector<std::unique_ptr<T>> transports;
+    std::vector<std::vector<std::unique_ptr<Echo<T>>>> served(3);
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < 3; ++i) {
+        transports.push_back(std::make_unique<T>());
+        transports[i]->listen(std::move(listeners->sockets[i]), [&, i](typename T::Socket socket) {
+            served[i].push_back(std::make_unique<Echo<T>>(*transports[i], std::move(socket)));
+        });
+    }
+    for (auto& transport : transports) threads.emplace_back([&transport] { transport->run(); });
+
+    T here;
+    std::vector<std::unique_ptr<Witness<T>>> visitors;
+    for (int i = 0; i < 300; ++i) {
+        visitors.push_back(std::make_unique<Witness<T>>(here, visit(listeners->endpoint)));
+        visitors.back()->send("hello");
+    }
+    run_until(here, [&] {
+        return std::all_of(visitors.begin(), visitors.end(), [](const auto& v) { return v->received == "hello"; });
+    });
+    for (auto& transport : transports) transport->stop();
+    for (auto& thread : threads) thread.join();
+    std::size_t total = 0;
+    for (const auto& some : served) {
+        CHECK_FALSE(some.empty());
+        total += some.size();
+    }
+    CHECK(total == 300);
+}
+
+TEMPLATE_TEST_CASE("thousands of connections", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    rlimit limit;
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const rlim_t soft = std::exchange(limit.rlim_cur, limit.rlim_max);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const std::size_t count = std::min<std::size_t>(4000, (limit.rlim_max - 50) / 2);
+    {
+        TestType rig;
+        auto listeners = open_listeners({.host = "127.0.0.1"});
+        REQUIRE(listeners);
+        std::vector<std::unique_ptr<Echo<T>>> served;
+        rig.transport.listen(std::move(listeners->sockets.front()), [&](typename T::Socket socket) {
+            served.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(socket)));
+        });
+        std::vector<std::unique_ptr<Witness<T>>> visitors;
+        while (visitors.size() < count) {
+            visitors.push_back(std::make_unique<Witness<T>>(rig.transport, visit(listeners->endpoint)));
+            visitors.back()->send("hello");
+            rig.poll();
+        }
+        rig.until([&] {
+            return std::all_of(visitors.begin(), visitors.end(), [](const auto& v) { return v->received == "hello"; });
+        });
+        CHECK(served.size() == count);
+        for (auto& visitor : visitors) visitor->close();
+        rig.until([&] {
+            return std::all_of(visitors.begin(), visitors.end(), [](const auto& v) { return v->released == 1; }) &&
+                   std::all_of(served.begin(), served.end(), [](const auto& s) { return s->ended; });
+        });
+    }
+    limit.rlim_cur = soft;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+TEMPLATE_TEST_CASE("octets that wait in a socket are heard though it was reset while paused", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    auto [one, other] = tcp_pair();
+    Witness<T> witness{rig.transport, std::move(one)};
+    witness.stream().pause_receiving();
+    ::send(other.get(), "bye", 3, 0);
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(other.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    other.reset();
+    rig.pass(10ms);
+    CHECK(witness.received.empty());
+    CHECK(witness.failed == 0);
+    witness.stream().resume_receiving();
+    rig.until([&] { return witness.failed + witness.ended == 1; });
+    CHECK(witness.received == "bye");
+}
+
+TEMPLATE_TEST_CASE("a stream of something that is no socket fails when it starts", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    Witness<T> nothing{rig.transport, Descriptor{}};
+    CHECK(nothing.stream().peer().empty());
+    rig.until([&] { return nothing.failed == 1; });
+    nothing.close();
+    rig.until([&] { return nothing.released == 1; });
+}

@@ -1,0 +1,181 @@
+// When something is due: one reactor's timers, many and mostly far away or never reached.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <utility>
+
+namespace wsserver {
+
+class TimerWheel;
+
+/// A timer, part of what it is for (a base or a member): 32 octets, and the wheel allocates nothing. It may be
+/// destroyed at any time, also while it is scheduled.
+class TimerNode {
+   public:
+    TimerNode() = default;
+    TimerNode(const TimerNode&) = delete;
+    TimerNode& operator=(const TimerNode&) = delete;
+
+    bool is_scheduled() const noexcept { return link_ != nullptr; }
+
+   protected:
+    ~TimerNode() { unlink(); }
+
+    /// It is due, and no longer scheduled. May schedule, cancel and destroy any timer, this one too.
+    virtual void on_timer() = 0;
+
+   private:
+    friend class TimerWheel;
+
+    void unlink() noexcept {
+        if (link_ == nullptr) return;
+        *link_ = next_;
+        if (next_ != nullptr) next_->link_ = link_;
+        link_ = nullptr;
+    }
+
+    TimerNode** link_ = nullptr;  ///< what points to this node: a list's head, or next_ of the one before
+    TimerNode* next_ = nullptr;
+    std::int64_t tick_ = 0;
+};
+
+/// A hashed wheel: time is cut into ticks, and slot `tick % slots` lists the timers of that tick, of the tick one
+/// turn of the wheel later, and so on. Schedule and cancel take constant time; timers beyond the wheel's span
+/// are only looked at when their slot passes and something in it is due.
+///
+/// A timer never fires early, and at most one `tick` late plus what the caller's loop adds. Belongs to one
+/// thread. Destroying the wheel cancels what is scheduled.
+class TimerWheel {
+   public:
+    using Clock = std::chrono::steady_clock;
+
+    /// Fine enough for timeouts of seconds; coarse enough that 100,000 idle connections wake their reactor at
+    /// most 31 times a second, for some hundred of them at once.
+    static constexpr std::chrono::milliseconds tick{32};
+    /// With `tick`, one turn is 32.8 s: longer than the usual ping interval.
+    static constexpr std::size_t slots = 1024;
+
+    /// `now`: earlier times count as past.
+    explicit TimerWheel(Clock::time_point now) noexcept : passed_(tick_before(now)) {}
+    TimerWheel(const TimerWheel&) = delete;
+    TimerWheel& operator=(const TimerWheel&) = delete;
+    ~TimerWheel() {
+        for (Slot& slot : slots_) forget(slot.first);
+        forget(due_);
+    }
+
+    /// `node` will fire once, at `when` or up to a tick later; where it was scheduled before is forgotten. A time
+    /// that has passed is due at the next tick.
+    void schedule(TimerNode& node, Clock::time_point when) noexcept {
+        node.unlink();
+        node.tick_ = std::max(tick_after(when), passed_ + 1);
+        Slot& slot = slot_of(node.tick_);
+        link(node, slot.first);
+        slot.earliest = std::min(slot.earliest, node.tick_);
+        earliest_ = std::min(earliest_, node.tick_);
+    }
+
+    /// Nothing happens if it isn't scheduled.
+    void cancel(TimerNode& node) noexcept { node.unlink(); }
+
+    /// Fires what is due at `now`, in no particular order, and returns how many. What a timer schedules from
+    /// within fires in a later call. What leaves on_timer() as an exception leaves this; the others fire next time.
+    std::size_t advance(Clock::time_point now) {
+        collect(tick_before(now));
+        std::size_t fired = 0;
+        while (due_ != nullptr) {
+            TimerNode& node = *due_;
+            node.unlink();
+            ++fired;
+            node.on_timer();
+        }
+        return fired;
+    }
+
+    /// Nothing is due before; none if nothing is scheduled. After a cancel it may be earlier than needed: then
+    /// that advance() fires nothing and the next answer is exact.
+    std::optional<Clock::time_point> next_wake() const noexcept {
+        if (due_ != nullptr) return time_of(passed_);
+        if (earliest_ == never) return std::nullopt;
+        return time_of(earliest_);
+    }
+
+   private:
+    static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+    struct Slot {
+        TimerNode* first = nullptr;
+        std::int64_t earliest = never;  ///< no timer here has an earlier tick
+    };
+
+    static constexpr std::int64_t tick_length = std::chrono::duration_cast<Clock::duration>(tick).count();
+
+    /// The last tick that is over at `when`.
+    static std::int64_t tick_before(Clock::time_point when) noexcept {
+        const std::int64_t count = when.time_since_epoch().count();
+        return count / tick_length - (count % tick_length < 0 ? 1 : 0);
+    }
+    /// The first tick not before `when`.
+    static std::int64_t tick_after(Clock::time_point when) noexcept {
+        const std::int64_t count = when.time_since_epoch().count();
+        return count / tick_length + (count % tick_length > 0 ? 1 : 0);
+    }
+    static Clock::time_point time_of(std::int64_t number) noexcept {
+        constexpr std::int64_t last = never / tick_length;
+        return number > last ? Clock::time_point::max() : Clock::time_point{Clock::duration{number * tick_length}};
+    }
+
+    static void link(TimerNode& node, TimerNode*& first) noexcept {
+        node.next_ = std::exchange(first, &node);
+        node.link_ = &first;
+        if (node.next_ != nullptr) node.next_->link_ = &node.next_;
+    }
+
+    static void forget(TimerNode*& first) noexcept {
+        while (first != nullptr) first->unlink();
+    }
+
+    Slot& slot_of(std::int64_t number) noexcept { return slots_[static_cast<std::size_t>(number) % slots]; }
+
+    /// Moves the timers of all ticks up to `now` from their slots to `due_`.
+    void collect(std::int64_t now) noexcept {
+        const std::int64_t from = passed_ + 1;
+        passed_ = std::max(passed_, now);
+        if (earliest_ > passed_) return;
+        const std::int64_t first = std::max(from, earliest_);
+        const std::int64_t last = std::min(passed_, first + static_cast<std::int64_t>(slots) - 1);
+        for (std::int64_t number = first; number <= last; ++number) {
+            Slot& slot = slot_of(number);
+            if (slot.earliest <= passed_) collect(slot);
+        }
+        earliest_ = never;
+        for (const Slot& slot : slots_) earliest_ = std::min(earliest_, slot.earliest);
+    }
+
+    void collect(Slot& slot) noexcept {
+        slot.earliest = never;
+        for (TimerNode* node = slot.first; node != nullptr;) {
+            TimerNode& here = *std::exchange(node, node->next_);
+            if (here.tick_ <= passed_) {
+                here.unlink();
+                link(here, due_);
+            } else {
+                slot.earliest = std::min(slot.earliest, here.tick_);
+            }
+        }
+    }
+
+    std::int64_t passed_;            ///< the last tick that advance() has dealt with
+    std::int64_t earliest_ = never;  ///< no timer in a slot has an earlier tick
+    TimerNode* due_ = nullptr;       ///< about to fire
+    std::array<Slot, slots> slots_{};
+};
+
+}  // namespace wsserver

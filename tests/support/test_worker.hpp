@@ -1,0 +1,29 @@
+// A worker without a thread, for tests that run tasks by hand.
+#pragma once
+
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "wsserver/task.hpp"
+
+namespace wsserver::test {
+
+class TestWorker final : public Worker {
+   public:
+    void failed(TaskName task, std::exception_ptr exception) noexcept override {
+        failed_tasks.push_back(task.text());
+        exceptions.push_back(std::move(exception));
+    }
+
+    std::vector<std::string> failed_tasks;
+    std::vector<std::exception_ptr> exceptions;
+};
+
+/// Runs it as a worker would; what it returns is to be queued again.
+inline TaskPtr run(TaskPtr task, Worker& worker) {
+    Task& what = *task;
+    return what.run(std::move(task), worker);
+}
+
+}  // namespace wsserver::test

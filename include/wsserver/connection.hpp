@@ -1,0 +1,228 @@
+// Where protocol and stream meet: one WebSocket connection, server or client, from its first octet to its last.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "wsserver/connection_host.hpp"
+#include "wsserver/handshake.hpp"
+#include "wsserver/output_path.hpp"
+#include "wsserver/protocol.hpp"
+#include "wsserver/timer_wheel.hpp"
+#include "wsserver/transport.hpp"
+
+namespace wsserver {
+
+/// Lives on its transport's thread, in the host's keeping, at one address. Its life:
+///
+///     opening -> open -> closing -> leaving -> ended -> on_released
+///
+/// `closing` is the closing handshake (RFC 6455 §7.1.2); in `leaving` the last octets go out and the peer's end
+/// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `ended`.
+template <Role role, Transport T>
+class Connection final : public HostedConnection, public StreamUser, private TimerNode {
+   public:
+    Connection(ConnectionId id, ConnectionHost& host, T& transport, typename T::Socket socket)
+        : host_(host),
+          transport_(transport),
+          id_(id),
+          stream_(transport, std::move(socket)),
+          protocol_(host.options().protocol),
+          out_(host.options().send_queue),
+          peer_(stream_.peer()) {}
+
+    /// Begins the opening handshake by waiting for the client's request.
+    void start() requires(role == Role::server) {
+        start_with(std::make_unique<OpeningHandshake>(host_.options().handshake));
+    }
+    /// Begins the opening handshake by sending `request`.
+    void start(ClientRequest request, std::shared_ptr<AnyHandler> handler) requires(role == Role::client) {
+        handler_ = std::move(handler);
+        target_ = request.target;
+        const Turn turn(*this);
+        start_with(std::make_unique<OpeningHandshake>(std::move(request), host_.options().handshake));
+        write(bytes_of(opening_->request()));
+    }
+
+    // What a handler may do.
+    SendStatus send(const Text& message) override { return send_for(message, true); }
+    SendStatus send(const Binary& message) override { return send_for(message, true); }
+    SendStatus ping(Bytes payload) override;
+    SendStatus close(CloseCode code, std::string_view reason) override;
+    ConnectionId id() const noexcept override { return id_; }
+    std::string_view subprotocol() const noexcept override { return subprotocol_; }
+    std::string_view peer() const noexcept override { return peer_; }
+    std::string_view target() const noexcept override { return target_; }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
+    void* user_data() const noexcept override { return user_data_; }
+    void set_user_data(void* data) noexcept override { user_data_ = data; }
+
+    // What its host may do.
+    SendStatus send_for(const Text& message, bool reply) override { return send_message(message, reply); }
+    SendStatus send_for(const Binary& message, bool reply) override { return send_message(message, reply); }
+    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) override;
+    /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
+    /// is before them.
+    bool send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
+    void fail_handler(std::string_view what) override;
+    void hold_receiving() override { hold(Hold::handler, true); }
+    void resume_receiving() override { hold(Hold::handler, false); }
+    void flush() override;
+    /// With what one turn was too short for.
+    void go_on();
+    ConnectionInfo info() const override;
+    /// What `f` sends leaves in one go.
+    template <class F>
+    void in_one_turn(F&& f) {
+        const Turn turn(*this);
+        f();
+    }
+    const std::shared_ptr<AnyHandler>& handler() const noexcept { return handler_; }
+    bool is_open() const noexcept { return phase_ == Phase::open; }
+
+    /// The server stops: 1001.
+    void going_away();
+    /// Ends it without any ceremony: the host has no more time.
+    void cut(std::string_view cause) { end(cause, {}); }
+    /// It is one too many: answers the request with 503 whatever it asks for. (Server role, before start().)
+    void turn_away() noexcept { turned_away_ = true; }
+
+   private:
+    using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
+    enum class Phase : std::uint8_t { opening, open, closing, leaving, ended };
+    /// Why the connection doesn't read; it does when no bit is set.
+    enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4 };
+
+    /// So much is done for one connection in one turn; then the others come first. At the 0.3 us that an echo costs
+    /// with 16 in flight that is some 0.15 ms. Peers that mean well hardly have so many in flight.
+    static constexpr int events_per_turn = 512;
+    /// What has come and must wait for the next turn.
+    struct Backlog {
+        Output octets;
+        std::size_t done = 0;
+    };
+
+    /// What is written while it lives leaves in one send at its end.
+    class Turn {
+       public:
+        explicit Turn(Connection& connection) noexcept
+            : connection_(connection), outermost_(!connection.out_.in_turn()) {
+            if (outermost_) connection_.out_.begin_turn(connection_.transport_);
+        }
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+        ~Turn() {
+            if (!outermost_) return;
+            connection_.flush();
+            connection_.out_.end_turn(connection_.transport_);
+        }
+
+       private:
+        Connection& connection_;
+        const bool outermost_;
+    };
+
+    // StreamUser
+    void on_bytes(MutableBytes bytes) override;
+    void on_sent() override;
+    void on_end(std::error_code error) override;
+    void on_released() override { host_.on_released(id_); }
+
+    // Opening handshake
+    void start_with(std::unique_ptr<OpeningHandshake> opening);
+    void receive_opening(MutableBytes& bytes);
+    void accept_offer(const Offer& offer);
+    void answer_request(const HttpRequest& request);
+    void refuse(Errc why);
+    void accepted(const ClientHandshake::Accepted& accepted);
+    void rejected(const ClientHandshake::Rejected& rejected);
+    void opened();
+    void write(Bytes octets);
+
+    // Octets come in
+    void receive_frames(MutableBytes bytes);
+    std::size_t handle_some(MutableBytes bytes);
+    template <class M>
+    void deliver(const M& message);
+    void react(const Text& message) { deliver(message); }
+    void react(const Binary& message) { deliver(message); }
+    void react(const Ping& ping);
+    void react(const Pong& pong);
+    void react(const Close& close);
+    void react(const Failed& failed);
+    template <class F>
+    void guarded(F&& call);
+
+    // Octets go out
+    template <class M>
+    SendStatus send_message(const M& message, bool reply);
+    SendStatus queued(const PushResult& pushed);
+    void slow_consumer();
+    void discard_queue();
+    void send_soon();
+    void hold(Hold why, bool held);
+
+    // The end
+    SendStatus begin_close(CloseCode code, std::string_view reason);
+    void enter_closing();
+    void tell_closed(const Close& close);
+    void leave();
+    void leave_when_sent();
+    void opening_ended();
+    void opening_timed_out();
+    void end(std::string_view cause, std::error_code error);
+    ConnectionEnd& ending();
+    void note(std::string_view cause, std::error_code error);
+
+    // Timers
+    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport_.now() + from_now); }
+    void on_timer() override;
+    void watch_silence();
+
+    ConnectionHost& host_;
+    T& transport_;
+    ConnectionId id_;
+    Phase phase_ = Phase::opening;
+    std::uint8_t held_ = 0;
+    bool turned_away_ = false;
+    bool opened_ = false;       ///< the opening handshake succeeded
+    bool told_closed_ = false;  ///< the handler had on_close
+    bool dirty_ = false;        ///< the host will call flush()
+    bool peer_ended_ = false;   ///< the peer ended its direction of the stream
+    bool send_ended_ = false;   ///< we ended ours
+    typename T::Stream stream_;
+    Protocol<role> protocol_;
+    OutputPath<T> out_;
+    std::unique_ptr<OpeningHandshake> opening_;  ///< until it is done
+    std::shared_ptr<AnyHandler> handler_;
+    std::string_view subprotocol_;
+    std::string peer_;
+    std::string target_;
+    void* user_data_ = nullptr;
+
+    Clock::time_point started_{};
+    Clock::time_point heard_{};   ///< when the peer last sent, or took, anything
+    Clock::time_point probed_{};  ///< when silence made us send a ping that nothing has followed yet
+    Clock::time_point pinged_{};  ///< when the last ping of ours was made
+    std::optional<std::chrono::microseconds> round_trip_;
+    std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
+    std::uint64_t messages_in_ = 0, messages_out_ = 0;
+    std::uint64_t dropped_ = 0;
+
+    std::unique_ptr<Backlog> backlog_;
+    std::unique_ptr<ConnectionEnd> ending_;  ///< what is known of its end before it comes
+};
+
+}  // namespace wsserver
+
+#include "wsserver/connection.ipp"  // IWYU pragma: keep

@@ -1,0 +1,520 @@
+// The bodies of Connection, in the order of its life. Included by connection.hpp only.
+#pragma once
+
+namespace wsserver {
+
+// --- Opening handshake (RFC 6455 §4) ---
+
+template <Role role, Transport T>
+void Connection<role, T>::start_with(std::unique_ptr<OpeningHandshake> opening) {
+    opening_ = std::move(opening);
+    started_ = heard_ = transport_.now();
+    set_timer(host_.options().handshake_timeout);
+    stream_.start(*this);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::receive_opening(MutableBytes& bytes) {
+    const auto step = opening_->receive(bytes);
+    bytes = bytes.subspan(opening_->consumed());
+    if constexpr (role == Role::server) {
+        std::visit(overloaded{
+                       [](const ServerHandshake::NeedMore&) {},
+                       [&](const ServerHandshake::Upgrade& upgrade) { accept_offer(upgrade.offer); },
+                       [&](const ServerHandshake::Plain& plain) { answer_request(plain.request); },
+                       [&](const ServerHandshake::Refused& refused) { refuse(refused.error); },
+                   },
+                   step);
+    } else {
+        std::visit(overloaded{
+                       [](const ClientHandshake::NeedMore&) {},
+                       [&](const ClientHandshake::Accepted& response) { accepted(response); },
+                       [&](const ClientHandshake::Rejected& response) { rejected(response); },
+                   },
+                   step);
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::accept_offer(const Offer& offer) {
+    target_ = offer.request.target;
+    if (turned_away_) return refuse(Errc::too_many_connections);
+    auto choice = host_.choose(*this, offer);
+    if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
+    auto& acceptance = std::get<Acceptance>(choice);
+    handler_ = std::move(acceptance.handler);
+    subprotocol_ = acceptance.subprotocol;
+    write(bytes_of(accept_response(offer, subprotocol_, host_.options().server_name)));
+    opened();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::answer_request(const HttpRequest& request) {
+    target_ = request.target;
+    if (turned_away_) return refuse(Errc::too_many_connections);
+    const auto response = host_.answer(request);
+    if (!response) return refuse(Errc::not_an_upgrade);
+    host_.counts().http_answered.add();
+    write(bytes_of(http_response(*response, request, host_.options().server_name)));
+    note("answered a plain HTTP request", {});
+    opening_.reset();
+    leave();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse(Errc why) {
+    (turned_away_ ? host_.counts().turned_away : host_.counts().refused).add();
+    write(bytes_of(refusal_response(why, host_.options().server_name)));
+    note(message_of(why), make_error_code(why));
+    opening_.reset();
+    leave();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
+    host_.on_response(accepted.response);
+    subprotocol_ = host_.keep(accepted.subprotocol);
+    opened();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
+    host_.on_response(rejected.response);
+    end(rejected.text, make_error_code(rejected.error));
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::opened() {
+    opening_.reset();
+    phase_ = Phase::open;
+    opened_ = true;
+    host_.counts().opened.add();
+    host_.on_opened(id_);
+    watch_silence();
+    guarded([&] { handler_->on_open(*this); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::write(Bytes octets) {
+    transport_.output().append(octets);
+}
+
+// --- Octets come in ---
+
+template <Role role, Transport T>
+void Connection<role, T>::on_bytes(MutableBytes bytes) {
+    const Turn turn(*this);
+    heard_ = transport_.now();
+    bytes_in_ += bytes.size();
+    host_.counts().bytes_in.add(bytes.size());
+    if (backlog_) return backlog_->octets.append(bytes);
+    if (phase_ == Phase::opening) receive_opening(bytes);
+    // Frames may follow the opening handshake in the same octets.
+    if (bytes.empty()) return;
+    const std::size_t done = handle_some(bytes);
+    if (done == bytes.size()) return;
+    backlog_ = std::make_unique<Backlog>();
+    backlog_->octets.append(bytes.subspan(done));
+    hold(Hold::turn, true);
+    host_.go_on_later(id_);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::go_on() {
+    // Who doesn't read more for another reason doesn't handle more either; it goes on when that is over.
+    if (!backlog_ || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
+    const Turn turn(*this);
+    auto backlog = std::move(backlog_);
+    backlog->done += handle_some(backlog->octets.bytes().subspan(backlog->done));
+    if (backlog->done == backlog->octets.size()) return hold(Hold::turn, false);
+    backlog_ = std::move(backlog);
+    host_.go_on_later(id_);
+}
+
+/// Returns how many octets have been dealt with: all, unless they are too much for one turn.
+template <Role role, Transport T>
+std::size_t Connection<role, T>::handle_some(MutableBytes bytes) {
+    // What comes in `leaving` nobody reads.
+    if (phase_ != Phase::open && phase_ != Phase::closing) return bytes.size();
+    try {
+        receive_frames(bytes);
+    } catch (const std::bad_alloc&) {  // one connection's message too much: that connection's end, not everybody's
+        end("out of memory", std::make_error_code(std::errc::not_enough_memory));
+    }
+    return bytes.size() - protocol_.give_back().size();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::receive_frames(MutableBytes bytes) {
+    protocol_.receive(bytes);
+    for (int events = 0; events < events_per_turn; ++events) {
+        const auto written = out_.mark(transport_);
+        const std::optional<Event> event = protocol_.next_event(transport_.output());
+        if (!event) break;
+        // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
+        const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
+        if (out_.settle(transport_, written, kind).must_close) slow_consumer();
+        std::visit([this](const auto& what) { this->react(what); }, *event);
+        if (phase_ != Phase::open && phase_ != Phase::closing) break;
+    }
+}
+
+template <Role role, Transport T>
+template <class M>
+void Connection<role, T>::deliver(const M& message) {
+    ++messages_in_;
+    host_.counts().messages_in.add();
+    guarded([&] { handler_->on_message(*this, message); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::react(const Ping& ping) {
+    guarded([&] { handler_->on_ping(*this, ping); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::react(const Pong& pong) {
+    // The ping carried the time when it left; a pong that nobody asked for (§5.5.3) says something else.
+    const auto number = static_cast<std::uint64_t>(pinged_.time_since_epoch().count());
+    if (pong.payload.size() == sizeof number && load_big_endian<std::uint64_t>(pong.payload) == number) {
+        round_trip_ = std::chrono::duration_cast<std::chrono::microseconds>(transport_.now() - pinged_);
+    }
+    guarded([&] { handler_->on_pong(*this, pong); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::react(const Close& close) {
+    enter_closing();
+    tell_closed(close);
+    leave();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::react(const Failed& failed) {
+    enter_closing();
+    note(message_of(failed.error), make_error_code(failed.error));
+    tell_closed({close_code_for(failed.error), message_of(failed.error)});
+    leave();
+}
+
+/// A handler's exception is its own connection's end and nobody else's.
+template <Role role, Transport T>
+template <class F>
+void Connection<role, T>::guarded(F&& call) {
+    try {
+        call();
+    } catch (const std::exception& exception) {
+        fail_handler(exception.what());
+    } catch (...) {
+        fail_handler("an exception that is no std::exception");
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::fail_handler(std::string_view what) {
+    host_.counts().handler_exceptions.add();
+    note(std::string{"the handler threw: "}.append(what), {});
+    begin_close(CloseCode::internal_error, "the handler failed");
+}
+
+// --- Octets go out ---
+
+template <Role role, Transport T>
+template <class M>
+SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
+    host_.broadcasts_first();
+    if (phase_ != Phase::open) return SendStatus::closed;
+    const auto written = out_.mark(transport_);
+    if (!protocol_.send(message, transport_.output())) return SendStatus::closed;
+    return queued(out_.settle(transport_, written, reply ? OutputKind::reply : OutputKind::message));
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::send_shared(const std::shared_ptr<const void>& owner, Bytes frames) {
+    if (phase_ != Phase::open) return SendStatus::closed;
+    return queued(out_.push_shared(owner, frames));
+}
+
+template <Role role, Transport T>
+bool Connection<role, T>::send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames,
+                                          std::size_t messages) {
+    if (phase_ != Phase::open || !out_.is_free_for(frames)) return false;
+    out_.send_past_queue(stream_, owner, frames);
+    bytes_out_ += frames.size();
+    messages_out_ += messages;
+    host_.counts().bytes_out.add(frames.size());
+    host_.counts().messages_out.add(messages);
+    hold(Hold::send_queue, out_.holds_reading());
+    return true;
+}
+
+/// Counts what became of a message.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::queued(const PushResult& pushed) {
+    dropped_ += pushed.dropped;
+    host_.counts().messages_dropped.add(pushed.dropped);
+    if (pushed.must_close) slow_consumer();
+    if (pushed.status != SendStatus::queued) return pushed.status;
+    ++messages_out_;
+    host_.counts().messages_out.add();
+    send_soon();
+    return SendStatus::queued;
+}
+
+/// What waits will hardly ever be taken: only the Close frame is still tried.
+template <Role role, Transport T>
+void Connection<role, T>::slow_consumer() {
+    if (phase_ != Phase::open) return;
+    host_.counts().slow_consumers.add();
+    note("slow consumer: its send queue was full", {});
+    discard_queue();
+    begin_close(CloseCode::try_again_later, "slow consumer");
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::discard_queue() {
+    const std::size_t discarded = out_.discard();
+    dropped_ += discarded;
+    host_.counts().messages_dropped.add(discarded);
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::ping(Bytes payload) {
+    if (phase_ != Phase::open) return SendStatus::closed;
+    std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
+    if (payload.empty()) {
+        pinged_ = transport_.now();
+        store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
+        payload = number;
+    }
+    const auto written = out_.mark(transport_);
+    if (!protocol_.ping(payload, transport_.output())) return SendStatus::refused;
+    if (out_.settle(transport_, written, OutputKind::control).must_close) slow_consumer();
+    send_soon();
+    return SendStatus::queued;
+}
+
+/// In a turn its end sends; outside of one, the end of the reactor's turn.
+template <Role role, Transport T>
+void Connection<role, T>::send_soon() {
+    if (!out_.in_turn() && !std::exchange(dirty_, true)) host_.flush_later(id_);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::flush() {
+    dirty_ = false;
+    if (phase_ == Phase::ended) return;
+    const std::uint64_t octets = out_.send(stream_, transport_);
+    bytes_out_ += octets;
+    host_.counts().bytes_out.add(octets);
+    if (phase_ == Phase::leaving) return leave_when_sent();
+    hold(Hold::send_queue, out_.holds_reading());
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::on_sent() {
+    const Turn turn(*this);
+    heard_ = transport_.now();  // a peer that takes what is sent is alive, though it may not answer in between
+    out_.on_sent();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::hold(Hold why, bool held) {
+    const auto bit = static_cast<std::uint8_t>(why);
+    const auto before = std::exchange(held_, static_cast<std::uint8_t>(held ? held_ | bit : held_ & ~bit));
+    if (before != held_ && backlog_ && held_ == static_cast<std::uint8_t>(Hold::turn)) host_.go_on_later(id_);
+    if ((before == 0) == (held_ == 0) || phase_ == Phase::ended) return;
+    held_ != 0 ? stream_.pause_receiving() : stream_.resume_receiving();
+}
+
+// --- The end (RFC 6455 §7) ---
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::close(CloseCode code, std::string_view reason) {
+    return begin_close(code, reason);
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view reason) {
+    host_.broadcasts_first();
+    if (phase_ != Phase::open) return SendStatus::closed;
+    const auto written = out_.mark(transport_);
+    if (!protocol_.close(code, reason, transport_.output())) return SendStatus::refused;
+    out_.settle(transport_, written, OutputKind::close);
+    enter_closing();
+    send_soon();
+    return SendStatus::queued;
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::going_away() {
+    if (phase_ == Phase::opening) return end("the server stops", {});
+    begin_close(CloseCode::going_away, "the server stops");
+}
+
+/// From now on nothing but the closing handshake is said.
+template <Role role, Transport T>
+void Connection<role, T>::enter_closing() {
+    if (phase_ != Phase::open) return;
+    phase_ = Phase::closing;
+    host_.on_closing(id_);
+    set_timer(host_.options().close_timeout);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::tell_closed(const Close& close) {
+    if (!opened_ || std::exchange(told_closed_, true)) return;
+    ending().code = close.code;
+    ending().reason = close.reason;
+    guarded([&] { handler_->on_close(*this, close); });
+}
+
+/// Nothing more is expected from the peer but the end of the stream. What is queued still goes out.
+template <Role role, Transport T>
+void Connection<role, T>::leave() {
+    if (phase_ == Phase::leaving || phase_ == Phase::ended) return;
+    phase_ = Phase::leaving;
+    hold(Hold::send_queue, false);
+    hold(Hold::handler, false);
+    set_timer(host_.options().close_timeout);
+    send_soon();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::leave_when_sent() {
+    if (!out_.idle()) return;
+    if (peer_ended_) return end({}, {});
+    // §7.1.1: the server ends the stream first, so that it and not the client holds the port in TIME_WAIT.
+    if (role == Role::server && !std::exchange(send_ended_, true)) stream_.shutdown_send();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::on_end(std::error_code error) {
+    const Turn turn(*this);
+    if (error) return end(error.message(), error);
+    peer_ended_ = true;
+    protocol_.receive_eof();
+    if (phase_ == Phase::opening) return opening_ended();
+    if (phase_ == Phase::open || phase_ == Phase::closing) {
+        note("the peer ended the stream without a Close frame", {});
+        enter_closing();
+        tell_closed({CloseCode::abnormal, "the peer ended the stream without a Close frame"});
+    }
+    leave();
+    send_soon();
+}
+
+/// The peer went away before the opening handshake was done.
+template <Role role, Transport T>
+void Connection<role, T>::opening_ended() {
+    if constexpr (role == Role::client) {
+        rejected(opening_->receive_eof());
+    } else {
+        end("the client went away during the opening handshake", {});
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::opening_timed_out() {
+    if constexpr (role == Role::server) {
+        refuse(Errc::handshake_timeout);
+    } else {
+        const auto so_far = opening_->receive_eof();
+        if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text is long in coming
+        end("no answer to the opening handshake in time", std::make_error_code(std::errc::timed_out));
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::end(std::string_view cause, std::error_code error) {
+    if (phase_ == Phase::ended) return;
+    note(cause, error);
+    enter_closing();
+    tell_closed({CloseCode::abnormal, cause});
+    phase_ = Phase::ended;
+    host_.cancel(*this);
+    stream_.close();
+    discard_queue();
+    ending().info = info();
+    ending().opened = opened_;
+    host_.on_ended(ending());
+}
+
+template <Role role, Transport T>
+ConnectionEnd& Connection<role, T>::ending() {
+    if (!ending_) ending_ = std::make_unique<ConnectionEnd>();
+    return *ending_;
+}
+
+/// The first cause is the one that counts.
+template <Role role, Transport T>
+void Connection<role, T>::note(std::string_view cause, std::error_code error) {
+    if (cause.empty() || !ending().cause.empty()) return;
+    ending().cause = cause;
+    ending().error = error;
+}
+
+// --- Timers ---
+
+template <Role role, Transport T>
+void Connection<role, T>::on_timer() {
+    const Turn turn(*this);
+    switch (phase_) {
+        case Phase::opening:
+            host_.counts().handshake_timeouts.add();
+            return opening_timed_out();
+        case Phase::open:
+            return watch_silence();
+        case Phase::closing:
+            host_.counts().close_timeouts.add();
+            return end("no answer to the Close frame in time", std::make_error_code(std::errc::timed_out));
+        case Phase::leaving:
+            // It has said all it has to say; that it keeps the stream open is no fault.
+            return end({}, {});
+        case Phase::ended:
+            return;
+    }
+}
+
+/// Looks now and then whether the peer has been silent: nothing is scheduled anew for each message.
+template <Role role, Transport T>
+void Connection<role, T>::watch_silence() {
+    const ConnectionOptions& options = host_.options();
+    if (options.ping_interval.count() == 0) return;
+    const auto now = transport_.now();
+    if (probed_ != Clock::time_point{} && heard_ < probed_) {
+        const auto given_up = probed_ + options.pong_timeout;
+        if (now < given_up) return host_.schedule(*this, std::min(given_up, now + options.ping_interval));
+        host_.counts().pong_timeouts.add();
+        return end("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
+    }
+    probed_ = {};
+    if (now - heard_ < options.ping_interval) return host_.schedule(*this, heard_ + options.ping_interval);
+    probed_ = now;
+    ping({});
+    // A peer that answers at once is due for the next ping before another's patience would end.
+    set_timer(std::min(options.ping_interval, options.pong_timeout));
+}
+
+template <Role role, Transport T>
+ConnectionInfo Connection<role, T>::info() const {
+    const auto now = transport_.now();
+    ConnectionInfo info;
+    info.id = id_;
+    info.peer = peer_;
+    info.subprotocol = subprotocol_;
+    if (handler_) info.handler = handler_->name();
+    info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
+    info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
+    info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_);
+    info.round_trip = round_trip_;
+    info.bytes_in = bytes_in_;
+    info.bytes_out = bytes_out_;
+    info.messages_in = messages_in_;
+    info.messages_out = messages_out_;
+    info.dropped = dropped_;
+    info.queued = out_.queued();
+    return info;
+}
+
+}  // namespace wsserver

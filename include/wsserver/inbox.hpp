@@ -1,0 +1,100 @@
+// What other threads want of one reactor's connections: many put in under a short lock, the reactor takes all at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "wsserver/hub.hpp"
+#include "wsserver/output.hpp"
+
+namespace wsserver {
+
+/// A message, encoded once, that many send queues share.
+struct SharedMessage {
+    Output frames;
+    std::size_t payload_size = 0;
+};
+
+/// One order. What it needs depends on `kind`; the rest stays empty.
+struct InboxOrder {
+    enum class Kind : std::uint8_t {
+        send_text,
+        send_binary,
+        ping,
+        close,
+        fail,    ///< the handler threw: close with 1011
+        resume,  ///< the mailbox has room again
+        broadcast,
+        ping_all,
+        close_all,
+    };
+    Kind kind{};
+    bool reply = false;  ///< from the connection's own handler, so not subject to the slow consumer's policy
+    CloseCode code = CloseCode::normal;
+    ConnectionId to{};
+    std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's octets
+    std::size_t size = 0;
+    std::shared_ptr<const SharedMessage> shared{};
+    std::shared_ptr<const Audience> audience{};
+    Hub::Count done{};
+};
+
+class Inbox {
+   public:
+    /// Orders in the sequence in which they were put in, and the octets they refer to.
+    struct Batch {
+        std::vector<InboxOrder> orders;
+        Output payload;
+
+        /// A batch's memory up to this is used again; what a burst needed beyond is given back.
+        static constexpr std::size_t kept = std::size_t{1} << 20;
+
+        Bytes payload_of(const InboxOrder& order) const noexcept {
+            return std::as_const(payload).bytes().subspan(order.offset, order.size);
+        }
+        void clear() noexcept {
+            orders.clear();
+            payload.clear();
+            if (payload.capacity() > kept) payload.release();
+        }
+    };
+
+    /// More than this many octets aren't kept for a reactor that doesn't come to take them.
+    static constexpr std::size_t limit = std::size_t{256} << 20;
+
+    enum class Put : std::uint8_t {
+        joined,  ///< the reactor has been woken for an earlier one
+        first,   ///< now the caller wakes the reactor
+        full,    ///< over `limit`, not taken
+    };
+
+    /// Copies `payload`. Any thread.
+    Put put(InboxOrder order, Bytes payload = {}) {
+        const std::lock_guard lock(mutex_);
+        if (!payload.empty() && waiting_.payload.size() + payload.size() > limit) return Put::full;
+        order.offset = waiting_.payload.size();
+        order.size = payload.size();
+        waiting_.payload.append(payload);
+        waiting_.orders.push_back(std::move(order));
+        return std::exchange(woken_, true) ? Put::joined : Put::first;
+    }
+
+    /// Swaps what came for the emptied `batch`. The reactor's thread.
+    void take(Batch& batch) {
+        batch.clear();
+        const std::lock_guard lock(mutex_);
+        std::swap(batch, waiting_);
+        woken_ = false;
+    }
+
+   private:
+    std::mutex mutex_;
+    Batch waiting_;
+    bool woken_ = false;
+};
+
+}  // namespace wsserver

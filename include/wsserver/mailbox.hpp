@@ -1,0 +1,169 @@
+// One connection's messages on their way to the workers: in order, one at a time, and not without bound.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "wsserver/bytes.hpp"
+#include "wsserver/output.hpp"
+#include "wsserver/task.hpp"
+
+namespace wsserver {
+
+struct MailboxLimits {
+    std::size_t items = 1024;
+    std::size_t octets = std::size_t{1} << 20;  ///< of payload
+};
+
+/// While it isn't empty it is a task in the queue, or running. A worker takes at most 16 items, then the mailbox
+/// queues again behind the others: that is the fairness among connections.
+///
+/// Derive from it, make it with std::make_shared: a queue or worker that knows it keeps it alive.
+template <class Item>
+class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> {
+   public:
+    explicit Mailbox(TaskName name, MailboxLimits limits = {}, Priority priority = Priority::message)
+        : Task(priority, name), limits_(limits) {}
+
+    static constexpr std::size_t items_at_a_time = 16;
+
+    /// Any thread, but items are in order only if they come from one (the connection's reactor). `payload` is
+    /// copied. The mailbox adds itself to `ready` if no worker knows of it: whoever puts must push the batch, at the
+    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before
+    /// on_turn_end() says that there is room again; it says so once for each row of falses.
+    [[nodiscard]] bool put(Item item, Bytes payload, TaskBatch& ready) {
+        const std::lock_guard lock(mutex_);
+        waiting_.add(std::move(item), payload);
+        ++items_;
+        octets_ += payload.size();
+        if (items_ > limits_.items || octets_ > limits_.octets) full_ = true;
+        if (!self_) {
+            self_ = this->shared_from_this();
+            ready.add(TaskPtr{this});
+        }
+        return !full_;
+    }
+
+   protected:
+    /// On a worker, never two at the same time. What it throws is reported to the worker, and the next item follows.
+    /// `payload` is valid until it returns.
+    virtual void on_item(Item& item, Bytes payload) = 0;
+    /// After the last item of a turn, when what it led to should leave. `room_again`: put() may go on.
+    virtual void on_turn_end(bool room_again) = 0;
+
+   private:
+    struct Entry {
+        Item item;
+        std::size_t offset, size;  ///< of its payload among the batch's
+    };
+
+    /// Items, and their payloads one behind the other: a message costs no allocation of its own, which would be one
+    /// thread's to make and another's to free.
+    struct Batch {
+        std::vector<Entry> entries;
+        Output payloads;
+
+        void add(Item item, Bytes payload) {
+            if (entries.capacity() == 0) entries.reserve(items_at_a_time);
+            payloads.append(payload);
+            entries.push_back({std::move(item), payloads.size() - payload.size(), payload.size()});
+        }
+        Bytes payload_of(const Entry& entry) const noexcept {
+            return payloads.bytes().subspan(entry.offset, entry.size);
+        }
+        void clear() noexcept {
+            entries.clear();
+            payloads.clear();
+        }
+        bool is_small() const noexcept {
+            return entries.capacity() <= items_at_a_time && payloads.capacity() <= payload_kept;
+        }
+    };
+
+    /// Mailboxes that rest are many; each keeps room for so many octets.
+    static constexpr std::size_t payload_kept = 1024;
+
+    TaskPtr run(TaskPtr self, Worker& worker) final {
+        if (next_ == taken_.entries.size()) refill();
+        const std::size_t first = next_;
+        const std::size_t end = std::min(taken_.entries.size(), first + items_at_a_time);
+        std::size_t octets = 0;
+        while (next_ < end) {
+            Entry& entry = taken_.entries[next_++];
+            octets += entry.size;
+            attempt(worker, [&] { on_item(entry.item, taken_.payload_of(entry)); });
+        }
+        const bool room_again = settle(end - first, octets);
+        attempt(worker, [&] { on_turn_end(room_again); });
+        return rest_if_empty(std::move(self));
+    }
+
+    void dispose() noexcept final {
+        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
+        const std::lock_guard lock(mutex_);
+        keep = std::move(self_);
+    }
+
+    void refill() {
+        taken_.clear();
+        next_ = 0;
+        const std::lock_guard lock(mutex_);
+        std::swap(taken_, waiting_);
+    }
+
+    /// Is there room again, now that so much has been dealt with?
+    bool settle(std::size_t items, std::size_t octets) {
+        const std::lock_guard lock(mutex_);
+        items_ -= items;
+        octets_ -= octets;
+        // Half of the limit: not after each single item a message to the reactor.
+        if (!full_ || items_ > limits_.items / 2 || octets_ > limits_.octets / 2) return false;
+        full_ = false;
+        return true;
+    }
+
+    /// From the moment that it rests, the next put() may make it another worker's.
+    TaskPtr rest_if_empty(TaskPtr self) {
+        if (next_ < taken_.entries.size()) return self;
+        next_ = 0;
+        taken_.clear();
+        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
+        Batch spare;
+        const std::lock_guard lock(mutex_);
+        if (!waiting_.entries.empty()) return self;
+        if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
+        std::swap(spare, taken_);
+        keep = std::move(self_);
+        (void)self.release();
+        return nullptr;
+    }
+
+    template <class F>
+    void attempt(Worker& worker, F&& f) {
+        worker.begins(name());
+        try {
+            f();
+        } catch (...) {
+            worker.failed(name(), std::current_exception());
+        }
+    }
+
+    const MailboxLimits limits_;
+    std::mutex mutex_;
+    Batch waiting_;
+    std::size_t items_ = 0;   ///< put and not yet settled
+    std::size_t octets_ = 0;  ///< of these
+    bool full_ = false;
+    std::shared_ptr<Mailbox> self_;  ///< while a batch, queue or worker knows it
+
+    // The worker's that runs it.
+    Batch taken_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace wsserver

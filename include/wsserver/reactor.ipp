@@ -1,0 +1,283 @@
+// The bodies of Reactor. Included by reactor.hpp only.
+#pragma once
+
+namespace wsserver {
+
+// --- Connections come and go ---
+
+template <Transport T>
+void Reactor<T>::accept(typename T::Socket socket) {
+    accepted_.add();
+    const auto admission = stopping_ ? ReactorShared::Admission::close_at_once : shared_.admit();
+    if (admission == ReactorShared::Admission::close_at_once) {
+        counters_.turned_away.add();
+        return;  // the socket closes itself
+    }
+    ServerConnection* connection = pool_.emplace(static_cast<ConnectionHost&>(*this), transport_, std::move(socket));
+    if (connection == nullptr) {
+        counters_.turned_away.add();
+        shared_.released();
+        return;
+    }
+    if (admission == ReactorShared::Admission::answer_503) connection->turn_away();
+    connection->start();
+}
+
+template <Transport T>
+void Reactor<T>::on_released(ConnectionId id) {
+    pool_.erase(id);
+    shared_.released();
+    stopped_if_empty();
+}
+
+template <Transport T>
+std::vector<ConnectionInfo> Reactor<T>::list() {
+    std::vector<ConnectionInfo> infos;
+    infos.reserve(pool_.size());
+    pool_.for_each([&](const ServerConnection& connection) { infos.push_back(connection.info()); });
+    return infos;
+}
+
+template <Transport T>
+std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
+    const ServerConnection* connection = pool_.find(id);
+    if (connection == nullptr) return std::nullopt;
+    return connection->info();
+}
+
+// --- Orders ---
+
+template <Transport T>
+SendStatus Reactor<T>::put(InboxOrder order, Bytes payload) {
+    // That a handler failed is to be counted though its connection is about to end.
+    const bool for_open_one = order.to.generation != 0 && order.kind != InboxOrder::Kind::fail;
+    if (for_open_one && !pool_.is_open(order.to)) return SendStatus::closed;
+    if (on_own_thread()) return execute(order, payload);
+    switch (inbox_.put(std::move(order), payload)) {
+        case Inbox::Put::first:
+            transport_.post([this] { take_orders(); });
+            return SendStatus::queued;
+        case Inbox::Put::joined:
+            return SendStatus::queued;
+        case Inbox::Put::full:
+            break;
+    }
+    inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
+    return SendStatus::dropped;
+}
+
+template <Transport T>
+void Reactor<T>::take_orders() {
+    inbox_.take(orders_);
+    for (auto next = orders_.orders.begin(); next != orders_.orders.end();) {
+        // What a worker sent to one connection mostly lies together; it leaves together, past the send queue.
+        const auto end = std::find_if(next, orders_.orders.end(),
+                                      [to = next->to](const InboxOrder& order) { return order.to != to; });
+        const auto execute_run = [&] {
+            for (; next != end; ++next) execute_taken(*next);
+        };
+        ServerConnection* connection = next->to.generation != 0 ? pool_.find(next->to) : nullptr;
+        connection != nullptr ? connection->in_one_turn(execute_run) : execute_run();
+    }
+    orders_.clear();  // shared messages aren't kept longer than needed
+}
+
+template <Transport T>
+void Reactor<T>::execute_taken(InboxOrder& order) {
+    const bool is_message = order.kind == InboxOrder::Kind::send_text || order.kind == InboxOrder::Kind::send_binary;
+    // It was open when the sender was told `queued`.
+    if (execute(order, orders_.payload_of(order)) == SendStatus::closed && is_message) counters_.messages_dropped.add();
+}
+
+template <Transport T>
+SendStatus Reactor<T>::execute(InboxOrder& order, Bytes payload) {
+    if (order.to.generation != 0) {
+        ServerConnection* connection = pool_.find(order.to);
+        return connection != nullptr ? execute_for_one(*connection, order, payload) : SendStatus::closed;
+    }
+    if (order.kind == InboxOrder::Kind::broadcast) {
+        broadcast_later(order);
+        return SendStatus::queued;
+    }
+    const std::size_t receivers = execute_for_all(order, payload);
+    if (order.done) order.done(receivers);
+    return SendStatus::queued;
+}
+
+template <Transport T>
+SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const InboxOrder& order, Bytes payload) {
+    switch (order.kind) {
+        case InboxOrder::Kind::send_text:
+            return connection.send_for(Text::from_payload(payload), order.reply);
+        case InboxOrder::Kind::send_binary:
+            return connection.send_for(Binary::from_payload(payload), order.reply);
+        case InboxOrder::Kind::ping:
+            return connection.ping(payload);
+        case InboxOrder::Kind::close:
+            return connection.close(order.code, text_of(payload));
+        case InboxOrder::Kind::fail:
+            connection.fail_handler(text_of(payload));
+            return SendStatus::queued;
+        case InboxOrder::Kind::resume:
+            connection.resume_receiving();
+            return SendStatus::queued;
+        case InboxOrder::Kind::broadcast:
+        case InboxOrder::Kind::ping_all:
+        case InboxOrder::Kind::close_all:
+            break;
+    }
+    return SendStatus::refused;
+}
+
+template <Transport T>
+std::size_t Reactor<T>::execute_for_all(const InboxOrder& order, Bytes payload) {
+    std::size_t receivers = 0;
+    pool_.for_each([&](ServerConnection& connection) {
+        if (!connection.is_open()) return;
+        const SendStatus status = order.kind == InboxOrder::Kind::ping_all
+                                      ? connection.ping(payload)
+                                      : connection.close(order.code, text_of(payload));
+        if (status == SendStatus::queued) ++receivers;
+    });
+    return receivers;
+}
+
+// --- Broadcasts ---
+
+/// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
+template <Transport T>
+void Reactor<T>::broadcast_later(InboxOrder& order) {
+    if (!std::exchange(broadcasts_wait_, true)) transport_.post([this] { send_broadcasts(); });
+    broadcasts_.push_back(std::move(order));
+}
+
+template <Transport T>
+void Reactor<T>::send_broadcasts() {
+    if (!std::exchange(broadcasts_wait_, false)) return;
+    std::swap(leaving_.broadcasts, broadcasts_);
+    leaving_.receivers.assign(leaving_.broadcasts.size(), 0);
+    join_broadcasts();
+    pool_.for_each([this](ServerConnection& connection) {
+        if (connection.is_open()) send_broadcasts_to(connection);
+    });
+    leaving_.together.reset();
+    // Who is told how many it reached may broadcast again.
+    const auto told = std::exchange(leaving_.broadcasts, {});
+    const auto receivers = std::exchange(leaving_.receivers, {});
+    for (std::size_t i = 0; i < told.size(); ++i) {
+        if (told[i].done) told[i].done(receivers[i]);
+    }
+}
+
+template <Transport T>
+void Reactor<T>::join_broadcasts() {
+    leaving_.begins.assign(1, 0);
+    for (const InboxOrder& order : leaving_.broadcasts) {
+        leaving_.begins.push_back(leaving_.begins.back() + order.shared->frames.size());
+    }
+    if (leaving_.broadcasts.size() == 1) {
+        leaving_.together = leaving_.broadcasts.front().shared;
+        return;
+    }
+    const auto together = std::make_shared<SharedMessage>();
+    together->frames.make_room(leaving_.begins.back());
+    for (const InboxOrder& order : leaving_.broadcasts) together->frames.append(order.shared->frames.bytes());
+    leaving_.together = together;
+}
+
+/// Runs of those that it hears, each in one send. Where something is in the way each message waits by itself, and
+/// finds the slow consumer's policy.
+template <Transport T>
+void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
+    const auto& all = leaving_.broadcasts;
+    for (std::size_t first = 0; first < all.size();) {
+        std::size_t end = first;
+        while (end < all.size() && hears(*all[end].audience, connection)) ++end;
+        const Bytes frames = leaving_.together->frames.bytes().subspan(leaving_.begins[first],
+                                                                       leaving_.begins[end] - leaving_.begins[first]);
+        const bool sent = end > first && connection.send_past_queue(leaving_.together, frames, end - first);
+        for (std::size_t i = first; i < end; ++i) {
+            const bool taken =
+                sent || connection.send_shared(all[i].shared, all[i].shared->frames.bytes()) == SendStatus::queued;
+            if (taken) ++leaving_.receivers[i];
+        }
+        first = end + 1;
+    }
+}
+
+template <Transport T>
+void Reactor<T>::close_served_by(const AnyHandler& handler, CloseCode code) {
+    pool_.for_each([&](ServerConnection& connection) {
+        const auto* served_by = connection.handler().get();
+        if (served_by != nullptr && &served_by->served() == &handler) connection.close(code, "the handler was removed");
+    });
+}
+
+// --- The end of a turn ---
+
+template <Transport T>
+void Reactor<T>::flush_later(ConnectionId id) {
+    if (dirty_.empty()) transport_.post([this] { flush_dirty(); });
+    dirty_.push_back(id);
+}
+
+template <Transport T>
+void Reactor<T>::flush_dirty() {
+    broadcasts_first();  // those for whom something waits get all in one send
+    // flush() calls no handler, so nobody becomes dirty meanwhile.
+    for (const ConnectionId id : dirty_) {
+        if (ServerConnection* connection = pool_.find(id)) connection->flush();
+    }
+    dirty_.clear();
+}
+
+// --- Timers ---
+
+template <Transport T>
+void Reactor<T>::schedule(TimerNode& node, Clock::time_point when) {
+    timers_.schedule(node, when);
+    arm_timers();
+}
+
+template <Transport T>
+void Reactor<T>::fire_timers() {
+    wake_ = Clock::time_point::max();
+    timers_.advance(transport_.now());
+    arm_timers();
+}
+
+template <Transport T>
+void Reactor<T>::arm_timers() {
+    const auto next = timers_.next_wake();
+    if (!next || *next >= wake_) return;
+    wake_ = *next;
+    transport_.wake_at(wake_);
+}
+
+// --- The end ---
+
+template <Transport T>
+void Reactor<T>::stop(Clock::time_point deadline) {
+    if (!std::exchange(stopping_, true)) {
+        transport_.stop_listening();
+        broadcasts_first();
+        pool_.for_each([](ServerConnection& connection) { connection.going_away(); });
+    }
+    schedule(*this, deadline);
+    stopped_if_empty();
+}
+
+template <Transport T>
+void Reactor<T>::on_timer() {
+    cut_all();
+}
+
+template <Transport T>
+void Reactor<T>::stopped_if_empty() {
+    if (!stopping_ || !pool_.empty() || std::exchange(stopped_, true)) return;
+    timers_.cancel(*this);
+    transport_.stop();
+    shared_.on_stopped(number_);
+}
+
+}  // namespace wsserver

@@ -1,0 +1,67 @@
+// Each CASE must not compile, and the compiler must say why in our words; the case 0 must.
+#include "wsserver/any_handler.hpp"
+
+using namespace wsserver;
+
+#if CASE == 0
+struct Handler {
+    void on_open(AnyConnection&) {}
+    void on_message(AnyConnection&, const Text&) {}
+    void on_close(AnyConnection&, const Close&) {}
+};
+#elif CASE == 1  // the only reaction is misspelt
+struct Handler {
+    void on_mesage(AnyConnection&, const Text&) {}
+};
+#elif CASE == 2
+struct Handler {
+    void on_open() {}
+    void on_message(AnyConnection&, const Text&) {}
+};
+#elif CASE == 3
+struct Handler {
+    void on_open(AnyConnection&) {}
+    void on_message(AnyConnection&, std::string_view) {}
+};
+#elif CASE == 4
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_ping(AnyConnection&, const Pong&) {}
+};
+#elif CASE == 5
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_pong(AnyConnection&, const Ping&) {}
+};
+#elif CASE == 6
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_close(AnyConnection&, CloseCode, std::string_view) {}
+};
+#elif CASE == 7
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    bool on_command(std::span<const std::string>, Bytes) { return true; }
+};
+#elif CASE == 8   // not callable for who holds it
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+
+   private:
+    void on_open(AnyConnection&) {}
+};
+#elif CASE == 9   // a visitor that has forgotten Pong
+struct Handler {
+    void on_message(AnyConnection&, const Message& message) {
+        std::visit(overloaded{[](const Text&) {}, [](const Binary&) {}, [](const Close&) {}, [](const Ping&) {}},
+                   message);
+    }
+};
+#elif CASE == 10  // a continuation is no message
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    MessageTypeFor<Opcode::continuation> last;
+};
+#endif
+
+std::shared_ptr<AnyHandler> made() { return make_handler("case", Handler{}); }

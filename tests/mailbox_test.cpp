@@ -1,0 +1,337 @@
+#include "wsserver/mailbox.hpp"
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/test_worker.hpp"
+#include "wsserver/worker_pool.hpp"
+
+using namespace wsserver;
+using wsserver::test::run;
+using wsserver::test::TestWorker;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Keeps what it is given.
+class Recorder : public Mailbox<std::unique_ptr<int>> {
+   public:
+    explicit Recorder(MailboxLimits limits = {}) : Mailbox(TaskName{"recorder"}, limits) {}
+    ~Recorder() override {
+        if (gone) *gone = true;
+    }
+
+    std::vector<int> items;
+    std::vector<std::string> payloads;
+    std::vector<bool> turns;  ///< for each, whether there was room again
+    bool* gone = nullptr;
+
+   protected:
+    void on_item(std::unique_ptr<int>& item, Bytes payload) override {
+        items.push_back(*item);
+        payloads.emplace_back(text_of(payload));
+    }
+    void on_turn_end(bool room_again) override { turns.push_back(room_again); }
+};
+
+std::unique_ptr<int> item(int number) { return std::make_unique<int>(number); }
+
+std::vector<int> numbers(int first, int last) {
+    std::vector<int> all;
+    for (int i = first; i <= last; ++i) all.push_back(i);
+    return all;
+}
+
+struct Fixture {
+    PriorityTaskQueue queue;
+    TestWorker worker;
+
+    template <class Box>
+    bool put(Box& box, int number, std::size_t octets = 1) {
+        TaskBatch ready;
+        const bool room = box.put(item(number), bytes_of(std::string(octets, 'x')), ready);
+        queue.push(ready);
+        return room;
+    }
+    /// Runs the next task as a worker would; false if there is none.
+    bool work() {
+        TaskPtr task = queue.try_pop();
+        if (!task) return false;
+        if (TaskPtr again = run(std::move(task), worker)) queue.push(std::move(again));
+        return true;
+    }
+    void work_all() {
+        while (work()) {
+        }
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a mailbox is a task while it isn't empty", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>();
+    TaskBatch ready;
+    CHECK(box->put(item(1), {}, ready));
+    CHECK(box->put(item(2), {}, ready));
+    CHECK(ready.size() == 1);
+    f.queue.push(ready);
+    CHECK(box->put(item(3), {}, ready));
+    CHECK(ready.empty());
+    f.work_all();
+    CHECK(box->items == numbers(1, 3));
+    CHECK(box->put(item(4), {}, ready));
+    CHECK(ready.size() == 1);
+    f.queue.push(ready);
+    f.work_all();
+    CHECK(box->items == numbers(1, 4));
+}
+
+TEST_CASE("payloads are copied, and come with their items", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>();
+    std::vector<std::string> sent;
+    for (int i = 0; i < 100; ++i) {
+        TaskBatch ready;
+        std::string payload(static_cast<std::size_t>(i * i % 97) * (i % 10 == 0 ? 1000 : 1),
+                            static_cast<char>('a' + i % 26));
+        CHECK(box->put(item(i), bytes_of(payload), ready));
+        f.queue.push(ready);
+        sent.push_back(payload);
+        payload.assign(payload.size(), '?');  // whoever put it may overwrite it
+        if (i % 23 == 0) f.work();
+        if (i % 41 == 0) f.work_all();
+    }
+    f.work_all();
+    CHECK(box->items == numbers(0, 99));
+    CHECK(box->payloads == sent);
+}
+
+TEST_CASE("a turn takes 16 items, then others have theirs", "[mailbox]") {
+    Fixture f;
+    const auto loud = std::make_shared<Recorder>();
+    const auto quiet = std::make_shared<Recorder>();
+    for (int i = 1; i <= 40; ++i) f.put(*loud, i);
+    f.put(*quiet, 1);
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 16));
+    REQUIRE(f.work());
+    CHECK(quiet->items == numbers(1, 1));
+    f.put(*quiet, 2);
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 32));
+    REQUIRE(f.work());
+    CHECK(quiet->items == numbers(1, 2));
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 40));
+    CHECK_FALSE(f.work());
+    CHECK(loud->turns.size() == 3);
+    CHECK(quiet->turns.size() == 2);
+}
+
+TEST_CASE("over its limit of items a mailbox has no room until half of them are done", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .octets = 1000});
+    for (int i = 1; i <= 40; ++i) CHECK(f.put(*box, i));
+    CHECK_FALSE(f.put(*box, 41));
+    CHECK_FALSE(f.put(*box, 42));
+    f.work_all();
+    CHECK(box->items == numbers(1, 42));
+    // 26 left, 10 left, none left: once there is room, and that is said once.
+    CHECK(box->turns == std::vector<bool>{false, true, false});
+    CHECK(f.put(*box, 43));
+}
+
+TEST_CASE("a mailbox is bound in octets too", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .octets = 1000});
+    CHECK(f.put(*box, 1, 1000));
+    CHECK_FALSE(f.put(*box, 2, 1));
+    f.work_all();
+    CHECK(box->turns == std::vector<bool>{true});
+    CHECK_FALSE(f.put(*box, 3, 5000));
+    f.work_all();
+    CHECK(f.put(*box, 4, 1000));
+    f.work_all();
+    CHECK(box->turns == std::vector<bool>{true, true, false});
+}
+
+TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
+    class Throwing final : public Mailbox<std::unique_ptr<int>> {
+       public:
+        Throwing() : Mailbox(TaskName{"throwing"}) {}
+        std::vector<int> items;
+
+       private:
+        void on_item(std::unique_ptr<int>& item, Bytes) override {
+            if (*item % 2 == 0) throw std::runtime_error{"even"};
+            items.push_back(*item);
+        }
+        void on_turn_end(bool) override { throw std::runtime_error{"end"}; }
+    };
+    Fixture f;
+    const auto box = std::make_shared<Throwing>();
+    for (int i = 1; i <= 20; ++i) f.put(*box, i);
+    f.work_all();
+    CHECK(box->items == std::vector<int>{1, 3, 5, 7, 9, 11, 13, 15, 17, 19});
+    CHECK(f.worker.failed_tasks == std::vector<std::string>(12, "throwing"));
+}
+
+TEST_CASE("what is queued keeps the mailbox alive, what rests doesn't", "[mailbox]") {
+    Fixture f;
+    bool gone = false;
+    auto box = std::make_shared<Recorder>();
+    box->gone = &gone;
+    f.put(*box, 1);
+    box.reset();
+    CHECK_FALSE(gone);
+    f.work_all();
+    CHECK(gone);
+}
+
+TEST_CASE("a mailbox that is dropped with its queue is let go of", "[mailbox]") {
+    bool gone = false;
+    auto box = std::make_shared<Recorder>();
+    box->gone = &gone;
+    {
+        Fixture f;
+        f.put(*box, 1);
+    }
+    CHECK(box.use_count() == 1);
+    // A queue that is closed drops it as well, each time.
+    Fixture f;
+    f.queue.close();
+    f.put(*box, 2);
+    f.put(*box, 3);
+    CHECK(box.use_count() == 1);
+    box.reset();
+    CHECK(gone);
+}
+
+TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {
+    class Feeding final : public Mailbox<std::unique_ptr<int>> {
+       public:
+        explicit Feeding(PriorityTaskQueue& queue) : Mailbox(TaskName{"feeding"}), queue_(queue) {}
+        int items = 0;
+
+       private:
+        void on_item(std::unique_ptr<int>& item, Bytes) override {
+            ++items;
+            TaskBatch ready;
+            if (*item > 0) (void)put(std::make_unique<int>(*item - 1), {}, ready);
+            CHECK(ready.empty());
+            queue_.push(ready);
+        }
+        void on_turn_end(bool) override {}
+
+        PriorityTaskQueue& queue_;
+    };
+    Fixture f;
+    const auto box = std::make_shared<Feeding>(f.queue);
+    f.put(*box, 5);
+    int turns = 0;
+    while (f.work()) ++turns;
+    CHECK(turns == 6);
+    CHECK(box->items == 6);
+}
+
+TEST_CASE("a mailbox does what a list would do", "[mailbox]") {
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random{seed};
+        Fixture f;
+        std::vector<std::shared_ptr<Recorder>> boxes;
+        std::vector<int> put(5);
+        std::vector<bool> held(5);
+        for (int i = 0; i < 5; ++i) boxes.push_back(std::make_shared<Recorder>(MailboxLimits{30, 100}));
+        for (int step = 0; step < 4000; ++step) {
+            const auto which = random() % 5;
+            Recorder& box = *boxes[which];
+            if (random() % 20 != 0) {
+                if (!held[which]) held[which] = !f.put(box, ++put[which], random() % 8);
+            } else {
+                f.work();
+                for (std::size_t i = 0; i < 5; ++i) {
+                    // Room is reported to those only who were told that there is none.
+                    for (const bool room : boxes[i]->turns) REQUIRE((!room || held[i]));
+                    for (const bool room : boxes[i]->turns) held[i] = held[i] && !room;
+                    boxes[i]->turns.clear();
+                }
+            }
+            REQUIRE(put[which] - static_cast<int>(box.items.size()) <= 101);
+        }
+        f.work_all();
+        for (std::size_t i = 0; i < 5; ++i) CHECK(boxes[i]->items == numbers(1, put[i]));
+    }
+}
+
+TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
+    // Two reactors, each with mailboxes of its own; a reactor puts no more into one that is full until it is told.
+    class Strict final : public Mailbox<int> {
+       public:
+        explicit Strict(std::latch& done, int last)
+            : Mailbox(TaskName{"strict"}, {64, 1000}), done_(done), last_(last) {}
+        std::atomic<bool> held{false};
+        std::atomic<bool> broken{false};
+
+       private:
+        void on_item(int& item, Bytes) override {
+            if (inside_.exchange(true)) broken = true;
+            if (item != seen_ + 1) broken = true;  // not atomic: the thread sanitizer watches
+            seen_ = item;
+            inside_ = false;
+        }
+        void on_turn_end(bool room_again) override {
+            if (inside_) broken = true;
+            if (room_again && !held.exchange(false)) broken = true;
+            if (seen_ == last_) done_.count_down();
+        }
+
+        std::latch& done_;
+        const int last_;
+        int seen_ = 0;
+        std::atomic<bool> inside_{false};
+    };
+    constexpr int boxes_each = 8, items_each = 3000;
+    std::latch done{2 * boxes_each};
+    WorkerPool pool{3};
+    std::vector<std::vector<std::shared_ptr<Strict>>> boxes(2);
+    for (auto& of_one : boxes) {
+        for (int i = 0; i < boxes_each; ++i) of_one.push_back(std::make_shared<Strict>(done, items_each));
+    }
+    std::vector<std::thread> reactors;
+    for (auto& of_one : boxes) {
+        reactors.emplace_back([&pool, &of_one] {
+            std::vector<int> sent(of_one.size());
+            bool more = true;
+            while (more) {
+                more = false;
+                TaskBatch ready;
+                for (std::size_t i = 0; i < of_one.size(); ++i) {
+                    for (int burst = 0; burst < 5 && sent[i] < items_each && !of_one[i]->held; ++burst) {
+                        // `held` first, as the answer may come before put() returns.
+                        of_one[i]->held = true;
+                        if (of_one[i]->put(++sent[i], {}, ready)) of_one[i]->held = false;
+                    }
+                    more = more || sent[i] < items_each;
+                }
+                pool.queue().push(ready);
+                std::this_thread::yield();
+            }
+        });
+    }
+    for (auto& reactor : reactors) reactor.join();
+    done.wait();
+    CHECK(pool.stop(60s));
+    CHECK(pool.failures() == 0);
+    for (const auto& of_one : boxes) {
+        for (const auto& box : of_one) CHECK_FALSE(box->broken);
+    }
+}

@@ -1,0 +1,186 @@
+// A reactor without a kernel, and clients that speak to it octet by octet.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "wsserver/any_handler.hpp"
+#include "wsserver/protocol.hpp"
+#include "wsserver/reactor.hpp"
+#include "wsserver/server_hub.hpp"
+#include "wsserver/transport/memory.hpp"
+
+namespace wsserver::test {
+
+/// What a server's surroundings are, with everything that happened written down.
+class RecordingShared final : public ReactorShared {
+   public:
+    std::shared_ptr<ServerHub> server_hub = std::make_shared<ServerHub>(std::size_t{64} << 10);
+    std::shared_ptr<Hub> any_hub = server_hub;
+    std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers;
+    std::optional<Errc> refuse_with;
+    std::optional<HttpResponse> http_response;
+    Admission admission = Admission::welcome;
+    std::vector<ConnectionEnd> ends;
+    int admitted = 0;
+    int stopped = 0;
+
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
+    std::variant<Acceptance, Errc> choose(HostedConnection&, const Offer& offer) override {
+        if (refuse_with) return *refuse_with;
+        for (const auto& name : offer.subprotocols) {
+            const auto found = handlers.find(name);
+            if (found != handlers.end()) return Acceptance{found->second, found->first};
+        }
+        return Acceptance{handlers.at(""), {}};
+    }
+    std::optional<HttpResponse> answer(const HttpRequest&) override { return http_response; }
+    void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
+    Admission admit() noexcept override {
+        if (admission != Admission::close_at_once) ++admitted;
+        return admission;
+    }
+    void released() noexcept override { --admitted; }
+    void on_stopped(std::uint16_t) override { ++stopped; }
+};
+
+/// The RFC's own opening handshake (§1.3).
+inline std::string upgrade_request(std::string_view extra = {}, std::string_view target = "/chat") {
+    return "GET " + std::string{target} +
+           " HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n"
+           "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
+           std::string{extra} + "\r\n";
+}
+
+/// The masking keys need not be unpredictable here.
+struct CountingKeys final : MaskingKeySource {
+    std::uint8_t count = 0;
+    MaskingKey next_key() noexcept override {
+        ++count;
+        return {count, 7, 77, static_cast<std::uint8_t>(count + 1)};
+    }
+};
+
+/// `text:hello`, `binary:..`, `ping:..`, `pong:..`, `close:1000:reason`, `failed:...`
+inline constexpr auto event_in_words = overloaded{
+    [](const Text& m) { return "text:" + std::string{m.text}; },
+    [](const Binary& m) { return "binary:" + std::string{text_of(m.bytes)}; },
+    [](const Close& m) { return "close:" + std::to_string(static_cast<int>(m.code)) + ":" + std::string{m.reason}; },
+    [](const Ping& m) { return "ping:" + std::string{text_of(m.payload)}; },
+    [](const Pong& m) { return "pong:" + std::string{text_of(m.payload)}; },
+    [](const Failed& m) { return "failed:" + std::string{message_of(m.error)}; },
+};
+
+/// A client of the memory network: frames in and out by Protocol<client>, octets by hand where a test wants it.
+class WireClient {
+   public:
+    explicit WireClient(MemoryWire wire) : wire_(std::move(wire)) {}
+
+    MemoryWire& wire() noexcept { return wire_; }
+
+    void send(std::string_view text) {
+        (void)end_->protocol.send(Text{text}, out_).has_value();
+        flush();
+    }
+    void ping(std::string_view payload) {
+        (void)end_->protocol.ping(bytes_of(payload), out_).has_value();
+        flush();
+    }
+    void close(CloseCode code, std::string_view reason = {}) {
+        (void)end_->protocol.close(code, reason, out_).has_value();
+        flush();
+    }
+
+    /// Takes the server's HTTP answer off; the octets behind it are frames.
+    std::string read_response() {
+        std::string all = rest_ + wire_.read();
+        const auto end = all.find("\r\n\r\n");
+        if (end == std::string::npos) return all;
+        rest_ = all.substr(end + 4);
+        return all.substr(0, end + 4);
+    }
+
+    /// What has come since, in words. Pings are answered, Close frames echoed.
+    std::vector<std::string> read() {
+        std::string octets = std::exchange(rest_, {}) + wire_.read();
+        std::vector<std::string> events;
+        end_->protocol.receive({reinterpret_cast<std::uint8_t*>(octets.data()), octets.size()});
+        while (const auto event = end_->protocol.next_event(out_)) events.push_back(std::visit(event_in_words, *event));
+        flush();
+        return events;
+    }
+
+   private:
+    void flush() {
+        if (!out_.empty()) wire_.write(std::as_const(out_).bytes());
+        out_.clear();
+    }
+
+    MemoryWire wire_;
+    // The protocol refers to its options, and a client may be moved.
+    struct End {
+        End() { options.keys = &keys; }
+        CountingKeys keys;
+        ProtocolOptions options;
+        Protocol<Role::client> protocol{options};
+    };
+    std::unique_ptr<End> end_ = std::make_unique<End>();
+    Output out_;
+    std::string rest_;
+};
+
+/// One reactor (or several) that listens at `place`.
+class MemoryServer {
+   public:
+    explicit MemoryServer(ConnectionOptions options = {}, std::size_t reactors = 1) {
+        auto listeners = network.open_listeners(place, reactors);
+        std::vector<AnyReactor*> all;
+        for (std::size_t i = 0; i < reactors; ++i) {
+            reactors_.push_back(std::make_unique<Reactor<MemoryTransport>>(
+                static_cast<std::uint16_t>(i), static_cast<ReactorShared&>(shared), options, network));
+            reactors_.back()->attach();
+            reactors_.back()->listen(std::move(listeners[i]));
+            all.push_back(reactors_.back().get());
+        }
+        shared.server_hub->attach(std::move(all));
+    }
+    ~MemoryServer() { shared.server_hub->detach(); }
+
+    template <class H>
+    void handle(std::string name, H handler) {
+        shared.handlers[name] = make_handler(name.empty() ? "default" : name, std::move(handler));
+    }
+
+    Reactor<MemoryTransport>& reactor(std::size_t number = 0) noexcept { return *reactors_[number]; }
+    MemoryTransport& transport(std::size_t number = 0) noexcept { return reactors_[number]->transport(); }
+    Hub& hub() noexcept { return *shared.server_hub; }
+    void run() { network.run_until_idle(); }
+    void advance(std::chrono::milliseconds by) { network.advance(by); }
+
+    /// Connected, nothing sent yet.
+    WireClient connect() { return WireClient{network.wire(place)}; }
+    /// Through the opening handshake.
+    WireClient open(std::string_view subprotocol = {}) {
+        WireClient client = connect();
+        client.wire().write(
+            upgrade_request(subprotocol.empty() ? "" : "Sec-WebSocket-Protocol: " + std::string{subprotocol} + "\r\n"));
+        run();
+        (void)client.read_response();
+        return client;
+    }
+
+    const Endpoint place{"server", 80, {}};
+    MemoryNetwork network;
+    RecordingShared shared;
+
+   private:
+    std::vector<std::unique_ptr<Reactor<MemoryTransport>>> reactors_;
+};
+
+}  // namespace wsserver::test

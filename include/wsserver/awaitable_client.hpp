@@ -1,0 +1,160 @@
+// A WebSocket client for coroutines: connect, send, receive and close, each with co_await.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "wsserver/client.hpp"
+#include "wsserver/result.hpp"
+
+namespace wsserver {
+
+/// A message that owns its payload.
+struct ReceivedMessage {
+    Opcode opcode = Opcode::text;  ///< text or binary
+    std::string payload{};
+
+    bool is_text() const noexcept { return opcode == Opcode::text; }
+};
+
+/// One coroutine at a time may wait in it. Belongs to the loop's thread, as Client.
+///
+///     AwaitableClient client{context};
+///     if (const auto connected = co_await client.connect("ws://127.0.0.1:8080"); !connected) ...
+///     client.send(Text{"hello"});
+///     while (const auto message = co_await client.receive()) use(message->payload);
+class AwaitableClient {
+   public:
+    /// `options.reconnect` is not for this style: connect again instead.
+    explicit AwaitableClient(boost::asio::io_context& context, ClientOptions options = {})
+        : state_(std::make_shared<State>(context)), client_(context, without_reconnect(std::move(options))) {
+        client_.on_end([state = state_](const ConnectionEnd& end, bool) {
+            state->end = end;
+            state->wake();
+        });
+    }
+
+    /// Returns when it is open; an error says why it can't be, options.connect_timeout included.
+    /// Precondition: it isn't connected; after an end() it may connect again.
+    boost::asio::awaitable<Result<void, std::string>> connect(std::string url) {
+        state_->begin();
+        client_.connect(std::move(url), Reactions{state_, &client_});
+        while (!state_->open && !state_->end) co_await state_->wait_until(never);
+        if (!state_->end) co_return Result<void, std::string>{};
+        co_return Unexpected{state_->end->cause};
+    }
+
+    /// The next message, in order; nothing when the connection has ended, see end().
+    boost::asio::awaitable<std::optional<ReceivedMessage>> receive() { co_return co_await receive_until(never); }
+    /// The same; nothing also when none has come in time: then is_open() is still true.
+    boost::asio::awaitable<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds at_most) {
+        co_return co_await receive_until(std::chrono::steady_clock::now() + at_most);
+    }
+
+    SendStatus send(const Text& message) { return client_.send(message); }
+    SendStatus send(const Binary& message) { return client_.send(message); }
+    SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
+
+    /// The whole closing handshake; returns how it ended. Messages that come meanwhile are thrown away.
+    boost::asio::awaitable<ConnectionEnd> close(CloseCode code = CloseCode::normal, std::string reason = {}) {
+        client_.close(code, reason);
+        client_.resume_receiving();
+        while (!state_->end) {
+            co_await state_->wait_until(never);
+            state_->drop_messages();
+        }
+        co_return *state_->end;
+    }
+
+    bool is_open() const noexcept { return client_.is_open(); }
+    /// How it ended, once it has.
+    const std::optional<ConnectionEnd>& end() const noexcept { return state_->end; }
+    Client& client() noexcept { return client_; }
+
+   private:
+    using Time = std::chrono::steady_clock::time_point;
+    static constexpr Time never = Time::max();
+
+    /// Messages up to this are kept for a coroutine that doesn't come to take them; then the peer waits.
+    static constexpr std::size_t enough = std::size_t{1} << 20;
+
+    struct State {
+        explicit State(boost::asio::io_context& context) : timer(context) {}
+
+        void begin() {
+            open = false;
+            end.reset();
+            drop_messages();
+        }
+        void drop_messages() {
+            messages.clear();
+            octets = 0;
+        }
+        void wake() { timer.cancel(); }
+        /// Returns at that time or when wake() is called, whichever is first.
+        boost::asio::awaitable<void> wait_until(Time time) {
+            boost::system::error_code woken;
+            timer.expires_at(time);
+            co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+        }
+
+        boost::asio::steady_timer timer;
+        bool open = false;
+        std::optional<ConnectionEnd> end;
+        std::deque<ReceivedMessage> messages;
+        std::size_t octets = 0;
+    };
+
+    /// The handler: puts what comes where the coroutine finds it.
+    struct Reactions {
+        std::shared_ptr<State> state;
+        Client* client;
+
+        void on_open(AnyConnection&) {
+            state->open = true;
+            state->wake();
+        }
+        void on_message(AnyConnection&, const Text& message) { take(Opcode::text, message.payload()); }
+        void on_message(AnyConnection&, const Binary& message) { take(Opcode::binary, message.payload()); }
+        void take(Opcode opcode, Bytes payload) {
+            state->messages.push_back({opcode, std::string{text_of(payload)}});
+            state->octets += payload.size() + sizeof(ReceivedMessage);
+            if (state->octets > enough) client->pause_receiving();
+            state->wake();
+        }
+    };
+
+    static ClientOptions without_reconnect(ClientOptions options) {
+        options.reconnect.reset();
+        return options;
+    }
+
+    boost::asio::awaitable<std::optional<ReceivedMessage>> receive_until(Time time) {
+        while (state_->messages.empty()) {
+            if (state_->end || client_.is_idle()) co_return std::nullopt;
+            if (time != never && std::chrono::steady_clock::now() >= time) co_return std::nullopt;
+            co_await state_->wait_until(time);
+        }
+        ReceivedMessage message = std::move(state_->messages.front());
+        state_->messages.pop_front();
+        state_->octets -= message.payload.size() + sizeof(ReceivedMessage);
+        if (state_->octets <= enough / 2) client_.resume_receiving();
+        co_return message;
+    }
+
+    std::shared_ptr<State> state_;
+    Client client_;
+};
+
+}  // namespace wsserver

@@ -1,0 +1,157 @@
+// A client on a real socket that waits for what it expects, up to half a minute: for tests with threads.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/memory_server.hpp"
+#include "wsserver/endpoint.hpp"
+#include "wsserver/protocol.hpp"
+#include "wsserver/url.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+namespace wsserver::test {
+
+class BlockingClient {
+   public:
+    /// `url` as Server::listen() gives it, an address in numbers.
+    explicit BlockingClient(std::string_view url) {
+        const auto parsed = parse_url(url);
+        if (!parsed) throw std::runtime_error(parsed.error());
+        socket_ = parsed->unix_path.empty() ? connect_tcp(*parsed) : connect_unix(*parsed);
+        const timeval patience{30, 0};
+        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    }
+    /// Through the opening handshake too.
+    BlockingClient(std::string_view url, std::string_view subprotocol) : BlockingClient(url) {
+        write(
+            upgrade_request(subprotocol.empty() ? "" : "Sec-WebSocket-Protocol: " + std::string{subprotocol} + "\r\n"));
+        response = read_head();
+    }
+    BlockingClient(BlockingClient&& other) noexcept
+        : response(std::move(other.response)),
+          socket_(std::exchange(other.socket_, -1)),
+          rest_(std::move(other.rest_)),
+          end_(std::move(other.end_)) {}
+    ~BlockingClient() { hang_up(); }
+
+    void hang_up() noexcept {
+        if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+    }
+
+    std::string response;  ///< the server's answer to the opening handshake
+
+    void write(std::string_view octets) {
+        while (!octets.empty()) {
+            const ssize_t count = ::send(socket_, octets.data(), octets.size(), MSG_NOSIGNAL);
+            if (count < 0) throw std::runtime_error(std::string{"send: "} + std::strerror(errno));
+            octets.remove_prefix(static_cast<std::size_t>(count));
+        }
+    }
+    void send(std::string_view text) {
+        (void)end_->protocol.send(Text{text}, end_->out).has_value();
+        flush();
+    }
+    void ping(std::string_view payload) {
+        (void)end_->protocol.ping(bytes_of(payload), end_->out).has_value();
+        flush();
+    }
+    void close(CloseCode code) {
+        (void)end_->protocol.close(code, {}, end_->out).has_value();
+        flush();
+    }
+
+    /// Waits for the next event: `text:...`, `pong:...`, `close:1000:...`; `end` when the stream has ended.
+    std::string next() {
+        for (;;) {
+            if (const auto event = end_->protocol.next_event(end_->out)) {
+                std::string words = std::visit(event_in_words, *event);
+                flush();
+                return words;
+            }
+            rest_ = read();
+            if (rest_.empty()) return "end";
+            end_->protocol.receive({reinterpret_cast<std::uint8_t*>(rest_.data()), rest_.size()});
+        }
+    }
+    std::string read_head() {
+        std::string head;
+        while (!head.ends_with("\r\n\r\n")) {
+            char octet = 0;
+            if (::recv(socket_, &octet, 1, 0) != 1) break;
+            head.push_back(octet);
+        }
+        return head;
+    }
+
+   private:
+    static int connect_tcp(const Url& url) {
+        const auto port = htons(static_cast<std::uint16_t>(std::stoi(url.port)));
+        if (url.host.find(':') != std::string::npos) {
+            sockaddr_in6 address{};
+            address.sin6_family = AF_INET6;
+            address.sin6_port = port;
+            inet_pton(AF_INET6, url.host.c_str(), &address.sin6_addr);
+            return connect_to(AF_INET6, address);
+        }
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = port;
+        inet_pton(AF_INET, url.host.c_str(), &address.sin_addr);
+        return connect_to(AF_INET, address);
+    }
+    static int connect_unix(const Url& url) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        url.unix_path.copy(address.sun_path, sizeof address.sun_path - 1);
+        return connect_to(AF_UNIX, address);
+    }
+    template <class Address>
+    static int connect_to(int family, const Address& address) {
+        const int socket = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+            const std::string why = std::strerror(errno);
+            ::close(socket);
+            throw std::runtime_error("connect: " + why);
+        }
+        return socket;
+    }
+    std::string read() {
+        std::string octets(65536, '\0');
+        const ssize_t count = ::recv(socket_, octets.data(), octets.size(), 0);
+        if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing came for half a minute");
+        octets.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+        return octets;
+    }
+    void flush() {
+        write(text_of(std::as_const(end_->out).bytes()));
+        end_->out.clear();
+    }
+
+    struct End {
+        End() { options.keys = &keys; }
+        CountingKeys keys;
+        ProtocolOptions options;
+        Protocol<Role::client> protocol{options};
+        Output out;
+    };
+    int socket_ = -1;
+    std::string rest_;
+    std::unique_ptr<End> end_ = std::make_unique<End>();
+};
+
+}  // namespace wsserver::test

@@ -1,0 +1,38 @@
+// A chat: what one says, all others of the subprotocol "chat" hear; who comes and goes is told to all.
+#include <iostream>
+#include <string>
+#include <wsserver/server.hpp>
+
+using namespace wsserver;
+
+// One object serves all connections, from several threads at once: so it keeps nothing, or locks what it keeps.
+struct Chat {
+    void on_open(AnyConnection& connection) { tell_others(connection, "came"); }
+
+    void on_message(AnyConnection& connection, const Text& message) {
+        // Encoded once for all; nobody waits for anybody.
+        connection.hub()->broadcast(others(connection), message);
+    }
+
+    void on_close(AnyConnection& connection, const Close& close) {
+        tell_others(connection, close.reason.empty() ? "went" : "went: " + std::string{close.reason});
+    }
+
+   private:
+    static Audience others(const AnyConnection& connection) {
+        return {.subprotocol = std::string{connection.subprotocol()}, .except = connection.id()};
+    }
+
+    static void tell_others(const AnyConnection& connection, const std::string& what) {
+        connection.hub()->broadcast(others(connection), Text{std::string{connection.peer()} + " " + what});
+    }
+};
+
+int main(int argc, char** argv) {
+    Server server;
+    server.handle("chat", Chat{});
+    const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:8080");
+    (url ? std::cout << *url : std::cerr << url.error()) << std::endl;
+    if (!url) return 1;
+    server.run();
+}

@@ -1,0 +1,321 @@
+// Makes a shared object for wsd out of a C++ class that reacts to messages. The same class serves in a program of
+// one's own too (any_handler.hpp), and it is found out when it is compiled what it reacts to:
+//
+//     class Greeter {
+//      public:
+//         void on_open(wsserver::AnyConnection& connection) { connection.send(wsserver::Text{"hello"}); }
+//     };
+//     WSSERVER_HANDLER(Greeter)
+//
+// It needs the headers only: what is sent goes through the C interface of handler.h.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "wsserver/any_handler.hpp"
+#include "wsserver/handler.h"
+
+namespace wsserver {
+
+/// What a handler in a shared object may ask of the server besides connections; its constructor gets it if it takes
+/// `(const HandlerHost&)` or `(const HandlerHost&, std::string_view config)`. Copy it, use it from any thread, until
+/// the handler's destructor has run.
+class HandlerHost {
+   public:
+    HandlerHost(const wsserver_host& host, std::shared_ptr<Hub> hub) : host_(&host), hub_(std::move(hub)) {}
+
+    /// Reaches connections by their ids; `closed` as long as there has been none.
+    const std::shared_ptr<Hub>& hub() const noexcept { return hub_; }
+
+    void log_info(std::string_view text) const { log(WSSERVER_LOG_INFO, text); }
+    void log_warning(std::string_view text) const { log(WSSERVER_LOG_WARNING, text); }
+    void log_error(std::string_view text) const { log(WSSERVER_LOG_ERROR, text); }
+
+   private:
+    void log(int level, std::string_view text) const { host_->log(host_, level, text.data(), text.size()); }
+
+    const wsserver_host* host_;
+    std::shared_ptr<Hub> hub_;
+};
+
+namespace detail {
+
+constexpr SendStatus status_of(int answer) noexcept {
+    switch (answer) {
+        case WSSERVER_QUEUED:
+            return SendStatus::queued;
+        case WSSERVER_DROPPED:
+            return SendStatus::dropped;
+        case WSSERVER_CLOSED:
+            return SendStatus::closed;
+        default:
+            return SendStatus::refused;
+    }
+}
+
+constexpr wsserver_connection_id id_for_host(ConnectionId id) noexcept { return {id.reactor, id.slot, id.generation}; }
+
+inline std::string_view text_from(wsserver_view view) noexcept { return {view.data, view.size}; }
+
+/// The server's hub, from within a shared object.
+class HostHub final : public Hub {
+   public:
+    explicit HostHub(const wsserver_host& host) noexcept : host_(&host) {}
+
+    SendStatus send(ConnectionId to, const Text& message) override {
+        return status_of(host_->send_text_to(host_, id_for_host(to), message.text.data(), message.text.size()));
+    }
+    SendStatus send(ConnectionId to, const Binary& message) override {
+        return status_of(host_->send_binary_to(host_, id_for_host(to), message.bytes.data(), message.bytes.size()));
+    }
+    SendStatus ping(ConnectionId to, Bytes payload) override {
+        return status_of(host_->ping_to(host_, id_for_host(to), payload.data(), payload.size()));
+    }
+    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
+        const auto number = static_cast<std::uint16_t>(code);
+        return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
+    }
+    void broadcast(const Audience& audience, const Text& message, Count done = {}) override {
+        const Address to{audience};
+        const Told told{std::move(done)};
+        host_->broadcast_text(host_, to.subprotocol, to.except, message.text.data(), message.text.size(), told.through,
+                              told.context);
+    }
+    void broadcast(const Audience& audience, const Binary& message, Count done = {}) override {
+        const Address to{audience};
+        const Told told{std::move(done)};
+        host_->broadcast_binary(host_, to.subprotocol, to.except, message.bytes.data(), message.bytes.size(),
+                                told.through, told.context);
+    }
+    void ping_all(Count done = {}) override {
+        const Told told{std::move(done)};
+        host_->ping_all(host_, told.through, told.context);
+    }
+    void close_all(CloseCode code, std::string_view reason, Count done = {}) override {
+        const Told told{std::move(done)};
+        host_->close_all(host_, static_cast<std::uint16_t>(code), reason.data(), reason.size(), told.through,
+                         told.context);
+    }
+
+   private:
+    /// An Audience as C has it; valid as long as the Audience is.
+    struct Address {
+        explicit Address(const Audience& audience)
+            : subprotocol(audience.subprotocol ? audience.subprotocol->c_str() : nullptr),
+              id(id_for_host(audience.except.value_or(ConnectionId{}))),
+              except(audience.except ? &id : nullptr) {}
+        Address(const Address&) = delete;
+
+        const char* subprotocol;
+        wsserver_connection_id id;
+        const wsserver_connection_id* except;
+    };
+
+    /// A Count as C has it. The host calls it exactly once, and then it is gone.
+    struct Told {
+        explicit Told(Count done)
+            : through(done ? &tell : nullptr), context(done ? new Count{std::move(done)} : nullptr) {}
+
+        wsserver_count through;
+        void* context;
+    };
+
+    static void tell(void* context, std::size_t receivers) noexcept {
+        const std::unique_ptr<Count> done{static_cast<Count*>(context)};
+        try {
+            (*done)(receivers);
+        } catch (...) {  // nobody is left to hear of it, and it must not cross into C
+        }
+    }
+
+    const wsserver_host* host_;
+};
+
+/// A connection of the server, from within a shared object.
+class HostConnection final : public AnyConnection {
+   public:
+    HostConnection(const wsserver_host& host, const std::shared_ptr<Hub>& hub, wsserver_connection* connection) noexcept
+        : host_(host), hub_(hub), connection_(connection) {}
+
+    SendStatus send(const Text& message) override {
+        return status_of(host_.send_text(connection_, message.text.data(), message.text.size()));
+    }
+    SendStatus send(const Binary& message) override {
+        return status_of(host_.send_binary(connection_, message.bytes.data(), message.bytes.size()));
+    }
+    SendStatus ping(Bytes payload = {}) override {
+        return status_of(host_.ping(connection_, payload.data(), payload.size()));
+    }
+    SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) override {
+        return status_of(host_.close(connection_, static_cast<std::uint16_t>(code), reason.data(), reason.size()));
+    }
+    ConnectionId id() const noexcept override {
+        const auto id = host_.id(connection_);
+        return {static_cast<std::uint16_t>(id.reactor), id.slot, id.generation};
+    }
+    std::string_view subprotocol() const noexcept override { return text_from(host_.subprotocol(connection_)); }
+    std::string_view peer() const noexcept override { return text_from(host_.peer(connection_)); }
+    std::string_view target() const noexcept override { return text_from(host_.target(connection_)); }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
+    void* user_data() const noexcept override { return host_.user_data(connection_); }
+    void set_user_data(void* data) noexcept override { host_.set_user_data(connection_, data); }
+
+   private:
+    const wsserver_host& host_;
+    const std::shared_ptr<Hub>& hub_;
+    wsserver_connection* connection_;
+};
+
+/// A loaded handler: the functions of its table, each of which catches what the class throws.
+template <class H>
+class Plugin {
+   public:
+    static void* create(const wsserver_host* host, const char* config) noexcept {
+        void* plugin = nullptr;
+        guarded(*host, [&] { plugin = new Plugin{*host, config}; });
+        return plugin;
+    }
+    static void destroy(void* plugin) noexcept { delete static_cast<Plugin*>(plugin); }
+
+    static int on_open(void* plugin, wsserver_connection* connection) noexcept {
+        return react(plugin, connection, [](AnyHandler& handler, AnyConnection& c) { handler.on_open(c); });
+    }
+    static int on_text(void* plugin, wsserver_connection* connection, const char* text, std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.on_message(c, Text{{text, size}});
+        });
+    }
+    static int on_binary(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+                         std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.on_message(c, Binary{{octets, size}});
+        });
+    }
+    static int on_ping(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+                       std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.on_ping(c, Ping{{octets, size}});
+        });
+    }
+    static int on_pong(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+                       std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.on_pong(c, Pong{{octets, size}});
+        });
+    }
+    static int on_close(void* plugin, wsserver_connection* connection, std::uint16_t code, const char* reason,
+                        std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.on_close(c, Close{CloseCode{code}, {reason, size}});
+        });
+    }
+    static int on_command(void* plugin, const wsserver_view* words, std::size_t count, const unsigned char* payload,
+                          std::size_t size) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        bool ok = false;
+        const int failed = guarded(self.host_, [&] {
+            std::vector<std::string> copies;
+            for (const auto& word : std::span{words, count}) copies.emplace_back(word.data, word.size);
+            const auto answer = self.handler_.on_command(copies, Bytes{payload, size});
+            self.host_.answer(&self.host_, answer.output.data(), answer.output.size());
+            ok = answer.ok;
+        });
+        return failed || !ok;
+    }
+
+   private:
+    Plugin(const wsserver_host& host, std::string_view config)
+        : Plugin(host, config, std::make_shared<HostHub>(host)) {}
+    Plugin(const wsserver_host& host, std::string_view config, const std::shared_ptr<Hub>& hub)
+        : host_(host), hub_(hub), handler_(make(HandlerHost{host, hub}, config)) {}
+
+    static HandlerOf<H> make(const HandlerHost& host, std::string_view config) {
+        using Takes = std::string_view;
+        if constexpr (std::is_constructible_v<H, const HandlerHost&, Takes>) {
+            return HandlerOf<H>{{}, std::in_place, host, config};
+        } else if constexpr (std::is_constructible_v<H, Takes>) {
+            return HandlerOf<H>{{}, std::in_place, config};
+        } else {
+            if (!config.empty()) throw std::invalid_argument{"it takes no configuration"};
+            if constexpr (std::is_constructible_v<H, const HandlerHost&>) {
+                return HandlerOf<H>{{}, std::in_place, host};
+            } else {
+                return HandlerOf<H>{{}, std::in_place};
+            }
+        }
+    }
+
+    template <class F>
+    static int react(void* plugin, wsserver_connection* connection, F&& reaction) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        return guarded(self.host_, [&] {
+            HostConnection c{self.host_, self.hub_, connection};
+            reaction(self.handler_, c);
+        });
+    }
+
+    /// 0, or 1 when it threw: nothing of C++ crosses the interface.
+    template <class F>
+    static int guarded(const wsserver_host& host, F&& f) noexcept {
+        try {
+            f();
+            return 0;
+        } catch (const std::exception& exception) {
+            const std::string_view why{exception.what()};
+            host.set_error(&host, why.data(), why.size());
+        } catch (...) {
+            constexpr std::string_view why{"an exception that is no std::exception"};
+            host.set_error(&host, why.data(), why.size());
+        }
+        return 1;
+    }
+
+    const wsserver_host& host_;
+    std::shared_ptr<Hub> hub_;
+    HandlerOf<H> handler_;
+};
+
+template <class H>
+constexpr wsserver_handler table_of(const char* name) noexcept {
+    wsserver_handler table{};
+    table.abi_version = WSSERVER_HANDLER_ABI;
+    table.size = sizeof(table);
+    table.name = name;
+    if constexpr (requires { H::runs; }) {
+        table.runs = H::runs == Runs::pooled ? WSSERVER_POOLED : WSSERVER_INLINE;
+    }
+    table.create = &Plugin<H>::create;
+    table.destroy = &Plugin<H>::destroy;
+    // A message is always taken: what the class doesn't react to, AnyHandler does.
+    table.on_text = &Plugin<H>::on_text;
+    table.on_binary = &Plugin<H>::on_binary;
+    if constexpr (reacts_to_open<H>) table.on_open = &Plugin<H>::on_open;
+    if constexpr (reacts_to_ping<H>) table.on_ping = &Plugin<H>::on_ping;
+    if constexpr (reacts_to_pong<H>) table.on_pong = &Plugin<H>::on_pong;
+    if constexpr (reacts_to_close<H>) table.on_close = &Plugin<H>::on_close;
+    if constexpr (reacts_to_command<H>) table.on_command = &Plugin<H>::on_command;
+    return table;
+}
+
+}  // namespace detail
+}  // namespace wsserver
+
+/// Exports the class `H` as the handler of this shared object; once, at namespace scope, in one source file.
+/// `H` is built by the first of these that it has: (const HandlerHost&, std::string_view config), (std::string_view
+/// config), (const HandlerHost&), (). What the constructor throws is why the handler can't be loaded.
+// The table lies in an unnamed namespace: as a static of a template it would be unique in the whole process, and a
+// second version of the same handler would find the first one's.
+#define WSSERVER_HANDLER(H)                                                                                            \
+    namespace {                                                                                                        \
+    constexpr ::wsserver_handler wsserver_handler_table = ::wsserver::detail::table_of<H>(#H);                         \
+    }                                                                                                                  \
+    extern "C" WSSERVER_EXPORT const ::wsserver_handler* wsserver_handler_v1(void) { return &wsserver_handler_table; } \
+    static_assert(true, "a semicolon may follow")

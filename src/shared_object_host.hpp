@@ -1,0 +1,52 @@
+// What a handler in a shared object can call: the server's side of handler.h.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "wsserver/handler.h"
+#include "wsserver/hub.hpp"
+#include "wsserver/shared_object.hpp"
+
+namespace wsserver {
+
+/// The table that create() gets, and behind it what only we know.
+class SharedObjectHost : public wsserver_host {
+   public:
+    SharedObjectHost(std::string name, HandlerLog log);
+    SharedObjectHost(const SharedObjectHost&) = delete;
+    SharedObjectHost& operator=(const SharedObjectHost&) = delete;
+
+    static const SharedObjectHost& of(const wsserver_host* host) noexcept {
+        return *static_cast<const SharedObjectHost*>(host);
+    }
+
+    const std::string& name() const noexcept { return name_; }
+    const HandlerLog& log_to() const noexcept { return log_to_; }
+
+    /// The hub of the connection seen last; null if there was none, or its server is gone.
+    std::shared_ptr<Hub> hub() const;
+    void remember(const std::shared_ptr<Hub>& hub);
+
+    /// Whoever holds it keeps the handler's code in memory; null as soon as the handler is being ended.
+    std::shared_ptr<const void> owner() const noexcept { return owner_.lock(); }
+    /// Before the handler is started.
+    void set_owner(const std::shared_ptr<const void>& owner) noexcept { owner_ = owner; }
+
+   private:
+    std::string name_;
+    HandlerLog log_to_;
+    std::weak_ptr<const void> owner_{};
+    mutable std::mutex mutex_{};
+    std::weak_ptr<Hub> hub_{};  // weak: a server owns its handlers
+};
+
+/// What a handler says while a call of it runs on this thread.
+struct HandlerSaid {
+    std::string error{};
+    std::string answer{};
+};
+HandlerSaid& handler_said() noexcept;
+
+}  // namespace wsserver

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Runs an example as its reader would, and talks to it with a client that we did not write.
+
+usage: run.py NAME PROGRAM
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+PATIENCE = 60  # seconds until a test gives up waiting
+
+try:
+    import websockets
+except ImportError:
+    print("python3-websockets is missing", file=sys.stderr)
+    sys.exit(1 if os.environ.get("WSSERVER_TEST_STRICT") else 77)
+
+
+def check(got, wanted):
+    assert got == wanted, f"got {got!r}, wanted {wanted!r}"
+
+
+async def echo_server(url, _):
+    async with websockets.connect(url) as client:
+        for message in ("hi", b"\x00\xff"):
+            await client.send(message)
+            check(await client.recv(), message)
+
+
+async def broadcast(url, _):
+    async with websockets.connect(url, subprotocols=["chat"]) as one:
+        async with websockets.connect(url, subprotocols=["chat"]) as other:
+            who = "%s:%d" % other.local_address[:2]
+            check(await one.recv(), f"{who} came")
+            await other.send("hello")
+            check(await one.recv(), "hello")
+            await other.close(reason="lunch")
+        check(await one.recv(), f"{who} went: lunch")
+
+
+async def clock(url, process):
+    async with websockets.connect(url) as client:
+        assert (await client.recv()).endswith(" UTC")
+        process.terminate()
+        try:
+            while True:
+                await client.recv()
+        except websockets.ConnectionClosed as end:
+            check(end.code, 1001)
+    check(await asyncio.to_thread(process.wait), 0)
+
+
+async def slow_work(url, _):
+    async with websockets.connect(url) as client:
+        for number, factor in (("91", "13"), ("1000003", "1000003"), ("many", "0")):
+            await client.send(number)
+            check(await client.recv(), factor)
+
+
+async def page(url, _):
+    def get(path):
+        try:
+            with urllib.request.urlopen(url.replace("ws:", "http:") + path, timeout=PATIENCE) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, b""
+
+    status, text = await asyncio.to_thread(get, "/")
+    assert status == 200 and b"new WebSocket" in text, (status, text)
+    check(await asyncio.to_thread(get, "/healthz"), (200, b"ok\n"))
+    check((await asyncio.to_thread(get, "/elsewhere"))[0], 426)
+    await echo_server(url, _)
+
+
+async def client(program):
+    """It says hello, prints the answer and leaves with 1000."""
+    closed = asyncio.get_running_loop().create_future()
+
+    async def answer(connection):
+        await connection.send(f"you said {await connection.recv()}")
+        await connection.wait_closed()
+        closed.set_result(connection.close_code)
+
+    async with websockets.serve(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = subprocess.Popen([program, f"ws://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+        try:
+            check((await asyncio.to_thread(process.stdout.readline)), "you said hello\n")
+            check(await closed, 1000)
+            check(await asyncio.to_thread(process.wait), 0)
+        finally:
+            process.kill()
+            process.wait()
+
+
+awaitable_client = client
+
+
+async def serve(talk, program):
+    process = subprocess.Popen([program, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = (await asyncio.to_thread(process.stdout.readline)).strip()
+        assert url.startswith("ws://127.0.0.1:"), url
+        await talk(url, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def main(name, program):
+    example = globals()[name.partition("_")[2]]
+    talk = example(program) if name.endswith("client") else serve(example, program)
+    await asyncio.wait_for(talk, PATIENCE)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

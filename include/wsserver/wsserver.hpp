@@ -1,0 +1,7 @@
+// All that programs with a server or a client in them need.
+#pragma once
+
+#include "wsserver/awaitable_client.hpp"
+#include "wsserver/client.hpp"
+#include "wsserver/handlers.hpp"
+#include "wsserver/server.hpp"

@@ -1,0 +1,127 @@
+// A server that only remembers what it was told to do.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wsserver/control_target.hpp"
+
+namespace wsserver::test {
+
+/// A list that one thread fills and another waits for.
+class Record {
+   public:
+    void add(std::string entry) {
+        const std::lock_guard lock{mutex_};
+        entries_.push_back(std::move(entry));
+        changed_.notify_all();
+    }
+    std::vector<std::string> all() const {
+        const std::lock_guard lock{mutex_};
+        return entries_;
+    }
+    /// Waits until there are `count`. The limit is no measure, only the end of a test that hangs.
+    std::vector<std::string> wait_for(std::size_t count) const {
+        std::unique_lock lock{mutex_};
+        changed_.wait_for(lock, std::chrono::seconds{60}, [&] { return entries_.size() >= count; });
+        return entries_;
+    }
+
+   private:
+    mutable std::mutex mutex_;
+    mutable std::condition_variable changed_;
+    std::vector<std::string> entries_;
+};
+
+/// Notes each call as one line: `send 0-1-1 text hi`.
+class FakeHub final : public Hub {
+   public:
+    Record calls;
+    SendStatus status = SendStatus::queued;
+    std::size_t receivers = 3;
+    bool answers = true;  ///< false: as if a reactor were stuck
+
+    SendStatus send(ConnectionId to, const Text& m) override {
+        return note("send " + to_string(to) + " text " + std::string{m.text});
+    }
+    SendStatus send(ConnectionId to, const Binary& m) override {
+        return note("send " + to_string(to) + " binary " + std::string{text_of(m.bytes)});
+    }
+    SendStatus ping(ConnectionId to, Bytes) override { return note("ping " + to_string(to)); }
+    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
+        return note("close " + to_string(to) + ' ' + number(code) + ' ' + std::string{reason});
+    }
+    void broadcast(const Audience& audience, const Text& m, Count done) override {
+        note("broadcast " + of(audience) + " text " + std::string{m.text}, done);
+    }
+    void broadcast(const Audience& audience, const Binary& m, Count done) override {
+        note("broadcast " + of(audience) + " binary " + std::string{text_of(m.bytes)}, done);
+    }
+    void ping_all(Count done) override { note("ping all", done); }
+    void close_all(CloseCode code, std::string_view reason, Count done) override {
+        note("close all " + number(code) + ' ' + std::string{reason}, done);
+    }
+
+   private:
+    static std::string number(CloseCode code) { return std::to_string(static_cast<unsigned>(code)); }
+    static std::string of(const Audience& audience) { return audience.subprotocol.value_or("*"); }
+    SendStatus note(std::string call) {
+        calls.add(std::move(call));
+        return status;
+    }
+    void note(std::string call, const Count& done) {
+        calls.add(std::move(call));
+        if (answers && done) done(receivers);
+    }
+};
+
+class FakeTarget final : public ControlTarget {
+   public:
+    std::shared_ptr<FakeHub> fake_hub = std::make_shared<FakeHub>();
+    Record calls;
+    std::vector<ConnectionInfo> connections;
+    StatusReport report;
+    std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> named;
+    std::optional<std::string> refuse;  ///< why nothing works
+
+    StatusReport status() override { return report; }
+    std::vector<ConnectionInfo> list() override { return connections; }
+    std::optional<ConnectionInfo> show(ConnectionId id) override {
+        for (const auto& connection : connections) {
+            if (connection.id == id) return connection;
+        }
+        return std::nullopt;
+    }
+    std::vector<std::uint16_t> silent_reactors() override { return report.silent_reactors; }
+    std::shared_ptr<Hub> hub() override { return fake_hub; }
+    std::vector<HandlerReport> handlers() override { return report.handlers; }
+    std::shared_ptr<AnyHandler> find_handler(std::string_view name) override {
+        const auto found = named.find(name);
+        return found == named.end() ? nullptr : found->second;
+    }
+    Outcome load_handler(const std::string& subprotocol, const std::string& what) override {
+        return note("load '" + subprotocol + "' " + what);
+    }
+    Outcome unload_handler(const std::string& subprotocol) override { return note("unload '" + subprotocol + "'"); }
+    Outcome set_log_level(const std::string& level) override { return note("log-level " + level); }
+    Outcome reload() override { return note("reload"); }
+    Outcome drain() override { return note("drain"); }
+    Outcome stop() override { return note("stop"); }
+    std::string version() override { return "fake 1.2.3"; }
+
+   private:
+    Outcome note(std::string call) {
+        if (refuse) return Unexpected{*refuse};
+        calls.add(call);
+        return call + " done";
+    }
+};
+
+}  // namespace wsserver::test

@@ -1,0 +1,189 @@
+#include "command_line.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "settings.hpp"
+#include "wrap.hpp"
+#include "wsserver/words.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::Result;
+using wsserver::Unexpected;
+using Wants = CommandLine::Wants;
+
+struct Action {
+    std::string_view flag;
+    std::string_view names;  // as CLI11 takes them
+    std::string_view help;
+    Wants wants;
+};
+
+constexpr std::array actions{
+    Action{"--check-config", "--check-config", "says whether the configuration is good, and ends", Wants::check_config},
+    Action{"--print-config", "--print-config", "prints what counts and where it came from, as TOML, and ends",
+           Wants::print_config},
+    Action{"--version", "--version,-V", "prints the version, and ends", Wants::version},
+    Action{"--help", "--help,-h", "prints this, and ends", Wants::help},
+};
+
+constexpr std::string_view config_help = "the configuration file, TOML";
+
+std::vector<std::string_view> all_flags() {
+    std::vector<std::string_view> flags{"--config"};
+    for (const Action& action : actions) flags.push_back(action.flag);
+    for (const Setting& setting : settings()) flags.push_back(setting.flag);
+    return flags;
+}
+
+/// CLI11 splits and pairs; what the values mean is the table's business.
+class Parser {
+   public:
+    explicit Parser(CommandLine& result) : result_(result) {
+        app_.set_help_flag("");
+        app_.prefix_command();  // the first word that is no flag begins an order
+        app_.add_option("--config,-c", result_.config_file)->take_last();
+        for (const Action& action : actions) {
+            app_.add_flag_callback(std::string{action.names}, [this, &action] { result_.wants = action.wants; });
+        }
+        for (const Setting& setting : settings()) add(setting);
+    }
+
+    Result<void, std::string> parse(std::vector<std::string> words) {
+        std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+        try {
+            app_.parse(words);
+        } catch (const CLI::ParseError& error) {
+            return Unexpected{std::string{error.what()}};
+        }
+        result_.order = app_.remaining();
+        if (result_.order.empty()) return {};
+        if (result_.order.front().starts_with('-')) return Unexpected{unknown(result_.order.front())};
+        if (result_.wants != Wants::serve) {
+            return Unexpected{fmt::format("{} is one word too many", result_.order.front())};
+        }
+        result_.wants = Wants::order;
+        return {};
+    }
+
+   private:
+    void add(const Setting& setting) {
+        const std::string flag{setting.flag};
+        const auto take = [this, &setting](const std::vector<std::string>& values) {
+            for (const auto& value : values) result_.flags.emplace_back(setting.key, value);
+        };
+        if (setting.kind == Kind::boolean) {
+            const auto names = flag + ",!--no-" + flag.substr(2);
+            app_.add_flag_function(names, [take](std::int64_t count) { take({count > 0 ? "true" : "false"}); });
+        } else {
+            app_.add_option_function<std::vector<std::string>>(flag, take)
+                ->allow_extra_args(false)
+                ->type_name(std::string{setting.placeholder});
+        }
+    }
+
+    static std::string unknown(const std::string& flag) {
+        const auto flags = all_flags();
+        const auto meant = wsserver::nearest_word(flag.substr(0, flag.find('=')), flags);
+        return flag + " is no flag of wsd" + (meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
+    }
+
+    CommandLine& result_;
+    CLI::App app_;
+};
+
+/// Values of flags are looked at right away: a wrong one is wrong usage, not a wrong configuration.
+Result<void, std::string> check_values(const Given& flags) {
+    Config scratch;
+    for (const auto& [key, value] : flags) {
+        const Setting& setting = *find_setting(key);
+        const std::vector<std::string> values{value};
+        if (const auto done = setting.set(scratch, values); !done) {
+            return Unexpected{fmt::format("{}: {}", setting.flag, done.error())};
+        }
+    }
+    return {};
+}
+
+/// `left`, and from a column on `text`.
+std::string help_entry(const std::string& left, std::string_view text) {
+    constexpr std::size_t column = 30;
+    const std::string margin(column, ' ');
+    std::string begin = "  " + left;
+    if (begin.size() + 2 > column) return begin + "\n" + wrap(text, margin, margin, 100);
+    begin.resize(column, ' ');
+    return wrap(text, begin, margin, 100);
+}
+
+/// A default as one would type it: without TOML's quotes; empty if there is nothing to tell.
+std::string default_of(const Setting& setting, const Config& defaults) {
+    if (setting.kind == Kind::boolean) return {};
+    std::string value = setting.print(defaults);
+    std::erase_if(value, [](char c) { return c == '"' || c == '[' || c == ']' || c == '{' || c == '}'; });
+    return value;
+}
+
+std::string describe(const Setting& setting, const Config& defaults) {
+    const auto value = default_of(setting, defaults);
+    return std::string{setting.help} + (setting.repeats() ? "; again for more" : "") +
+           (value.empty() ? "" : " [" + value + "]");
+}
+
+}  // namespace
+
+Result<CommandLine, std::string> parse_command_line(const std::vector<std::string>& words) {
+    CommandLine result;
+    if (auto parsed = Parser{result}.parse(words); !parsed) return Unexpected{parsed.error()};
+    if (auto good = check_values(result.flags); !good) return Unexpected{good.error()};
+    return result;
+}
+
+std::string help_text(const Places& places) {
+    const Config defaults = default_config(places);
+    std::string text =
+        "wsd: a WebSocket server. It stays in the foreground, prints where it listens, and takes orders from\n"
+        "wsd-ctl, from files in its spool and (asked to) from stdin.\n"
+        "\n"
+        "  wsd --demo                                        a chat page on http://127.0.0.1:8080/\n"
+        "  wsd --listen :9000                                echoes what clients send, on port 9000 of all addresses\n"
+        "  wsd --listen 127.0.0.1:9000 --listen unix:/run/wsd/wsd.sock --handler chat=broadcast\n"
+        "  wsd --handler stock=./stock.so --allowed-origin https://example.org\n"
+        "  wsd --config wsd.toml --check-config              is it good?\n"
+        "  wsd --print-config                                what counts, and who said so\n"
+        "  WSD_MAX_MESSAGE=1MiB wsd                          each flag has its variable; flags come first\n"
+        "\n"
+        "  wsd status                                        an order to the one that runs: as wsd-ctl status\n"
+        "  wsd broadcast 'hello'                             ... to all its connections\n"
+        "  wsd help                                          all orders\n"
+        "\n"
+        "Flags come before variables, these before the file, that before the default [in brackets].\n";
+    std::string_view group;
+    for (const Setting& setting : settings()) {
+        if (setting.group != group) {
+            group = setting.group;
+            text += fmt::format("\n{}\n", group);
+        }
+        const auto left =
+            std::string{setting.flag} + (setting.placeholder.empty() ? "" : " ") + std::string{setting.placeholder};
+        text += help_entry(left, describe(setting, defaults));
+    }
+    text += "\nThis program\n";
+    text +=
+        help_entry("--config FILE", fmt::format("{}; default: {}, if it is there", config_help, places.config_file));
+    for (const Action& action : actions) text += help_entry(std::string{action.flag}, action.help);
+    text +=
+        "\n"
+        "Signals: HUP reads configuration and handlers anew (connections stay open), TERM or INT stops within\n"
+        "--grace and the second one at once, USR1 opens the log file anew.\n"
+        "Exit codes: 0 ended as asked, 1 failed (why on stderr), 2 wrong usage, 78 bad configuration.\n";
+    return text;
+}
+
+}  // namespace wsd

@@ -1,0 +1,316 @@
+#include "daemon.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "connection_log.hpp"
+#include "pages.hpp"
+#include "settings.hpp"
+#include "units.hpp"
+#include "wsserver/server_control.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::ConnectionInfo;
+using wsserver::HandlerReport;
+using wsserver::Outcome;
+using wsserver::Result;
+using wsserver::Unexpected;
+
+LogLevel level_of(wsserver::Server::LogLevel level) {
+    using Level = wsserver::Server::LogLevel;
+    switch (level) {
+        case Level::debug:
+            return LogLevel::debug;
+        case Level::info:
+            return LogLevel::info;
+        case Level::warning:
+            return LogLevel::warning;
+        case Level::error:
+            return LogLevel::error;
+    }
+    return LogLevel::info;
+}
+
+LogLevel level_of(wsserver::HandlerLogLevel level) {
+    using Level = wsserver::HandlerLogLevel;
+    switch (level) {
+        case Level::debug:
+            return LogLevel::debug;
+        case Level::info:
+            return LogLevel::info;
+        case Level::warning:
+            return LogLevel::warning;
+        case Level::error:
+            return LogLevel::error;
+    }
+    return LogLevel::info;
+}
+
+wsserver::HandlerLog handler_log(std::shared_ptr<Log> log) {
+    return [log = std::move(log)](wsserver::HandlerLogLevel level, std::string_view name, std::string_view text) {
+        log->write(level_of(level), text, {{"handler", name}});
+    };
+}
+
+wsserver::SpoolOptions spool_options(const Config& config) {
+    wsserver::SpoolOptions options;
+    options.path = config.spool.dir;
+    options.keep = config.spool.keep;
+    options.max_file = config.spool.max_file;
+    return options;
+}
+
+std::string name_of(const std::string& subprotocol) {
+    return subprotocol.empty() ? "the default handler" : "subprotocol " + subprotocol;
+}
+
+/// How one finds out who has the address, if somebody has.
+std::string_view who_listens(std::string_view endpoint, std::string_view error) {
+    if (error.find("another program listens") == std::string_view::npos) return {};
+    return endpoint.starts_with("unix:") ? " (`ss -lxp` shows which)" : " (`ss -ltnp` shows which)";
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> counters_of(const wsserver::ServerStatistics& s, const Log& log) {
+    auto counters = wsserver::counters_of(s);
+    counters.emplace_back("log_lines_lost", log.lost());
+    return counters;
+}
+
+}  // namespace
+
+Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread)
+    : log_(std::move(log)),
+      notifier_(std::move(notifier)),
+      reread_(std::move(reread)),
+      started_with_(config),
+      config_(std::move(config)),
+      server_(config_.server),
+      handlers_(server_, handler_log(log_)) {}
+
+Daemon::~Daemon() = default;
+
+// --- its life
+
+Result<std::vector<std::string>, StartErrors> Daemon::start() {
+    wire_log();
+    server_.on_http([demo = config_.demo](const wsserver::HttpRequest& request) { return answer_http(request, demo); });
+    if (auto done = take_orders(); !done) return Unexpected{done.error()};
+    if (auto done = load_handlers(); !done) return Unexpected{done.error()};
+    if (auto done = listen(); !done) return Unexpected{done.error()};
+    server_.start();
+    if (observer_) observer_->start();
+    const auto urls = server_.listening();
+    log_->info("started", {{"version", std::string_view{WSD_VERSION}},
+                           {"pid", static_cast<std::uint64_t>(::getpid())},
+                           {"listening", fmt::format("{}", fmt::join(urls, " "))},
+                           {"config", std::string_view{config_.file}},
+                           {"spool", std::string_view{config_.spool.dir}}});
+    notifier_.ready(ready_text());
+    return urls;
+}
+
+void Daemon::wire_log() {
+    server_.on_end([log = log_](const wsserver::ConnectionEnd& end) { log_end(*log, end); });
+    server_.on_log(
+        [log = log_](wsserver::Server::LogLevel level, std::string_view text) { log->write(level_of(level), text); });
+}
+
+Result<void, StartErrors> Daemon::take_orders() {
+    if (config_.spool.dir.empty() && !config_.control_stdin) return {};
+    wsserver::ObserverOptions options;
+    options.spool = spool_options(config_);
+    if (config_.control_stdin) {
+        options.control_in = STDIN_FILENO;
+        options.control_out = STDOUT_FILENO;
+    }
+    using Severity = wsserver::ObserverOptions::Severity;
+    options.log = [this](Severity severity, std::string_view text) {
+        log_->write(severity == Severity::warning ? LogLevel::warning : LogLevel::info, text);
+    };
+    auto observer = wsserver::Observer::create(*this, std::move(options));
+    if (!observer) return Unexpected{StartErrors{observer.error()}};
+    observer_ = *std::move(observer);
+    return {};
+}
+
+Result<void, StartErrors> Daemon::load_handlers() {
+    const auto done = handlers_.apply(config_);
+    if (!done) return Unexpected{done.error()};
+    for (const auto& line : *done) log_->debug(line);
+    return {};
+}
+
+Result<void, StartErrors> Daemon::listen() {
+    StartErrors errors;
+    for (const auto& endpoint : config_.listen) {
+        const auto url = server_.listen(endpoint);
+        if (!url) errors.push_back(fmt::format("{}{}", url.error(), who_listens(endpoint, url.error())));
+    }
+    if (!errors.empty()) return Unexpected{errors};
+    return {};
+}
+
+void Daemon::wait() {
+    server_.run();
+    if (observer_) observer_->stop();
+    log_->info("stopped",
+               {{"uptime", std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count()}});
+}
+
+void Daemon::stop_on(std::string_view why) {
+    const std::lock_guard lock{mutex_};
+    const bool again = std::exchange(stopping_, true);
+    const auto grace = again ? std::chrono::milliseconds{0} : config_.grace;
+    log_->info(again ? "stops at once" : "stops", {{"why", why}, {"grace", print_time(grace)}});
+    notifier_.stopping();
+    server_.request_stop(grace);
+}
+
+void Daemon::reopen_log() {
+    if (const auto done = log_->reopen(); !done) {
+        log_->error(done.error());
+    } else {
+        log_->info("log opened anew");
+    }
+}
+
+std::string Daemon::ready_text() const { return fmt::format("listening on {}", fmt::join(server_.listening(), ", ")); }
+
+// --- what orders ask
+
+wsserver::StatusReport Daemon::status() {
+    const auto statistics = server_.statistics();
+    wsserver::StatusReport report;
+    report.program = "wsd";
+    report.version = WSD_VERSION;
+    report.pid = ::getpid();
+    report.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+    report.listening = server_.listening();
+    report.connections = statistics.open;
+    report.io_threads = server_.io_threads();
+    report.handlers = handlers();
+    report.silent_reactors = server_.silent_reactors();  // after handlers(), which has just asked them all
+    for (const auto& worker : server_.workers()) report.workers.push_back({worker.task, worker.since, worker.overdue});
+    report.counters = counters_of(statistics, *log_);
+    report.closes = statistics.closes;
+    const std::lock_guard lock{mutex_};
+    report.draining = draining_ || stopping_;
+    return report;
+}
+
+std::vector<HandlerReport> Daemon::handlers() {
+    const auto connections = server_.list();
+    const std::lock_guard lock{mutex_};
+    std::vector<HandlerReport> reports;
+    for (const auto& [subprotocol, handler] : server_.handlers()) {
+        HandlerReport report{subprotocol, std::string{handler->name()}, handlers_.source_of(subprotocol),
+                             handler->runs(), 0};
+        for (const ConnectionInfo& info : connections) {
+            if (info.subprotocol == report.subprotocol && info.handler == report.handler) ++report.connections;
+        }
+        reports.push_back(std::move(report));
+    }
+    return reports;
+}
+
+std::shared_ptr<wsserver::AnyHandler> Daemon::find_handler(std::string_view name) {
+    std::shared_ptr<wsserver::AnyHandler> by_name;
+    for (const auto& [subprotocol, handler] : server_.handlers()) {
+        if (!subprotocol.empty() && subprotocol == name) return handler;
+        if (handler->name() == name && !by_name) by_name = handler;
+    }
+    return by_name;
+}
+
+Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& what) {
+    Config scratch;  // the configuration's own rules say what may stand there
+    const auto& setting = *find_setting(subprotocol.empty() ? "default_handler" : "handlers");
+    const std::vector<std::string> values{subprotocol.empty() ? what : subprotocol + "=" + what};
+    if (auto good = setting.set(scratch, values); !good) return Unexpected{good.error()};
+    const std::lock_guard lock{mutex_};
+    const auto name = handlers_.load(subprotocol, what, config_);
+    if (!name) return Unexpected{name.error()};
+    const auto source = handlers_.source_of(subprotocol);
+    log_->info("handler loaded", {{"subprotocol", std::string_view{subprotocol}},
+                                  {"handler", std::string_view{*name}},
+                                  {"source", std::string_view{source}}});
+    return fmt::format("{}: {} serves new connections ({})\n", name_of(subprotocol), *name, source);
+}
+
+Outcome Daemon::unload_handler(const std::string& subprotocol) {
+    const std::lock_guard lock{mutex_};
+    if (!handlers_.unload(subprotocol)) return Unexpected{"nothing serves " + name_of(subprotocol)};
+    log_->info("handler unloaded", {{"subprotocol", std::string_view{subprotocol}}});
+    return fmt::format("{}: no longer served, its connections are closed with 1001\n", name_of(subprotocol));
+}
+
+Outcome Daemon::set_log_level(const std::string& level) {
+    Config scratch;
+    const std::vector<std::string> values{level};
+    if (auto good = find_setting("log.level")->set(scratch, values); !good) return Unexpected{good.error()};
+    log_->set_level(scratch.log.level);
+    return fmt::format("log level: {}\n", level);
+}
+
+Outcome Daemon::reload() {
+    const std::lock_guard lock{mutex_};
+    notifier_.reloading();
+    auto wanted = reread_();
+    auto outcome = wanted ? apply(*std::move(wanted)) : refuse(wanted.error());
+    notifier_.ready(ready_text());
+    return outcome;
+}
+
+Outcome Daemon::apply(Config wanted) {
+    if (const auto good = Log::check(wanted.log); !good) return refuse({good.error()});
+    const auto changes = handlers_.apply(wanted);
+    if (!changes) return refuse(changes.error());
+    if (const auto done = log_->reconfigure(wanted.log); !done) log_->error(done.error());
+    server_.reconfigure(wanted.server);
+    if (observer_) observer_->reconfigure(spool_options(wanted));
+    const auto waiting = differences_needing_restart(started_with_, wanted);
+    config_ = std::move(wanted);
+
+    std::string text = "the configuration has been read anew\n";
+    log_->info("configuration read anew", {{"file", std::string_view{config_.file}}});
+    for (const auto& line : *changes) {
+        log_->info(line);
+        text += line + "\n";
+    }
+    for (const auto& line : config_.warnings) log_->warning(line);
+    if (!waiting.empty()) {
+        const auto keys = fmt::format("{}", fmt::join(waiting, ", "));
+        log_->warning("changes that need a restart", {{"settings", std::string_view{keys}}});
+        text += "needs a restart: " + keys + "\n";
+    }
+    return text;
+}
+
+Outcome Daemon::refuse(const ConfigErrors& errors) {
+    for (const auto& error : errors) log_->error(error);
+    log_->error("the new configuration is bad, the old one goes on");
+    return Unexpected{fmt::format("the new configuration is bad, the old one goes on: {}", fmt::join(errors, "; "))};
+}
+
+Outcome Daemon::drain() {
+    const std::lock_guard lock{mutex_};
+    draining_ = true;
+    server_.drain();
+    log_->info("drains: takes no new connections");
+    return std::string{"takes no new connections; those that are open stay\n"};
+}
+
+Outcome Daemon::stop() {
+    stop_on("stop");
+    return std::string{"stops\n"};
+}
+
+std::string Daemon::version() { return "wsd " WSD_VERSION; }
+
+}  // namespace wsd

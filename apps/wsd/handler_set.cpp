@@ -1,0 +1,140 @@
+#include "handler_set.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "wsserver/handlers.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::Result;
+using wsserver::Unexpected;
+
+bool is_file(const std::string& what) { return what.find('/') != std::string::npos; }
+
+/// The key of the configuration that named it, and who set that.
+std::string place_of(const std::string& subprotocol, const Config& config) {
+    const auto key = subprotocol.empty() ? std::string{"default_handler"} : "handlers." + subprotocol;
+    return fmt::format("{} ({})", key, config.source(key));
+}
+
+std::map<std::string, std::string> wanted_by(const Config& config) {
+    auto wanted = config.handlers;
+    wanted.insert_or_assign(std::string{}, config.default_handler);
+    return wanted;
+}
+
+std::string config_for(const std::string& subprotocol, const Config& config) {
+    const auto found = config.handler_config.find(subprotocol);
+    return found == config.handler_config.end() ? std::string{} : found->second;
+}
+
+/// `stock.so` lies in the folder of handlers; everything with a slash is a path already.
+std::string resolve(const std::string& what, const Config& config) {
+    const bool bare = !is_file(what) && what.find(".so") != std::string::npos;
+    return bare ? config.handler_dir + "/" + what : what;
+}
+
+std::string shown(const std::string& subprotocol) {
+    return subprotocol.empty() ? "clients without a subprotocol" : "subprotocol " + subprotocol;
+}
+
+}  // namespace
+
+ConfigErrors missing_handlers(const Config& config) {
+    ConfigErrors errors;
+    for (const auto& [subprotocol, what] : wanted_by(config)) {
+        const auto path = resolve(what, config);
+        if (!is_file(path) || ::access(path.c_str(), R_OK) == 0) continue;
+        errors.push_back(
+            fmt::format("{}: {}: {}", place_of(subprotocol, config), path, std::generic_category().message(errno)));
+    }
+    return errors;
+}
+
+HandlerSet::Stamp HandlerSet::stamp_of(const std::string& path) {
+    struct stat status {};
+    if (!is_file(path) || ::stat(path.c_str(), &status) != 0) return {};
+    return {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
+Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subprotocol, const std::string& what,
+                                                        const Config& config) const {
+    Entry entry{resolve(what, config), config_for(subprotocol, config), {}, false, {}};
+    entry.stamp = stamp_of(entry.what);  // before it is loaded: what is changed meanwhile differs next time
+    auto handler = wsserver::make_handler_of(entry.what, subprotocol, entry.config, log_);
+    if (!handler) return Unexpected{handler.error()};
+    entry.handler = *std::move(handler);
+    return entry;
+}
+
+Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& config) {
+    std::map<std::string, Entry> fresh;
+    ConfigErrors errors;
+    const auto wanted = wanted_by(config);
+    for (const auto& [subprotocol, what] : wanted) {
+        const auto current = entries_.find(subprotocol);
+        const auto path = resolve(what, config);
+        if (current != entries_.end() && current->second.what == path && current->second.stamp == stamp_of(path) &&
+            current->second.config == config_for(subprotocol, config)) {
+            continue;
+        }
+        auto entry = make(subprotocol, what, config);
+        if (entry) {
+            fresh.emplace(subprotocol, *std::move(entry));
+        } else {
+            errors.push_back(place_of(subprotocol, config) + ": " + entry.error());
+        }
+    }
+    if (!errors.empty()) return Unexpected{std::move(errors)};
+
+    std::vector<std::string> done;
+    for (auto& [subprotocol, entry] : fresh) {
+        done.push_back(fmt::format("{}: {} serves", shown(subprotocol), entry.what));
+        server_.handle(subprotocol, entry.handler);
+        entries_.insert_or_assign(subprotocol, std::move(entry));
+    }
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+        const bool named = wanted.contains(entry->first);
+        if (named) entry->second.by_command = false;
+        if (named || entry->second.by_command) {
+            ++entry;
+            continue;
+        }
+        done.push_back(fmt::format("{}: no longer served", shown(entry->first)));
+        server_.remove_handler(entry->first);
+        entry = entries_.erase(entry);
+    }
+    return done;
+}
+
+Result<std::string, std::string> HandlerSet::load(const std::string& subprotocol, const std::string& what,
+                                                  const Config& config) {
+    auto entry = make(subprotocol, what, config);
+    if (!entry) return Unexpected{entry.error()};
+    entry->by_command = true;
+    std::string name{entry->handler->name()};
+    server_.handle(subprotocol, entry->handler);
+    entries_.insert_or_assign(subprotocol, *std::move(entry));
+    return name;
+}
+
+bool HandlerSet::unload(const std::string& subprotocol) {
+    entries_.erase(subprotocol);
+    return server_.remove_handler(subprotocol);
+}
+
+std::string HandlerSet::source_of(const std::string& subprotocol) const {
+    const auto found = entries_.find(subprotocol);
+    if (found == entries_.end()) return {};
+    return is_file(found->second.what) ? found->second.what : "built in";
+}
+
+}  // namespace wsd

@@ -1,0 +1,272 @@
+#include "log.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <queue>
+#include <system_error>
+#include <utility>
+
+#include "wsserver/descriptor.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::Descriptor;
+using wsserver::Result;
+using wsserver::Unexpected;
+
+// A burst of thousands of connections that end at once still fits.
+constexpr std::size_t waiting_lines = 8192;
+// Writes of up to PIPE_BUF octets are whole or not at all, and fit wherever poll() says there is room.
+constexpr std::size_t piece = 4096;
+constexpr std::chrono::milliseconds patience_for_a_line{1000};
+constexpr std::chrono::milliseconds patience_at_the_end{2000};
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+    switch (level) {
+        case LogLevel::debug:
+            return spdlog::level::debug;
+        case LogLevel::info:
+            return spdlog::level::info;
+        case LogLevel::warning:
+            return spdlog::level::warn;
+        case LogLevel::error:
+            return spdlog::level::err;
+    }
+    return spdlog::level::info;
+}
+
+Result<Descriptor, std::string> open_file(const std::string& file) {
+    // Not blocking: a named pipe without a reader must not stop the start.
+    const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (descriptor >= 0) return Descriptor{descriptor};
+    return Unexpected{fmt::format("the log file {} can't be opened: {}", file, std::generic_category().message(errno))};
+}
+
+constexpr std::string_view text_logger = "text";
+constexpr std::string_view json_logger = "json";
+
+/// Writes lines to a descriptor and never waits long for it.
+class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
+   public:
+    explicit LineSink(std::function<std::size_t()> overruns) : overruns_(std::move(overruns)) {
+        const auto local = spdlog::pattern_time_type::local;
+        text_ = std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%e%z %-7l %v", local);
+        json_ =
+            std::make_unique<spdlog::pattern_formatter>(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})", local);
+    }
+
+    /// Each flush that comes takes the next of these; an empty one is stderr. So lines that were written before go
+    /// where they would have gone.
+    void use_from_a_flush_on(Descriptor file) {
+        const std::lock_guard lock{mutex_};
+        next_.push(std::move(file));
+    }
+
+    std::uint64_t lost() const { return lost_.load() + overruns_(); }
+    /// From now on the waiting for whoever takes the lines is this much in all.
+    void wait_at_most(std::chrono::milliseconds time) {
+        patience_ends_ = (std::chrono::steady_clock::now() + time).time_since_epoch();
+    }
+
+   protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        if (const auto all = lost(); all > told_) tell_losses(message, all);
+        put(message);
+    }
+    void flush_() override {
+        if (next_.empty()) return;
+        file_ = std::move(next_.front());
+        next_.pop();
+        stuck_ = false;
+        torn_ = false;
+    }
+
+   private:
+    int descriptor() const { return file_ ? file_.get() : STDERR_FILENO; }
+
+    bool put(const spdlog::details::log_msg& message) {
+        spdlog::memory_buf_t line;
+        (message.logger_name == spdlog::string_view_t{json_logger} ? json_ : text_)->format(message, line);
+        if (write_line({line.data(), line.size()})) return true;
+        ++lost_;
+        return false;
+    }
+
+    /// In the form and at the time of the line that could be written again.
+    void tell_losses(const spdlog::details::log_msg& next, std::uint64_t all) {
+        const std::array fields{LogField{"lines", all - told_}};
+        const bool json = next.logger_name == spdlog::string_view_t{json_logger};
+        const auto text = json ? json_members("log lines were lost", fields) : text_line("log lines were lost", fields);
+        spdlog::details::log_msg message{next.time, {}, next.logger_name, spdlog::level::warn, text};
+        spdlog::memory_buf_t line;
+        (json ? json_ : text_)->format(message, line);
+        if (write_line({line.data(), line.size()})) told_ = all;
+    }
+
+    bool write_line(std::string_view line) {
+        if (torn_ && !write_piece("\n")) return false;
+        torn_ = false;
+        for (bool first = true; !line.empty(); first = false) {
+            const auto taken = write_piece(line.substr(0, piece));
+            torn_ = !first || taken > 0;
+            if (taken == 0) return false;
+            line.remove_prefix(taken);
+        }
+        torn_ = false;
+        return true;
+    }
+
+    /// How many octets were taken; 0 if that would have taken too long or failed.
+    std::size_t write_piece(std::string_view text) {
+        pollfd poll_descriptor{descriptor(), POLLOUT, 0};
+        int ready = 0;
+        do ready = ::poll(&poll_descriptor, 1, patience());
+        while (ready < 0 && errno == EINTR);
+        stuck_ = ready == 0;
+        if (ready <= 0) return 0;
+        ssize_t written = 0;
+        do written = ::write(descriptor(), text.data(), text.size());
+        while (written < 0 && errno == EINTR);
+        return written > 0 ? static_cast<std::size_t>(written) : 0;
+    }
+
+    int patience() const {
+        using std::chrono::milliseconds;
+        if (stuck_) return 0;
+        const auto left = patience_ends_.load() - std::chrono::steady_clock::now().time_since_epoch();
+        const auto whole = std::chrono::duration_cast<milliseconds>(left);
+        return static_cast<int>(std::clamp(whole, milliseconds{0}, patience_for_a_line).count());
+    }
+
+    Descriptor file_;
+    std::queue<Descriptor> next_;
+    std::unique_ptr<spdlog::formatter> text_;
+    std::unique_ptr<spdlog::formatter> json_;
+    std::function<std::size_t()> overruns_;
+    std::atomic<std::uint64_t> lost_{0};
+    std::atomic<std::chrono::steady_clock::duration> patience_ends_{std::chrono::steady_clock::duration::max()};
+    std::uint64_t told_ = 0;
+    bool stuck_ = false;
+    bool torn_ = false;  // the last thing written has no line end
+};
+
+}  // namespace
+
+std::string_view to_string(LogLevel level) noexcept {
+    switch (level) {
+        case LogLevel::debug:
+            return "debug";
+        case LogLevel::info:
+            return "info";
+        case LogLevel::warning:
+            return "warning";
+        case LogLevel::error:
+            return "error";
+    }
+    return "info";
+}
+
+struct Log::Impl {
+    std::shared_ptr<spdlog::details::thread_pool> pool =
+        std::make_shared<spdlog::details::thread_pool>(waiting_lines, std::size_t{1});
+    std::shared_ptr<LineSink> sink = std::make_shared<LineSink>([p = pool.get()] { return p->overrun_counter(); });
+    // One for each form, so that a line that waits while the form is changed keeps its own.
+    std::shared_ptr<spdlog::async_logger> text = logger(text_logger, spdlog::async_overflow_policy::overrun_oldest);
+    std::shared_ptr<spdlog::async_logger> json = logger(json_logger, spdlog::async_overflow_policy::overrun_oldest);
+    // For flushes, of which none may be dropped. The queue never stands still for longer than the patience.
+    std::shared_ptr<spdlog::async_logger> turn = logger("turn", spdlog::async_overflow_policy::block);
+    std::atomic<LogLevel> level{LogLevel::info};
+    std::atomic<LogFormat> format{LogFormat::text};
+    std::mutex file_mutex;
+    std::string file;
+
+    std::shared_ptr<spdlog::async_logger> logger(std::string_view name, spdlog::async_overflow_policy policy) const {
+        auto made = std::make_shared<spdlog::async_logger>(std::string{name}, sink, pool, policy);
+        made->set_level(spdlog::level::trace);               // ours is asked before
+        made->set_error_handler([](const std::string&) {});  // its only one: the pool has been closed
+        return made;
+    }
+
+    void use(Descriptor descriptor) {
+        sink->use_from_a_flush_on(std::move(descriptor));
+        turn->flush();
+    }
+};
+
+Result<std::unique_ptr<Log>, std::string> Log::open(const LogOptions& options) {
+    std::unique_ptr<Log> log{new Log{std::make_unique<Impl>()}};
+    if (auto done = log->reconfigure(options); !done) return Unexpected{done.error()};
+    return log;
+}
+
+Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Log::~Log() { close(); }
+
+void Log::close() noexcept {
+    impl_->sink->wait_at_most(patience_at_the_end);
+    impl_->pool.reset();  // writes what waits, then ends its thread
+}
+
+void Log::write(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+    if (!is_on(level)) return;
+    if (impl_->format == LogFormat::json) {
+        impl_->json->log(to_spdlog(level), spdlog::string_view_t{json_members(message, fields)});
+    } else {
+        impl_->text->log(to_spdlog(level), spdlog::string_view_t{text_line(message, fields)});
+    }
+}
+
+LogLevel Log::level() const noexcept { return impl_->level; }
+
+void Log::set_level(LogLevel level) noexcept { impl_->level = level; }
+
+Result<void, std::string> Log::check(const LogOptions& options) {
+    if (options.file.empty()) return {};
+    const auto file = open_file(options.file);
+    if (!file) return Unexpected{file.error()};
+    return {};
+}
+
+Result<void, std::string> Log::reopen() {
+    const std::lock_guard lock{impl_->file_mutex};
+    if (impl_->file.empty()) return {};
+    auto file = open_file(impl_->file);
+    if (!file) return Unexpected{file.error()};
+    impl_->use(*std::move(file));
+    return {};
+}
+
+Result<void, std::string> Log::reconfigure(const LogOptions& options) {
+    const std::lock_guard lock{impl_->file_mutex};
+    if (options.file.empty()) {
+        impl_->use({});
+    } else {
+        auto file = open_file(options.file);
+        if (!file) return Unexpected{file.error()};
+        impl_->use(*std::move(file));
+    }
+    impl_->file = options.file;
+    impl_->format = options.format;
+    impl_->level = options.level;
+    return {};
+}
+
+std::uint64_t Log::lost() const noexcept { return impl_->sink->lost(); }
+
+}  // namespace wsd

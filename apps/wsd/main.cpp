@@ -1,0 +1,92 @@
+// wsd: reads its words and does what they say.
+#include <fmt/format.h>
+#include <sysexits.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "command_line.hpp"
+#include "config.hpp"
+#include "handler_set.hpp"
+#include "places.hpp"
+#include "run.hpp"
+#include "serve.hpp"
+#include "wsserver/words.hpp"
+
+namespace {
+
+using wsd::CommandLine;
+using wsd::ConfigRequest;
+
+constexpr int wrong_usage = 2;
+
+int complain(const std::vector<std::string>& errors, int exit_code) {
+    for (const auto& error : errors) fmt::print(stderr, "wsd: {}\n", wsserver::printable(error));
+    return exit_code;
+}
+
+int check_config(const ConfigRequest& request) {
+    const auto config = wsd::load_config(request);
+    if (!config) return complain(config.error(), EX_CONFIG);
+    if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
+    for (const auto& warning : config->warnings) fmt::print(stderr, "wsd: warning: {}\n", wsserver::printable(warning));
+    fmt::print("the configuration is good{}\n", config->file.empty() ? " (there is no file)" : ": " + config->file);
+    return 0;
+}
+
+int print_config(const ConfigRequest& request) {
+    const auto config = wsd::load_config(request);
+    if (!config) return complain(config.error(), EX_CONFIG);
+    fmt::print("{}", wsd::print_config(*config));
+    return 0;
+}
+
+/// As wsd-ctl does it; flags of wsd say which wsd is meant.
+int give_order(const CommandLine& line, const ConfigRequest& request) {
+    wsd::ctl::Options options;
+    if (!line.config_file.empty()) {
+        const auto config = wsd::load_config(request);
+        if (!config) return complain(config.error(), EX_CONFIG);
+        options.spool = config->spool.dir;
+    }
+    for (const auto& [key, value] : line.flags) {
+        if (key == "spool.dir") options.spool = value;
+    }
+    return wsd::ctl::run_words(options, line.order, wsd::ctl::Terminal::real("wsd"));
+}
+
+int act(const CommandLine& line, const ConfigRequest& request) {
+    switch (line.wants) {
+        case CommandLine::Wants::serve:
+            return wsd::serve(request);
+        case CommandLine::Wants::check_config:
+            return check_config(request);
+        case CommandLine::Wants::print_config:
+            return print_config(request);
+        case CommandLine::Wants::version:
+            fmt::print("wsd {}\n", WSD_VERSION);
+            return 0;
+        case CommandLine::Wants::help:
+            fmt::print("{}", wsd::help_text(request.places));
+            return 0;
+        case CommandLine::Wants::order:
+            return give_order(line, request);
+    }
+    return wrong_usage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto line = wsd::parse_command_line({argv + 1, argv + argc});
+    if (!line) {
+        complain({line.error()}, wrong_usage);
+        fmt::print(stderr, "wsd: `wsd --help` shows all flags\n");
+        return wrong_usage;
+    }
+    auto environment = wsd::environment();
+    auto places = wsd::default_places(environment);
+    return act(*line, {std::move(places), std::move(environment), line->config_file, line->flags});
+}

@@ -1,0 +1,25 @@
+// Tells the supervisor how we are: systemd's notification protocol (sd_notify), a datagram to NOTIFY_SOCKET.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace wsd {
+
+class Notifier {
+   public:
+    /// `socket`: a path, or `@name` in Linux' abstract namespace. Empty: nobody is told anything.
+    explicit Notifier(std::string socket) : socket_(std::move(socket)) {}
+
+    void ready(std::string_view status) const;
+    void reloading() const;
+    void stopping() const { send("STOPPING=1"); }
+
+   private:
+    /// Whether it arrives is the supervisor's concern.
+    void send(std::string_view message) const;
+
+    std::string socket_;
+};
+
+}  // namespace wsd

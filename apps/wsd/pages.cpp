@@ -1,0 +1,33 @@
+#include "pages.hpp"
+
+#include <string>
+#include <string_view>
+
+#include "chat_page.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::HttpResponse;
+
+HttpResponse chat() {
+    return {.status = 200,
+            .fields = {{"Cache-Control", "no-cache"}, {"X-Content-Type-Options", "nosniff"}},
+            .content_type = "text/html; charset=utf-8",
+            .body = std::string{chat_page}};
+}
+
+}  // namespace
+
+std::optional<HttpResponse> answer_http(const wsserver::HttpRequest& request, bool demo) {
+    const std::string_view target{request.target};
+    const auto path = target.substr(0, target.find('?'));
+    if (path == "/healthz") return HttpResponse{.fields = {{"Cache-Control", "no-store"}}, .body = "ok\n"};
+    if (!demo) return std::nullopt;
+    if (path == "/" || path == "/index.html") return chat();
+    if (path == "/favicon.ico") return HttpResponse{.status = 404, .body = "there is nothing here\n"};
+    return std::nullopt;
+}
+
+}  // namespace wsd

@@ -1,0 +1,35 @@
+// Where the daemon's files lie when nobody says otherwise.
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace wsd {
+
+/// The environment variables, by name.
+using Environment = std::map<std::string, std::string>;
+
+/// This process's.
+Environment environment();
+
+struct Places {
+    std::string config_file;  ///< read if it exists
+    std::string spool;
+    std::string pid_file;
+    std::string handler_dir;  ///< where shared objects named without a path are looked up
+
+    friend bool operator==(const Places&, const Places&) = default;
+};
+
+/// For the system's daemon: from the prefix that it was built for (`/etc/wsd/wsd.toml`, `/var/spool/wsd`,
+/// `/run/wsd/wsd.pid`, `LIBDIR/wsd/handlers`).
+Places system_places();
+
+/// For an ordinary user: in `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `XDG_RUNTIME_DIR`, or where the XDG base directory
+/// specification puts them in `HOME`. Without a runtime directory the pid file lies beside the spool.
+Places user_places(const Environment& environment);
+
+/// system_places() for root, else user_places().
+Places default_places(const Environment& environment);
+
+}  // namespace wsd

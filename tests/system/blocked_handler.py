@@ -1,0 +1,79 @@
+"""All workers sleep for ever in a shared object's handler, and wsd serves on."""
+import asyncio
+import time
+
+from harness import SystemTest, main, program, websockets
+
+ws = websockets()
+WORKERS = 3
+
+
+class BlockedHandler(SystemTest):
+    async def asyncSetUp(self):
+        self.daemon = await self.wsd('--handler', f'sleep={program("SLEEPER")}', '--workers', WORKERS,
+                                     '--handler-deadline', '200ms', '--grace', '1s')
+        self.echo = await self.connect(self.daemon.url)
+        # one more than there are workers, so that a message waits, too
+        self.victims = [await self.connect(self.daemon.url, subprotocols=['sleep']) for _ in range(WORKERS + 1)]
+        for victim in self.victims:
+            await victim.send('good night')
+        await self.daemon.line('handler sleeper', 'stderr')
+        async with asyncio.timeout(60):
+            while sum(worker['overdue'] for worker in (await self.status())['workers']) < WORKERS:
+                pass  # each look is a process: no spinning
+
+    async def status(self):
+        status, = await self.daemon.ctl_json('status')
+        return status
+
+    async def test_status_names_the_handler_and_since_when(self):
+        workers = (await self.status())['workers']
+        self.assertEqual([worker['handler'] for worker in workers], ['sleeper'] * WORKERS)
+        for worker in workers:
+            self.assertTrue(worker['overdue'])
+            self.assertGreaterEqual(worker['since_ms'], 200)
+        self.assertRegex(await self.daemon.ctl('status'), r'sleeper hangs for \d')
+        self.assertEqual((await self.status())['counters']['handlers_overdue'], WORKERS)
+
+    async def test_pings_are_answered_also_on_the_blocked_connections(self):
+        for client in [self.echo, *self.victims]:
+            await self.within(await client.ping(b'still there?'))
+
+    async def test_an_inline_handler_echoes(self):
+        for number in range(100):
+            await self.echo.send(str(number))
+            self.assertEqual(await self.within(self.echo.recv()), str(number))
+
+    async def test_commands_that_need_no_worker_work(self):
+        rows = await self.daemon.ctl_json('list')
+        self.assertEqual(len(rows), WORKERS + 2)
+        await self.daemon.ctl('broadcast', 'to all')
+        for client in [self.echo, *self.victims]:
+            self.assertEqual(await self.within(client.recv()), 'to all')
+        await self.daemon.ctl('ping', '--all')
+        sleeper = next(row['id'] for row in rows if row['subprotocol'] == 'sleep')
+        await self.daemon.ctl('send', sleeper, 'wake up')
+        await self.daemon.ctl('close', sleeper, '--code', '4000')
+
+    async def test_new_connections_come_in_and_old_ones_can_close(self):
+        another = await self.connect(self.daemon.url, subprotocols=['sleep'])
+        await self.within(another.close())
+        self.assertEqual(another.close_code, 1000)
+        await self.within(self.victims[0].close(4001))
+        self.assertEqual(self.victims[0].close_code, 4001)
+
+    async def test_stop_meets_its_deadline(self):
+        before = time.monotonic()
+        self.assertEqual(await self.daemon.stop(), 0)
+        self.assertLess(time.monotonic() - before, 20)  # 1 s of grace; the rest is for slow machines
+        for client in [self.echo, *self.victims]:
+            await self.within(client.wait_closed())
+            self.assertEqual(client.close_code, 1001)
+
+    async def test_the_command_stop_works_too(self):
+        await self.daemon.ctl('stop')
+        self.assertEqual(await self.daemon.exit_code(), 0)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,46 @@
+/* A handler whose commands leave a trace that outlives the process: `call record N` appends N and a line end to the
+ * file that its configuration names, in one write. */
+#define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "wsserver/handler.h"
+
+static const struct wsserver_host* server;
+
+static void* create(const struct wsserver_host* host, const char* config) {
+    static int file;
+    server = host;
+    file = open(config, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (file >= 0) return &file;
+    static const char why[] = "its configuration names no file that can be written";
+    host->set_error(host, why, sizeof(why) - 1);
+    return NULL;
+}
+
+static void destroy(void* handler) { close(*(int*)handler); }
+
+static int on_command(void* handler, const struct wsserver_view* words, size_t count, const unsigned char* payload,
+                      size_t payload_size) {
+    (void)payload;
+    (void)payload_size;
+    char line[64];
+    if (count != 1 || words[0].size >= sizeof(line) - 1) return 1;
+    const int size = snprintf(line, sizeof(line), "%s\n", words[0].data);
+    if (write(*(int*)handler, line, (size_t)size) != size) return 1;
+    server->answer(server, words[0].data, words[0].size);
+    return 0;
+}
+
+static const struct wsserver_handler table = {
+    .abi_version = WSSERVER_HANDLER_ABI,
+    .size = sizeof(table),
+    .name = "recorder",
+    .runs = WSSERVER_INLINE,
+    .create = create,
+    .destroy = destroy,
+    .on_command = on_command,
+};
+
+const struct wsserver_handler* wsserver_handler_v1(void) { return &table; }

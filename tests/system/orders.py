@@ -1,0 +1,63 @@
+"""What orders do to connections and to the daemon, seen from both ends."""
+import asyncio
+import os
+import stat
+
+from harness import SystemTest, main, websockets
+
+ws = websockets()
+
+
+class Orders(SystemTest):
+    async def test_drain_refuses_new_ones_and_keeps_the_old(self):
+        daemon = await self.wsd()
+        client = await self.connect(daemon.url)
+        await daemon.ctl('drain')
+        with self.assertRaises(OSError):
+            await ws.connect(daemon.url)
+        await client.send('still here')
+        self.assertEqual(await self.within(client.recv()), 'still here')
+        self.assertTrue((await daemon.ctl_json('status'))[0]['draining'])
+
+    async def test_stop_by_order(self):
+        daemon = await self.wsd()
+        client = await self.connect(daemon.url)
+        await daemon.ctl('stop')
+        await self.within(client.wait_closed())
+        self.assertEqual(client.close_code, 1001)
+        self.assertEqual(await daemon.exit_code(), 0)
+        code, _, err = await daemon.run_ctl('status')
+        self.assertEqual(code, 3, err)
+
+    async def test_handlers_come_and_go_while_connections_stay(self):
+        daemon = await self.wsd()
+        old = await self.connect(daemon.url)
+        await daemon.ctl('handler', 'load', 'late', 'echo')
+        late = await self.connect(daemon.url, subprotocols=['late'])
+        self.assertEqual(late.subprotocol, 'late')
+        await daemon.ctl('handler', 'unload', 'late')
+        await self.within(late.wait_closed())
+        self.assertEqual(late.close_code, 1001)
+        await old.send('untouched')
+        self.assertEqual(await self.within(old.recv()), 'untouched')
+
+    async def test_ping_gives_the_round_trip(self):
+        daemon = await self.wsd()
+        client = await self.connect(daemon.url)
+        row, = await daemon.ctl_json('list')
+        self.assertIsNone(row['rtt_ms'])
+        await daemon.ctl('ping', row['id'])
+        async with asyncio.timeout(60):
+            while (await daemon.ctl_json('show', row['id']))[0]['rtt_ms'] is None:
+                pass  # each look is a process: no spinning
+        await self.within(client.close())
+
+    async def test_the_spool_is_nobody_elses(self):
+        daemon = await self.wsd()
+        for folder in ('tmp', 'new', 'cur', 'done', 'failed'):
+            mode = os.stat(daemon.spool / folder).st_mode
+            self.assertFalse(stat.S_IMODE(mode) & 0o002, f'{folder}: {stat.filemode(mode)}')
+
+
+if __name__ == '__main__':
+    main()

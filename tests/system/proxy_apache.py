@@ -1,0 +1,54 @@
+"""wsd behind a real apache, configured by docs/apache.conf."""
+import grp
+import os
+import pathlib
+import pwd
+import shutil
+
+from harness import SystemTest, main, skip
+from proxy import BehindAProxy, free_port, snippet
+
+APACHE = (shutil.which('apache2', path='/usr/sbin:/usr/bin') or shutil.which('httpd', path='/usr/sbin:/usr/bin')
+          or skip('apache is missing (Debian: apache2-bin)'))
+MODULES = next((folder for folder in ['/usr/lib/apache2/modules', '/usr/lib64/httpd/modules']
+                if pathlib.Path(folder).is_dir()), None) or skip('the folder of apache\'s modules is not found')
+
+# Unprivileged, in one folder, one process (-X). The modules are those that a2enmod in docs/apache.conf enables, and
+# what every apache has.
+MAIN = '''
+ServerRoot {folder}
+ServerName localhost
+DefaultRuntimeDir {folder}
+PidFile {folder}/apache.pid
+Listen 127.0.0.1:{port}
+ErrorLog /dev/stderr
+LogLevel warn
+Timeout 2
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule proxy_module {modules}/mod_proxy.so
+LoadModule proxy_http_module {modules}/mod_proxy_http.so
+StartServers 1
+Include {folder}/wsd.conf
+'''
+
+
+class BehindApache(BehindAProxy, SystemTest):
+    async def start_proxy(self, daemon):
+        folder, port = self.folder(), free_port()
+        folder.chmod(0o755)  # started by root, apache's children are somebody else
+        (folder / 'wsd.conf').write_text(snippet('apache.conf', {
+            '127.0.0.1:8080': '{}:{}'.format(*daemon.address), '*:80>': f'127.0.0.1:{port}>'}))
+        text = MAIN.format(folder=folder, port=port, modules=MODULES)
+        if pathlib.Path(MODULES, 'mod_unixd.so').exists():  # a module of its own outside Debian
+            text = text.replace('StartServers', f'LoadModule unixd_module {MODULES}/mod_unixd.so\nStartServers')
+        if os.geteuid() == 0:  # then it insists on being somebody else
+            text += 'User nobody\nGroup {}\n'.format(grp.getgrgid(pwd.getpwnam('nobody').pw_gid).gr_name)
+        (folder / 'apache.conf').write_text(text)
+        apache = await self.process(APACHE, '-f', folder / 'apache.conf', '-X')
+        await self.ready(port, apache)
+        return port
+
+
+if __name__ == '__main__':
+    main()

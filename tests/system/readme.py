@@ -1,0 +1,138 @@
+"""What the documentation shows works, and what it leads to is there."""
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness import PATIENCE, ROOT, SystemTest, main, program
+
+MANUALS = ROOT / 'docs' / 'man'
+
+
+def documents():
+    return [ROOT / 'README.md', ROOT / 'CHANGELOG.md', *sorted((ROOT / 'docs').glob('*.md'))]
+
+
+def blocks(text, language):
+    return re.findall(rf'^```{language}\n(.*?)^```$', text, re.S | re.M)
+
+
+class Readme(SystemTest):
+    readme = (ROOT / 'README.md').read_text()
+
+    def test_its_code_is_that_of_the_examples(self):
+        shown = blocks(self.readme, 'cpp')
+        names = re.findall(r'\]\((examples/\w+\.cpp)\)', self.readme)
+        wanted = [name for name in names if (ROOT / name).read_text() in shown]
+        self.assertEqual(len(shown), 2, 'a server and a client')
+        self.assertEqual(len(wanted), 2, f'the two blocks must be the very text of two of {names}')
+
+    def test_its_examples_are_short(self):
+        for code in blocks(self.readme, 'cpp'):
+            lines = [line for line in code.splitlines() if line.strip() and not line.startswith(('//', '#include'))]
+            self.assertLessEqual(len(lines), 15, code)
+
+    async def arrives(self, command, text):
+        """Whether a connection gets `text` when `command` runs as the README shows it."""
+        daemon = await self.wsd('--demo')
+        client = await self.connect(daemon.url, subprotocols=['chat'])
+        folder = self.folder()
+        (folder / 'wsd-ctl').symlink_to(program('WSD_CTL'))
+        environment = {**daemon.env, 'WSD_SPOOL': str(daemon.spool), 'PATH': f'{folder}:{os.environ["PATH"]}'}
+        ended = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True,
+                                        timeout=PATIENCE)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ''), ended.stdout)
+        self.assertEqual(await self.within(client.recv()), text)
+
+    async def test_php_sends(self):
+        script, = blocks(self.readme, 'php')
+        file = self.folder() / 'send.php'
+        file.write_text(script)
+        await self.arrives(['php', file], 'hello from PHP')
+
+    async def test_perl_sends(self):
+        script, = blocks(self.readme, 'perl')
+        file = self.folder() / 'send.pl'
+        file.write_text(script)
+        await self.arrives(['perl', '-w', file], 'hello from Perl')
+
+    async def test_the_shell_sends(self):
+        scripts = [block for block in blocks(self.readme, 'sh') if 'WSD_SPOOL' in block or 'wsd-ctl broadcast' in block]
+        self.assertEqual(len(scripts), 2, 'one by wsd-ctl, one by hand')
+        for script in scripts:
+            with self.subTest(script):
+                await self.arrives(['sh', '-eu', '-c', script], 'hello from the shell')
+
+    def test_links_lead_somewhere(self):
+        for document in documents():
+            text = re.sub(r'^```.*?^```$', '', document.read_text(), flags=re.S | re.M)
+            for target in re.findall(r'\]\(([^)#\s]+)(?:#[^)]*)?\)', text):
+                if not re.match(r'https?:', target):
+                    with self.subTest(f'{document.relative_to(ROOT)} -> {target}'):
+                        self.assertTrue((document.parent / target).exists())
+
+    def test_tests_that_the_documents_name_exist(self):
+        for document in documents():
+            for path in re.findall(r'`(tests/[\w./]+)`', document.read_text()):
+                with self.subTest(f'{document.name}: {path}'):
+                    self.assertTrue((ROOT / path).exists())
+
+    def test_the_architecture_names_every_room(self):
+        text = (ROOT / 'docs' / 'architecture.md').read_text()
+        include = ROOT / 'include' / 'wsserver'
+        for header in sorted(include.rglob('*.hpp')):
+            if '/detail/' not in str(header):
+                room = str(header.relative_to(include).with_suffix(''))
+                with self.subTest(room):
+                    self.assertRegex(text, rf'`{re.escape(room)}(\.hpp)?`')
+
+
+class Manuals(unittest.TestCase):
+    @staticmethod
+    def output(variable, *words):
+        return subprocess.run([program(variable), *words], capture_output=True, text=True, timeout=PATIENCE).stdout
+
+    @staticmethod
+    def flags_of_manual(name):
+        """--names at the beginning of an entry."""
+        return set(re.findall(r'^\.It (?:Fl \w , )?Fl Fl ([\w-]+)', (MANUALS / name).read_text(), re.M))
+
+    def test_wsd_1_has_all_flags_and_no_others(self):
+        flags = set(re.findall(r'^  --([\w-]+)', self.output('WSD', '--help'), re.M))
+        self.assertEqual(self.flags_of_manual('wsd.1'), flags)
+
+    def test_wsd_toml_5_has_all_keys_and_no_others(self):
+        keys, table = set(), ''
+        for line in self.output('WSD', '--config', '/dev/null', '--print-config').splitlines():
+            if match := re.match(r'\[(\w+)\]', line):
+                table = match[1] + '.'
+            elif match := re.match(r'(\w+) *=', line):
+                keys.add(table + match[1])
+        described, table = set(), ''
+        for line in (MANUALS / 'wsd.toml.5').read_text().splitlines():
+            if match := re.match(r'\.Ss Table (\w+)', line):
+                table = match[1] + '.'
+            elif match := re.match(r'\.It Ic (\w+)', line):
+                described.add(table + match[1])
+        self.assertEqual({key for key in keys if not key.startswith('handler')} | {'handler_dir', 'handler_deadline'},
+                         described)
+
+    def test_wsd_ctl_1_has_all_commands_and_flags(self):
+        text = (MANUALS / 'wsd-ctl.1').read_text()
+        commands = set(re.findall(r'^  ([a-z-]+(?: (?:list|load|reload|unload))?)', self.output('WSD_CTL', 'help'), re.M))
+        self.assertIn('broadcast', commands)
+        described = {' '.join(match.split()) for match in re.findall(r'^\.It (?:Ic|Cm) ([a-z-]+(?: [a-z]+)?)', text, re.M)}
+        self.assertEqual(commands - described, set())
+
+    @unittest.skipUnless(shutil.which('mandoc'), 'mandoc is missing')
+    def test_they_are_well_formed(self):
+        for manual in sorted(MANUALS.iterdir()):
+            linted = subprocess.run(['mandoc', '-Tlint', '-Wwarning', manual], capture_output=True, text=True,
+                                    timeout=PATIENCE)
+            self.assertEqual(linted.stdout, '', manual.name)
+
+
+if __name__ == '__main__':
+    main()

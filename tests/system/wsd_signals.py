@@ -1,0 +1,163 @@
+"""TERM, INT, USR1 and HUP, alone and at the wrong moment."""
+import asyncio
+import pathlib
+import re
+import signal
+import socket
+import time
+
+from harness import SystemTest, main, program, websockets
+from raw import Peer
+
+ws = websockets()
+
+DEAF = ['--close-timeout', '1h']  # a peer that never answers the Close frame keeps its connection so long
+
+
+class Stops(SystemTest):
+    async def told_and_gone(self, signum):
+        daemon = await self.wsd('--handler', 'chat=broadcast')
+        clients = [await self.connect(daemon.url, subprotocols=protocols) for protocols in (None, ['chat'], None)]
+        self.assertEqual(await daemon.stop(signum), 0)
+        for client in clients:
+            await self.within(client.wait_closed())
+            self.assertEqual(client.close_code, 1001)
+        self.assertFalse((daemon.folder / 'wsd.pid').exists())
+        await daemon.line(f'stops why={signal.Signals(signum).name}', 'stderr')
+        await daemon.line('stopped', 'stderr')
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(daemon.address)
+
+    async def test_TERM_tells_all_with_1001_and_exits_0(self):
+        await self.told_and_gone(signal.SIGTERM)
+
+    async def test_INT_does_the_same(self):
+        await self.told_and_gone(signal.SIGINT)
+
+    async def test_an_order_does_the_same(self):
+        daemon = await self.wsd()
+        client = await self.connect(daemon.url)
+        await daemon.ctl('stop')
+        self.assertEqual(await daemon.exit_code(), 0)
+        await self.within(client.wait_closed())
+        self.assertEqual(client.close_code, 1001)
+
+    async def deaf(self, daemon):
+        peer = Peer(daemon.address)
+        self.addCleanup(peer.socket.close)
+        await asyncio.to_thread(peer.upgrade)
+        return peer
+
+    async def test_who_does_not_answer_is_cut_after_the_grace(self):
+        daemon = await self.wsd('--grace', '300ms', *DEAF)
+        peer = await self.deaf(daemon)
+        begin = time.monotonic()
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertGreaterEqual(time.monotonic() - begin, 0.3)
+        self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
+
+    async def test_the_second_one_stops_at_once(self):
+        for second in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(second.name):
+                daemon = await self.wsd('--grace', '1h', *DEAF)
+                peer = await self.deaf(daemon)
+                daemon.process.send_signal(signal.SIGTERM)
+                self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
+                self.assertTrue(daemon.running)
+                self.assertEqual(await daemon.stop(second), 0)
+                await daemon.line('stops at once', 'stderr')
+
+    async def test_while_it_stops_nobody_new_comes_in(self):
+        daemon = await self.wsd('--grace', '1h', *DEAF)
+        peer = await self.deaf(daemon)
+        daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(daemon.address)
+        self.assertEqual(await daemon.stop(), 0)
+
+    async def test_HUP_and_USR1_on_the_way_out_are_harmless(self):
+        daemon = await self.wsd('--grace', '1h', *DEAF)
+        peer = await self.deaf(daemon)
+        daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
+        for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP):
+            daemon.process.send_signal(signum)
+        await daemon.line('log opened anew', 'stderr')
+        self.assertEqual(await daemon.stop(), 0)
+
+
+class Log(SystemTest):
+    async def test_USR1_opens_the_log_anew(self):
+        path = self.folder() / 'wsd.log'
+        daemon = await self.wsd('--log-file', path)
+        moved = path.rename(path.with_suffix('.1'))
+        daemon.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertIn('started', moved.read_text())
+        self.assertNotIn('stopped', moved.read_text())
+        self.assertIn('log opened anew', path.read_text())
+        self.assertIn('stopped', path.read_text())
+
+    async def test_a_log_that_cannot_be_opened_anew_goes_on_where_it_was(self):
+        folder = self.folder() / 'logs'
+        folder.mkdir()
+        path = folder / 'wsd.log'
+        daemon = await self.wsd('--log-file', path)
+        away = folder.rename(folder.with_name('away'))  # the path leads nowhere now
+        daemon.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(await daemon.stop(), 0)
+        text = (away / 'wsd.log').read_text()
+        self.assertIn("can't be opened", text)
+        self.assertIn('stopped', text)
+
+
+class Order(SystemTest):
+    OBEYED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+    async def daemon_with_all_its_threads(self):
+        daemon = await self.wsd('--handler', f'sleep={program("SLEEPER")}', '--grace', '0s')
+        sleepy = await self.connect(daemon.url, subprotocols=['sleep'])  # brings the workers
+        await self.within(await sleepy.ping())
+        return daemon
+
+    async def test_the_main_thread_alone_takes_signals(self):
+        daemon = await self.daemon_with_all_its_threads()
+        daemon.process.send_signal(signal.SIGHUP)
+        await daemon.line('configuration read anew', 'stderr')
+        await daemon.ctl('status')
+        others = 0
+        for task in pathlib.Path(f'/proc/{daemon.pid}/task').iterdir():
+            blocked = int(re.search(r'^SigBlk:\s*(\w+)', (task / 'status').read_text(), re.MULTILINE)[1], 16)
+            is_main = task.name == str(daemon.pid)
+            others += not is_main
+            for signum in self.OBEYED:
+                with self.subTest(thread=task.name, signal=signum.name):
+                    self.assertEqual(bool(blocked & 1 << signum - 1), not is_main)
+        self.assertGreaterEqual(others, 3)  # a reactor, a worker, the observer
+
+    async def test_those_that_come_together_are_all_obeyed_and_TERM_last(self):
+        daemon = await self.daemon_with_all_its_threads()
+        daemon.process.send_signal(signal.SIGSTOP)
+        for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+            daemon.process.send_signal(signum)
+        self.assertEqual(await daemon.stop(signal.SIGCONT), 0)
+        said = [daemon.text('stderr').find(line) for line in ('configuration read', 'log opened anew', 'stops why')]
+        self.assertNotIn(-1, said)
+        self.assertEqual(said, sorted(said))
+
+
+class Storm(SystemTest):
+    async def test_signals_by_the_hundred_cost_no_connection(self):
+        daemon = await self.wsd('--handler', 'chat=broadcast')
+        client = await self.connect(daemon.url)
+        for number in range(100):
+            for signum in (signal.SIGHUP, signal.SIGUSR1):
+                daemon.process.send_signal(signum)
+            await client.send(str(number))
+            self.assertEqual(await self.within(client.recv()), str(number))
+        self.assertEqual(await daemon.stop(), 0)
+
+
+if __name__ == '__main__':
+    main()

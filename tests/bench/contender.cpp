@@ -1,0 +1,138 @@
+#include "contender.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <iterator>
+#include <sstream>
+#include <utility>
+
+namespace wsserver::bench {
+
+namespace {
+
+constexpr std::string_view port_mark = "{port}";
+
+std::string beside_this_program(const char* name) {
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
+/// A port that was free a moment ago; 0 if there is none.
+std::uint16_t free_port() {
+    const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const plain = reinterpret_cast<sockaddr*>(&address);
+    const bool bound = bind(probe, plain, size) == 0 && getsockname(probe, plain, &size) == 0;
+    close(probe);
+    return bound ? ntohs(address.sin_port) : std::uint16_t{0};
+}
+
+bool wants_port(const std::string& word) { return word.find(port_mark) != std::string::npos; }
+
+std::string with_port(std::string word, std::uint16_t port) {
+    for (std::size_t at = 0; (at = word.find(port_mark)) != std::string::npos;) {
+        word.replace(at, port_mark.size(), std::to_string(port));
+    }
+    return word;
+}
+
+/// What stands before the first '=' and what stands behind it.
+std::pair<std::string, std::string> name_and_rest(std::string_view text) {
+    const auto equals = text.find('=');
+    if (equals == 0 || equals == std::string_view::npos) {
+        throw WrongUsage{"wanted is NAME=..., not '" + std::string{text} + "'"};
+    }
+    return {std::string{text.substr(0, equals)}, std::string{text.substr(equals + 1)}};
+}
+
+/// What is built beside this program, or not, and only echoes.
+struct OwnEcho {
+    const char* name;
+    const char* program;
+    const char* needs;  ///< Debian's package
+    bool websocket = true;
+};
+
+constexpr const char* node_ws = "node-ws";
+constexpr const char* ws_package = WSSERVER_BENCH_PEERS "/../../system/node_modules/ws";
+constexpr OwnEcho echoes[] = {
+    {"raw-epoll", "raw_echo", "linux-libc-dev", false},
+    {"raw-uring", "raw_echo_uring", "liburing-dev", false},
+    {"beast", "peers/beast_echo", "libboost1.81-dev"},
+    {"websocketpp", "peers/websocketpp_echo", "libwebsocketpp-dev"},
+    {"libwebsockets", "peers/libwebsockets_echo", "libwebsockets-dev"},
+    {node_ws, nullptr, nullptr},  // a script
+};
+
+}  // namespace
+
+ServerProcess Contender::start(std::optional<int> core) const {
+    if (std::none_of(command.begin(), command.end(), wants_port)) return ServerProcess{command, core, port};
+    const std::uint16_t chosen = port ? *port : free_port();
+    std::vector<std::string> words;
+    for (const std::string& word : command) words.push_back(with_port(word, chosen));
+    return ServerProcess{words, core, chosen};
+}
+
+Contender own_contender(std::string_view name, Serves what) {
+    if (name == "wsserver") return library_contender("wsserver=", what);
+    const auto* const found =
+        std::find_if(std::begin(echoes), std::end(echoes), [&](const OwnEcho& each) { return each.name == name; });
+    if (found == std::end(echoes)) throw WrongUsage{"no server '" + std::string{name} + "': see --help"};
+    if (what != Serves::echo) throw WrongUsage{std::string{name} + " can only echo"};
+    if (name == node_ws) {
+        if (!std::filesystem::exists(ws_package)) throw WrongUsage{"npm's ws is missing: ./dev bench installs it"};
+        return {.name = node_ws, .command = {"node", WSSERVER_BENCH_PEERS "/node_ws_echo.mjs"}};
+    }
+    const std::string path = beside_this_program(found->program);
+    if (!std::filesystem::exists(path)) {
+        throw WrongUsage{std::string{name} + " wasn't built: " + found->needs + " was missing"};
+    }
+    return {.name = found->name, .command = {path}, .websocket = found->websocket};
+}
+
+std::vector<Contender> own_contenders(Serves what) {
+    std::vector<Contender> all{own_contender("wsserver", what)};
+    for (const OwnEcho& each : echoes) {
+        try {
+            all.push_back(own_contender(each.name, what));
+        } catch (const WrongUsage&) {
+            // not built, or not fit for this
+        }
+    }
+    return all;
+}
+
+Contender library_contender(std::string_view text, Serves what) {
+    const auto [name, arguments] = name_and_rest(text);
+    Contender contender{.name = name, .command = {beside_this_program("echo_server")}};
+    if (what == Serves::fan_out) contender.command.emplace_back("--broadcast");
+    std::istringstream words{arguments};
+    for (std::string word; words >> word;) contender.command.push_back(word);
+    return contender;
+}
+
+Contender foreign_contender(std::string_view text) {
+    const auto [name, command] = name_and_rest(text);
+    Contender contender{.name = name, .command = {"/bin/sh", "-c", "exec " + command}};
+    if (const auto at = name.find('@'); at != std::string::npos) {
+        std::uint16_t port = 0;
+        const auto [end, error] = std::from_chars(name.data() + at + 1, name.data() + name.size(), port);
+        if (error != std::errc{} || end != name.data() + name.size() || port == 0) {
+            throw WrongUsage{"no port: '" + name.substr(at + 1) + "'"};
+        }
+        contender.port = port;
+        contender.name = name.substr(0, at);
+    }
+    return contender;
+}
+
+}  // namespace wsserver::bench

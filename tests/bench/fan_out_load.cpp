@@ -1,0 +1,56 @@
+#include "fan_out_load.hpp"
+
+#include <utility>
+
+#include "connecting.hpp"
+
+namespace wsserver::bench {
+
+using namespace std::chrono_literals;
+
+FanOutLoad::FanOutLoad(const FanOutLoadOptions& options)
+    : options_(options),
+      frames_(masked_frames(options.kind, options.in_flight)),
+      frame_size_(frames_.size() / options.in_flight),
+      counter_(options.kind),
+      io_(make_load_io()),
+      receivers_(options.receivers + 1),
+      lacking_(options.in_flight, options.receivers) {
+    for (std::size_t i = 0; i < receivers_.size(); ++i) {
+        const int socket = connect_to(options.port);
+        shake_hands(socket, options.target);
+        io_->add(socket);
+    }
+}
+
+void FanOutLoad::begin() { owed_ = in_flight_ = options_.in_flight; }
+
+void FanOutLoad::turn() {
+    const std::size_t publisher = options_.receivers;
+    if (owed_ > 0 && !io_->waits_for_room(publisher)) {
+        io_->send(publisher, std::string_view{frames_}.substr(0, std::exchange(owed_, 0) * frame_size_));
+    }
+    io_->turn(100ms, *this);
+}
+
+void FanOutLoad::on_octets(std::size_t index, std::string_view octets) {
+    Receiver& receiver = receivers_[index];
+    const std::size_t messages = counter_.count(receiver.progress, octets);
+    count(messages);
+    if (index == options_.receivers) return;
+    for (std::size_t i = 0; i < messages; ++i) arrived(receiver);
+}
+
+void FanOutLoad::arrived(Receiver& receiver) {
+    // Whoever has got a publication has got those before it, so the oldest is complete first and its place is free
+    // when the one after the last is sent.
+    std::size_t& lacking = lacking_[receiver.got++ % lacking_.size()];
+    if (--lacking > 0) return;
+    lacking = options_.receivers;
+    --in_flight_;
+    if (stopping()) return;
+    ++in_flight_;
+    ++owed_;
+}
+
+}  // namespace wsserver::bench

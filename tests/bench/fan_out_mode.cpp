@@ -1,0 +1,30 @@
+#include "fan_out_mode.hpp"
+
+#include <memory>
+
+#include "cost_comparison.hpp"
+#include "fan_out_load.hpp"
+
+namespace wsserver::bench {
+
+void run_fan_out(const Options& options) {
+    Table table{options,
+                "server CPU per delivery in microseconds when one publishes to all, medians of alternating windows"};
+    for (const std::size_t size : options.sizes) {
+        for (const std::size_t in_flight : options.in_flight) {
+            for (const std::size_t receivers : options.connections) {
+                const auto make_load = [&](const Contender&, std::uint16_t port) {
+                    return std::make_unique<FanOutLoad>(FanOutLoadOptions{.port = port,
+                                                                          .target = options.target,
+                                                                          .kind = {options.text, size},
+                                                                          .receivers = receivers,
+                                                                          .in_flight = in_flight});
+                };
+                const std::vector<Cell> labels{{"receivers", receivers}, {"in_flight", in_flight}, {"size", size}};
+                compare_cost(options, {labels, receivers + 1, make_load}, table);
+            }
+        }
+    }
+}
+
+}  // namespace wsserver::bench

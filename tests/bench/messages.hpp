@@ -1,0 +1,42 @@
+// The messages of a load: frames made beforehand, and those that come back counted.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace wsserver::bench {
+
+struct MessageKind {
+    bool text = true;       ///< ASCII text, else binary
+    std::size_t size = 16;  ///< payload octets
+};
+
+/// `count` messages as a client sends them: one frame each, masked.
+std::string masked_frames(MessageKind kind, std::size_t count);
+
+/// Counts the messages that a server sends. They may come in fragments; their lengths are checked, their payloads
+/// are not.
+class MessageCounter {
+   public:
+    explicit MessageCounter(MessageKind kind);
+
+    /// How far one connection has come.
+    struct Progress {
+        std::size_t received = 0;      ///< payload octets of the message under way
+        std::string header{};          ///< of the frame under way, while it is cut short
+        std::size_t payload_left = 0;  ///< of the frame under way
+        bool last_fragment = false;    ///< that frame is
+    };
+
+    /// Messages that end in `octets`. Throws std::runtime_error if they aren't of this kind.
+    std::size_t count(Progress& progress, std::string_view octets) const;
+
+   private:
+    bool take_header(Progress& progress, std::string_view& octets) const;
+
+    std::size_t size_;
+    std::string header_;  ///< as a server writes it that doesn't fragment
+};
+
+}  // namespace wsserver::bench

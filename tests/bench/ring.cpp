@@ -1,0 +1,180 @@
+#include "ring.hpp"
+
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+#include <utility>
+
+// Newer than Debian 12's liburing; the kernel has them since 6.12.
+#ifndef IORING_CQE_F_BUF_MORE
+#define IORING_CQE_F_BUF_MORE (1U << 4)
+#endif
+
+namespace wsserver::bench {
+
+namespace {
+
+constexpr std::uint16_t buffers_filled_bit_by_bit = 2;  // IOU_PBUF_RING_INC
+
+/// With MSG_WAITALL a send that falls short counts as failed, so it completes visibly.
+constexpr int as_much_as_fits = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
+
+void check(int result, const char* what) {
+    if (result < 0) throw std::system_error{-result, std::generic_category(), what};
+}
+
+/// The kernel allows as many registered ones as descriptors.
+unsigned most_files() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<unsigned>(limit.rlim_cur);
+}
+
+}  // namespace
+
+ReceiveBuffers::ReceiveBuffers(io_uring& ring, unsigned count, std::size_t size)
+    : size_(size), octets_(new char[count * size]), ring_(nullptr, &std::free), uses_(count) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 4096, count * sizeof(io_uring_buf)) != 0) throw std::bad_alloc{};
+    ring_.reset(static_cast<io_uring_buf_ring*>(memory));
+    io_uring_buf_ring_init(ring_.get());
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
+    registration.ring_entries = count;
+    registration.bgid = group;
+    registration.pad = buffers_filled_bit_by_bit;  // a newer kernel's `flags`
+    check(io_uring_register_buf_ring(&ring, &registration, 0), "io_uring_register_buf_ring");
+    for (unsigned buffer = 0; buffer < count; ++buffer) provide(buffer);
+}
+
+void ReceiveBuffers::provide(unsigned buffer) {
+    uses_[buffer] = {};
+    io_uring_buf_ring_add(ring_.get(), octets_.get() + buffer * size_, static_cast<unsigned>(size_),
+                          static_cast<unsigned short>(buffer),
+                          io_uring_buf_ring_mask(static_cast<unsigned>(uses_.size())), 0);
+    io_uring_buf_ring_advance(ring_.get(), 1);
+}
+
+iovec ReceiveBuffers::take(const io_uring_cqe& completion) {
+    const unsigned buffer = buffer_of(completion);
+    Use& use = uses_[buffer];
+    const iovec octets{octets_.get() + buffer * size_ + use.filled, static_cast<std::size_t>(completion.res)};
+    use.filled += octets.iov_len;
+    use.full = (completion.flags & IORING_CQE_F_BUF_MORE) == 0;
+    ++use.holders;
+    return octets;
+}
+
+void ReceiveBuffers::release(unsigned buffer) {
+    Use& use = uses_[buffer];
+    if (--use.holders == 0 && use.full) provide(buffer);
+}
+
+Ring::Ring(const Options& options) {
+    io_uring_params parameters{};
+    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
+                       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+    parameters.cq_entries = options.completions;
+    check(io_uring_queue_init_params(options.orders, &ring_, &parameters), "io_uring_queue_init_params");
+    try {
+        check(io_uring_register_ring_fd(&ring_), "io_uring_register_ring_fd");
+        check(io_uring_register_files_sparse(&ring_, most_files()), "io_uring_register_files_sparse");
+        buffers_ = std::make_unique<ReceiveBuffers>(ring_, options.buffers, options.buffer_size);
+    } catch (...) {
+        io_uring_queue_exit(&ring_);
+        throw;
+    }
+}
+
+Ring::~Ring() { io_uring_queue_exit(&ring_); }
+
+io_uring_sqe& Ring::order() {
+    io_uring_sqe* order = io_uring_get_sqe(&ring_);
+    while (order == nullptr) {
+        check(io_uring_submit(&ring_), "io_uring_submit");
+        order = io_uring_get_sqe(&ring_);
+    }
+    return *order;
+}
+
+void Ring::register_file(std::uint32_t file, int descriptor) {
+    check(io_uring_register_files_update(&ring_, file, &descriptor, 1), "io_uring_register_files_update");
+}
+
+void Ring::accept_many(int listener, std::uint64_t data) {
+    io_uring_sqe& accept = order();
+    io_uring_prep_multishot_accept_direct(&accept, listener, nullptr, nullptr, 0);
+    io_uring_sqe_set_data64(&accept, data);
+}
+
+void Ring::receive_many(std::uint32_t file, std::uint64_t data) {
+    io_uring_sqe& receive = order();
+    io_uring_prep_recv_multishot(&receive, static_cast<int>(file), nullptr, 0, 0);
+    receive.flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    receive.buf_group = ReceiveBuffers::group;
+    io_uring_sqe_set_data64(&receive, data);
+}
+
+void Ring::send_now(std::uint32_t file, std::span<iovec> octets, msghdr& message, std::uint64_t data) {
+    if (octets.size() == 1) {
+        return send_now(file, {static_cast<const char*>(octets[0].iov_base), octets[0].iov_len}, data);
+    }
+    message = {};
+    message.msg_iov = octets.data();
+    message.msg_iovlen = octets.size();
+    io_uring_sqe& send = order();
+    io_uring_prep_sendmsg(&send, static_cast<int>(file), &message, as_much_as_fits);
+    send.flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(&send, data);
+}
+
+void Ring::send_now(std::uint32_t file, std::string_view octets, std::uint64_t data) {
+    io_uring_sqe& send = order();
+    io_uring_prep_send(&send, static_cast<int>(file), octets.data(), octets.size(), as_much_as_fits);
+    send.flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(&send, data);
+}
+
+void Ring::send_all(std::uint32_t file, std::string_view octets, std::uint64_t data) {
+    io_uring_sqe& send = order();
+    io_uring_prep_send(&send, static_cast<int>(file), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_WAITALL);
+    send.flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data64(&send, data);
+}
+
+void Ring::cancel(std::uint64_t data) {
+    io_uring_sqe& cancel = order();
+    io_uring_prep_cancel64(&cancel, data, 0);
+    ignore(cancel);
+}
+
+void Ring::close(std::uint32_t file) {
+    io_uring_sqe& close = order();
+    io_uring_prep_close_direct(&close, file);
+    ignore(close);
+}
+
+/// Success goes without a completion, failure with one that means nothing.
+void Ring::ignore(io_uring_sqe& order) {
+    order.flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(&order, ignored);
+}
+
+void Ring::submit_and_wait(std::optional<std::chrono::milliseconds> timeout) {
+    int result = 0;
+    if (timeout) {
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*timeout);
+        __kernel_timespec limit{.tv_sec = seconds.count(),
+                                .tv_nsec = std::chrono::nanoseconds{*timeout - seconds}.count()};
+        io_uring_cqe* first = nullptr;
+        result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &limit, nullptr);
+    } else {
+        result = io_uring_submit_and_wait(&ring_, 1);
+    }
+    if (result != -EINTR && result != -EBUSY && result != -ETIME) check(result, "io_uring_submit_and_wait");
+}
+
+}  // namespace wsserver::bench

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <system_error>
@@ -26,6 +27,11 @@ int open_ring(io_uring& ring, const UringSizes& sizes, unsigned flags) {
     params.cq_entries = sizes.completions;
     return -io_uring_queue_init_params(sizes.submissions, &ring, &params);
 }
+
+/// liburing maps a ring's memory and gives it back by system calls of its own, which the thread sanitizer doesn't see:
+/// a later ring at the same address looks to it like two threads that share one. This is the order that the kernel
+/// sees to anyway, in words that it understands.
+std::atomic<unsigned> rings_gone{0};
 
 /// Kernel 6.0 brought both multishot receive and this operation; the former can't be asked for.
 bool has_multishot_receive(io_uring& ring) {
@@ -53,13 +59,16 @@ int UringRing::open(const UringSizes& sizes) {
     constexpr unsigned single = IORING_SETUP_SINGLE_ISSUER;
     int error = sizes.like_linux_6_0 ? EINVAL : open_ring(ring_, sizes, single | IORING_SETUP_DEFER_TASKRUN);
     if (error == EINVAL) error = open_ring(ring_, sizes, single | IORING_SETUP_COOP_TASKRUN);
+    rings_gone.load(std::memory_order_acquire);
     return error;
 }
 
 UringRing::~UringRing() { close(); }
 
 void UringRing::close() noexcept {
-    if (std::exchange(open_, false)) io_uring_queue_exit(&ring_);
+    if (!std::exchange(open_, false)) return;
+    rings_gone.fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring_);
 }
 
 void UringRing::bind_to_thread() {

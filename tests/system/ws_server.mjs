@@ -8,6 +8,7 @@ const http = createServer((request, response) => response.writeHead(404).end('no
 const server = new WebSocketServer({noServer: true, handleProtocols: offered => offered.has('chat') && 'chat'});
 
 http.on('upgrade', (request, socket, head) => {
+  socket.on('error', () => {});  // a client may leave at any time, also before it has read why it was refused
   if (request.url === '/secret' && request.headers.authorization !== 'Bearer sesame') {
     socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 10\r\nConnection: close\r\n\r\nno sesame\n');
     return;

@@ -568,6 +568,40 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     }
 }
 
+TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
+    struct Busy {
+        HostedConnection** held;
+        void on_message(AnyConnection& connection, const Text&) {
+            *held = static_cast<HostedConnection*>(&connection);
+            (*held)->hold_receiving();
+        }
+    };
+    HostedConnection* held = nullptr;
+    MemoryServer server;
+    server.handle("", Busy{&held});
+    WireClient client = server.open();
+    const bool pinged_before = GENERATE(false, true);
+    if (pinged_before) server.advance(26s);
+    client.send("much to do");
+    server.advance(120s);
+    REQUIRE(server.shared.ends.empty());
+    REQUIRE(held != nullptr);
+    held->resume_receiving();
+    SECTION("but when we listen again it may be") {
+        server.advance(60s);
+        CHECK(server.shared.ends.size() == 1);
+    }
+    SECTION("and has time to answer when we listen again") {
+        std::size_t pings = 0;
+        for (int i = 0; i < 12; ++i) {
+            server.advance(5s);
+            pings += client.read().size();  // answers
+        }
+        CHECK(pings >= 2);
+        CHECK(server.shared.ends.empty());
+    }
+}
+
 TEST_CASE("pings come as often as they are wanted, though a pong may take longer", "[connection]") {
     ConnectionOptions options;
     options.ping_interval = 1s;

@@ -76,7 +76,10 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     bool send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
     void fail_handler(std::string_view what) override;
     void hold_receiving() override { hold(Hold::handler, true); }
-    void resume_receiving() override { hold(Hold::handler, false); }
+    void resume_receiving() override {
+        probed_ = {};  // an answer may have been there all the time
+        hold(Hold::handler, false);
+    }
     void flush() override;
     /// With what one turn was too short for.
     void go_on();
@@ -171,6 +174,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void discard_queue();
     void send_soon();
     void hold(Hold why, bool held);
+    bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
 
     // The end
     SendStatus begin_close(CloseCode code, std::string_view reason);

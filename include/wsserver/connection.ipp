@@ -481,6 +481,10 @@ template <Role role, Transport T>
 void Connection<role, T>::watch_silence() {
     const ConnectionOptions& options = host_.options();
     if (options.ping_interval.count() == 0) return;
+    if (is_held(Hold::handler)) {  // it is we who don't listen
+        probed_ = {};
+        return set_timer(options.ping_interval);
+    }
     const auto now = transport_.now();
     if (probed_ != Clock::time_point{} && heard_ < probed_) {
         const auto given_up = probed_ + options.pong_timeout;

@@ -41,6 +41,21 @@ class Orders(SystemTest):
         await old.send('untouched')
         self.assertEqual(await self.within(old.recv()), 'untouched')
 
+    async def test_a_shared_object_comes_and_goes_by_command(self):
+        daemon = await self.wsd()
+        for name in ('counter', 'rooms'):
+            await daemon.ctl('handler', 'load', name, os.environ[f'HANDLER_{name.upper()}'])
+        counted = await self.connect(daemon.url, subprotocols=['counter'])
+        for number in ('1', '2'):
+            await counted.send('anything')
+            self.assertEqual(await self.within(counted.recv()), number)
+        self.assertIn('2', await daemon.ctl('call', 'counter', 'total'))
+        await daemon.ctl('handler', 'unload', 'counter')
+        await self.within(counted.wait_closed())
+        self.assertEqual(counted.close_code, 1001)
+        still = await self.connect(daemon.url, subprotocols=['rooms'])
+        self.assertEqual(still.subprotocol, 'rooms')
+
     async def test_ping_gives_the_round_trip(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <utility>
 
+#include "wsserver/block.hpp"
 #include "wsserver/bytes.hpp"
 
 namespace wsserver {
@@ -20,20 +20,20 @@ class Output {
 
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
-    Bytes bytes() const noexcept { return {data_.get(), size_}; }
-    MutableBytes bytes() noexcept { return {data_.get(), size_}; }
+    Bytes bytes() const noexcept { return {memory_.data(), size_}; }
+    MutableBytes bytes() noexcept { return {memory_.data(), size_}; }
 
     /// Makes it `count` octets longer and returns these, uninitialised.
     MutableBytes extend(std::size_t count) {
-        if (capacity_ - size_ < count) reserve(std::max(size_ + count, capacity_ * 2));
-        const MutableBytes fresh{data_.get() + size_, count};
+        if (capacity() - size_ < count) reserve(std::max(size_ + count, capacity() * 2));
+        const MutableBytes fresh{memory_.data() + size_, count};
         size_ += count;
         return fresh;
     }
 
     /// Makes room for `count` octets more, so that they don't make it grow step by step.
     void make_room(std::size_t count) {
-        if (capacity_ - size_ < count) reserve(std::max(size_ + count, capacity_ * 2));
+        if (capacity() - size_ < count) reserve(std::max(size_ + count, capacity() * 2));
     }
 
     void append(Bytes bytes) {
@@ -44,35 +44,29 @@ class Output {
     void truncate(std::size_t count) noexcept { size_ = std::min(size_, count); }
     void clear() noexcept { size_ = 0; }
 
-    std::size_t capacity() const noexcept { return capacity_; }
+    std::size_t capacity() const noexcept { return memory_.capacity(); }
 
     /// Gives the memory back.
     void release() noexcept {
-        data_.reset();
-        size_ = capacity_ = 0;
+        memory_ = {};
+        size_ = 0;
     }
 
-    struct Memory {
-        std::unique_ptr<std::uint8_t[]> data;
-        std::size_t capacity = 0;
-    };
     /// Becomes empty and goes on in `fresh`. Returns where the octets lie, for whoever still needs them.
-    Memory exchange_memory(Memory fresh) noexcept {
+    Block exchange_memory(Block fresh) noexcept {
         size_ = 0;
-        return {std::exchange(data_, std::move(fresh.data)), std::exchange(capacity_, fresh.capacity)};
+        return std::exchange(memory_, std::move(fresh));
     }
 
    private:
     void reserve(std::size_t capacity) {
-        std::unique_ptr<std::uint8_t[]> larger{new std::uint8_t[capacity]};
-        if (size_ > 0) std::memcpy(larger.get(), data_.get(), size_);
-        data_ = std::move(larger);
-        capacity_ = capacity;
+        Block larger{capacity};
+        if (size_ > 0) std::memcpy(larger.data(), memory_.data(), size_);
+        memory_ = std::move(larger);
     }
 
-    std::unique_ptr<std::uint8_t[]> data_;
+    Block memory_;
     std::size_t size_ = 0;
-    std::size_t capacity_ = 0;
 };
 
 }  // namespace wsserver

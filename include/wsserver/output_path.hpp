@@ -110,7 +110,7 @@ class OutputPath {
     /// A long message that is all there is in the arena takes the arena's memory with it.
     PushResult push_message(Bytes frames, Occasion occasion, Output& arena) {
         if (frames.size() <= kept_size || frames.size() != arena.size()) return queue().push_message(frames, occasion);
-        const std::shared_ptr<const std::uint8_t[]> owner = arena.exchange_memory({}).data;
+        const auto owner = std::make_shared<const Block>(arena.exchange_memory({}));
         return queue().push_shared(owner, frames, occasion);
     }
 

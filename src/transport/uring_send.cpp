@@ -19,13 +19,13 @@ constexpr int send_flags = MSG_NOSIGNAL | MSG_WAITALL;
 SendMemory::Place SendMemory::keep(Bytes octets, Output& output) {
     const Bytes all = std::as_const(output).bytes();
     if (octets.size() > copied_size && octets.data() == all.data() && octets.size() == all.size()) {
-        Block& block = fresh_block();
-        block.memory = output.exchange_memory(take_spare());
-        block.sends = 1;
-        return {octets, &block};
+        Chunk& chunk = fresh_chunk();
+        chunk.memory = output.exchange_memory({});
+        chunk.sends = 1;
+        return {octets, &chunk};
     }
-    if (filling_ == nullptr || filling_->memory.capacity - filling_->used < octets.size()) begin_block(octets.size());
-    std::uint8_t* const to = filling_->memory.data.get() + filling_->used;
+    if (filling_ == nullptr || filling_->memory.capacity() - filling_->used < octets.size()) begin_chunk(octets.size());
+    std::uint8_t* const to = filling_->memory.data() + filling_->used;
     std::memcpy(to, octets.data(), octets.size());
     filling_->used += octets.size();
     ++filling_->sends;
@@ -33,63 +33,44 @@ SendMemory::Place SendMemory::keep(Bytes octets, Output& output) {
 }
 
 bool SendMemory::extend(Place& place, Bytes octets) noexcept {
-    if (place.block == nullptr || place.block != filling_) return false;
-    std::uint8_t* const end = filling_->memory.data.get() + filling_->used;
+    if (place.chunk == nullptr || place.chunk != filling_) return false;
+    std::uint8_t* const end = filling_->memory.data() + filling_->used;
     if (place.octets.data() + place.octets.size() != end) return false;  // somebody else's octets lie behind it
-    if (filling_->memory.capacity - filling_->used < octets.size()) return false;
+    if (filling_->memory.capacity() - filling_->used < octets.size()) return false;
     std::memcpy(end, octets.data(), octets.size());
     filling_->used += octets.size();
     place.octets = {place.octets.data(), place.octets.size() + octets.size()};
     return true;
 }
 
-void SendMemory::let_go(Block& block) noexcept {
-    if (--block.sends > 0) return;
-    block.used = 0;
-    if (&block == filling_) return;  // filled again from its beginning, which is still in a cache
-    spare(std::move(block.memory));
-    unused_.push_back(&block);
+void SendMemory::let_go(Chunk& chunk) noexcept {
+    if (--chunk.sends > 0) return;
+    chunk.used = 0;
+    if (&chunk == filling_) return;  // filled again from its beginning, which is still in a cache
+    chunk.memory = {};
+    unused_.push_back(&chunk);
 }
 
-SendMemory::Block& SendMemory::fresh_block() {
+SendMemory::Chunk& SendMemory::fresh_chunk() {
     if (unused_.empty()) {
         unused_.reserve(all_.size() + 1);  // so that let_go() never allocates
-        spare_.reserve(all_.size() + 1);
-        all_.push_back(std::make_unique<Block>());
+        all_.push_back(std::make_unique<Chunk>());
         return *all_.back();
     }
-    Block& block = *unused_.back();
+    Chunk& chunk = *unused_.back();
     unused_.pop_back();
-    return block;
+    return chunk;
 }
 
-void SendMemory::begin_block(std::size_t at_least) {
+void SendMemory::begin_chunk(std::size_t at_least) {
     if (filling_ != nullptr && filling_->sends == 0) {
         ++filling_->sends;
         let_go(*std::exchange(filling_, nullptr));
     }
-    Block& block = fresh_block();
-    block.memory = take_spare();
-    const std::size_t capacity = std::max(at_least, block_size);
-    if (block.memory.capacity < capacity) {
-        block.memory = {std::unique_ptr<std::uint8_t[]>{new std::uint8_t[capacity]}, capacity};
-    }
-    block.used = 0;
-    filling_ = &block;
-}
-
-Output::Memory SendMemory::take_spare() noexcept {
-    if (spare_.empty()) return {};
-    Output::Memory memory = std::move(spare_.back());
-    spare_.pop_back();
-    spare_octets_ -= memory.capacity;
-    return memory;
-}
-
-void SendMemory::spare(Output::Memory memory) noexcept {
-    if (memory.capacity == 0 || spare_octets_ + memory.capacity > most_spare) return;
-    spare_octets_ += memory.capacity;
-    spare_.push_back(std::move(memory));
+    Chunk& chunk = fresh_chunk();
+    chunk.memory = Block{std::max(at_least, chunk_size)};
+    chunk.used = 0;
+    filling_ = &chunk;
 }
 
 // --- UringSends ---
@@ -167,7 +148,7 @@ bool UringSends::advance(UringSend& send, int socket, std::size_t count) {
 }
 
 void UringSends::end(UringSend& send) noexcept {
-    if (send.place.block != nullptr) memory_.let_go(*send.place.block);
+    if (send.place.chunk != nullptr) memory_.let_go(*send.place.chunk);
     send.place = {};
     send.owner.reset();
     send.gathered.reset();

@@ -23,41 +23,34 @@ class UringStream;
 /// Octets that no one else keeps. Short ones of one turn lie side by side; long ones stay where they were encoded.
 class SendMemory {
    public:
-    struct Block {
-        Output::Memory memory;
+    struct Chunk {
+        Block memory;
         std::size_t used = 0;
         std::size_t sends = 0;  ///< that still need it
     };
 
     /// What short octets share. One that a slow peer holds up is held up as a whole.
-    static constexpr std::size_t block_size = std::size_t{64} << 10;
-    /// Up to this size a copy is cheaper than a block of its own.
+    static constexpr std::size_t chunk_size = std::size_t{64} << 10;
+    /// Up to this size a copy is cheaper than a chunk of its own.
     static constexpr std::size_t copied_size = std::size_t{4} << 10;
 
     struct Place {
         Bytes octets{};
-        Block* block = nullptr;
+        Chunk* chunk = nullptr;
     };
     /// Takes `octets` over from `output`, if they are long and all that it holds; copies them otherwise.
     Place keep(Bytes octets, Output& output);
     /// Makes `place` longer by `octets`, if there is room behind it.
     bool extend(Place& place, Bytes octets) noexcept;
-    void let_go(Block& block) noexcept;
+    void let_go(Chunk& chunk) noexcept;
 
    private:
-    /// Memory beyond this is given back as soon as it is no longer in use.
-    static constexpr std::size_t most_spare = std::size_t{4} << 20;
+    Chunk& fresh_chunk();
+    void begin_chunk(std::size_t at_least);
 
-    Block& fresh_block();
-    void begin_block(std::size_t at_least);
-    Output::Memory take_spare() noexcept;
-    void spare(Output::Memory memory) noexcept;
-
-    std::vector<std::unique_ptr<Block>> all_;
-    std::vector<Block*> unused_;         // without memory
-    std::vector<Output::Memory> spare_;  // the one used last is the next: it may still be in a cache
-    std::size_t spare_octets_ = 0;
-    Block* filling_ = nullptr;
+    std::vector<std::unique_ptr<Chunk>> all_;
+    std::vector<Chunk*> unused_;  // without memory
+    Chunk* filling_ = nullptr;
 };
 
 /// One send order of a stream. Kept for the next one when it is done.
@@ -74,7 +67,7 @@ struct UringSend {
     UringStream* stream = nullptr;
     io_uring_sqe* order = nullptr;
     std::uint64_t prepared_at = 0;  ///< UringRing::submissions()
-    SendMemory::Place place{};      ///< one piece: its rest; the block is null if `owner` keeps it
+    SendMemory::Place place{};      ///< one piece: its rest; the chunk is null if `owner` keeps it
     std::shared_ptr<const void> owner{};
     std::unique_ptr<Gathered> gathered{};
     UringSend* next_spare = nullptr;

@@ -132,6 +132,7 @@ Contender foreign_contender(std::string_view text) {
         contender.port = port;
         contender.name = name.substr(0, at);
     }
+    contender.websocket = !name.starts_with("raw-");
     return contender;
 }
 

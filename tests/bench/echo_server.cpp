@@ -1,5 +1,5 @@
-// The library's server for the benchmark: an echo on one reactor; on request one that sends each message to all others,
-// or a handler that runs on workers.
+// The library's server for the benchmark: an echo on one reactor; on request on two, one that sends each message to all
+// others, or a handler that runs on workers.
 #include <csignal>
 #include <cstdio>
 #include <string_view>
@@ -23,13 +23,14 @@ struct Echo {
 int main(int argc, char** argv) {
     bool pooled = false, broadcast = false;
     wsserver::ServerOptions options;
+    options.io_threads = 1;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--pooled") pooled = true;
         if (word == "--broadcast") broadcast = true;
+        if (word == "--two-threads") options.io_threads = 2;
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
     }
-    options.io_threads = 1;
     wsserver::Server server{options};
     if (broadcast) {
         server.handle(wsserver::make_broadcast());

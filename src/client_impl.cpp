@@ -203,22 +203,15 @@ void Client::Impl::ended(const ConnectionEnd& end) {
     if (!end.opened) ++failures_;
     const bool retry = may_retry();
     if (!retry && !restart_) wanted_ = false;
-    if (retry) schedule(*this, transport_.now() + next_wait());
+    if (retry)
+        schedule(*this,
+                 transport_.now() + options_.reconnect->wait(failures_, std::uniform_real_distribution{}(jitter_)));
     if (end_ && !shut_down_) end_(end, retry);
 }
 
 bool Client::Impl::may_retry() const noexcept {
     if (!options_.reconnect || !wanted_ || restart_ || shut_down_) return false;
     return options_.reconnect->attempts == 0 || failures_ < options_.reconnect->attempts;
-}
-
-std::chrono::milliseconds Client::Impl::next_wait() {
-    const Reconnect& rule = *options_.reconnect;
-    auto bound = rule.first;
-    for (std::size_t i = 1; i < failures_ && bound < rule.longest; ++i) bound *= 2;
-    bound = std::min(bound, rule.longest);
-    std::uniform_int_distribution<std::chrono::milliseconds::rep> draw(bound.count() / 2, bound.count());
-    return std::chrono::milliseconds{draw(jitter_)};
 }
 
 void Client::Impl::on_timer() { attempt(); }

@@ -75,7 +75,6 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
     bool may_retry() const noexcept;
-    std::chrono::milliseconds next_wait();
     void on_timer() override;  // the wait before the next attempt
     void post(void (Impl::*step)());
 

@@ -89,6 +89,18 @@ void listen_to_end(Client& client, Log& log) {
 
 }  // namespace
 
+TEST_CASE("waits grow to their bound, and are drawn from its upper half", "[client]") {
+    const Reconnect rule{.first = 100ms, .longest = 1000ms};
+    const std::vector<std::chrono::milliseconds> bounds{100ms, 100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms};
+    for (std::size_t failures = 0; failures < bounds.size(); ++failures) {
+        CHECK(rule.wait(failures, 0) == bounds[failures] / 2);
+        CHECK(rule.wait(failures, 0.5) == bounds[failures] * 3 / 4);
+        CHECK(rule.wait(failures, 1) == bounds[failures]);
+    }
+    CHECK(rule.wait(1'000'000, 1) == 1000ms);
+    CHECK(Reconnect{.first = 5s, .longest = 1s}.wait(0, 1) == 1s);
+}
+
 TEST_CASE("callbacks: connect, send, receive, close", "[client]") {
     OneLoop loop;
     Log log;

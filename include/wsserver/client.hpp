@@ -27,6 +27,10 @@ struct Reconnect {
     std::chrono::milliseconds first{500};
     std::chrono::milliseconds longest{30'000};
     std::size_t attempts = 0;  ///< in a row that may fail; 0: no limit
+
+    /// The wait after so many attempts in a row that failed (0: a connection that had been open has ended), at this
+    /// point of its range: 0 the shortest, 1 the longest.
+    std::chrono::milliseconds wait(std::size_t failures, double point) const noexcept;
 };
 
 struct ClientOptions {

@@ -78,6 +78,26 @@ const tests = {
     assert.deepEqual([...ada.problems, ...grace.problems], []);
   },
 
+  async 'it fits a phone'(start) {
+    const daemon = await start('--demo');
+    const page = await open(daemon.page, 'Ada', {viewport: {width: 360, height: 640}, hasTouch: true, isMobile: true});
+    await say(page, 'a-word-without-any-place-where-a-line-could-end-'.repeat(8));
+    await shown(page, 'own', 'a-word-without-any-place-where-a-line-could-end-'.repeat(8));
+    const {wide, high, parts} = await page.evaluate(() => {
+      const inside = one => {
+        const {left, right, top, bottom} = document.querySelector(one).getBoundingClientRect();
+        return left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight;
+      };
+      return {wide: document.documentElement.scrollWidth - innerWidth,
+              high: document.documentElement.scrollHeight - innerHeight,
+              parts: ['#me', '#text', '#send'].filter(one => !inside(one))};
+    });
+    assert.ok(wide <= 0, `${wide} px too wide`);
+    assert.ok(high <= 0, `${high} px too high`);   // only the messages scroll
+    assert.deepEqual(parts, []);
+    assert.deepEqual(page.problems, []);
+  },
+
   async 'what the shell and scripts send arrives in both windows'(start) {
     const daemon = await start('--demo');
     const pages = [await open(daemon.page), await open(daemon.page)];

@@ -1,6 +1,7 @@
 #include "wsserver/block.hpp"
 
-#include <vector>
+#include <algorithm>
+#include <array>
 
 namespace wsserver {
 
@@ -14,23 +15,24 @@ struct Octets {
 /// Set when the thread's kept blocks are gone: what other objects of the thread still hold is freed.
 thread_local bool thread_ends = false;
 
-/// What one thread has kept, the newest last.
+/// What one thread has kept, the newest last. Allocates nothing: a block is given back when memory is short, too.
 class Kept {
    public:
-    Kept() { all_.reserve(Block::most_kept / Block::large); }  // so that keeping never allocates
+    Kept() = default;
     Kept(const Kept&) = delete;
     Kept& operator=(const Kept&) = delete;
     ~Kept() {
         thread_ends = true;
-        for (const Octets& one : all_) delete[] one.data;
+        drop_oldest(count_);
     }
 
     /// The newest that fits, as it may still be in a cache, and isn't much too large. Without data: there is none.
     Octets take(std::size_t capacity) noexcept {
-        for (std::size_t i = all_.size(); i-- > 0;) {
+        for (std::size_t i = count_; i-- > 0;) {
             const Octets found = all_[i];
             if (found.capacity < capacity || found.capacity > 2 * capacity) continue;
-            all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(i));
+            std::copy(all_.begin() + i + 1, all_.begin() + count_, all_.begin() + i);
+            --count_;
             octets_ -= found.capacity;
             return found;
         }
@@ -42,18 +44,22 @@ class Kept {
             delete[] octets.data;
             return;
         }
+        std::size_t too_old = 0;
         octets_ += octets.capacity;
-        auto first = all_.begin();
-        for (; octets_ > Block::most_kept; ++first) {
-            octets_ -= first->capacity;
-            delete[] first->data;
-        }
-        all_.erase(all_.begin(), first);
-        all_.push_back(octets);
+        for (; octets_ > Block::most_kept; ++too_old) octets_ -= all_[too_old].capacity;
+        drop_oldest(too_old);
+        all_[count_++] = octets;
     }
 
    private:
-    std::vector<Octets> all_;
+    void drop_oldest(std::size_t count) noexcept {
+        for (std::size_t i = 0; i < count; ++i) delete[] all_[i].data;
+        std::copy(all_.begin() + count, all_.begin() + count_, all_.begin());
+        count_ -= count;
+    }
+
+    std::array<Octets, Block::most_kept / Block::large> all_{};
+    std::size_t count_ = 0;
     std::size_t octets_ = 0;
 };
 

@@ -6,9 +6,6 @@
 
 namespace wsserver {
 
-Client::Client(boost::asio::io_context& context, ClientOptions options)
-    : impl_(std::make_shared<Impl>(context, std::move(options))) {}
-
 std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) const noexcept {
     auto bound = first;
     for (std::size_t i = 1; i < failures && bound < longest; ++i) bound *= 2;
@@ -16,6 +13,9 @@ std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) co
     const auto half = bound / 2;
     return half + std::chrono::duration_cast<std::chrono::milliseconds>(point * (bound - half));
 }
+
+Client::Client(boost::asio::io_context& context, ClientOptions options)
+    : impl_(std::make_shared<Impl>(context, std::move(options))) {}
 
 Client::~Client() { impl_->shut_down(); }
 

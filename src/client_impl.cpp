@@ -203,9 +203,10 @@ void Client::Impl::ended(const ConnectionEnd& end) {
     if (!end.opened) ++failures_;
     const bool retry = may_retry();
     if (!retry && !restart_) wanted_ = false;
-    if (retry)
-        schedule(*this,
-                 transport_.now() + options_.reconnect->wait(failures_, std::uniform_real_distribution{}(jitter_)));
+    if (retry) {
+        const double jitter = std::uniform_real_distribution{}(jitter_);
+        schedule(*this, transport_.now() + options_.reconnect->wait(failures_, jitter));
+    }
     if (end_ && !shut_down_) end_(end, retry);
 }
 

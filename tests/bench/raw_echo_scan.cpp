@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "loopback.hpp"
@@ -75,7 +76,7 @@ void accept_all(Sockets& sockets, bool selects) {
 
 /// False if the peer is gone.
 bool send_some(pollfd& peer, std::string& unsent, std::string_view octets) {
-    ssize_t sent = send(peer.fd, octets.data(), octets.size(), MSG_NOSIGNAL);
+    const ssize_t sent = send(peer.fd, octets.data(), octets.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) return false;
     unsent = std::string{octets.substr(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)))};
     peer.events = unsent.empty() ? POLLIN : POLLOUT;

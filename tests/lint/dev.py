@@ -15,13 +15,13 @@ project('small')
 target = custom_target(output: 'unit-tests', command: ['touch', '@OUTPUT@'])
 shell = find_program('sh')
 test('good', shell, args: ['-c', 'exit 0'], suite: 'unit')
-test('wrapped', shell, args: ['-c', 'test "$WRAPPED" = yes'], suite: 'unit')
+test('wrapped', shell, args: ['-c', 'test "$WRAPPED" = yes || { echo not wrapped; exit 1; }'], suite: 'unit')
 """
 
-# What DEV_WRAPPER is: what `./dev test unit` says last, whether it succeeds.
+# What DEV_WRAPPER is: how what `./dev test unit` says ends, whether it succeeds.
 CASES = {
-    "": ("1 passed, 1 failed", False),
-    "env WRAPPED=yes": ("2 passed, 0 failed", True),
+    "": ("the end of what it said:\nnot wrapped\n1 passed, 1 failed", False),
+    "env WRAPPED=yes": ("\n2 passed, 0 failed", True),
 }
 
 
@@ -37,7 +37,7 @@ def main() -> None:
             env = os.environ | {"DEV_BUILD": str(build), "DEV_INSTALL": "no", "DEV_WRAPPER": wrapper}
             run = subprocess.run([dev, "test", "unit"], env=env, text=True, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT)
-            if not run.stdout.endswith(f"\n{line}\n") or (run.returncode == 0) != good:
+            if not run.stdout.endswith(f"{line}\n") or (run.returncode == 0) != good:
                 faults += 1
                 print(f"with DEV_WRAPPER='{wrapper}' not '{line}', but exit code {run.returncode} and:\n{run.stdout}")
     sys.exit(1 if faults else 0)

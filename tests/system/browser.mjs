@@ -11,7 +11,7 @@ const { chromium } = need('playwright-core');
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 if (!existsSync(executablePath)) skip(`${executablePath} is missing (Debian: chromium)`);
 
-const browser = await chromium.launch({executablePath, args: [
+const browser = await chromium.launch({executablePath, timeout: patience, args: [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync']});
 

@@ -91,7 +91,6 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
     void on_response(const HttpResponse& response) override {
         if (response_) response_(response);
     }
-    std::string_view keep(std::string_view subprotocol) override { return subprotocol_ = subprotocol; }
     void on_opened(ConnectionId) override { failures_ = 0; }
     void on_closing(ConnectionId) noexcept override {}
     void on_ended(const ConnectionEnd& end) override { ended(end); }
@@ -113,7 +112,6 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
 
     std::string url_text_;
     Url url_;
-    std::string subprotocol_;
     std::shared_ptr<AnyHandler> handler_;
     Clock::time_point deadline_{};
     std::size_t failures_ = 0;  ///< attempts in a row

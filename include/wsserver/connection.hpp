@@ -17,6 +17,7 @@
 #include "wsserver/connection_host.hpp"
 #include "wsserver/handshake.hpp"
 #include "wsserver/output_path.hpp"
+#include "wsserver/packed_texts.hpp"
 #include "wsserver/protocol.hpp"
 #include "wsserver/timer_wheel.hpp"
 #include "wsserver/transport.hpp"
@@ -39,7 +40,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
           stream_(transport, std::move(socket)),
           protocol_(host.options().protocol),
           out_(host.options().send_queue),
-          peer_(stream_.peer()) {}
+          texts_({stream_.peer(), {}, {}}) {}
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
@@ -48,7 +49,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     /// Begins the opening handshake by sending `request`.
     void start(ClientRequest request, std::shared_ptr<AnyHandler> handler) requires(role == Role::client) {
         handler_ = std::move(handler);
-        target_ = request.target;
+        set_texts(request.target, {});
         const Turn turn(*this);
         start_with(std::make_unique<OpeningHandshake>(std::move(request), host_.options().handshake));
         write(bytes_of(opening_->request()));
@@ -60,9 +61,9 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
-    std::string_view subprotocol() const noexcept override { return subprotocol_; }
-    std::string_view peer() const noexcept override { return peer_; }
-    std::string_view target() const noexcept override { return target_; }
+    std::string_view subprotocol() const noexcept override { return texts_[2]; }
+    std::string_view peer() const noexcept override { return texts_[0]; }
+    std::string_view target() const noexcept override { return texts_[1]; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -150,6 +151,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
+    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {peer(), target, subprotocol}; }
     void write(Bytes octets);
 
     // Octets come in
@@ -209,9 +211,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     OutputPath<T> out_;
     std::unique_ptr<OpeningHandshake> opening_;  ///< until it is done
     std::shared_ptr<AnyHandler> handler_;
-    std::string_view subprotocol_;
-    std::string peer_;
-    std::string target_;
+    PackedTexts texts_;  ///< peer, target and subprotocol, in this order
     void* user_data_ = nullptr;
 
     Clock::time_point started_{};

@@ -37,20 +37,18 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 
 template <Role role, Transport T>
 void Connection<role, T>::accept_offer(const Offer& offer) {
-    target_ = offer.request.target;
     if (turned_away_) return refuse(Errc::too_many_connections);
     auto choice = host_.choose(*this, offer);
     if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
     auto& acceptance = std::get<Acceptance>(choice);
     handler_ = std::move(acceptance.handler);
-    subprotocol_ = acceptance.subprotocol;
-    write(bytes_of(accept_response(offer, subprotocol_, host_.options().server_name)));
+    set_texts(offer.request.target, acceptance.subprotocol);
+    write(bytes_of(accept_response(offer, acceptance.subprotocol, host_.options().server_name)));
     opened();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
-    target_ = request.target;
     if (turned_away_) return refuse(Errc::too_many_connections);
     const auto response = host_.answer(request);
     if (!response) return refuse(Errc::not_an_upgrade);
@@ -73,7 +71,7 @@ void Connection<role, T>::refuse(Errc why) {
 template <Role role, Transport T>
 void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
     host_.on_response(accepted.response);
-    subprotocol_ = host_.keep(accepted.subprotocol);
+    set_texts(target(), accepted.subprotocol);
     opened();
 }
 
@@ -505,8 +503,8 @@ ConnectionInfo Connection<role, T>::info() const {
     const auto now = transport_.now();
     ConnectionInfo info;
     info.id = id_;
-    info.peer = peer_;
-    info.subprotocol = subprotocol_;
+    info.peer = peer();
+    info.subprotocol = subprotocol();
     if (handler_) info.handler = handler_->name();
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);

@@ -109,8 +109,6 @@ class ConnectionHost {
 
     /// The server's answer, whatever it says. (Client role.)
     virtual void on_response(const HttpResponse&) {}
-    /// A view of the same name that lives as long as the host. (Client role.)
-    virtual std::string_view keep(std::string_view subprotocol) { return subprotocol; }
 
     /// The opening handshake is done: it may be sent to.
     virtual void on_opened(ConnectionId id) = 0;

@@ -138,7 +138,6 @@ class Load final : private wsserver::ConnectionHost {
         return wsserver::Errc::bad_method;  // only servers are asked
     }
     std::optional<wsserver::HttpResponse> answer(const wsserver::HttpRequest&) override { return std::nullopt; }
-    std::string_view keep(std::string_view) override { return {}; }
     void on_opened(wsserver::ConnectionId) override {}
     void on_closing(wsserver::ConnectionId) noexcept override {}
     void on_ended(const wsserver::ConnectionEnd& end) override;

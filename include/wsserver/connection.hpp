@@ -39,7 +39,6 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
           id_(id),
           stream_(transport, std::move(socket)),
           protocol_(host.options().protocol),
-          out_(host.options().send_queue),
           texts_({stream_.peer(), {}, {}}) {}
 
     /// Begins the opening handshake by waiting for the client's request.

@@ -151,7 +151,7 @@ void Connection<role, T>::receive_frames(MutableBytes bytes) {
         if (!event) break;
         // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
         const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
-        if (out_.settle(transport_, written, kind).must_close) slow_consumer();
+        if (out_.settle(transport_, host_, written, kind).must_close) slow_consumer();
         std::visit([this](const auto& what) { this->react(what); }, *event);
         if (phase_ != Phase::open && phase_ != Phase::closing) break;
     }
@@ -224,20 +224,20 @@ SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport_);
     if (!protocol_.send(message, transport_.output())) return SendStatus::closed;
-    return queued(out_.settle(transport_, written, reply ? OutputKind::reply : OutputKind::message));
+    return queued(out_.settle(transport_, host_, written, reply ? OutputKind::reply : OutputKind::message));
 }
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::send_shared(const std::shared_ptr<const void>& owner, Bytes frames) {
     if (phase_ != Phase::open) return SendStatus::closed;
-    return queued(out_.push_shared(owner, frames));
+    return queued(out_.push_shared(host_, owner, frames));
 }
 
 template <Role role, Transport T>
 bool Connection<role, T>::send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames,
                                           std::size_t messages) {
     if (phase_ != Phase::open || !out_.is_free_for(frames)) return false;
-    out_.send_past_queue(stream_, owner, frames);
+    out_.send_past_queue(stream_, host_, owner, frames);
     bytes_out_ += frames.size();
     messages_out_ += messages;
     host_.counts().bytes_out.add(frames.size());
@@ -287,7 +287,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     }
     const auto written = out_.mark(transport_);
     if (!protocol_.ping(payload, transport_.output())) return SendStatus::refused;
-    if (out_.settle(transport_, written, OutputKind::control).must_close) slow_consumer();
+    if (out_.settle(transport_, host_, written, OutputKind::control).must_close) slow_consumer();
     send_soon();
     return SendStatus::queued;
 }
@@ -302,7 +302,7 @@ template <Role role, Transport T>
 void Connection<role, T>::flush() {
     dirty_ = false;
     if (phase_ == Phase::ended) return;
-    const std::uint64_t octets = out_.send(stream_, transport_);
+    const std::uint64_t octets = out_.send(stream_, transport_, host_);
     bytes_out_ += octets;
     host_.counts().bytes_out.add(octets);
     if (phase_ == Phase::leaving) return leave_when_sent();
@@ -338,7 +338,7 @@ SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view rea
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport_);
     if (!protocol_.close(code, reason, transport_.output())) return SendStatus::refused;
-    out_.settle(transport_, written, OutputKind::close);
+    out_.settle(transport_, host_, written, OutputKind::close);
     enter_closing();
     send_soon();
     return SendStatus::queued;

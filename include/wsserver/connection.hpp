@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -43,15 +44,17 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
-        start_with(std::make_unique<OpeningHandshake>(host_.options().handshake));
+        extra().opening.emplace(host_.options().handshake);
+        begin();
     }
     /// Begins the opening handshake by sending `request`.
     void start(ClientRequest request, std::shared_ptr<AnyHandler> handler) requires(role == Role::client) {
         handler_ = std::move(handler);
         set_texts(request.target, {});
         const Turn turn(*this);
-        start_with(std::make_unique<OpeningHandshake>(std::move(request), host_.options().handshake));
-        write(bytes_of(opening_->request()));
+        auto& opening = extra().opening.emplace(std::move(request), host_.options().handshake);
+        begin();
+        write(bytes_of(opening.request()));
     }
 
     // What a handler may do.
@@ -114,6 +117,15 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
         Output octets;
         std::size_t done = 0;
     };
+    /// What it has for a while only, or hardly ever. An idle connection has none of it.
+    struct Extra {
+        std::optional<OpeningHandshake> opening{};  ///< until it is done
+        std::unique_ptr<Backlog> backlog{};
+        std::uint64_t dropped = 0;
+        ConnectionEnd ending{};  ///< what is known of its end before it comes
+    };
+    /// In microseconds, in four octets: an hour is the most that can be said.
+    static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
 
     /// What is written while it lives leaves in one send at its end.
     class Turn {
@@ -142,7 +154,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void on_released() override { host_.on_released(id_); }
 
     // Opening handshake
-    void start_with(std::unique_ptr<OpeningHandshake> opening);
+    void begin();
     void receive_opening(MutableBytes& bytes);
     void accept_offer(const Offer& offer);
     void answer_request(const HttpRequest& request);
@@ -173,6 +185,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     SendStatus queued(const PushResult& pushed);
     void slow_consumer();
     void discard_queue();
+    void count_dropped(std::size_t messages);
     void send_soon();
     void hold(Hold why, bool held);
     bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
@@ -186,8 +199,13 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void opening_ended();
     void opening_timed_out();
     void end(std::string_view cause, std::error_code error);
-    ConnectionEnd& ending();
     void note(std::string_view cause, std::error_code error);
+
+    bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
+    Extra& extra() {
+        if (!extra_) extra_ = std::make_unique<Extra>();
+        return *extra_;
+    }
 
     // Timers
     void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport_.now() + from_now); }
@@ -205,25 +223,21 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     bool dirty_ = false;        ///< the host will call flush()
     bool peer_ended_ = false;   ///< the peer ended its direction of the stream
     bool send_ended_ = false;   ///< we ended ours
+    std::uint32_t round_trip_ = no_round_trip;
     typename T::Stream stream_;
     Protocol<role> protocol_;
     OutputPath<T> out_;
-    std::unique_ptr<OpeningHandshake> opening_;  ///< until it is done
     std::shared_ptr<AnyHandler> handler_;
     PackedTexts texts_;  ///< peer, target and subprotocol, in this order
     void* user_data_ = nullptr;
+    std::unique_ptr<Extra> extra_;
 
     Clock::time_point started_{};
     Clock::time_point heard_{};   ///< when the peer last sent, or took, anything
     Clock::time_point probed_{};  ///< when silence made us send a ping that nothing has followed yet
     Clock::time_point pinged_{};  ///< when the last ping of ours was made
-    std::optional<std::chrono::microseconds> round_trip_;
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint64_t messages_in_ = 0, messages_out_ = 0;
-    std::uint64_t dropped_ = 0;
-
-    std::unique_ptr<Backlog> backlog_;
-    std::unique_ptr<ConnectionEnd> ending_;  ///< what is known of its end before it comes
 };
 
 }  // namespace wsserver

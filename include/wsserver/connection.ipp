@@ -6,8 +6,7 @@ namespace wsserver {
 // --- Opening handshake (RFC 6455 §4) ---
 
 template <Role role, Transport T>
-void Connection<role, T>::start_with(std::unique_ptr<OpeningHandshake> opening) {
-    opening_ = std::move(opening);
+void Connection<role, T>::begin() {
     started_ = heard_ = transport_.now();
     set_timer(host_.options().handshake_timeout);
     stream_.start(*this);
@@ -15,8 +14,9 @@ void Connection<role, T>::start_with(std::unique_ptr<OpeningHandshake> opening) 
 
 template <Role role, Transport T>
 void Connection<role, T>::receive_opening(MutableBytes& bytes) {
-    const auto step = opening_->receive(bytes);
-    bytes = bytes.subspan(opening_->consumed());
+    OpeningHandshake& opening = *extra_->opening;
+    const auto step = opening.receive(bytes);
+    bytes = bytes.subspan(opening.consumed());
     if constexpr (role == Role::server) {
         std::visit(overloaded{
                        [](const ServerHandshake::NeedMore&) {},
@@ -55,7 +55,7 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
     host_.counts().http_answered.add();
     write(bytes_of(http_response(*response, request, host_.options().server_name)));
     note("answered a plain HTTP request", {});
-    opening_.reset();
+    extra().opening.reset();
     leave();
 }
 
@@ -64,7 +64,7 @@ void Connection<role, T>::refuse(Errc why) {
     (turned_away_ ? host_.counts().turned_away : host_.counts().refused).add();
     write(bytes_of(refusal_response(why, host_.options().server_name)));
     note(message_of(why), make_error_code(why));
-    opening_.reset();
+    extra().opening.reset();
     leave();
 }
 
@@ -83,7 +83,7 @@ void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
 
 template <Role role, Transport T>
 void Connection<role, T>::opened() {
-    opening_.reset();
+    extra_.reset();  // it had the opening handshake and nothing more
     phase_ = Phase::open;
     opened_ = true;
     host_.counts().opened.add();
@@ -105,14 +105,14 @@ void Connection<role, T>::on_bytes(MutableBytes bytes) {
     heard_ = transport_.now();
     bytes_in_ += bytes.size();
     host_.counts().bytes_in.add(bytes.size());
-    if (backlog_) return backlog_->octets.append(bytes);
+    if (has_backlog()) return extra_->backlog->octets.append(bytes);
     if (phase_ == Phase::opening) receive_opening(bytes);
     // Frames may follow the opening handshake in the same octets.
     if (bytes.empty()) return;
     const std::size_t done = handle_some(bytes);
     if (done == bytes.size()) return;
-    backlog_ = std::make_unique<Backlog>();
-    backlog_->octets.append(bytes.subspan(done));
+    extra().backlog = std::make_unique<Backlog>();
+    extra_->backlog->octets.append(bytes.subspan(done));
     hold(Hold::turn, true);
     host_.go_on_later(id_);
 }
@@ -120,12 +120,12 @@ void Connection<role, T>::on_bytes(MutableBytes bytes) {
 template <Role role, Transport T>
 void Connection<role, T>::go_on() {
     // Who doesn't read more for another reason doesn't handle more either; it goes on when that is over.
-    if (!backlog_ || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
+    if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     const Turn turn(*this);
-    auto backlog = std::move(backlog_);
+    auto backlog = std::move(extra_->backlog);
     backlog->done += handle_some(backlog->octets.bytes().subspan(backlog->done));
     if (backlog->done == backlog->octets.size()) return hold(Hold::turn, false);
-    backlog_ = std::move(backlog);
+    extra_->backlog = std::move(backlog);
     host_.go_on_later(id_);
 }
 
@@ -175,7 +175,8 @@ void Connection<role, T>::react(const Pong& pong) {
     // The ping carried the time when it left; a pong that nobody asked for (§5.5.3) says something else.
     const auto number = static_cast<std::uint64_t>(pinged_.time_since_epoch().count());
     if (pong.payload.size() == sizeof number && load_big_endian<std::uint64_t>(pong.payload) == number) {
-        round_trip_ = std::chrono::duration_cast<std::chrono::microseconds>(transport_.now() - pinged_);
+        const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport_.now() - pinged_).count();
+        round_trip_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(taken, 0, no_round_trip - 1));
     }
     guarded([&] { handler_->on_pong(*this, pong); });
 }
@@ -249,8 +250,7 @@ bool Connection<role, T>::send_past_queue(const std::shared_ptr<const void>& own
 /// Counts what became of a message.
 template <Role role, Transport T>
 SendStatus Connection<role, T>::queued(const PushResult& pushed) {
-    dropped_ += pushed.dropped;
-    host_.counts().messages_dropped.add(pushed.dropped);
+    if (pushed.dropped > 0) count_dropped(pushed.dropped);
     if (pushed.must_close) slow_consumer();
     if (pushed.status != SendStatus::queued) return pushed.status;
     ++messages_out_;
@@ -271,9 +271,13 @@ void Connection<role, T>::slow_consumer() {
 
 template <Role role, Transport T>
 void Connection<role, T>::discard_queue() {
-    const std::size_t discarded = out_.discard();
-    dropped_ += discarded;
-    host_.counts().messages_dropped.add(discarded);
+    if (const std::size_t discarded = out_.discard(); discarded > 0) count_dropped(discarded);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::count_dropped(std::size_t messages) {
+    extra().dropped += messages;
+    host_.counts().messages_dropped.add(messages);
 }
 
 template <Role role, Transport T>
@@ -320,7 +324,7 @@ template <Role role, Transport T>
 void Connection<role, T>::hold(Hold why, bool held) {
     const auto bit = static_cast<std::uint8_t>(why);
     const auto before = std::exchange(held_, static_cast<std::uint8_t>(held ? held_ | bit : held_ & ~bit));
-    if (before != held_ && backlog_ && held_ == static_cast<std::uint8_t>(Hold::turn)) host_.go_on_later(id_);
+    if (before != held_ && has_backlog() && held_ == static_cast<std::uint8_t>(Hold::turn)) host_.go_on_later(id_);
     if ((before == 0) == (held_ == 0) || phase_ == Phase::ended) return;
     held_ != 0 ? stream_.pause_receiving() : stream_.resume_receiving();
 }
@@ -362,8 +366,8 @@ void Connection<role, T>::enter_closing() {
 template <Role role, Transport T>
 void Connection<role, T>::tell_closed(const Close& close) {
     if (!opened_ || std::exchange(told_closed_, true)) return;
-    ending().code = close.code;
-    ending().reason = close.reason;
+    extra().ending.code = close.code;
+    extra().ending.reason = close.reason;
     guarded([&] { handler_->on_close(*this, close); });
 }
 
@@ -406,7 +410,7 @@ void Connection<role, T>::on_end(std::error_code error) {
 template <Role role, Transport T>
 void Connection<role, T>::opening_ended() {
     if constexpr (role == Role::client) {
-        rejected(opening_->receive_eof());
+        rejected(extra_->opening->receive_eof());
     } else {
         end("the client went away during the opening handshake", {});
     }
@@ -417,7 +421,7 @@ void Connection<role, T>::opening_timed_out() {
     if constexpr (role == Role::server) {
         refuse(Errc::handshake_timeout);
     } else {
-        const auto so_far = opening_->receive_eof();
+        const auto so_far = extra_->opening->receive_eof();
         if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text is long in coming
         end("no answer to the opening handshake in time", std::make_error_code(std::errc::timed_out));
     }
@@ -433,23 +437,17 @@ void Connection<role, T>::end(std::string_view cause, std::error_code error) {
     host_.cancel(*this);
     stream_.close();
     discard_queue();
-    ending().info = info();
-    ending().opened = opened_;
-    host_.on_ended(ending());
-}
-
-template <Role role, Transport T>
-ConnectionEnd& Connection<role, T>::ending() {
-    if (!ending_) ending_ = std::make_unique<ConnectionEnd>();
-    return *ending_;
+    extra().ending.info = info();
+    extra().ending.opened = opened_;
+    host_.on_ended(extra().ending);
 }
 
 /// The first cause is the one that counts.
 template <Role role, Transport T>
 void Connection<role, T>::note(std::string_view cause, std::error_code error) {
-    if (cause.empty() || !ending().cause.empty()) return;
-    ending().cause = cause;
-    ending().error = error;
+    if (cause.empty() || !extra().ending.cause.empty()) return;
+    extra().ending.cause = cause;
+    extra().ending.error = error;
 }
 
 // --- Timers ---
@@ -509,12 +507,12 @@ ConnectionInfo Connection<role, T>::info() const {
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
     info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_);
-    info.round_trip = round_trip_;
+    if (round_trip_ != no_round_trip) info.round_trip = std::chrono::microseconds{round_trip_};
     info.bytes_in = bytes_in_;
     info.bytes_out = bytes_out_;
     info.messages_in = messages_in_;
     info.messages_out = messages_out_;
-    info.dropped = dropped_;
+    if (extra_) info.dropped = extra_->dropped;
     info.queued = out_.queued();
     return info;
 }

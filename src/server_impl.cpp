@@ -93,6 +93,9 @@ bool Server::Impl::may_use_uring() {
     return possible.has_value();
 }
 
+// What a daemon holds for each idle connection, besides what its transport and the texts of its handshake need.
+static_assert(sizeof(Connection<Role::server, UringTransport>) <= 280);
+
 template <Transport T, class... Args>
 void Server::Impl::add_reactor(Args&&... transport) {
     auto reactor =

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -46,7 +47,7 @@ class ConnectionPool {
         const ConnectionId id{reactor_, number, slot.generation};
         auto* connection = ::new (static_cast<void*>(slot.storage)) Connection(id, std::forward<Args>(args)...);
         free_.pop_back();
-        slot.taken = true;
+        chunk_of(number).taken.set(number % chunk_slots);
         ++size_;
         return connection;
     }
@@ -63,14 +64,14 @@ class ConnectionPool {
         if (id.generation == 0 || id.slot / chunk_slots >= max_chunks) return false;
         const Chunk* chunk = chunks_[id.slot / chunk_slots].load(std::memory_order_acquire);
         if (chunk == nullptr) return false;
-        return (*chunk)[id.slot % chunk_slots].open_generation.load(std::memory_order_acquire) == id.generation;
+        return chunk->slots[id.slot % chunk_slots].open_generation.load(std::memory_order_acquire) == id.generation;
     }
 
     /// The connection of that id, in whatever state; null when it is gone.
     Connection* find(ConnectionId id) noexcept {
         if (id.reactor != reactor_ || id.slot >= slots_) return nullptr;
         Slot& slot = slot_at(id.slot);
-        return slot.taken && slot.generation == id.generation ? slot.connection() : nullptr;
+        return slot.generation == id.generation && is_taken(id.slot) ? slot.connection() : nullptr;
     }
 
     /// Destroys it. Precondition: find(id).
@@ -79,7 +80,7 @@ class ConnectionPool {
         Slot& slot = slot_at(id.slot);
         retire(id);
         slot.connection()->~Connection();
-        slot.taken = false;
+        chunk_of(id.slot).taken.reset(id.slot % chunk_slots);
         --size_;
         free_.push_back(id.slot);
     }
@@ -89,8 +90,7 @@ class ConnectionPool {
     template <class F>
     void for_each(F&& f) {
         for (std::uint32_t number = 0; number < slots_; ++number) {
-            Slot& slot = slot_at(number);
-            if (slot.taken) f(*slot.connection());
+            if (is_taken(number)) f(*slot_at(number).connection());
         }
     }
 
@@ -98,16 +98,21 @@ class ConnectionPool {
     struct Slot {
         std::atomic<std::uint32_t> open_generation{0};  ///< 0 unless it may be sent to
         std::uint32_t generation = 0;                   ///< of the connection here, or the last one
-        bool taken = false;
         alignas(Connection) std::byte storage[sizeof(Connection)];
 
         Connection* connection() noexcept { return std::launder(reinterpret_cast<Connection*>(storage)); }
     };
-    using Chunk = std::array<Slot, chunk_slots>;
+    /// `taken` stands beside the slots, where it costs a bit for each and not the 8 octets of alignment.
+    struct Chunk {
+        std::array<Slot, chunk_slots> slots;
+        std::bitset<chunk_slots> taken;
+    };
 
-    Slot& slot_at(std::uint32_t number) const noexcept {
-        return (*chunks_[number / chunk_slots].load(std::memory_order_relaxed))[number % chunk_slots];
+    Chunk& chunk_of(std::uint32_t number) const noexcept {
+        return *chunks_[number / chunk_slots].load(std::memory_order_relaxed);
     }
+    Slot& slot_at(std::uint32_t number) const noexcept { return chunk_of(number).slots[number % chunk_slots]; }
+    bool is_taken(std::uint32_t number) const noexcept { return chunk_of(number).taken[number % chunk_slots]; }
 
     bool grow() {
         if (slots_ >= max_size) return false;

@@ -152,6 +152,7 @@ void UringSends::end(UringSend& send) noexcept {
     send.place = {};
     send.owner.reset();
     send.gathered.reset();
+    send.next.reset();
     send.next_spare = std::exchange(spare_, &send);
 }
 

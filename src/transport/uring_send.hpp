@@ -70,6 +70,7 @@ struct UringSend {
     SendMemory::Place place{};      ///< one piece: its rest; the chunk is null if `owner` keeps it
     std::shared_ptr<const void> owner{};
     std::unique_ptr<Gathered> gathered{};
+    std::unique_ptr<SendBatch> next{};  ///< what the stream sends when this is done
     UringSend* next_spare = nullptr;
 };
 

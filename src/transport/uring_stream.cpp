@@ -130,14 +130,14 @@ void UringStream::receive_failed(int error) {
 // --- Sending ---
 
 bool UringStream::send(std::span<const OutputPiece> pieces) {
-    assert(!next_ && !owes_on_sent_ && sending_ != Sending::ending);
+    assert(!owes_on_sent_ && sending_ != Sending::ending);
     if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
     std::size_t size = 0;
     for (const OutputPiece& piece : pieces) size += piece.bytes.size();
     if (size == 0) return true;
     if (send_ != nullptr) {
         if (loop_.sends().extend(*send_, pieces)) return true;
-        next_ = std::make_unique<SendBatch>(pieces, 0);
+        send_->next = std::make_unique<SendBatch>(pieces, 0);
         owes_on_sent_ = true;
         return false;
     }
@@ -150,23 +150,23 @@ bool UringStream::send(std::span<const OutputPiece> pieces) {
 void UringStream::sent(UringSend& send, int result) {
     // A closed stream, too, sends the rest of what was said to have left.
     if (result > 0 && socket_ && !loop_.sends().advance(send, socket_.get(), static_cast<std::size_t>(result))) return;
+    auto next = std::move(send.next);
     loop_.sends().end(send);
     send_ = nullptr;
     if (closed_) {
         close_socket();
     } else if (result > 0) {
-        send_done();
+        send_done(std::move(next));
     } else {
         send_failed(-result);
     }
     drop_reference();
 }
 
-void UringStream::send_done() {
-    if (next_) {
-        send_ = &loop_.sends().begin(*this, socket_.get(), std::make_unique<UringSend::Gathered>(std::move(*next_)));
+void UringStream::send_done(std::unique_ptr<SendBatch> next) {
+    if (next) {
+        send_ = &loop_.sends().begin(*this, socket_.get(), std::make_unique<UringSend::Gathered>(std::move(*next)));
         add_reference();
-        next_.reset();
         return;
     }
     if (sending_ == Sending::ending) half_close();
@@ -188,7 +188,6 @@ void UringStream::send_failed(int error) {
     if (sending_ >= Sending::failed) return;
     sending_ = Sending::failed;
     send_error_ = error;
-    next_.reset();
     do_this_later();  // what this turn has received comes first
 }
 
@@ -234,7 +233,7 @@ void UringStream::tell_failure(int error) {
     sending_ = Sending::failure_told;
     ended_ = true;
     owes_on_sent_ = false;
-    next_.reset();
+    if (send_ != nullptr) send_->next.reset();
     user_->on_end({error, std::system_category()});
 }
 
@@ -245,7 +244,7 @@ void UringStream::close(How how) {
         ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         if (send_ != nullptr) loop_.ring().cancel(UringEvent::sent, send_);
     }
-    next_.reset();
+    if (send_ != nullptr) send_->next.reset();
     held_.reset();
     stop_awaiting_bytes();
     // What was said to have left leaves, unless the peer doesn't take it.

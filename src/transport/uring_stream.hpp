@@ -75,7 +75,7 @@ class UringStream {
     void tell_held();
     void peer_ended();
     void receive_failed(int error);
-    void send_done();
+    void send_done(std::unique_ptr<SendBatch> next);
     void send_failed(int error);
     void end_failed();
     void receive_the_last();
@@ -84,13 +84,12 @@ class UringStream {
     void close_socket();
     void do_this_later();
 
+    std::uint32_t references_ = 0;  // shares eight octets with place_in_loop
     UringLoop& loop_;
-    StreamUser* user_ = nullptr;       // null before start() and after on_released()
-    UringSend* send_ = nullptr;        // the kernel's
-    std::unique_ptr<SendBatch> next_;  // follows send_
+    StreamUser* user_ = nullptr;  // null before start() and after on_released()
+    UringSend* send_ = nullptr;   // the kernel's
     std::unique_ptr<Held> held_;
     Descriptor socket_;
-    std::uint32_t references_ = 0;
     int send_error_ = 0;
     Sending sending_ = Sending::open;
     bool owes_on_sent_ = false;
@@ -101,5 +100,8 @@ class UringStream {
     bool closed_ = false;
     bool later_ = false;
 };
+
+// One is allocated for each connection.
+static_assert(sizeof(UringStream) <= 56);
 
 }  // namespace wsserver::detail

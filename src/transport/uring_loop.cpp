@@ -43,8 +43,8 @@ UringLoop::~UringLoop() {
     // What never ran may own streams.
     wake_.replace_call({});
     posted_.clear();
-    // Their handles are gone; what the kernel still had to say of them is said to nobody.
-    while (!streams_.empty()) delete streams_.back();
+    // What the kernel still had to say of them is said to nobody.
+    while (!abandoned_.empty()) delete abandoned_.back();
     // Else it might send from memory, and receive into memory, that is somebody else's by then.
     ring_.close();
 }
@@ -159,16 +159,26 @@ void UringLoop::wake_up() noexcept {
 
 // --- Streams ---
 
-void UringLoop::add(UringStream& stream) {
-    stream.place_in_loop = static_cast<std::uint32_t>(streams_.size());
-    streams_.push_back(&stream);
-    closing_.reserve(streams_.capacity());  // so that closing never allocates
+/// Makes room, so that neither closing nor abandoning a stream allocates.
+void UringLoop::add() {
+    if (streams_ == abandoned_.capacity()) {
+        const std::size_t room = std::max<std::size_t>(16, 2 * streams_);
+        closing_.reserve(room);
+        abandoned_.reserve(room);
+    }
+    ++streams_;
+}
+
+void UringLoop::abandoned(UringStream& stream) noexcept {
+    stream.place_in_loop = static_cast<std::uint32_t>(abandoned_.size());
+    abandoned_.push_back(&stream);
 }
 
 void UringLoop::remove(UringStream& stream) noexcept {
-    streams_.back()->place_in_loop = stream.place_in_loop;
-    std::swap(streams_[stream.place_in_loop], streams_.back());
-    streams_.pop_back();
+    abandoned_.back()->place_in_loop = stream.place_in_loop;
+    std::swap(abandoned_[stream.place_in_loop], abandoned_.back());
+    abandoned_.pop_back();
+    --streams_;
 }
 
 /// Behind all other orders of the turn: what they were for has a number until then.

@@ -45,7 +45,11 @@ class UringLoop {
     UringRing& ring() noexcept { return ring_; }
     UringBuffers& buffers() noexcept { return buffers_; }
     UringSends& sends() noexcept { return sends_; }
-    void add(UringStream& stream);
+    /// One stream more.
+    void add();
+    /// Its handle goes away. Whom the kernel still has orders of is known from then on, for the loop's own end.
+    void abandoned(UringStream& stream) noexcept;
+    /// An abandoned one is destroyed.
     void remove(UringStream& stream) noexcept;
     /// Calls stream.do_later() in a later turn. The caller has counted a reference for that.
     void later(UringStream& stream) { later_.push_back(&stream); }
@@ -75,7 +79,8 @@ class UringLoop {
     bool in_turn_ = false;
     mutable std::optional<Clock::time_point> now_;  // of this turn, once somebody has asked
 
-    std::vector<UringStream*> streams_;
+    std::size_t streams_ = 0;
+    std::vector<UringStream*> abandoned_;
     std::vector<UringStream*> later_, doing_;
     std::vector<Descriptor> closing_;
     struct Lingering {

@@ -19,9 +19,7 @@ constexpr int last_receives = 32;
 
 }  // namespace
 
-UringStream::UringStream(UringLoop& loop, Descriptor socket) : loop_(loop), socket_(std::move(socket)) {
-    loop_.add(*this);
-}
+UringStream::UringStream(UringLoop& loop, Descriptor socket) : loop_(loop), socket_(std::move(socket)) { loop_.add(); }
 
 UringStream::~UringStream() { loop_.remove(*this); }
 
@@ -270,6 +268,7 @@ void UringStream::give_up_sending() {
 void UringStream::abandon() {
     user_ = nullptr;
     close(How::polite);
+    loop_.abandoned(*this);
 }
 
 std::string UringStream::peer() const { return socket_ && !closed_ ? peer_name(socket_.get()) : std::string{}; }

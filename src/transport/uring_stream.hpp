@@ -49,7 +49,7 @@ class UringStream {
     void drop_reference() noexcept {
         if (--references_ == 0) delete this;
     }
-    std::uint32_t place_in_loop = 0;
+    std::uint32_t place_in_loop = 0;  // once it is abandoned
 
    private:
     enum class Sending : std::uint8_t {

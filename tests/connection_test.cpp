@@ -47,6 +47,18 @@ TEST_CASE("an echo goes there and back", "[connection]") {
     CHECK(client.read() == Words{"text:Hello"});
 }
 
+TEST_CASE("a large message comes in pieces of any size", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    server.transport().receive_at_most(GENERATE(5000U, 65'536U));
+    const std::string message(1'000'000, 'm');
+    client.send(message);
+    client.send("next");
+    server.run();
+    CHECK((client.read() == Words{"text:" + message, "text:next"}));
+}
+
 TEST_CASE("frames in the packet of the opening handshake are not lost", "[connection][rfc6455-4.2.2]") {
     MemoryServer server;
     server.handle("", Echo{});

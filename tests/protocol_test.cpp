@@ -1,5 +1,7 @@
 #include "wsserver/protocol.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -115,6 +117,76 @@ FOR_BOTH_ROLES("a whole message is seen where it was received", "[protocol]") {
         CHECK(payload.data() >= received.data());
         CHECK(payload.data() + payload.size() <= received.data() + received.size());
     }
+}
+
+FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol]") {
+    const std::string payload = GENERATE(true, false) ? std::string(500'000, 'x') : std::string(70'000, 'y');
+    const std::size_t step = GENERATE(1000U, 65'536U, 1'000'000U);
+    auto wire = joined(frame_to<role>(0x01, payload), frame_to<role>(0x89, "p"), frame_to<role>(0x80, payload),
+                       frame_to<role>(0x81, "next"));
+    ProtocolOptions options;
+    CountingKeys keys;
+    options.keys = &keys;
+    Protocol<role> protocol{options};
+    Output output;
+    Strings events;
+    std::size_t in_room = 0;
+    MutableBytes rest{wire};
+    const auto take = [&](std::size_t most) {
+        const MutableBytes piece = rest.first(std::min(most, rest.size()));
+        rest = rest.subspan(piece.size());
+        return piece;
+    };
+    while (!rest.empty()) {
+        if (protocol.has_room()) {
+            Room room = protocol.lend_room();
+            const MutableBytes piece = take(std::min(step, room.size));
+            std::memcpy(room.bytes().data(), piece.data(), piece.size());
+            in_room += piece.size();
+            protocol.receive(protocol.take_back(std::move(room), piece.size()));
+        } else {
+            protocol.receive(take(10'000));
+        }
+        while (const auto event = protocol.next_event(output)) {
+            const auto* text = std::get_if<Text>(&*event);
+            events.push_back(text == nullptr ? "other" : text->text.size() > 9 ? "long" : std::string{text->text});
+            if (events.back() == "long") CHECK((text->text == payload + payload));
+        }
+    }
+    CHECK(events == Strings{"other", "long", "next"});
+    CHECK((in_room > payload.size()) == (payload.size() == 500'000));
+}
+
+FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][rfc6455-8.1]") {
+    ProtocolOptions options;
+    CountingKeys keys;
+    options.keys = &keys;
+    Protocol<role> protocol{options};
+    Output output;
+    auto wire = frame_to<role>(0x81, std::string(100'000, 'x') + '\xFF' + std::string(100'000, 'x'));
+    protocol.receive(MutableBytes{wire}.first(20'000));
+    CHECK_FALSE(protocol.next_event(output));
+    REQUIRE(protocol.has_room());
+    Room room = protocol.lend_room();
+    std::memcpy(room.bytes().data(), wire.data() + 20'000, 100'000);
+    protocol.receive(protocol.take_back(std::move(room), 100'000));
+    const auto event = protocol.next_event(output);
+    REQUIRE(event);
+    CHECK(std::get<Failed>(*event).error == Errc::invalid_utf8);
+    CHECK_FALSE(protocol.has_room());
+}
+
+FOR_BOTH_ROLES("the stream may end while room is lent", "[protocol]") {
+    ProtocolOptions options;
+    Protocol<role> protocol{options};
+    Output output;
+    auto wire = frame_to<role>(0x82, std::string(200'000, 'x'));
+    protocol.receive(MutableBytes{wire}.first(1000));
+    CHECK_FALSE(protocol.next_event(output));
+    Room room = protocol.lend_room();
+    protocol.receive_eof();
+    CHECK(protocol.take_back(std::move(room), 500).empty());
+    CHECK_FALSE(protocol.next_event(output));
 }
 
 FOR_BOTH_ROLES("no receive at all, and empty ones", "[protocol]") {

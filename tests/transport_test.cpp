@@ -156,6 +156,50 @@ TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transp
     CHECK(quiet.other.received == "psst");
 }
 
+TEMPLATE_TEST_CASE("octets are received where the user has room", "[transport]", EVERY_TRANSPORT) {
+    TestType rig;
+    Two<TestType> two{rig};
+    const std::string text = pattern(12'000'000);
+    two.other.room = GENERATE(50'000U, 1'000'000U);
+    int pieces = 0;
+    two.other.at_bytes = [&] {
+        if (++pieces % 9 == 0) {
+            two.other.stream().pause_receiving();
+            rig.transport.post([&] { two.other.stream().resume_receiving(); });
+        }
+        if (pieces % 7 == 0) std::swap(two.other.room, two.one.room);  // none for a while
+    };
+    two.one.send(text);
+    rig.until([&] { return two.other.received.size() >= text.size(); });
+    CHECK((two.other.received == text));
+    CHECK(two.other.received_in_room > 0);
+    CHECK(two.other.failed + two.one.failed == 0);
+}
+
+TEMPLATE_TEST_CASE("a stream that has lent room ends like any other", "[transport]", EVERY_TRANSPORT) {
+    TestType rig;
+    Two<TestType> two{rig};
+    const std::string text = pattern(300'000);
+    two.other.room = 1'000'000;
+    two.one.send(text);
+    rig.until([&] { return two.other.received.size() == text.size(); });
+    SECTION("by the peer") {
+        two.one.stream().shutdown_send();
+        rig.until([&] { return two.other.ended == 1; });
+        CHECK(two.other.failed == 0);
+    }
+    SECTION("by close") {
+        two.other.close();
+        rig.until([&] { return two.other.released == 1; });
+    }
+    SECTION("at once") {
+        two.other.destroy_stream();
+        let_things_arrive(rig);
+    }
+    SECTION("with its transport") {}
+    CHECK((two.other.received == text));
+}
+
 TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};

@@ -149,6 +149,9 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
 
     // StreamUser
     void on_bytes(MutableBytes bytes) override;
+    bool has_room() const noexcept override { return !has_backlog() && protocol_.has_room(); }
+    Room lend_room() noexcept override;
+    void on_room(Room room, std::size_t count) override;
     void on_sent() override;
     void on_end(std::error_code error) override;
     void on_released() override { host_.on_released(id_); }

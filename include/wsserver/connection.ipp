@@ -118,6 +118,21 @@ void Connection<role, T>::on_bytes(MutableBytes bytes) {
 }
 
 template <Role role, Transport T>
+Room Connection<role, T>::lend_room() noexcept {
+    try {
+        return protocol_.lend_room();
+    } catch (const std::bad_alloc&) {
+        return {};  // what comes next finds no memory either, and says so
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::on_room(Room room, std::size_t count) {
+    const MutableBytes come = protocol_.take_back(std::move(room), count);
+    if (!come.empty()) on_bytes(come);
+}
+
+template <Role role, Transport T>
 void Connection<role, T>::go_on() {
     // Who doesn't read more for another reason doesn't handle more either; it goes on when that is over.
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;

@@ -57,6 +57,11 @@ class Output {
         size_ = 0;
         return std::exchange(memory_, std::move(fresh));
     }
+    /// The reverse: its memory is back, with `size` octets in it.
+    void take_back(Block memory, std::size_t size) noexcept {
+        memory_ = std::move(memory);
+        size_ = size;
+    }
 
    private:
     void reserve(std::size_t capacity) {

@@ -23,6 +23,7 @@
 #include "wsserver/output.hpp"
 #include "wsserver/result.hpp"
 #include "wsserver/rfc6455.hpp"
+#include "wsserver/room.hpp"
 #include "wsserver/utf8.hpp"
 
 namespace wsserver {
@@ -137,6 +138,14 @@ class Protocol {
     /// later. Views of the last event stay valid.
     MutableBytes give_back() noexcept { return std::exchange(input_, {}); }
 
+    /// Is so much of a message to come that it had better be received into the message itself?
+    bool has_room() const noexcept;
+    /// Where to. Precondition: has_room(), and next_event() has returned nothing since the last receive().
+    Room lend_room();
+    /// Ends the loan, before anything else is received. The first `count` octets of the room have come, and are to be
+    /// received now: where they lie.
+    MutableBytes take_back(Room room, std::size_t count) noexcept;
+
     /// The stream has ended in the peer's direction: nothing comes any more, and nothing may be said.
     /// Precondition: as for receive().
     void receive_eof() noexcept { end(); }
@@ -189,6 +198,8 @@ class Protocol {
         bool fin;
     };
     struct Over {};
+    /// For less a copy is cheaper than a receive of its own.
+    static constexpr std::size_t worth_lending = std::size_t{64} << 10;
 
     std::size_t short_message() const noexcept;
     std::optional<Event> read_short_message(std::size_t size, Output& output);
@@ -255,6 +266,25 @@ std::optional<Event> Protocol<role>::next_event(Output& output) {
     }
     cut_.reset();
     return std::nullopt;
+}
+
+template <Role role>
+bool Protocol<role>::has_room() const noexcept {
+    const auto* frame = std::get_if<ReadingPayload>(&state_);
+    return frame && frame->remaining >= worth_lending && is_data(frame->opcode) && message_is_open();
+}
+
+template <Role role>
+Room Protocol<role>::lend_room() {
+    return cut_->message->lend(static_cast<std::size_t>(std::get_if<ReadingPayload>(&state_)->remaining));
+}
+
+template <Role role>
+MutableBytes Protocol<role>::take_back(Room room, std::size_t count) noexcept {
+    if (!message_is_open()) return {};  // receive_eof() came in between
+    const MutableBytes come = room.bytes().first(count);
+    cut_->message->take_back(std::move(room));
+    return come;
 }
 
 /// The commonest case is short-cut: one unfragmented message with a length of seven bits, all of it in the input.

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "wsserver/bytes.hpp"
 #include "wsserver/output.hpp"
+#include "wsserver/room.hpp"
 #include "wsserver/unique_function.hpp"
 
 namespace wsserver {
@@ -27,7 +29,8 @@ struct OutputPiece {
 };
 
 /// What stands above a stream. All calls come on the transport's thread; none comes from within a call of the
-/// stream's members; after close() none but on_released(). Each of them may call any member of the stream.
+/// stream's members, but has_room() and lend_room(); after close() none but on_released(). Each of them may call any
+/// member of the stream; none may throw.
 class StreamUser {
    public:
     /// The next octets from the peer. They may be changed (unmasked in place) and are valid until it returns.
@@ -39,6 +42,14 @@ class StreamUser {
     virtual void on_end(std::error_code error) = 0;
     /// The last call, after close(): nothing is in flight, the stream may be destroyed, from within this call too.
     virtual void on_released() = 0;
+
+    /// Has it a better place for the octets that come next: the message that they belong to? Then a stream that can
+    /// receives into what lend_room() gives (nothing, where memory is short), as long as on_bytes() doesn't come, and
+    /// returns it by on_room() with so many octets in it, 0 if it came to nothing. To a user who has closed the stream
+    /// it isn't returned.
+    virtual bool has_room() const noexcept { return false; }
+    virtual Room lend_room() noexcept { return {}; }
+    virtual void on_room(Room, std::size_t) {}
 
    protected:
     ~StreamUser() = default;

@@ -133,17 +133,24 @@ void AsioStream::readable() {
 
 /// Hands up what one buffer holds. False: there is nothing more to come for now.
 bool AsioStream::receive() {
-    const MutableBytes buffer = loop_.buffer();
-    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (count > 0) {
-        user_->on_bytes(buffer.first(static_cast<std::size_t>(count)));
-        return true;
+    Room room = user_->has_room() ? user_->lend_room() : Room{};
+    const bool in_room = !room.empty();
+    const MutableBytes buffer = in_room ? room.bytes() : loop_.buffer();
+    const std::size_t size = std::min(buffer.size(), AsioTransport::receive_buffer_size);
+    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), size, MSG_DONTWAIT);
+    const int error = errno;
+    const std::size_t come = count > 0 ? static_cast<std::size_t>(count) : 0;
+    if (in_room) {
+        user_->on_room(std::move(room), come);
+    } else if (come > 0) {
+        user_->on_bytes(buffer.first(come));
     }
+    if (come > 0) return true;
     if (count == 0) {
         ended_ = true;
         if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        tell_failure(errno);
+    } else if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
+        tell_failure(error);
     }
     return false;
 }

@@ -39,10 +39,8 @@ bool MemoryStream::receive() {
     }
     const std::size_t count = std::min(end_->unread().size(), transport_.receive_at_most_);
     if (count > 0) {
-        const MutableBytes buffer{transport_.buffer_.get(), count};
-        std::memcpy(buffer.data(), end_->unread().data(), count);
-        end_->consume(count);
-        user_->on_bytes(buffer);
+        Room room = user_->has_room() ? user_->lend_room() : Room{};
+        room.empty() ? receive_into_buffer(count) : receive_into(std::move(room), count);
         return true;
     }
     if (end_->reset) {
@@ -52,6 +50,20 @@ bool MemoryStream::receive() {
         if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
     }
     return false;
+}
+
+void MemoryStream::receive_into_buffer(std::size_t count) {
+    const MutableBytes buffer{transport_.buffer_.get(), count};
+    std::memcpy(buffer.data(), end_->unread().data(), count);
+    end_->consume(count);
+    user_->on_bytes(buffer);
+}
+
+void MemoryStream::receive_into(Room room, std::size_t count) {
+    count = std::min(count, room.size);
+    std::memcpy(room.bytes().data(), end_->unread().data(), count);
+    end_->consume(count);
+    user_->on_room(std::move(room), count);
 }
 
 void MemoryStream::resume_receiving() {

@@ -47,6 +47,8 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void receive_soon();
     void receive_turn();
     bool receive();
+    void receive_into_buffer(std::size_t count);
+    void receive_into(Room room, std::size_t count);
     Sent send_now(std::span<const OutputPiece> pieces);
     void send_soon();
     void send_turn();

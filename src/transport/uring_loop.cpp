@@ -43,10 +43,10 @@ UringLoop::~UringLoop() {
     // What never ran may own streams.
     wake_.replace_call({});
     posted_.clear();
-    // What the kernel still had to say of them is said to nobody.
-    while (!abandoned_.empty()) delete abandoned_.back();
-    // Else it might send from memory, and receive into memory, that is somebody else's by then.
+    // Else the kernel might send from memory, and receive into memory, that is somebody else's by then.
     ring_.close();
+    // What it still had to say of these streams is said to nobody.
+    while (!abandoned_.empty()) delete abandoned_.back();
 }
 
 // --- A turn ---

@@ -17,6 +17,10 @@ namespace {
 /// What a peer sent before it broke off is still read, up to this many buffers.
 constexpr int last_receives = 32;
 
+/// What must come at once for the rest of a message to be received into its own memory: a receive order each time costs
+/// more than copying less.
+constexpr std::size_t worth_a_place = std::size_t{32} << 10;
+
 }  // namespace
 
 UringStream::UringStream(UringLoop& loop, Descriptor socket) : loop_(loop), socket_(std::move(socket)) { loop_.add(); }
@@ -31,44 +35,89 @@ void UringStream::start(StreamUser& user) {
 
 // --- Receiving ---
 
-/// One order for all that will ever come.
-void UringStream::await_bytes() {
+/// One order for all that will ever come; but for the rest of a large message, when much of it comes at once, an order
+/// for each piece, straight to where it belongs.
+void UringStream::await_bytes(Coming coming) {
     if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
-    awaiting_bytes_ = true;
-    add_reference();
+    if (coming == Coming::much && !held() && user_->has_room()) {
+        Room room = user_->lend_room();
+        if (!room.empty()) return await_bytes_in(std::move(room));
+    }
     io_uring_sqe& order = loop_.ring().order(UringEvent::received, this);
     io_uring_prep_recv_multishot(&order, socket_.get(), nullptr, 0, 0);
     order.flags |= IOSQE_BUFFER_SELECT;
     order.buf_group = UringBuffers::group;
+    awaiting_bytes_ = true;
+    add_reference();
+}
+
+void UringStream::await_bytes_in(Room room) {
+    aside().room = std::move(room);
+    const MutableBytes place = aside_->room->bytes();
+    io_uring_prep_recv(&loop_.ring().order(UringEvent::received, this), socket_.get(), place.data(),
+                       std::min(place.size(), UringTransport::receive_buffer_size), 0);
+    awaiting_bytes_ = true;
+    add_reference();
 }
 
 void UringStream::received(int result, std::uint32_t flags) {
     const bool was_last = (flags & IORING_CQE_F_MORE) == 0;
+    const bool much = cancelling_ || result >= static_cast<int>(worth_a_place);
     if (was_last) awaiting_bytes_ = cancelling_ = false;
-    if (result > 0) {
-        const MutableBytes bytes = loop_.buffers().octets(static_cast<std::size_t>(result), flags);
-        if (may_receive() && !held_) {
-            user_->on_bytes(bytes);
-        } else if (user_ != nullptr && !closed_ && !ended_) {
-            hold_bytes(bytes);
-        }
-    } else if (result == 0) {
+    if (aside_ && aside_->room) {
+        room_filled(result);
+    } else if (result > 0) {
+        took(loop_.buffers().octets(static_cast<std::size_t>(result), flags));
+    }
+    if (result == 0) {
         peer_ended();
-    } else if (result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         receive_failed(-result);
     }
     loop_.buffers().give_back(flags);
     if (!was_last) return;
     // Out of buffers: those of this turn are back before the kernel sees this order. Or paused and resumed meanwhile.
-    await_bytes();
+    await_bytes(much ? Coming::much : Coming::little);
     if (sending_ == Sending::failed) do_this_later();
     drop_reference();
 }
 
+/// `bytes` lie in the buffers that all share.
+void UringStream::took(MutableBytes bytes) {
+    if (user_ == nullptr || closed_ || ended_) return;
+    if (paused_ || held()) return hold_bytes(bytes);
+    user_->on_bytes(bytes);
+    if (bytes.size() >= worth_a_place && awaiting_bytes_ && may_receive() && user_->has_room()) stop_awaiting_bytes();
+}
+
+/// The user has his memory back, with what came into it unless he doesn't want that yet.
+void UringStream::room_filled(int result) {
+    Room room = std::move(*aside_->room);
+    aside_->room.reset();
+    if (!aside_->held) aside_.reset();
+    if (user_ == nullptr || closed_) return;
+    std::size_t count = ended_ ? 0 : static_cast<std::size_t>(std::max(result, 0));
+    if (count > 0 && (paused_ || held())) {
+        hold_bytes(room.bytes().first(count));
+        count = 0;
+    }
+    user_->on_room(std::move(room), count);
+}
+
+UringAside& UringStream::aside() {
+    if (!aside_) aside_ = std::make_unique<UringAside>();
+    return *aside_;
+}
+
+UringHeld& UringStream::hold() {
+    auto& held = aside().held;
+    if (!held) held.emplace();
+    return *held;
+}
+
 /// It has been taken from the socket, though nobody wants it yet. What follows shall stay there.
 void UringStream::hold_bytes(Bytes bytes) {
-    if (!held_) held_ = std::make_unique<Held>();
-    held_->octets.append(bytes);
+    hold().octets.append(bytes);
     if (paused_) stop_awaiting_bytes();
 }
 
@@ -78,37 +127,37 @@ void UringStream::stop_awaiting_bytes() {
 
 void UringStream::resume_receiving() {
     paused_ = false;
-    if (held_) return do_this_later();
+    if (held()) return do_this_later();
     await_bytes();
 }
 
 void UringStream::tell_held() {
+    UringHeld& held = *aside_->held;  // it stays though the user closes the stream: he still looks at the octets
     std::size_t told = 0;
-    while (held_ && may_receive() && told < held_->octets.size()) {
-        const MutableBytes rest = held_->octets.bytes().subspan(told);
+    while (may_receive() && told < held.octets.size()) {
+        const MutableBytes rest = held.octets.bytes().subspan(told);
         const MutableBytes next = rest.first(std::min(rest.size(), UringTransport::receive_buffer_size));
         told += next.size();
         user_->on_bytes(next);
     }
-    if (!held_ || paused_ || closed_) {
-        if (held_ && told > 0) {  // paused again in the middle
-            Output rest;
-            rest.append(std::as_const(held_->octets).bytes().subspan(told));
-            held_->octets = std::move(rest);
-        }
+    if (paused_ && !closed_) {  // again, in the middle
+        Output rest;
+        rest.append(std::as_const(held.octets).bytes().subspan(told));
+        held.octets = std::move(rest);
         return;
     }
-    const auto held = std::move(held_);
-    if (held->error != 0) return receive_failed(held->error);
-    if (held->ended) return peer_ended();
+    const auto [octets, ended, error] = std::move(held);
+    aside_.reset();
+    if (closed_) return;
+    if (error != 0) return receive_failed(error);
+    if (ended) return peer_ended();
     await_bytes();
 }
 
 void UringStream::peer_ended() {
     if (user_ == nullptr || closed_ || ended_) return;
-    if (paused_ || held_) {
-        if (!held_) held_ = std::make_unique<Held>();
-        held_->ended = true;
+    if (paused_ || held()) {
+        hold().ended = true;
         return;
     }
     ended_ = true;
@@ -117,9 +166,8 @@ void UringStream::peer_ended() {
 
 void UringStream::receive_failed(int error) {
     if (user_ == nullptr || closed_ || ended_) return;
-    if (paused_ || held_) {
-        if (!held_) held_ = std::make_unique<Held>();
-        held_->error = error;
+    if (paused_ || held()) {
+        hold().error = error;
         return;
     }
     tell_failure(error);
@@ -200,7 +248,7 @@ void UringStream::do_later() {
     if (closed_) {
         if (StreamUser* user = std::exchange(user_, nullptr)) user->on_released();
     } else {
-        if (held_ && !paused_) tell_held();
+        if (held() && !paused_) tell_held();
         if (sending_ == Sending::failed) end_failed();
     }
     drop_reference();
@@ -243,7 +291,6 @@ void UringStream::close(How how) {
         if (send_ != nullptr) loop_.ring().cancel(UringEvent::sent, send_);
     }
     if (send_ != nullptr) send_->next.reset();
-    held_.reset();
     stop_awaiting_bytes();
     // What was said to have left leaves, unless the peer doesn't take it.
     if (send_ != nullptr && how == How::polite) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -16,6 +17,19 @@
 namespace wsserver::detail {
 
 class UringLoop;
+
+/// What came while a stream was paused.
+struct UringHeld {
+    Output octets{};
+    bool ended = false;
+    int error = 0;
+};
+
+/// What few streams have, and not for long.
+struct UringAside {
+    std::optional<UringHeld> held{};
+    std::optional<Room> room{};  // lent; the kernel receives into it
+};
 
 class UringStream {
    public:
@@ -58,19 +72,19 @@ class UringStream {
         failed,
         failure_told,  // nothing works any more
     };
-    /// What came while it was paused.
-    struct Held {
-        Output octets;
-        bool ended = false;
-        int error = 0;
-    };
-
     /// So many octets count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
     static constexpr std::size_t promised_size = std::size_t{64} << 10;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
-    void await_bytes();
+    enum class Coming : bool { little, much };
+    void await_bytes(Coming coming = Coming::little);
+    void await_bytes_in(Room room);
     void stop_awaiting_bytes();
+    void took(MutableBytes bytes);
+    void room_filled(int result);
+    UringHeld* held() const noexcept { return aside_ && aside_->held ? &*aside_->held : nullptr; }
+    UringHeld& hold();
+    UringAside& aside();
     void hold_bytes(Bytes bytes);
     void tell_held();
     void peer_ended();
@@ -88,7 +102,7 @@ class UringStream {
     UringLoop& loop_;
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
     UringSend* send_ = nullptr;   // the kernel's
-    std::unique_ptr<Held> held_;
+    std::unique_ptr<UringAside> aside_;
     Descriptor socket_;
     int send_error_ = 0;
     Sending sending_ = Sending::open;

@@ -248,10 +248,28 @@ class Witness final : public StreamUser {
     std::error_code error;
     bool closed = false;
     std::function<void()> at_bytes, at_sent, at_end, at_release;
+    /// So much room it lends each time.
+    std::size_t room = 0;
+    std::size_t received_in_room = 0;
 
    private:
+    bool has_room() const noexcept override { return room > 0; }
+    Room lend_room() noexcept override {
+        came();
+        CHECK_FALSE(std::exchange(has_lent_, true));
+        return {Block{room + 3}, 3, room};
+    }
+    void on_room(Room lent, std::size_t count) override {
+        came();
+        CHECK(std::exchange(has_lent_, false));
+        REQUIRE(lent.size == room);
+        REQUIRE(count <= lent.size);
+        received_in_room += count;
+        if (count > 0) on_bytes(lent.bytes().first(count));
+    }
     void on_bytes(MutableBytes bytes) override {
         came();
+        CHECK_FALSE(has_lent_);
         CHECK(ended + failed == 0);
         CHECK_FALSE(bytes.empty());
         received += text_of(bytes);
@@ -285,6 +303,7 @@ class Witness final : public StreamUser {
 
     std::optional<typename T::Stream> stream_;
     bool inside_ = false;
+    bool has_lent_ = false;
 };
 
 /// Octets that tell their places.

@@ -156,6 +156,18 @@ TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transp
     CHECK(quiet.other.received == "psst");
 }
 
+TEMPLATE_TEST_CASE("octets stay though their user closes the stream", "[transport]", EVERY_TRANSPORT) {
+    TestType rig;
+    Two<TestType> two{rig};
+    two.other.stream().pause_receiving();
+    two.one.send("something that had to wait, and doesn't fit into a few octets");
+    let_things_arrive(rig);
+    two.other.at_bytes = [&] { two.other.close(); };  // then the witness writes into what it got
+    two.other.stream().resume_receiving();
+    rig.until([&] { return two.other.released == 1; });
+    CHECK(two.other.received.ends_with("few octets"));
+}
+
 TEMPLATE_TEST_CASE("octets are received where the user has room", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};

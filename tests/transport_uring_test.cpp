@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,7 +13,9 @@
 #include <filesystem>
 #include <iterator>
 #include <random>
+#include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "support/socket_peers.hpp"
 #include "support/transport_rigs.hpp"
@@ -520,4 +523,92 @@ TEST_CASE("tasks that never ran may own streams", "[transport_uring]") {
         transport.post([held = std::move(here)] { held->close(); });
     }
     CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("a piece of over 2 GiB", "[transport_uring]") {
+    const std::size_t size = (std::size_t{2} << 30) + 12'345;
+    void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    REQUIRE(memory != MAP_FAILED);
+    UringTransport transport;
+    auto one_and_other = unix_pair();
+    W here{transport, std::move(one_and_other.first)};
+    std::size_t heard = 0;
+    std::thread reader([&heard, socket = one_and_other.second.get()] {
+        std::vector<char> place(std::size_t{1} << 20);
+        for (ssize_t count = 1; count > 0; heard += static_cast<std::size_t>(count)) {
+            count = ::recv(socket, place.data(), place.size(), 0);
+            if (count < 0) break;
+        }
+    });
+    const OutputPiece piece{{static_cast<const std::uint8_t*>(memory), size}, std::make_shared<int>()};
+    CHECK_FALSE(here.send(std::span{&piece, 1}));
+    run_until(transport, [&] { return here.sent + here.failed + here.ended > 0; });
+    CHECK(here.sent == 1);
+    here.stream().shutdown_send();
+    reader.join();
+    CHECK(heard == size);
+    ::munmap(memory, size);
+}
+
+TEST_CASE("a door that closes takes nobody from another's", "[transport_uring]") {
+    UringTransport transport;
+    auto first = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(first);
+    const int number = first->sockets[0].descriptor();
+    int taken = 0;
+    transport.listen(std::move(first->sockets[0]), [&](auto) { ++taken; });
+    transport.stop_listening();
+    // A new socket gets the lowest number that is free.
+    auto second = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(second);
+    CHECK(second->sockets[0].descriptor() != number);
+    sockaddr_storage where{};
+    socklen_t size = sizeof where;
+    REQUIRE(::getsockname(second->sockets[0].descriptor(), reinterpret_cast<sockaddr*>(&where), &size) == 0);
+    const Descriptor client{::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&where), size) == 0);
+    watch_until(transport, [&] { return ::fcntl(number, F_GETFD) == -1; });  // the kernel is done with the first
+    CHECK(taken == 0);
+    const Descriptor peer{::accept4(second->sockets[0].descriptor(), nullptr, nullptr, SOCK_CLOEXEC)};
+    CHECK(peer);
+}
+
+TEST_CASE("the kernel holds on to nothing though the loop's thread lives on", "[transport_uring]") {
+    auto one_and_other = unix_pair();
+    const Descriptor& other = one_and_other.second;
+    auto transport = std::make_unique<UringTransport>();
+    std::atomic<bool> has_run{false}, may_end{false};
+    std::thread loop([&, socket = std::move(one_and_other.first)]() mutable {
+        std::optional<W> here;
+        transport->post([&] { here.emplace(*transport, std::move(socket)); });
+        transport->post([&] { transport->post([&] { transport->stop(); }); });
+        transport->run();
+        here.reset();
+        has_run = true;
+        has_run.notify_one();
+        may_end.wait(false);
+    });
+    has_run.wait(false);
+    transport.reset();
+    pollfd question{.fd = other.get(), .events = POLLIN, .revents = 0};
+    CHECK(::poll(&question, 1, static_cast<int>(std::chrono::milliseconds{patience}.count())) == 1);
+    CHECK(has_hung_up(other));
+    may_end = true;
+    may_end.notify_one();
+    loop.join();
+}
+
+TEST_CASE("a task that throws is not run again", "[transport_uring]") {
+    UringTransport transport;
+    int runs = 0;
+    transport.post([&] {
+        ++runs;
+        throw std::runtime_error("a task's own");
+    });
+    CHECK_THROWS_AS(transport.run_turn(Clock::now() + patience), std::runtime_error);
+    bool other_ran = false;
+    transport.post([&] { other_ran = true; });
+    run_until(transport, [&] { return other_ran; });
+    transport.run_turn(Clock::now());
+    CHECK(runs == 1);
 }

@@ -24,6 +24,11 @@ class ListeningSocket {
         : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
 
     int descriptor() const noexcept { return descriptor_.get(); }
+    /// The bare descriptor; a Unix socket's file goes, unless others listen there.
+    Descriptor release() noexcept {
+        file_.reset();
+        return std::move(descriptor_);
+    }
 
    private:
     std::shared_ptr<SocketFile> file_;  // goes after the descriptor: who finds the file still finds us listening

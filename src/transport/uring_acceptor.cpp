@@ -30,9 +30,11 @@ void UringAcceptor::start() { await_peers(); }
 void UringAcceptor::stop() {
     if (std::exchange(stopped_, true)) return;
     if (awaiting_peers_) loop_.ring().cancel(UringEvent::accepted, this);
-    // The order holds on to the socket until it is cancelled. Nobody shall be let in until then.
+    // Until the order has ended nobody shall be let in, nor shall its number be another socket's: the kernel may not
+    // have seen the order yet.
     ::shutdown(listener_.descriptor(), SHUT_RD);
-    listener_ = {};
+    Descriptor socket = listener_.release();
+    if (awaiting_peers_) ending_ = std::move(socket);
     retry_timer_.set(Clock::time_point::max());
 }
 
@@ -49,6 +51,7 @@ void UringAcceptor::await_peers() {
 
 void UringAcceptor::completed(int result, std::uint32_t flags) {
     if ((flags & IORING_CQE_F_MORE) == 0) awaiting_peers_ = false;
+    if (!awaiting_peers_) ending_.reset();
     if (result >= 0) {
         Descriptor peer{result};
         if (stopped_) return;  // the peer closes itself

@@ -33,6 +33,7 @@ class UringAcceptor {
 
     UringLoop& loop_;
     ListeningSocket listener_;
+    Descriptor ending_;  // the listener's, until the kernel is done with it
     UniqueFunction<void(UringTransport::Socket)> accepted_;
     UringTimer retry_timer_;
     bool stopped_ = false;

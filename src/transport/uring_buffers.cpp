@@ -40,6 +40,8 @@ UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
     : count_(sizes.buffers), size_(UringTransport::receive_buffer_size), incremental_(true) {
     const std::size_t total = count_ * size_;
     const auto most = std::max<std::size_t>(count_, std::min(most_buffers, total / small_size));
+    memory_.reset(new std::uint8_t[total]);
+    used_.resize(most);
     mapped_ = most * sizeof(io_uring_buf);
     void* const entries = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (entries == MAP_FAILED) throw std::system_error(errno, std::system_category(), "mmap");
@@ -63,8 +65,6 @@ UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
         ::munmap(entries_, mapped_);
         throw std::system_error(error, std::system_category(), "io_uring_register_buf_ring");
     }
-    memory_.reset(new std::uint8_t[total]);
-    used_.resize(count_);
     io_uring_buf_ring_init(entries_);
     for (unsigned i = 0; i < count_; ++i) offer(static_cast<std::uint16_t>(i));
 }

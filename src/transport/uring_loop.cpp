@@ -22,6 +22,19 @@ Descriptor open_event() {
     return event;
 }
 
+/// Nothing is done twice though something in it throws.
+template <class T>
+class ClearAtEnd {
+   public:
+    explicit ClearAtEnd(std::vector<T>& all) noexcept : all_(all) {}
+    ClearAtEnd(const ClearAtEnd&) = delete;
+    ClearAtEnd& operator=(const ClearAtEnd&) = delete;
+    ~ClearAtEnd() { all_.clear(); }
+
+   private:
+    std::vector<T>& all_;
+};
+
 }  // namespace
 
 UringLoop::UringLoop(const UringSizes& sizes)
@@ -33,6 +46,8 @@ UringLoop::UringLoop(const UringSizes& sizes)
       post_event_(open_event()) {}
 
 UringLoop::~UringLoop() {
+    // Else the kernel might send from memory, and receive into memory, that is somebody else's by then.
+    ring_.let_go();
     ring_.shut();
     for (const auto& acceptor : acceptors_) acceptor->abandon();
     // Peers that were let in while nobody heard of it.
@@ -42,8 +57,7 @@ UringLoop::~UringLoop() {
     }
     // What never ran may own streams.
     wake_.replace_call({});
-    posted_.clear();
-    // Else the kernel might send from memory, and receive into memory, that is somebody else's by then.
+    std::exchange(posted_, {}).clear();
     ring_.close();
     // What it still had to say of these streams is said to nobody.
     while (!abandoned_.empty()) delete abandoned_.back();
@@ -54,6 +68,7 @@ UringLoop::~UringLoop() {
 void UringLoop::run() {
     while (!stopping_.load(std::memory_order_acquire)) turn(std::nullopt);
     hand_over(std::nullopt);  // what the last turn sent and closed; it doesn't wait
+    ring_.let_go();
     ring_.shut();
 }
 
@@ -65,6 +80,8 @@ void UringLoop::stop() {
 
 /// Hands over what the last one prepared and waits; then everybody hears what has become of his orders.
 void UringLoop::turn(std::optional<Clock::time_point> until) {
+    in_turn_ = false;  // if the last one ended by an exception
+    now_.reset();
     hand_over(until);
     in_turn_ = true;
     ring_.for_each_completion([this](UringEvent event, void* whom, int result, std::uint32_t flags) {
@@ -129,14 +146,14 @@ void UringLoop::run_posted() {
         std::swap(posted_, running_);
         has_posted_.store(false, std::memory_order_relaxed);
     }
+    const ClearAtEnd tasks(running_);
     for (auto& task : running_) task();
-    running_.clear();
 }
 
 void UringLoop::run_later() {
     std::swap(later_, doing_);
+    const ClearAtEnd streams(doing_);
     for (UringStream* stream : doing_) stream->do_later();
-    doing_.clear();
 }
 
 /// From a true on, whoever posts wakes the loop up.
@@ -194,9 +211,9 @@ void UringLoop::close_sockets() {
 }
 
 void UringLoop::linger(UringStream& stream) {
-    stream.add_reference();
     if (lingering_.empty()) linger_timer_.set(Clock::now() + linger_interval);
     lingering_.push_back({&stream, Clock::now() + linger_time});
+    stream.add_reference();
 }
 
 void UringLoop::stop_lingering() {

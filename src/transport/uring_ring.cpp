@@ -65,6 +65,20 @@ int UringRing::open(const UringSizes& sizes) {
 
 UringRing::~UringRing() { close(); }
 
+void UringRing::let_go() noexcept {
+    if (!bound_ || shut_ || owner_ != std::this_thread::get_id()) return;
+    io_uring_sqe* all = io_uring_get_sqe(&ring_);
+    if (all == nullptr && io_uring_submit(&ring_) > 0) all = io_uring_get_sqe(&ring_);
+    if (all != nullptr) {
+        io_uring_prep_cancel64(all, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+        all->user_data = 0;
+    }
+    while (io_uring_submit_and_get_events(&ring_) == -EINTR) {
+    }
+    // Through it this thread would hold on to the ring, and the ring to its sockets.
+    if (std::exchange(registered_, false)) io_uring_unregister_ring_fd(&ring_);
+}
+
 void UringRing::close() noexcept {
     if (!std::exchange(open_, false)) return;
     rings_gone.fetch_add(1, std::memory_order_release);
@@ -78,7 +92,9 @@ void UringRing::bind_to_thread() {
         throw_error(errno, "io_uring_register");
     }
     bound_ = true;
-    io_uring_register_ring_fd(&ring_);  // saves the kernel a look-up at each turn; where it fails, it doesn't
+    owner_ = std::this_thread::get_id();
+    registered_ =
+        io_uring_register_ring_fd(&ring_) == 1;  // saves the kernel a look-up at each turn; where it fails, it doesn't
 }
 
 io_uring_sqe& UringRing::order(UringEvent event, const void* whom) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <thread>
 
 #include "wsserver/transport/uring.hpp"
 
@@ -44,7 +45,10 @@ class UringRing {
 
     /// Its thread has ended, or it is about to go: orders go nowhere from now on.
     void shut() noexcept { shut_ = true; }
-    /// The kernel lets go of all memory that orders named. No call of anything but the destructor follows.
+    /// For its own thread, which may live on: the kernel drops all orders, and with them their sockets and memory; it
+    /// does so by itself only when that thread ends. Elsewhere nothing happens.
+    void let_go() noexcept;
+    /// No call of anything but the destructor follows.
     void close() noexcept;
 
     /// Grows with each handing over: what was prepared at the same number may still be changed.
@@ -79,6 +83,8 @@ class UringRing {
     io_uring ring_{};
     std::uint64_t submissions_ = 0;
     bool bound_ = false;
+    bool registered_ = false;
+    std::thread::id owner_{};
     bool shut_ = false;
     bool open_ = false;
 };

@@ -12,6 +12,9 @@ namespace {
 // The kernel goes on by itself until all has left, so that short sends are rare: a cancelled one, a peer that goes.
 constexpr int send_flags = MSG_NOSIGNAL | MSG_WAITALL;
 
+/// The kernel counts an order's octets in 32 bits, and what it has done of them with a sign.
+constexpr std::size_t most_at_once = std::size_t{1} << 30;
+
 }  // namespace
 
 // --- SendMemory ---
@@ -122,7 +125,8 @@ void UringSends::prepare(UringSend& send, int socket) {
         message.msg_iovlen = used;
         io_uring_prep_sendmsg(&order, socket, &message, send_flags);
     } else {
-        io_uring_prep_send(&order, socket, send.place.octets.data(), send.place.octets.size(), send_flags);
+        io_uring_prep_send(&order, socket, send.place.octets.data(), std::min(send.place.octets.size(), most_at_once),
+                           send_flags);
     }
     send.order = &order;
     send.prepared_at = ring_.submissions();

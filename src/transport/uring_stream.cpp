@@ -204,7 +204,7 @@ void UringStream::sent(UringSend& send, int result) {
     } else if (result > 0) {
         send_done(std::move(next));
     } else {
-        send_failed(-result);
+        send_failed(result < 0 ? -result : EIO);
     }
     drop_reference();
 }

@@ -274,8 +274,8 @@ class Witness final : public StreamUser {
         CHECK_FALSE(bytes.empty());
         received += text_of(bytes);
         largest = std::max(largest, bytes.size());
-        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});  // it is ours until we return
         if (at_bytes) at_bytes();
+        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});  // it is ours until we return, whatever we do
     }
     void on_sent() override {
         came();

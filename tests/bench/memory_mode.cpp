@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 
 /// What the first connections bring about (pools, tables, libraries) is no connection's own.
 constexpr std::size_t first_connections = 1000;
+/// So often they come and go before: their requests fill a receive buffer of 1 MiB once, wherever in it they lie.
+constexpr int times_before = 7;
 /// Below the number of ports that the kernel hands out.
 constexpr std::size_t connections_of_an_address = 20'000;
 constexpr std::size_t other_descriptors = 100;
@@ -75,6 +77,7 @@ struct Figures {
 void measure(const Options& options, const Contender& contender, std::size_t connections, Figures& figures) {
     const std::size_t first = std::min(first_connections, connections / 2);
     const ServerProcess server = contender.start(options.server_core());
+    for (int i = 0; i < times_before; ++i) IdleConnections{server.port()}.grow_to(first, contender, options.target);
     IdleConnections idle{server.port()};
     idle.grow_to(first, contender, options.target);
     const auto before = static_cast<double>(memory_at_rest(server));

@@ -47,12 +47,19 @@ async function say(page, text) {
   await page.press('#text', 'Enter');
 }
 
-/// Waits for the newest message of that kind to be exactly this text.
+/// Waits for a message of that kind to be exactly this text. Asks at intervals, not at each frame: a window that nobody
+/// sees may draw none.
 async function shown(page, kind, text, name) {
-  await page.waitForFunction(([kind, text, name]) => {
-    const all = [...document.querySelectorAll(`[data-kind=${kind}]`)];
-    return all.some(bubble => bubble.textContent === text && (name === undefined || bubble.dataset.name === name));
-  }, [kind, text, name]);
+  try {
+    await page.waitForFunction(([kind, text, name]) => {
+      const all = [...document.querySelectorAll(`[data-kind=${kind}]`)];
+      return all.some(bubble => bubble.textContent === text && (name === undefined || bubble.dataset.name === name));
+    }, [kind, text, name], {polling: 50});
+  } catch (error) {
+    const state = await page.evaluate(() => [document.documentElement.dataset.state, document.querySelector('#text').value,
+      ...[...document.querySelectorAll('[data-kind]')].map(one => one.outerHTML)].join('\n'));
+    throw new Error(`${error.message}\nwaited for ${kind} "${text}" of ${name}; the page has:\n${state}`);
+  }
 }
 
 const count = (page, kind) => page.locator(`[data-kind=${kind}]`).count();
@@ -173,7 +180,7 @@ const tests = {
     assert.equal(await page.evaluate(() => log.scrollTop), place);
     await page.click('#newest');
     await page.waitForSelector('#newest', {state: 'hidden'});
-    await page.waitForFunction(() => log.scrollHeight - log.scrollTop - log.clientHeight < 2);
+    await page.waitForFunction(() => log.scrollHeight - log.scrollTop - log.clientHeight < 2, undefined, {polling: 50});
   },
 };
 

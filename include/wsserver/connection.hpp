@@ -40,7 +40,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
           id_(id),
           stream_(transport, std::move(socket)),
           protocol_(host.options().protocol),
-          texts_({stream_.peer(), {}, {}}) {}
+          texts_({{}, stream_.peer(), {}}) {}
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
@@ -63,9 +63,9 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
-    std::string_view subprotocol() const noexcept override { return texts_[2]; }
-    std::string_view peer() const noexcept override { return texts_[0]; }
-    std::string_view target() const noexcept override { return texts_[1]; }
+    std::string_view subprotocol() const noexcept override { return texts_[0]; }
+    std::string_view peer() const noexcept override { return texts_[1]; }
+    std::string_view target() const noexcept override { return texts_[2]; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -165,7 +165,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
-    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {peer(), target, subprotocol}; }
+    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {subprotocol, peer(), target}; }
     void write(Bytes octets);
 
     // Octets come in
@@ -231,7 +231,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     Protocol<role> protocol_;
     OutputPath<T> out_;
     std::shared_ptr<AnyHandler> handler_;
-    PackedTexts texts_;  ///< peer, target and subprotocol, in this order
+    PackedTexts texts_;  ///< subprotocol (asked for each broadcast, so first), peer and target
     void* user_data_ = nullptr;
     std::unique_ptr<Extra> extra_;
 

@@ -13,7 +13,10 @@ LINES = 40
 
 def main() -> None:
     for line in Path(sys.argv[1]).read_text(errors="replace").splitlines():
-        test = json.loads(line)
+        try:
+            test = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the run was broken off in the middle of a line
         if test["result"] in ("OK", "EXPECTEDFAIL", "SKIP"):
             continue
         print(f"--- failed: {test['name']}: {test['result']}, exit code {test['returncode']}, "

@@ -164,7 +164,8 @@ FOR_BOTH_ROLES("the stream ends", "[protocol][rfc6455-7.1.5]") {
     if (before == "a cut message") endpoint.receive(frame_to<role>(0x01, "cut"));
     endpoint.protocol().receive_eof();
     CAPTURE(before);
-    CHECK_FALSE(endpoint.protocol().next_event(endpoint.output()));
+    MutableBytes nothing;
+    CHECK_FALSE(endpoint.protocol().next_event(nothing, endpoint.output()));
     CHECK(endpoint.output().empty());
     CHECK(endpoint.protocol().finished());
     CHECK_FALSE(endpoint.protocol().failed());

@@ -68,8 +68,7 @@ Allocated allocated_by(F f) {
 template <Role role>
 std::size_t serve(Protocol<role>& protocol, MutableBytes received, Output& output) {
     std::size_t events = 0;
-    protocol.receive(received);
-    while (const auto event = protocol.next_event(output)) {
+    while (const auto event = protocol.next_event(received, output)) {
         ++events;
         if (const auto* text = std::get_if<Text>(&*event)) (void)protocol.send(*text, output);
         if (const auto* binary = std::get_if<Binary>(&*event)) (void)protocol.send(*binary, output);

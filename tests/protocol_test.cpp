@@ -105,9 +105,9 @@ FOR_BOTH_ROLES("a whole message is seen where it was received", "[protocol]") {
     options.keys = &keys;
     Protocol<role> protocol{options};
     Output output;
-    protocol.receive(received);
+    MutableBytes rest{received};
     for (int i = 0; i < 3; ++i) {
-        const auto event = protocol.next_event(output);
+        const auto event = protocol.next_event(rest, output);
         REQUIRE(event);
         const Bytes payload = std::visit(
             overloaded{[](const Text& m) { return m.payload(); }, [](const Binary& m) { return m.payload(); },
@@ -138,16 +138,17 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
         return piece;
     };
     while (!rest.empty()) {
+        MutableBytes received;
         if (protocol.has_room()) {
             Room room = protocol.lend_room();
             const MutableBytes piece = take(std::min(step, room.size));
             std::memcpy(room.bytes().data(), piece.data(), piece.size());
             in_room += piece.size();
-            protocol.receive(protocol.take_back(std::move(room), piece.size()));
+            received = protocol.take_back(std::move(room), piece.size());
         } else {
-            protocol.receive(take(10'000));
+            received = take(10'000);
         }
-        while (const auto event = protocol.next_event(output)) {
+        while (const auto event = protocol.next_event(received, output)) {
             const auto* text = std::get_if<Text>(&*event);
             events.push_back(text == nullptr ? "other" : text->text.size() > 9 ? "long" : std::string{text->text});
             if (events.back() == "long") CHECK((text->text == payload + payload));
@@ -164,13 +165,13 @@ FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][r
     Protocol<role> protocol{options};
     Output output;
     auto wire = frame_to<role>(0x81, std::string(100'000, 'x') + '\xFF' + std::string(100'000, 'x'));
-    protocol.receive(MutableBytes{wire}.first(20'000));
-    CHECK_FALSE(protocol.next_event(output));
+    MutableBytes received = MutableBytes{wire}.first(20'000);
+    CHECK_FALSE(protocol.next_event(received, output));
     REQUIRE(protocol.has_room());
     Room room = protocol.lend_room();
     std::memcpy(room.bytes().data(), wire.data() + 20'000, 100'000);
-    protocol.receive(protocol.take_back(std::move(room), 100'000));
-    const auto event = protocol.next_event(output);
+    received = protocol.take_back(std::move(room), 100'000);
+    const auto event = protocol.next_event(received, output);
     REQUIRE(event);
     CHECK(std::get<Failed>(*event).error == Errc::invalid_utf8);
     CHECK_FALSE(protocol.has_room());
@@ -181,12 +182,13 @@ FOR_BOTH_ROLES("the stream may end while room is lent", "[protocol]") {
     Protocol<role> protocol{options};
     Output output;
     auto wire = frame_to<role>(0x82, std::string(200'000, 'x'));
-    protocol.receive(MutableBytes{wire}.first(1000));
-    CHECK_FALSE(protocol.next_event(output));
+    MutableBytes received = MutableBytes{wire}.first(1000);
+    CHECK_FALSE(protocol.next_event(received, output));
     Room room = protocol.lend_room();
     protocol.receive_eof();
-    CHECK(protocol.take_back(std::move(room), 500).empty());
-    CHECK_FALSE(protocol.next_event(output));
+    received = protocol.take_back(std::move(room), 500);
+    CHECK(received.empty());
+    CHECK_FALSE(protocol.next_event(received, output));
 }
 
 FOR_BOTH_ROLES("no receive at all, and empty ones", "[protocol]") {

@@ -169,8 +169,9 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void write(Bytes octets);
 
     // Octets come in
-    void receive_frames(MutableBytes bytes);
-    std::size_t handle_some(MutableBytes bytes);
+    void handle_some(MutableBytes& bytes);
+    bool handle_next(MutableBytes& bytes);
+    bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
     template <class M>
     void deliver(const M& message);
     void react(const Text& message) { deliver(message); }

@@ -108,11 +108,10 @@ void Connection<role, T>::on_bytes(MutableBytes bytes) {
     if (has_backlog()) return extra_->backlog->octets.append(bytes);
     if (phase_ == Phase::opening) receive_opening(bytes);
     // Frames may follow the opening handshake in the same octets.
+    handle_some(bytes);
     if (bytes.empty()) return;
-    const std::size_t done = handle_some(bytes);
-    if (done == bytes.size()) return;
     extra().backlog = std::make_unique<Backlog>();
-    extra_->backlog->octets.append(bytes.subspan(done));
+    extra_->backlog->octets.append(bytes);
     hold(Hold::turn, true);
     host_.go_on_later(id_);
 }
@@ -138,38 +137,37 @@ void Connection<role, T>::go_on() {
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     const Turn turn(*this);
     auto backlog = std::move(extra_->backlog);
-    backlog->done += handle_some(backlog->octets.bytes().subspan(backlog->done));
-    if (backlog->done == backlog->octets.size()) return hold(Hold::turn, false);
+    MutableBytes left = backlog->octets.bytes().subspan(backlog->done);
+    handle_some(left);
+    if (left.empty()) return hold(Hold::turn, false);
+    backlog->done = backlog->octets.size() - left.size();
     extra_->backlog = std::move(backlog);
     host_.go_on_later(id_);
 }
 
-/// Returns how many octets have been dealt with: all, unless they are too much for one turn.
+/// Takes what it has dealt with from the front of `bytes`: all, unless that is too much for one turn.
 template <Role role, Transport T>
-std::size_t Connection<role, T>::handle_some(MutableBytes bytes) {
-    // What comes in `leaving` nobody reads.
-    if (phase_ != Phase::open && phase_ != Phase::closing) return bytes.size();
+void Connection<role, T>::handle_some(MutableBytes& bytes) {
     try {
-        receive_frames(bytes);
+        for (int events = 0; is_listening() && events < events_per_turn; ++events) {
+            if (!handle_next(bytes)) break;
+        }
     } catch (const std::bad_alloc&) {  // one connection's message too much: that connection's end, not everybody's
         end("out of memory", std::make_error_code(std::errc::not_enough_memory));
     }
-    return bytes.size() - protocol_.give_back().size();
+    if (!is_listening()) bytes = {};  // what comes in `leaving` nobody reads
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::receive_frames(MutableBytes bytes) {
-    protocol_.receive(bytes);
-    for (int events = 0; events < events_per_turn; ++events) {
-        const auto written = out_.mark(transport_);
-        const std::optional<Event> event = protocol_.next_event(transport_.output());
-        if (!event) break;
-        // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
-        const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
-        if (out_.settle(transport_, host_, written, kind).must_close) slow_consumer();
-        std::visit([this](const auto& what) { this->react(what); }, *event);
-        if (phase_ != Phase::open && phase_ != Phase::closing) break;
-    }
+bool Connection<role, T>::handle_next(MutableBytes& bytes) {
+    const auto written = out_.mark(transport_);
+    const std::optional<Event> event = protocol_.next_event(bytes, transport_.output());
+    if (!event) return false;
+    // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
+    const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
+    if (out_.settle(transport_, host_, written, kind).must_close) slow_consumer();
+    std::visit([this](const auto& what) { this->react(what); }, *event);
+    return true;
 }
 
 template <Role role, Transport T>

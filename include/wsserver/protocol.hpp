@@ -61,7 +61,7 @@ struct Failed {
     Errc error;
 };
 
-/// Views in it are valid until the next call of next_event(), receive() or receive_eof().
+/// Views in it are valid until the next call of next_event() or receive_eof(), and as long as the octets received.
 using Event = std::variant<Text, Binary, Close, Ping, Pong, Failed>;
 
 /// What differs between the two ends.
@@ -109,8 +109,8 @@ inline std::optional<Errc> check_close_payload(Bytes payload) noexcept {
 
 /// One connection's end, from the opening handshake to the last frame.
 ///
-///     protocol.receive(octets);                                   // as they come, cut anywhere
-///     while (auto event = protocol.next_event(output)) handle(*event);
+///     // `octets` as they come, cut anywhere
+///     while (auto event = protocol.next_event(octets, output)) handle(*event);
 ///
 /// What the RFC wants said at once (pongs, the answer to a Close, the Close after a broken rule) is put into
 /// `output` by next_event(), in its place among what the handling of events puts there. Idle it owns no memory
@@ -123,31 +123,21 @@ class Protocol {
     /// `options` must outlive it.
     explicit Protocol(const ProtocolOptions& options) noexcept : options_(&options) {}
 
-    /// Takes what came from the peer. Payload is unmasked where it lies; `bytes` must stay until next_event() has
-    /// returned nothing. Ignored when finished(): §1.4 "a peer discards any further data received".
-    /// Precondition: next_event() has returned nothing since the last receive().
-    void receive(MutableBytes bytes) noexcept {
-        assert(input_.empty());
-        if (!finished()) input_ = bytes;
-    }
-
-    /// The next thing that the peer said; nothing when more octets are needed. The last event is Close or Failed.
-    std::optional<Event> next_event(Output& output);
-
-    /// What next_event() hasn't looked at yet of the octets received: they are the caller's again, to be received
-    /// later. Views of the last event stay valid.
-    MutableBytes give_back() noexcept { return std::exchange(input_, {}); }
+    /// The next thing that the peer said. Takes what it looked at from the front of `received`; payload is unmasked
+    /// where it lies. Nothing: `received` is empty, more octets are needed. The last event is Close or Failed; what
+    /// comes after it is ignored: §1.4 "a peer discards any further data received".
+    /// Octets that are left may also come again later, in other memory.
+    std::optional<Event> next_event(MutableBytes& received, Output& output);
 
     /// Is so much of a message to come that it had better be received into the message itself?
     bool has_room() const noexcept;
-    /// Where to. Precondition: has_room(), and next_event() has returned nothing since the last receive().
+    /// Where to. Precondition: has_room(), and next_event() has taken all that was received before.
     Room lend_room();
-    /// Ends the loan, before anything else is received. The first `count` octets of the room have come, and are to be
-    /// received now: where they lie.
+    /// Ends the loan, before anything else is received. The first `count` octets of the room have come: they are what
+    /// next_event() wants next, where they lie.
     MutableBytes take_back(Room room, std::size_t count) noexcept;
 
     /// The stream has ended in the peer's direction: nothing comes any more, and nothing may be said.
-    /// Precondition: as for receive().
     void receive_eof() noexcept { end(); }
 
     /// Queues a message; one of more than fragment_size octets leaves in fragments, which may cut characters.
@@ -201,11 +191,12 @@ class Protocol {
     /// For less a copy is cheaper than a receive of its own.
     static constexpr std::size_t worth_lending = std::size_t{64} << 10;
 
-    std::size_t short_message() const noexcept;
-    std::optional<Event> read_short_message(std::size_t size, Output& output);
-    std::variant<FrameHeader, NeedMore, Errc> read_header(ReadingHeader& reading) noexcept;
+    std::size_t short_message(Bytes received) const noexcept;
+    std::optional<Event> read_short_message(MutableBytes frame, Output& output);
+    static std::variant<FrameHeader, NeedMore, Errc> read_header(ReadingHeader& reading,
+                                                                 MutableBytes& received) noexcept;
     std::optional<Errc> begin_frame(const FrameHeader& header);
-    std::optional<Event> read_payload(ReadingPayload& frame, Output& output);
+    std::optional<Event> read_payload(ReadingPayload& frame, MutableBytes& received, Output& output);
     std::optional<Event> on_data(Opcode opcode, Bytes piece, std::size_t to_come, bool message_ends, Output& output);
     std::optional<Event> on_control(Opcode opcode, Bytes piece, bool frame_ends, Output& output);
     std::optional<Event> on_whole_control(Opcode opcode, Bytes payload, Output& output);
@@ -236,7 +227,6 @@ class Protocol {
     }
 
     const ProtocolOptions* options_;
-    MutableBytes input_{};
     std::variant<ReadingHeader, ReadingPayload, Over> state_{};
     std::unique_ptr<CutPayloads> cut_{};
     CloseCode close_code_ = CloseCode::abnormal;
@@ -247,24 +237,29 @@ class Protocol {
 };
 
 // A daemon holds one for each idle connection.
-static_assert(sizeof(Protocol<Role::server>) <= 64);
+static_assert(sizeof(Protocol<Role::server>) <= 48);
 
 template <Role role>
-std::optional<Event> Protocol<role>::next_event(Output& output) {
+std::optional<Event> Protocol<role>::next_event(MutableBytes& received, Output& output) {
     drop_delivered();
-    if (const std::size_t size = short_message(); size > 0) return read_short_message(size, output);
+    if (const std::size_t size = short_message(received); size > 0) {
+        const MutableBytes frame = received.first(size);
+        received = received.subspan(size);
+        return read_short_message(frame, output);
+    }
     while (!finished()) {
         if (auto* reading = std::get_if<ReadingHeader>(&state_)) {
-            const auto header = read_header(*reading);
+            const auto header = read_header(*reading, received);
             if (std::holds_alternative<NeedMore>(header)) return std::nullopt;
             if (const auto* error = std::get_if<Errc>(&header)) return fail(*error, output);
             if (const auto error = begin_frame(*std::get_if<FrameHeader>(&header))) return fail(*error, output);
         }
         auto& frame = *std::get_if<ReadingPayload>(&state_);
-        if (frame.remaining > 0 && input_.empty()) return std::nullopt;
-        if (auto event = read_payload(frame, output)) return event;
+        if (frame.remaining > 0 && received.empty()) return std::nullopt;
+        if (auto event = read_payload(frame, received, output)) return event;
     }
     cut_.reset();
+    received = {};
     return std::nullopt;
 }
 
@@ -287,26 +282,24 @@ MutableBytes Protocol<role>::take_back(Room room, std::size_t count) noexcept {
     return come;
 }
 
-/// The commonest case is short-cut: one unfragmented message with a length of seven bits, all of it in the input.
+/// The commonest case is short-cut: one unfragmented message with a length of seven bits, all of it received.
 /// Returns the octets of its frame, 0 for anything else: that goes the long way, which knows all the rules.
 template <Role role>
-std::size_t Protocol<role>::short_message() const noexcept {
+std::size_t Protocol<role>::short_message(Bytes received) const noexcept {
     const auto* reading = std::get_if<ReadingHeader>(&state_);
-    if (!reading || reading->size > 0 || cut_ || options_->tap || input_.size() < short_header) return 0;
-    const auto starts = [&](Opcode opcode) { return input_[0] == (0x80 | static_cast<std::uint8_t>(opcode)); };
+    if (!reading || reading->size > 0 || cut_ || options_->tap || received.size() < short_header) return 0;
+    const auto starts = [&](Opcode opcode) { return received[0] == (0x80 | static_cast<std::uint8_t>(opcode)); };
     if (!starts(Opcode::text) && !starts(Opcode::binary)) return 0;  // FIN, and no RSV bit
-    const std::size_t length = input_[1] & 0x7F;
-    if ((input_[1] & 0x80) != (Rules::peer_masks ? 0x80 : 0) || length > 125) return 0;
-    const bool fits = length <= options_->max_message && length <= input_.size() - short_header;
+    const std::size_t length = received[1] & 0x7F;
+    if ((received[1] & 0x80) != (Rules::peer_masks ? 0x80 : 0) || length > 125) return 0;
+    const bool fits = length <= options_->max_message && length <= received.size() - short_header;
     return fits ? short_header + length : 0;
 }
 
-/// `size` as short_message() has found it. Each event is made where the caller gets it: a variant that is copied right
+/// `frame` as short_message() has found it. Each event is made where the caller gets it: a variant that is copied right
 /// after it was written makes the processor wait for the stores.
 template <Role role>
-std::optional<Event> Protocol<role>::read_short_message(std::size_t size, Output& output) {
-    const MutableBytes frame = input_.first(size);
-    input_ = input_.subspan(size);
+std::optional<Event> Protocol<role>::read_short_message(MutableBytes frame, Output& output) {
     const MutableBytes payload = frame.subspan(short_header);
     if constexpr (Rules::peer_masks) apply_mask(payload, MaskingKey{frame[2], frame[3], frame[4], frame[5]});
     if ((frame[0] & 0xF) == static_cast<std::uint8_t>(Opcode::binary)) return Binary::from_payload(payload);
@@ -314,22 +307,23 @@ std::optional<Event> Protocol<role>::read_short_message(std::size_t size, Output
     return Text::from_payload(payload);
 }
 
-/// Takes a whole header from the input, or all of the input if that ends within one.
+/// Takes a whole header, or all that was received if that ends within one.
 template <Role role>
-std::variant<FrameHeader, NeedMore, Errc> Protocol<role>::read_header(ReadingHeader& reading) noexcept {
-    Bytes from = input_;
+std::variant<FrameHeader, NeedMore, Errc> Protocol<role>::read_header(ReadingHeader& reading,
+                                                                      MutableBytes& received) noexcept {
+    Bytes from = received;
     if (reading.size > 0) {
-        const std::size_t added = std::min(input_.size(), reading.octets.size() - reading.size);
-        if (added > 0) std::memcpy(reading.octets.data() + reading.size, input_.data(), added);
+        const std::size_t added = std::min(received.size(), reading.octets.size() - reading.size);
+        if (added > 0) std::memcpy(reading.octets.data() + reading.size, received.data(), added);
         from = Bytes{reading.octets}.first(reading.size + added);
     }
     const auto result = decode_header(from);
     if (const auto* header = std::get_if<FrameHeader>(&result)) {
-        input_ = input_.subspan(header->size - reading.size);
+        received = received.subspan(header->size - reading.size);
     } else if (std::holds_alternative<NeedMore>(result)) {
         if (reading.size == 0 && !from.empty()) std::memcpy(reading.octets.data(), from.data(), from.size());
         reading.size = static_cast<std::uint8_t>(from.size());
-        input_ = {};
+        received = {};
     }
     return result;
 }
@@ -362,10 +356,10 @@ std::optional<Errc> Protocol<role>::begin_frame(const FrameHeader& header) {
 }
 
 template <Role role>
-std::optional<Event> Protocol<role>::read_payload(ReadingPayload& frame, Output& output) {
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(frame.remaining, input_.size()));
-    const MutableBytes piece = input_.first(count);
-    input_ = input_.subspan(count);
+std::optional<Event> Protocol<role>::read_payload(ReadingPayload& frame, MutableBytes& received, Output& output) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(frame.remaining, received.size()));
+    const MutableBytes piece = received.first(count);
+    received = received.subspan(count);
     if constexpr (Rules::peer_masks) {
         apply_mask(piece, frame.key, frame.phase);
         frame.phase = static_cast<std::uint8_t>((frame.phase + count) & 3);
@@ -419,7 +413,6 @@ std::optional<Event> Protocol<role>::on_whole_control(Opcode opcode, Bytes paylo
         close_code_ = Close::from_payload(payload).code;
         // §5.5.1: "the endpoint typically echos the status code it received".
         if (!close_sent_) write_close(close_code_, {}, output);
-        input_ = {};
         state_ = Over{};
     }
     return event_of(opcode, payload);
@@ -436,7 +429,6 @@ std::optional<Event> Protocol<role>::fail(Errc error, Output& output) {
 
 template <Role role>
 void Protocol<role>::end() noexcept {
-    input_ = {};
     cut_.reset();
     state_ = Over{};
 }

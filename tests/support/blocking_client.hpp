@@ -43,10 +43,7 @@ class BlockingClient {
         response = read_head();
     }
     BlockingClient(BlockingClient&& other) noexcept
-        : response(std::move(other.response)),
-          socket_(std::exchange(other.socket_, -1)),
-          rest_(std::move(other.rest_)),
-          end_(std::move(other.end_)) {}
+        : response(std::move(other.response)), socket_(std::exchange(other.socket_, -1)), end_(std::move(other.end_)) {}
     ~BlockingClient() { hang_up(); }
 
     void hang_up() noexcept {
@@ -78,14 +75,14 @@ class BlockingClient {
     /// Waits for the next event: `text:...`, `pong:...`, `close:1000:...`; `end` when the stream has ended.
     std::string next() {
         for (;;) {
-            if (const auto event = end_->protocol.next_event(end_->out)) {
+            if (const auto event = end_->protocol.next_event(end_->received, end_->out)) {
                 std::string words = std::visit(event_in_words, *event);
                 flush();
                 return words;
             }
-            rest_ = read();
-            if (rest_.empty()) return "end";
-            end_->protocol.receive({reinterpret_cast<std::uint8_t*>(rest_.data()), rest_.size()});
+            end_->octets = read();
+            if (end_->octets.empty()) return "end";
+            end_->received = {reinterpret_cast<std::uint8_t*>(end_->octets.data()), end_->octets.size()};
         }
     }
     std::string read_head() {
@@ -148,9 +145,10 @@ class BlockingClient {
         ProtocolOptions options;
         Protocol<Role::client> protocol{options};
         Output out;
+        std::string octets;
+        MutableBytes received{};  ///< what hasn't been looked at yet of `octets`
     };
     int socket_ = -1;
-    std::string rest_;
     std::unique_ptr<End> end_ = std::make_unique<End>();
 };
 

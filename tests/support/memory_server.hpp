@@ -110,8 +110,10 @@ class WireClient {
     std::vector<std::string> read() {
         std::string octets = std::exchange(rest_, {}) + wire_.read();
         std::vector<std::string> events;
-        end_->protocol.receive({reinterpret_cast<std::uint8_t*>(octets.data()), octets.size()});
-        while (const auto event = end_->protocol.next_event(out_)) events.push_back(std::visit(event_in_words, *event));
+        MutableBytes received{reinterpret_cast<std::uint8_t*>(octets.data()), octets.size()};
+        while (const auto event = end_->protocol.next_event(received, out_)) {
+            events.push_back(std::visit(event_in_words, *event));
+        }
         flush();
         return events;
     }

@@ -58,8 +58,7 @@ class Endpoint {
     void receive(Bytes piece) {
         const std::unique_ptr<std::uint8_t[]> memory{new std::uint8_t[piece.size()]};
         std::copy(piece.begin(), piece.end(), memory.get());
-        protocol_.receive({memory.get(), piece.size()});
-        take_events();
+        take_events({memory.get(), piece.size()});
     }
 
     Protocol<role>& protocol() { return protocol_; }
@@ -75,8 +74,8 @@ class Endpoint {
     ProtocolOptions& options() { return options_; }
 
    private:
-    void take_events() {
-        while (const auto event = protocol_.next_event(output_)) {
+    void take_events(MutableBytes received) {
+        while (const auto event = protocol_.next_event(received, output_)) {
             events_.push_back(to_string(*event));
             if (!echoes_ || !protocol_.may_send()) continue;
             if (const auto* text = std::get_if<Text>(&*event)) (void)protocol_.send(*text, output_);

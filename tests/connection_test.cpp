@@ -580,6 +580,37 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     }
 }
 
+TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc6455-5.5.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    server.advance(26s);
+    CHECK(client.wire().unread().size() == 10);
+    for (int i = 0; i < 9; ++i) {
+        CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+        server.advance(2s);
+    }
+    CHECK(server.shared.ends.empty());
+    SECTION("when it answers none") {
+        server.advance(4s);
+        REQUIRE(server.shared.ends.size() == 1);
+        CHECK(server.shared.ends[0].cause == "no answer to a ping in time");
+    }
+    SECTION("and when it answers, the first counts") {
+        CHECK(client.read().size() == 10);
+        server.run();
+        CHECK(server.reactor().list().at(0).round_trip > 18s);
+        server.advance(20s);
+        CHECK(server.shared.ends.empty());
+        CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+        server.advance(42ms);
+        CHECK(client.read().size() == 1);
+        server.run();
+        CHECK(server.reactor().list().at(0).round_trip == 42ms);
+    }
+}
+
 TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
     struct Busy {
         HostedConnection** held;

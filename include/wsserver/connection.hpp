@@ -80,7 +80,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void fail_handler(std::string_view what) override;
     void hold_receiving() override { hold(Hold::handler, true); }
     void resume_receiving() override {
-        probed_ = {};  // an answer may have been there all the time
+        probing_ = false;  // an answer may have been there all the time
         hold(Hold::handler, false);
     }
     void flush() override;
@@ -101,7 +101,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     /// Ends it without any ceremony: the host has no more time.
     void cut(std::string_view cause) { end(cause, {}); }
     /// It is one too many: answers the request with 503 whatever it asks for. (Server role, before start().)
-    void turn_away() noexcept { turned_away_ = true; }
+    void turn_away() { extra().turned_away = true; }
 
    private:
     using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
@@ -120,6 +120,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     /// What it has for a while only, or hardly ever. An idle connection has none of it.
     struct Extra {
         std::optional<OpeningHandshake> opening{};  ///< until it is done
+        bool turned_away = false;                   ///< whatever it asks for, it is refused
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
         ConnectionEnd ending{};  ///< what is known of its end before it comes
@@ -215,13 +216,15 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
     void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport_.now() + from_now); }
     void on_timer() override;
     void watch_silence();
+    /// Has nothing followed the ping that silence made us send?
+    bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
     ConnectionHost& host_;
     T& transport_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;
-    bool turned_away_ = false;
+    bool probing_ = false;      ///< silence made us send a ping; is_probing() tells whether it still waits
     bool opened_ = false;       ///< the opening handshake succeeded
     bool told_closed_ = false;  ///< the handler had on_close
     bool dirty_ = false;        ///< the host will call flush()
@@ -238,7 +241,6 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
 
     Clock::time_point started_{};
     Clock::time_point heard_{};   ///< when the peer last sent, or took, anything
-    Clock::time_point probed_{};  ///< when silence made us send a ping that nothing has followed yet
     Clock::time_point pinged_{};  ///< when the last ping of ours was made
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint64_t messages_in_ = 0, messages_out_ = 0;

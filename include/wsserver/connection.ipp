@@ -37,7 +37,7 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 
 template <Role role, Transport T>
 void Connection<role, T>::accept_offer(const Offer& offer) {
-    if (turned_away_) return refuse(Errc::too_many_connections);
+    if (extra_->turned_away) return refuse(Errc::too_many_connections);
     auto choice = host_.choose(*this, offer);
     if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
     auto& acceptance = std::get<Acceptance>(choice);
@@ -49,7 +49,7 @@ void Connection<role, T>::accept_offer(const Offer& offer) {
 
 template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
-    if (turned_away_) return refuse(Errc::too_many_connections);
+    if (extra_->turned_away) return refuse(Errc::too_many_connections);
     const auto response = host_.answer(request);
     if (!response) return refuse(Errc::not_an_upgrade);
     host_.counts().http_answered.add();
@@ -61,7 +61,7 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
 
 template <Role role, Transport T>
 void Connection<role, T>::refuse(Errc why) {
-    (turned_away_ ? host_.counts().turned_away : host_.counts().refused).add();
+    (extra().turned_away ? host_.counts().turned_away : host_.counts().refused).add();
     write(bytes_of(refusal_response(why, host_.options().server_name)));
     note(message_of(why), make_error_code(why));
     extra().opening.reset();
@@ -298,7 +298,8 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     if (phase_ != Phase::open) return SendStatus::closed;
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     if (payload.empty()) {
-        pinged_ = transport_.now();
+        // The time of a ping that is waited for holds: whoever else pings doesn't give the peer more of it.
+        if (!is_probing()) pinged_ = transport_.now();
         store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
         payload = number;
     }
@@ -491,20 +492,20 @@ void Connection<role, T>::watch_silence() {
     const ConnectionOptions& options = host_.options();
     if (options.ping_interval.count() == 0) return;
     if (is_held(Hold::handler)) {  // it is we who don't listen
-        probed_ = {};
+        probing_ = false;
         return set_timer(options.ping_interval);
     }
     const auto now = transport_.now();
-    if (probed_ != Clock::time_point{} && heard_ < probed_) {
-        const auto given_up = probed_ + options.pong_timeout;
+    if (is_probing()) {
+        const auto given_up = pinged_ + options.pong_timeout;
         if (now < given_up) return host_.schedule(*this, std::min(given_up, now + options.ping_interval));
         host_.counts().pong_timeouts.add();
         return end("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
     }
-    probed_ = {};
+    probing_ = false;
     if (now - heard_ < options.ping_interval) return host_.schedule(*this, heard_ + options.ping_interval);
-    probed_ = now;
     ping({});
+    probing_ = true;
     // A peer that answers at once is due for the next ping before another's patience would end.
     set_timer(std::min(options.ping_interval, options.pong_timeout));
 }

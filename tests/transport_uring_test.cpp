@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include "../src/transport/uring_loop.hpp"
+#include "../src/transport/uring_streams.hpp"
 #include "support/socket_peers.hpp"
 #include "support/transport_rigs.hpp"
 
@@ -231,6 +233,38 @@ void watch_until(UringTransport& transport, const std::function<bool()>& done) {
     }
 }
 
+/// A stream and its peer.
+struct Pair {
+    std::unique_ptr<W> here;
+    Descriptor there;
+    std::string words{};  // that the stream says
+    std::string heard{};  // by its peer
+};
+using Pairs = std::vector<Pair>;
+
+/// Streams lie side by side in pages of a hundred or so.
+constexpr unsigned some_pages = 210;
+
+Pair narrow_pair(UringTransport& transport, std::string_view words) {
+    auto [one, other] = unix_pair();
+    make_narrow(one);
+    return {std::make_unique<W>(transport, std::move(one)), std::move(other), std::string{words}};
+}
+
+template <class F>
+void at_random(Pairs& pairs, Dice& dice, F&& f) {
+    for (std::size_t i = pairs.size(); i > 1; --i) std::swap(pairs[i - 1], pairs[dice() / 8 % i]);
+    for (Pair& pair : pairs) f(pair);
+}
+
+/// Their peers read on in turn.
+void hear(UringTransport& transport, Pairs& pairs) {
+    watch_until(transport, [&] {
+        for (Pair& pair : pairs) read_some(pair.there, pair.heard, 5000);
+        return std::all_of(pairs.begin(), pairs.end(), [](const Pair& one) { return one.heard == one.words; });
+    });
+}
+
 bool has_hung_up(const Descriptor& socket) {
     pollfd question{.fd = socket.get(), .events = POLLIN, .revents = 0};
     ::poll(&question, 1, 0);
@@ -278,6 +312,141 @@ TEST_CASE("streams go at any moment, with everything under way", "[transport_uri
         for (const auto& talker : talkers) talker->meet(fate());
         run_until(transport, [&] { return all_of(talkers, [](const Talker& one) { return one.is_gone(); }); });
         CHECK(all_of(talkers, [](const Talker& one) { return one.in_order && !one.broke_promise; }));
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("hundreds of streams come and go in any order", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+        Dice dice{7};
+        Pairs pairs;
+        for (unsigned round = 1; round <= 8; ++round) {
+            while (pairs.size() < some_pages) {
+                const auto who = static_cast<unsigned>(dice() % 10'000);
+                pairs.push_back(narrow_pair(transport, words_of(who, 20)));
+            }
+            at_random(pairs, dice, [&](Pair& pair) {
+                pair.heard.clear();
+                pair.here->received.clear();
+                CHECK(pair.here->send(pair.words));
+                CHECK(::send(pair.there.get(), pair.words.data(), pair.words.size(), 0) == 20);
+            });
+            hear(transport, pairs);
+            run_until(transport, [&] {
+                return std::all_of(pairs.begin(), pairs.end(),
+                                   [](const Pair& one) { return one.here->received == one.words; });
+            });
+            // All, half of them, all but one: so that pages are left empty, and with gaps.
+            at_random(pairs, dice, [](Pair&) {});
+            const std::size_t stay = round % 3 == 0 ? 0 : round % 3 == 1 ? some_pages / 2 : 1;
+            for (; pairs.size() > stay; pairs.pop_back()) {
+                if (dice() / 8 % 2 == 0) pairs.back().here->close();
+                if (dice() / 8 % 8 == 0) transport.run_turn(Clock::now());
+            }
+        }
+        CHECK(std::all_of(pairs.begin(), pairs.end(),
+                          [](const Pair& one) { return one.here->ended + one.here->failed == 0; }));
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("streams that still send outlive their handles, among new ones", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    Dice dice{11};
+    Pairs leaving, staying;
+    for (unsigned i = 0; i < some_pages; ++i) {
+        leaving.push_back(narrow_pair(transport, words_of(i, 20'000)));
+        CHECK(leaving.back().here->send(leaving.back().words));
+    }
+    transport.run_turn(Clock::now());
+    // A place is left each time, by one whose order has never been, and taken by the next.
+    at_random(leaving, dice, [&](Pair& pair) {
+        pair.here.reset();
+        narrow_pair(transport, "");
+        staying.push_back(narrow_pair(transport, words_of(static_cast<unsigned>(dice() % 10'000), 20)));
+        CHECK(staying.back().here->send(staying.back().words));
+        if (dice() / 8 % 8 == 0) transport.run_turn(Clock::now());
+    });
+    hear(transport, staying);
+    CHECK(std::none_of(leaving.begin(), leaving.end(), [](const Pair& one) {
+        pollfd question{.fd = one.there.get(), .events = POLLIN, .revents = 0};
+        return ::poll(&question, 1, 0) != 1 || (question.revents & POLLHUP) != 0;
+    }));
+    hear(transport, leaving);
+    watch_until(transport, [&] {
+        return std::all_of(leaving.begin(), leaving.end(), [](const Pair& one) { return has_hung_up(one.there); });
+    });
+    CHECK(std::all_of(staying.begin(), staying.end(),
+                      [](const Pair& one) { return one.here->ended + one.here->failed == 0; }));
+}
+
+TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        Pairs pairs;
+        UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+        Dice dice{13};
+        for (unsigned i = 0; i < some_pages; ++i) pairs.push_back(narrow_pair(transport, words_of(i, 20'000)));
+        transport.run_turn(Clock::now());
+        // All receive. Some send, too, have octets of a peer while they are paused, or are closing.
+        at_random(pairs, dice, [&](Pair& pair) {
+            if (dice() / 8 % 2 == 0) CHECK(pair.here->send(pair.words));
+            if (dice() / 8 % 2 == 0) {
+                pair.here->stream().pause_receiving();
+                CHECK(::send(pair.there.get(), "held", 4, 0) == 4);
+            }
+        });
+        transport.run_turn(Clock::now());
+        at_random(pairs, dice, [&](Pair& pair) {
+            if (dice() / 8 % 2 == 0) pair.here->close();
+        });
+        if (GENERATE(true, false)) transport.run_turn(Clock::now());
+        at_random(pairs, dice, [](Pair& pair) { pair.here.reset(); });
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("pages without a stream are given back", "[transport_uring]") {
+    detail::UringLoop loop{tiny};
+    detail::UringStreams streams;
+    Dice dice{17};
+    std::vector<detail::UringStream*> all;
+    const auto fill_up = [&] {
+        while (all.size() < 3000) all.push_back(&streams.make(loop, Descriptor{}));
+    };
+    const auto destroy_some = [&](std::size_t stay) {
+        std::shuffle(all.begin(), all.end(), dice);
+        for (; all.size() > stay; all.pop_back()) streams.destroy(*all.back());
+        CHECK(streams.count() == stay);
+    };
+    fill_up();
+    const std::size_t pages = streams.pages();
+    CHECK(pages <= 30);
+    for (const std::size_t stay : {2000U, 100U, 1500U, 1U, 2999U}) {
+        destroy_some(stay);
+        CHECK(streams.pages() <= std::min(stay + 1, pages));
+        fill_up();
+        CHECK(streams.pages() == pages);  // each place has been taken again
+        std::sort(all.begin(), all.end());
+        CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+    }
+    destroy_some(0);
+    CHECK(streams.pages() == 1);
+    for (int i = 0; i < 1000; ++i) streams.destroy(streams.make(loop, Descriptor{}));
+    CHECK(streams.pages() == 1);
+}
+
+TEST_CASE("streams that nobody destroys go with their pages", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        detail::UringLoop loop{tiny};
+        detail::UringStreams streams;
+        std::vector<detail::UringStream*> all;
+        for (unsigned i = 0; i < some_pages; ++i) all.push_back(&streams.make(loop, unix_pair().first));
+        for (unsigned i = 0; i < some_pages; i += 3) streams.destroy(*all[i]);
+        CHECK(streams.count() == some_pages - some_pages / 3);
     }
     CHECK(count_descriptors() == descriptors);
 }

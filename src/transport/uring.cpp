@@ -40,7 +40,7 @@ void UringTransport::run_turn(Clock::time_point until) { loop_->turn(until); }
 // --- Stream ---
 
 UringTransport::Stream::Stream(UringTransport& transport, Socket socket)
-    : state_(new UringStream(*transport.loop_, socket.release())) {
+    : state_(&transport.loop_->add(socket.release())) {
     state_->add_reference();
 }
 

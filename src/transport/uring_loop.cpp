@@ -59,8 +59,7 @@ UringLoop::~UringLoop() {
     wake_.replace_call({});
     std::exchange(posted_, {}).clear();
     ring_.close();
-    // What it still had to say of these streams is said to nobody.
-    while (!abandoned_.empty()) delete abandoned_.back();
+    // What it still had to say of streams without a handle is said to nobody: they go with their pages.
 }
 
 // --- A turn ---
@@ -176,26 +175,11 @@ void UringLoop::wake_up() noexcept {
 
 // --- Streams ---
 
-/// Makes room, so that neither closing nor abandoning a stream allocates.
-void UringLoop::add() {
-    if (streams_ == abandoned_.capacity()) {
-        const std::size_t room = std::max<std::size_t>(16, 2 * streams_);
-        closing_.reserve(room);
-        abandoned_.reserve(room);
-    }
-    ++streams_;
-}
-
-void UringLoop::abandoned(UringStream& stream) noexcept {
-    stream.place_in_loop = static_cast<std::uint32_t>(abandoned_.size());
-    abandoned_.push_back(&stream);
-}
-
-void UringLoop::remove(UringStream& stream) noexcept {
-    abandoned_.back()->place_in_loop = stream.place_in_loop;
-    std::swap(abandoned_[stream.place_in_loop], abandoned_.back());
-    abandoned_.pop_back();
-    --streams_;
+/// Makes room, so that closing a stream never allocates.
+UringStream& UringLoop::add(Descriptor socket) {
+    const std::size_t to_close = closing_.size() + streams_.count() + 1;
+    if (to_close > closing_.capacity()) closing_.reserve(std::max<std::size_t>(16, 2 * to_close));
+    return streams_.make(*this, std::move(socket));
 }
 
 /// Behind all other orders of the turn: what they were for has a number until then.

@@ -14,6 +14,7 @@
 #include "uring_ring.hpp"
 #include "uring_send.hpp"
 #include "uring_stream.hpp"
+#include "uring_streams.hpp"
 #include "uring_timer.hpp"
 #include "wsserver/transport/uring.hpp"
 
@@ -45,12 +46,10 @@ class UringLoop {
     UringRing& ring() noexcept { return ring_; }
     UringBuffers& buffers() noexcept { return buffers_; }
     UringSends& sends() noexcept { return sends_; }
-    /// One stream more.
-    void add();
-    /// Its handle goes away. Whom the kernel still has orders of is known from then on, for the loop's own end.
-    void abandoned(UringStream& stream) noexcept;
-    /// An abandoned one is destroyed.
-    void remove(UringStream& stream) noexcept;
+    /// One stream more, without a reference to it.
+    UringStream& add(Descriptor socket);
+    /// Without a reference to it again: it is destroyed.
+    void remove(UringStream& stream) noexcept { streams_.destroy(stream); }
     /// Calls stream.do_later() in a later turn. The caller has counted a reference for that.
     void later(UringStream& stream) { later_.push_back(&stream); }
     /// Keeps a closed stream for as long as it sends, but not for ever.
@@ -76,11 +75,10 @@ class UringLoop {
     UringRing ring_;
     UringBuffers buffers_;
     UringSends sends_;
+    UringStreams streams_;  // before all that may own handles of them
     bool in_turn_ = false;
     mutable std::optional<Clock::time_point> now_;  // of this turn, once somebody has asked
 
-    std::size_t streams_ = 0;
-    std::vector<UringStream*> abandoned_;
     std::vector<UringStream*> later_, doing_;
     std::vector<Descriptor> closing_;
     struct Lingering {

@@ -23,10 +23,6 @@ constexpr std::size_t worth_a_place = std::size_t{32} << 10;
 
 }  // namespace
 
-UringStream::UringStream(UringLoop& loop, Descriptor socket) : loop_(loop), socket_(std::move(socket)) { loop_.add(); }
-
-UringStream::~UringStream() { loop_.remove(*this); }
-
 void UringStream::start(StreamUser& user) {
     assert(user_ == nullptr && !closed_);
     user_ = &user;
@@ -122,7 +118,9 @@ void UringStream::hold_bytes(Bytes bytes) {
 }
 
 void UringStream::stop_awaiting_bytes() {
-    if (awaiting_bytes_ && !std::exchange(cancelling_, true)) loop_.ring().cancel(UringEvent::received, this);
+    if (!awaiting_bytes_ || cancelling_) return;
+    cancelling_ = true;
+    loop_.ring().cancel(UringEvent::received, this);
 }
 
 void UringStream::resume_receiving() {
@@ -216,7 +214,9 @@ void UringStream::send_done(std::unique_ptr<SendBatch> next) {
         return;
     }
     if (sending_ == Sending::ending) half_close();
-    if (std::exchange(owes_on_sent_, false)) user_->on_sent();
+    if (!owes_on_sent_) return;
+    owes_on_sent_ = false;
+    user_->on_sent();
 }
 
 void UringStream::shutdown_send() {
@@ -233,12 +233,13 @@ void UringStream::half_close() noexcept { ::shutdown(socket_.get(), SHUT_WR); }
 void UringStream::send_failed(int error) {
     if (sending_ >= Sending::failed) return;
     sending_ = Sending::failed;
-    send_error_ = error;
+    send_error_ = static_cast<unsigned>(error) & ((1U << error_bits) - 1);
     do_this_later();  // what this turn has received comes first
 }
 
 void UringStream::do_this_later() {
-    if (std::exchange(later_, true)) return;
+    if (later_) return;
+    later_ = true;
     add_reference();
     loop_.later(*this);
 }
@@ -284,7 +285,8 @@ void UringStream::tell_failure(int error) {
 }
 
 void UringStream::close(How how) {
-    if (std::exchange(closed_, true)) return;
+    if (closed_) return;
+    closed_ = true;
     if (how == How::reset) {
         const linger at_once{.l_onoff = 1, .l_linger = 0};
         ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -315,8 +317,9 @@ void UringStream::give_up_sending() {
 void UringStream::abandon() {
     user_ = nullptr;
     close(How::polite);
-    loop_.abandoned(*this);
 }
+
+void UringStream::remove_from_loop() noexcept { loop_.remove(*this); }
 
 std::string UringStream::peer() const { return socket_ && !closed_ ? peer_name(socket_.get()) : std::string{}; }
 

@@ -2,14 +2,17 @@
 // kernel still has of it.
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "send_batch.hpp"
+#include "uring_ring.hpp"
 #include "uring_send.hpp"
 #include "wsserver/output.hpp"
 #include "wsserver/transport/uring.hpp"
@@ -31,12 +34,14 @@ struct UringAside {
     std::optional<Room> room{};  // lent; the kernel receives into it
 };
 
-class UringStream {
+/// Its address has room for a UringEvent.
+class alignas(uring_event_bits + 1) UringStream {
    public:
-    UringStream(UringLoop& loop, Descriptor socket);
+    /// `place`: its number among those that it lies side by side with.
+    UringStream(UringLoop& loop, Descriptor socket, std::uint8_t place) noexcept
+        : loop_(loop), socket_(std::move(socket)), place_(place) {}
     UringStream(const UringStream&) = delete;
     UringStream& operator=(const UringStream&) = delete;
-    ~UringStream();
 
     // The handle's.
     void start(StreamUser& user);
@@ -59,11 +64,15 @@ class UringStream {
     /// Its octets have waited for long enough after close().
     void give_up_sending();
 
-    void add_reference() noexcept { ++references_; }
-    void drop_reference() noexcept {
-        if (--references_ == 0) delete this;
+    void add_reference() noexcept {
+        assert(references_ < most_references);
+        ++references_;
     }
-    std::uint32_t place_in_loop = 0;  // once it is abandoned
+    void drop_reference() noexcept {
+        if (--references_ == 0) remove_from_loop();
+    }
+
+    std::uint8_t place() const noexcept { return place_; }
 
    private:
     enum class Sending : std::uint8_t {
@@ -74,6 +83,12 @@ class UringStream {
     };
     /// So many octets count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
     static constexpr std::size_t promised_size = std::size_t{64} << 10;
+
+    /// The handle, a receive order, a send order, a later turn, lingering; and one more while what has just come to its
+    /// end is followed by the next of its kind.
+    static constexpr unsigned most_references = 6;
+    /// The kernel's errors end at 4095.
+    static constexpr unsigned error_bits = 12;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
     enum class Coming : bool { little, much };
@@ -97,25 +112,28 @@ class UringStream {
     void half_close() noexcept;
     void close_socket();
     void do_this_later();
+    void remove_from_loop() noexcept;
 
-    std::uint32_t references_ = 0;  // shares eight octets with place_in_loop
     UringLoop& loop_;
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
     UringSend* send_ = nullptr;   // the kernel's
     std::unique_ptr<UringAside> aside_;
+    // From here on eight octets.
     Descriptor socket_;
-    int send_error_ = 0;
-    Sending sending_ = Sending::open;
-    bool owes_on_sent_ = false;
-    bool awaiting_bytes_ = false;  // the kernel has a receive order
-    bool cancelling_ = false;      // ... and was told to drop it
-    bool paused_ = false;
-    bool ended_ = false;  // the peer's direction
-    bool closed_ = false;
-    bool later_ = false;
+    std::uint16_t send_error_ : error_bits = 0;
+    Sending sending_ : 2 = Sending::open;
+    bool owes_on_sent_ : 1 = false;
+    bool later_ : 1 = false;
+    bool awaiting_bytes_ : 1 = false;  // the kernel has a receive order
+    bool cancelling_ : 1 = false;      // ... and was told to drop it
+    bool paused_ : 1 = false;
+    bool ended_ : 1 = false;  // the peer's direction
+    bool closed_ : 1 = false;
+    std::uint8_t references_ : 3 = 0;  // up to most_references
+    std::uint8_t place_;
 };
 
-// One is allocated for each connection.
-static_assert(sizeof(UringStream) <= 56);
+// There is one for each connection.
+static_assert(sizeof(UringStream) <= 40);
 
 }  // namespace wsserver::detail

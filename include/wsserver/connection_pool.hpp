@@ -3,25 +3,28 @@
 
 #include <array>
 #include <atomic>
-#include <bitset>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
-#include <new>
 #include <utility>
-#include <vector>
 
 #include "wsserver/hub.hpp"
 
 namespace wsserver {
 
-/// Holds `Connection`s, each with an id that is never given twice. All members but `is_open()` belong to the
-/// reactor's thread.
+/// Holds `Connection`s, each with an id that is never given twice (before 2^32 - 1 others have had its slot). All
+/// members but `is_open()` belong to the reactor's thread. `Connection` knows its id: id().
 template <class Connection>
 class ConnectionPool {
    public:
-    explicit ConnectionPool(std::uint16_t reactor) noexcept : reactor_(reactor) {}
+    /// `first_generation`: of the first connection in each slot, not 0; a test begins with one of the last.
+    explicit ConnectionPool(std::uint16_t reactor, std::uint32_t first_generation = 1) noexcept
+        : reactor_(reactor), first_generation_(first_generation) {
+        assert(first_generation != 0);
+    }
     ConnectionPool(const ConnectionPool&) = delete;
     ConnectionPool& operator=(const ConnectionPool&) = delete;
     ~ConnectionPool() {
@@ -29,9 +32,11 @@ class ConnectionPool {
         for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
     }
 
-    static constexpr std::size_t chunk_slots = 256;
-    static constexpr std::size_t max_chunks = 8192;
-    static constexpr std::size_t max_size = chunk_slots * max_chunks;
+    /// A bit for each makes a word, and what stands beside the slots needs no padding.
+    static constexpr std::uint32_t chunk_slots = 64;
+    static constexpr std::uint32_t max_chunks = 16'384;
+    /// As many as Linux lets a process have descriptors, unless it is told otherwise (fs.nr_open).
+    static constexpr std::uint32_t max_size = chunk_slots * max_chunks;
 
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
@@ -40,93 +45,136 @@ class ConnectionPool {
     /// Null when all `max_size` slots are taken.
     template <class... Args>
     Connection* emplace(Args&&... args) {
-        if (free_.empty() && !grow()) return nullptr;
-        const std::uint32_t number = free_.back();
-        Slot& slot = slot_at(number);
-        if (++slot.generation == 0) ++slot.generation;  // 0 names no connection
-        const ConnectionId id{reactor_, number, slot.generation};
-        auto* connection = ::new (static_cast<void*>(slot.storage)) Connection(id, std::forward<Args>(args)...);
-        free_.pop_back();
-        chunk_of(number).taken.set(number % chunk_slots);
+        if (first_free_ == none && !grow()) return nullptr;
+        const ConnectionId id = take_free();
+        Slot& slot = slot_at(id.slot);
+        try {
+            std::construct_at(&slot.connection, id, std::forward<Args>(args)...);
+        } catch (...) {
+            add_free(id.slot, generation_after(id.generation));
+            throw;
+        }
+        chunk_of(id.slot).taken |= bit_of(id.slot);
         ++size_;
-        return connection;
+        return &slot.connection;
     }
 
     /// From now on any thread may send to it.
-    void open(ConnectionId id) noexcept {
-        slot_at(id.slot).open_generation.store(id.generation, std::memory_order_release);
-    }
+    void open(ConnectionId id) noexcept { open_generation(id.slot).store(id.generation, std::memory_order_release); }
     /// From now on sends from other threads answer `closed`.
-    void retire(ConnectionId id) noexcept { slot_at(id.slot).open_generation.store(0, std::memory_order_release); }
+    void retire(ConnectionId id) noexcept { open_generation(id.slot).store(0, std::memory_order_release); }
 
     /// May this id be sent to? Any thread; the answer may be out of date when it arrives.
     bool is_open(ConnectionId id) const noexcept {
-        if (id.generation == 0 || id.slot / chunk_slots >= max_chunks) return false;
+        if (id.generation == 0 || id.slot >= max_size) return false;
         const Chunk* chunk = chunks_[id.slot / chunk_slots].load(std::memory_order_acquire);
         if (chunk == nullptr) return false;
-        return chunk->slots[id.slot % chunk_slots].open_generation.load(std::memory_order_acquire) == id.generation;
+        return chunk->open_generations[id.slot % chunk_slots].load(std::memory_order_acquire) == id.generation;
     }
 
     /// The connection of that id, in whatever state; null when it is gone.
     Connection* find(ConnectionId id) noexcept {
-        if (id.reactor != reactor_ || id.slot >= slots_) return nullptr;
-        Slot& slot = slot_at(id.slot);
-        return slot.generation == id.generation && is_taken(id.slot) ? slot.connection() : nullptr;
+        if (id.slot >= slots_) return nullptr;
+        Chunk& chunk = chunk_of(id.slot);
+        if ((chunk.taken & bit_of(id.slot)) == 0) return nullptr;
+        Connection& connection = chunk.slots[id.slot % chunk_slots].connection;
+        return connection.id() == id ? &connection : nullptr;
     }
 
-    /// Destroys it. Precondition: find(id).
+    /// Destroys it; its destructor doesn't find it here any more. Precondition: find(id).
     void erase(ConnectionId id) {
         assert(find(id) != nullptr);
-        Slot& slot = slot_at(id.slot);
         retire(id);
-        slot.connection()->~Connection();
-        chunk_of(id.slot).taken.reset(id.slot % chunk_slots);
+        chunk_of(id.slot).taken &= ~bit_of(id.slot);
         --size_;
-        free_.push_back(id.slot);
+        std::destroy_at(&slot_at(id.slot).connection);
+        add_free(id.slot, generation_after(id.generation));
     }
 
     /// Calls f(Connection&) for each, ordered by slot. `f` may erase any of them; whether it meets one that it
     /// made is not said.
     template <class F>
     void for_each(F&& f) {
-        for (std::uint32_t number = 0; number < slots_; ++number) {
-            if (is_taken(number)) f(*slot_at(number).connection());
+        for (std::uint32_t begin = 0; begin < slots_; begin += chunk_slots) {
+            Chunk& chunk = chunk_of(begin);
+            // Asked anew after each call, which may have erased the next ones.
+            for (std::uint64_t rest = chunk.taken; rest != 0;) {
+                const auto number = static_cast<std::uint32_t>(std::countr_zero(rest));
+                f(chunk.slots[number].connection);
+                rest = chunk.taken & bits_after(number);
+            }
         }
     }
 
-   private:
-    struct Slot {
-        std::atomic<std::uint32_t> open_generation{0};  ///< 0 unless it may be sent to
-        std::uint32_t generation = 0;                   ///< of the connection here, or the last one
-        alignas(Connection) std::byte storage[sizeof(Connection)];
+    /// Octets of memory for chunk_slots connections, but for their pointer in the table.
+    static constexpr std::size_t chunk_size() noexcept { return sizeof(Chunk); }
 
-        Connection* connection() noexcept { return std::launder(reinterpret_cast<Connection*>(storage)); }
+   private:
+    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+
+    struct Free {
+        std::uint32_t generation;  ///< of the connection to come
+        std::uint32_t next;        ///< slot, or `none`
     };
-    /// `taken` stands beside the slots, where it costs a bit for each and not the 8 octets of alignment.
+    /// What a free slot must remember lies where its connection will be.
+    union Slot {
+        Slot() noexcept {}
+        ~Slot() {}
+
+        Connection connection;
+        Free free;
+    };
+    /// What is needed of a slot beside its connection stands here: a word and a bit.
     struct Chunk {
+        std::array<std::atomic<std::uint32_t>, chunk_slots> open_generations{};  ///< 0 unless it may be sent to
+        std::uint64_t taken = 0;                                                 ///< a bit for each slot
         std::array<Slot, chunk_slots> slots;
-        std::bitset<chunk_slots> taken;
     };
+
+    static constexpr std::uint64_t bit_of(std::uint32_t number) noexcept {
+        return std::uint64_t{1} << (number % chunk_slots);
+    }
+    /// Of the numbers in a chunk that are greater than `number`.
+    static constexpr std::uint64_t bits_after(std::uint32_t number) noexcept { return ~std::uint64_t{1} << number; }
+    /// 0 names no connection.
+    static constexpr std::uint32_t generation_after(std::uint32_t generation) noexcept {
+        return generation == std::numeric_limits<std::uint32_t>::max() ? 1 : generation + 1;
+    }
 
     Chunk& chunk_of(std::uint32_t number) const noexcept {
         return *chunks_[number / chunk_slots].load(std::memory_order_relaxed);
     }
     Slot& slot_at(std::uint32_t number) const noexcept { return chunk_of(number).slots[number % chunk_slots]; }
-    bool is_taken(std::uint32_t number) const noexcept { return chunk_of(number).taken[number % chunk_slots]; }
+    std::atomic<std::uint32_t>& open_generation(std::uint32_t number) const noexcept {
+        return chunk_of(number).open_generations[number % chunk_slots];
+    }
+
+    /// The id of the next connection. Precondition: there is a free slot.
+    ConnectionId take_free() noexcept {
+        const std::uint32_t number = first_free_;
+        const Free free = slot_at(number).free;
+        first_free_ = free.next;
+        return {reactor_, number, free.generation};
+    }
+    void add_free(std::uint32_t number, std::uint32_t generation) noexcept {
+        std::construct_at(&slot_at(number).free, Free{generation, first_free_});
+        first_free_ = number;
+    }
 
     bool grow() {
+        static_assert(sizeof(Chunk) - sizeof(Chunk::slots) <= chunk_slots * 4 + sizeof(Chunk::taken));
         if (slots_ >= max_size) return false;
         chunks_[slots_ / chunk_slots].store(new Chunk, std::memory_order_release);
-        free_.reserve(slots_ + chunk_slots);  // so that erase() never allocates
-        for (std::size_t i = chunk_slots; i-- > 0;) free_.push_back(slots_ + static_cast<std::uint32_t>(i));
         slots_ += chunk_slots;
+        for (std::uint32_t i = 1; i <= chunk_slots; ++i) add_free(slots_ - i, first_generation_);
         return true;
     }
 
     const std::uint16_t reactor_;
+    const std::uint32_t first_generation_;
     std::uint32_t slots_ = 0;
+    std::uint32_t first_free_ = none;  ///< what was freed last is taken first
     std::size_t size_ = 0;
-    std::vector<std::uint32_t> free_;
     // A fixed table of pointers: growing it never moves what another thread looks at.
     std::array<std::atomic<Chunk*>, max_chunks> chunks_{};
 };

@@ -327,6 +327,20 @@ TEST_CASE("who is being destroyed isn't found any more", "[pool]") {
     CHECK(pool.size() == 1);
 }
 
+#ifdef WSSERVER_POOL_POISONS
+TEST_CASE("the address sanitizer sees who uses a connection that is gone", "[pool]") {
+    Pool pool{reactor};
+    Small* connection = pool.emplace();
+    auto* octets = reinterpret_cast<std::uint8_t*>(connection);
+    CHECK(__asan_region_is_poisoned(octets, sizeof *connection) == nullptr);
+    CHECK(__asan_address_is_poisoned(octets + sizeof *connection));  // no one is there yet
+    pool.erase(connection->id());
+    for (std::size_t i = 0; i < sizeof *connection; ++i) CHECK(__asan_address_is_poisoned(octets + i));
+    CHECK(pool.emplace() == connection);
+    CHECK(__asan_region_is_poisoned(octets, sizeof *connection) == nullptr);
+}
+#endif
+
 TEST_CASE("the pool ends its connections", "[pool]") {
     std::optional<Pool> pool{std::in_place, reactor};
     pool->erase(filled(*pool, 200)[70]);

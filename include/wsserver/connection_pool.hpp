@@ -13,7 +13,35 @@
 
 #include "wsserver/hub.hpp"
 
+#if defined(__SANITIZE_ADDRESS__)  // g++
+#define WSSERVER_POOL_POISONS 1
+#elif defined(__has_feature)  // clang++
+#if __has_feature(address_sanitizer)
+#define WSSERVER_POOL_POISONS 1
+#endif
+#endif
+#ifdef WSSERVER_POOL_POISONS
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace wsserver {
+
+namespace detail {
+
+/// The address sanitizer, where it runs, reports whoever uses `octets` from now on.
+inline void poison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
+#ifdef WSSERVER_POOL_POISONS
+    __asan_poison_memory_region(octets, size);
+#endif
+}
+/// From now on they may be used.
+inline void unpoison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
+#ifdef WSSERVER_POOL_POISONS
+    __asan_unpoison_memory_region(octets, size);
+#endif
+}
+
+}  // namespace detail
 
 /// Holds `Connection`s, each with an id that is never given twice (before 2^32 - 1 others have had its slot). All
 /// members but `is_open()` belong to the reactor's thread. `Connection` knows its id: id().
@@ -152,12 +180,15 @@ class ConnectionPool {
     /// The id of the next connection. Precondition: there is a free slot.
     ConnectionId take_free() noexcept {
         const std::uint32_t number = first_free_;
-        const Free free = slot_at(number).free;
-        first_free_ = free.next;
-        return {reactor_, number, free.generation};
+        Slot& slot = slot_at(number);
+        detail::unpoison(&slot, sizeof slot);
+        first_free_ = slot.free.next;
+        return {reactor_, number, slot.free.generation};
     }
     void add_free(std::uint32_t number, std::uint32_t generation) noexcept {
-        std::construct_at(&slot_at(number).free, Free{generation, first_free_});
+        Slot& slot = slot_at(number);
+        std::construct_at(&slot.free, Free{generation, first_free_});
+        detail::poison(&slot, sizeof slot);
         first_free_ = number;
     }
 

@@ -40,14 +40,23 @@ class MessageAssembly {
     }
 
     /// Its memory, to be overwritten behind what has come: by what the next append() adds, at most `to_come` octets.
-    /// Nothing else may be asked of it until take_back().
+    /// At least `least_room` of them, or all. Nothing, as long as so little has come that no such room is believed: the
+    /// next octets had better be received elsewhere and copied.
+    /// Nothing else may be asked of it until take_back(), unless that was nothing.
     Room lend(std::size_t to_come) {
-        if (payload_.capacity() == payload_.size()) make_room(0, to_come);
+        const std::size_t least = std::min(to_come, least_room);
+        if (payload_.capacity() - payload_.size() < least) {
+            if (believable(size(), to_come) < least) return {};
+            make_room(0, to_come);
+        }
         const std::size_t begin = payload_.size();
         const std::size_t room = std::min(payload_.capacity() - begin, to_come);
         return {payload_.exchange_memory({}), begin, room};
     }
-    void take_back(Room room) noexcept { payload_.take_back(std::move(room.memory), room.begin); }
+    /// What lend() gave.
+    void take_back(Room room) noexcept {
+        if (room.memory.data() != nullptr) payload_.take_back(std::move(room.memory), room.begin);
+    }
 
     /// False for a text that ends within a character; asked when the last fragment is whole.
     bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
@@ -58,15 +67,22 @@ class MessageAssembly {
     /// Valid until the next append().
     Bytes payload() const noexcept { return payload_.bytes().subspan(unused_); }
 
+    /// In octets. To wait for readiness and receive once more costs 1.1 us, and so does copying half of this.
+    static constexpr std::size_t least_room = std::size_t{32} << 10;
+
    private:
     static constexpr std::size_t believed = 16;
     static constexpr std::size_t cache_line = 64;
 
+    /// So many octets of those announced get memory when `come` octets have come.
+    static constexpr std::size_t believable(std::size_t come, std::size_t to_come) noexcept {
+        return std::min(to_come, come * believed);
+    }
+
     void make_room(std::size_t count, std::size_t to_come) {
-        const std::size_t come = size() + count;
-        const std::size_t believable = std::min(to_come, come * believed);
-        payload_.make_room(count + believable + cache_line);
-        if (size() > 0 || believable == 0) return;
+        const std::size_t more = believable(size() + count, to_come);
+        payload_.make_room(count + more + cache_line);
+        if (size() > 0 || more == 0) return;
         // What follows this piece, which may be received in place, begins a cache line: the kernel copies 1.6 times
         // as fast then.
         const auto next = reinterpret_cast<std::uintptr_t>(std::as_const(payload_).bytes().data()) + count;

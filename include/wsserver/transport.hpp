@@ -44,9 +44,9 @@ class StreamUser {
     virtual void on_released() = 0;
 
     /// Has it a better place for the octets that come next: the message that they belong to? Then a stream that can
-    /// receives into what lend_room() gives (nothing, where memory is short), as long as on_bytes() doesn't come, and
-    /// returns it by on_room() with so many octets in it, 0 if it came to nothing. To a user who has closed the stream
-    /// it isn't returned.
+    /// receives into what lend_room() gives (nothing, where memory is short or the room wouldn't be worth a receive),
+    /// as long as on_bytes() doesn't come, and returns it by on_room() with so many octets in it, 0 if it came to
+    /// nothing. To a user who has closed the stream it isn't returned.
     virtual bool has_room() const noexcept { return false; }
     virtual Room lend_room() noexcept { return {}; }
     virtual void on_room(Room, std::size_t) {}

@@ -131,7 +131,8 @@ class Protocol {
 
     /// Is so much of a message to come that it had better be received into the message itself?
     bool has_room() const noexcept;
-    /// Where to. Precondition: has_room(), and next_event() has taken all that was received before.
+    /// Where to; nothing where so little has come that the next octets had better be copied. Precondition: has_room(),
+    /// and next_event() has taken all that was received before.
     Room lend_room();
     /// Ends the loan, before anything else is received. The first `count` octets of the room have come: they are what
     /// next_event() wants next, where they lie.

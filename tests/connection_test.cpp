@@ -611,6 +611,22 @@ TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc64
     }
 }
 
+TEST_CASE("only silence counts, not an unanswered ping of another's", "[connection][rfc6455-5.5.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    server.advance(26s);
+    REQUIRE(client.read().size() == 1);  // answers
+    server.advance(2s);
+    CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+    // An interval of silence, then its own ping and the patience for that one.
+    server.advance(40s);
+    CHECK(server.shared.ends.empty());
+    server.advance(10s);
+    CHECK(server.shared.ends.size() == 1);
+}
+
 TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
     struct Busy {
         HostedConnection** held;

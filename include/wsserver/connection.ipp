@@ -299,7 +299,8 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     if (payload.empty()) {
         // The time of a ping that is waited for holds: whoever else pings doesn't give the peer more of it.
-        if (!is_probing()) pinged_ = transport_.now();
+        probing_ = is_probing();
+        if (!probing_) pinged_ = transport_.now();
         store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
         payload = number;
     }

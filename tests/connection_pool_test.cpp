@@ -327,7 +327,7 @@ TEST_CASE("who is being destroyed isn't found any more", "[pool]") {
     CHECK(pool.size() == 1);
 }
 
-#ifdef WSSERVER_POOL_POISONS
+#ifdef WSSERVER_POISONS
 TEST_CASE("the address sanitizer sees who uses a connection that is gone", "[pool]") {
     Pool pool{reactor};
     Small* connection = pool.emplace();

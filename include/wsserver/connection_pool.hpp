@@ -12,36 +12,9 @@
 #include <utility>
 
 #include "wsserver/hub.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)  // g++
-#define WSSERVER_POOL_POISONS 1
-#elif defined(__has_feature)  // clang++
-#if __has_feature(address_sanitizer)
-#define WSSERVER_POOL_POISONS 1
-#endif
-#endif
-#ifdef WSSERVER_POOL_POISONS
-#include <sanitizer/asan_interface.h>
-#endif
+#include "wsserver/poison.hpp"
 
 namespace wsserver {
-
-namespace detail {
-
-/// The address sanitizer, where it runs, reports whoever uses `octets` from now on.
-inline void poison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
-#ifdef WSSERVER_POOL_POISONS
-    __asan_poison_memory_region(octets, size);
-#endif
-}
-/// From now on they may be used.
-inline void unpoison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
-#ifdef WSSERVER_POOL_POISONS
-    __asan_unpoison_memory_region(octets, size);
-#endif
-}
-
-}  // namespace detail
 
 /// Holds `Connection`s, each with an id that is never given twice (before 2^32 - 1 others have had its slot). All
 /// members but `is_open()` belong to the reactor's thread. `Connection` knows its id: id().

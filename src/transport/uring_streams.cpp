@@ -7,19 +7,13 @@
 #include <type_traits>
 #include <utility>
 
-// The address sanitizer shall know which places are free. Not every compiler brings the header.
-#if __has_include(<sanitizer/asan_interface.h>)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(begin, size) (static_cast<void>(begin), static_cast<void>(size))
-#define ASAN_UNPOISON_MEMORY_REGION(begin, size) (static_cast<void>(begin), static_cast<void>(size))
-#endif
+#include "wsserver/poison.hpp"
 
 namespace wsserver::detail {
 
 class UringStreams::Page {
    public:
-    Page() noexcept { ASAN_POISON_MEMORY_REGION(&places_, sizeof places_); }
+    Page() noexcept { poison(&places_, sizeof places_); }
     Page(const Page&) = delete;
     Page& operator=(const Page&) = delete;
     ~Page() {
@@ -41,14 +35,14 @@ class UringStreams::Page {
         const std::uint8_t i = free_place();
         taken_[i / 64U] |= bit(i);
         ++count_;
-        ASAN_UNPOISON_MEMORY_REGION(&places_[i], sizeof(Place));
+        unpoison(&places_[i], sizeof(Place));
         return *new (&places_[i]) UringStream(loop, std::move(socket), i);
     }
 
     void destroy(UringStream& stream) noexcept {
         const std::uint8_t i = stream.place();
         stream.~UringStream();
-        ASAN_POISON_MEMORY_REGION(&places_[i], sizeof(Place));
+        poison(&places_[i], sizeof(Place));
         taken_[i / 64U] &= ~bit(i);
         --count_;
     }

@@ -29,7 +29,7 @@ APPS = "10 apps"
 
 CORE = [GROUND, FRAME, MESSAGE, PROTOCOL]
 FLOORS = {
-    GROUND: ([], ["block", "room", "bytes", "result", "rfc6455", "error", "kernels", "kernels/*", "mask", "utf8", "output", "packed_texts", "unique_function", "words"]),
+    GROUND: ([], ["block", "room", "bytes", "result", "rfc6455", "error", "kernels", "kernels/*", "mask", "utf8", "output", "packed_texts", "poison", "unique_function", "words"]),
     FRAME: ([GROUND], ["frame"]),
     MESSAGE: ([GROUND, FRAME], ["message", "encode", "assembly", "extension"]),
     PROTOCOL: ([GROUND, FRAME, MESSAGE], ["http", "chunked_body", "origin", "handshake", "url", "protocol"]),

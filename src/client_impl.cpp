@@ -109,11 +109,7 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     connection_options_.ping_interval = options_.ping_interval;
     connection_options_.pong_timeout = options_.pong_timeout;
     connection_options_.close_timeout = options_.close_timeout;
-    transport_.on_wake([this] {
-        wake_ = Clock::time_point::max();
-        timers_.advance(transport_.now());
-        arm_timers();
-    });
+    transport_.on_wake([this] { fire_timers(); });
 }
 
 void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
@@ -121,7 +117,7 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     handler_ = std::move(handler);
     wanted_ = true;
     failures_ = 0;
-    timers_.cancel(*this);
+    retry_at_ = never;
     attempt_.cancel();
     connecting_ = false;
     restart_ = true;
@@ -205,7 +201,8 @@ void Client::Impl::ended(const ConnectionEnd& end) {
     if (!retry && !restart_) wanted_ = false;
     if (retry) {
         const double jitter = std::uniform_real_distribution{}(jitter_);
-        schedule(*this, transport_.now() + options_.reconnect->wait(failures_, jitter));
+        retry_at_ = transport_.now() + options_.reconnect->wait(failures_, jitter);
+        arm_timers();
     }
     if (end_ && !shut_down_) end_(end, retry);
 }
@@ -215,12 +212,10 @@ bool Client::Impl::may_retry() const noexcept {
     return options_.reconnect->attempts == 0 || failures_ < options_.reconnect->attempts;
 }
 
-void Client::Impl::on_timer() { attempt(); }
-
 SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     wanted_ = false;
     restart_ = false;
-    timers_.cancel(*this);
+    retry_at_ = never;
     if (connection_ && connection_->is_open()) return connection_->close(code, reason);
     if (connection_) {
         connection_->cut("given up");
@@ -235,7 +230,7 @@ void Client::Impl::shut_down() {
     shut_down_ = true;
     wanted_ = false;
     hub_->detach();
-    timers_.cancel(*this);
+    retry_at_ = never;
     attempt_.cancel();
     if (connection_) connection_->cut("the client is gone");
 }
@@ -245,8 +240,8 @@ void Client::Impl::shut_down() {
 void Client::Impl::on_released(ConnectionId) {
     connection_.reset();
     if (restart_) post(&Impl::attempt);
-    if (!is_scheduled()) {  // a wake-up that wakes nobody would keep the caller's loop from running out of work
-        wake_ = Clock::time_point::max();
+    if (retry_at_ == never) {  // a wake-up that wakes nobody would keep the caller's loop from running out of work
+        wake_ = never;
         transport_.wake_at(wake_);
     }
 }
@@ -263,15 +258,26 @@ void Client::Impl::flush() {
     if (connection_) connection_->flush();
 }
 
-void Client::Impl::schedule(TimerNode& node, Clock::time_point when) {
-    timers_.schedule(node, when);
+void Client::Impl::schedule(HostedConnection& connection, Clock::time_point when) {
+    timers_.schedule(connection, when);
+    arm_timers();
+}
+
+void Client::Impl::fire_timers() {
+    wake_ = never;
+    const auto now = transport_.now();
+    timers_.advance(now);
+    if (now >= retry_at_) {
+        retry_at_ = never;
+        attempt();
+    }
     arm_timers();
 }
 
 void Client::Impl::arm_timers() {
-    const auto next = timers_.next_wake();
-    if (!next || *next >= wake_) return;
-    wake_ = *next;
+    const auto next = std::min(timers_.next_wake().value_or(never), retry_at_);
+    if (next >= wake_) return;
+    wake_ = next;
     transport_.wake_at(wake_);
 }
 

@@ -57,7 +57,7 @@ class ClientHub final : public Hub {
     Client::Impl* client_;
 };
 
-struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_this<Client::Impl> {
+struct Client::Impl final : ConnectionHost, std::enable_shared_from_this<Client::Impl> {
     using ClientConnection = Connection<Role::client, AsioTransport>;
 
     Impl(boost::asio::io_context& context, ClientOptions given);
@@ -66,7 +66,7 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
     SendStatus close(CloseCode code, std::string_view reason);
     /// The Client is being destroyed.
     void shut_down();
-    bool is_idle() const noexcept { return !connection_ && !connecting_ && !is_scheduled() && !restart_; }
+    bool is_idle() const noexcept { return !connection_ && !connecting_ && retry_at_ == never && !restart_; }
 
     // Attempts
     void attempt();
@@ -75,15 +75,14 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
     bool may_retry() const noexcept;
-    void on_timer() override;  // the wait before the next attempt
     void post(void (Impl::*step)());
 
     // ConnectionHost
     const ConnectionOptions& options() const noexcept override { return connection_options_; }
     ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    void schedule(TimerNode& node, Clock::time_point when) override;
-    void cancel(TimerNode& node) noexcept override { timers_.cancel(node); }
+    void schedule(HostedConnection& connection, Clock::time_point when) override;
+    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override;
     std::variant<Acceptance, Errc> choose(HostedConnection&, const Offer&) override { return Errc::bad_method; }
@@ -98,7 +97,10 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
 
     void flush();
     void go_on();
+    void fire_timers();
     void arm_timers();
+
+    static constexpr auto never = Clock::time_point::max();
 
     const ClientOptions options_;
     RandomKeys keys_;
@@ -123,8 +125,9 @@ struct Client::Impl final : ConnectionHost, TimerNode, std::enable_shared_from_t
     std::minstd_rand jitter_{std::random_device{}()};
 
     AsioTransport transport_;
-    TimerWheel timers_;
-    Clock::time_point wake_ = Clock::time_point::max();
+    TimerWheel<HostedConnection> timers_;
+    Clock::time_point retry_at_ = never;
+    Clock::time_point wake_ = never;
     AsioTransport::Connecting attempt_;
     std::optional<ClientConnection> connection_;  // last: it uses all of the above until it is gone
 };

@@ -14,27 +14,28 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Clock = TimerWheel::Clock;
-using Time = Clock::time_point;
-
-constexpr Time start{100'000h + 7ns};
-constexpr auto turn = TimerWheel::tick * TimerWheel::slots;
-
 class Timer final : public TimerNode {
    public:
     explicit Timer(std::function<void()> action = {}) : action_(std::move(action)) {}
     int fired() const noexcept { return fired_; }
 
-   private:
-    void on_timer() override {
+    void on_timer() {
         ++fired_;
         const auto action = action_;  // it may destroy this
         if (action) action();
     }
 
+   private:
     std::function<void()> action_;
     int fired_ = 0;
 };
+
+using Wheel = TimerWheel<Timer>;
+using Clock = Wheel::Clock;
+using Time = Clock::time_point;
+
+constexpr Time start{100'000h + 7ns};
+constexpr auto turn = Wheel::tick * Wheel::slots;
 
 }  // namespace
 
@@ -43,12 +44,12 @@ TEST_CASE("a timer fires once, never early, at most a tick late", "[timer_wheel]
                              Clock::duration{10s}, Clock::duration{turn - 1ns}, Clock::duration{turn},
                              Clock::duration{turn + 1ns}, Clock::duration{25min}, Clock::duration{1000h}}) {
         CAPTURE(delay.count());
-        TimerWheel wheel{start};
+        Wheel wheel{start};
         Timer timer;
         wheel.schedule(timer, start + delay);
         CHECK(wheel.advance(start + delay - 1ns) == 0);
         CHECK(timer.is_scheduled());
-        CHECK(wheel.advance(start + delay + TimerWheel::tick) == 1);
+        CHECK(wheel.advance(start + delay + Wheel::tick) == 1);
         CHECK_FALSE(timer.is_scheduled());
         CHECK(wheel.advance(start + delay + 2000h) == 0);
         CHECK(timer.fired() == 1);
@@ -56,17 +57,17 @@ TEST_CASE("a timer fires once, never early, at most a tick late", "[timer_wheel]
 }
 
 TEST_CASE("a time that has passed is due at the next tick", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer past, longest_past;
     wheel.schedule(past, start - 5s);
     wheel.schedule(longest_past, Time::min());
     CHECK(wheel.advance(start) == 0);
-    CHECK(wheel.next_wake() <= start + TimerWheel::tick);
-    CHECK(wheel.advance(start + TimerWheel::tick) == 2);
+    CHECK(wheel.next_wake() <= start + Wheel::tick);
+    CHECK(wheel.advance(start + Wheel::tick) == 2);
 }
 
 TEST_CASE("the end of time doesn't come", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer timer;
     wheel.schedule(timer, Time::max());
     CHECK(wheel.next_wake() > start + 1000h);
@@ -75,7 +76,7 @@ TEST_CASE("the end of time doesn't come", "[timer_wheel]") {
 }
 
 TEST_CASE("without timers there is nothing to wake for", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     CHECK_FALSE(wheel.next_wake());
     Timer timer;
     wheel.schedule(timer, start + 1s);
@@ -87,12 +88,12 @@ TEST_CASE("without timers there is nothing to wake for", "[timer_wheel]") {
 }
 
 TEST_CASE("next_wake leads to the timer, however far away", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer near, far;
     wheel.schedule(far, start + 3h);
     wheel.schedule(near, start + 3s);
     CHECK(*wheel.next_wake() >= start + 3s);
-    CHECK(*wheel.next_wake() <= start + 3s + TimerWheel::tick);
+    CHECK(*wheel.next_wake() <= start + 3s + Wheel::tick);
     CHECK(wheel.advance(*wheel.next_wake()) == 1);
     // The turns of the wheel in between wake nobody.
     CHECK(*wheel.next_wake() >= start + 3h);
@@ -101,7 +102,7 @@ TEST_CASE("next_wake leads to the timer, however far away", "[timer_wheel]") {
 }
 
 TEST_CASE("an idle host with 100,000 connections wakes once a tick at most", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     std::vector<std::unique_ptr<Timer>> timers;
     std::mt19937_64 random{1};
     std::uniform_int_distribution<std::int64_t> within{0, Clock::duration{25s}.count()};
@@ -118,11 +119,11 @@ TEST_CASE("an idle host with 100,000 connections wakes once a tick at most", "[t
         ++wakes;
     }
     CHECK(fired == timers.size());
-    CHECK(wakes <= 25s / TimerWheel::tick + 1);
+    CHECK(wakes <= 25s / Wheel::tick + 1);
 }
 
 TEST_CASE("scheduling again replaces the time", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer timer;
     wheel.schedule(timer, start + 1s);
     wheel.schedule(timer, start + 10s);
@@ -133,7 +134,7 @@ TEST_CASE("scheduling again replaces the time", "[timer_wheel]") {
 }
 
 TEST_CASE("a node that is destroyed is forgotten", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer first, last;
     wheel.schedule(first, start + 1s);
     {
@@ -147,14 +148,14 @@ TEST_CASE("a node that is destroyed is forgotten", "[timer_wheel]") {
 TEST_CASE("a wheel that is destroyed lets go of its timers", "[timer_wheel]") {
     Timer timer;
     {
-        TimerWheel wheel{start};
+        Wheel wheel{start};
         wheel.schedule(timer, start + 1s);
     }
     CHECK_FALSE(timer.is_scheduled());
 }
 
 TEST_CASE("a timer may cancel, schedule and destroy any other that is due with it", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     // Whichever fires first takes the other two out: one is destroyed, one put off.
     std::map<int, std::unique_ptr<Timer>> timers;
     int fired = 0;
@@ -172,7 +173,7 @@ TEST_CASE("a timer may cancel, schedule and destroy any other that is due with i
 }
 
 TEST_CASE("a timer may schedule or destroy itself", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     std::unique_ptr<Timer> once;
     once = std::make_unique<Timer>([&] { once.reset(); });
     int rings = 0;
@@ -191,7 +192,7 @@ TEST_CASE("a timer may schedule or destroy itself", "[timer_wheel]") {
 }
 
 TEST_CASE("an exception leaves the other timers for the next call", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     int fired = 0;
     const auto throws = [&] {
         ++fired;
@@ -208,13 +209,13 @@ TEST_CASE("an exception leaves the other timers for the next call", "[timer_whee
 }
 
 TEST_CASE("the clock may stand still or step back", "[timer_wheel]") {
-    TimerWheel wheel{start};
+    Wheel wheel{start};
     Timer timer;
     wheel.schedule(timer, start + 1s);
     CHECK(wheel.advance(start + 500ms) == 0);
     CHECK(wheel.advance(start - 10s) == 0);
     CHECK(wheel.advance(start + 999ms) == 0);
-    CHECK(wheel.advance(start + 1s + TimerWheel::tick) == 1);
+    CHECK(wheel.advance(start + 1s + Wheel::tick) == 1);
 }
 
 TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
@@ -231,7 +232,7 @@ TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
             return std::uniform_int_distribution<std::int64_t>{0, bound - 1}(random);
         };
         Time now = start, advanced = start;
-        TimerWheel wheel{now};
+        Wheel wheel{now};
         std::vector<Model> models(200);
         bool as_expected = true;
         for (std::size_t i = 0; i < models.size(); ++i) {
@@ -273,9 +274,9 @@ TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
                 as_expected = as_expected && each.timer->is_scheduled() == each.scheduled;
                 if (!each.scheduled) continue;
                 // What was due a tick ago has fired, and the wake-up comes in time for what is due next.
-                as_expected = as_expected && std::max(each.when, each.since) + TimerWheel::tick > advanced;
+                as_expected = as_expected && std::max(each.when, each.since) + Wheel::tick > advanced;
                 as_expected = as_expected && wake;
-                as_expected = as_expected && *wake <= std::max(each.when, now) + TimerWheel::tick;
+                as_expected = as_expected && *wake <= std::max(each.when, now) + Wheel::tick;
             }
             REQUIRE(as_expected);
         }

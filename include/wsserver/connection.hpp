@@ -32,7 +32,7 @@ namespace wsserver {
 /// `closing` is the closing handshake (RFC 6455 §7.1.2); in `leaving` the last octets go out and the peer's end
 /// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `ended`.
 template <Role role, Transport T>
-class Connection final : public HostedConnection, public StreamUser, private TimerNode {
+class Connection final : public HostedConnection, public StreamUser {
    public:
     Connection(ConnectionId id, ConnectionHost& host, T& transport, typename T::Socket socket)
         : host_(host),
@@ -84,6 +84,7 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
         hold(Hold::handler, false);
     }
     void flush() override;
+    void on_timer() override;
     /// With what one turn was too short for.
     void go_on();
     ConnectionInfo info() const override;
@@ -214,7 +215,6 @@ class Connection final : public HostedConnection, public StreamUser, private Tim
 
     // Timers
     void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport_.now() + from_now); }
-    void on_timer() override;
     void watch_silence();
     /// Has nothing followed the ping that silence made us send?
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }

@@ -55,7 +55,7 @@ struct ConnectionCounters {
 };
 
 /// A connection as its host sees it, beyond what a handler may do.
-class HostedConnection : public AnyConnection {
+class HostedConnection : public AnyConnection, public TimerNode {
    public:
     /// What is sent for others (`reply` false) falls under the slow consumer's policy above the high mark.
     virtual SendStatus send_for(const Text& message, bool reply) = 0;
@@ -68,6 +68,8 @@ class HostedConnection : public AnyConnection {
     virtual void resume_receiving() = 0;
     /// Sends what has been queued since the last turn.
     virtual void flush() = 0;
+    /// The time has come that its host was told last.
+    virtual void on_timer() = 0;
     virtual ConnectionInfo info() const = 0;
 
    protected:
@@ -91,8 +93,9 @@ class ConnectionHost {
     virtual const ConnectionOptions& options() const noexcept = 0;
     virtual ConnectionCounters& counts() noexcept = 0;
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    virtual void schedule(TimerNode& node, Clock::time_point when) = 0;
-    virtual void cancel(TimerNode& node) noexcept = 0;
+    /// Calls connection.on_timer() once, then or soon after; a later schedule() replaces the time.
+    virtual void schedule(HostedConnection& connection, Clock::time_point when) = 0;
+    virtual void cancel(HostedConnection& connection) noexcept = 0;
     /// Calls connection.flush() before the turn ends.
     virtual void flush_later(ConnectionId id) = 0;
     /// Calls connection.go_on() in a later turn.

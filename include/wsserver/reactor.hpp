@@ -81,7 +81,7 @@ class AnyReactor {
 };
 
 template <Transport T>
-class Reactor final : public AnyReactor, private ConnectionHost, private TimerNode {
+class Reactor final : public AnyReactor, private ConnectionHost {
    public:
     using ServerConnection = Connection<Role::server, T>;
 
@@ -143,8 +143,8 @@ class Reactor final : public AnyReactor, private ConnectionHost, private TimerNo
     const ConnectionOptions& options() const noexcept override { return options_; }
     ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
-    void schedule(TimerNode& node, Clock::time_point when) override;
-    void cancel(TimerNode& node) noexcept override { timers_.cancel(node); }
+    void schedule(HostedConnection& connection, Clock::time_point when) override;
+    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override {
         transport_.post([this, id] {
@@ -176,7 +176,6 @@ class Reactor final : public AnyReactor, private ConnectionHost, private TimerNo
     void flush_dirty();
     void fire_timers();
     void arm_timers();
-    void on_timer() override;  // the deadline of stop()
     void stopped_if_empty();
 
     const std::uint16_t number_;
@@ -186,7 +185,8 @@ class Reactor final : public AnyReactor, private ConnectionHost, private TimerNo
     ConnectionCounters counters_;
     Counter accepted_;
     T transport_;
-    TimerWheel timers_;
+    TimerWheel<HostedConnection> timers_;
+    Clock::time_point stop_deadline_ = Clock::time_point::max();
     Clock::time_point wake_ = Clock::time_point::max();
     Inbox inbox_;
     Inbox::Batch orders_;

@@ -234,23 +234,28 @@ void Reactor<T>::flush_dirty() {
 // --- Timers ---
 
 template <Transport T>
-void Reactor<T>::schedule(TimerNode& node, Clock::time_point when) {
-    timers_.schedule(node, when);
+void Reactor<T>::schedule(HostedConnection& connection, Clock::time_point when) {
+    timers_.schedule(connection, when);
     arm_timers();
 }
 
 template <Transport T>
 void Reactor<T>::fire_timers() {
     wake_ = Clock::time_point::max();
-    timers_.advance(transport_.now());
+    const auto now = transport_.now();
+    timers_.advance(now);
+    if (now >= stop_deadline_) {
+        stop_deadline_ = Clock::time_point::max();
+        cut_all();
+    }
     arm_timers();
 }
 
 template <Transport T>
 void Reactor<T>::arm_timers() {
-    const auto next = timers_.next_wake();
-    if (!next || *next >= wake_) return;
-    wake_ = *next;
+    const auto next = std::min(timers_.next_wake().value_or(Clock::time_point::max()), stop_deadline_);
+    if (next >= wake_) return;
+    wake_ = next;
     transport_.wake_at(wake_);
 }
 
@@ -263,19 +268,15 @@ void Reactor<T>::stop(Clock::time_point deadline) {
         broadcasts_first();
         pool_.for_each([](ServerConnection& connection) { connection.going_away(); });
     }
-    schedule(*this, deadline);
+    stop_deadline_ = deadline;
+    arm_timers();
     stopped_if_empty();
-}
-
-template <Transport T>
-void Reactor<T>::on_timer() {
-    cut_all();
 }
 
 template <Transport T>
 void Reactor<T>::stopped_if_empty() {
     if (!stopping_ || !pool_.empty() || std::exchange(stopped_, true)) return;
-    timers_.cancel(*this);
+    stop_deadline_ = Clock::time_point::max();
     transport_.stop();
     shared_.on_stopped(number_);
 }

@@ -13,10 +13,11 @@
 
 namespace wsserver {
 
+template <class Timer>
 class TimerWheel;
 
-/// A timer, part of what it is for (a base or a member): 32 octets, and the wheel allocates nothing. It may be
-/// destroyed at any time, also while it is scheduled.
+/// The base of a timer, whatever it is for: 24 octets, and the wheel allocates nothing. It may be destroyed at any
+/// time, also while it is scheduled.
 class TimerNode {
    public:
     TimerNode() = default;
@@ -28,10 +29,8 @@ class TimerNode {
    protected:
     ~TimerNode() { unlink(); }
 
-    /// It is due, and no longer scheduled. May schedule, cancel and destroy any timer, this one too.
-    virtual void on_timer() = 0;
-
    private:
+    template <class Timer>
     friend class TimerWheel;
 
     void unlink() noexcept {
@@ -50,8 +49,12 @@ class TimerNode {
 /// turn of the wheel later, and so on. Schedule and cancel take constant time; timers beyond the wheel's span
 /// are only looked at when their slot passes and something in it is due.
 ///
+/// A `Timer` is a TimerNode and has `void on_timer()`: it is due, and no longer scheduled. That may schedule, cancel
+/// and destroy any timer, this one too.
+///
 /// A timer never fires early, and at most one `tick` late plus what the caller's loop adds. Belongs to one
 /// thread. Destroying the wheel cancels what is scheduled.
+template <class Timer>
 class TimerWheel {
    public:
     using Clock = std::chrono::steady_clock;
@@ -71,9 +74,10 @@ class TimerWheel {
         forget(due_);
     }
 
-    /// `node` will fire once, at `when` or up to a tick later; where it was scheduled before is forgotten. A time
+    /// `timer` will fire once, at `when` or up to a tick later; where it was scheduled before is forgotten. A time
     /// that has passed is due at the next tick.
-    void schedule(TimerNode& node, Clock::time_point when) noexcept {
+    void schedule(Timer& timer, Clock::time_point when) noexcept {
+        TimerNode& node = timer;
         node.unlink();
         node.tick_ = std::max(tick_after(when), passed_ + 1);
         Slot& slot = slot_of(node.tick_);
@@ -83,7 +87,7 @@ class TimerWheel {
     }
 
     /// Nothing happens if it isn't scheduled.
-    void cancel(TimerNode& node) noexcept { node.unlink(); }
+    void cancel(Timer& timer) noexcept { static_cast<TimerNode&>(timer).unlink(); }
 
     /// Fires what is due at `now`, in no particular order, and returns how many. What a timer schedules from
     /// within fires in a later call. What leaves on_timer() as an exception leaves this; the others fire next time.
@@ -94,7 +98,7 @@ class TimerWheel {
             TimerNode& node = *due_;
             node.unlink();
             ++fired;
-            node.on_timer();
+            static_cast<Timer&>(node).on_timer();
         }
         return fired;
     }

@@ -125,8 +125,8 @@ class Load final : private wsserver::ConnectionHost {
     const wsserver::ConnectionOptions& options() const noexcept override { return connection_options_; }
     wsserver::ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<wsserver::Hub>& hub() const noexcept override { return no_hub_; }
-    void schedule(wsserver::TimerNode& node, Time when) override;
-    void cancel(wsserver::TimerNode& node) noexcept override { timers_.cancel(node); }
+    void schedule(wsserver::HostedConnection& connection, Time when) override;
+    void cancel(wsserver::HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(wsserver::ConnectionId id) override;
     void go_on_later(wsserver::ConnectionId id) override {
         transport_.post([this, id] {
@@ -153,7 +153,7 @@ class Load final : private wsserver::ConnectionHost {
     wsserver::ConnectionCounters counters_;
     std::shared_ptr<wsserver::Hub> no_hub_;
     std::shared_ptr<Ear> ear_;
-    wsserver::TimerWheel timers_;
+    wsserver::TimerWheel<wsserver::HostedConnection> timers_;
 
     Outcome outcome_;
     std::unique_ptr<Traffic> traffic_;

@@ -172,8 +172,8 @@ void Load<T>::arm() {
 }
 
 template <wsserver::Transport T>
-void Load<T>::schedule(wsserver::TimerNode& node, Time when) {
-    timers_.schedule(node, when);
+void Load<T>::schedule(wsserver::HostedConnection& connection, Time when) {
+    timers_.schedule(connection, when);
     arm();
 }
 

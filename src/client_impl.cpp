@@ -95,7 +95,8 @@ void ClientHub::close_all(CloseCode code, std::string_view reason, Count done) {
 // --- Attempts ---
 
 Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
-    : options_(std::move(given)),
+    : HostOn(transport_),
+      options_(std::move(given)),
       hub_(std::make_shared<ClientHub>(*this)),
       any_hub_(hub_),
       transport_(context),
@@ -182,8 +183,7 @@ void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> sock
     ClientRequest request = make_request();
     if (request_) request_(ClientHandshake{request}.request());
     if (++generation_ == 0) ++generation_;
-    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<ConnectionHost&>(*this), transport_,
-                        std::move(*socket));
+    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<HostOn&>(*this), std::move(*socket));
     connection_->start(std::move(request), handler_);
 }
 

@@ -57,7 +57,7 @@ class ClientHub final : public Hub {
     Client::Impl* client_;
 };
 
-struct Client::Impl final : ConnectionHost, std::enable_shared_from_this<Client::Impl> {
+struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
     using ClientConnection = Connection<Role::client, AsioTransport>;
 
     Impl(boost::asio::io_context& context, ClientOptions given);

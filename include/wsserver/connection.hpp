@@ -34,11 +34,10 @@ namespace wsserver {
 template <Role role, Transport T>
 class Connection final : public HostedConnection, public StreamUser {
    public:
-    Connection(ConnectionId id, ConnectionHost& host, T& transport, typename T::Socket socket)
+    Connection(ConnectionId id, HostOn<T>& host, typename T::Socket socket)
         : host_(host),
-          transport_(transport),
           id_(id),
-          stream_(transport, std::move(socket)),
+          stream_(host.transport(), std::move(socket)),
           protocol_(host.options().protocol),
           texts_({{}, stream_.peer(), {}}) {}
 
@@ -134,14 +133,14 @@ class Connection final : public HostedConnection, public StreamUser {
        public:
         explicit Turn(Connection& connection) noexcept
             : connection_(connection), outermost_(!connection.out_.in_turn()) {
-            if (outermost_) connection_.out_.begin_turn(connection_.transport_);
+            if (outermost_) connection_.out_.begin_turn(connection_.transport());
         }
         Turn(const Turn&) = delete;
         Turn& operator=(const Turn&) = delete;
         ~Turn() {
             if (!outermost_) return;
             connection_.flush();
-            connection_.out_.end_turn(connection_.transport_);
+            connection_.out_.end_turn(connection_.transport());
         }
 
        private:
@@ -207,6 +206,7 @@ class Connection final : public HostedConnection, public StreamUser {
     void end(std::string_view cause, std::error_code error);
     void note(std::string_view cause, std::error_code error);
 
+    T& transport() const noexcept { return host_.transport(); }
     bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
     Extra& extra() {
         if (!extra_) extra_ = std::make_unique<Extra>();
@@ -214,13 +214,12 @@ class Connection final : public HostedConnection, public StreamUser {
     }
 
     // Timers
-    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport_.now() + from_now); }
+    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport().now() + from_now); }
     void watch_silence();
     /// Has nothing followed the ping that silence made us send?
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
-    ConnectionHost& host_;
-    T& transport_;
+    HostOn<T>& host_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;

@@ -7,7 +7,7 @@ namespace wsserver {
 
 template <Role role, Transport T>
 void Connection<role, T>::begin() {
-    started_ = heard_ = transport_.now();
+    started_ = heard_ = transport().now();
     set_timer(host_.options().handshake_timeout);
     stream_.start(*this);
 }
@@ -94,7 +94,7 @@ void Connection<role, T>::opened() {
 
 template <Role role, Transport T>
 void Connection<role, T>::write(Bytes octets) {
-    transport_.output().append(octets);
+    transport().output().append(octets);
 }
 
 // --- Octets come in ---
@@ -102,7 +102,7 @@ void Connection<role, T>::write(Bytes octets) {
 template <Role role, Transport T>
 void Connection<role, T>::on_bytes(MutableBytes bytes) {
     const Turn turn(*this);
-    heard_ = transport_.now();
+    heard_ = transport().now();
     bytes_in_ += bytes.size();
     host_.counts().bytes_in.add(bytes.size());
     if (has_backlog()) return extra_->backlog->octets.append(bytes);
@@ -160,12 +160,12 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
 
 template <Role role, Transport T>
 bool Connection<role, T>::handle_next(MutableBytes& bytes) {
-    const auto written = out_.mark(transport_);
-    const std::optional<Event> event = protocol_.next_event(bytes, transport_.output());
+    const auto written = out_.mark(transport());
+    const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
     if (!event) return false;
     // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
     const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
-    if (out_.settle(transport_, host_, written, kind).must_close) slow_consumer();
+    if (out_.settle(transport(), host_, written, kind).must_close) slow_consumer();
     std::visit([this](const auto& what) { this->react(what); }, *event);
     return true;
 }
@@ -188,7 +188,7 @@ void Connection<role, T>::react(const Pong& pong) {
     // The ping carried the time when it left; a pong that nobody asked for (§5.5.3) says something else.
     const auto number = static_cast<std::uint64_t>(pinged_.time_since_epoch().count());
     if (pong.payload.size() == sizeof number && load_big_endian<std::uint64_t>(pong.payload) == number) {
-        const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport_.now() - pinged_).count();
+        const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport().now() - pinged_).count();
         round_trip_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(taken, 0, no_round_trip - 1));
     }
     guarded([&] { handler_->on_pong(*this, pong); });
@@ -236,9 +236,9 @@ template <class M>
 SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
     host_.broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
-    const auto written = out_.mark(transport_);
-    if (!protocol_.send(message, transport_.output())) return SendStatus::closed;
-    return queued(out_.settle(transport_, host_, written, reply ? OutputKind::reply : OutputKind::message));
+    const auto written = out_.mark(transport());
+    if (!protocol_.send(message, transport().output())) return SendStatus::closed;
+    return queued(out_.settle(transport(), host_, written, reply ? OutputKind::reply : OutputKind::message));
 }
 
 template <Role role, Transport T>
@@ -300,13 +300,13 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     if (payload.empty()) {
         // The time of a ping that is waited for holds: whoever else pings doesn't give the peer more of it.
         probing_ = is_probing();
-        if (!probing_) pinged_ = transport_.now();
+        if (!probing_) pinged_ = transport().now();
         store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
         payload = number;
     }
-    const auto written = out_.mark(transport_);
-    if (!protocol_.ping(payload, transport_.output())) return SendStatus::refused;
-    if (out_.settle(transport_, host_, written, OutputKind::control).must_close) slow_consumer();
+    const auto written = out_.mark(transport());
+    if (!protocol_.ping(payload, transport().output())) return SendStatus::refused;
+    if (out_.settle(transport(), host_, written, OutputKind::control).must_close) slow_consumer();
     send_soon();
     return SendStatus::queued;
 }
@@ -321,7 +321,7 @@ template <Role role, Transport T>
 void Connection<role, T>::flush() {
     dirty_ = false;
     if (phase_ == Phase::ended) return;
-    const std::uint64_t octets = out_.send(stream_, transport_, host_);
+    const std::uint64_t octets = out_.send(stream_, transport(), host_);
     bytes_out_ += octets;
     host_.counts().bytes_out.add(octets);
     if (phase_ == Phase::leaving) return leave_when_sent();
@@ -331,7 +331,7 @@ void Connection<role, T>::flush() {
 template <Role role, Transport T>
 void Connection<role, T>::on_sent() {
     const Turn turn(*this);
-    heard_ = transport_.now();  // a peer that takes what is sent is alive, though it may not answer in between
+    heard_ = transport().now();  // a peer that takes what is sent is alive, though it may not answer in between
     out_.on_sent();
 }
 
@@ -355,9 +355,9 @@ template <Role role, Transport T>
 SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view reason) {
     host_.broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
-    const auto written = out_.mark(transport_);
-    if (!protocol_.close(code, reason, transport_.output())) return SendStatus::refused;
-    out_.settle(transport_, host_, written, OutputKind::close);
+    const auto written = out_.mark(transport());
+    if (!protocol_.close(code, reason, transport().output())) return SendStatus::refused;
+    out_.settle(transport(), host_, written, OutputKind::close);
     enter_closing();
     send_soon();
     return SendStatus::queued;
@@ -496,7 +496,7 @@ void Connection<role, T>::watch_silence() {
         probing_ = false;
         return set_timer(options.ping_interval);
     }
-    const auto now = transport_.now();
+    const auto now = transport().now();
     if (is_probing()) {
         const auto given_up = pinged_ + options.pong_timeout;
         if (now < given_up) return host_.schedule(*this, std::min(given_up, now + options.ping_interval));
@@ -513,7 +513,7 @@ void Connection<role, T>::watch_silence() {
 
 template <Role role, Transport T>
 ConnectionInfo Connection<role, T>::info() const {
-    const auto now = transport_.now();
+    const auto now = transport().now();
     ConnectionInfo info;
     info.id = id_;
     info.peer = peer();

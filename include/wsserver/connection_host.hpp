@@ -129,4 +129,20 @@ class ConnectionHost {
     bool broadcasts_wait_ = false;
 };
 
+/// A host whose connections all live on one transport.
+template <Transport T>
+class HostOn : public ConnectionHost {
+   public:
+    /// `transport` must outlive the connections.
+    explicit HostOn(T& transport) noexcept : transport_(transport) {}
+
+    T& transport() const noexcept { return transport_; }
+
+   protected:
+    ~HostOn() = default;
+
+   private:
+    T& transport_;
+};
+
 }  // namespace wsserver

@@ -81,13 +81,14 @@ class AnyReactor {
 };
 
 template <Transport T>
-class Reactor final : public AnyReactor, private ConnectionHost {
+class Reactor final : public AnyReactor, private HostOn<T> {
    public:
     using ServerConnection = Connection<Role::server, T>;
 
     template <class... Args>
     Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options, Args&&... transport)
-        : number_(number),
+        : HostOn<T>(transport_),
+          number_(number),
           shared_(shared),
           options_(options),
           transport_(std::forward<Args>(transport)...),
@@ -140,6 +141,8 @@ class Reactor final : public AnyReactor, private ConnectionHost {
 
    private:
     // ConnectionHost
+    using HostOn<T>::broadcasts_first;
+    using HostOn<T>::broadcasts_wait_;
     const ConnectionOptions& options() const noexcept override { return options_; }
     ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }

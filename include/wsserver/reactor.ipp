@@ -13,7 +13,7 @@ void Reactor<T>::accept(typename T::Socket socket) {
         counters_.turned_away.add();
         return;  // the socket closes itself
     }
-    ServerConnection* connection = pool_.emplace(static_cast<ConnectionHost&>(*this), transport_, std::move(socket));
+    ServerConnection* connection = pool_.emplace(static_cast<HostOn<T>&>(*this), std::move(socket));
     if (connection == nullptr) {
         counters_.turned_away.add();
         shared_.released();

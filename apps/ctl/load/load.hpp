@@ -43,13 +43,13 @@ class LoadWatcher {
 /// Its life: opening -> warm_up -> measuring -> draining (the last answers) -> closing -> ended. Connections end early
 /// when the server ends them; then the others go on. Without success the load ends.
 template <wsserver::Transport T>
-class Load final : private wsserver::ConnectionHost {
+class Load final : private wsserver::HostOn<T> {
    public:
     /// EAGAIN: in a while. Other errors end the load.
     using Dial = std::function<wsserver::Result<typename T::Socket, std::error_code>(std::uint32_t connection)>;
 
     /// All of these must outlive it. `request`: what each connection asks for, without its nonce.
-    Load(T& transport, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher, Dial dial);
+    Load(T& on, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher, Dial dial);
     Load(const Load&) = delete;
     Load& operator=(const Load&) = delete;
     ~Load();
@@ -62,6 +62,7 @@ class Load final : private wsserver::ConnectionHost {
     using Time = wsserver::Clock::time_point;
     using Stage = LoadWatcher::Stage;
     using ClientConnection = wsserver::Connection<wsserver::Role::client, T>;
+    using wsserver::HostOn<T>::transport;
 
     /// What connections tell.
     struct Ear final : wsserver::AnyHandler {
@@ -129,7 +130,7 @@ class Load final : private wsserver::ConnectionHost {
     void cancel(wsserver::HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(wsserver::ConnectionId id) override;
     void go_on_later(wsserver::ConnectionId id) override {
-        transport_.post([this, id] {
+        transport().post([this, id] {
             if (ClientConnection* connection = pool_.find(id)) connection->go_on();
         });
     }
@@ -143,7 +144,6 @@ class Load final : private wsserver::ConnectionHost {
     void on_ended(const wsserver::ConnectionEnd& end) override;
     void on_released(wsserver::ConnectionId id) override;
 
-    T& transport_;
     const Options& options_;
     const wsserver::ClientRequest& request_;
     LoadWatcher& watcher_;

@@ -4,15 +4,14 @@
 namespace wsd::ctl::bench {
 
 template <wsserver::Transport T>
-Load<T>::Load(T& transport, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher,
-              Dial dial)
-    : transport_(transport),
+Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher, Dial dial)
+    : wsserver::HostOn<T>(on),
       options_(options),
       request_(request),
       watcher_(watcher),
       dial_(std::move(dial)),
       ear_(std::make_shared<Ear>(*this)),
-      timers_(transport.now()),
+      timers_(on.now()),
       traffic_(make_traffic(options, outcome_.tally)),
       slots_(options.connections) {
     connection_options_.handshake_timeout = options.timeout;
@@ -24,19 +23,19 @@ Load<T>::Load(T& transport, const Options& options, const wsserver::ClientReques
     // for us as we for it. What is in flight is bounded anyway.
     connection_options_.send_queue.high_mark = SIZE_MAX / 2;
     connection_options_.send_queue.hard_limit = SIZE_MAX / 2;
-    transport_.on_wake([this] { on_wake(); });
+    transport().on_wake([this] { on_wake(); });
 }
 
 template <wsserver::Transport T>
 Load<T>::~Load() {
-    transport_.on_wake({});
+    transport().on_wake({});
 }
 
 // --- Stages ---
 
 template <wsserver::Transport T>
 void Load<T>::start() {
-    stage_began_ = transport_.now();
+    stage_began_ = transport().now();
     next_tick_ = stage_began_ + tick_time;
     if (repeats()) {
         begin_warm_up();
@@ -49,13 +48,13 @@ void Load<T>::start() {
 template <wsserver::Transport T>
 void Load<T>::enter(Stage stage, std::chrono::milliseconds longest) {
     stage_ = stage;
-    stage_began_ = transport_.now();
+    stage_began_ = transport().now();
     stage_end_ = stage_began_ + longest;
 }
 
 template <wsserver::Transport T>
 void Load<T>::begin_warm_up() {
-    outcome_.opening = transport_.now() - stage_began_;
+    outcome_.opening = transport().now() - stage_began_;
     enter(Stage::warm_up, options_.warm_up);
     if (repeats()) return dial_more();
     traffic_->begin(stage_began_);
@@ -98,8 +97,8 @@ template <wsserver::Transport T>
 void Load<T>::end() {
     if (std::exchange(over_, true)) return;
     pool_.for_each([](ClientConnection& connection) { connection.cut("given up"); });
-    transport_.wake_at(Time::max());
-    transport_.stop();
+    transport().wake_at(Time::max());
+    transport().stop();
 }
 
 template <wsserver::Transport T>
@@ -128,7 +127,7 @@ void Load<T>::end_early() {
 template <wsserver::Transport T>
 void Load<T>::end_early_soon() {
     if (std::exchange(end_posted_, true)) return;
-    transport_.post([this] {
+    transport().post([this] {
         end_posted_ = false;
         end_early();
         arm();
@@ -140,7 +139,7 @@ void Load<T>::end_early_soon() {
 template <wsserver::Transport T>
 void Load<T>::on_wake() {
     armed_for_ = Time::max();
-    const Time now = transport_.now();
+    const Time now = transport().now();
     timers_.advance(now);
     if (now >= redial_at_) {
         redial_at_ = Time::max();
@@ -168,7 +167,7 @@ void Load<T>::arm() {
         std::min({timers_.next_wake().value_or(Time::max()), redial_at_, next_tick_, stage_end_, traffic_->next_due()});
     if (next >= armed_for_) return;
     armed_for_ = next;
-    transport_.wake_at(next);
+    transport().wake_at(next);
 }
 
 template <wsserver::Transport T>
@@ -181,7 +180,7 @@ void Load<T>::schedule(wsserver::HostedConnection& connection, Time when) {
 template <wsserver::Transport T>
 typename Load<T>::Time Load<T>::turn_time() {
     const std::uint64_t octets = counters_.bytes_in.read();
-    if (std::exchange(octets_seen_, octets) != octets) turn_time_ = transport_.now();
+    if (std::exchange(octets_seen_, octets) != octets) turn_time_ = transport().now();
     return turn_time_;
 }
 
@@ -199,13 +198,13 @@ void Load<T>::dial_more() {
 
 template <wsserver::Transport T>
 bool Load<T>::dial() {
-    const Time now = transport_.now();
+    const Time now = transport().now();
     auto socket = dial_(static_cast<std::uint32_t>(pool_.size()));
     if (!socket) {
         not_dialed(socket.error());
         return false;
     }
-    auto* connection = pool_.emplace(static_cast<wsserver::ConnectionHost&>(*this), transport_, std::move(*socket));
+    auto* connection = pool_.emplace(static_cast<wsserver::HostOn<T>&>(*this), std::move(*socket));
     slots_[connection->id().slot] = {connection, now};
     ++opening_;
     auto request = request_;
@@ -218,7 +217,7 @@ template <wsserver::Transport T>
 void Load<T>::not_dialed(std::error_code error) {
     const bool full_backlog = error == std::errc::resource_unavailable_try_again;
     if (!full_backlog) failed({exit_failed, error.message()});
-    redial_at_ = transport_.now() + redial_time;
+    redial_at_ = transport().now() + redial_time;
     arm();
 }
 
@@ -242,7 +241,7 @@ void Load<T>::opened(wsserver::AnyConnection& connection) {
         slot.closed_by_us = true;
         connection.close(wsserver::CloseCode::normal, {});
     } else if (outcome_.opened == options_.connections) {
-        transport_.post([this] {
+        transport().post([this] {
             if (stage_ == Stage::opening) begin_warm_up();
             arm();
         });
@@ -262,7 +261,7 @@ void Load<T>::on_ended(const wsserver::ConnectionEnd& end) {
     ++outcome_.ended;
     if (!outcome_.failure) outcome_.failure = Failure{exit_closed_abnormally, describe_end(end)};
     if (stage_ == Stage::opening) return;  // its place is taken by another
-    if (const auto who = traffic_->gone(number)) pump(*who, transport_.now());
+    if (const auto who = traffic_->gone(number)) pump(*who, transport().now());
     if (open_ == 0 || nothing_will_come()) end_early_soon();
 }
 
@@ -297,7 +296,7 @@ void Load<T>::pump(std::uint32_t number, Time now) {
 template <wsserver::Transport T>
 void Load<T>::flush_later(wsserver::ConnectionId id) {
     if (dirty_.empty()) {
-        transport_.post([this] {
+        transport().post([this] {
             for (const auto dirty : std::exchange(dirty_, {})) {
                 if (ClientConnection* connection = pool_.find(dirty)) connection->flush();
             }

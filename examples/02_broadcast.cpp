@@ -24,7 +24,7 @@ struct Chat {
     }
 
     static void tell_others(const AnyConnection& connection, const std::string& what) {
-        connection.hub()->broadcast(others(connection), Text{std::string{connection.peer()} + " " + what});
+        connection.hub()->broadcast(others(connection), Text{connection.peer() + " " + what});
     }
 };
 

@@ -34,7 +34,7 @@ class PooledConnection final : public AnyConnection {
     SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override { return subprotocol_; }
-    std::string_view peer() const noexcept override { return peer_; }
+    std::string peer() const override { return peer_; }
     std::string_view target() const noexcept override { return target_; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     void* user_data() const noexcept override { return user_data_; }

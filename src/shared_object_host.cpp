@@ -85,7 +85,16 @@ wsserver_connection_id id(const wsserver_connection* connection) {
 wsserver_view subprotocol(const wsserver_connection* connection) {
     return view_of(connection_of(connection).subprotocol());
 }
-wsserver_view peer(const wsserver_connection* connection) { return view_of(connection_of(connection).peer()); }
+/// The text must lie somewhere until the reaction returns, and one thread has one reaction at a time.
+wsserver_view peer(const wsserver_connection* connection) noexcept {
+    thread_local std::string text;
+    try {
+        text = connection_of(connection).peer();
+    } catch (...) {
+        return {"", 0};
+    }
+    return view_of(text);
+}
 wsserver_view target(const wsserver_connection* connection) { return view_of(connection_of(connection).target()); }
 void* user_data(const wsserver_connection* connection) { return connection_of(connection).user_data(); }
 void set_user_data(wsserver_connection* connection, void* data) { connection_of(connection).set_user_data(data); }

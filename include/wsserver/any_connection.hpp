@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "wsserver/hub.hpp"
@@ -30,7 +31,7 @@ class AnyConnection {
     /// What was agreed on in the opening handshake; empty if nothing was.
     virtual std::string_view subprotocol() const noexcept = 0;
     /// The peer's address as in ConnectionInfo::peer.
-    virtual std::string_view peer() const noexcept = 0;
+    virtual std::string peer() const = 0;
     /// The path and query that the client asked for (`/chat?room=5`).
     virtual std::string_view target() const noexcept = 0;
 

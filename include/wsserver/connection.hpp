@@ -19,6 +19,7 @@
 #include "wsserver/handshake.hpp"
 #include "wsserver/output_path.hpp"
 #include "wsserver/packed_texts.hpp"
+#include "wsserver/peer_address.hpp"
 #include "wsserver/protocol.hpp"
 #include "wsserver/timer_wheel.hpp"
 #include "wsserver/transport.hpp"
@@ -39,7 +40,8 @@ class Connection final : public HostedConnection, public StreamUser {
           id_(id),
           stream_(host.transport(), std::move(socket)),
           protocol_(host.options().protocol),
-          texts_({{}, stream_.peer(), {}}) {}
+          peer_(stream_.peer()),
+          texts_({{}, {}}) {}
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
@@ -63,8 +65,8 @@ class Connection final : public HostedConnection, public StreamUser {
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override { return texts_[0]; }
-    std::string_view peer() const noexcept override { return texts_[1]; }
-    std::string_view target() const noexcept override { return texts_[2]; }
+    std::string peer() const override { return peer_.text(); }
+    std::string_view target() const noexcept override { return texts_[1]; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -166,7 +168,7 @@ class Connection final : public HostedConnection, public StreamUser {
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
-    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {subprotocol, peer(), target}; }
+    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {subprotocol, target}; }
     void write(Bytes octets);
 
     // Octets come in
@@ -234,7 +236,8 @@ class Connection final : public HostedConnection, public StreamUser {
     Protocol<role> protocol_;
     OutputPath<T> out_;
     std::shared_ptr<AnyHandler> handler_;
-    PackedTexts texts_;  ///< subprotocol (asked for each broadcast, so first), peer and target
+    PeerAddress peer_;
+    PackedTexts texts_;  ///< subprotocol (asked for each broadcast, so first), and target
     void* user_data_ = nullptr;
     std::unique_ptr<Extra> extra_;
 

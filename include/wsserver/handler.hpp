@@ -162,7 +162,7 @@ class HostConnection final : public AnyConnection {
         return {static_cast<std::uint16_t>(id.reactor), id.slot, id.generation};
     }
     std::string_view subprotocol() const noexcept override { return text_from(host_.subprotocol(connection_)); }
-    std::string_view peer() const noexcept override { return text_from(host_.peer(connection_)); }
+    std::string peer() const override { return std::string{text_from(host_.peer(connection_))}; }
     std::string_view target() const noexcept override { return text_from(host_.target(connection_)); }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     void* user_data() const noexcept override { return host_.user_data(connection_); }

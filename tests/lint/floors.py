@@ -34,7 +34,7 @@ FLOORS = {
     MESSAGE: ([GROUND, FRAME], ["message", "encode", "assembly", "extension"]),
     PROTOCOL: ([GROUND, FRAME, MESSAGE], ["http", "chunked_body", "origin", "handshake", "url", "protocol"]),
     # Neighbours of the protocol who have never met it.
-    TRANSPORT: ([GROUND], ["transport", "descriptor", "endpoint", "listener", "socket_address", "transport/*"]),
+    TRANSPORT: ([GROUND], ["transport", "descriptor", "endpoint", "peer_address", "listener", "socket_address", "transport/*"]),
     # Threads, tasks and times; these know no connection.
     QUEUE: ([GROUND], ["timer_wheel", "task", "priority_task_queue", "worker_pool"]),
     CONNECTION: (CORE + [TRANSPORT, QUEUE],

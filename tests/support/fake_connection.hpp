@@ -87,7 +87,7 @@ class FakeConnection final : public AnyConnection {
 
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override { return subprotocol_text; }
-    std::string_view peer() const noexcept override { return "127.0.0.1:5000"; }
+    std::string peer() const override { return "127.0.0.1:5000"; }
     std::string_view target() const noexcept override { return target_text; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     void* user_data() const noexcept override { return user_data_; }

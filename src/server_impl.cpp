@@ -94,7 +94,7 @@ bool Server::Impl::may_use_uring() {
 }
 
 // What a daemon holds for each idle connection, besides what its transport and the texts of its handshake need.
-static_assert(sizeof(Connection<Role::server, UringTransport>) <= 240);
+static_assert(sizeof(Connection<Role::server, UringTransport>) <= 224);
 
 template <Transport T, class... Args>
 void Server::Impl::add_reactor(Args&&... transport) {

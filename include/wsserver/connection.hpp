@@ -18,7 +18,6 @@
 #include "wsserver/connection_host.hpp"
 #include "wsserver/handshake.hpp"
 #include "wsserver/output_path.hpp"
-#include "wsserver/packed_texts.hpp"
 #include "wsserver/peer_address.hpp"
 #include "wsserver/protocol.hpp"
 #include "wsserver/timer_wheel.hpp"
@@ -40,8 +39,7 @@ class Connection final : public HostedConnection, public StreamUser {
           id_(id),
           stream_(host.transport(), std::move(socket)),
           protocol_(host.options().protocol),
-          peer_(stream_.peer()),
-          texts_({{}, {}}) {}
+          peer_(stream_.peer()) {}
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
@@ -49,9 +47,8 @@ class Connection final : public HostedConnection, public StreamUser {
         begin();
     }
     /// Begins the opening handshake by sending `request`.
-    void start(ClientRequest request, std::shared_ptr<AnyHandler> handler) requires(role == Role::client) {
-        handler_ = std::move(handler);
-        set_texts(request.target, {});
+    void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
+        agreement_ = host_.agreements().of(handler, {}, request.target);
         const Turn turn(*this);
         auto& opening = extra().opening.emplace(std::move(request), host_.options().handshake);
         begin();
@@ -64,9 +61,11 @@ class Connection final : public HostedConnection, public StreamUser {
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
-    std::string_view subprotocol() const noexcept override { return texts_[0]; }
+    std::string_view subprotocol() const noexcept override {
+        return agreement_ ? agreement_->subprotocol() : std::string_view{};
+    }
     std::string peer() const override { return peer_.text(); }
-    std::string_view target() const noexcept override { return texts_[1]; }
+    std::string_view target() const noexcept override { return agreement_ ? agreement_->target() : std::string_view{}; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -95,7 +94,8 @@ class Connection final : public HostedConnection, public StreamUser {
         const Turn turn(*this);
         f();
     }
-    const std::shared_ptr<AnyHandler>& handler() const noexcept { return handler_; }
+    /// Null until it is known.
+    AnyHandler* handler() const noexcept { return agreement_ ? agreement_->handler().get() : nullptr; }
     bool is_open() const noexcept { return phase_ == Phase::open; }
 
     /// The server stops: 1001.
@@ -168,7 +168,6 @@ class Connection final : public HostedConnection, public StreamUser {
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
-    void set_texts(std::string_view target, std::string_view subprotocol) { texts_ = {subprotocol, target}; }
     void write(Bytes octets);
 
     // Octets come in
@@ -235,9 +234,8 @@ class Connection final : public HostedConnection, public StreamUser {
     typename T::Stream stream_;
     Protocol<role> protocol_;
     OutputPath<T> out_;
-    std::shared_ptr<AnyHandler> handler_;
+    AgreementPtr agreement_;  ///< from the end of the opening handshake on; a client has one before, too
     PeerAddress peer_;
-    PackedTexts texts_;  ///< subprotocol (asked for each broadcast, so first), and target
     void* user_data_ = nullptr;
     std::unique_ptr<Extra> extra_;
 

@@ -40,9 +40,8 @@ void Connection<role, T>::accept_offer(const Offer& offer) {
     if (extra_->turned_away) return refuse(Errc::too_many_connections);
     auto choice = host_.choose(*this, offer);
     if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
-    auto& acceptance = std::get<Acceptance>(choice);
-    handler_ = std::move(acceptance.handler);
-    set_texts(offer.request.target, acceptance.subprotocol);
+    const auto& acceptance = std::get<Acceptance>(choice);
+    agreement_ = host_.agreements().of(acceptance.handler, acceptance.subprotocol, offer.request.target);
     write(bytes_of(accept_response(offer, acceptance.subprotocol, host_.options().server_name)));
     opened();
 }
@@ -71,7 +70,7 @@ void Connection<role, T>::refuse(Errc why) {
 template <Role role, Transport T>
 void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
     host_.on_response(accepted.response);
-    set_texts(target(), accepted.subprotocol);
+    agreement_ = host_.agreements().of(agreement_->handler(), accepted.subprotocol, target());
     opened();
 }
 
@@ -89,7 +88,7 @@ void Connection<role, T>::opened() {
     host_.counts().opened.add();
     host_.on_opened(id_);
     watch_silence();
-    guarded([&] { handler_->on_open(*this); });
+    guarded([&] { handler()->on_open(*this); });
 }
 
 template <Role role, Transport T>
@@ -175,12 +174,12 @@ template <class M>
 void Connection<role, T>::deliver(const M& message) {
     ++messages_in_;
     host_.counts().messages_in.add();
-    guarded([&] { handler_->on_message(*this, message); });
+    guarded([&] { handler()->on_message(*this, message); });
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::react(const Ping& ping) {
-    guarded([&] { handler_->on_ping(*this, ping); });
+    guarded([&] { handler()->on_ping(*this, ping); });
 }
 
 template <Role role, Transport T>
@@ -191,7 +190,7 @@ void Connection<role, T>::react(const Pong& pong) {
         const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport().now() - pinged_).count();
         round_trip_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(taken, 0, no_round_trip - 1));
     }
-    guarded([&] { handler_->on_pong(*this, pong); });
+    guarded([&] { handler()->on_pong(*this, pong); });
 }
 
 template <Role role, Transport T>
@@ -383,7 +382,7 @@ void Connection<role, T>::tell_closed(const Close& close) {
     if (!opened_ || std::exchange(told_closed_, true)) return;
     extra().ending.code = close.code;
     extra().ending.reason = close.reason;
-    guarded([&] { handler_->on_close(*this, close); });
+    guarded([&] { handler()->on_close(*this, close); });
 }
 
 /// Nothing more is expected from the peer but the end of the stream. What is queued still goes out.
@@ -518,7 +517,7 @@ ConnectionInfo Connection<role, T>::info() const {
     info.id = id_;
     info.peer = peer();
     info.subprotocol = subprotocol();
-    if (handler_) info.handler = handler_->name();
+    if (agreement_) info.handler = agreement_->handler()->name();
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
     info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <variant>
 
+#include "wsserver/agreement.hpp"
 #include "wsserver/any_handler.hpp"
 #include "wsserver/error.hpp"
 #include "wsserver/handshake.hpp"
@@ -105,6 +106,8 @@ class ConnectionHost {
         if (broadcasts_wait_) send_broadcasts();
     }
 
+    Agreements& agreements() noexcept { return agreements_; }
+
     /// Who serves this client? (Server role.)
     virtual std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) = 0;
     /// The program's answer to a request that is no upgrade. (Server role.)
@@ -127,6 +130,9 @@ class ConnectionHost {
     virtual void send_broadcasts() {}
 
     bool broadcasts_wait_ = false;
+
+   private:
+    Agreements agreements_;
 };
 
 /// A host whose connections all live on one transport.

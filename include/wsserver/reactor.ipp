@@ -208,7 +208,7 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
 template <Transport T>
 void Reactor<T>::close_served_by(const AnyHandler& handler, CloseCode code) {
     pool_.for_each([&](ServerConnection& connection) {
-        const auto* served_by = connection.handler().get();
+        const auto* served_by = connection.handler();
         if (served_by != nullptr && &served_by->served() == &handler) connection.close(code, "the handler was removed");
     });
 }

@@ -38,7 +38,7 @@ FLOORS = {
     # Threads, tasks and times; these know no connection.
     QUEUE: ([GROUND], ["timer_wheel", "task", "priority_task_queue", "worker_pool"]),
     CONNECTION: (CORE + [TRANSPORT, QUEUE],
-                 ["hub", "any_connection", "any_handler", "send_queue", "inbox", "output_path",
+                 ["hub", "any_connection", "any_handler", "agreement", "send_queue", "inbox", "output_path",
                   "connection_host", "connection"]),
     POOL: (CORE + [TRANSPORT, QUEUE, CONNECTION], ["connection_pool", "mailbox"]),
     SERVER: (CORE + [TRANSPORT, QUEUE, CONNECTION, POOL],

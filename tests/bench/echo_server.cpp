@@ -1,5 +1,6 @@
 // The library's server for the benchmark: an echo on one reactor; on request on two, one that sends each message to all
-// others, or a handler that runs on workers.
+// others, or a handler that runs on workers; or one that pings whoever is silent for a tick of its timers.
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string_view>
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
         if (word == "--pooled") pooled = true;
         if (word == "--broadcast") broadcast = true;
         if (word == "--two-threads") options.io_threads = 2;
+        if (word == "--pings") options.ping_interval = std::chrono::milliseconds{1};
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
     }
     wsserver::Server server{options};

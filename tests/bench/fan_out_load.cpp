@@ -12,6 +12,7 @@ FanOutLoad::FanOutLoad(const FanOutLoadOptions& options)
     : options_(options),
       frames_(masked_frames(options.kind, options.in_flight)),
       frame_size_(frames_.size() / options.in_flight),
+      pong_(masked_pong()),
       counter_(options.kind),
       io_(make_load_io()),
       receivers_(options.receivers + 1),
@@ -37,6 +38,8 @@ void FanOutLoad::on_octets(std::size_t index, std::string_view octets) {
     Receiver& receiver = receivers_[index];
     const std::size_t messages = counter_.count(receiver.progress, octets);
     count(messages);
+    // They say nothing else, and would be taken for dead.
+    if (std::exchange(receiver.progress.pinged, false) && !io_->waits_for_room(index)) io_->send(index, pong_);
     if (index == options_.receivers) return;
     for (std::size_t i = 0; i < messages; ++i) arrived(receiver);
 }

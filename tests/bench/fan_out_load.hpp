@@ -45,6 +45,7 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     FanOutLoadOptions options_;
     std::string frames_;  ///< `in_flight` publications, masked
     std::size_t frame_size_;
+    const std::string pong_;
     MessageCounter counter_;
     std::unique_ptr<LoadIo> io_;
     std::vector<Receiver> receivers_;   ///< and the publisher, who is the last

@@ -32,6 +32,12 @@ std::string masked_frames(MessageKind kind, std::size_t count) {
     return std::string{text_of(frames.bytes())};
 }
 
+std::string masked_pong() {
+    Output frame;
+    append_frame(frame, {.opcode = Opcode::pong, .masking_key = MaskingKey{1, 2, 3, 4}, .payload_length = 0}, {});
+    return std::string{text_of(frame.bytes())};
+}
+
 MessageCounter::MessageCounter(MessageKind kind) : size_(kind.size) {
     Output frame;
     append_frame(frame, {.opcode = opcode(kind), .payload_length = size_}, bytes_of(std::string(size_, ' ')));
@@ -49,7 +55,7 @@ std::size_t MessageCounter::count(Progress& progress, std::string_view octets) c
         const std::size_t payload = std::min(progress.payload_left, octets.size());
         octets.remove_prefix(payload);
         progress.payload_left -= payload;
-        progress.received += payload;
+        if (!progress.control) progress.received += payload;
         if (progress.payload_left == 0 && std::exchange(progress.last_fragment, false)) {
             if (std::exchange(progress.received, 0) != size_) throw std::runtime_error{wrong_message};
             ++messages;
@@ -68,9 +74,11 @@ bool MessageCounter::take_header(Progress& progress, std::string_view& octets) c
         return false;
     }
     const auto* header = std::get_if<FrameHeader>(&decoded);
-    if (header == nullptr || is_control(header->opcode)) throw std::runtime_error{wrong_message};
+    if (header == nullptr || header->opcode == Opcode::close) throw std::runtime_error{wrong_message};
     progress.payload_left = static_cast<std::size_t>(header->payload_length);
-    progress.last_fragment = header->fin;
+    progress.control = is_control(header->opcode);
+    progress.pinged = progress.pinged || header->opcode == Opcode::ping;
+    progress.last_fragment = header->fin && !progress.control;
     octets.remove_prefix(header->size - known);
     progress.header.clear();
     return true;

@@ -14,9 +14,11 @@ struct MessageKind {
 
 /// `count` messages as a client sends them: one frame each, masked.
 std::string masked_frames(MessageKind kind, std::size_t count);
+/// An empty Pong, masked: says that the client is there.
+std::string masked_pong();
 
 /// Counts the messages that a server sends. They may come in fragments; their lengths are checked, their payloads
-/// are not.
+/// are not. A server pings who is silent for long: control frames may stand between them.
 class MessageCounter {
    public:
     explicit MessageCounter(MessageKind kind);
@@ -27,6 +29,8 @@ class MessageCounter {
         std::string header{};          ///< of the frame under way, while it is cut short
         std::size_t payload_left = 0;  ///< of the frame under way
         bool last_fragment = false;    ///< that frame is
+        bool control = false;          ///< that frame is one
+        bool pinged = false;           ///< for the caller to reset
     };
 
     /// Messages that end in `octets`. Throws std::runtime_error if they aren't of this kind.

@@ -78,8 +78,6 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     void post(void (Impl::*step)());
 
     // ConnectionHost
-    const ConnectionOptions& options() const noexcept override { return connection_options_; }
-    ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     void schedule(HostedConnection& connection, Clock::time_point when) override;
     void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
@@ -104,8 +102,6 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
 
     const ClientOptions options_;
     RandomKeys keys_;
-    ConnectionOptions connection_options_;
-    ConnectionCounters counters_;
     std::shared_ptr<ClientHub> hub_;
     std::shared_ptr<Hub> any_hub_;
     std::function<void(const ConnectionEnd&, bool)> end_;

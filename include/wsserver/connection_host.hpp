@@ -91,8 +91,8 @@ struct Acceptance {
 
 class ConnectionHost {
    public:
-    virtual const ConnectionOptions& options() const noexcept = 0;
-    virtual ConnectionCounters& counts() noexcept = 0;
+    const ConnectionOptions& options() const noexcept { return connection_options_; }
+    ConnectionCounters& counts() noexcept { return counters_; }
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
     /// Calls connection.on_timer() once, then or soon after; a later schedule() replaces the time.
     virtual void schedule(HostedConnection& connection, Clock::time_point when) = 0;
@@ -129,6 +129,8 @@ class ConnectionHost {
     ~ConnectionHost() = default;
     virtual void send_broadcasts() {}
 
+    ConnectionOptions connection_options_;
+    ConnectionCounters counters_;
     bool broadcasts_wait_ = false;
 
    private:

@@ -90,10 +90,10 @@ class Reactor final : public AnyReactor, private HostOn<T> {
         : HostOn<T>(transport_),
           number_(number),
           shared_(shared),
-          options_(options),
           transport_(std::forward<Args>(transport)...),
           timers_(transport_.now()),
           pool_(number) {
+        this->connection_options_ = options;
         transport_.on_wake([this] { fire_timers(); });
     }
 
@@ -131,7 +131,7 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     }
     std::vector<ConnectionInfo> list() override;
     std::optional<ConnectionInfo> info(ConnectionId id) override;
-    void set_options(const ConnectionOptions& options) override { options_ = options; }
+    void set_options(const ConnectionOptions& options) override { this->connection_options_ = options; }
     void stop_listening() override { transport_.stop_listening(); }
     void close_served_by(const AnyHandler& handler, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
@@ -143,8 +143,7 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     // ConnectionHost
     using HostOn<T>::broadcasts_first;
     using HostOn<T>::broadcasts_wait_;
-    const ConnectionOptions& options() const noexcept override { return options_; }
-    ConnectionCounters& counts() noexcept override { return counters_; }
+    using HostOn<T>::counters_;
     const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
     void schedule(HostedConnection& connection, Clock::time_point when) override;
     void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
@@ -184,8 +183,6 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     const std::uint16_t number_;
     std::atomic<std::thread::id> thread_{};
     ReactorShared& shared_;
-    ConnectionOptions options_;
-    ConnectionCounters counters_;
     Counter accepted_;
     T transport_;
     TimerWheel<HostedConnection> timers_;

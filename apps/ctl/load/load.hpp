@@ -63,6 +63,8 @@ class Load final : private wsserver::HostOn<T> {
     using Stage = LoadWatcher::Stage;
     using ClientConnection = wsserver::Connection<wsserver::Role::client, T>;
     using wsserver::HostOn<T>::transport;
+    using wsserver::HostOn<T>::connection_options_;
+    using wsserver::HostOn<T>::counters_;
 
     /// What connections tell.
     struct Ear final : wsserver::AnyHandler {
@@ -123,8 +125,6 @@ class Load final : private wsserver::HostOn<T> {
     void failed(Failure failure);
 
     // ConnectionHost
-    const wsserver::ConnectionOptions& options() const noexcept override { return connection_options_; }
-    wsserver::ConnectionCounters& counts() noexcept override { return counters_; }
     const std::shared_ptr<wsserver::Hub>& hub() const noexcept override { return no_hub_; }
     void schedule(wsserver::HostedConnection& connection, Time when) override;
     void cancel(wsserver::HostedConnection& connection) noexcept override { timers_.cancel(connection); }
@@ -149,8 +149,6 @@ class Load final : private wsserver::HostOn<T> {
     LoadWatcher& watcher_;
     const Dial dial_;
     Random random_;
-    wsserver::ConnectionOptions connection_options_;
-    wsserver::ConnectionCounters counters_;
     std::shared_ptr<wsserver::Hub> no_hub_;
     std::shared_ptr<Ear> ear_;
     wsserver::TimerWheel<wsserver::HostedConnection> timers_;

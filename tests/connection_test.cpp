@@ -467,6 +467,23 @@ TEST_CASE("what others send to a slow peer falls under the policy", "[connection
     }
 }
 
+TEST_CASE("a ping that is too much for the queue leaves the closing handshake its time", "[connection]") {
+    ConnectionOptions options;
+    options.send_queue.hard_limit = 5'000;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.wire().set_window(0);
+    const ConnectionId id = server.reactor().list().at(0).id;
+    CHECK(server.hub().send(id, Text{std::string(10'000, 'a')}) == SendStatus::queued);
+    server.advance(options.ping_interval + 1s);
+    CHECK(server.reactor().counters().slow_consumers.read() == 1);
+    CHECK(server.reactor().list().size() == 1);
+    server.advance(options.close_timeout);
+    CHECK(server.reactor().counters().close_timeouts.read() == 1);
+    CHECK(server.reactor().list().empty());
+}
+
 TEST_CASE("a pong overtakes what is queued", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});

@@ -505,6 +505,7 @@ void Connection<role, T>::watch_silence() {
     probing_ = false;
     if (now - heard_ < options.ping_interval) return host_.schedule(*this, heard_ + options.ping_interval);
     ping({});
+    if (phase_ != Phase::open) return;  // it was too much for the send queue: now the closing handshake has its time
     probing_ = true;
     // A peer that answers at once is due for the next ping before another's patience would end.
     set_timer(std::min(options.ping_interval, options.pong_timeout));

@@ -200,6 +200,33 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     }
 }
 
+TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
+    struct Full {
+        void on_message(AnyConnection& connection, const Text&) {
+            static_cast<HostedConnection&>(connection).hold_receiving();
+        }
+    };
+    MemoryServer server;
+    server.handle("", Full{});
+    WireClient client = server.open();
+    InboxOrder room;
+    room.kind = InboxOrder::Kind::resume;
+    room.to = server.reactor().list().at(0).id;
+    client.send("x");
+    server.run();
+    server.hub().close(room.to, CloseCode::normal, "");
+    server.run();
+    CHECK(client.read() == Words{"close:1000:"});
+    server.run();
+    CHECK(server.reactor().list().at(0).state == "closing");
+    CHECK(server.shared.server_hub->put(room, {}) == SendStatus::queued);
+    server.run();
+    client.wire().close();
+    server.run();
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::normal);
+}
+
 TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});

@@ -49,8 +49,10 @@ std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
 
 template <Transport T>
 SendStatus Reactor<T>::put(InboxOrder order, Bytes payload) {
-    // That a handler failed is to be counted though its connection is about to end.
-    const bool for_open_one = order.to.generation != 0 && order.kind != InboxOrder::Kind::fail;
+    // That a handler failed is to be counted though its connection is about to end. That it has room again is to be
+    // heard in the closing handshake too: the peer's Close frame lies behind what isn't read.
+    const bool for_open_one = order.to.generation != 0 && order.kind != InboxOrder::Kind::fail &&
+                              order.kind != InboxOrder::Kind::resume;
     if (for_open_one && !pool_.is_open(order.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(order, payload);
     switch (inbox_.put(std::move(order), payload)) {

@@ -47,9 +47,12 @@ void ServerHub::detach() {
 }
 
 SendStatus ServerHub::put(InboxOrder order, Bytes payload) {
-    const std::shared_lock lock(mutex_);
+    std::shared_lock lock(mutex_);
     if (order.to.generation == 0 || order.to.reactor >= reactors_.size()) return SendStatus::closed;
     AnyReactor& reactor = *reactors_[order.to.reactor];
+    // It executes at once what its own thread orders, and that may tell a Count, which may do anything. Nor is it
+    // destroyed under a call of its own thread.
+    if (reactor.on_own_thread()) lock.unlock();
     return reactor.put(std::move(order), payload);
 }
 
@@ -113,12 +116,17 @@ void ServerHub::put_all(const InboxOrder& order, Bytes payload, Count done) {
     std::shared_lock lock(mutex_);
     // One part is ours, and counted last: `done` is never called under the lock, so it may use the hub.
     const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(done));
-    for (AnyReactor* reactor : reactors_) {
+    const auto put_part = [&](AnyReactor& reactor) {
         InboxOrder part = order;
         part.done = [tally](std::size_t receivers) { tally->add(receivers); };
-        if (reactor->put(std::move(part), payload) != SendStatus::queued) tally->add(0);
+        if (reactor.put(std::move(part), payload) != SendStatus::queued) tally->add(0);
+    };
+    std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may tell another Count
+    for (AnyReactor* reactor : reactors_) {
+        reactor->on_own_thread() ? own.push_back(reactor) : put_part(*reactor);
     }
     lock.unlock();
+    for (AnyReactor* reactor : own) put_part(*reactor);
     tally->add(0);
 }
 

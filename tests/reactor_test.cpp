@@ -114,6 +114,21 @@ TEST_CASE("what is said to one doesn't overtake a broadcast", "[reactor]") {
     CHECK(client.read() == Words{"text:a", "text:b", "text:c", "text:d", "close:1000:"});
 }
 
+TEST_CASE("who is told how many a broadcast reached may do anything with the hub", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    int told = 0;
+    server.hub().broadcast({}, Text{"first"}, [&](std::size_t) {
+        server.shared.server_hub->detach();  // waits for whoever is in the hub
+        ++told;
+    });
+    SECTION("though another message makes it leave") { server.hub().send(id, Text{"second"}); }
+    SECTION("though a close of all makes it leave") { server.hub().close_all(CloseCode::normal, "", {}); }
+    CHECK(told == 1);
+}
+
 TEST_CASE("several messages for one connection leave in one send", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});

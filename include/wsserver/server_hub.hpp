@@ -17,7 +17,7 @@ class ServerHub final : public Hub {
 
     /// Before anybody sends.
     void attach(std::vector<AnyReactor*> reactors);
-    /// From now on the answer is `closed`. When it returns no call is in a reactor any more.
+    /// From now on the answer is `closed`. When it returns no call is in a reactor any more, but from its own thread.
     void detach();
 
     /// Any order; `closed` when its connection, or the whole server, is gone.

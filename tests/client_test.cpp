@@ -316,6 +316,17 @@ asio::awaitable<void> slow_receiver(OneLoop& l) {
     }
 }
 
+asio::awaitable<void> closes_before_a_long_message(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const auto connected = co_await client.connect(l.url);
+    CHECK(connected);
+    const std::string message(std::size_t{2} << 20, 'x');  // more than is kept for the coroutine
+    client.send(Text{message});
+    const ConnectionEnd end = co_await client.close(CloseCode{4000});
+    CHECK(end.code == CloseCode{4000});
+    CHECK(end.info.messages_in == 1);
+}
+
 asio::awaitable<void> closed_by_the_server(OneLoop& l) {
     AwaitableClient client{l.context};
     const auto connected = co_await client.connect(l.url);
@@ -335,6 +346,11 @@ TEST_CASE("co_await: connect, send, receive, close", "[client][awaitable]") {
 TEST_CASE("co_await: what isn't received makes the peer wait, nothing is lost", "[client][awaitable]") {
     OneLoop loop;
     loop.run(slow_receiver(loop));
+}
+
+TEST_CASE("co_await: close throws away what comes meanwhile, however long", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(closes_before_a_long_message(loop));
 }
 
 TEST_CASE("co_await: the server's close ends receive", "[client][awaitable]") {

@@ -69,8 +69,8 @@ class AwaitableClient {
     /// The whole closing handshake; returns how it ended. Messages that come meanwhile are thrown away.
     boost::asio::awaitable<ConnectionEnd> close(CloseCode code = CloseCode::normal, std::string reason = {}) {
         client_.close(code, reason);
-        client_.resume_receiving();
         while (!state_->end) {
+            client_.resume_receiving();  // each time: many messages, or a long one, have paused it perhaps
             co_await state_->wait_until(never);
             state_->drop_messages();
         }

@@ -327,6 +327,13 @@ asio::awaitable<void> closes_before_a_long_message(OneLoop& l) {
     CHECK(end.info.messages_in == 1);
 }
 
+asio::awaitable<void> closes_what_it_never_had(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const ConnectionEnd end = co_await client.close();
+    CHECK_FALSE(end.opened);
+    CHECK(end.code == CloseCode::abnormal);
+}
+
 asio::awaitable<void> closed_by_the_server(OneLoop& l) {
     AwaitableClient client{l.context};
     const auto connected = co_await client.connect(l.url);
@@ -351,6 +358,11 @@ TEST_CASE("co_await: what isn't received makes the peer wait, nothing is lost", 
 TEST_CASE("co_await: close throws away what comes meanwhile, however long", "[client][awaitable]") {
     OneLoop loop;
     loop.run(closes_before_a_long_message(loop));
+}
+
+TEST_CASE("co_await: close without a connection returns", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(closes_what_it_never_had(loop));
 }
 
 TEST_CASE("co_await: the server's close ends receive", "[client][awaitable]") {

@@ -66,15 +66,16 @@ class AwaitableClient {
     SendStatus send(const Binary& message) { return client_.send(message); }
     SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
 
-    /// The whole closing handshake; returns how it ended. Messages that come meanwhile are thrown away.
+    /// The whole closing handshake; returns how it ended (1006 also if there is none to end). Messages that come
+    /// meanwhile are thrown away.
     boost::asio::awaitable<ConnectionEnd> close(CloseCode code = CloseCode::normal, std::string reason = {}) {
         client_.close(code, reason);
-        while (!state_->end) {
+        while (!state_->end && !client_.is_idle()) {
             client_.resume_receiving();  // each time: many messages, or a long one, have paused it perhaps
             co_await state_->wait_until(never);
             state_->drop_messages();
         }
-        co_return *state_->end;
+        co_return state_->end.value_or(ConnectionEnd{});
     }
 
     bool is_open() const noexcept { return client_.is_open(); }

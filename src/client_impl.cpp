@@ -216,7 +216,7 @@ SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     wanted_ = false;
     restart_ = false;
     retry_at_ = never;
-    if (connection_ && connection_->is_open()) return connection_->close(code, reason);
+    if (connection_ && !connection_->is_opening()) return connection_->close(code, reason);
     if (connection_) {
         connection_->cut("given up");
     } else if (std::exchange(connecting_, false)) {

@@ -247,6 +247,21 @@ TEST_CASE("connect while connected changes over", "[client]") {
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
 
+TEST_CASE("close during the closing handshake leaves it alone", "[client][rfc6455-7.1.2]") {
+    OneLoop loop;
+    Log log;
+    Client client{loop.context};
+    listen_to_end(client, log);
+    client.connect(loop.url, Echo{});
+    loop.run_until([&] { return client.is_open(); });
+    CHECK(client.close(CloseCode{4000}) == SendStatus::queued);
+    CHECK(client.close(CloseCode{4001}) == SendStatus::closed);
+    loop.run_until([&] { return client.is_idle(); });
+    REQUIRE(log.ends.size() == 1);
+    CHECK(log.ends[0].code == CloseCode{4000});
+    CHECK(log.ends[0].cause.empty());
+}
+
 TEST_CASE("a handle reaches it from anywhere", "[client]") {
     struct Keeper {
         ConnectionHandle* handle;

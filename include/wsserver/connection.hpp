@@ -96,6 +96,7 @@ class Connection final : public HostedConnection, public StreamUser {
     }
     /// Null until it is known.
     AnyHandler* handler() const noexcept { return agreement_ ? agreement_->handler().get() : nullptr; }
+    bool is_opening() const noexcept { return phase_ == Phase::opening; }
     bool is_open() const noexcept { return phase_ == Phase::open; }
 
     /// The server stops: 1001.

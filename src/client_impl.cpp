@@ -182,6 +182,8 @@ void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> sock
     connection_options_.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
     ClientRequest request = make_request();
     if (request_) request_(ClientHandshake{request}.request());
+    if (restart_) return;  // it has called connect()
+    if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
     if (++generation_ == 0) ++generation_;
     connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<HostOn&>(*this), std::move(*socket));
     connection_->start(std::move(request), handler_);

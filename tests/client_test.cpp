@@ -247,6 +247,46 @@ TEST_CASE("connect while connected changes over", "[client]") {
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
 
+TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
+    OneLoop loop;
+    Log log;
+    Client client{loop.context};
+    listen_to_end(client, log);
+    SECTION("the request") {
+        client.on_request([&](std::string_view) { client.close(); });
+    }
+    SECTION("the answer") {
+        client.on_response([&](const HttpResponse&) { client.close(); });
+    }
+    client.connect(loop.url, Recorder{&log});
+    loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
+    CHECK(log.words.empty());
+    REQUIRE(log.ends.size() == 1);
+    CHECK_FALSE(log.ends[0].opened);
+    CHECK(log.ends[0].cause == "given up");
+}
+
+TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]") {
+    OneLoop loop;
+    Log first, second;
+    Client client{loop.context};
+    int seen = 0;
+    const auto go = [&] {
+        if (++seen == 1) client.connect(loop.url + "/second", Recorder{&second});
+    };
+    SECTION("the request") {
+        client.on_request([&](std::string_view) { go(); });
+    }
+    SECTION("the answer") {
+        client.on_response([&](const HttpResponse&) { go(); });
+    }
+    client.connect(loop.url, Recorder{&first});
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(seen == 2);
+    CHECK(first.words.empty());
+    CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
+}
+
 TEST_CASE("close during the closing handshake leaves it alone", "[client][rfc6455-7.1.2]") {
     OneLoop loop;
     Log log;

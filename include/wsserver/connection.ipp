@@ -70,6 +70,7 @@ void Connection<role, T>::refuse(Errc why) {
 template <Role role, Transport T>
 void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
     host_.on_response(accepted.response);
+    if (phase_ != Phase::opening) return;  // whoever read the answer has given up
     agreement_ = host_.agreements().of(agreement_->handler(), accepted.subprotocol, target());
     opened();
 }

@@ -118,7 +118,7 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     handler_ = std::move(handler);
     wanted_ = true;
     failures_ = 0;
-    retry_at_ = never;
+    dont_retry();
     attempt_.cancel();
     connecting_ = false;
     restart_ = true;
@@ -217,7 +217,7 @@ bool Client::Impl::may_retry() const noexcept {
 SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     wanted_ = false;
     restart_ = false;
-    retry_at_ = never;
+    dont_retry();
     if (connection_ && !connection_->is_opening()) return connection_->close(code, reason);
     if (connection_) {
         connection_->cut("given up");
@@ -226,6 +226,11 @@ SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
         failed("given up", std::make_error_code(std::errc::operation_canceled));
     }
     return SendStatus::closed;
+}
+
+void Client::Impl::dont_retry() {
+    retry_at_ = never;
+    disarm_timers();
 }
 
 void Client::Impl::shut_down() {
@@ -242,10 +247,7 @@ void Client::Impl::shut_down() {
 void Client::Impl::on_released(ConnectionId) {
     connection_.reset();
     if (restart_) post(&Impl::attempt);
-    if (retry_at_ == never) {  // a wake-up that wakes nobody would keep the caller's loop from running out of work
-        wake_ = never;
-        transport_.wake_at(wake_);
-    }
+    disarm_timers();
 }
 
 void Client::Impl::flush_later(ConnectionId) { post(&Impl::flush); }
@@ -280,6 +282,13 @@ void Client::Impl::arm_timers() {
     const auto next = std::min(timers_.next_wake().value_or(never), retry_at_);
     if (next >= wake_) return;
     wake_ = next;
+    transport_.wake_at(wake_);
+}
+
+/// A wake-up that wakes nobody would keep the caller's loop from running out of work.
+void Client::Impl::disarm_timers() {
+    if (connection_ || retry_at_ != never) return;
+    wake_ = never;
     transport_.wake_at(wake_);
 }
 

@@ -75,6 +75,7 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
     bool may_retry() const noexcept;
+    void dont_retry();
     void post(void (Impl::*step)());
 
     // ConnectionHost
@@ -97,6 +98,7 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     void go_on();
     void fire_timers();
     void arm_timers();
+    void disarm_timers();
 
     static constexpr auto never = Clock::time_point::max();
 

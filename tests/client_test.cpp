@@ -147,6 +147,23 @@ TEST_CASE("the loop runs out of work when the connection has ended", "[client]")
     CHECK(log.words.size() == 3);
 }
 
+TEST_CASE("the loop runs out of work when nothing is to be tried again", "[client]") {
+    Log log;
+    asio::io_context context{1};
+    ClientOptions options;
+    options.reconnect = Reconnect{.first = 1h, .longest = 1h};
+    Client client{context, options};
+    listen_to_end(client, log);
+    client.connect("ws://127.0.0.1:1/", Recorder{&log});
+    while (log.ends.empty()) context.run_one_for(1s);
+    CHECK(log.will_retry);
+    SECTION("because it was closed") { client.close(); }
+    SECTION("because what it is to try instead can't be had") { client.connect("no URL", Recorder{&log}); }
+    context.run_for(30s);
+    CHECK(context.stopped());
+    CHECK(client.is_idle());
+}
+
 TEST_CASE("what can't be had is told to on_end", "[client]") {
     OneLoop loop;
     Log log;

@@ -25,10 +25,15 @@ void ClientHub::detach() {
     client_ = nullptr;
 }
 
+void ClientHub::set_open(ConnectionId id) {
+    const std::lock_guard lock(mutex_);
+    open_ = id;
+}
+
 /// Carries it out on the loop's thread; whether the connection is still there shows itself there.
 SendStatus ClientHub::order(ConnectionId to, Order order) {
     const std::lock_guard lock(mutex_);
-    if (client_ == nullptr) return SendStatus::closed;
+    if (client_ == nullptr || to.generation == 0 || to != open_) return SendStatus::closed;
     client_->transport_.post([client = client_->weak_from_this(), to, order = std::move(order)] {
         const auto impl = client.lock();
         if (impl && impl->connection_ && impl->connection_->id() == to) order(*impl->connection_);

@@ -36,6 +36,8 @@ class ClientHub final : public Hub {
     explicit ClientHub(Client::Impl& client) noexcept : client_(&client) {}
 
     void detach();
+    /// Which connection may be sent to from now on; the default: none.
+    void set_open(ConnectionId id);
 
     SendStatus send(ConnectionId to, const Text& message) override;
     SendStatus send(ConnectionId to, const Binary& message) override;
@@ -55,6 +57,7 @@ class ClientHub final : public Hub {
 
     std::mutex mutex_;
     Client::Impl* client_;
+    ConnectionId open_{};
 };
 
 struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
@@ -89,8 +92,11 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     void on_response(const HttpResponse& response) override {
         if (response_) response_(response);
     }
-    void on_opened(ConnectionId) override { failures_ = 0; }
-    void on_closing(ConnectionId) noexcept override {}
+    void on_opened(ConnectionId id) override {
+        failures_ = 0;
+        hub_->set_open(id);
+    }
+    void on_closing(ConnectionId) noexcept override { hub_->set_open({}); }
     void on_ended(const ConnectionEnd& end) override { ended(end); }
     void on_released(ConnectionId) override;
 

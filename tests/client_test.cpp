@@ -339,6 +339,27 @@ TEST_CASE("a handle reaches it from anywhere", "[client]") {
     CHECK(handle.send(Text{"anybody?"}) == SendStatus::closed);
 }
 
+TEST_CASE("a handle of a connection that is gone answers closed, though another has come", "[client]") {
+    struct Keeper {
+        std::vector<ConnectionHandle>* handles;
+        void on_open(AnyConnection& connection) { handles->push_back(connection.handle()); }
+    };
+    OneLoop loop;
+    std::vector<ConnectionHandle> handles;
+    ClientOptions options;
+    options.reconnect = Reconnect{1ms, 4ms, 0};
+    Client client{loop.context, options};
+    client.connect(loop.url, Keeper{&handles});
+    loop.run_until([&] { return handles.size() == 1; });
+    CHECK(handles[0].ping() == SendStatus::queued);
+    CHECK(loop.server.hub()->close(loop.server.list().at(0).id, CloseCode::going_away, "") == SendStatus::queued);
+    loop.run_until([&] { return handles.size() == 2; });
+    CHECK(handles[0].send(Text{"lost"}) == SendStatus::closed);
+    CHECK(handles[1].send(Text{"kept"}) == SendStatus::queued);
+    client.close();
+    CHECK(handles[1].close() == SendStatus::closed);
+}
+
 // Coroutines for the tests below.
 asio::awaitable<void> whole_conversation(OneLoop& l) {
     AwaitableClient client{l.context};

@@ -41,17 +41,36 @@ SendStatus ClientHub::order(ConnectionId to, Order order) {
     return SendStatus::queued;
 }
 
-void ClientHub::order_all(Order order, Count done) {
-    const std::lock_guard lock(mutex_);
-    if (client_ == nullptr) {
-        if (done) done(0);
-        return;
+namespace {
+
+/// A Count that is told in any case: that it reached nobody when its order is thrown away with the client.
+class Telling {
+   public:
+    explicit Telling(Hub::Count done) noexcept : done_(std::move(done)) {}
+    Telling(Telling&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
+    Telling& operator=(Telling&&) = delete;
+    ~Telling() { tell(0); }
+
+    void tell(std::size_t receivers) {
+        if (const auto done = std::exchange(done_, nullptr)) done(receivers);
     }
-    client_->transport_.post([client = client_->weak_from_this(), order = std::move(order), done = std::move(done)] {
-        const auto impl = client.lock();
-        const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
-        if (done) done(taken ? 1 : 0);
-    });
+
+   private:
+    Hub::Count done_;
+};
+
+}  // namespace
+
+void ClientHub::order_all(Order order, Count done) {
+    Telling telling{std::move(done)};  // outlives the lock: whoever is told may use the hub
+    const std::lock_guard lock(mutex_);
+    if (client_ == nullptr) return;
+    client_->transport_.post(
+        [client = client_->weak_from_this(), order = std::move(order), telling = std::move(telling)]() mutable {
+            const auto impl = client.lock();
+            const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
+            telling.tell(taken ? 1 : 0);
+        });
 }
 
 SendStatus ClientHub::send(ConnectionId to, const Text& message) {

@@ -360,6 +360,31 @@ TEST_CASE("a handle of a connection that is gone answers closed, though another 
     CHECK(handles[1].close() == SendStatus::closed);
 }
 
+TEST_CASE("who broadcasts is told how many it reached, though the client goes", "[client]") {
+    struct Keeper {
+        std::shared_ptr<Hub>* hub;
+        void on_open(AnyConnection& connection) { *hub = connection.hub(); }
+    };
+    OneLoop loop;
+    std::shared_ptr<Hub> hub;
+    std::vector<std::size_t> told;
+    const auto tell = [&](std::size_t receivers) {
+        told.push_back(receivers);
+        if (told.size() == 2) hub->ping_all([&](std::size_t count) { told.push_back(count); });
+    };
+    {
+        Client client{loop.context};
+        client.connect(loop.url, Keeper{&hub});
+        loop.run_until([&] { return client.is_open(); });
+        hub->broadcast({}, Text{"x"}, tell);
+        loop.run_until([&] { return !told.empty(); });
+        hub->broadcast({}, Text{"y"}, tell);
+    }
+    loop.run_until([&] { return told.size() == 3; });
+    hub->close_all(CloseCode::normal, "", tell);
+    CHECK(told == std::vector<std::size_t>{1, 0, 0, 0});
+}
+
 // Coroutines for the tests below.
 asio::awaitable<void> whole_conversation(OneLoop& l) {
     AwaitableClient client{l.context};

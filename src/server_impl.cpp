@@ -129,6 +129,8 @@ std::optional<HttpResponse> Server::Impl::answer(const HttpRequest& request) {
         return http_answer_(request);
     } catch (const std::exception& exception) {
         log(LogLevel::error, "on_http threw for " + request.target + ": " + exception.what());
+    } catch (...) {
+        log(LogLevel::error, "on_http threw for " + request.target + ": an exception that is no std::exception");
     }
     return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
 }
@@ -143,6 +145,8 @@ void Server::Impl::on_ended(const ConnectionEnd& end) {
         end_(end);
     } catch (const std::exception& exception) {
         log(LogLevel::error, std::string{"on_end threw: "} + exception.what());
+    } catch (...) {
+        log(LogLevel::error, "on_end threw an exception that is no std::exception");
     }
 }
 

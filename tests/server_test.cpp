@@ -555,8 +555,14 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
     server.on_log([&](Server::LogLevel, std::string_view text) {
         if (text.find("threw") != std::string_view::npos) ++complaints;
     });
-    server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw std::runtime_error("no page"); });
-    server.on_end([](const ConnectionEnd&) { throw std::runtime_error("no log"); });
+    SECTION("exceptions") {
+        server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw std::runtime_error("no page"); });
+        server.on_end([](const ConnectionEnd&) { throw std::runtime_error("no log"); });
+    }
+    SECTION("anything else") {
+        server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw 404; });
+        server.on_end([](const ConnectionEnd&) { throw "no log"; });
+    }
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
     BlockingClient page{url};

@@ -269,10 +269,15 @@ void Server::Impl::finish() {
 void Server::Impl::stop_workers() {
     watchdog_.request_stop();
     if (watchdog_.joinable()) watchdog_.join();
-    const std::lock_guard lock(workers_mutex_);
-    if (!workers_) return;
+    WorkerPool* pool = nullptr;
+    {
+        // Not while it stops: a reaction that is waited for may ask what the workers do.
+        const std::lock_guard lock(workers_mutex_);
+        pool = workers_.get();
+    }
+    if (pool == nullptr) return;
     const auto left = std::max(stop_deadline_ - Clock::now(), Clock::duration{left_behind_after});
-    if (!workers_->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
+    if (!pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
         log(LogLevel::error, "stopped, though a pooled handler still blocks its worker");
     }
 }

@@ -7,6 +7,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
@@ -301,6 +302,25 @@ TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[serve
         CHECK(running.server.list().empty());
     }
     gate->open();  // the thread that was left behind may end
+}
+
+TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    std::vector<std::string> tasks;
+    Server server{two_threads()};
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("pooled handler") == std::string_view::npos) return;
+        for (const WorkerState& worker : server.workers()) tasks.push_back(worker.task);
+    });
+    server.handle("blocking", Blocking{.gate = gate});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient stuck{url, "blocking"};
+    stuck.send("x");
+    gate->wait_for_visitors(1);
+    server.stop(10ms);
+    CHECK(std::count(tasks.begin(), tasks.end(), "blocking") == 1);
+    gate->open();
 }
 
 TEST_CASE("stop meets its deadline though an inline handler is blocked for ever", "[server][threads]") {

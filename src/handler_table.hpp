@@ -24,9 +24,11 @@ class HandlerTable {
     };
 
     void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+        // Outlives the lock: the end of what served it may take its time, and need this table.
+        std::shared_ptr<AnyHandler> before = std::move(handler);
         const std::unique_lock lock(mutex_);
         names_.insert(subprotocol);
-        handlers_[std::move(subprotocol)] = std::move(handler);
+        std::swap(handlers_[std::move(subprotocol)], before);
     }
 
     /// Returns what served it.

@@ -229,6 +229,22 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     }
 }
 
+TEST_CASE("a handler that is replaced may use the server at its end", "[server]") {
+    struct Leaving {
+        Leaving(const Server& its_server, std::size_t& its_left) : server(its_server), left(its_left) {}
+        Leaving(const Leaving&) = delete;
+        ~Leaving() { left = server.handlers().size(); }
+        void on_open(AnyConnection&) {}
+        const Server& server;
+        std::size_t& left;
+    };
+    std::size_t left = 0;
+    Server server{two_threads()};
+    server.handle("chat", make_handler_in_place<Leaving>("leaving", server, left));
+    server.handle("chat", Echo{});
+    CHECK(left == 1);
+}
+
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
     RunningServer running;
     BlockingClient foreign{running.url};

@@ -52,7 +52,8 @@ class PooledConnection final : public AnyConnection {
     const std::shared_ptr<ServerHub> hub_;
     const std::shared_ptr<Hub> any_hub_;
     const ConnectionId id_;
-    const std::string_view subprotocol_;  // lives as long as the server's handler table
+    // Copies: a worker that is left behind in a reaction has them still when the server is gone.
+    const std::string subprotocol_;
     const std::string peer_;
     const std::string target_;
     void* user_data_ = nullptr;

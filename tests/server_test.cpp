@@ -140,6 +140,17 @@ BlockingClient client_on_another_reactor(const Server& server, const std::string
     }
 }
 
+/// Looks at its connection when it may.
+struct Late {
+    static constexpr Runs runs = Runs::pooled;
+    std::shared_ptr<Gate> gate;
+    std::shared_ptr<std::promise<std::string>> known;
+    void on_message(AnyConnection& connection, const Text&) {
+        gate->wait();
+        known->set_value(std::string{connection.subprotocol()} + std::string{connection.target()});
+    }
+};
+
 }  // namespace
 
 TEST_CASE("echo on threads of its own", "[server]") {
@@ -318,6 +329,22 @@ TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[serve
         CHECK(running.server.list().empty());
     }
     gate->open();  // the thread that was left behind may end
+}
+
+TEST_CASE("a reaction that is left behind still knows its connection", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    const auto known = std::make_shared<std::promise<std::string>>();
+    const std::string subprotocol = "a-subprotocol-with-a-long-name.example.com";
+    {
+        RunningServer running;
+        running.server.handle(subprotocol, Late{.gate = gate, .known = known});
+        BlockingClient stuck{running.url, subprotocol};
+        stuck.send("x");
+        gate->wait_for_visitors(1);
+        running.server.stop(10ms);
+    }
+    gate->open();
+    CHECK(known->get_future().get() == subprotocol + "/chat");
 }
 
 TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[server][threads]") {

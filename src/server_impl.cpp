@@ -30,6 +30,9 @@ constexpr std::size_t politely_turned_away = 64;
 /// So long after the deadline of stop() a thread that an inline handler blocks is given up.
 constexpr std::chrono::seconds left_behind_after{1};
 
+/// As good as for ever. More than some centuries would overflow the clock, and be in the past.
+constexpr std::chrono::hours longest_grace{24 * 365};
+
 /// How often the watchdog looks whether a worker has been busy for too long.
 constexpr std::chrono::seconds watch_interval{1};
 
@@ -212,7 +215,7 @@ void Server::Impl::request_stop(std::chrono::milliseconds grace) {
     if (state_ == State::idle) state_ = State::stopped;
     if (state_ == State::stopped) return;
     state_ = State::stopping;
-    stop_deadline_ = Clock::now() + grace;
+    stop_deadline_ = Clock::now() + std::min<std::chrono::milliseconds>(grace, longest_grace);
     listening_.clear();
     for (const auto& reactor : reactors_) {
         reactor->post([raw = reactor.get(), deadline = stop_deadline_] { raw->stop(deadline); });

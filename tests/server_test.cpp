@@ -434,6 +434,18 @@ TEST_CASE("stop announces 1001, drains and refuses new ones", "[server]") {
     CHECK_FALSE(running.server.listen("127.0.0.1:0"));
 }
 
+TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
+    RunningServer running;
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "");
+    std::jthread stopper{[&] { running.server.stop(std::chrono::milliseconds::max()); }};
+    for (auto& client : clients) CHECK(client.next() == "close:1001:the server stops");
+    for (auto& client : clients) CHECK(client.next() == "end");
+    for (auto& client : clients) client.hang_up();
+    stopper.join();
+    CHECK(running.server.statistics().closes == std::map<std::uint16_t, std::uint64_t>{{1001, 8}});
+}
+
 TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks a reactor", "[server][threads]") {
     const auto gate = std::make_shared<Gate>();
     std::atomic<int> complaints = 0;

@@ -167,7 +167,14 @@ SharedLibrary::SharedLibrary(SharedLibrary&& other) noexcept
     : copy_(std::move(other.copy_)), handle_(std::exchange(other.handle_, nullptr)) {}
 
 SharedLibrary::~SharedLibrary() {
-    if (handle_) ::dlclose(handle_);
+    if (!handle_) return;
+    ::dlclose(handle_);
+    // Some code stays (-z nodelete, unique symbols, a thread_local of a thread that lives on). dlopen() would take it
+    // for whatever is loaded next by its name, so its number must not be free for another.
+    if (void* const left = ::dlopen(path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
+        ::dlclose(left);
+        (void)copy_.release();
+    }
 }
 
 void* SharedLibrary::find(const char* symbol) const noexcept { return ::dlsym(handle_, symbol); }

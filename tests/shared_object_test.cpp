@@ -498,6 +498,13 @@ TEST_CASE("the last owner's end unloads it", "[shared_object]") {
     }
 }
 
+TEST_CASE("code that stays in memory isn't taken for what is loaded next", "[shared_object]") {
+    CHECK(command(*load(module_path("mirror_staying")), {"version"}).output == "3");
+    CHECK(is_mapped("wsserver-handler-mirror_staying.so"));
+    CHECK(command(*load(module_path("mirror_1")), {"version"}).output == "1");
+    CHECK(command(*load(module_path("mirror_2")), {"version"}).output == "2");
+}
+
 TEST_CASE("what failed leaves nothing behind", "[shared_object]") {
     error_of(module_path("wrong_version"));
     const auto before = open_descriptors();

@@ -27,7 +27,9 @@ void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler
 bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {
     const std::shared_ptr<AnyHandler> handler = impl_->handlers_.remove(subprotocol);
     if (!handler) return false;
-    impl_->tell_all([handler, code](AnyReactor& reactor) { reactor.close_served_by(*handler, code); });
+    impl_->tell_all([handler, code, name = std::string{subprotocol}](AnyReactor& reactor) {
+        reactor.close_served_by(*handler, name, code);
+    });
     return true;
 }
 

@@ -279,7 +279,7 @@ TEST_CASE("a handler that is removed closes its connections only", "[reactor]") 
     server.handle("chat", ToOthers{});
     WireClient stays = server.open();
     WireClient goes = server.open("chat");
-    server.reactor().close_served_by(*server.shared.handlers.at("chat"), CloseCode::going_away);
+    server.reactor().close_served_by(*server.shared.handlers.at("chat"), "chat", CloseCode::going_away);
     server.run();
     CHECK(stays.read().empty());
     CHECK(goes.read() == Words{"close:1001:the handler was removed"});

@@ -240,6 +240,18 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     }
 }
 
+TEST_CASE("a handler that serves two subprotocols goes on with one when the other is removed", "[server]") {
+    RunningServer running;
+    const auto echo = make_handler("echo", Echo{});
+    running.server.handle("echo.v1", echo);
+    running.server.handle("echo.v2", echo);
+    BlockingClient one{running.url, "echo.v1"}, two{running.url, "echo.v2"};
+    CHECK(running.server.remove_handler("echo.v1"));
+    CHECK(one.next() == "close:1001:the handler was removed");
+    two.send("still there");
+    CHECK(two.next() == "text:still there");
+}
+
 TEST_CASE("a handler that is replaced may use the server at its end", "[server]") {
     struct Leaving {
         Leaving(const Server& its_server, std::size_t& its_left) : server(its_server), left(its_left) {}

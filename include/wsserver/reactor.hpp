@@ -73,7 +73,8 @@ class AnyReactor {
     virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
     virtual void set_options(const ConnectionOptions& options) = 0;
     virtual void stop_listening() = 0;
-    virtual void close_served_by(const AnyHandler& handler, CloseCode code) = 0;
+    /// Those that have agreed on `subprotocol`, as far as it is `handler` that serves them.
+    virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
     /// Stops listening, closes all with 1001, waits until they are gone or `deadline` comes, cuts what is left.
     virtual void stop(Clock::time_point deadline) = 0;
     /// Ends all connections without ceremony.
@@ -133,7 +134,7 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     std::optional<ConnectionInfo> info(ConnectionId id) override;
     void set_options(const ConnectionOptions& options) override { this->connection_options_ = options; }
     void stop_listening() override { transport_.stop_listening(); }
-    void close_served_by(const AnyHandler& handler, CloseCode code) override;
+    void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
     void cut_all() override {
         pool_.for_each([](ServerConnection& connection) { connection.cut("the server stopped"); });

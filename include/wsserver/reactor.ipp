@@ -208,10 +208,11 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
 }
 
 template <Transport T>
-void Reactor<T>::close_served_by(const AnyHandler& handler, CloseCode code) {
+void Reactor<T>::close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) {
     pool_.for_each([&](ServerConnection& connection) {
         const auto* served_by = connection.handler();
-        if (served_by != nullptr && &served_by->served() == &handler) connection.close(code, "the handler was removed");
+        if (served_by == nullptr || &served_by->served() != &handler) return;
+        if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
     });
 }
 

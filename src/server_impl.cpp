@@ -120,8 +120,16 @@ std::variant<Acceptance, Errc> Server::Impl::choose(HostedConnection& connection
     }
     if (!choice.handler) return Errc::unknown_subprotocol;
     if (choice.handler->runs() == Runs::pooled) {
-        choice.handler = make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target,
-                                     hub_, ready_mailboxes(connection.id().reactor));
+        ReadyMailboxes* ready = nullptr;
+        try {
+            ready = &ready_mailboxes(connection.id().reactor);
+        } catch (const std::system_error& no_thread) {
+            log(LogLevel::error, std::string{"there can be no workers for pooled handlers: "} + no_thread.what() +
+                                     "; raise the limit of threads (ulimit -u)");
+            return Errc::too_many_connections;
+        }
+        choice.handler =
+            make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target, hub_, *ready);
     }
     return Acceptance{std::move(choice.handler), choice.subprotocol};
 }

@@ -31,18 +31,21 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// As a container does it: io_uring_setup() fails for this thread.
-void forbid_uring() {
+/// From now on these two calls fail for this thread. False if the system forbids to forbid.
+bool forbid(unsigned call, unsigned another, unsigned error) {
     sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, another, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
-    REQUIRE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    REQUIRE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
+
+/// As a container does it: io_uring_setup() fails for this thread.
+void forbid_uring() { REQUIRE(forbid(__NR_io_uring_setup, __NR_io_uring_setup, EPERM)); }
 
 struct Echo {
     template <class M>
@@ -327,6 +330,35 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     CHECK(stuck.next() == "text:one");
     CHECK(stuck_too.next() == "text:two");
     CHECK(third.next() == "text:three");
+}
+
+TEST_CASE("without threads for workers who needs one is refused, the others are served", "[server][threads]") {
+    /// Its reactor, and no other thread, can begin threads no longer.
+    struct Forbidding {
+        void on_message(AnyConnection& connection, const Text&) {
+            connection.send(Text{forbid(__NR_clone, __NR_clone3, EAGAIN) ? "forbidden" : "no"});
+        }
+    };
+    ServerOptions options;
+    options.io_threads = 1;
+    std::atomic<int> complaints = 0;
+    Server server{options};
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("no workers") != std::string_view::npos) ++complaints;
+    });
+    server.handle("forbidding", Forbidding{});
+    server.handle("pooled", PooledEcho{});
+    server.handle(Echo{});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient forbidding{url, "forbidding"};
+    forbidding.send("x");
+    REQUIRE(forbidding.next() == "text:forbidden");
+    CHECK(BlockingClient{url, "pooled"}.response.starts_with("HTTP/1.1 503 "));
+    BlockingClient echo{url, ""};
+    echo.send("x");
+    CHECK(echo.next() == "text:x");
+    CHECK(complaints == 1);
 }
 
 TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[server][threads]") {

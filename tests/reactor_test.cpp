@@ -215,6 +215,38 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     }
 }
 
+TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
+    constexpr std::size_t limit = 10'000;
+    Inbox inbox{limit};
+    InboxOrder order;
+    order.kind = InboxOrder::Kind::send_text;
+    std::string payload;
+    std::size_t at_most = 3;
+    SECTION("long messages") { payload.assign(limit / 4, 'x'); }
+    SECTION("short ones") {
+        payload = "x";
+        at_most = limit / sizeof order;
+    }
+    SECTION("broadcasts") {
+        const auto shared = std::make_shared<SharedMessage>();
+        shared->frames.append(bytes_of(std::string(limit / 4, 'x')));
+        order.kind = InboxOrder::Kind::broadcast;
+        order.shared = shared;
+    }
+    std::size_t taken = 0;
+    while (taken <= at_most && inbox.put(order, bytes_of(payload)) != Inbox::Put::full) ++taken;
+    CHECK(taken > 0);
+    CHECK(taken <= at_most);
+
+    InboxOrder room;  // is never refused
+    room.kind = InboxOrder::Kind::resume;
+    CHECK(inbox.put(room) == Inbox::Put::joined);
+    Inbox::Batch batch;
+    inbox.take(batch);
+    CHECK(batch.orders.size() == taken + 1);
+    CHECK(inbox.put(order, bytes_of(payload)) == Inbox::Put::first);
+}
+
 TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
     struct Full {
         void on_message(AnyConnection& connection, const Text&) {

@@ -49,6 +49,7 @@ class Inbox {
     struct Batch {
         std::vector<InboxOrder> orders;
         Output payload;
+        std::size_t octets = 0;  ///< that orders with a payload, of their own or a shared one, keep in memory
 
         /// A batch's memory up to this is used again; what a burst needed beyond is given back.
         static constexpr std::size_t kept = std::size_t{1} << 20;
@@ -58,24 +59,30 @@ class Inbox {
         }
         void clear() noexcept {
             orders.clear();
+            octets = 0;
             payload.clear();
             if (payload.capacity() > kept) payload.release();
         }
     };
 
-    /// More than this many octets aren't kept for a reactor that doesn't come to take them.
-    static constexpr std::size_t limit = std::size_t{256} << 20;
+    /// More than `limit` octets aren't kept for a reactor that doesn't come to take them.
+    explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
 
     enum class Put : std::uint8_t {
         joined,  ///< the reactor has been woken for an earlier one
         first,   ///< now the caller wakes the reactor
-        full,    ///< over `limit`, not taken
+        full,    ///< over the limit, not taken
     };
 
     /// Copies `payload`. Any thread.
     Put put(InboxOrder order, Bytes payload = {}) {
+        const std::size_t carried = payload.size() + (order.shared ? order.shared->frames.size() : 0);
         const std::lock_guard lock(mutex_);
-        if (!payload.empty() && waiting_.payload.size() + payload.size() > limit) return Put::full;
+        if (carried > 0) {
+            const std::size_t octets = waiting_.octets + carried + sizeof order;
+            if (octets > limit_) return Put::full;
+            waiting_.octets = octets;
+        }
         order.offset = waiting_.payload.size();
         order.size = payload.size();
         waiting_.payload.append(payload);
@@ -92,6 +99,7 @@ class Inbox {
     }
 
    private:
+    const std::size_t limit_;
     std::mutex mutex_;
     Batch waiting_;
     bool woken_ = false;

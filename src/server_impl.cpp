@@ -287,10 +287,15 @@ void Server::Impl::stop_workers() {
         pool = workers_.get();
     }
     if (pool == nullptr) return;
-    const auto left = std::max(stop_deadline_ - Clock::now(), Clock::duration{left_behind_after});
+    const auto left = std::max(stop_deadline() - Clock::now(), Clock::duration{left_behind_after});
     if (!pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
         log(LogLevel::error, "stopped, though a pooled handler still blocks its worker");
     }
+}
+
+Clock::time_point Server::Impl::stop_deadline() const {
+    const std::lock_guard lock(state_mutex_);
+    return stop_deadline_;
 }
 
 /// False if it doesn't come back from a handler and is left behind.

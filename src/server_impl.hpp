@@ -89,6 +89,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     /// Made when the first pooled handler comes.
     WorkerPool& worker_pool();
     void stop_workers();
+    Clock::time_point stop_deadline() const;
     void watch_workers(const std::stop_token& stop);
     std::chrono::milliseconds handler_deadline() const;
     /// The reactor's thread.

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "shared_library.hpp"
@@ -123,6 +125,18 @@ class SharedObjectHandler final : public AnyHandler {
     void* handler_ = nullptr;
 };
 
+/// Where code of the handler may be on this thread's stack it ends on another: its destroy() joins its threads, which
+/// this one may be, and what it returns to would be unloaded.
+struct HandlerEnd {
+    void operator()(SharedObjectHandler* handler) const noexcept {
+        if (!HostCall::is_under_way()) return delete handler;
+        try {
+            std::thread([handler] { delete handler; }).detach();
+        } catch (const std::system_error&) {  // no thread: then it stays
+        }
+    }
+};
+
 Result<std::shared_ptr<AnyHandler>, std::string> load(const std::string& path, std::string_view name,
                                                       std::string_view config, HandlerLog log) {
     auto library = SharedLibrary::open(path);
@@ -138,10 +152,10 @@ Result<std::shared_ptr<AnyHandler>, std::string> load(const std::string& path, s
     if (!table) return Problem{table.error()};
     std::string own_name{name};
     if (own_name.empty()) own_name = table->name ? std::string{table->name} : file_name_of(path);
-    auto handler =
-        std::make_shared<SharedObjectHandler>(*std::move(library), *table, std::move(own_name), std::move(log));
+    const std::shared_ptr<SharedObjectHandler> handler{
+        new SharedObjectHandler(*std::move(library), *table, std::move(own_name), std::move(log)), HandlerEnd{}};
     if (const auto started = handler->start(handler, config); !started) return Problem{started.error()};
-    return std::shared_ptr<AnyHandler>{std::move(handler)};
+    return std::shared_ptr<AnyHandler>{handler};
 }
 
 }  // namespace

@@ -136,6 +136,7 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
 /// code that has been unloaded; so from within destroy(), where nothing can keep it alive, nothing is counted.
 template <class Order>
 int order_all(const wsserver_host* host, wsserver_count done, void* context, Order&& order) noexcept {
+    const HostCall call;  // the Count may become the last owner, and go before this returns to the handler's code
     bool handed_over = false;
     const int answer = guarded([&] {
         const auto hub = SharedObjectHost::of(host).hub();
@@ -247,6 +248,11 @@ std::shared_ptr<Hub> SharedObjectHost::hub() const {
 void SharedObjectHost::remember(const std::shared_ptr<Hub>& hub) {
     const std::lock_guard lock(mutex_);
     hub_ = hub;
+}
+
+bool& HostCall::is_under_way() noexcept {
+    thread_local bool under_way = false;
+    return under_way;
 }
 
 HandlerSaid& handler_said() noexcept {

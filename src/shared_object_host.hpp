@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "wsserver/handler.h"
 #include "wsserver/hub.hpp"
@@ -40,6 +41,21 @@ class SharedObjectHost : public wsserver_host {
     std::weak_ptr<const void> owner_{};
     mutable std::mutex mutex_{};
     std::weak_ptr<Hub> hub_{};  // weak: a server owns its handlers
+};
+
+/// While it lives, handlers that end on this thread may have code on its stack.
+class HostCall {
+   public:
+    HostCall() noexcept : within_another_(std::exchange(is_under_way(), true)) {}
+    HostCall(const HostCall&) = delete;
+    HostCall& operator=(const HostCall&) = delete;
+    ~HostCall() { is_under_way() = within_another_; }
+
+    /// On this thread.
+    static bool& is_under_way() noexcept;
+
+   private:
+    const bool within_another_;
 };
 
 /// What a handler says while a call of it runs on this thread.

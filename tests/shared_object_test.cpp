@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <latch>
 #include <mutex>
 #include <thread>
 
@@ -303,6 +304,26 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
     counts.clear();
     CHECK(log.take() == Calls{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
     CHECK_FALSE(is_mapped("lasting.so"));
+}
+
+TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the same", "[shared_object]") {
+    load(module_path("broadcaster")).reset();  // what the loader itself opens for good, it has opened now
+    const auto before = open_descriptors();
+    std::latch is_asked{1}, handler_is_left{1};
+    const auto hub = std::make_shared<FakeHub>();
+    hub->before_answer = [&] {
+        is_asked.count_down();
+        handler_is_left.wait();
+    };
+    FakeConnection connection{hub};
+    auto broadcaster = load(module_path("broadcaster"));
+    broadcaster->on_open(connection);
+    is_asked.wait();
+    broadcaster.reset();
+    CHECK(is_mapped("wsserver-handler-broadcaster.so"));
+    handler_is_left.count_down();
+    while (open_descriptors() != before) std::this_thread::yield();
+    CHECK_FALSE(is_mapped("wsserver-handler-broadcaster.so"));
 }
 
 TEST_CASE("the C++ side is the same there and back", "[shared_object]") {

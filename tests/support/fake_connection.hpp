@@ -1,6 +1,7 @@
 // A connection and a hub that only write down what a handler does with them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ class FakeHub final : public Hub {
     std::size_t receivers = 0;               ///< the answer to broadcasts
     std::vector<Count> withheld{};           ///< their answers, while `withhold` is set
     bool withhold = false;
+    std::function<void()> before_answer{};  ///< called in each broadcast
 
     SendStatus send(ConnectionId to, const Text& message) override {
         return note("send " + to_string(to) + " text " + std::string{message.text});
@@ -55,6 +57,7 @@ class FakeHub final : public Hub {
         return status;
     }
     void answer(Count done) {
+        if (before_answer) before_answer();
         if (withhold) {
             withheld.push_back(std::move(done));
         } else if (done) {

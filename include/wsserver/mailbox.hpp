@@ -133,10 +133,11 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         next_ = 0;
         taken_.clear();
         std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
-        Batch spare;
+        Batch spare, large;
         const std::lock_guard lock(mutex_);
         if (!waiting_.entries.empty()) return self;
         if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
+        if (!waiting_.is_small()) std::swap(large, waiting_);
         std::swap(spare, taken_);
         keep = std::move(self_);
         (void)self.release();

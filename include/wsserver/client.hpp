@@ -64,7 +64,8 @@ class Client {
    public:
     /// `context` must outlive it and be run by one thread.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
-    /// Ends the connection without ceremony. Not from within a reaction of its own handler: there, close().
+    /// Ends the connection without ceremony. Not from within a reaction of its own handler, nor from within one of the
+    /// listeners below: there, close().
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;

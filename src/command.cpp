@@ -96,6 +96,11 @@ class Sorter {
             return usage_error(
                 fmt::format("{} is missing. Usage: {}", command_.arguments[line_.arguments.size()], command_.usage()));
         }
+        if (line_.arguments.size() > wanted()) {
+            // The argument came first. Done to all it would be a surprise.
+            return usage_error(fmt::format("{} and `{}` are one too much. Usage: {}", quoted(line_.arguments.front()),
+                                           command_.instead_of_argument, command_.usage()));
+        }
         return std::move(line_);
     }
 

@@ -131,6 +131,13 @@ TEST_CASE("ping and close: one or all", "[command]") {
     check_error(run("ping --all 0-12-3"), CommandErrc::usage, {"`0-12-3`", "too much"});
 }
 
+TEST_CASE("an id before --all is an error, for all would be closed", "[command]") {
+    FakeTarget target;
+    check_error(execute_line(target, "ping 0-12-3 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`", "too much"});
+    check_error(execute_line(target, "close 0-12-3 --code 4001 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`"});
+    CHECK(target.fake_hub->calls.all().empty());
+}
+
 TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") {
     for (const char* code :
          {"0", "999", "1004", "1005", "1006", "1015", "1016", "2999", "5000", "65536", "-1", "x", ""}) {

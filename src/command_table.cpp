@@ -304,19 +304,24 @@ Answer call_handler(const CommandCall& call) {
                                 max_calls));
     }
     const Awaited<CommandAnswer> awaited;
-    std::thread{[give = awaited.giver(), handler, words = call.line.rest,
-                 payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
-        CommandAnswer answer;
-        try {
-            answer = handler->on_command(words, payload);
-        } catch (const std::exception& error) {
-            answer = {false, fmt::format("the handler threw: {}", error.what())};
-        } catch (...) {
-            answer = {false, "the handler threw something"};
-        }
-        under_way.fetch_sub(1);
-        give(std::move(answer));
-    }}.detach();
+    try {
+        std::thread{[give = awaited.giver(), handler, words = call.line.rest,
+                     payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
+            CommandAnswer answer;
+            try {
+                answer = handler->on_command(words, payload);
+            } catch (const std::exception& error) {
+                answer = {false, fmt::format("the handler threw: {}", error.what())};
+            } catch (...) {
+                answer = {false, "the handler threw something"};
+            }
+            under_way.fetch_sub(1);
+            give(std::move(answer));
+        }}.detach();
+    } catch (...) {
+        under_way.fetch_sub(1);  // there is no thread to be had, and so none that hangs
+        throw;
+    }
     auto answer = awaited.wait(call.stop);
     if (!answer) {
         return fail(CommandErrc::timeout, fmt::format("{} has not answered within {}; its answer will be lost, what it "

@@ -1,5 +1,7 @@
 #include "wsserver/command.hpp"
 
+#include <pthread.h>
+
 #include <future>
 #include <set>
 #include <thread>
@@ -388,6 +390,21 @@ TEST_CASE("call: a handler that hangs holds nobody up, and not too many hang", "
     let_go.set_value();
     // Those that hung are free one by one; until the last is, the answer is `busy`.
     while (execute_line(target, "call chat").error) std::this_thread::yield();
+}
+
+TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]") {
+    FakeTarget target;
+    target.named["chat"] = make_handler("chat", Talkative{});
+    pthread_attr_t before, huge;
+    REQUIRE(::pthread_getattr_default_np(&before) == 0);
+    REQUIRE(::pthread_attr_init(&huge) == 0);
+    REQUIRE(::pthread_attr_setstacksize(&huge, std::size_t{1} << 60) == 0);  // more than there are addresses
+    REQUIRE(::pthread_setattr_default_np(&huge) == 0);
+    std::vector<Answer> answers;
+    for (int i = 0; i < 9; ++i) answers.push_back(execute_line(target, "call chat x"));
+    REQUIRE(::pthread_setattr_default_np(&before) == 0);
+    for (const auto& answer : answers) check_error(answer, CommandErrc::failed, {"`call`"});
+    CHECK(output_of(target, "call chat x") == "[x]\n");
 }
 
 TEST_CASE("an order is a line and a payload to the last octet", "[command]") {

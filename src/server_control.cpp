@@ -60,15 +60,16 @@ StatusReport ServerControl::status() {
 }
 
 std::vector<HandlerReport> ServerControl::handlers() {
-    std::map<std::string, std::size_t> connections;
-    for (const auto& connection : server_.list()) ++connections[connection.subprotocol];
+    // By both, for a handler that was replaced keeps the connections that it has.
+    std::map<std::pair<std::string, std::string>, std::size_t> connections;
+    for (const auto& connection : server_.list()) ++connections[{connection.subprotocol, connection.handler}];
     std::vector<HandlerReport> reports;
     for (const auto& [subprotocol, handler] : server_.handlers()) {
         HandlerReport report;
         report.subprotocol = subprotocol;
         report.handler = handler->name();
         report.runs = handler->runs();
-        report.connections = connections[subprotocol];
+        report.connections = connections[{report.subprotocol, report.handler}];
         reports.push_back(std::move(report));
     }
     return reports;

@@ -130,6 +130,9 @@ TEST_CASE("handlers of a server come and go by order", "[server_control]") {
     CHECK(house.control.find_handler("nobody") == nullptr);
     output_of(house.control, "handler load chat null");
     CHECK(house.control.find_handler("chat")->name() == "null");
+    // What served it before keeps its connection.
+    CHECK(house.control.handlers().at(1).subprotocol == "chat");
+    CHECK(house.control.handlers().at(1).connections == 0);
     output_of(house.control, "handler load default broadcast");
     CHECK(house.control.find_handler("")->name() == "broadcast");
     const auto missing = execute_line(house.control, "handler load chat /no/such.so");

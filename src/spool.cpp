@@ -274,6 +274,8 @@ Spool::Impl::Step Spool::Impl::give_answer() {
 
 std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& name, std::string as,
                                        ino_t number) {
+    // rename() does nothing, and says that it has, where both are names of one file.
+    ::unlinkat(folders.failed.get(), as.c_str(), 0);
     if (::renameat(folder.get(), name.c_str(), folders.failed.get(), as.c_str()) == 0) return {};
     if (is_gone(last_error())) return {};  // taken back
     // A folder that is not empty may have that name: then one that nothing else has.

@@ -230,6 +230,21 @@ TEST_CASE("a file with two names is refused", "[spool]") {
     CHECK(has(text_in(desk.in("failed", "a")), "error bad-file the file has 2 names"));
 }
 
+TEST_CASE("a file with two names that was refused before is put aside again", "[spool]") {
+    Desk desk;
+    const std::string name = GENERATE("a", "a name");
+    write_to(desk.folder / "else", "x");
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(::link((desk.folder / "else").c_str(), desk.in("new", name).c_str()) == 0);
+        CHECK(desk.run() == Spool::Progress::idle);
+        CHECK(desk.left().empty());
+    }
+    CHECK(names_in(desk.in("failed")).size() == 2);
+    desk.put("a", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+}
+
 TEST_CASE("a second folder of a name that was refused before", "[spool]") {
     Desk desk;
     for (int i = 0; i < 2; ++i) {

@@ -222,7 +222,7 @@ std::vector<HandlerReport> Daemon::handlers() {
 std::shared_ptr<wsserver::AnyHandler> Daemon::find_handler(std::string_view name) {
     std::shared_ptr<wsserver::AnyHandler> by_name;
     for (const auto& [subprotocol, handler] : server_.handlers()) {
-        if (!subprotocol.empty() && subprotocol == name) return handler;
+        if (subprotocol == name) return handler;  // that of an empty one is asked for as well
         if (handler->name() == name && !by_name) by_name = handler;
     }
     return by_name;

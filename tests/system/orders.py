@@ -50,6 +50,8 @@ class Orders(SystemTest):
             await counted.send('anything')
             self.assertEqual(await self.within(counted.recv()), number)
         self.assertIn('2', await daemon.ctl('call', 'counter', 'total'))
+        await daemon.ctl('handler', 'load', 'default', os.environ['HANDLER_COUNTER'])
+        self.assertIn('0', await daemon.ctl('call', 'default', 'total'))
         await daemon.ctl('handler', 'unload', 'counter')
         await self.within(counted.wait_closed())
         self.assertEqual(counted.close_code, 1001)

@@ -67,6 +67,18 @@ Result<struct stat, std::string> check_folder(const std::string& path, int folde
     return status;
 }
 
+/// Sets only what is missing: whoever isn't in the group may not set its bit (chmod() leaves it out without a word),
+/// and RestrictSUIDSGID of systemd lets nobody. A folder that was made in one with the bit has it already.
+bool set_group_and_mode(int folder, std::optional<gid_t> group, mode_t mode) {
+    struct stat status;
+    if (::fstat(folder, &status) != 0) return false;
+    if (group && status.st_gid != *group && ::fchown(folder, static_cast<uid_t>(-1), *group) != 0) return false;
+    if ((status.st_mode & 07777) == mode) return true;
+    if (::fchmod(folder, mode) != 0 || ::fstat(folder, &status) != 0) return false;
+    errno = EPERM;
+    return (status.st_mode & 07777) == mode;
+}
+
 bool is_owner(int folder) {
     struct stat status;
     return ::fstat(folder, &status) == 0 && status.st_uid == ::geteuid();
@@ -81,10 +93,12 @@ Result<Descriptor, std::string> open_part(const SpoolFolders& folders, const Par
     if (!folder) return trouble(path, "cannot be opened", last_error(), "it must be a folder that wsd may read");
     // mkdir() has heeded the umask. What was there before is only opened to the group that the whole folder has.
     const bool ours_to_set = created || (folders.group && is_owner(folder.get()));
-    if (ours_to_set) {
-        const bool set = (!folders.group || ::fchown(folder.get(), static_cast<uid_t>(-1), *folders.group) == 0) &&
-                         ::fchmod(folder.get(), mode) == 0;
-        if (!set) return trouble(path, "cannot be given its group and mode", last_error(), choose_another);
+    if (ours_to_set && !set_group_and_mode(folder.get(), folders.group, mode)) {
+        const auto error = last_error();
+        const auto advice = !folders.group ? std::string{choose_another}
+                                           : fmt::format("make it before wsd starts: install -d -o {} -g {} -m {:o} {}",
+                                                         ::geteuid(), *folders.group, mode, path);
+        return trouble(path, "cannot be given its group and mode", error, advice);
     }
     const auto status = check_folder(path, folder.get());
     if (!status) return Unexpected{status.error()};

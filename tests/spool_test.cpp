@@ -1,5 +1,6 @@
 #include "wsserver/spool.hpp"
 
+#include <grp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -431,6 +432,76 @@ TEST_CASE("new/ alone may have the setgid bit", "[spool]") {
     REQUIRE(::chown(desk.in("new", "a").c_str(), 54321, 12345) == 0);
     desk.run();
     CHECK(desk.executed == Names{"a"});
+}
+
+namespace {
+
+/// What `work` returns as a user who is in no group but his own, which is not the spool's. Only root can become him.
+template <class Work>
+int as_a_user_outside_of_the_group(Work work) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const bool became = ::setgroups(0, nullptr) == 0 && ::setgid(12345) == 0 && ::setuid(12345) == 0;
+        ::umask(027);
+        ::_exit(became ? work() : 99);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+void make_shared(const std::string& path) {
+    REQUIRE(::mkdir(path.c_str(), 0700) == 0);
+    REQUIRE(::chown(path.c_str(), 12345, 54321) == 0);
+    REQUIRE(::chmod(path.c_str(), 02770) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("who isn't in the group serves it with folders that were made before", "[spool]") {
+    if (::geteuid() != 0) return;
+    Desk desk;
+    REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
+    desk.options.path = desk.folder / "shared";
+    make_shared(desk.options.path);
+    for (const char* part : {"tmp", "new"}) make_shared(desk.in(part));
+    write_to(desk.in("new", "a"), "x");
+    REQUIRE(::chown(desk.in("new", "a").c_str(), 23456, 54321) == 0);
+    REQUIRE(::chmod(desk.in("new", "a").c_str(), 0604) == 0);
+    const int executed = as_a_user_outside_of_the_group([&] {
+        int count = 0;
+        const auto spool = Spool::open(desk.options);
+        if (spool) {
+            (*spool)->run(1, [&](const SpoolOrder&) {
+                ++count;
+                return Answer::done();
+            });
+        }
+        return count;
+    });
+    CHECK(executed == 1);
+    for (const char* part : {"tmp", "new"}) CHECK(mode_of(desk.in(part)) == 02770);
+    for (const char* part : {"done", "failed"}) CHECK(mode_of(desk.in(part)) == 02750);
+    CHECK(mode_of(desk.in("cur")) == 02700);
+    CHECK(mode_of(desk.in("done", "a")) == 0640);
+    struct stat answer;
+    REQUIRE(::stat(desk.in("done", "a").c_str(), &answer) == 0);
+    CHECK(answer.st_gid == 54321);
+}
+
+TEST_CASE("a folder that can't be opened to its group is told, and what to do", "[spool]") {
+    if (::geteuid() != 0) return;
+    Desk desk;
+    REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
+    desk.options.path = desk.folder / "shared";
+    make_shared(desk.options.path);
+    const int told = as_a_user_outside_of_the_group([&] {
+        const auto spool = Spool::open(desk.options);
+        return !spool && has(spool.error(), "install -d -o 12345 -g 54321 -m 2770 " + desk.in("tmp")) ? 1 : 0;
+    });
+    CHECK(told == 1);
 }
 
 TEST_CASE("a folder that others could give orders in is refused", "[spool]") {

@@ -49,6 +49,7 @@ struct Observer::Impl {
     ControlTarget& target;
     ObserverOptions options;
     std::unique_ptr<Spool> spool{};
+    std::optional<Spool::Unanswered> unanswered{};  ///< of a spool that was removed or replaced
     SpoolWatch watch{};
     ControlLines lines;
     Descriptor wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
@@ -181,11 +182,13 @@ void Observer::Impl::look(Clock::time_point now) {
         more = true;
         return;
     }
+    if (spool) unanswered = spool->take_unanswered();
     spool.reset();  // its lock, too: the new one may lie in the same place
     watch = {};
     auto opened = Spool::open(options.spool);
     if (!opened) return be_in_trouble(opened.error(), now);
     spool = std::move(*opened);
+    if (unanswered) spool->answer_first(*std::exchange(unanswered, std::nullopt));
     watch_spool();
     last_trouble.clear();
     more = true;

@@ -67,11 +67,6 @@ struct Spool::Impl {
     bool scan_needed = true;
     std::map<std::string, ino_t> immovable{};  ///< refused, and still in new/ because it can't be moved
 
-    struct Unanswered {
-        SpoolOrder order;
-        Answer answer;
-        bool executed;  ///< else refused
-    };
     std::optional<Unanswered> unanswered{};
     std::string trouble{};
 
@@ -210,7 +205,7 @@ Spool::Impl::Step Spool::Impl::settle(const std::string& name, bool was_interrup
     auto& order = std::get<SpoolOrder>(read_in);
     auto answer = execute(order);
     after(SpoolStep::executed, name);
-    unanswered.emplace(Unanswered{std::move(order), std::move(answer), true});
+    unanswered.emplace(Unanswered{std::move(order), std::move(answer)});
     return give_answer();
 }
 
@@ -233,7 +228,7 @@ std::variant<SpoolOrder, Answer, Spool::Impl::Step> Spool::Impl::read(const std:
     if (::fstat(file.get(), &status) != 0) return block("an order cannot be examined", last_error());
     if (auto why = refusal_of(status, rules())) return *why;
 
-    SpoolOrder order{name, {}, status.st_uid};
+    SpoolOrder order{name, {}, status.st_uid, status.st_ino};
     try {
         order.content.resize(static_cast<std::size_t>(status.st_size));
     } catch (const std::bad_alloc&) {
@@ -254,7 +249,7 @@ std::variant<SpoolOrder, Answer, Spool::Impl::Step> Spool::Impl::read(const std:
 
 /// Writes the answer and only then forgets the order. Blocked: to be called again, and the order not to be executed.
 Spool::Impl::Step Spool::Impl::give_answer() {
-    const auto& [order, answer, executed] = *unanswered;
+    const auto& [order, answer] = *unanswered;
     const auto text = to_text(answer);
     // What failed can be given again: the order stands behind the line with its error, as it was.
     const auto error = answer.error ? write_file(folders, answer_being_written, {text, order.content})
@@ -394,6 +389,18 @@ bool Spool::sweep(std::size_t most) {
 }
 
 bool Spool::in_place() const { return impl_->folders.in_place(); }
+
+std::optional<Spool::Unanswered> Spool::take_unanswered() { return std::exchange(impl_->unanswered, std::nullopt); }
+
+void Spool::answer_first(Unanswered unanswered) {
+    struct stat status;
+    const auto& order = unanswered.order;
+    const bool is_there = ::fstatat(impl_->folders.cur.get(), order.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          status.st_ino == order.number;
+    if (!is_there) return;
+    std::erase(impl_->interrupted, order.name);
+    impl_->unanswered = std::move(unanswered);
+}
 
 void Spool::reconfigure(const SpoolOptions& options) {
     impl_->options.max_file = options.max_file;

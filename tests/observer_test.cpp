@@ -136,6 +136,29 @@ TEST_CASE("a spool that is removed is made anew, and orders go on", "[observer]"
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
 
+TEST_CASE("a folder that goes while an order is executed doesn't have it executed again", "[observer]") {
+    struct Remover {
+        std::string folder;
+        CommandAnswer on_command(std::span<const std::string>, Bytes) {
+            std::filesystem::remove(folder);
+            return {true, "done"};
+        }
+    };
+    Office office;
+    office.options.retry_interval = 1ms;
+    office.target.named["remover"] = make_handler("remover", Remover{office.in("done")});
+    office.start();
+    office.put("a", "call remover");
+    office.log.wait_for(1);
+    while (!exists(office.in("done"))) std::this_thread::yield();
+    office.put("b", "broadcast after");
+    CHECK(office.sent(1) == Lines{"broadcast * text after"});
+    office.observer->stop();
+    CHECK(text_in(office.in("done", "a")) == "ok\ndone\n");
+    const auto log = office.log.all();
+    CHECK(std::count_if(log.begin(), log.end(), [](const auto& line) { return has(line, ": call: ok"); }) == 1);
+}
+
 TEST_CASE("a spool that can't be made anew is told once, and served when it can", "[observer]") {
     Office office;
     office.options.retry_interval = office.options.safety_interval = 1ms;

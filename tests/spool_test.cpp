@@ -571,6 +571,28 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
     CHECK(desk.executed == Names{"a"});
 }
 
+TEST_CASE("an order that was executed when its answer's folder went is not executed again", "[spool]") {
+    Desk desk;
+    const std::string name = GENERATE("a", "b");
+    desk.put("a", "x");
+    const auto blocked = desk.spool->run(1, [&](const SpoolOrder& order) {
+        std::filesystem::remove(desk.in("done"));
+        return desk.execute(order);
+    });
+    REQUIRE(blocked == Spool::Progress::blocked);
+    REQUIRE_FALSE(desk.spool->in_place());
+    auto unanswered = desk.spool->take_unanswered();
+    REQUIRE(unanswered);
+    CHECK_FALSE(desk.spool->take_unanswered());
+    if (name == "b") std::filesystem::rename(desk.in("cur", "a"), desk.in("cur", "b"));  // another order
+    desk.open();
+    desk.spool->answer_first(std::move(*unanswered));
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == (name == "a" ? Names{"a"} : Names{"a", "b"}));
+    CHECK(names_in(desk.in("done")) == Names{name});
+    CHECK(desk.left().empty());
+}
+
 TEST_CASE("what is old is swept, what is young stays", "[spool]") {
     SpoolOptions options;
     Desk desk{options};

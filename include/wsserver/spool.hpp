@@ -49,6 +49,7 @@ struct SpoolOrder {
     std::string name{};
     std::string content{};  ///< the whole file
     uid_t owner = 0;
+    ino_t number = 0;  ///< the file's
 };
 
 /// Letters, digits, `.`, `_` and `-`, 1 to 128 of them; neither `.` nor `..`.
@@ -107,6 +108,16 @@ class Spool {
 
     /// False when the folder, one of its parts or the lock has been removed or replaced: open it again.
     bool in_place() const;
+
+    /// An order that was executed, but whose answer found no room or no folder.
+    struct Unanswered {
+        SpoolOrder order{};
+        Answer answer{};
+    };
+    /// Takes it out, to be given to the spool that is opened in place of this one.
+    std::optional<Unanswered> take_unanswered();
+    /// If its file still lies in cur/, it is answered before all others, and not executed again.
+    void answer_first(Unanswered unanswered);
 
     /// Takes new limits; the path stays.
     void reconfigure(const SpoolOptions& options);

@@ -30,14 +30,19 @@ void ControlLines::on_readable(const Execute& execute) {
         return;
     }
     input_.append(buffer.data(), static_cast<std::size_t>(got));
+    take_lines(execute);
+}
+
+/// Those that are here whole, as long as their answers are taken.
+void ControlLines::take_lines(const Execute& execute) {
     std::size_t begin = 0;
-    for (std::size_t end; (end = input_.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    for (std::size_t end; output_.empty() && (end = input_.find('\n', begin)) != std::string::npos; begin = end + 1) {
         if (!std::exchange(skipping_, false)) {
             take_line(std::string_view{input_}.substr(begin, end - begin), execute);
         }
     }
     input_.erase(0, begin);
-    if (input_.size() > max_line) {
+    if (output_.empty() && input_.size() > max_line) {
         if (!std::exchange(skipping_, true)) {
             put(Answer::failed(CommandErrc::usage,
                                "the line is longer than 65536 octets: put long texts into the "
@@ -63,10 +68,15 @@ void ControlLines::put(const Answer& answer) {
     }
     output_ += last == '\n' ? "\n" : "\n\n";
     pollfd ready{out_, POLLOUT, 0};
-    if (::poll(&ready, 1, 0) == 1) on_writable();
+    if (::poll(&ready, 1, 0) == 1) write();
 }
 
-void ControlLines::on_writable() {
+void ControlLines::on_writable(const Execute& execute) {
+    write();
+    take_lines(execute);
+}
+
+void ControlLines::write() {
     // After POLLOUT a pipe takes so much without waiting.
     const auto written = ::write(out_, output_.data(), std::min<std::size_t>(output_.size(), PIPE_BUF));
     if (written >= 0) {

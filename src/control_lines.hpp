@@ -23,11 +23,14 @@ class ControlLines {
 
     /// `in` is readable, or has ended.
     void on_readable(const Execute& execute);
-    void on_writable();
+    /// Executes what waited for its turn behind an answer.
+    void on_writable(const Execute& execute);
 
    private:
+    void take_lines(const Execute& execute);
     void take_line(std::string_view line, const Execute& execute);
     void put(const Answer& answer);
+    void write();
 
     int in_;
     int out_;

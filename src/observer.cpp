@@ -142,13 +142,12 @@ void Observer::Impl::wait() {
                     },
                     [this] { next_look = {}; }});
     }
-    if (polled[2].revents != 0) {
-        lines.on_readable([this](std::string_view line) {
-            return execute("control line", name_of_order(line),
-                           [&] { return execute_line(target, line, {}, stopping.get_token()); });
-        });
-    }
-    if (polled[3].revents != 0) lines.on_writable();
+    const auto execute_one = [this](std::string_view line) {
+        return execute("control line", name_of_order(line),
+                       [&] { return execute_line(target, line, {}, stopping.get_token()); });
+    };
+    if (polled[2].revents != 0) lines.on_readable(execute_one);
+    if (polled[3].revents != 0) lines.on_writable(execute_one);
 }
 
 int Observer::Impl::timeout() const {

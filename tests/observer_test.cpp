@@ -306,6 +306,26 @@ TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[obse
     CHECK(office.sent(2).back() == "broadcast * text waits");
 }
 
+TEST_CASE("lines that came together wait for a reader just the same", "[observer]") {
+    struct Long {
+        CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, std::string(1 << 20, 'x')}; }
+    };
+    Pipe in;
+    const Pipe out;
+    Office office;
+    office.target.named["long"] = make_handler("long", Long{});
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("call long\ncall long\nbroadcast waits\nbroadcast last");
+    in.write_end.reset();
+    office.log.wait_for(1);
+    office.put("a", "broadcast overtakes");
+    CHECK(office.sent(1) == Lines{"broadcast * text overtakes"});
+    for (int i = 0; i < 2; ++i) CHECK(out.get_until("\n\n").size() == (1 << 20) + 5);
+    CHECK(office.sent(3) == Lines{"broadcast * text overtakes", "broadcast * text waits", "broadcast * text last"});
+}
+
 TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
     const Pipe in;
     Pipe out;

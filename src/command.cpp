@@ -322,9 +322,13 @@ std::string Command::usage() const {
 }
 
 Result<Invocation, Answer> parse_command(std::span<const std::string> words) {
+    const bool json_first = !words.empty() && words.front() == json_option.name;
+    if (json_first) words = words.subspan(1);
     const auto found = find_command(words);
     if (!found) return Unexpected{found.error()};
-    return Sorter{*found->first, words.subspan(found->second)}.sort();
+    auto line = Sorter{*found->first, words.subspan(found->second)}.sort();
+    if (line && json_first) line->options.emplace(json_option.name, "");
+    return line;
 }
 
 Answer help_on(std::span<const std::string> words) {
@@ -382,7 +386,8 @@ std::string name_of_order(std::string_view order) {
     std::vector<std::string> words;
     for (std::size_t at = begin.find_first_not_of(" \t"); at < begin.size() && words.size() < 2;) {
         const auto end = std::min(begin.find_first_of(" \t\r", at), begin.size());
-        words.emplace_back(begin.substr(at, end - at));
+        const auto word = begin.substr(at, end - at);
+        if (!words.empty() || word != json_option.name) words.emplace_back(word);
         at = begin.find_first_not_of(" \t\r", end);
     }
     const auto found = find_command(words);

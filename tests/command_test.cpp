@@ -151,6 +151,17 @@ TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") 
     check_error(run("close 0-1-1 --reason r" + longest), CommandErrc::usage, {"124 octets", "123"});
 }
 
+TEST_CASE("--json stands before the word or behind it", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "--json version") == "{\"version\":\"fake 1.2.3\"}\n");
+    CHECK(output_of(target, "--json broadcast hi") == "{\"receivers\":3}\n");
+    CHECK(output_of(target, "--json handler list").empty());
+    check_error(run("--json brodcast hi"), CommandErrc::usage, {"did you mean `broadcast`?"});
+    check_error(run("--json"), CommandErrc::usage, {"no command"});
+    CHECK(name_of_order("--json handler load chat x") == "handler load");
+    CHECK(name_of_order("--json secret") == "?");
+}
+
 TEST_CASE("words that don't exist: the nearest is named", "[command]") {
     check_error(run("brodcast hi"), CommandErrc::usage, {"`brodcast`", "did you mean `broadcast`?", "`help`"});
     check_error(run("xyzzy"), CommandErrc::usage, {"`xyzzy`", "`help`"});

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <future>
+#include <set>
 
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
@@ -176,7 +177,9 @@ TEST_CASE("a spool that can't be made anew is told once, and served when it can"
     while (!exists(office.in("new"))) std::this_thread::yield();
     office.put("b", "broadcast two");
     CHECK(office.sent(2).back() == "broadcast * text two");
-    CHECK(office.log.all().size() <= 4);
+    // What stands in the way may have two reasons, the second while this file goes. None is told twice.
+    const auto log = office.log.all();
+    CHECK(std::set<std::string>(log.begin(), log.end()).size() == log.size());
 }
 
 TEST_CASE("a flood of orders is executed wholly and in order", "[observer]") {

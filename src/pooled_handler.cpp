@@ -97,9 +97,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         }
     }
 
-    void on_turn_end(bool room_again) override {
-        if (room_again) connection_.put(InboxOrder::Kind::resume);
-    }
+    void on_room() override { connection_.put(InboxOrder::Kind::resume); }
 
     const std::shared_ptr<AnyHandler> handler_;
     PooledConnection connection_;

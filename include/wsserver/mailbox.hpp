@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -34,8 +35,8 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
 
     /// Any thread, but items are in order only if they come from one (the connection's reactor). `payload` is
     /// copied. The mailbox adds itself to `ready` if no worker knows of it: whoever puts must push the batch, at the
-    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before
-    /// on_turn_end() says that there is room again; it says so once for each row of falses.
+    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before on_room(),
+    /// which comes once for each row of falses.
     [[nodiscard]] bool put(Item item, Bytes payload, TaskBatch& ready) {
         const std::lock_guard lock(mutex_);
         waiting_.add(std::move(item), payload);
@@ -53,8 +54,8 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// On a worker, never two at the same time. What it throws is reported to the worker, and the next item follows.
     /// `payload` is valid until it returns.
     virtual void on_item(Item& item, Bytes payload) = 0;
-    /// After the last item of a turn, when what it led to should leave. `room_again`: put() may go on.
-    virtual void on_turn_end(bool room_again) = 0;
+    /// put() may go on. On a worker, between two items.
+    virtual void on_room() = 0;
 
    private:
     struct Entry {
@@ -98,9 +99,17 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
             octets += entry.size;
             attempt(worker, [&] { on_item(entry.item, taken_.payload_of(entry)); });
         }
-        const bool room_again = settle(end - first, octets);
-        attempt(worker, [&] { on_turn_end(room_again); });
-        return rest_if_empty(std::move(self));
+        switch (settle(end - first, octets)) {
+            case Next::tell_room:
+                attempt(worker, [&] { on_room(); });
+                break;
+            case Next::go_on:
+                break;
+            case Next::rest:  // nothing of it may be touched any more
+                (void)self.release();
+                break;
+        }
+        return self;
     }
 
     void dispose() noexcept final {
@@ -110,38 +119,34 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     }
 
     void refill() {
-        taken_.clear();
-        next_ = 0;
         const std::lock_guard lock(mutex_);
         std::swap(taken_, waiting_);
     }
 
-    /// Is there room again, now that so much has been dealt with?
-    bool settle(std::size_t items, std::size_t octets) {
+    enum class Next : std::uint8_t { go_on, tell_room, rest };
+    /// So much has been dealt with. From the moment that it rests, the next put() may make it another worker's.
+    Next settle(std::size_t items, std::size_t octets) {
+        const bool all_done = next_ == taken_.entries.size();
+        if (all_done) {
+            next_ = 0;
+            taken_.clear();
+        }
+        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
+        Batch spare, large;
         const std::lock_guard lock(mutex_);
         items_ -= items;
         octets_ -= octets;
         // Half of the limit: not after each single item a message to the reactor.
-        if (!full_ || items_ > limits_.items / 2 || octets_ > limits_.octets / 2) return false;
-        full_ = false;
-        return true;
-    }
-
-    /// From the moment that it rests, the next put() may make it another worker's.
-    TaskPtr rest_if_empty(TaskPtr self) {
-        if (next_ < taken_.entries.size()) return self;
-        next_ = 0;
-        taken_.clear();
-        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
-        Batch spare, large;
-        const std::lock_guard lock(mutex_);
-        if (!waiting_.entries.empty()) return self;
+        if (full_ && items_ <= limits_.items / 2 && octets_ <= limits_.octets / 2) {
+            full_ = false;
+            return Next::tell_room;
+        }
+        if (!all_done || !waiting_.entries.empty()) return Next::go_on;
         if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
         if (!waiting_.is_small()) std::swap(large, waiting_);
         std::swap(spare, taken_);
         keep = std::move(self_);
-        (void)self.release();
-        return nullptr;
+        return Next::rest;
     }
 
     template <class F>

@@ -88,38 +88,31 @@ template <class M>
 void ServerHub::broadcast_message(const Audience& audience, const M& message, Count done) {
     auto shared = std::make_shared<SharedMessage>();
     encode_message(message, fragment_size_, shared->frames);
-    InboxOrder order;
-    order.kind = InboxOrder::Kind::broadcast;
-    order.shared = std::move(shared);
-    order.audience = std::make_shared<const Audience>(audience);
-    put_all(order, {}, std::move(done));
+    put_all(InboxOrder::Kind::broadcast,
+            {std::move(shared), std::make_shared<const Audience>(audience), std::move(done)});
 }
 
-void ServerHub::ping_all(Count done) {
-    InboxOrder order;
-    order.kind = InboxOrder::Kind::ping_all;
-    put_all(order, {}, std::move(done));
-}
+void ServerHub::ping_all(Count done) { put_all(InboxOrder::Kind::ping_all, {.done = std::move(done)}); }
 
 void ServerHub::close_all(CloseCode code, std::string_view reason, Count done) {
     if (!may_be_closed_with(code, reason)) {
         if (done) done(0);
         return;
     }
-    InboxOrder order;
-    order.kind = InboxOrder::Kind::close_all;
-    order.code = code;
-    put_all(order, bytes_of(reason), std::move(done));
+    put_all(InboxOrder::Kind::close_all, {.done = std::move(done)}, code, bytes_of(reason));
 }
 
-void ServerHub::put_all(const InboxOrder& order, Bytes payload, Count done) {
+void ServerHub::put_all(InboxOrder::Kind kind, OrderForAll all, CloseCode code, Bytes payload) {
     std::shared_lock lock(mutex_);
     // One part is ours, and counted last: `done` is never called under the lock, so it may use the hub.
-    const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(done));
+    const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(all.done));
+    all.done = [tally](std::size_t receivers) { tally->add(receivers); };
     const auto put_part = [&](AnyReactor& reactor) {
-        InboxOrder part = order;
-        part.done = [tally](std::size_t receivers) { tally->add(receivers); };
-        if (reactor.put(std::move(part), payload) != SendStatus::queued) tally->add(0);
+        InboxOrder order;
+        order.kind = kind;
+        order.code = code;
+        order.for_all = std::make_unique<OrderForAll>(all);
+        if (reactor.put(std::move(order), payload) != SendStatus::queued) tally->add(0);
     };
     std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may tell another Count
     for (AnyReactor* reactor : reactors_) {

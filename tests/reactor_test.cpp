@@ -218,33 +218,36 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
 TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
     constexpr std::size_t limit = 10'000;
     Inbox inbox{limit};
-    InboxOrder order;
-    order.kind = InboxOrder::Kind::send_text;
+    std::shared_ptr<SharedMessage> shared;
     std::string payload;
     std::size_t at_most = 3;
     SECTION("long messages") { payload.assign(limit / 4, 'x'); }
     SECTION("short ones") {
         payload = "x";
-        at_most = limit / sizeof order;
+        at_most = limit / sizeof(InboxOrder);
     }
     SECTION("broadcasts") {
-        const auto shared = std::make_shared<SharedMessage>();
+        shared = std::make_shared<SharedMessage>();
         shared->frames.append(bytes_of(std::string(limit / 4, 'x')));
-        order.kind = InboxOrder::Kind::broadcast;
-        order.shared = shared;
     }
+    const auto put = [&] {
+        InboxOrder order;
+        order.kind = shared ? InboxOrder::Kind::broadcast : InboxOrder::Kind::send_text;
+        if (shared) order.for_all = std::make_unique<OrderForAll>(OrderForAll{.shared = shared});
+        return inbox.put(std::move(order), bytes_of(payload));
+    };
     std::size_t taken = 0;
-    while (taken <= at_most && inbox.put(order, bytes_of(payload)) != Inbox::Put::full) ++taken;
+    while (taken <= at_most && put() != Inbox::Put::full) ++taken;
     CHECK(taken > 0);
     CHECK(taken <= at_most);
 
     InboxOrder room;  // is never refused
     room.kind = InboxOrder::Kind::resume;
-    CHECK(inbox.put(room) == Inbox::Put::joined);
+    CHECK(inbox.put(std::move(room)) == Inbox::Put::joined);
     Inbox::Batch batch;
     inbox.take(batch);
     CHECK(batch.orders.size() == taken + 1);
-    CHECK(inbox.put(order, bytes_of(payload)) == Inbox::Put::first);
+    CHECK(put() == Inbox::Put::first);
 }
 
 TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
@@ -266,7 +269,7 @@ TEST_CASE("that a handler has room again is heard in the closing handshake too",
     CHECK(client.read() == Words{"close:1000:"});
     server.run();
     CHECK(server.reactor().list().at(0).state == "closing");
-    CHECK(server.shared.server_hub->put(room, {}) == SendStatus::queued);
+    CHECK(server.shared.server_hub->put(std::move(room), {}) == SendStatus::queued);
     server.run();
     client.wire().close();
     server.run();

@@ -19,7 +19,18 @@ struct SharedMessage {
     std::size_t payload_size = 0;
 };
 
-/// One order. What it needs depends on `kind`; the rest stays empty.
+/// What an order to all connections has besides.
+struct OrderForAll {
+    std::shared_ptr<const SharedMessage> shared{};  ///< a broadcast's
+    std::shared_ptr<const Audience> audience{};     ///< a broadcast's
+    Hub::Count done{};
+
+    void tell(std::size_t receivers) const {
+        if (done) done(receivers);
+    }
+};
+
+/// One order. What it needs depends on `kind`; the rest stays empty. Each reply of a worker is one, so it is small.
 struct InboxOrder {
     enum class Kind : std::uint8_t {
         send_text,
@@ -28,6 +39,7 @@ struct InboxOrder {
         close,
         fail,    ///< the handler threw: close with 1011
         resume,  ///< the mailbox has room again
+        // To all:
         broadcast,
         ping_all,
         close_all,
@@ -38,10 +50,10 @@ struct InboxOrder {
     ConnectionId to{};
     std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's octets
     std::size_t size = 0;
-    std::shared_ptr<const SharedMessage> shared{};
-    std::shared_ptr<const Audience> audience{};
-    Hub::Count done{};
+    std::unique_ptr<OrderForAll> for_all{};
 };
+
+static_assert(sizeof(InboxOrder) <= 48);
 
 class Inbox {
    public:
@@ -76,7 +88,8 @@ class Inbox {
 
     /// Copies `payload`. Any thread.
     Put put(InboxOrder order, Bytes payload = {}) {
-        const std::size_t carried = payload.size() + (order.shared ? order.shared->frames.size() : 0);
+        const bool shares = order.for_all && order.for_all->shared;
+        const std::size_t carried = payload.size() + (shares ? order.for_all->shared->frames.size() : 0);
         const std::lock_guard lock(mutex_);
         if (carried > 0) {
             const std::size_t octets = waiting_.octets + carried + sizeof order;

@@ -103,11 +103,9 @@ class Reactor final : public AnyReactor, private HostOn<T> {
         cut_all();
         inbox_.take(orders_);
         for (const InboxOrder& order : orders_.orders) {
-            if (order.done) order.done(0);
+            if (order.for_all) order.for_all->tell(0);
         }
-        for (const InboxOrder& order : broadcasts_) {
-            if (order.done) order.done(0);
-        }
+        for (const OrderForAll& broadcast : broadcasts_) broadcast.tell(0);
     }
 
     T& transport() noexcept { return transport_; }
@@ -168,10 +166,10 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     void execute_taken(InboxOrder& order);
     SendStatus execute(InboxOrder& order, Bytes payload);
     SendStatus execute_for_one(ServerConnection& connection, const InboxOrder& order, Bytes payload);
-    std::size_t execute_for_all(const InboxOrder& order, Bytes payload);
+    std::size_t execute_for_each(const InboxOrder& order, Bytes payload);
 
     // Broadcasts
-    void broadcast_later(InboxOrder& order);
+    void broadcast_later(OrderForAll broadcast);
     void send_broadcasts() override;
     void join_broadcasts();
     void send_broadcasts_to(ServerConnection& connection);
@@ -192,11 +190,11 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     Inbox inbox_;
     Inbox::Batch orders_;
     std::vector<ConnectionId> dirty_;
-    std::vector<InboxOrder> broadcasts_;  ///< of this turn
+    std::vector<OrderForAll> broadcasts_;  ///< of this turn
 
     /// Those that are being sent.
     struct Leaving {
-        std::vector<InboxOrder> broadcasts;
+        std::vector<OrderForAll> broadcasts;
         std::vector<std::size_t> receivers;             ///< by broadcast
         std::vector<std::size_t> begins;                ///< where each begins in `together`, and where the last ends
         std::shared_ptr<const SharedMessage> together;  ///< all of their frames

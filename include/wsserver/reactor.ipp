@@ -51,8 +51,8 @@ template <Transport T>
 SendStatus Reactor<T>::put(InboxOrder order, Bytes payload) {
     // That a handler failed is to be counted though its connection is about to end. That it has room again is to be
     // heard in the closing handshake too: the peer's Close frame lies behind what isn't read.
-    const bool for_open_one = order.to.generation != 0 && order.kind != InboxOrder::Kind::fail &&
-                              order.kind != InboxOrder::Kind::resume;
+    const bool for_open_one =
+        order.to.generation != 0 && order.kind != InboxOrder::Kind::fail && order.kind != InboxOrder::Kind::resume;
     if (for_open_one && !pool_.is_open(order.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(order, payload);
     switch (inbox_.put(std::move(order), payload)) {
@@ -98,11 +98,10 @@ SendStatus Reactor<T>::execute(InboxOrder& order, Bytes payload) {
         return connection != nullptr ? execute_for_one(*connection, order, payload) : SendStatus::closed;
     }
     if (order.kind == InboxOrder::Kind::broadcast) {
-        broadcast_later(order);
+        broadcast_later(std::move(*order.for_all));
         return SendStatus::queued;
     }
-    const std::size_t receivers = execute_for_all(order, payload);
-    if (order.done) order.done(receivers);
+    order.for_all->tell(execute_for_each(order, payload));
     return SendStatus::queued;
 }
 
@@ -132,7 +131,7 @@ SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const Inbox
 }
 
 template <Transport T>
-std::size_t Reactor<T>::execute_for_all(const InboxOrder& order, Bytes payload) {
+std::size_t Reactor<T>::execute_for_each(const InboxOrder& order, Bytes payload) {
     std::size_t receivers = 0;
     pool_.for_each([&](ServerConnection& connection) {
         if (!connection.is_open()) return;
@@ -148,9 +147,9 @@ std::size_t Reactor<T>::execute_for_all(const InboxOrder& order, Bytes payload) 
 
 /// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
 template <Transport T>
-void Reactor<T>::broadcast_later(InboxOrder& order) {
+void Reactor<T>::broadcast_later(OrderForAll broadcast) {
     if (!std::exchange(broadcasts_wait_, true)) transport_.post([this] { send_broadcasts(); });
-    broadcasts_.push_back(std::move(order));
+    broadcasts_.push_back(std::move(broadcast));
 }
 
 template <Transport T>
@@ -166,16 +165,14 @@ void Reactor<T>::send_broadcasts() {
     // Who is told how many it reached may broadcast again.
     const auto told = std::exchange(leaving_.broadcasts, {});
     const auto receivers = std::exchange(leaving_.receivers, {});
-    for (std::size_t i = 0; i < told.size(); ++i) {
-        if (told[i].done) told[i].done(receivers[i]);
-    }
+    for (std::size_t i = 0; i < told.size(); ++i) told[i].tell(receivers[i]);
 }
 
 template <Transport T>
 void Reactor<T>::join_broadcasts() {
     leaving_.begins.assign(1, 0);
-    for (const InboxOrder& order : leaving_.broadcasts) {
-        leaving_.begins.push_back(leaving_.begins.back() + order.shared->frames.size());
+    for (const OrderForAll& broadcast : leaving_.broadcasts) {
+        leaving_.begins.push_back(leaving_.begins.back() + broadcast.shared->frames.size());
     }
     if (leaving_.broadcasts.size() == 1) {
         leaving_.together = leaving_.broadcasts.front().shared;
@@ -183,7 +180,9 @@ void Reactor<T>::join_broadcasts() {
     }
     const auto together = std::make_shared<SharedMessage>();
     together->frames.make_room(leaving_.begins.back());
-    for (const InboxOrder& order : leaving_.broadcasts) together->frames.append(order.shared->frames.bytes());
+    for (const OrderForAll& broadcast : leaving_.broadcasts) {
+        together->frames.append(broadcast.shared->frames.bytes());
+    }
     leaving_.together = together;
 }
 

@@ -35,7 +35,8 @@ class ServerHub final : public Hub {
    private:
     template <class M>
     void broadcast_message(const Audience& audience, const M& message, Count done);
-    void put_all(const InboxOrder& order, Bytes payload, Count done);
+    /// To each reactor a copy of `all`, whose `done` hears once what they reached together.
+    void put_all(InboxOrder::Kind kind, OrderForAll all, CloseCode code = CloseCode::normal, Bytes payload = {});
 
     const std::size_t fragment_size_;
     // Shared by callers, owned by attach() and detach(): a reactor isn't destroyed under a call.

@@ -7,6 +7,7 @@
 
 #include "connect_options.hpp"
 #include "find_spool.hpp"
+#include "flag_words.hpp"
 #include "load/options.hpp"
 #include "run.hpp"
 #include "units.hpp"
@@ -80,8 +81,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     app.add_flag("-h,--help", wants_help);
     app.add_flag("--version", wants_version);
     try {
-        // CLI11 takes them from the back.
-        app.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});
+        app.parse(words_for(app, arguments));
     } catch (const CLI::ParseError& error) {
         terminal.complain(error.what());
         return exit_usage;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "flag_words.hpp"
 #include "request_field.hpp"
 #include "units.hpp"
 #include "wsserver/words.hpp"
@@ -69,7 +70,7 @@ Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std:
     app.add_flag("-v,--verbose", options.verbose);
     app.add_flag("-h,--help", options.wants_help);
     try {
-        app.parse(std::vector<std::string>{words.rbegin(), words.rend()});
+        app.parse(words_for(app, words));
     } catch (const CLI::ParseError& error) {
         return Unexpected{std::string{error.what()}};
     }

@@ -7,6 +7,7 @@
 #include <array>
 #include <string_view>
 
+#include "flag_words.hpp"
 #include "settings.hpp"
 #include "wrap.hpp"
 #include "wsserver/words.hpp"
@@ -56,10 +57,9 @@ class Parser {
         for (const Setting& setting : settings()) add(setting);
     }
 
-    Result<void, std::string> parse(std::vector<std::string> words) {
-        std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+    Result<void, std::string> parse(const std::vector<std::string>& words) {
         try {
-            app_.parse(words);
+            app_.parse(words_for(app_, words));
         } catch (const CLI::ParseError& error) {
             return Unexpected{std::string{error.what()}};
         }

@@ -98,6 +98,10 @@ TEST_CASE("bench: the modes have their names", "[bench][options]") {
     }
 }
 
+TEST_CASE("bench: the empty value behind an equals sign takes no other word", "[bench][options]") {
+    CHECK(good({"--origin=", "--binary"}).binary);
+}
+
 TEST_CASE("bench: with a rate answers may be late", "[bench][options]") {
     CHECK(good({"--rate", "2500.5"}).rate == 2500.5);
     CHECK(good({"--rate", "100"}).in_flight == 1024);

@@ -289,6 +289,13 @@ TEST_CASE("wrong flags are told before anything is done", "[connect]") {
     for (const char* part : {"--subprotocol", "/ping", "exit codes", "ws+unix:"}) CHECK(has(help.out, part));
 }
 
+TEST_CASE("the empty value behind an equals sign is one", "[connect]") {
+    const auto options = wsd::ctl::parse_connect_options({"--text=", "--origin=", "ws://x", "--text", "--origin="});
+    REQUIRE(options);
+    CHECK(options->url == "ws://x");
+    CHECK(options->texts == Words{"", "--origin="});
+}
+
 TEST_CASE("--wait takes seconds, times and forever", "[connect]") {
     using namespace std::chrono_literals;
     const auto wait = [](const Words& words) {

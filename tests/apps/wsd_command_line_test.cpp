@@ -83,6 +83,18 @@ TEST_CASE("the first word that is no flag begins an order", "[wsd][command_line]
     CHECK(far.flags == Given{{"spool.dir", "/s"}});
 }
 
+TEST_CASE("the empty value behind an equals sign takes no other word", "[wsd][command_line]") {
+    const auto line = good({"--pid-file=", "--spool=", "--config=", "--print-config"});
+    CHECK(line.wants == CommandLine::Wants::print_config);
+    CHECK(line.config_file.empty());
+    CHECK(line.flags.size() == 2);
+    for (const auto& [key, value] : line.flags) CHECK(value.empty());
+
+    CHECK(good({"--pid-file", "--spool=", "status"}).flags == Given{{"pid_file", "--spool="}});
+    CHECK(good({"broadcast", "--spool="}).order == Words{"broadcast", "--spool="});
+    CHECK(bad({"--max-message=", "1MiB"}).starts_with("--max-message: `` is no size"));
+}
+
 TEST_CASE("a wrong flag is named, and the one that was meant", "[wsd][command_line]") {
     CHECK(bad({"--lisen", ":1"}) == "--lisen is no flag of wsd; did you mean --listen?");
     CHECK(bad({"--max-mesage=1"}) == "--max-mesage=1 is no flag of wsd; did you mean --max-message?");

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <utility>
 
+#include "flag_words.hpp"
 #include "request_field.hpp"
 #include "units.hpp"
 #include "wsserver/words.hpp"
@@ -177,7 +178,7 @@ Result<Options, std::string> parse_options(const std::vector<std::string>& words
     app.add_flag("-q,--quiet", options.quiet);
     app.add_flag("-h,--help", options.wants_help);
     try {
-        app.parse(std::vector<std::string>{words.rbegin(), words.rend()});
+        app.parse(words_for(app, words));
     } catch (const CLI::ParseError& error) {
         return Unexpected{std::string{error.what()}};
     }

@@ -121,6 +121,7 @@ TEST_CASE("bench: wrong flags are told, and how they would be right", "[bench][o
     bad({"--size", "2GiB"}, {"--size", "1GiB"});
     bad({"--rate", "0"}, {"--rate 0"});
     bad({"--rate", "nan"}, {"--rate nan"});
+    bad({"--rate", "1e9"}, {"--rate 1e9", "10000000"});
     bad({"--in-flight", "0"}, {"--in-flight"});
     bad({"--duration", "5"}, {"--duration"});
     bad({"--duration", "0"}, {"--duration"});

@@ -33,6 +33,8 @@ constexpr std::uint64_t most_in_flight = std::uint64_t{1} << 26;
 constexpr std::uint64_t largest_message = std::uint64_t{1} << 30;
 /// With a rate answers may be late, but what waits for them is somebody's memory.
 constexpr std::uint32_t in_flight_at_a_rate = 1024;
+/// What is due is counted one by one: more than that would come while it is counted, and so without an end.
+constexpr double highest_rate = 1e7;
 
 /// What was given, as it was written; empty: it wasn't.
 struct Written {
@@ -83,7 +85,7 @@ Problem read_size(const std::string& text, std::size_t& size) {
 Problem read_rate(const std::string& text, std::optional<double>& rate) {
     if (text.empty()) return std::nullopt;
     double number = 0;
-    if (auto problem = read_number("--rate", text, 0.001, 1e9, number)) return problem;
+    if (auto problem = read_number("--rate", text, 0.001, highest_rate, number)) return problem;
     rate = number;
     return std::nullopt;
 }

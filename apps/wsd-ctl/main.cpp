@@ -1,6 +1,8 @@
 // wsd-ctl: gives orders to the wsd that runs, or is a client.
 #include "run.hpp"
+#include "standard_streams.hpp"
 
 int main(int argc, char** argv) {
+    wsd::open_standard_streams();
     return wsd::ctl::run_command_line({argv + 1, argv + argc}, wsd::ctl::Terminal::real("wsd-ctl"));
 }

@@ -13,6 +13,7 @@
 #include "places.hpp"
 #include "run.hpp"
 #include "serve.hpp"
+#include "standard_streams.hpp"
 #include "wsserver/words.hpp"
 
 namespace {
@@ -80,6 +81,7 @@ int act(const CommandLine& line, const ConfigRequest& request) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    wsd::open_standard_streams();
     const auto line = wsd::parse_command_line({argv + 1, argv + argc});
     if (!line) {
         complain({line.error()}, wrong_usage);

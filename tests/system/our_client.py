@@ -10,6 +10,9 @@ from harness import HERE, PATIENCE, SystemTest, die_with_parent, main, program, 
 ws = websockets()
 
 
+CLOSED_STDIN = ['sh', '-c', 'exec "$@" <&-', 'sh']
+
+
 class Ended:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
@@ -19,9 +22,9 @@ class Ended:
 
 
 class ClientTest(SystemTest):
-    async def run_client(self, path, *words, stdin=b''):
+    async def run_client(self, path, *words, stdin=b'', wrapper=()):
         child = await asyncio.create_subprocess_exec(
-            program('WSD_CTL'), 'connect', self.url + path, *words, stdin=asyncio.subprocess.PIPE,
+            *wrapper, program('WSD_CTL'), 'connect', self.url + path, *words, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, preexec_fn=die_with_parent)
         async with asyncio.timeout(PATIENCE):
             out, err = await child.communicate(stdin)
@@ -35,6 +38,10 @@ class OurClient:
         ended = await self.run_client('/echo', '--count', '3', '--wait', '30', stdin='one\nzwölf\n\n'.encode())
         self.assertEqual(ended.code, 0, ended)
         self.assertEqual(ended.out.decode().split('\n'), ['one', 'zwölf', '', ''], ended)
+
+    async def test_a_closed_stdin_is_an_empty_one(self):
+        ended = await self.run_client('/echo', '--wait', '0', wrapper=CLOSED_STDIN)
+        self.assertEqual((ended.code, ended.out), (0, b''), ended)
 
     async def test_texts_of_the_command_line_go_instead(self):
         ended = await self.run_client('/echo', '--text', 'one', '--text', '/two', '--count', '2', '--wait', '30', stdin=b'no\n')

@@ -1,6 +1,7 @@
 """What wsd does from its start on: where it listens, what it answers, what it tells its supervisor and its log."""
 import asyncio
 import json
+import os
 import pathlib
 import resource
 import socket
@@ -74,6 +75,14 @@ class Listening(SystemTest):
         daemon = await self.wsd('--control-stdin')
         daemon.process._transport.get_pipe_transport(1).close()
         await daemon.ctl('broadcast', 'hello')
+        connection = await self.connect(daemon.url)
+        await connection.send('hello')
+        self.assertEqual(await self.within(connection.recv()), 'hello')
+
+    async def test_what_is_opened_never_stands_for_a_closed_standard_stream(self):
+        daemon = await self.wsd(wrapper=['sh', '-c', 'exec "$@" <&- 2>&-', 'sh'])
+        for stream in (0, 2):
+            self.assertEqual(os.readlink(f'/proc/{daemon.pid}/fd/{stream}'), '/dev/null')
         connection = await self.connect(daemon.url)
         await connection.send('hello')
         self.assertEqual(await self.within(connection.recv()), 'hello')

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,15 +47,21 @@ int print_config(const ConfigRequest& request) {
 
 /// As wsd-ctl does it; flags of wsd say which wsd is meant.
 int give_order(const CommandLine& line, const ConfigRequest& request) {
-    wsd::ctl::Options options;
+    std::optional<std::string> spool;
     if (!line.config_file.empty()) {
         const auto config = wsd::load_config(request);
         if (!config) return complain(config.error(), EX_CONFIG);
-        options.spool = config->spool.dir;
+        spool = config->spool.dir;
     }
     for (const auto& [key, value] : line.flags) {
-        if (key == "spool.dir") options.spool = value;
+        if (key == "spool.dir") spool = value;
     }
+    if (spool && spool->empty()) {  // not that of another wsd
+        return complain({"that wsd has no spool, so it takes no orders: name one with --spool DIR"},
+                        wsd::ctl::exit_no_daemon);
+    }
+    wsd::ctl::Options options;
+    options.spool = spool.value_or("");
     return wsd::ctl::run_words(options, line.order, wsd::ctl::Terminal::real("wsd"));
 }
 

@@ -313,6 +313,14 @@ class Asked(SystemTest):
         code, out, err = await self.run_wsd('--spool', self.folder(), 'status')
         self.assertEqual(code, 3, err)
 
+    async def test_an_order_to_one_without_a_spool_reaches_no_other(self):
+        path = self.folder() / 'wsd.toml'
+        path.write_text('[spool]\ndir = ""\n')
+        for words in (['--config', path, 'status'], ['--spool', '', 'status'], ['--spool=', 'status']):
+            code, out, err = await self.run_wsd(*words)
+            self.assertEqual((code, out), (3, ''), err)
+            self.assertIn('that wsd has no spool', err)
+
 
 if __name__ == '__main__':
     main()

@@ -103,6 +103,12 @@ class Manuals(unittest.TestCase):
         flags = set(re.findall(r'^  --([\w-]+)', self.output('WSD', '--help'), re.M))
         self.assertEqual(self.flags_of_manual('wsd.1'), flags)
 
+    def test_the_variables_of_wsd_1_are_those_of_its_flags(self):
+        flags = re.findall(r'^  --([\w-]+)', self.output('WSD', '--help'), re.M)
+        named = set(re.findall(r'\bWSD_\w+', (MANUALS / 'wsd.1').read_text()))
+        self.assertIn('WSD_LISTEN', named)
+        self.assertEqual(named - {'WSD_' + flag.upper().replace('-', '_') for flag in flags}, set())
+
     def test_wsd_toml_5_has_all_keys_and_no_others(self):
         keys, table = set(), ''
         for line in self.output('WSD', '--config', '/dev/null', '--print-config').splitlines():

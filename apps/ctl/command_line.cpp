@@ -51,7 +51,7 @@ int show_help(const Terminal& terminal) {
         "exit codes: 0 done, 1 refused or failed, 2 usage, 3 no wsd runs there, 7 no answer in time\n",
         terminal.program, connect_in_short(), bench::help_in_short(), wsserver::help_on({}).text,
         spool ? spool->path : "none");
-    return exit_done;
+    return terminal.printed();
 }
 
 /// What stands where a word is wanted and looks like a flag.
@@ -89,7 +89,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     if (wants_help) return show_help(terminal);
     if (wants_version) {
         terminal.out << "wsd-ctl " WSD_VERSION "\n";
-        return exit_done;
+        return terminal.printed();
     }
     if (!timeout.empty()) {
         const auto time = parse_time(timeout);

@@ -123,7 +123,10 @@ class Session {
 
     void print(const std::string& message) {
         terminal_.out << message << '\n' << std::flush;
-        if (!terminal_.out) return close(CloseCode::going_away, {});  // nobody reads any more
+        if (!terminal_.out) {
+            if (!closing_) exit_at_best_ = terminal_.printed();
+            return close(CloseCode::going_away, {});
+        }
         if (options_.count && ++received_ == *options_.count) close(CloseCode::normal, {});
     }
 

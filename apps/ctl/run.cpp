@@ -32,16 +32,16 @@ int help(const std::vector<std::string>& words, const Terminal& terminal) {
     if (words.empty()) terminal.out << connect_in_short() << bench::help_in_short();
     if (words.size() == 1 && words.front() == "bench") {
         terminal.out << bench::help();
-        return exit_done;
+        return terminal.printed();
     }
     if (words.size() == 1 && words.front() == "connect") {
         terminal.out << connect_help();
-        return exit_done;
+        return terminal.printed();
     }
     const auto answer = wsserver::help_on(words);
     if (answer.error) return complain(terminal, answer);
     terminal.out << answer.text;
-    return exit_done;
+    return terminal.printed();
 }
 
 /// Paths are the daemon's to open, and its directory is another one.
@@ -96,8 +96,8 @@ int give(const Order& order, const Options& options, const Terminal& terminal) {
         terminal.complain(answer->text);
         return wsserver::exit_status_of(answer->error);
     }
-    if (!options.quiet) terminal.out << answer->text << std::flush;
-    return terminal.out ? exit_done : exit_failed;
+    if (!options.quiet) terminal.out << answer->text;
+    return terminal.printed();
 }
 
 /// Through the spool of the daemon that runs.
@@ -156,7 +156,7 @@ int be_client(const Options& options, const std::vector<std::string>& words, con
     }
     if (parsed->wants_help) {
         terminal.out << connect_help();
-        return exit_done;
+        return terminal.printed();
     }
     parsed->verbose = parsed->verbose || options.verbose;
     return connect(*parsed, terminal);
@@ -170,7 +170,7 @@ int load_server(const Options& options, const std::vector<std::string>& words, c
     }
     if (parsed->wants_help) {
         terminal.out << bench::help();
-        return exit_done;
+        return terminal.printed();
     }
     parsed->json = parsed->json || options.json;
     parsed->quiet = parsed->quiet || options.quiet;

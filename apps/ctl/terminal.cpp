@@ -21,6 +21,12 @@ Terminal Terminal::real(std::string program) {
             is_terminal(STDERR_FILENO)};
 }
 
+Exit Terminal::printed() const {
+    if (out << std::flush) return exit_done;
+    complain("standard output can't be written, so the output is lost");
+    return exit_failed;
+}
+
 void Terminal::complain(std::string_view text) const {
     err << fmt::format("{}: {}\n", program, wsserver::printable(text)) << std::flush;
 }

@@ -31,6 +31,9 @@ struct Terminal {
     /// The process's own.
     static Terminal real(std::string program);
 
+    /// exit_done when out has taken all that was printed; else exit_failed, and err says so.
+    Exit printed() const;
+
     /// `wsd-ctl: TEXT` on err.
     void complain(std::string_view text) const;
 };

@@ -108,6 +108,16 @@ TEST_CASE("lines go as messages, messages come as lines", "[connect]") {
     check(run({"--count=1", house.url}, longest + '\n'), 0, longest + '\n');
 }
 
+TEST_CASE("output that can't be written is no success", "[connect]") {
+    const House house;
+    std::ostream out{nullptr};
+    std::ostringstream err;
+    const wsserver::Descriptor in{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    const Words words{"connect", house.url, "--text", "a", "--text", "b", "--count", "2"};
+    const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get(), false, false});
+    check({code, "", err.str()}, 1, "", {"standard output can't be written", "closed: 1001"});
+}
+
 TEST_CASE("a long input goes as fast as the server takes it", "[connect]") {
     const House house;
     std::string many;

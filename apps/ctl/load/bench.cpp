@@ -69,14 +69,15 @@ int complain(const Terminal& terminal, const Failure& failure) {
 int tell(const Options& options, const Session& session, const Outcome& outcome, const Terminal& terminal) {
     const auto report = session.report(outcome);
     if (outcome.measured && !options.quiet) {
-        terminal.out << (options.json ? to_json(report) : to_text(report)) << std::flush;
+        terminal.out << (options.json ? to_json(report) : to_text(report));
     }
+    const Exit printed = terminal.printed();
     for (const auto& remark : remarks(report)) terminal.complain(remark);
     if (outcome.interrupted) {
         if (!outcome.measured) terminal.complain("interrupted before anything was measured");
         return 128 + session.signal();
     }
-    return terminal.out ? outcome.exit_code() : exit_failed;
+    return printed == exit_done ? outcome.exit_code() : printed;
 }
 
 int run(const Options& options, const wsserver::ClientRequest& request, Dialer& dialer, const Terminal& terminal,

@@ -1,10 +1,11 @@
 // wsd: reads its words and does what they say.
-#include <fmt/format.h>
 #include <sysexits.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "config.hpp"
 #include "handler_set.hpp"
 #include "places.hpp"
+#include "print.hpp"
 #include "run.hpp"
 #include "serve.hpp"
 #include "standard_streams.hpp"
@@ -25,24 +27,32 @@ using wsd::ConfigRequest;
 constexpr int wrong_usage = 2;
 
 int complain(const std::vector<std::string>& errors, int exit_code) {
-    for (const auto& error : errors) fmt::print(stderr, "wsd: {}\n", wsserver::printable(error));
+    for (const auto& error : errors) wsd::print_to(stderr, "wsd: {}\n", wsserver::printable(error));
     return exit_code;
+}
+
+/// The exit code of what has been printed.
+int printed() {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    return complain({"standard output can't be written: " + std::generic_category().message(errno)}, 1);
 }
 
 int check_config(const ConfigRequest& request) {
     const auto config = wsd::load_config(request);
     if (!config) return complain(config.error(), EX_CONFIG);
     if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
-    for (const auto& warning : config->warnings) fmt::print(stderr, "wsd: warning: {}\n", wsserver::printable(warning));
-    fmt::print("the configuration is good{}\n", config->file.empty() ? " (there is no file)" : ": " + config->file);
-    return 0;
+    for (const auto& warning : config->warnings)
+        wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::printable(warning));
+    wsd::print_to(stdout, "the configuration is good{}\n",
+                  config->file.empty() ? " (there is no file)" : ": " + config->file);
+    return printed();
 }
 
 int print_config(const ConfigRequest& request) {
     const auto config = wsd::load_config(request);
     if (!config) return complain(config.error(), EX_CONFIG);
-    fmt::print("{}", wsd::print_config(*config));
-    return 0;
+    wsd::print_to(stdout, "{}", wsd::print_config(*config));
+    return printed();
 }
 
 /// As wsd-ctl does it; flags of wsd say which wsd is meant.
@@ -74,11 +84,11 @@ int act(const CommandLine& line, const ConfigRequest& request) {
         case CommandLine::Wants::print_config:
             return print_config(request);
         case CommandLine::Wants::version:
-            fmt::print("wsd {}\n", WSD_VERSION);
-            return 0;
+            wsd::print_to(stdout, "wsd {}\n", WSD_VERSION);
+            return printed();
         case CommandLine::Wants::help:
-            fmt::print("{}", wsd::help_text(request.places));
-            return 0;
+            wsd::print_to(stdout, "{}", wsd::help_text(request.places));
+            return printed();
         case CommandLine::Wants::order:
             return give_order(line, request);
     }
@@ -92,7 +102,7 @@ int main(int argc, char** argv) {
     const auto line = wsd::parse_command_line({argv + 1, argv + argc});
     if (!line) {
         complain({line.error()}, wrong_usage);
-        fmt::print(stderr, "wsd: `wsd --help` shows all flags\n");
+        wsd::print_to(stderr, "wsd: `wsd --help` shows all flags\n");
         return wrong_usage;
     }
     auto environment = wsd::environment();

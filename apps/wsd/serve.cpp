@@ -1,6 +1,5 @@
 #include "serve.hpp"
 
-#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 
@@ -20,6 +19,7 @@
 #include "log.hpp"
 #include "notify.hpp"
 #include "pid_file.hpp"
+#include "print.hpp"
 #include "wsserver/words.hpp"
 
 namespace wsd {
@@ -29,7 +29,7 @@ namespace {
 namespace asio = boost::asio;
 
 int fail(const std::vector<std::string>& lines, int exit_code) {
-    for (const auto& line : lines) fmt::print(stderr, "wsd: {}\n", wsserver::printable(line));
+    for (const auto& line : lines) print_to(stderr, "wsd: {}\n", wsserver::printable(line));
     return exit_code;
 }
 
@@ -73,17 +73,17 @@ std::string control_program(const Environment& environment) {
 void print_demo(const std::vector<std::string>& urls, const Config& config, const Environment& environment) {
     for (const auto& url : urls) {
         const auto page = page_url(url);
-        if (!page.empty()) fmt::print("\n  open {}   in two browser windows, and chat\n", page);
+        if (!page.empty()) print_to(stdout, "\n  open {}   in two browser windows, and chat\n", page);
     }
     if (config.spool.dir.empty()) return;
     std::vector<std::string> words{control_program(environment)};
     if (config.source("spool.dir") != "default") words.insert(words.end(), {"--spool", config.spool.dir});
     words.insert(words.end(), {"broadcast", "hello from the shell"});
-    fmt::print("  then, in another terminal:   {}\n\n", wsserver::join_words(words));
+    print_to(stdout, "  then, in another terminal:   {}\n\n", wsserver::join_words(words));
 }
 
 void print_listening(const std::vector<std::string>& urls) {
-    for (const auto& url : urls) fmt::print("listening on {}\n", url);
+    for (const auto& url : urls) print_to(stdout, "listening on {}\n", url);
 }
 
 /// Signals, one at a time, on the thread that makes this and runs the context. Every other thread has them blocked: if

@@ -262,6 +262,15 @@ class Asked(SystemTest):
         self.assertEqual((code, err), (0, ''))
         self.assertRegex(out, r'^wsd \d+\.\d+\.\d+$')
 
+    async def test_a_full_disk_is_told_and_no_crash(self):
+        full = 'exec "$0" "$@" >/dev/full'
+        for words in (['--help'], ['--version'], ['--check-config'], ['--print-config']):
+            child = await self.process('sh', '-c', full, program('WSD'), *words, env=Wsd().env)
+            self.assertEqual(await child.exit_code(), 1, child.text())
+            await child.line("standard output can't be written: No space left", 'stderr')
+        child = await self.process('sh', '-c', full + ' 2>&1', program('WSD'), '--bogus', env=Wsd().env)
+        self.assertEqual(await child.exit_code(), 2)
+
     async def test_print_config_tells_who_said_what(self):
         path = self.folder() / 'wsd.toml'
         path.write_text('# mine\ngrace = "7s"\n[handlers]\nchat = "broadcast"\n')

@@ -1,0 +1,19 @@
+// Printing that bears a full disk.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+namespace wsd {
+
+/// As fmt::print(), which throws when the file takes nothing; here std::ferror() tells.
+template <class... T>
+void print_to(std::FILE* file, fmt::format_string<T...> format, T&&... values) {
+    const std::string text = fmt::format(format, std::forward<T>(values)...);
+    std::fwrite(text.data(), 1, text.size(), file);
+}
+
+}  // namespace wsd

@@ -56,6 +56,18 @@ TEST_CASE("one time is its own quantile, at most 0.4 % off", "[bench][histogram]
     }
 }
 
+TEST_CASE("many that took the same time are recorded at once", "[bench][histogram]") {
+    Histogram histogram;
+    histogram.record(1s, 0);
+    CHECK(histogram.max() == 0ns);
+    histogram.record(100ns);
+    histogram.record(20s, 1'000'000'000'000);
+    CHECK(histogram.count() == 1'000'000'000'001);
+    CHECK(histogram.max() == 20s);
+    CHECK(off(histogram.quantile(0.5), 20s) <= 0.004);
+    CHECK(off(histogram.mean(), 20s) <= 0.001);
+}
+
 TEST_CASE("quantiles of many times are those of the sorted list", "[bench][histogram]") {
     std::mt19937_64 random{7};
     std::lognormal_distribution<double> draw(12, 2);

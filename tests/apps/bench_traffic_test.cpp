@@ -256,6 +256,7 @@ TEST_CASE("fan-out at a rate", "[bench][traffic]") {
     CHECK(rig.count(0) == 13);
     rig.stop();
     CHECK(rig.tally.unsent == 2 * 10);  // publications times receivers
+    CHECK(rig.tally.latency.count() == 6 + 2 * 10);
 }
 
 TEST_CASE("idle connections say nothing", "[bench][traffic]") {

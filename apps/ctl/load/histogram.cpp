@@ -20,11 +20,12 @@ constexpr std::uint64_t Histogram::middle_of(std::size_t bucket) noexcept {
     return first + (std::uint64_t{1} << (shift - 1));
 }
 
-void Histogram::record(Time time) noexcept {
+void Histogram::record(Time time, std::uint64_t times) noexcept {
+    if (times == 0) return;
     const auto value = std::min(static_cast<std::uint64_t>(std::max<Time::rep>(time.count(), 0)), longest);
-    ++buckets_[bucket_of(value)];
-    ++count_;
-    sum_ += value;
+    buckets_[bucket_of(value)] += times;
+    count_ += times;
+    sum_ += static_cast<double>(value) * static_cast<double>(times);
     max_ = std::max(max_, value);
 }
 

@@ -14,13 +14,15 @@ class Histogram {
    public:
     using Time = std::chrono::nanoseconds;
 
-    /// A negative time counts as none.
-    void record(Time time) noexcept;
+    /// That `times` things took so long. A negative time counts as none.
+    void record(Time time, std::uint64_t times = 1) noexcept;
 
     std::uint64_t count() const noexcept { return count_; }
     /// Exact; 0 if there are none.
     Time max() const noexcept { return Time{static_cast<Time::rep>(max_)}; }
-    Time mean() const noexcept { return count_ == 0 ? Time{0} : Time{static_cast<Time::rep>(sum_ / count_)}; }
+    Time mean() const noexcept {
+        return count_ == 0 ? Time{0} : Time{static_cast<Time::rep>(sum_ / static_cast<double>(count_))};
+    }
     /// The shortest time that at least `part` (0 to 1) of all don't exceed; 0 if there are none.
     Time quantile(double part) const noexcept;
 
@@ -34,7 +36,7 @@ class Histogram {
 
     std::array<std::uint64_t, (most_bits - fine_bits + 1) << fine_bits> buckets_{};
     std::uint64_t count_ = 0;
-    std::uint64_t sum_ = 0;
+    double sum_ = 0;  ///< ns of a thousand million things don't fit into 64 bits
     std::uint64_t max_ = 0;
 };
 

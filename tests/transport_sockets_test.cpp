@@ -347,3 +347,17 @@ TEMPLATE_TEST_CASE("a stream of something that is no socket fails when it starts
     nothing.close();
     rig.until([&] { return nothing.released == 1; });
 }
+
+TEMPLATE_TEST_CASE("a task that throws is not run again", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    TestType rig;
+    int runs = 0;
+    rig.transport.post([&] { throw ++runs; });
+    CHECK_THROWS_AS(rig.until([] { return false; }), int);
+    for (int i = 1; i <= 3; ++i) {
+        int others = 0;
+        rig.transport.post([&] { ++others; });
+        rig.until([&] { return others > 0; });
+        CHECK(others == 1);
+        CHECK(runs == 1);
+    }
+}

@@ -766,18 +766,3 @@ TEST_CASE("the kernel holds on to nothing though the loop's thread lives on", "[
     may_end.notify_one();
     loop.join();
 }
-
-TEST_CASE("a task that throws is not run again", "[transport_uring]") {
-    UringTransport transport;
-    int runs = 0;
-    transport.post([&] {
-        ++runs;
-        throw std::runtime_error("a task's own");
-    });
-    CHECK_THROWS_AS(transport.run_turn(Clock::now() + patience), std::runtime_error);
-    bool other_ran = false;
-    transport.post([&] { other_ran = true; });
-    run_until(transport, [&] { return other_ran; });
-    transport.run_turn(Clock::now());
-    CHECK(runs == 1);
-}

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "asio_acceptor.hpp"
+#include "clear_at_end.hpp"
 
 namespace wsserver::detail {
 
@@ -28,11 +29,11 @@ void AsioLoop::run_posted() {
         std::swap(posted_, running_);
         posted_noticed_ = false;
     }
+    const ClearAtEnd tasks(running_);
     for (auto& task : running_) {
         if (detached_) break;
         task();
     }
-    running_.clear();
 }
 
 void AsioLoop::wake_at(Clock::time_point time) {

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <utility>
 
+#include "clear_at_end.hpp"
+
 namespace wsserver::detail {
 
 namespace {
@@ -21,19 +23,6 @@ Descriptor open_event() {
     if (!event) throw std::system_error(errno, std::system_category(), "eventfd");
     return event;
 }
-
-/// Nothing is done twice though something in it throws.
-template <class T>
-class ClearAtEnd {
-   public:
-    explicit ClearAtEnd(std::vector<T>& all) noexcept : all_(all) {}
-    ClearAtEnd(const ClearAtEnd&) = delete;
-    ClearAtEnd& operator=(const ClearAtEnd&) = delete;
-    ~ClearAtEnd() { all_.clear(); }
-
-   private:
-    std::vector<T>& all_;
-};
 
 }  // namespace
 

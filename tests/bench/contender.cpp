@@ -53,7 +53,7 @@ std::pair<std::string, std::string> name_and_rest(std::string_view text) {
     return {std::string{text.substr(0, equals)}, std::string{text.substr(equals + 1)}};
 }
 
-/// What is built beside this program, or not, and only echoes.
+/// What is built beside this program, or not. It echoes; the raw ones can also send what comes to all.
 struct OwnEcho {
     const char* name;
     const char* program;
@@ -87,7 +87,7 @@ Contender own_contender(std::string_view name, Serves what) {
     const auto* const found =
         std::find_if(std::begin(echoes), std::end(echoes), [&](const OwnEcho& each) { return each.name == name; });
     if (found == std::end(echoes)) throw WrongUsage{"no server '" + std::string{name} + "': see --help"};
-    if (what != Serves::echo) throw WrongUsage{std::string{name} + " can only echo"};
+    if (what != Serves::echo && found->websocket) throw WrongUsage{std::string{name} + " can only echo"};
     if (name == node_ws) {
         if (!std::filesystem::exists(ws_package)) throw WrongUsage{"npm's ws is missing: ./dev bench installs it"};
         return {.name = node_ws, .command = {"node", WSSERVER_BENCH_PEERS "/node_ws_echo.mjs"}};
@@ -96,7 +96,9 @@ Contender own_contender(std::string_view name, Serves what) {
     if (!std::filesystem::exists(path)) {
         throw WrongUsage{std::string{name} + " wasn't built: " + found->needs + " was missing"};
     }
-    return {.name = found->name, .command = {path}, .websocket = found->websocket};
+    Contender contender{.name = found->name, .command = {path}, .websocket = found->websocket};
+    if (what == Serves::fan_out) contender.command.emplace_back("--broadcast");
+    return contender;
 }
 
 std::vector<Contender> own_contenders(Serves what) {

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 FanOutLoad::FanOutLoad(const FanOutLoadOptions& options)
     : options_(options),
-      frames_(masked_frames(options.kind, options.in_flight)),
+      frames_((options.websocket ? masked_frames : unmasked_frames)(options.kind, options.in_flight)),
       frame_size_(frames_.size() / options.in_flight),
       pong_(masked_pong()),
       counter_(options.kind),
@@ -19,7 +19,7 @@ FanOutLoad::FanOutLoad(const FanOutLoadOptions& options)
       lacking_(options.in_flight, options.receivers) {
     for (std::size_t i = 0; i < receivers_.size(); ++i) {
         const int socket = connect_to(options.port);
-        shake_hands(socket, options.target);
+        if (options.websocket) shake_hands(socket, options.target);
         io_->add(socket);
     }
 }

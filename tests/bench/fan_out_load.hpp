@@ -20,13 +20,14 @@ struct FanOutLoadOptions {
     MessageKind kind{};
     std::size_t receivers = 1;
     std::size_t in_flight = 1;  ///< publications that not all receivers have got yet
+    bool websocket = true;      ///< else a raw server: no opening handshake, and frames that it passes on as they are
 };
 
 /// What all receivers have got is followed by the next publication; counted are deliveries. A server may deliver to
 /// the publisher too: that counts, but nothing waits for it.
 class FanOutLoad final : public Load, LoadIo::Handler {
    public:
-    /// Connects all, with the opening handshake. Throws std::runtime_error.
+    /// Connects all. Throws std::runtime_error.
     explicit FanOutLoad(const FanOutLoadOptions& options);
 
    private:
@@ -43,7 +44,7 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     void arrived(Receiver& receiver);
 
     FanOutLoadOptions options_;
-    std::string frames_;  ///< `in_flight` publications, masked
+    std::string frames_;  ///< `in_flight` publications
     std::size_t frame_size_;
     const std::string pong_;
     MessageCounter counter_;

@@ -13,12 +13,13 @@ void run_fan_out(const Options& options) {
     for (const std::size_t size : options.sizes) {
         for (const std::size_t in_flight : options.in_flight) {
             for (const std::size_t receivers : options.connections) {
-                const auto make_load = [&](const Contender&, std::uint16_t port) {
+                const auto make_load = [&](const Contender& contender, std::uint16_t port) {
                     return std::make_unique<FanOutLoad>(FanOutLoadOptions{.port = port,
                                                                           .target = options.target,
                                                                           .kind = {options.text, size},
                                                                           .receivers = receivers,
-                                                                          .in_flight = in_flight});
+                                                                          .in_flight = in_flight,
+                                                                          .websocket = contender.websocket});
                 };
                 const std::vector<Cell> labels{{"receivers", receivers}, {"in_flight", in_flight}, {"size", size}};
                 compare_cost(options, {labels, receivers + 1, make_load}, table);

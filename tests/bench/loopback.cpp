@@ -7,12 +7,20 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace wsserver::bench {
 
 void fail(const char* what) {
     std::perror(what);
     std::exit(1);
+}
+
+Sends parse_words(int count, char** words) {
+    if (count == 1) return Sends::back;
+    if (count == 2 && std::strcmp(words[1], "--broadcast") == 0) return Sends::to_all;
+    std::fprintf(stderr, "usage: %s [--broadcast]\n", words[0]);
+    std::exit(2);
 }
 
 int listen_on_loopback(int socket_flags) {

@@ -16,21 +16,28 @@ constexpr const char* wrong_message = "what the server sends isn't what was sent
 
 Opcode opcode(MessageKind kind) { return kind.text ? Opcode::text : Opcode::binary; }
 
-}  // namespace
+enum class Masked : bool { no, yes };
 
-std::string masked_frames(MessageKind kind, std::size_t count) {
+std::string make_frames(MessageKind kind, std::size_t count, Masked masked) {
     std::mt19937 random{1};
     Output frames;
     for (std::size_t i = 0; i < count; ++i) {
         std::string payload(kind.size, ' ');
         for (char& c : payload) c = static_cast<char>('a' + random() % 26);
-        MaskingKey key;
-        for (auto& octet : key) octet = static_cast<std::uint8_t>(random());
-        append_frame(frames, {.opcode = opcode(kind), .masking_key = key, .payload_length = payload.size()},
-                     bytes_of(payload));
+        FrameHeader header{.opcode = opcode(kind), .payload_length = payload.size()};
+        if (masked == Masked::yes) {
+            for (auto& octet : header.masking_key.emplace()) octet = static_cast<std::uint8_t>(random());
+        }
+        append_frame(frames, header, bytes_of(payload));
     }
     return std::string{text_of(frames.bytes())};
 }
+
+}  // namespace
+
+std::string masked_frames(MessageKind kind, std::size_t count) { return make_frames(kind, count, Masked::yes); }
+
+std::string unmasked_frames(MessageKind kind, std::size_t count) { return make_frames(kind, count, Masked::no); }
 
 std::string masked_pong() {
     Output frame;

@@ -14,6 +14,8 @@ struct MessageKind {
 
 /// `count` messages as a client sends them: one frame each, masked.
 std::string masked_frames(MessageKind kind, std::size_t count);
+/// As a server sends them: what a raw server is given where receivers look at what it passes on.
+std::string unmasked_frames(MessageKind kind, std::size_t count);
 /// An empty Pong, masked: says that the client is there.
 std::string masked_pong();
 

@@ -21,14 +21,14 @@ Measures several servers in alternating windows. MODE is
   fairness   how long quiet connections wait for an echo: alone, beside one that sends huge messages, one that never
              reads and one that floods with tiny frames
 
-  --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo octets and know no
-                        WebSocket); default: all of them that can do it, or the raw ones if others are named.
+  --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo octets, or send
+                        them to all, and know no WebSocket); default: all of them that can do it, or the raw ones if others are named.
                         Echoes that others wrote: beast, websocketpp, libwebsockets, node-ws. `all`: what was built
   --server NAME=ARGS    the library's server with these arguments; again for more
   --server-cmd NAME=CMD any other server: a command that becomes one process. It echoes, or for fan-out sends each
                         message to all. It listens on `{port}`, where that stands in the command; else on PORT, if it
                         is NAME@PORT=CMD; else it says `listening on SCHEME://HOST:PORT`. A NAME that begins with
-                        raw- echoes octets and knows no WebSocket. Again for more
+                        raw- takes octets and knows no WebSocket. Again for more
   --base NAME           ratios refer to this one (default raw-epoll, or the first)
   --connections N,...   echo: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
                         memory: idle ones (10000), at most what descriptors allow; fairness: quiet ones (100)

@@ -1,5 +1,5 @@
-// The yardstick: sends back whatever comes over TCP, with epoll and nothing else. What a WebSocket server costs
-// beyond this is its own doing.
+// The yardstick: sends back whatever comes over TCP, or sends it to all, with epoll and nothing else. What a WebSocket
+// server costs beyond this is its own doing.
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +23,7 @@ using namespace wsserver::bench;
 struct Peer {
     int socket;
     std::string unsent{};  ///< what the kernel didn't take; nothing more is received before it has left
+    bool gone = false;
 };
 
 void watch(int epoll, int operation, int socket, std::uint32_t events, void* data) {
@@ -32,14 +33,18 @@ void watch(int epoll, int operation, int socket, std::uint32_t events, void* dat
     if (epoll_ctl(epoll, operation, socket, &event) != 0) fail("epoll_ctl");
 }
 
-void accept_all(int listener, int epoll) {
+/// All that are connected.
+using Peers = std::vector<std::unique_ptr<Peer>>;
+
+void accept_all(int listener, int epoll, Peers& peers) {
     for (;;) {
         const int accepted = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted < 0) {
             if (errno == EAGAIN || errno == ECONNABORTED) return;
             fail("accept4");
         }
-        watch(epoll, EPOLL_CTL_ADD, accepted, EPOLLIN, new Peer{accepted});
+        peers.push_back(std::make_unique<Peer>(Peer{accepted}));
+        watch(epoll, EPOLL_CTL_ADD, accepted, EPOLLIN, peers.back().get());
     }
 }
 
@@ -49,49 +54,79 @@ ssize_t send_some(int socket, std::string_view octets) {
     return count >= 0 ? count : errno == EAGAIN ? 0 : -1;
 }
 
-/// False if the peer is gone.
-bool echo(Peer& peer, int epoll, std::vector<char>& buffer) {
-    const ssize_t received = recv(peer.socket, buffer.data(), buffer.size(), 0);
-    if (received <= 0) return received < 0 && errno == EAGAIN;
-    const std::string_view octets{buffer.data(), static_cast<std::size_t>(received)};
+void send_to(Peer& peer, int epoll, std::string_view octets) {
+    if (!peer.unsent.empty()) {
+        peer.unsent += octets;
+        return;
+    }
     const ssize_t sent = send_some(peer.socket, octets);
-    if (sent < 0) return false;
-    if (sent < received) {
+    if (sent < 0) {
+        peer.gone = true;
+    } else if (static_cast<std::size_t>(sent) < octets.size()) {
         peer.unsent = octets.substr(static_cast<std::size_t>(sent));
         watch(epoll, EPOLL_CTL_MOD, peer.socket, EPOLLOUT, &peer);
     }
-    return true;
 }
 
-bool send_rest(Peer& peer, int epoll) {
+void send_rest(Peer& peer, int epoll) {
     const ssize_t sent = send_some(peer.socket, peer.unsent);
-    if (sent < 0) return false;
+    peer.gone = sent < 0;
+    if (peer.gone) return;
     peer.unsent.erase(0, static_cast<std::size_t>(sent));
     if (peer.unsent.empty()) watch(epoll, EPOLL_CTL_MOD, peer.socket, EPOLLIN, &peer);
-    return true;
+}
+
+/// What has come; empty if nothing has.
+std::string_view receive(Peer& peer, std::vector<char>& buffer) {
+    const ssize_t received = recv(peer.socket, buffer.data(), buffer.size(), 0);
+    peer.gone = received == 0 || (received < 0 && errno != EAGAIN);
+    return {buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0};
+}
+
+void pass_on(Sends sends, Peer& from, Peers& peers, int epoll, std::string_view octets) {
+    if (sends == Sends::back) return send_to(from, epoll, octets);
+    for (const auto& peer : peers) {
+        if (!peer->gone) send_to(*peer, epoll, octets);
+    }
+}
+
+void serve(Sends sends, Peer& peer, Peers& peers, int epoll, std::vector<char>& buffer) {
+    if (!peer.unsent.empty()) return send_rest(peer, epoll);
+    const std::string_view octets = receive(peer, buffer);
+    if (!octets.empty()) pass_on(sends, peer, peers, epoll, octets);
+}
+
+void remove_gone(Peers& peers) {
+    std::erase_if(peers, [](const auto& peer) {
+        if (peer->gone) close(peer->socket);
+        return peer->gone;
+    });
 }
 
 }  // namespace
 
-int main() {
+int main(int words_count, char** words) {
+    const Sends sends = parse_words(words_count, words);
     const int listener = listen_on_loopback(SOCK_NONBLOCK);
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) fail("epoll_create1");
     watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN, nullptr);
     std::vector<char> buffer(256 * 1024);
     std::array<epoll_event, 1024> events;
+    Peers peers;
     for (;;) {
         const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
         if (count < 0 && errno != EINTR) fail("epoll_wait");
+        bool some_gone = false;
         for (int i = 0; i < count; ++i) {
             auto* const peer = static_cast<Peer*>(events[static_cast<std::size_t>(i)].data.ptr);
             if (peer == nullptr) {
-                accept_all(listener, epoll);
+                accept_all(listener, epoll, peers);
                 continue;
             }
-            if (peer->unsent.empty() ? echo(*peer, epoll, buffer) : send_rest(*peer, epoll)) continue;
-            close(peer->socket);
-            delete peer;
+            if (!peer->gone) serve(sends, *peer, peers, epoll, buffer);
+            some_gone = some_gone || peer->gone;
         }
+        if (some_gone) remove_gone(peers);
     }
 }

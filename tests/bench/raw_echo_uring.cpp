@@ -1,5 +1,5 @@
-// The other yardstick: sends back whatever comes over TCP, with io_uring and nothing else. All replies of a turn leave
-// with one system call, straight from the buffers that the kernel filled.
+// The other yardstick: sends back whatever comes over TCP, or sends it to all, with io_uring and nothing else. All that
+// a turn sends leaves with one system call, straight from the buffers that the kernel filled.
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ constexpr std::uint64_t data(What what, std::uint32_t file) {
 
 class RawEcho {
    public:
-    RawEcho() { accept(); }
+    explicit RawEcho(Sends sends) : sends_(sends) { accept(); }
 
     void turn() {
         ++turn_;
@@ -36,6 +36,7 @@ class RawEcho {
         // The kernel has taken what was submitted; what found no room has been copied.
         for (const unsigned buffer : sent_) ring_.buffers().release(buffer);
         sent_.clear();
+        if (!publication_.empty()) publish();
         for (const std::uint32_t file : owing_) send(file);
         owing_.clear();
     }
@@ -47,6 +48,7 @@ class RawEcho {
         msghdr message{};
         std::string leaving{}, unsent{};  ///< what found no room; nothing more is received before it has left
         bool receives = false;
+        bool open = false;
     };
 
     void react(const io_uring_cqe& completion) {
@@ -76,6 +78,7 @@ class RawEcho {
         const auto file = static_cast<std::uint32_t>(completion.res);
         if (file >= peers_.size()) peers_.resize(file + 1);
         peers_[file] = {};
+        peers_[file].open = true;
         receive(file);
     }
 
@@ -87,6 +90,7 @@ class RawEcho {
         if (completion.res > 0 || completion.res == -ENOBUFS) {
             if (peer.leaving.empty()) receive(file);
         } else if (completion.res != -ECANCELED) {
+            peer.open = false;
             ring_.close(file);
         }
     }
@@ -94,16 +98,34 @@ class RawEcho {
     void keep(std::uint32_t file, const io_uring_cqe& completion) {
         Peer& peer = peers_[file];
         const iovec octets = ring_.buffers().take(completion);
-        if (!peer.leaving.empty()) {
+        if (sends_ == Sends::back && !peer.leaving.empty()) {
             peer.unsent.append(static_cast<const char*>(octets.iov_base), octets.iov_len);
             return ring_.buffers().release(ReceiveBuffers::buffer_of(completion));
         }
         lent_.push_back(ReceiveBuffers::buffer_of(completion));
+        if (sends_ == Sends::to_all) return publication_.push_back(octets);
         if (std::exchange(peer.reply_turn, turn_) != turn_) {
             peer.reply.clear();
             owing_.push_back(file);
         }
         peer.reply.push_back(octets);
+    }
+
+    /// All of this turn, to each peer in one send.
+    void publish() {
+        for (std::uint32_t file = 0; file < peers_.size(); ++file) {
+            Peer& peer = peers_[file];
+            if (!peer.open) continue;
+            if (peer.leaving.empty()) {
+                peer.reply = publication_;
+                owing_.push_back(file);
+                continue;
+            }
+            for (const iovec& octets : publication_) {
+                peer.unsent.append(static_cast<const char*>(octets.iov_base), octets.iov_len);
+            }
+        }
+        publication_.clear();
     }
 
     void send(std::uint32_t file) {
@@ -138,19 +160,21 @@ class RawEcho {
         if (!peer.receives) receive(file);
     }
 
+    const Sends sends_;
     Ring ring_{Ring::Options{}};
     int listener_ = listen_on_loopback(0);
     std::uint64_t turn_ = 0;
-    std::deque<Peer> peers_;  ///< by file
+    std::deque<Peer> peers_;          ///< by file
+    std::vector<iovec> publication_;  ///< what came in this turn, for all
     std::vector<std::uint32_t> owing_;
     std::vector<unsigned> lent_, sent_;  ///< buffers with replies to be submitted; submitted
 };
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
     try {
-        RawEcho echo;
+        RawEcho echo{parse_words(count, words)};
         for (;;) echo.turn();
     } catch (const std::exception& error) {
         std::fprintf(stderr, "raw_echo_uring: %s\n", error.what());

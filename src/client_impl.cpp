@@ -124,7 +124,7 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
       hub_(std::make_shared<ClientHub>(*this)),
       any_hub_(hub_),
       transport_(context),
-      timers_(transport_.now()) {
+      timers_(transport_) {
     connection_options_.handshake = options_.handshake;
     connection_options_.protocol.max_message = options_.max_message;
     connection_options_.protocol.max_fragments = options_.max_fragments;
@@ -134,7 +134,7 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     connection_options_.ping_interval = options_.ping_interval;
     connection_options_.pong_timeout = options_.pong_timeout;
     connection_options_.close_timeout = options_.close_timeout;
-    transport_.on_wake([this] { fire_timers(); });
+    transport_.on_wake([this] { wake(); });
 }
 
 void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
@@ -228,7 +228,7 @@ void Client::Impl::ended(const ConnectionEnd& end) {
     if (retry) {
         const double jitter = std::uniform_real_distribution{}(jitter_);
         retry_at_ = transport_.now() + options_.reconnect->wait(failures_, jitter);
-        arm_timers();
+        timers_.arm(retry_at_);
     }
     if (end_ && !shut_down_) end_(end, retry);
 }
@@ -286,34 +286,17 @@ void Client::Impl::flush() {
     if (connection_) connection_->flush();
 }
 
-void Client::Impl::schedule(HostedConnection& connection, Clock::time_point when) {
-    timers_.schedule(connection, when);
-    arm_timers();
-}
-
-void Client::Impl::fire_timers() {
-    wake_ = never;
-    const auto now = transport_.now();
-    timers_.advance(now);
-    if (now >= retry_at_) {
+void Client::Impl::wake() {
+    if (timers_.fire() >= retry_at_) {
         retry_at_ = never;
         attempt();
     }
-    arm_timers();
-}
-
-void Client::Impl::arm_timers() {
-    const auto next = std::min(timers_.next_wake().value_or(never), retry_at_);
-    if (next >= wake_) return;
-    wake_ = next;
-    transport_.wake_at(wake_);
+    timers_.arm(retry_at_);
 }
 
 /// A wake-up that wakes nobody would keep the caller's loop from running out of work.
 void Client::Impl::disarm_timers() {
-    if (connection_ || retry_at_ != never) return;
-    wake_ = never;
-    transport_.wake_at(wake_);
+    if (!connection_ && retry_at_ == never) timers_.disarm();
 }
 
 }  // namespace wsserver

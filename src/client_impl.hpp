@@ -14,7 +14,6 @@
 #include "wsserver/client.hpp"
 #include "wsserver/connection.hpp"
 #include "wsserver/connection_host.hpp"
-#include "wsserver/timer_wheel.hpp"
 #include "wsserver/transport/asio.hpp"
 #include "wsserver/url.hpp"
 
@@ -83,7 +82,7 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
 
     // ConnectionHost
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    void schedule(HostedConnection& connection, Clock::time_point when) override;
+    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
     void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override;
@@ -102,8 +101,7 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
 
     void flush();
     void go_on();
-    void fire_timers();
-    void arm_timers();
+    void wake();
     void disarm_timers();
 
     static constexpr auto never = Clock::time_point::max();
@@ -129,9 +127,8 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     std::minstd_rand jitter_{std::random_device{}()};
 
     AsioTransport transport_;
-    TimerWheel<HostedConnection> timers_;
+    HostTimers<AsioTransport> timers_;
     Clock::time_point retry_at_ = never;
-    Clock::time_point wake_ = never;
     AsioTransport::Connecting attempt_;
     std::optional<ClientConnection> connection_;  // last: it uses all of the above until it is gone
 };

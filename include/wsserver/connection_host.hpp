@@ -1,6 +1,7 @@
 // What a connection needs of its surroundings: the server's reactor, or a client.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -135,6 +136,48 @@ class ConnectionHost {
 
    private:
     Agreements agreements_;
+};
+
+/// The timers of a host's connections, and the one wake-up of its transport that serves them and the host's own times.
+template <Transport T>
+class HostTimers {
+   public:
+    static constexpr auto never = Clock::time_point::max();
+
+    /// `transport` must outlive it.
+    explicit HostTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
+
+    void schedule(HostedConnection& connection, Clock::time_point when) {
+        wheel_.schedule(connection, when);
+        arm();
+    }
+    void cancel(HostedConnection& connection) noexcept { wheel_.cancel(connection); }
+
+    /// The transport has woken its host: calls on_timer() of those that are due, and returns the time that it is. The
+    /// next wake-up is for arm() to ask for, when the host has seen to its own times.
+    Clock::time_point fire() {
+        armed_for_ = never;
+        const auto now = transport_.now();
+        wheel_.advance(now);
+        return now;
+    }
+    /// The transport will wake the host when the next timer is due, or at `own` if that is earlier.
+    void arm(Clock::time_point own = never) {
+        const auto next = std::min(wheel_.next_wake().value_or(never), own);
+        if (next >= armed_for_) return;
+        armed_for_ = next;
+        transport_.wake_at(next);
+    }
+    /// The transport won't wake the host until arm() asks for it again.
+    void disarm() {
+        armed_for_ = never;
+        transport_.wake_at(never);
+    }
+
+   private:
+    T& transport_;
+    TimerWheel<HostedConnection> wheel_;
+    Clock::time_point armed_for_ = never;
 };
 
 /// A host whose connections all live on one transport.

@@ -19,7 +19,6 @@
 #include "wsserver/connection_host.hpp"
 #include "wsserver/connection_pool.hpp"
 #include "wsserver/inbox.hpp"
-#include "wsserver/timer_wheel.hpp"
 #include "wsserver/transport.hpp"
 
 namespace wsserver {
@@ -92,10 +91,10 @@ class Reactor final : public AnyReactor, private HostOn<T> {
           number_(number),
           shared_(shared),
           transport_(std::forward<Args>(transport)...),
-          timers_(transport_.now()),
+          timers_(transport_),
           pool_(number) {
         this->connection_options_ = options;
-        transport_.on_wake([this] { fire_timers(); });
+        transport_.on_wake([this] { wake(); });
     }
 
     /// Cuts what is still connected.
@@ -144,7 +143,7 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     using HostOn<T>::broadcasts_wait_;
     using HostOn<T>::counters_;
     const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
-    void schedule(HostedConnection& connection, Clock::time_point when) override;
+    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
     void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override {
@@ -175,8 +174,7 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     void send_broadcasts_to(ServerConnection& connection);
 
     void flush_dirty();
-    void fire_timers();
-    void arm_timers();
+    void wake();
     void stopped_if_empty();
 
     const std::uint16_t number_;
@@ -184,9 +182,8 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     ReactorShared& shared_;
     Counter accepted_;
     T transport_;
-    TimerWheel<HostedConnection> timers_;
+    HostTimers<T> timers_;
     Clock::time_point stop_deadline_ = Clock::time_point::max();
-    Clock::time_point wake_ = Clock::time_point::max();
     Inbox inbox_;
     Inbox::Batch orders_;
     std::vector<ConnectionId> dirty_;

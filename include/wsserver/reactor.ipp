@@ -236,29 +236,12 @@ void Reactor<T>::flush_dirty() {
 // --- Timers ---
 
 template <Transport T>
-void Reactor<T>::schedule(HostedConnection& connection, Clock::time_point when) {
-    timers_.schedule(connection, when);
-    arm_timers();
-}
-
-template <Transport T>
-void Reactor<T>::fire_timers() {
-    wake_ = Clock::time_point::max();
-    const auto now = transport_.now();
-    timers_.advance(now);
-    if (now >= stop_deadline_) {
+void Reactor<T>::wake() {
+    if (timers_.fire() >= stop_deadline_) {
         stop_deadline_ = Clock::time_point::max();
         cut_all();
     }
-    arm_timers();
-}
-
-template <Transport T>
-void Reactor<T>::arm_timers() {
-    const auto next = std::min(timers_.next_wake().value_or(Clock::time_point::max()), stop_deadline_);
-    if (next >= wake_) return;
-    wake_ = next;
-    transport_.wake_at(wake_);
+    timers_.arm(stop_deadline_);
 }
 
 // --- The end ---
@@ -271,7 +254,7 @@ void Reactor<T>::stop(Clock::time_point deadline) {
         pool_.for_each([](ServerConnection& connection) { connection.going_away(); });
     }
     stop_deadline_ = deadline;
-    arm_timers();
+    timers_.arm(stop_deadline_);
     stopped_if_empty();
 }
 

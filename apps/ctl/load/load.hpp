@@ -19,7 +19,6 @@
 #include "wsserver/connection.hpp"
 #include "wsserver/connection_host.hpp"
 #include "wsserver/connection_pool.hpp"
-#include "wsserver/timer_wheel.hpp"
 #include "wsserver/transport.hpp"
 
 namespace wsd::ctl::bench {
@@ -126,7 +125,7 @@ class Load final : private wsserver::HostOn<T> {
 
     // ConnectionHost
     const std::shared_ptr<wsserver::Hub>& hub() const noexcept override { return no_hub_; }
-    void schedule(wsserver::HostedConnection& connection, Time when) override;
+    void schedule(wsserver::HostedConnection& connection, Time when) override { timers_.schedule(connection, when); }
     void cancel(wsserver::HostedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(wsserver::ConnectionId id) override;
     void go_on_later(wsserver::ConnectionId id) override {
@@ -151,7 +150,7 @@ class Load final : private wsserver::HostOn<T> {
     Random random_;
     std::shared_ptr<wsserver::Hub> no_hub_;
     std::shared_ptr<Ear> ear_;
-    wsserver::TimerWheel<wsserver::HostedConnection> timers_;
+    wsserver::HostTimers<T> timers_;
 
     Outcome outcome_;
     std::unique_ptr<Traffic> traffic_;
@@ -160,7 +159,6 @@ class Load final : private wsserver::HostOn<T> {
     Time stage_end_ = Time::max();
     Time next_tick_{};
     Time redial_at_ = Time::max();
-    Time armed_for_ = Time::max();
     bool over_ = false;        ///< the transport has been told to stop
     bool end_posted_ = false;  ///< the stage ends before its time
 

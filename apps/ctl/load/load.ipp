@@ -11,7 +11,7 @@ Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& requ
       watcher_(watcher),
       dial_(std::move(dial)),
       ear_(std::make_shared<Ear>(*this)),
-      timers_(on.now()),
+      timers_(on),
       traffic_(make_traffic(options, outcome_.tally)),
       slots_(options.connections) {
     connection_options_.handshake_timeout = options.timeout;
@@ -97,7 +97,7 @@ template <wsserver::Transport T>
 void Load<T>::end() {
     if (std::exchange(over_, true)) return;
     pool_.for_each([](ClientConnection& connection) { connection.cut("given up"); });
-    transport().wake_at(Time::max());
+    timers_.disarm();
     transport().stop();
 }
 
@@ -138,9 +138,7 @@ void Load<T>::end_early_soon() {
 
 template <wsserver::Transport T>
 void Load<T>::on_wake() {
-    armed_for_ = Time::max();
-    const Time now = transport().now();
-    timers_.advance(now);
+    const Time now = timers_.fire();
     if (now >= redial_at_) {
         redial_at_ = Time::max();
         dial_more();
@@ -162,18 +160,7 @@ void Load<T>::tick(Time now) {
 
 template <wsserver::Transport T>
 void Load<T>::arm() {
-    if (over_) return;
-    const Time next =
-        std::min({timers_.next_wake().value_or(Time::max()), redial_at_, next_tick_, stage_end_, traffic_->next_due()});
-    if (next >= armed_for_) return;
-    armed_for_ = next;
-    transport().wake_at(next);
-}
-
-template <wsserver::Transport T>
-void Load<T>::schedule(wsserver::HostedConnection& connection, Time when) {
-    timers_.schedule(connection, when);
-    arm();
+    if (!over_) timers_.arm(std::min({redial_at_, next_tick_, stage_end_, traffic_->next_due()}));
 }
 
 /// One look at the clock for all messages of one receive.

@@ -1,11 +1,8 @@
 #include "wsserver/mailbox.hpp"
 
 #include <atomic>
-#include <cstdlib>
-#include <cstring>
 #include <latch>
 #include <memory>
-#include <new>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -13,50 +10,16 @@
 #include <utility>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/test_worker.hpp"
 #include "wsserver/worker_pool.hpp"
 
 using namespace wsserver;
+using wsserver::test::octets_in_use;
 using wsserver::test::run;
 using wsserver::test::TestWorker;
 using namespace std::chrono_literals;
-
-namespace {
-
-std::atomic<std::size_t> octets_in_use = 0;  // as asked for
-constexpr std::size_t before = 16;           // of each block, to remember its size
-
-}  // namespace
-
-// Every form of them: where one is left out, a sanitizer's own would come in between.
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    auto* block = static_cast<std::uint8_t*>(std::malloc(size + before));
-    if (!block) return nullptr;
-    std::memcpy(block, &size, sizeof size);
-    octets_in_use += size;
-    return block + before;
-}
-void* operator new(std::size_t size) {
-    if (auto* place = operator new(size, std::nothrow)) return place;
-    throw std::bad_alloc{};
-}
-void* operator new[](std::size_t size) { return operator new(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return operator new(size, std::nothrow); }
-
-void operator delete(void* place) noexcept {
-    if (!place) return;
-    auto* block = static_cast<std::uint8_t*>(place) - before;
-    std::size_t size;
-    std::memcpy(&size, block, sizeof size);
-    octets_in_use -= size;
-    std::free(block);
-}
-void operator delete(void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete(void* place, const std::nothrow_t&) noexcept { operator delete(place); }
-void operator delete[](void* place) noexcept { operator delete(place); }
-void operator delete[](void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete[](void* place, const std::nothrow_t&) noexcept { operator delete(place); }
 
 namespace {
 

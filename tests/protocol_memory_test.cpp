@@ -1,54 +1,15 @@
 // What the protocol allocates: nothing for whole messages, never what is merely announced, nothing when idle again.
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/octets.hpp"
 #include "support/transcript.hpp"
 #include "wsserver/protocol.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
-
-namespace {
-
-std::size_t allocations = 0;        // calls so far
-std::size_t octets_in_use = 0;      // as asked for
-constexpr std::size_t before = 16;  // of each block, to remember its size
-
-}  // namespace
-
-// Every form of them: where one is left out, a sanitizer's own would come in between.
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    auto* block = static_cast<std::uint8_t*>(std::malloc(size + before));
-    if (!block) return nullptr;
-    std::memcpy(block, &size, sizeof size);
-    ++allocations;
-    octets_in_use += size;
-    return block + before;
-}
-void* operator new(std::size_t size) {
-    if (auto* place = operator new(size, std::nothrow)) return place;
-    throw std::bad_alloc{};
-}
-void* operator new[](std::size_t size) { return operator new(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return operator new(size, std::nothrow); }
-
-void operator delete(void* place) noexcept {
-    if (!place) return;
-    auto* block = static_cast<std::uint8_t*>(place) - before;
-    std::size_t size;
-    std::memcpy(&size, block, sizeof size);
-    octets_in_use -= size;
-    std::free(block);
-}
-void operator delete(void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete(void* place, const std::nothrow_t&) noexcept { operator delete(place); }
-void operator delete[](void* place) noexcept { operator delete(place); }
-void operator delete[](void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete[](void* place, const std::nothrow_t&) noexcept { operator delete(place); }
 
 namespace {
 
@@ -59,7 +20,7 @@ struct Allocated {
 };
 template <class F>
 Allocated allocated_by(F f) {
-    const auto count = allocations, in_use = octets_in_use;
+    const std::size_t count = allocations, in_use = octets_in_use;
     f();
     return {allocations - count, octets_in_use - in_use};
 }
@@ -145,7 +106,7 @@ FOR_BOTH_ROLES("what was cut is given back with its event", "[protocol]") {
     auto script = joined(frame_to<role>(0x01, "fragments"), frame_to<role>(0x89, "ping"), frame_to<role>(0x80, "end"),
                          frame_to<role>(0x82, std::string(1000, 'b')), frame_to<role>(0x8A, "pong"));
     std::size_t events = 0, most = 0;
-    const auto start = octets_in_use;
+    const std::size_t start = octets_in_use;
     const auto allocated = allocated_by([&] {
         for (auto& octet : script) {
             events += serve(protocol, {&octet, 1}, output);

@@ -7,10 +7,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
+#include "support/allocations.hpp"
 #include "support/socket_peers.hpp"
 #include "support/transport_rigs.hpp"
 
@@ -19,28 +18,6 @@ using namespace wsserver::test;
 using namespace std::chrono_literals;
 
 #define SOCKET_TRANSPORTS AsioTcpRig, UringTcpRig
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-}
-
-// Every form that is used: where one is left out, a sanitizer's own would come in between.
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    ++allocations;
-    return std::malloc(size);
-}
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (void* place = operator new(size, std::nothrow)) return place;
-    throw std::bad_alloc{};
-}
-void* operator new[](std::size_t size) { return operator new(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return operator new(size, std::nothrow); }
-[[gnu::noinline]] void operator delete(void* place) noexcept { std::free(place); }
-void operator delete(void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete(void* place, const std::nothrow_t&) noexcept { operator delete(place); }
-void operator delete[](void* place) noexcept { operator delete(place); }
-void operator delete[](void* place, std::size_t) noexcept { operator delete(place); }
-void operator delete[](void* place, const std::nothrow_t&) noexcept { operator delete(place); }
 
 namespace {
 

@@ -8,7 +8,7 @@ namespace wsserver {
 
 std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) const noexcept {
     auto bound = first;
-    for (std::size_t i = 1; i < failures && bound < longest; ++i) bound *= 2;
+    for (std::size_t i = 1; i < failures && bound < longest; ++i) bound = bound > longest / 2 ? longest : bound * 2;
     bound = std::min(bound, longest);
     const auto half = bound / 2;
     return half + std::chrono::duration_cast<std::chrono::milliseconds>(point * (bound - half));

@@ -181,7 +181,7 @@ void Client::Impl::attempt() {
     if (to.is_unix()) to.host.clear();
     std::from_chars(url_.port.data(), url_.port.data() + url_.port.size(), to.port);
     connecting_ = true;
-    deadline_ = transport_.now() + options_.connect_timeout;
+    deadline_ = later(transport_.now(), options_.connect_timeout);
     attempt_ = transport_.connect(to, deadline_, [this](Result<AsioTransport::Socket, std::error_code> socket) {
         connecting_ = false;
         connected(std::move(socket));
@@ -227,7 +227,7 @@ void Client::Impl::ended(const ConnectionEnd& end) {
     if (!retry && !restart_) wanted_ = false;
     if (retry) {
         const double jitter = std::uniform_real_distribution{}(jitter_);
-        retry_at_ = transport_.now() + options_.reconnect->wait(failures_, jitter);
+        retry_at_ = later(transport_.now(), options_.reconnect->wait(failures_, jitter));
         timers_.arm(retry_at_);
     }
     if (end_ && !shut_down_) end_(end, retry);

@@ -30,9 +30,6 @@ constexpr std::size_t politely_turned_away = 64;
 /// So long after the deadline of stop() a thread that an inline handler blocks is given up.
 constexpr std::chrono::seconds left_behind_after{1};
 
-/// As good as for ever. More than some centuries would overflow the clock, and be in the past.
-constexpr std::chrono::hours longest_grace{24 * 365};
-
 /// How often the watchdog looks whether a worker has been busy for too long.
 constexpr std::chrono::seconds watch_interval{1};
 
@@ -223,7 +220,7 @@ void Server::Impl::request_stop(std::chrono::milliseconds grace) {
     if (state_ == State::idle) state_ = State::stopped;
     if (state_ == State::stopped) return;
     state_ = State::stopping;
-    stop_deadline_ = Clock::now() + std::min<std::chrono::milliseconds>(grace, longest_grace);
+    stop_deadline_ = later(Clock::now(), grace);
     listening_.clear();
     for (const auto& reactor : reactors_) {
         reactor->post([raw = reactor.get(), deadline = stop_deadline_] { raw->stop(deadline); });
@@ -254,8 +251,8 @@ void Server::Impl::wait_until_stopped() {
     state_changed_.wait(lock, [this] { return state_ == State::stopping || state_ == State::stopped; });
     const auto all_stopped = [this] { return std::ranges::all_of(stopped_, std::identity{}); };
     // A second request_stop() may bring the deadline nearer: so it is read again each time.
-    while (state_ == State::stopping && !all_stopped() && Clock::now() < stop_deadline_ + left_behind_after) {
-        state_changed_.wait_until(lock, stop_deadline_ + left_behind_after);
+    while (state_ == State::stopping && !all_stopped() && Clock::now() < later(stop_deadline_, left_behind_after)) {
+        state_changed_.wait_until(lock, later(stop_deadline_, left_behind_after));
     }
 }
 

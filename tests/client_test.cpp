@@ -99,6 +99,8 @@ TEST_CASE("waits grow to their bound, and are drawn from its upper half", "[clie
     }
     CHECK(rule.wait(1'000'000, 1) == 1000ms);
     CHECK(Reconnect{.first = 5s, .longest = 1s}.wait(0, 1) == 1s);
+    constexpr auto for_ever = std::chrono::milliseconds::max();
+    CHECK(Reconnect{.first = 1s, .longest = for_ever}.wait(1'000'000, 0) == for_ever / 2);
 }
 
 TEST_CASE("callbacks: connect, send, receive, close", "[client]") {
@@ -396,7 +398,7 @@ asio::awaitable<void> whole_conversation(OneLoop& l) {
     const auto one = co_await client.receive();
     CHECK(one->payload == "one");
     CHECK(one->is_text());
-    const auto two = co_await client.receive();
+    const auto two = co_await client.receive(std::chrono::milliseconds::max());
     CHECK(two->payload == "two");
     CHECK_FALSE(two->is_text());
     const auto none = co_await client.receive(1ms);

@@ -597,6 +597,41 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     }
 }
 
+TEST_CASE("times beyond the clock's end never come", "[connection]") {
+    const auto beyond = GENERATE(std::chrono::milliseconds::max(), std::chrono::milliseconds{24h * 365 * 500});
+    ConnectionOptions options;
+    options.handshake_timeout = options.ping_interval = options.pong_timeout = options.close_timeout = beyond;
+    const auto much = 24h * 365;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    SECTION("for the opening handshake") {
+        WireClient client = server.connect();
+        server.run();
+        server.advance(much);
+        CHECK(server.reactor().list().size() == 1);
+    }
+    SECTION("in silence") {
+        WireClient client = server.open();
+        server.advance(much);
+        CHECK(client.wire().unread().empty());
+        CHECK(server.shared.ends.empty());
+    }
+    SECTION("for the answer to a ping") {
+        options.ping_interval = 1s;
+        server.reactor().set_options(options);
+        WireClient client = server.open();
+        server.advance(much);
+        CHECK(client.wire().unread().size() == 10);
+        CHECK(server.shared.ends.empty());
+    }
+    SECTION("for the answer to a Close frame") {
+        WireClient client = server.open();
+        server.hub().close(server.reactor().list().at(0).id, CloseCode::normal, {});
+        server.advance(much);
+        CHECK(server.shared.ends.empty());
+    }
+}
+
 TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc6455-5.5.2]") {
     MemoryServer server;
     server.handle("", Echo{});

@@ -59,7 +59,7 @@ class AwaitableClient {
     boost::asio::awaitable<std::optional<ReceivedMessage>> receive() { co_return co_await receive_until(never); }
     /// The same; nothing also when none has come in time: then is_open() is still true.
     boost::asio::awaitable<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds at_most) {
-        co_return co_await receive_until(std::chrono::steady_clock::now() + at_most);
+        co_return co_await receive_until(later(Clock::now(), at_most));
     }
 
     SendStatus send(const Text& message) { return client_.send(message); }

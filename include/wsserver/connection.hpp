@@ -216,7 +216,7 @@ class Connection final : public HostedConnection, public StreamUser {
     }
 
     // Timers
-    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, transport().now() + from_now); }
+    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, later(transport().now(), from_now)); }
     void watch_silence();
     /// Has nothing followed the ping that silence made us send?
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }

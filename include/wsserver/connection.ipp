@@ -498,13 +498,14 @@ void Connection<role, T>::watch_silence() {
     }
     const auto now = transport().now();
     if (is_probing()) {
-        const auto given_up = pinged_ + options.pong_timeout;
-        if (now < given_up) return host_.schedule(*this, std::min(given_up, now + options.ping_interval));
+        const auto given_up = later(pinged_, options.pong_timeout);
+        if (now < given_up) return host_.schedule(*this, std::min(given_up, later(now, options.ping_interval)));
         host_.counts().pong_timeouts.add();
         return end("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
     }
     probing_ = false;
-    if (now - heard_ < options.ping_interval) return host_.schedule(*this, heard_ + options.ping_interval);
+    const auto too_long = later(heard_, options.ping_interval);
+    if (now < too_long) return host_.schedule(*this, too_long);
     ping({});
     if (phase_ != Phase::open) return;  // it was too much for the send queue: now the closing handshake has its time
     probing_ = true;

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <new>
@@ -368,8 +368,9 @@ bool Spool::sweep(std::size_t most) {
                                     {&impl_->folders.failed, impl_->options.keep_failed}}};
     const auto& [folder, time] = kept[impl_->sweep_folder];
     if (!impl_->sweep_stream) impl_->sweep_stream = read_folder(*folder);
-    // The times of files are the wall clock's; there is no other to compare them with.
-    const auto now = std::time(nullptr);
+    // The times of files are the wall clock's; there is no other to compare them with. Not time()'s: that may still say
+    // the second before the one in which a file was written.
+    const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     const auto limit = std::chrono::duration_cast<std::chrono::seconds>(time).count();
     for (std::size_t i = 0; impl_->sweep_stream && i < most; ++i) {
         const dirent* entry = ::readdir(impl_->sweep_stream.get());

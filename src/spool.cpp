@@ -79,6 +79,7 @@ struct Spool::Impl {
 
     // --- finding orders
     bool scan_interrupted();
+    bool is_still(const std::pair<const std::string, ino_t>& known) const;
     bool scan();
     Step next();
 
@@ -114,6 +115,13 @@ bool Spool::Impl::scan_interrupted() {
     return true;
 }
 
+/// Is it in new/ what it was? (What readdir() gives as its number may be another one on an overlay.)
+bool Spool::Impl::is_still(const std::pair<const std::string, ino_t>& known) const {
+    struct stat status;
+    return ::fstatat(folders.fresh.get(), known.first.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_ino == known.second;
+}
+
 /// Fills `pending` with the smallest names: memory stays bounded however many files there are, and names still go
 /// in order.
 bool Spool::Impl::scan() {
@@ -124,7 +132,7 @@ bool Spool::Impl::scan() {
     while (const dirent* entry = ::readdir(stream.get())) {
         if (is_dot(*entry)) continue;
         std::string name{entry->d_name};
-        if (const auto known = immovable.find(name); known != immovable.end() && known->second == entry->d_ino) {
+        if (const auto known = immovable.find(name); known != immovable.end() && is_still(*known)) {
             still_immovable.insert(*known);
             continue;
         }

@@ -1,5 +1,6 @@
 #include "setting_values.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "wsserver/endpoint.hpp"
@@ -109,8 +110,14 @@ Done assign_origins(std::vector<std::string>& origins, Values values) {
 }
 
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values) {
+    std::vector<wsserver::Endpoint> before;
     for (const std::string& value : values) {
-        if (const auto endpoint = wsserver::parse_endpoint(value); !endpoint) return Unexpected{endpoint.error()};
+        const auto endpoint = wsserver::parse_endpoint(value);
+        if (!endpoint) return Unexpected{endpoint.error()};
+        const bool again = std::find(before.begin(), before.end(), *endpoint) != before.end();
+        if (again && (endpoint->is_unix() || endpoint->port != 0))
+            return Unexpected{quoted(value) + " stands there twice"};
+        before.push_back(*endpoint);
     }
     if (values.empty()) return Unexpected{std::string{"the list is empty: nobody could connect"}};
     endpoints.assign(values.begin(), values.end());

@@ -182,6 +182,9 @@ TEST_CASE("a bad value is an error with its place and what is wanted", "[wsd][co
     CHECK(errors_in("demo = \"yes\"\n") == ConfigErrors{"wsd.toml:1:8: demo: wanted true or false"});
     CHECK(errors_in("listen = [8080]\n") == ConfigErrors{"wsd.toml:1:10: listen: wanted a list of strings"});
     CHECK(errors_in("listen = []\n") == ConfigErrors{"wsd.toml:1:10: listen: the list is empty: nobody could connect"});
+    CHECK(errors_in("listen = ['127.0.0.1:80', '127.0.0.1:080']\n") ==
+          ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" stands there twice"});
+    CHECK(errors_in("listen = ['127.0.0.1:0', '127.0.0.1:0']\n").empty());  // two ports
     CHECK(errors_in("server_name = 5\n") == ConfigErrors{"wsd.toml:1:15: server_name: wanted a string"});
     CHECK(errors_in("handlers = \"echo\"\n") == ConfigErrors{"wsd.toml:1:12: handlers: wanted a table of strings"});
     CHECK(errors_in("[handlers]\nchat = 1\n") == ConfigErrors{"wsd.toml:2:8: handlers.chat: wanted a string"});

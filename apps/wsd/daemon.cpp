@@ -260,6 +260,11 @@ Outcome Daemon::set_log_level(const std::string& level) {
 
 Outcome Daemon::reload() {
     const std::lock_guard lock{mutex_};
+    if (stopping_) {  // and the supervisor mustn't be told that it is ready
+        const std::string why = "wsd stops: the configuration is not read anew";
+        log_->warning(why);
+        return Unexpected{why};
+    }
     notifier_.reloading();
     auto wanted = reread_();
     auto outcome = wanted ? apply(*std::move(wanted)) : refuse(wanted.error());

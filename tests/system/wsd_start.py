@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -152,6 +153,25 @@ class Supervised(SystemTest):
             self.assertEqual((await heard())[0], 'READY=1')
             self.assertEqual(await daemon.stop(), 0)
             self.assertEqual(await heard(), ['STOPPING=1'])
+
+    async def test_while_it_stops_nothing_is_reloaded(self):
+        path = self.folder() / 'notify'
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(str(path))
+            supervisor.settimeout(PATIENCE)
+            daemon = Wsd()
+            daemon.env['NOTIFY_SOCKET'] = str(path)
+            self.processes.append(daemon)
+            self.addAsyncCleanup(daemon.clean_up)
+            await daemon.start()
+            with Peer(daemon.address) as peer:  # it doesn't answer the Close frame, so there is time
+                peer.upgrade()
+                await daemon.ctl('stop')
+                daemon.process.send_signal(signal.SIGHUP)
+                await daemon.line('wsd stops: the configuration is not read anew')
+                self.assertEqual(await daemon.stop(), 0)
+            heard = [supervisor.recv(4096).decode().split('\n')[0] for _ in range(3)]
+            self.assertEqual(heard, ['READY=1', 'STOPPING=1', 'STOPPING=1'])
 
     async def test_orders_come_by_stdin(self):
         daemon = Wsd('--control-stdin')

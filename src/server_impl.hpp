@@ -62,8 +62,13 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     ServerStatistics statistics() const;
     std::vector<WorkerState> workers() const;
     void accept_paused(std::error_code why);
-    void log(LogLevel level, std::string_view text) const {
-        if (log_) log_(level, text);
+    void log(LogLevel level, std::string_view text) const noexcept {
+        if (!log_) return;
+        try {
+            log_(level, text);
+        } catch (...) {
+            // Whoever can't log can't be told so.
+        }
     }
 
     /// Calls `question` on each reactor's thread and waits for the answers; those of reactors that are not

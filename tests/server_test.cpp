@@ -696,6 +696,21 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
     CHECK(complaints == 3);
 }
 
+TEST_CASE("a log that throws stops nobody", "[server]") {
+    Server server{two_threads()};
+    server.handle(Echo{});
+    server.on_log([](Server::LogLevel, std::string_view) { throw std::runtime_error("the disk is full"); });
+    server.on_end([](const ConnectionEnd&) { throw std::runtime_error("to be logged"); });
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    for (int i = 0; i < 3; ++i) {
+        BlockingClient client{url, ""};
+        client.send("alive");
+        CHECK(client.next() == "text:alive");
+    }
+    server.stop(20s);
+}
+
 TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[server]") {
     const TransportKind asked = GENERATE(TransportKind::automatic, TransportKind::uring, TransportKind::asio);
     std::vector<std::pair<Server::LogLevel, std::string>> said;

@@ -122,7 +122,8 @@ class Server {
     void on_http(HttpAnswer answer);
     /// Told once of the end of each connection, on reactor threads. Before start().
     void on_end(std::function<void(const ConnectionEnd&)> listener);
-    /// Told of what an operator should know (accept paused, handler overdue, ...), on any thread. Before start().
+    /// Told of what an operator should know (accept paused, handler overdue, ...), on any thread; what it throws is
+    /// lost. Before start().
     enum class LogLevel : std::uint8_t { debug, info, warning, error };
     void on_log(std::function<void(LogLevel, std::string_view)> listener);
 

@@ -50,8 +50,8 @@ std::string explain(const std::vector<std::string>& extra) {
 
 }  // namespace
 
-Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std::string>& words) {
-    ConnectOptions options;
+Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std::string>& words,
+                                                          ConnectOptions options) {
     std::vector<std::string> fields;
     std::string wait, timeout, count;
     CLI::App app;
@@ -101,7 +101,7 @@ Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std:
     if (!timeout.empty()) {
         const auto time = parse_time(timeout);
         if (!time) return Unexpected{"--timeout: " + time.error()};
-        options.timeout = *time;
+        options.timeout = *time == std::chrono::milliseconds{0} ? std::chrono::milliseconds::max() : *time;
     }
     return options;
 }
@@ -123,7 +123,7 @@ std::string connect_help() {
            "  --binary           send binary messages, and print those that come as they are\n"
            "  --count N          end when N messages have come\n"
            "  --wait SEC         how long to wait for messages when the input has ended: 1, with --count forever\n"
-           "  --timeout TIME     how long connecting and the opening handshake may take: 10s\n"
+           "  --timeout TIME     how long connecting and the opening handshake may take, 0: for ever [10s]\n"
            "  -v, --verbose      on standard error: the handshake both ways, and every frame with its time\n"
            "\n"
            "A line that begins with a slash is a command:\n"

@@ -21,13 +21,14 @@ struct ConnectOptions {
     bool binary = false;
     std::optional<std::size_t> count{};                           ///< ends when so many messages have come
     std::optional<std::chrono::milliseconds> wait{};              ///< after the end of input; none: for ever
-    std::chrono::milliseconds timeout{std::chrono::seconds{10}};  ///< to connect
+    std::chrono::milliseconds timeout{std::chrono::seconds{10}};  ///< to connect; max(): for ever
     bool verbose = false;
     bool wants_help = false;
 };
 
-/// Reads the words behind `connect`. An error says which flag is wrong and why.
-wsserver::Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std::string>& words);
+/// Reads the words behind `connect`, over what is said in `options`. An error says which flag is wrong and why.
+wsserver::Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std::string>& words,
+                                                                    ConnectOptions options = {});
 
 /// What `wsd-ctl help connect` says.
 std::string connect_help();

@@ -148,8 +148,13 @@ int order_of_words(const Options& options, Invocation line, const Terminal& term
     return give(order, options, terminal);
 }
 
+// Flags in front of the word count, too, unless those behind it say something else.
+
 int be_client(const Options& options, const std::vector<std::string>& words, const Terminal& terminal) {
-    auto parsed = parse_connect_options(words);
+    ConnectOptions said;
+    said.timeout = options.timeout.value_or(std::chrono::milliseconds::max());
+    said.verbose = options.verbose;
+    const auto parsed = parse_connect_options(words, std::move(said));
     if (!parsed) {
         terminal.complain(parsed.error());
         return exit_usage;
@@ -158,12 +163,15 @@ int be_client(const Options& options, const std::vector<std::string>& words, con
         terminal.out << connect_help();
         return terminal.printed();
     }
-    parsed->verbose = parsed->verbose || options.verbose;
     return connect(*parsed, terminal);
 }
 
 int load_server(const Options& options, const std::vector<std::string>& words, const Terminal& terminal) {
-    auto parsed = bench::parse_options(words);
+    bench::Options said;
+    said.timeout = options.timeout.value_or(std::chrono::milliseconds{0});
+    said.json = options.json;
+    said.quiet = options.quiet;
+    const auto parsed = bench::parse_options(words, std::move(said));
     if (!parsed) {
         terminal.complain(parsed.error());
         return exit_usage;
@@ -172,8 +180,6 @@ int load_server(const Options& options, const std::vector<std::string>& words, c
         terminal.out << bench::help();
         return terminal.printed();
     }
-    parsed->json = parsed->json || options.json;
-    parsed->quiet = parsed->quiet || options.quiet;
     return bench::bench(*parsed, terminal);
 }
 

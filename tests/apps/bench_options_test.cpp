@@ -83,6 +83,13 @@ TEST_CASE("bench: every flag", "[bench][options]") {
     CHECK(options.duration == 90s);
     CHECK(options.warm_up == 0s);
     CHECK(options.timeout == 2s);
+    Options in_front;
+    in_front.timeout = 3s;
+    in_front.json = true;
+    const auto both = parse_options({"ws://x", "--rate", "5"}, in_front);
+    REQUIRE(both);
+    CHECK(both->timeout == 3s);
+    CHECK(both->json);
     CHECK(options.server_pid == 4711);
     CHECK(options.fields == std::vector<wsserver::HttpField>{{"A", "b"}, {"C", ""}});
     CHECK(options.subprotocols == Words{"chat", "x"});

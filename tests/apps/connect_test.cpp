@@ -226,6 +226,9 @@ TEST_CASE("no connection: why, and with which exit code", "[connect]") {
     // Listening, and never answering.
     REQUIRE(::listen(socket, 1) == 0);
     check(run({url, "--timeout", "20ms"}), 7, "", {url});
+    std::ostringstream out, err;
+    CHECK(wsd::ctl::run_command_line({"--timeout", "20ms", "connect", url}, {"wsd-ctl", out, err, 0, false, false}) ==
+          7);
     check(run({"wss://127.0.0.1/"}), 6, "", {"TLS", "wss://127.0.0.1/"});
     check(run({"http://127.0.0.1/"}), 2, "", {"ws://"});
     check(run({"ws+unix:/no/such/socket"}), 1, "", {"/no/such/socket"});
@@ -304,6 +307,12 @@ TEST_CASE("the empty value behind an equals sign is one", "[connect]") {
     REQUIRE(options);
     CHECK(options->url == "ws://x");
     CHECK(options->texts == Words{"", "--origin="});
+}
+
+TEST_CASE("a timeout of 0 is for ever", "[connect]") {
+    const auto options = wsd::ctl::parse_connect_options({"ws://x", "--timeout", "0"});
+    REQUIRE(options);
+    CHECK(options->timeout == std::chrono::milliseconds::max());
 }
 
 TEST_CASE("--wait takes seconds, times and forever", "[connect]") {

@@ -155,8 +155,7 @@ std::string explain(const std::vector<std::string>& extra) {
 
 std::string_view to_string(Mode mode) noexcept { return modes[static_cast<std::size_t>(mode)]; }
 
-Result<Options, std::string> parse_options(const std::vector<std::string>& words) {
-    Options options;
+Result<Options, std::string> parse_options(const std::vector<std::string>& words, Options options) {
     Written written;
     CLI::App app;
     app.set_help_flag("");

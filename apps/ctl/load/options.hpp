@@ -39,8 +39,8 @@ struct Options {
     bool wants_help = false;
 };
 
-/// Reads the words behind `bench`. An error says which flag is wrong and why.
-wsserver::Result<Options, std::string> parse_options(const std::vector<std::string>& words);
+/// Reads the words behind `bench`, over what is said in `options`. An error says which flag is wrong and why.
+wsserver::Result<Options, std::string> parse_options(const std::vector<std::string>& words, Options options = {});
 
 /// What `wsd-ctl help bench` says.
 std::string help();

@@ -38,8 +38,6 @@ std::string_view message_of(Errc error) noexcept {
             return "the message is too big";
         case Errc::too_many_fragments:
             return "the message has too many fragments";
-        case Errc::unsupported_data:
-            return "messages of this type are not taken";
 
         case Errc::connection_closed:
             return "the connection is closed or closing";
@@ -113,8 +111,6 @@ CloseCode close_code_for(Errc error) noexcept {
         case Errc::message_too_big:
         case Errc::too_many_fragments:
             return CloseCode::message_too_big;
-        case Errc::unsupported_data:
-            return CloseCode::unsupported_data;
         default:
             break;
     }

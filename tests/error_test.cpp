@@ -55,7 +55,6 @@ TEST_CASE("the close code of each rule after the opening handshake", "[error][rf
         {Errc::invalid_utf8_in_close_reason, CloseCode::invalid_payload},
         {Errc::message_too_big, CloseCode::message_too_big},
         {Errc::too_many_fragments, CloseCode::message_too_big},
-        {Errc::unsupported_data, CloseCode::unsupported_data},
     };
     for (int value = first; value <= last; ++value) {
         const auto error = Errc{static_cast<std::uint8_t>(value)};

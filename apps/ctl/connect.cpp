@@ -98,7 +98,6 @@ class Session {
     // --- what the server does
 
     void answered(const wsserver::HttpResponse& response) {
-        status_ = response.status;
         if (options_.verbose) trace_.response(response);
     }
 
@@ -294,7 +293,6 @@ class Session {
     std::size_t received_ = 0;
     std::vector<std::pair<std::string, Clock::time_point>> pings_{};  ///< without their pongs yet
     std::optional<CloseCode> closing_{};                              ///< what we close with
-    std::optional<unsigned> status_{};                                ///< of the HTTP response
     int exit_at_best_ = exit_done;
     int exit_code_ = exit_failed;
     std::optional<LineReader> reader_{};  ///< last: its thread posts to the context

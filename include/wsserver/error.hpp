@@ -27,7 +27,6 @@ enum class Errc : std::uint8_t {
     invalid_utf8_in_close_reason,  ///< §8.1, §5.5.1
     message_too_big,               ///< §10.4: over max_message
     too_many_fragments,            ///< §10.4: over max_fragments
-    unsupported_data,              ///< §7.4.1: a type of message that nobody here takes
 
     // What our caller does wrong: nothing is sent.
     connection_closed,             ///< §5.5.1: no frame after the Close frame

@@ -601,7 +601,7 @@ TEST_CASE("times beyond the clock's end never come", "[connection]") {
     const auto beyond = GENERATE(std::chrono::milliseconds::max(), std::chrono::milliseconds{24h * 365 * 500});
     ConnectionOptions options;
     options.handshake_timeout = options.ping_interval = options.pong_timeout = options.close_timeout = beyond;
-    const auto much = 24h * 365;
+    const auto much = 24h;
     MemoryServer server{options};
     server.handle("", Echo{});
     SECTION("for the opening handshake") {

@@ -78,14 +78,18 @@ void ControlLines::on_writable(const Execute& execute) {
 
 void ControlLines::write() {
     // After POLLOUT a pipe takes so much without waiting.
-    const auto written = ::write(out_, output_.data(), std::min<std::size_t>(output_.size(), PIPE_BUF));
+    const std::string_view left = std::string_view{output_}.substr(written_, PIPE_BUF);
+    const auto written = ::write(out_, left.data(), left.size());
     if (written >= 0) {
-        output_.erase(0, static_cast<std::size_t>(written));
+        written_ += static_cast<std::size_t>(written);
     } else if (errno != EINTR && errno != EAGAIN) {
         // Nobody reads any more: commands are executed all the same.
         out_ = -1;
-        output_.clear();
+        written_ = output_.size();
     }
+    if (written_ < output_.size()) return;
+    output_.clear();
+    written_ = 0;
 }
 
 }  // namespace wsserver

@@ -37,6 +37,7 @@ class ControlLines {
     std::string input_{};
     bool skipping_ = false;  ///< the rest of a line that was too long
     std::string output_{};
+    std::size_t written_ = 0;  ///< of it
 };
 
 }  // namespace wsserver

@@ -7,9 +7,12 @@
 #include <poll.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -40,7 +43,8 @@ bool bind_to_source(int socket, std::uint32_t source) {
 /// Until it is connected, or why it isn't.
 std::error_code await_connection(int socket, std::chrono::milliseconds timeout) {
     pollfd polled{socket, POLLOUT, 0};
-    const int ready = ::poll(&polled, 1, static_cast<int>(timeout.count()));
+    const auto most = static_cast<int>(std::min<std::int64_t>(timeout.count(), std::numeric_limits<int>::max()));
+    const int ready = ::poll(&polled, 1, most);
     if (ready < 0) return last_error();
     if (ready == 0) return std::make_error_code(std::errc::timed_out);
     int error = 0;

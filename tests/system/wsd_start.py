@@ -134,44 +134,41 @@ class Answers(SystemTest):
 
 
 class Supervised(SystemTest):
-    async def test_it_tells_when_it_is_ready_and_when_it_stops(self):
+    async def supervised(self):
+        """A started wsd, and what it tells: a function that waits for its next message and gives its lines."""
         path = self.folder() / 'notify'
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-            supervisor.bind(str(path))
-            supervisor.settimeout(PATIENCE)
-            daemon = Wsd()
-            daemon.env['NOTIFY_SOCKET'] = str(path)
-            self.processes.append(daemon)
-            self.addAsyncCleanup(daemon.clean_up)
-            await daemon.start()
+        supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(supervisor.close)
+        supervisor.bind(str(path))
+        supervisor.settimeout(PATIENCE)
+        daemon = Wsd()
+        daemon.env['NOTIFY_SOCKET'] = str(path)
+        self.processes.append(daemon)
+        self.addAsyncCleanup(daemon.clean_up)
+        await daemon.start()
 
-            async def heard():
-                return (await asyncio.to_thread(supervisor.recv, 4096)).decode().split('\n')
-            self.assertEqual(await heard(), ['READY=1', f'MAINPID={daemon.pid}', f'STATUS=listening on {daemon.url}'])
-            await daemon.ctl('reload')
-            self.assertEqual((await heard())[0], 'RELOADING=1')
-            self.assertEqual((await heard())[0], 'READY=1')
-            self.assertEqual(await daemon.stop(), 0)
-            self.assertEqual(await heard(), ['STOPPING=1'])
+        async def heard():
+            return (await asyncio.to_thread(supervisor.recv, 4096)).decode().split('\n')
+        return daemon, heard
+
+    async def test_it_tells_when_it_is_ready_and_when_it_stops(self):
+        daemon, heard = await self.supervised()
+        self.assertEqual(await heard(), ['READY=1', f'MAINPID={daemon.pid}', f'STATUS=listening on {daemon.url}'])
+        await daemon.ctl('reload')
+        self.assertEqual((await heard())[0], 'RELOADING=1')
+        self.assertEqual((await heard())[0], 'READY=1')
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertEqual(await heard(), ['STOPPING=1'])
 
     async def test_while_it_stops_nothing_is_reloaded(self):
-        path = self.folder() / 'notify'
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-            supervisor.bind(str(path))
-            supervisor.settimeout(PATIENCE)
-            daemon = Wsd()
-            daemon.env['NOTIFY_SOCKET'] = str(path)
-            self.processes.append(daemon)
-            self.addAsyncCleanup(daemon.clean_up)
-            await daemon.start()
-            with Peer(daemon.address) as peer:  # it doesn't answer the Close frame, so there is time
-                peer.upgrade()
-                await daemon.ctl('stop')
-                daemon.process.send_signal(signal.SIGHUP)
-                await daemon.line('wsd stops: the configuration is not read anew')
-                self.assertEqual(await daemon.stop(), 0)
-            heard = [supervisor.recv(4096).decode().split('\n')[0] for _ in range(3)]
-            self.assertEqual(heard, ['READY=1', 'STOPPING=1', 'STOPPING=1'])
+        daemon, heard = await self.supervised()
+        with Peer(daemon.address) as peer:  # it doesn't answer the Close frame, so there is time
+            peer.upgrade()
+            await daemon.ctl('stop')
+            daemon.process.send_signal(signal.SIGHUP)
+            await daemon.line('wsd stops: the configuration is not read anew')
+            self.assertEqual(await daemon.stop(), 0)
+        self.assertEqual([(await heard())[0] for _ in range(3)], ['READY=1', 'STOPPING=1', 'STOPPING=1'])
 
     async def test_orders_come_by_stdin(self):
         daemon = Wsd('--control-stdin')

@@ -22,7 +22,8 @@ Measures several servers in alternating windows. MODE is
              reads and one that floods with tiny frames
 
   --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo octets, or send
-                        them to all, and know no WebSocket); default: all of them that can do it, or the raw ones if others are named.
+                        them to all, and know no WebSocket); default: all of them that can do it, or the raw ones if
+                        others are named.
                         Echoes that others wrote: beast, websocketpp, libwebsockets, node-ws. `all`: what was built
   --server NAME=ARGS    the library's server with these arguments; again for more
   --server-cmd NAME=CMD any other server: a command that becomes one process. It echoes, or for fan-out sends each

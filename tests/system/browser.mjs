@@ -85,6 +85,24 @@ const tests = {
     assert.deepEqual([...ada.problems, ...grace.problems], []);
   },
 
+  async 'a new name holds from the Enter on'(start) {
+    const daemon = await start('--demo');
+    const page = await open(daemon.page, 'Ada');
+    const taken = await page.evaluate(() => {   // in one go: no frame is drawn meanwhile
+      document.querySelector('#me').click();
+      document.querySelector('#name').value = ' Grace ';
+      document.querySelector('#name-dialog form').requestSubmit();
+      return document.querySelector('#me .own-name').textContent;
+    });
+    assert.equal(taken, 'Grace');
+    await page.click('#me');
+    await page.fill('#name', 'Nobody');
+    await page.click('#name-cancel');
+    await say(page, 'me still');
+    await shown(page, 'own', 'me still', 'Grace');
+    assert.deepEqual(page.problems, []);
+  },
+
   async 'it fits a phone'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page, 'Ada', {viewport: {width: 360, height: 640}, hasTouch: true, isMobile: true});

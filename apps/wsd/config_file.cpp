@@ -121,6 +121,10 @@ class Reader {
         }
         for (const auto& [key, value] : *table) {
             const auto name = fmt::format("{}.{}", setting.key, key.str());
+            if (key.str().find('=') != std::string_view::npos) {  // a pair is cut at its first
+                complain(key.source().begin, fmt::format("{}: a subprotocol's name has no `=`", name));
+                continue;
+            }
             if (!value.is_string()) {
                 complain(value.source().begin, fmt::format("{}: wanted a string", name));
                 continue;

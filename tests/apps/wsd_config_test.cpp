@@ -204,6 +204,14 @@ TEST_CASE("a bad value is an error with its place and what is wanted", "[wsd][co
           ConfigErrors{"wsd.toml:2:9: log.level: `loud` is none of debug, info, warning, error"});
 }
 
+TEST_CASE("a name that holds a `=` is refused, and not taken for another", "[wsd][config]") {
+    CHECK(errors_in("[handler_config]\n\"a=b\" = \"text\"\n") ==
+          ConfigErrors{"wsd.toml:2:1: handler_config.a=b: a subprotocol's name has no `=`"});
+    CHECK(errors_in("[handlers]\n\"a=/b\" = \"c.so\"\n") ==
+          ConfigErrors{"wsd.toml:2:1: handlers.a=/b: a subprotocol's name has no `=`"});
+    CHECK(errors_in("[handler_config]\na = \"b=c\"\n\"\" = \"d=e\"\n").empty());
+}
+
 TEST_CASE("addresses, origins and handlers are looked at before anything starts", "[wsd][config]") {
     CHECK(errors_in("listen = \"127.0.0.1\"\n").front().starts_with("wsd.toml:1:10: listen: "));
     CHECK(errors_in("listen = \"127.0.0.1:99999\"\n").size() == 1);

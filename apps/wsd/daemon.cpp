@@ -8,6 +8,7 @@
 
 #include "connection_log.hpp"
 #include "pages.hpp"
+#include "setting_values.hpp"
 #include "settings.hpp"
 #include "units.hpp"
 #include "wsserver/server_control.hpp"
@@ -229,10 +230,9 @@ std::shared_ptr<wsserver::AnyHandler> Daemon::find_handler(std::string_view name
 }
 
 Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& what) {
-    Config scratch;  // the configuration's own rules say what may stand there
-    const auto& setting = *find_setting(subprotocol.empty() ? "default_handler" : "handlers");
-    const std::vector<std::string> values{subprotocol.empty() ? what : subprotocol + "=" + what};
-    if (auto good = setting.set(scratch, values); !good) return Unexpected{good.error()};
+    Pairs scratch;  // the configuration's own rules say what may stand there
+    const auto good = subprotocol.empty() ? check_handler(what) : take_handler(scratch, subprotocol, what);
+    if (!good) return Unexpected{good.error()};
     const std::lock_guard lock{mutex_};
     const auto name = handlers_.load(subprotocol, what, config_);
     if (!name) return Unexpected{name.error()};

@@ -58,6 +58,13 @@ class Orders(SystemTest):
         still = await self.connect(daemon.url, subprotocols=['rooms'])
         self.assertEqual(still.subprotocol, 'rooms')
 
+    async def test_a_name_that_no_subprotocol_can_have_is_refused(self):
+        daemon = await self.wsd()
+        for name in ('a=b', 'two words'):
+            code, _, err = await daemon.run_ctl('handler', 'load', name, os.environ['HANDLER_COUNTER'])
+            self.assertEqual(code, 1, err)
+            self.assertIn(f"`{name}` can't be a subprotocol's name", err)
+
     async def test_ping_gives_the_round_trip(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)

@@ -89,7 +89,10 @@ struct Spool::Impl {
     std::variant<SpoolOrder, Answer, Step> read(const std::string& name);
     Step give_answer();
     Step refuse_file(const Descriptor& folder, const std::string& name, const Answer& why);
-    std::error_code put_aside(const Descriptor& folder, const std::string& name, std::string as, ino_t number);
+    std::error_code put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to, std::string as,
+                              ino_t number);
+    bool make_way(const Descriptor& folder, const std::string& name);
+    bool move_answer(const Descriptor& folder, const std::string& name);
     bool forget_answers(const std::string& name);
     bool is_answered(const std::string& name) const;
 
@@ -157,17 +160,35 @@ Spool::Impl::Step Spool::Impl::next() {
 
 // --- executing one
 
-bool Spool::Impl::forget_answers(const std::string& name) {
-    for (const Descriptor* folder : {&folders.done, &folders.failed}) {
-        if (::unlinkat(folder->get(), name.c_str(), 0) != 0 && errno != ENOENT) return false;
+/// Removes an answer. A folder of that name, which somebody has made by hand, is none: it stays under another.
+bool Spool::Impl::make_way(const Descriptor& folder, const std::string& name) {
+    if (::unlinkat(folder.get(), name.c_str(), 0) == 0 || errno == ENOENT) return true;
+    struct stat status;
+    if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode)) {
+        return false;
     }
-    return true;
+    // In the same folder: to be moved into another it would have to be ours.
+    return !put_aside(folder, name, folder, refused_name(name), status.st_ino);
+}
+
+/// cur/ -> done/ or failed/.
+bool Spool::Impl::move_answer(const Descriptor& folder, const std::string& name) {
+    const auto move = [&] {
+        return ::renameat(folders.cur.get(), answer_being_written.c_str(), folder.get(), name.c_str()) == 0;
+    };
+    return move() || (errno == EISDIR && make_way(folder, name) && move());
+}
+
+bool Spool::Impl::forget_answers(const std::string& name) {
+    return make_way(folders.done, name) && make_way(folders.failed, name);
 }
 
 bool Spool::Impl::is_answered(const std::string& name) const {
     struct stat status;
-    return ::fstatat(folders.done.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ||
-           ::fstatat(folders.failed.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
+    const auto lies_in = [&](const Descriptor& folder) {
+        return ::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode);
+    };
+    return lies_in(folders.done) || lies_in(folders.failed);
 }
 
 /// new/ -> cur/. What an older order of that name left is removed first: so an answer beside a file in cur/ always
@@ -265,9 +286,7 @@ Spool::Impl::Step Spool::Impl::give_answer() {
     if (error) return block("an answer cannot be written", error);
     after(SpoolStep::answer_written, order.name);
     const auto& folder = answer.error ? folders.failed : folders.done;
-    if (::renameat(folders.cur.get(), answer_being_written.c_str(), folder.get(), order.name.c_str()) != 0) {
-        return block("an answer cannot be moved to its folder", last_error());
-    }
+    if (!move_answer(folder, order.name)) return block("an answer cannot be moved to its folder", last_error());
     after(SpoolStep::answered, order.name);
     ::unlinkat(folders.cur.get(), order.name.c_str(), 0);
     after(SpoolStep::forgotten, order.name);
@@ -275,16 +294,15 @@ Spool::Impl::Step Spool::Impl::give_answer() {
     return Step::done;
 }
 
-std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& name, std::string as,
-                                       ino_t number) {
+std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to,
+                                       std::string as, ino_t number) {
     // rename() does nothing, and says that it has, where both are names of one file.
-    ::unlinkat(folders.failed.get(), as.c_str(), 0);
-    if (::renameat(folder.get(), name.c_str(), folders.failed.get(), as.c_str()) == 0) return {};
+    ::unlinkat(to.get(), as.c_str(), 0);
+    if (::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0) return {};
     if (is_gone(last_error())) return {};  // taken back
     // A folder that is not empty may have that name: then one that nothing else has.
     as += fmt::format("-{}", number);
-    return ::renameat(folder.get(), name.c_str(), folders.failed.get(), as.c_str()) == 0 ? std::error_code{}
-                                                                                         : last_error();
+    return ::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0 ? std::error_code{} : last_error();
 }
 
 /// The reason goes to failed/ under the name, the thing itself, as it is, beside it.
@@ -295,10 +313,8 @@ Spool::Impl::Step Spool::Impl::refuse_file(const Descriptor& folder, const std::
     if (const auto error = write_file(folders, answer_being_written, {to_text(why)})) {
         return block("a refusal cannot be written", error);
     }
-    if (::renameat(folders.cur.get(), answer_being_written.c_str(), folders.failed.get(), shown.c_str()) != 0) {
-        return block("a refusal cannot be moved to failed/", last_error());
-    }
-    if (const auto error = put_aside(folder, name, refused_name(shown), status.st_ino)) {
+    if (!move_answer(folders.failed, shown)) return block("a refusal cannot be moved to failed/", last_error());
+    if (const auto error = put_aside(folder, name, folders.failed, refused_name(shown), status.st_ino)) {
         if (passes(error)) return block("what was refused cannot be moved to failed/", error);
         immovable[name] = status.st_ino;
     }

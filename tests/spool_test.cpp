@@ -260,6 +260,63 @@ TEST_CASE("a second folder of a name that was refused before", "[spool]") {
     CHECK(desk.executed == Names{"folder"});
 }
 
+TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[spool]") {
+    Desk desk;
+    const std::string part = GENERATE("done", "failed");
+    const std::string content = GENERATE("x", "fail");
+    for (const char* name : {"a", "a~refused"}) {
+        REQUIRE(::mkdir(desk.in(part, name).c_str(), 0700) == 0);
+    }
+    SECTION("before the order comes") {}
+    SECTION("with something in it") { REQUIRE(::mkdir(desk.in(part, "a/inside").c_str(), 0700) == 0); }
+    desk.put("a", content);
+    desk.put("b", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(std::filesystem::is_regular_file(desk.in(content == "x" ? "done" : "failed", "a")));
+    CHECK_FALSE(exists(desk.in(content == "x" ? "failed" : "done", "a")));
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("a folder that comes where an answer belongs while the order is executed is put aside", "[spool]") {
+    Desk desk;
+    desk.put("a", "x");
+    desk.put("b", "x");
+    desk.spool->rescan();
+    const auto progress = desk.spool->run(1000, [&](const SpoolOrder& order) {
+        if (order.name == "a") REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
+        return desk.execute(order);
+    });
+    CHECK(progress == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
+}
+
+TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
+    Desk desk;
+    write_to(desk.in("new", "a name"), "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    for (const auto& name : names_in(desk.in("failed"))) {
+        REQUIRE(std::filesystem::remove(desk.in("failed", name)));
+        REQUIRE(::mkdir(desk.in("failed", name).c_str(), 0700) == 0);
+    }
+    write_to(desk.in("new", "a name"), "x");
+    desk.put("b", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"b"});
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("a folder in the place of its answer doesn't keep an interrupted order from being executed", "[spool]") {
+    Desk desk;
+    write_to(desk.in("cur", "a"), "x");
+    REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
+    desk.open();
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
+}
+
 TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
     Desk desk;
     const Names bad{"with blank", "umlaut-\xC3\xBC", "semi;colon", std::string(129, 'a'),

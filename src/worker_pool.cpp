@@ -77,7 +77,7 @@ class SignalsBlocked {
 void WorkerPool::Shared::report(TaskName task, const std::exception_ptr& exception) noexcept {
     failures.fetch_add(1, std::memory_order_relaxed);
     const std::lock_guard lock(failure_mutex);
-    if (!on_failure) return;
+    if (!on_failure || abandoned) return;
     try {
         on_failure(task, exception);
     } catch (...) {
@@ -198,8 +198,9 @@ void WorkerPool::Shared::leave_behind() {
     }
     while (queue.try_pop()) {
     }
-    const std::lock_guard lock(failure_mutex);
-    on_failure = {};
+    // Who hears of a failure just now may be the one that blocks.
+    const std::unique_lock lock(failure_mutex, std::try_to_lock);
+    if (lock) on_failure = {};
 }
 
 }  // namespace wsserver

@@ -190,6 +190,21 @@ TEST_CASE("stop doesn't wait for ever: who is blocked is left behind", "[worker_
     CHECK(reports == 0);
 }
 
+TEST_CASE("stop doesn't wait for ever for who hears of an exception", "[worker_pool]") {
+    const auto gate = std::make_shared<Gate>();
+    auto hears = std::make_shared<std::latch>(1);
+    WorkerPool pool{1, [gate, hears](TaskName, std::exception_ptr) {
+                        hears->count_down();
+                        gate->pass();
+                    }};
+    pool.queue().push(make_task(Priority::message, {}, [] { throw 1; }));
+    hears->wait();
+    auto stopped = std::async(std::launch::async, [&] { return pool.stop(0ms); });
+    CHECK(stopped.wait_for(long_enough) == std::future_status::ready);
+    gate->open();
+    CHECK_FALSE(stopped.get());
+}
+
 TEST_CASE("workers leave signals to the program", "[worker_pool]") {
     WorkerPool pool{1};
     std::promise<sigset_t> mask;

@@ -158,6 +158,26 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
     CHECK((in_room > payload.size()) == (payload.size() == 500'000));
 }
 
+FOR_BOTH_ROLES("who has room lends some", "[protocol]") {
+    ProtocolOptions options;
+    CountingKeys keys;
+    options.keys = &keys;
+    Protocol<role> protocol{options};
+    Output output;
+    auto wire = frame_to<role>(0x82, std::string(500'000, 'x'));
+    bool had_room = false;
+    for (std::size_t come = 0; come < 10'000; come += 500) {
+        MutableBytes received = MutableBytes{wire}.subspan(come, 500);
+        CHECK_FALSE(protocol.next_event(received, output));
+        if (!protocol.has_room()) continue;
+        had_room = true;
+        Room room = protocol.lend_room();
+        CHECK_FALSE(room.empty());
+        CHECK(protocol.take_back(std::move(room), 0).empty());
+    }
+    CHECK(had_room);
+}
+
 FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][rfc6455-8.1]") {
     ProtocolOptions options;
     CountingKeys keys;

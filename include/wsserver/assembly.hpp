@@ -44,14 +44,16 @@ class MessageAssembly {
     /// next octets had better be received elsewhere and copied.
     /// Nothing else may be asked of it until take_back(), unless that was nothing.
     Room lend(std::size_t to_come) {
-        const std::size_t least = std::min(to_come, least_room);
-        if (payload_.capacity() - payload_.size() < least) {
-            if (believable(size(), to_come) < least) return {};
-            make_room(0, to_come);
-        }
+        if (!has_room(to_come)) return {};
+        if (payload_.capacity() - payload_.size() < std::min(to_come, least_room)) make_room(0, to_come);
         const std::size_t begin = payload_.size();
         const std::size_t room = std::min(payload_.capacity() - begin, to_come);
         return {payload_.exchange_memory({}), begin, room};
+    }
+    /// Would lend() give some?
+    bool has_room(std::size_t to_come) const noexcept {
+        const std::size_t least = std::min(to_come, least_room);
+        return payload_.capacity() - payload_.size() >= least || believable(size(), to_come) >= least;
     }
     /// What lend() gave.
     void take_back(Room room) noexcept {

@@ -129,10 +129,10 @@ class Protocol {
     /// Octets that are left may also come again later, in other memory.
     std::optional<Event> next_event(MutableBytes& received, Output& output);
 
-    /// Is so much of a message to come that it had better be received into the message itself?
+    /// Is so much of a message to come that it had better be received into the message itself? And has enough come to
+    /// be believed?
     bool has_room() const noexcept;
-    /// Where to; nothing where so little has come that the next octets had better be copied. Precondition: has_room(),
-    /// and next_event() has taken all that was received before.
+    /// Where to. Precondition: has_room(), and next_event() has taken all that was received before.
     Room lend_room();
     /// Ends the loan, before anything else is received. The first `count` octets of the room have come: they are what
     /// next_event() wants next, where they lie.
@@ -268,7 +268,8 @@ std::optional<Event> Protocol<role>::next_event(MutableBytes& received, Output& 
 template <Role role>
 bool Protocol<role>::has_room() const noexcept {
     const auto* frame = std::get_if<ReadingPayload>(&state_);
-    return frame && frame->remaining >= worth_lending && is_data(frame->opcode) && message_is_open();
+    return frame && frame->remaining >= worth_lending && is_data(frame->opcode) && message_is_open() &&
+           cut_->message->has_room(static_cast<std::size_t>(frame->remaining));
 }
 
 template <Role role>

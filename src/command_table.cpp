@@ -25,6 +25,9 @@ using std::chrono::milliseconds;
 /// handler; the observer must not get stuck with it.
 constexpr milliseconds patience{5'000};
 
+/// By then all reactors have answered, unless the machine is busy or one is stuck.
+constexpr milliseconds soon{100};
+
 /// Calls of handlers that may be under way at a time, the stuck ones too: each of them holds a thread.
 constexpr int max_calls = 8;
 
@@ -100,9 +103,20 @@ Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
     return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 forbids to send that", to_string(id)));
 }
 
+/// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each order of a
+/// row would keep those behind it waiting.
+std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
+    const auto one_is_silent = [&] { return !call.target.silent_reactors().empty(); };
+    if (!one_is_silent()) {
+        if (const auto number = count.wait(call.stop, soon)) return number;
+        if (!call.stop.stop_requested()) call.target.list();  // asks them all, and who doesn't answer is silent
+    }
+    return count.wait(call.stop, one_is_silent() ? milliseconds{0} : patience);
+}
+
 /// The answer to something that was handed to many connections; `what` they are then: `receivers`.
 Answer report_count(const CommandCall& call, const Awaited<std::size_t>& count, std::string_view what) {
-    const auto number = count.wait(call.stop);
+    const auto number = wait_for_all(call, count);
     if (!number) {
         return fail(CommandErrc::timeout,
                     "handed over, but not all reactors have answered: a handler that runs "

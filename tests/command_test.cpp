@@ -120,6 +120,23 @@ TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
     check_error(answer.get(), CommandErrc::timeout, {"handed over", "inline"});
 }
 
+TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[command]") {
+    FakeTarget target;
+    target.fake_hub->answers = false;
+    target.stuck = {1};
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 20; ++i) {
+        const auto line = i % 3 == 0 ? "broadcast hi" : i % 3 == 1 ? "ping --all" : "close --all";
+        check_error(execute_line(target, line), CommandErrc::timeout, {"handed over", "inline"});
+    }
+    // To wait for it each time would take 100 s.
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
+    target.stuck = {};
+    target.report.silent_reactors = {};
+    target.fake_hub->answers = true;
+    CHECK(output_of(target, "broadcast hi") == "3 receivers\n");
+}
+
 TEST_CASE("ping and close: one or all", "[command]") {
     FakeTarget target;
     CHECK(output_of(target, "ping 0-12-3") == "queued\n");

@@ -90,9 +90,13 @@ class FakeTarget final : public ControlTarget {
     StatusReport report;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> named;
     std::optional<std::string> refuse;  ///< why nothing works
+    std::vector<std::uint16_t> stuck;   ///< reactors that turn out to be silent when they are asked
 
     StatusReport status() override { return report; }
-    std::vector<ConnectionInfo> list() override { return connections; }
+    std::vector<ConnectionInfo> list() override {
+        if (!stuck.empty()) report.silent_reactors = stuck;
+        return connections;
+    }
     std::optional<ConnectionInfo> show(ConnectionId id) override {
         for (const auto& connection : connections) {
             if (connection.id == id) return connection;

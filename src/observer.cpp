@@ -70,8 +70,13 @@ struct Observer::Impl {
     Impl(ControlTarget& t, ObserverOptions o)
         : target(t), options(std::move(o)), lines(options.control_in, options.control_out) {}
 
-    void log(Severity severity, std::string_view text) const {
-        if (options.log) options.log(severity, text);
+    void log(Severity severity, std::string_view text) const noexcept {
+        if (!options.log) return;
+        try {
+            options.log(severity, text);
+        } catch (...) {
+            // Whoever can't log can't be told so.
+        }
     }
     bool stop_requested() const { return stopping.stop_requested(); }
 

@@ -358,6 +358,16 @@ TEST_CASE("stop: the order that is being executed is answered, the others wait f
     CHECK(office.sent(2).back() == "broadcast * text waits");
 }
 
+TEST_CASE("a log that throws stops nobody", "[observer]") {
+    Office office;
+    office.options.log = [](ObserverOptions::Severity, std::string_view) { throw std::runtime_error{"no log"}; };
+    office.start();
+    write_to(office.in("new", "not a name"), "x");
+    office.put("a", "broadcast first");
+    office.put("b", "broadcast second");
+    CHECK(office.sent(2) == Lines{"broadcast * text first", "broadcast * text second"});
+}
+
 TEST_CASE("an exception in the program behind the commands becomes an answer", "[observer]") {
     struct Throws final : ControlTarget {
         StatusReport status() override { throw std::runtime_error{"no status today"}; }

@@ -51,9 +51,7 @@ class Telling {
     Telling& operator=(Telling&&) = delete;
     ~Telling() { tell(0); }
 
-    void tell(std::size_t receivers) {
-        if (const auto done = std::exchange(done_, nullptr)) done(receivers);
-    }
+    void tell(std::size_t receivers) noexcept { tell_count(std::exchange(done_, nullptr), receivers); }
 
    private:
     Hub::Count done_;

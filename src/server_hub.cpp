@@ -23,9 +23,9 @@ class Tally {
    public:
     Tally(std::size_t parts, Hub::Count done) : parts_(parts), done_(std::move(done)) {}
 
-    void add(std::size_t receivers) {
+    void add(std::size_t receivers) noexcept {
         sum_.fetch_add(receivers, std::memory_order_relaxed);
-        if (parts_.fetch_sub(1, std::memory_order_acq_rel) == 1 && done_) done_(sum_.load());
+        if (parts_.fetch_sub(1, std::memory_order_acq_rel) == 1) tell_count(done_, sum_.load());
     }
 
    private:
@@ -96,7 +96,7 @@ void ServerHub::ping_all(Count done) { put_all(InboxOrder::Kind::ping_all, {.don
 
 void ServerHub::close_all(CloseCode code, std::string_view reason, Count done) {
     if (!may_be_closed_with(code, reason)) {
-        if (done) done(0);
+        tell_count(done, 0);
         return;
     }
     put_all(InboxOrder::Kind::close_all, {.done = std::move(done)}, code, bytes_of(reason));

@@ -1,6 +1,7 @@
 #include "wsserver/reactor.hpp"
 
 #include <atomic>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -127,6 +128,38 @@ TEST_CASE("who is told how many a broadcast reached may do anything with the hub
     SECTION("though another message makes it leave") { server.hub().send(id, Text{"second"}); }
     SECTION("though a close of all makes it leave") { server.hub().close_all(CloseCode::normal, "", {}); }
     CHECK(told == 1);
+}
+
+TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
+    MemoryServer server{{}, 2};
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    int told = 0;
+    const auto tell = [&](std::size_t) {
+        ++told;
+        throw std::runtime_error{"no"};
+    };
+    const auto order = [&] {
+        server.hub().ping_all(tell);
+        server.hub().broadcast({}, Text{"a"}, tell);
+        server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
+        server.run();
+    };
+    SECTION("on the thread that gave the order") { CHECK_NOTHROW(order()); }
+    SECTION("on a reactor's") {
+        // The orders of another thread wait in the inbox.
+        std::thread{[&] {
+            server.hub().ping_all(tell);
+            server.hub().broadcast({}, Text{"a"}, tell);
+            server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
+        }}.join();
+        CHECK_NOTHROW(server.run());
+    }
+    CHECK(told == 3);
+    const Words heard = client.read();
+    REQUIRE(heard.size() == 3);
+    CHECK(heard[1] == "text:a");
+    CHECK(heard[2] == "text:b");
 }
 
 TEST_CASE("several messages for one connection leave in one send", "[reactor]") {

@@ -88,13 +88,22 @@ class Hub {
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
     /// Encodes once and hands it to all who are open now. `done`, if given, is called once with the number
-    /// of connections that queued it, from a thread of the hub's choice.
+    /// of connections that queued it, from a thread of the hub's choice; what it throws is lost.
     using Count = std::function<void(std::size_t receivers)>;
     virtual void broadcast(const Audience& audience, const Text& message, Count done = {}) = 0;
     virtual void broadcast(const Audience& audience, const Binary& message, Count done = {}) = 0;
     virtual void ping_all(Count done = {}) = 0;
     virtual void close_all(CloseCode code, std::string_view reason, Count done = {}) = 0;
 };
+
+/// Tells `done`, if there is one. What it throws is nobody's: a reactor goes on.
+inline void tell_count(const Hub::Count& done, std::size_t receivers) noexcept {
+    if (!done) return;
+    try {
+        done(receivers);
+    } catch (...) {
+    }
+}
 
 /// A connection that may be gone: copy it, keep it, use it from any thread.
 class ConnectionHandle {

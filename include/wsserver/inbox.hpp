@@ -25,9 +25,7 @@ struct OrderForAll {
     std::shared_ptr<const Audience> audience{};     ///< a broadcast's
     Hub::Count done{};
 
-    void tell(std::size_t receivers) const {
-        if (done) done(receivers);
-    }
+    void tell(std::size_t receivers) const noexcept { tell_count(done, receivers); }
 };
 
 /// One order. What it needs depends on `kind`; the rest stays empty. Each reply of a worker is one, so it is small.

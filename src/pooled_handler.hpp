@@ -17,14 +17,16 @@ namespace wsserver {
 /// Mailboxes of one reactor that became ready in its current turn; pushed together at its end.
 class ReadyMailboxes {
    public:
-    /// `push_later` calls push() when the turn ends.
+    /// `push_later` has push() called when the turn ends, not before it returns.
     ReadyMailboxes(PriorityTaskQueue& queue, std::function<void()> push_later)
         : queue_(queue), push_later_(std::move(push_later)) {}
 
     TaskBatch& batch() noexcept { return batch_; }
     /// After something was put into batch().
     void schedule() {
-        if (!batch_.empty() && !std::exchange(scheduled_, true)) push_later_();
+        if (batch_.empty() || scheduled_) return;
+        push_later_();
+        scheduled_ = true;  // not before: if there was no memory for that, the next one tries again
     }
     void push() {
         scheduled_ = false;

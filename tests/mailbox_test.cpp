@@ -3,6 +3,7 @@
 #include <atomic>
 #include <latch>
 #include <memory>
+#include <new>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../src/pooled_handler.hpp"
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/test_worker.hpp"
@@ -252,6 +254,22 @@ TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]"
         put(1);
         CHECK(rest() <= at_rest);
     }
+}
+
+TEST_CASE("what couldn't be pushed later for want of memory is pushed with the next", "[mailbox]") {
+    PriorityTaskQueue queue;
+    int wanted = 0;
+    ReadyMailboxes ready{queue, [&] {
+                             if (++wanted == 1) throw std::bad_alloc{};
+                         }};
+    ready.batch().add(make_task(Priority::message, {}, [] {}));
+    CHECK_THROWS_AS(ready.schedule(), std::bad_alloc);
+    ready.batch().add(make_task(Priority::message, {}, [] {}));
+    ready.schedule();
+    ready.schedule();
+    CHECK(wanted == 2);
+    ready.push();
+    CHECK(queue.size() == 2);
 }
 
 TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {

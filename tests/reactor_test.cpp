@@ -1,6 +1,8 @@
 #include "wsserver/reactor.hpp"
 
 #include <atomic>
+#include <functional>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -248,6 +250,41 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     }
 }
 
+TEST_CASE("what can't be done for want of memory keeps nothing later from being done", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    bool failed = false;
+    const auto order = [&](const std::function<void()>& give) {
+        server.transport().refuse_posts(true);
+        try {
+            give();
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        server.transport().refuse_posts(false);
+        give();
+    };
+    SECTION("for one, by the inbox") {
+        std::thread{[&] { order([&] { server.hub().send(id, Text{"x"}); }); }}.join();
+    }
+    SECTION("for all, by the inbox") {
+        std::thread{[&] { order([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
+    }
+    SECTION("for one, on its thread") {
+        order([&] { server.hub().send(id, Text{"x"}); });
+    }
+    SECTION("for all, on its thread") {
+        order([&] { server.hub().broadcast({}, Text{"x"}, {}); });
+    }
+    CHECK(failed);
+    server.run();
+    const Words heard = client.read();
+    REQUIRE_FALSE(heard.empty());
+    CHECK(heard.back() == "text:x");
+}
+
 TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
     constexpr std::size_t limit = 10'000;
     Inbox inbox{limit};
@@ -263,24 +300,28 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
         shared = std::make_shared<SharedMessage>();
         shared->frames.append(bytes_of(std::string(limit / 4, 'x')));
     }
+    int woken = 0;
+    const auto wake = [&] { ++woken; };
     const auto put = [&] {
         InboxOrder order;
         order.kind = shared ? InboxOrder::Kind::broadcast : InboxOrder::Kind::send_text;
         if (shared) order.for_all = std::make_unique<OrderForAll>(OrderForAll{.shared = shared});
-        return inbox.put(std::move(order), bytes_of(payload));
+        return inbox.put(std::move(order), bytes_of(payload), wake);
     };
     std::size_t taken = 0;
-    while (taken <= at_most && put() != Inbox::Put::full) ++taken;
+    while (taken <= at_most && put()) ++taken;
     CHECK(taken > 0);
     CHECK(taken <= at_most);
 
     InboxOrder room;  // is never refused
     room.kind = InboxOrder::Kind::resume;
-    CHECK(inbox.put(std::move(room)) == Inbox::Put::joined);
+    CHECK(inbox.put(std::move(room), {}, wake));
+    CHECK(woken == 1);
     Inbox::Batch batch;
     inbox.take(batch);
     CHECK(batch.orders.size() == taken + 1);
-    CHECK(put() == Inbox::Put::first);
+    CHECK(put());
+    CHECK(woken == 2);
 }
 
 TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {

@@ -314,7 +314,9 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
 /// In a turn its end sends; outside of one, the end of the reactor's turn.
 template <Role role, Transport T>
 void Connection<role, T>::send_soon() {
-    if (!out_.in_turn() && !std::exchange(dirty_, true)) host_.flush_later(id_);
+    if (out_.in_turn() || dirty_) return;
+    host_.flush_later(id_);
+    dirty_ = true;
 }
 
 template <Role role, Transport T>

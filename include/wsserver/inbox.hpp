@@ -78,27 +78,23 @@ class Inbox {
     /// More than `limit` octets aren't kept for a reactor that doesn't come to take them.
     explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
 
-    enum class Put : std::uint8_t {
-        joined,  ///< the reactor has been woken for an earlier one
-        first,   ///< now the caller wakes the reactor
-        full,    ///< over the limit, not taken
-    };
-
-    /// Copies `payload`. Any thread.
-    Put put(InboxOrder order, Bytes payload = {}) {
+    /// Copies `payload`. Any thread. False: over the limit, not taken. Calls wake() unless the reactor is on its way
+    /// for an earlier order; what that throws comes out, and then there is no order either.
+    template <class Wake>
+    [[nodiscard]] bool put(InboxOrder order, Bytes payload, Wake&& wake) {
         const bool shares = order.for_all && order.for_all->shared;
         const std::size_t carried = payload.size() + (shares ? order.for_all->shared->frames.size() : 0);
         const std::lock_guard lock(mutex_);
-        if (carried > 0) {
-            const std::size_t octets = waiting_.octets + carried + sizeof order;
-            if (octets > limit_) return Put::full;
-            waiting_.octets = octets;
-        }
+        const std::size_t octets = carried > 0 ? waiting_.octets + carried + sizeof order : waiting_.octets;
+        if (carried > 0 && octets > limit_) return false;
+        if (!woken_) wake();
+        woken_ = true;
         order.offset = waiting_.payload.size();
         order.size = payload.size();
         waiting_.payload.append(payload);
         waiting_.orders.push_back(std::move(order));
-        return std::exchange(woken_, true) ? Put::joined : Put::first;
+        waiting_.octets = octets;
+        return true;
     }
 
     /// Swaps what came for the emptied `batch`. The reactor's thread.

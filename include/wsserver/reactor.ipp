@@ -55,15 +55,8 @@ SendStatus Reactor<T>::put(InboxOrder order, Bytes payload) {
         order.to.generation != 0 && order.kind != InboxOrder::Kind::fail && order.kind != InboxOrder::Kind::resume;
     if (for_open_one && !pool_.is_open(order.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(order, payload);
-    switch (inbox_.put(std::move(order), payload)) {
-        case Inbox::Put::first:
-            transport_.post([this] { take_orders(); });
-            return SendStatus::queued;
-        case Inbox::Put::joined:
-            return SendStatus::queued;
-        case Inbox::Put::full:
-            break;
-    }
+    const auto wake = [this] { transport_.post([this] { take_orders(); }); };
+    if (inbox_.put(std::move(order), payload, wake)) return SendStatus::queued;
     inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
     return SendStatus::dropped;
 }
@@ -148,7 +141,8 @@ std::size_t Reactor<T>::execute_for_each(const InboxOrder& order, Bytes payload)
 /// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
 template <Transport T>
 void Reactor<T>::broadcast_later(OrderForAll broadcast) {
-    if (!std::exchange(broadcasts_wait_, true)) transport_.post([this] { send_broadcasts(); });
+    if (!broadcasts_wait_) transport_.post([this] { send_broadcasts(); });
+    broadcasts_wait_ = true;
     broadcasts_.push_back(std::move(broadcast));
 }
 

@@ -14,12 +14,11 @@ AsioLoop::AsioLoop(boost::asio::io_context& context, Context whose)
 }
 
 void AsioLoop::post(UniqueFunction<void()> task) {
-    {
-        const std::lock_guard lock(mutex_);
-        posted_.push_back(std::move(task));
-        if (std::exchange(posted_noticed_, true)) return;
-    }
-    boost::asio::post(context_, [self = shared_from_this()] { self->run_posted(); });
+    const std::lock_guard lock(mutex_);
+    // First: where there is no memory for that, the task isn't there either, and the next one tries again.
+    if (!posted_noticed_) boost::asio::post(context_, [self = shared_from_this()] { self->run_posted(); });
+    posted_noticed_ = true;
+    posted_.push_back(std::move(task));
 }
 
 /// Only what was there when it began: tasks that post tasks don't keep the others waiting.

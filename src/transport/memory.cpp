@@ -1,6 +1,7 @@
 #include "wsserver/transport/memory.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "memory_acceptor.hpp"
@@ -23,6 +24,7 @@ MemoryTransport::~MemoryTransport() {
 
 void MemoryTransport::post(UniqueFunction<void()> task) {
     const std::lock_guard lock(mutex_);
+    if (posts_refused_) throw std::bad_alloc{};
     turns_.push_back(std::move(task));
     changed_.notify_one();
 }
@@ -116,6 +118,11 @@ void MemoryTransport::receive_at_most(std::size_t octets) noexcept {
 void MemoryTransport::release_sends() {
     sends_held_ = false;
     for (const auto& stream : std::exchange(held_, {})) stream->go_on_sending();
+}
+
+void MemoryTransport::refuse_posts(bool refuse) {
+    const std::lock_guard lock(mutex_);
+    posts_refused_ = refuse;
 }
 
 void MemoryTransport::fail(MemoryOperation operation, std::size_t nth, std::error_code error) {

@@ -185,6 +185,8 @@ class MemoryTransport {
     /// The kernel takes nothing: each batch stays in flight until release_sends().
     void hold_sends() noexcept { sends_held_ = true; }
     void release_sends();
+    /// As if there were no memory for a task: post() throws std::bad_alloc.
+    void refuse_posts(bool refuse);
     /// Lets the `nth` (1: the next) operation of its kind fail. Several may be waiting to happen.
     void fail(MemoryOperation operation, std::size_t nth, std::error_code error);
     /// How many operations of that kind there have been.
@@ -227,6 +229,7 @@ class MemoryTransport {
     std::condition_variable changed_;
     std::vector<UniqueFunction<void()>> turns_;  // guarded by mutex_
     bool stopped_ = false;                       // guarded by mutex_
+    bool posts_refused_ = false;                 // guarded by mutex_
 };
 
 /// See TransportStream.

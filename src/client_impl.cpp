@@ -47,8 +47,8 @@ namespace {
 class Telling {
    public:
     explicit Telling(Hub::Count done) noexcept : done_(std::move(done)) {}
-    Telling(Telling&& other) noexcept : done_(std::exchange(other.done_, nullptr)) {}
-    Telling& operator=(Telling&&) = delete;
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
     ~Telling() { tell(0); }
 
     void tell(std::size_t receivers) noexcept { tell_count(std::exchange(done_, nullptr), receivers); }
@@ -60,15 +60,15 @@ class Telling {
 }  // namespace
 
 void ClientHub::order_all(Order order, Count done) {
-    Telling telling{std::move(done)};  // outlives the lock: whoever is told may use the hub
+    // Outlives the lock, though there be no memory for the task: whoever is told may use the hub.
+    const auto telling = std::make_shared<Telling>(std::move(done));
     const std::lock_guard lock(mutex_);
     if (client_ == nullptr) return;
-    client_->transport_.post(
-        [client = client_->weak_from_this(), order = std::move(order), telling = std::move(telling)]() mutable {
-            const auto impl = client.lock();
-            const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
-            telling.tell(taken ? 1 : 0);
-        });
+    client_->transport_.post([client = client_->weak_from_this(), order = std::move(order), telling] {
+        const auto impl = client.lock();
+        const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
+        telling->tell(taken ? 1 : 0);
+    });
 }
 
 SendStatus ClientHub::send(ConnectionId to, const Text& message) {

@@ -9,9 +9,12 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <limits>
+#include <new>
 #include <string>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "wsserver/awaitable_client.hpp"
 #include "wsserver/listener.hpp"
@@ -19,6 +22,7 @@
 
 using namespace wsserver;
 using namespace std::chrono_literals;
+using test::too_much;
 namespace asio = boost::asio;
 
 namespace {
@@ -385,6 +389,29 @@ TEST_CASE("who broadcasts is told how many it reached, though the client goes", 
     loop.run_until([&] { return told.size() == 3; });
     hub->close_all(CloseCode::normal, "", tell);
     CHECK(told == std::vector<std::size_t>{1, 0, 0, 0});
+}
+
+TEST_CASE("who is told that there was no memory for an order to all may use the hub", "[client]") {
+    struct Keeper {
+        std::shared_ptr<Hub>* hub;
+        void on_open(AnyConnection& connection) { *hub = connection.hub(); }
+    };
+    OneLoop loop;
+    std::shared_ptr<Hub> hub;
+    Client client{loop.context};
+    client.connect(loop.url, Keeper{&hub});
+    loop.run_until([&] { return client.is_open(); });
+    std::vector<std::size_t> told;
+    too_much = 60;  // the task
+    CHECK_THROWS_AS(hub->ping_all([&](std::size_t receivers) {
+        too_much = std::numeric_limits<std::size_t>::max();
+        told.push_back(receivers);
+        hub->ping_all([&](std::size_t count) { told.push_back(count); });
+    }),
+                    std::bad_alloc);
+    too_much = std::numeric_limits<std::size_t>::max();
+    loop.run_until([&] { return told.size() == 2; });
+    CHECK(told == std::vector<std::size_t>{0, 1});
 }
 
 // Coroutines for the tests below.

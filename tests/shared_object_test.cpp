@@ -306,6 +306,18 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
     CHECK_FALSE(is_mapped("lasting.so"));
 }
 
+TEST_CASE("a count is told though its order fails", "[shared_object]") {
+    Log log;
+    auto probe = load(module_path("probe"), {}, log.log());
+    const auto hub = std::make_shared<FakeHub>();
+    FakeConnection connection{hub};
+    probe->on_open(connection);
+    log.take();
+    hub->before_answer = [] { throw std::bad_alloc{}; };
+    CHECK(command(*probe, {"ping-all"}).output == "=1");
+    CHECK(log.take() == Calls{"info probe: counted[0]"});
+}
+
 TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the same", "[shared_object]") {
     load(module_path("broadcaster")).reset();  // what the loader itself opens for good, it has opened now
     const auto before = open_descriptors();

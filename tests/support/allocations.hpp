@@ -1,4 +1,5 @@
-// Counts what the program allocates by new. Replaces the operators, so only one source of a program may include it.
+// Counts what the program allocates by new, and refuses it where a test wants that. Replaces the operators, so only one
+// source of a program may include it.
 #pragma once
 
 #include <atomic>
@@ -6,12 +7,16 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 
 namespace wsserver::test {
 
 inline std::atomic<std::size_t> allocations{0};    ///< calls so far
 inline std::atomic<std::size_t> octets_in_use{0};  ///< as asked for
+
+/// There is no memory for so much or more, on this thread.
+inline thread_local std::size_t too_much = std::numeric_limits<std::size_t>::max();
 
 /// Of each block, to remember its size.
 inline constexpr std::size_t octets_before_block = 16;
@@ -22,6 +27,7 @@ inline constexpr std::size_t octets_before_block = 16;
 // aren't inlined, or the compiler takes free() for the wrong partner of new.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     using namespace wsserver::test;
+    if (size >= too_much) return nullptr;
     auto* block = static_cast<std::uint8_t*>(std::malloc(size + octets_before_block));
     if (block == nullptr) return nullptr;
     std::memcpy(block, &size, sizeof size);

@@ -21,7 +21,7 @@ Server::~Server() {
 }
 
 void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-    impl_->handlers_.set(std::move(subprotocol), std::move(handler));
+    impl_->handlers_.set(std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
 }
 
 bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {

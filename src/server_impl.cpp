@@ -326,6 +326,26 @@ WorkerPool& Server::Impl::worker_pool() {
     return *workers_;
 }
 
+std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHandler> handler) {
+    AnyHandler* const same = handler.get();
+    return {same, [impl = weak_from_this(), handler = std::move(handler)](AnyHandler*) mutable noexcept {
+                const auto server = impl.lock();  // null: its reactors have ended
+                if (server && server->on_reactor_thread()) return server->end_on_worker(std::move(handler));
+                handler.reset();
+            }};
+}
+
+/// Without memory or threads, or when the workers have ended, it ends here.
+void Server::Impl::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {
+    try {
+        const TaskName name{handler->name()};
+        worker_pool().queue().push(
+            make_task(Priority::background, name, [last = std::move(handler)]() mutable { last.reset(); }));
+    } catch (...) {
+        log(LogLevel::warning, "no worker can be had for a handler's end: it keeps its reactor's thread");
+    }
+}
+
 void Server::Impl::watch_workers(const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any wake;

@@ -93,6 +93,10 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     /// Made when the first pooled handler comes.
     WorkerPool& worker_pool();
+    /// The same handler. Its end may take its time (it saves something, or joins its threads), and so no reactor's
+    /// thread is kept by it.
+    std::shared_ptr<AnyHandler> ending_on_worker(std::shared_ptr<AnyHandler> handler);
+    void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
     void stop_workers();
     Clock::time_point stop_deadline() const;
     void watch_workers(const std::stop_token& stop);

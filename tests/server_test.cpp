@@ -143,6 +143,17 @@ BlockingClient client_on_another_reactor(const Server& server, const std::string
     }
 }
 
+/// Ends when it may.
+template <Runs where>
+struct EndsLate {
+    static constexpr Runs runs = where;
+    explicit EndsLate(std::shared_ptr<Gate> its_gate) : gate(std::move(its_gate)) {}
+    EndsLate(const EndsLate&) = delete;
+    ~EndsLate() { gate->wait(); }
+    void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
+    const std::shared_ptr<Gate> gate;
+};
+
 /// Looks at its connection when it may.
 struct Late {
     static constexpr Runs runs = Runs::pooled;
@@ -269,6 +280,34 @@ TEST_CASE("a handler that is replaced may use the server at its end", "[server]"
     server.handle("chat", make_handler_in_place<Leaving>("leaving", server, left));
     server.handle("chat", Echo{});
     CHECK(left == 1);
+}
+
+TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    ServerOptions options;
+    options.io_threads = 1;
+    options.workers = 1;
+    RunningServer running{options};
+    SECTION("an inline one") {
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::inline_>>("late", gate));
+    }
+    SECTION("a pooled one") {
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::pooled>>("late", gate));
+    }
+    BlockingClient late{running.url, "late"};
+    late.send("x");
+    CHECK(late.next() == "text:x");
+    BlockingClient other{running.url, ""};
+    running.server.remove_handler("late");
+    CHECK(late.next() == "close:1001:the handler was removed");
+    late.hang_up();
+    gate->wait_for_visitors(1);
+    other.send("x");
+    CHECK(other.next() == "text:x");
+    CHECK(running.server.workers().at(0).task == "late");
+    other.hang_up();
+    gate->open();
+    running.server.stop(20s);
 }
 
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {

@@ -155,6 +155,28 @@ TEST_CASE("over its limit of items a mailbox has no room until half of them are 
     CHECK(f.put(*box, 43));
 }
 
+TEST_CASE("that there is room is told again where there was no memory for it", "[mailbox]") {
+    class Poor final : public Recorder {
+       public:
+        using Recorder::Recorder;
+
+       private:
+        void on_room() override {
+            Recorder::on_room();
+            if (rooms == 1) throw std::bad_alloc{};
+        }
+    };
+    Fixture fixture;
+    const auto box = std::make_shared<Poor>(MailboxLimits{.items = 2});
+    for (int i = 0; i < 3; ++i) static_cast<void>(fixture.put(*box, i));
+    fixture.work_all();
+    CHECK(box->rooms == 2);
+    CHECK(box.use_count() == 1);  // it rests
+    CHECK(fixture.put(*box, 4));
+    fixture.work_all();
+    CHECK(box->rooms == 2);
+}
+
 TEST_CASE("a mailbox is bound in octets too", "[mailbox]") {
     Fixture f;
     const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .octets = 1000});

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -54,7 +55,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// On a worker, never two at the same time. What it throws is reported to the worker, and the next item follows.
     /// `payload` is valid until it returns.
     virtual void on_item(Item& item, Bytes payload) = 0;
-    /// put() may go on. On a worker, between two items.
+    /// put() may go on. On a worker, between two items. Called again if it throws std::bad_alloc.
     virtual void on_room() = 0;
 
    private:
@@ -101,7 +102,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         }
         switch (settle(end - first, octets)) {
             case Next::tell_room:
-                attempt(worker, [&] { on_room(); });
+                attempt(worker, [&] { tell_room(); });
                 break;
             case Next::go_on:
                 break;
@@ -147,6 +148,16 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         std::swap(spare, taken_);
         keep = std::move(self_);
         return Next::rest;
+    }
+
+    /// Without memory for it once more, behind the others: whoever waits for it would wait for ever.
+    void tell_room() {
+        try {
+            on_room();
+        } catch (const std::bad_alloc&) {
+            const std::lock_guard lock(mutex_);
+            full_ = true;
+        }
     }
 
     template <class F>

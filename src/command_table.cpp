@@ -25,8 +25,9 @@ using std::chrono::milliseconds;
 /// handler; the observer must not get stuck with it.
 constexpr milliseconds patience{5'000};
 
-/// By then all reactors have answered, unless the machine is busy or one is stuck.
-constexpr milliseconds soon{100};
+/// By then all reactors have answered, unless the machine is busy or one is stuck: 500,000 peers have a small message.
+/// Not sooner, as asking who is stuck makes a list of all connections.
+constexpr milliseconds soon{500};
 
 /// Calls of handlers that may be under way at a time, the stuck ones too: each of them holds a thread.
 constexpr int max_calls = 8;

@@ -23,7 +23,7 @@ PidFile {folder}/apache.pid
 Listen 127.0.0.1:{port}
 ErrorLog /dev/stderr
 LogLevel warn
-Timeout 2
+Timeout {timeout}
 LoadModule mpm_event_module {modules}/mod_mpm_event.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
 LoadModule proxy_module {modules}/mod_proxy.so
@@ -34,12 +34,12 @@ Include {folder}/wsd.conf
 
 
 class BehindApache(BehindAProxy, SystemTest):
-    async def start_proxy(self, daemon):
+    async def start_proxy(self, daemon, timeout):
         folder, port = self.folder(), free_port()
         folder.chmod(0o755)  # started by root, apache's children are somebody else
         (folder / 'wsd.conf').write_text(snippet('apache.conf', {
             '127.0.0.1:8080': '{}:{}'.format(*daemon.address), '*:80>': f'127.0.0.1:{port}>'}))
-        text = MAIN.format(folder=folder, port=port, modules=MODULES)
+        text = MAIN.format(folder=folder, port=port, timeout=timeout, modules=MODULES)
         if pathlib.Path(MODULES, 'mod_unixd.so').exists():  # a module of its own outside Debian
             text = text.replace('StartServers', f'LoadModule unixd_module {MODULES}/mod_unixd.so\nStartServers')
         if os.geteuid() == 0:  # then it insists on being somebody else

@@ -26,11 +26,11 @@ http {{
 
 
 class BehindNginx(BehindAProxy, SystemTest):
-    async def start_proxy(self, daemon):
+    async def start_proxy(self, daemon, timeout):
         folder, port = self.folder(), free_port()
         (folder / 'wsd.conf').write_text(snippet('nginx.conf', {
             '127.0.0.1:8080': '{}:{}'.format(*daemon.address), 'listen 80;': f'listen 127.0.0.1:{port};',
-            'timeout 60s;': 'timeout 2s;'}))
+            'timeout 60s;': f'timeout {timeout}s;'}))
         (folder / 'nginx.conf').write_text(MAIN.format(folder=folder))
         nginx = await self.process(NGINX, '-p', folder, '-c', folder / 'nginx.conf', '-e', 'stderr')
         await self.ready(port, nginx)

@@ -134,14 +134,14 @@ class Answers(SystemTest):
 
 
 class Supervised(SystemTest):
-    async def supervised(self):
+    async def supervised(self, *flags):
         """A started wsd, and what it tells: a function that waits for its next message and gives its lines."""
         path = self.folder() / 'notify'
         supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(supervisor.close)
         supervisor.bind(str(path))
         supervisor.settimeout(PATIENCE)
-        daemon = Wsd()
+        daemon = Wsd(*flags)
         daemon.env['NOTIFY_SOCKET'] = str(path)
         self.processes.append(daemon)
         self.addAsyncCleanup(daemon.clean_up)
@@ -161,7 +161,7 @@ class Supervised(SystemTest):
         self.assertEqual(await heard(), ['STOPPING=1'])
 
     async def test_while_it_stops_nothing_is_reloaded(self):
-        daemon, heard = await self.supervised()
+        daemon, heard = await self.supervised('--grace', '1h', '--close-timeout', '1h')
         with Peer(daemon.address) as peer:  # it doesn't answer the Close frame, so there is time
             peer.upgrade()
             await daemon.ctl('stop')

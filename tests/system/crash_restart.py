@@ -53,6 +53,7 @@ class CrashRestart(SystemTest):
             await asyncio.to_thread(dropping.join)
         folder, text = await daemon.answer(f'command-{COMMANDS - 1:06}')
         self.assertEqual((folder, text.split('\n')[0]), ('done', 'ok'))
+        self.assertEqual(await daemon.stop(), 0)  # an order leaves cur/ after its answer is there
         self.check_order(self.recorded())
         self.assertEqual(list((daemon.spool / 'new').iterdir()), [])
         self.assertEqual(list((daemon.spool / 'cur').iterdir()), [])

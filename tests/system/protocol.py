@@ -174,9 +174,13 @@ class Time(SystemTest):
     """What ends by the clock: the limits are made short, the tests wait for the end itself."""
 
     async def test_a_slow_loris_is_told_408(self):
-        daemon = await self.wsd('--handshake-timeout', '500ms')
-        witness = Witness(daemon.address)
+        config = self.folder() / 'wsd.toml'
+        config.touch()
+        daemon = await self.wsd('--config', config)
+        witness = Witness(daemon.address)  # before, lest it be too slow itself
         self.addCleanup(witness.peer.socket.close)
+        config.write_text('[limits]\nhandshake_timeout = "500ms"\n')
+        await daemon.ctl('reload')
 
         def drip(peer, stop):
             try:

@@ -55,6 +55,7 @@ class BlockingClient {
     void write(std::string_view octets) {
         while (!octets.empty()) {
             const ssize_t count = ::send(socket_, octets.data(), octets.size(), MSG_NOSIGNAL);
+            if (count < 0 && errno == EINTR) continue;
             if (count < 0) throw std::runtime_error(std::string{"send: "} + std::strerror(errno));
             octets.remove_prefix(static_cast<std::size_t>(count));
         }
@@ -89,7 +90,7 @@ class BlockingClient {
         std::string head;
         while (!head.ends_with("\r\n\r\n")) {
             char octet = 0;
-            if (::recv(socket_, &octet, 1, 0) != 1) break;
+            if (receive(&octet, 1) != 1) break;
             head.push_back(octet);
         }
         return head;
@@ -127,9 +128,16 @@ class BlockingClient {
         }
         return socket;
     }
+    /// A socket with a timeout is interrupted also by a stop of the whole process, where no signal is handled.
+    ssize_t receive(char* into, std::size_t size) const {
+        for (;;) {
+            const ssize_t count = ::recv(socket_, into, size, 0);
+            if (count >= 0 || errno != EINTR) return count;
+        }
+    }
     std::string read() {
         std::string octets(65536, '\0');
-        const ssize_t count = ::recv(socket_, octets.data(), octets.size(), 0);
+        const ssize_t count = receive(octets.data(), octets.size());
         if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing came for half a minute");
         octets.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
         return octets;

@@ -140,7 +140,7 @@ class AgainstNode(AnyEcho, BenchTest):
         self.url = (await server.line(r'^ws://\S+$', 'stdout'))[0] + '/echo'
 
     async def test_a_server_that_closes_at_once(self):
-        ended = await self.bench(self.url.replace('/echo', '/close/4001'), '--json')
+        ended = await self.bench(self.url.replace('/echo', '/close/4001'), '--json', '--duration', '1h')
         self.assertEqual(ended.code, 5, ended)
         self.assertIn('4001', ended.err)
 

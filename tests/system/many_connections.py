@@ -35,7 +35,8 @@ class Client:
 class ManyConnections(SystemTest):
     async def test_a_broadcast_reaches_all(self):
         daemon = await self.wsd('--handler', 'chat=broadcast', '--log-level', 'warning',
-                                '--handshake-timeout', '5m')  # the crowd comes at once, from one slow process
+                                # the crowd comes at once, from one slow process, which answers pings only later
+                                '--handshake-timeout', '5m', '--ping-interval', '1h')
         at_once = asyncio.Semaphore(200)  # a listener's backlog is finite
         clients = await self.within(asyncio.gather(
             *(Client().open(daemon.address, at_once) for _ in range(CONNECTIONS))))

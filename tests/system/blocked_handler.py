@@ -2,7 +2,7 @@
 import asyncio
 import time
 
-from harness import SystemTest, main, program, websockets
+from harness import PATIENCE, SystemTest, main, program, websockets
 
 ws = websockets()
 WORKERS = 3
@@ -18,7 +18,7 @@ class BlockedHandler(SystemTest):
         for victim in self.victims:
             await victim.send('good night')
         await self.daemon.line('handler sleeper', 'stderr')
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while sum(worker['overdue'] for worker in (await self.status())['workers']) < WORKERS:
                 pass  # each look is a process: no spinning
 

@@ -5,7 +5,7 @@ Every command is `call record N`; the handler appends N to a file, which tells a
 import asyncio
 import threading
 
-from harness import SystemTest, main, program
+from harness import PATIENCE, SystemTest, main, program
 from raw import TEXT, Peer
 
 COMMANDS = 600
@@ -22,7 +22,7 @@ class CrashRestart(SystemTest):
         return [int(line) for line in self.record.read_text().splitlines()]
 
     async def until_recorded(self, count):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while len(self.recorded()) < count:
                 await asyncio.sleep(0.001)  # a file can't be awaited
 

@@ -103,7 +103,8 @@ export class Wsd {
   }
 
   async ctl(...words) {
-    const {code, out, err} = await run(program('WSD_CTL'), ['--spool', this.spool, ...words], {env: this.env});
+    const {code, out, err} = await run(program('WSD_CTL'), ['--spool', this.spool, '--timeout', `${patience / 1000}s`, ...words],
+                                       {env: this.env});
     if (code !== 0) throw new Error(`wsd-ctl ${words.join(' ')} exited with ${code}: ${err}${out}`);
     return out;
   }

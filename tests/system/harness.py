@@ -208,7 +208,7 @@ class Wsd(Process):
     async def run_ctl(self, *words, stdin=b'', binary='WSD_CTL'):
         """(exit code, stdout, stderr) of `wsd-ctl WORDS`."""
         child = await asyncio.create_subprocess_exec(
-            program(binary), '--spool', str(self.spool), *[str(word) for word in words],
+            program(binary), '--spool', str(self.spool), '--timeout', f'{PATIENCE:.0f}s', *[str(word) for word in words],
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=self.env, preexec_fn=die_with_parent)
         async with asyncio.timeout(PATIENCE):

@@ -3,7 +3,7 @@ import asyncio
 import os
 import stat
 
-from harness import SystemTest, main, websockets
+from harness import PATIENCE, SystemTest, main, websockets
 
 ws = websockets()
 
@@ -71,7 +71,7 @@ class Orders(SystemTest):
         row, = await daemon.ctl_json('list')
         self.assertIsNone(row['rtt_ms'])
         await daemon.ctl('ping', row['id'])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await daemon.ctl_json('show', row['id']))[0]['rtt_ms'] is None:
                 pass  # each look is a process: no spinning
         await self.within(client.close())

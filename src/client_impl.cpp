@@ -41,24 +41,6 @@ SendStatus ClientHub::order(ConnectionId to, Order order) {
     return SendStatus::queued;
 }
 
-namespace {
-
-/// A Count that is told in any case: that it reached nobody when its order is thrown away with the client.
-class Telling {
-   public:
-    explicit Telling(Hub::Count done) noexcept : done_(std::move(done)) {}
-    Telling(const Telling&) = delete;
-    Telling& operator=(const Telling&) = delete;
-    ~Telling() { tell(0); }
-
-    void tell(std::size_t receivers) noexcept { tell_count(std::exchange(done_, nullptr), receivers); }
-
-   private:
-    Hub::Count done_;
-};
-
-}  // namespace
-
 void ClientHub::order_all(Order order, Count done) {
     // Outlives the lock, though there be no memory for the task: whoever is told may use the hub.
     const auto telling = std::make_shared<Telling>(std::move(done));

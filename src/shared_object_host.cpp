@@ -132,25 +132,6 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
     return audience;
 }
 
-/// Tells `done` once, whatever becomes of the order: if it is thrown away, that it reached nobody.
-class Telling {
-   public:
-    Telling(std::shared_ptr<const void> owner, wsserver_count done, void* context) noexcept
-        : owner_(std::move(owner)), done_(done), context_(context) {}
-    Telling(const Telling&) = delete;
-    Telling& operator=(const Telling&) = delete;
-    ~Telling() { tell(0); }
-
-    void tell(std::size_t receivers) {
-        if (const auto done = std::exchange(done_, nullptr)) done(context_, receivers);
-    }
-
-   private:
-    const std::shared_ptr<const void> owner_;  ///< of the code of `done`
-    wsserver_count done_;
-    void* const context_;
-};
-
 /// Gives `order` a hub and a Count that tells `done`. Until then the handler lives, or else the Count would call
 /// code that has been unloaded; so from within destroy(), where nothing can keep it alive, nothing is counted.
 template <class Order>
@@ -163,7 +144,8 @@ int order_all(const wsserver_host* host, wsserver_count done, void* context, Ord
         if (!hub || (done && !owner)) return SendStatus::closed;
         Hub::Count count;
         if (done) {
-            const auto telling = std::make_shared<Telling>(std::move(owner), done, context);
+            count = [owner = std::move(owner), done, context](std::size_t receivers) { done(context, receivers); };
+            const auto telling = std::make_shared<Telling>(std::move(count));
             handed_over = true;
             count = [telling](std::size_t receivers) { telling->tell(receivers); };
         }

@@ -105,6 +105,20 @@ inline void tell_count(const Hub::Count& done, std::size_t receivers) noexcept {
     }
 }
 
+/// A Count that is told once in any case: that it reached nobody when its order is thrown away.
+class Telling {
+   public:
+    explicit Telling(Hub::Count done) noexcept : done_(std::move(done)) {}
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+    ~Telling() { tell(0); }
+
+    void tell(std::size_t receivers) noexcept { tell_count(std::exchange(done_, nullptr), receivers); }
+
+   private:
+    Hub::Count done_;
+};
+
 /// A connection that may be gone: copy it, keep it, use it from any thread.
 class ConnectionHandle {
    public:

@@ -41,7 +41,7 @@ Unexpected<Answer> usage_error(std::string text) {
 }
 
 /// A word for an error: a long one is cut.
-std::string quoted(std::string_view word) {
+std::string quoted_word(std::string_view word) {
     constexpr std::size_t most = 80;
     return '`' + printable(word.substr(0, most)) + (word.size() > most ? "...`" : "`");
 }
@@ -71,13 +71,13 @@ Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<co
         seconds.push_back(second);
     }
     if (seconds.empty()) {
-        return usage_error(fmt::format("there is no command {}{}: `help` lists those that there are", quoted(words[0]),
-                                       did_you_mean(words[0], firsts)));
+        return usage_error(fmt::format("there is no command {}{}: `help` lists those that there are",
+                                       quoted_word(words[0]), did_you_mean(words[0], firsts)));
     }
     std::string choice;
     for (const auto second : seconds) choice += (choice.empty() ? "" : ", ") + std::string{second};
     if (words.size() == 1) return usage_error(fmt::format("`{}` needs a second word: {}", words[0], choice));
-    return usage_error(fmt::format("`{}` has no {}{}: it has {}", words[0], quoted(words[1]),
+    return usage_error(fmt::format("`{}` has no {}{}: it has {}", words[0], quoted_word(words[1]),
                                    did_you_mean(words[1], seconds), choice));
 }
 
@@ -98,8 +98,9 @@ class Sorter {
         }
         if (line_.arguments.size() > wanted()) {
             // The argument came first. Done to all it would be a surprise.
-            return usage_error(fmt::format("{} and `{}` are one too much. Usage: {}", quoted(line_.arguments.front()),
-                                           command_.instead_of_argument, command_.usage()));
+            return usage_error(fmt::format("{} and `{}` are one too much. Usage: {}",
+                                           quoted_word(line_.arguments.front()), command_.instead_of_argument,
+                                           command_.usage()));
         }
         return std::move(line_);
     }
@@ -131,14 +132,14 @@ class Sorter {
             return {};
         }
         if (command_.rest == Command::Rest::none) {
-            return usage_error(fmt::format("{} is too much. Usage: {}", quoted(word), command_.usage()));
+            return usage_error(fmt::format("{} is too much. Usage: {}", quoted_word(word), command_.usage()));
         }
         if (command_.rest == Command::Rest::text && !line_.literal && find_option(word) != nullptr) {
             // Sent as a part of the text it would be a surprise, all the more if it were to choose who hears it.
             return usage_error(
                 fmt::format("the option {} stands behind the text: put it before, or put `--` before a "
                             "text that is meant to hold it",
-                            quoted(word)));
+                            quoted_word(word)));
         }
         line_.rest.push_back(word);
         return {};
@@ -176,7 +177,7 @@ class Sorter {
     std::string unknown_option(std::string_view word) const {
         std::vector<std::string_view> names{json_option.name};
         for (const CommandOption& option : command_.options) names.push_back(option.name);
-        auto text = fmt::format("`{}` has no option {}{}. Usage: {}", command_.name, quoted(word),
+        auto text = fmt::format("`{}` has no option {}{}. Usage: {}", command_.name, quoted_word(word),
                                 did_you_mean(word, names), command_.usage());
         if (command_.rest == Command::Rest::text) text += "; a text that begins with `--` goes behind a `--`";
         return text;
@@ -215,7 +216,7 @@ Result<std::string, Answer> text_of_line(const Invocation& line, Bytes behind) {
         return usage_error(
             fmt::format("{} is for the command line of wsd-ctl, which reads standard input and files; "
                         "here the text itself is wanted (behind a `--` it is taken as it stands)",
-                        quoted(first)));
+                        quoted_word(first)));
     }
     return line.text();
 }

@@ -23,7 +23,7 @@ using std::chrono::milliseconds;
 
 /// For answers of reactors and of handlers. A reactor answers within a turn, so whoever takes longer is stuck in a
 /// handler; the observer must not get stuck with it.
-constexpr milliseconds patience{5'000};
+constexpr milliseconds answer_patience{5'000};
 
 /// By then all reactors have answered, unless the machine is busy or one is stuck: 500,000 peers have a small message.
 /// Not sooner, as asking who is stuck makes a list of all connections.
@@ -45,7 +45,7 @@ class Awaited {
         };
     }
 
-    std::optional<T> wait(std::stop_token stop, milliseconds most = patience) const {
+    std::optional<T> wait(std::stop_token stop, milliseconds most = answer_patience) const {
         std::unique_lock lock{shared_->mutex};
         shared_->given.wait_for(lock, std::move(stop), most, [this] { return shared_->value.has_value(); });
         return shared_->value;
@@ -112,7 +112,7 @@ std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<s
         if (const auto number = count.wait(call.stop, soon)) return number;
         if (!call.stop.stop_requested()) call.target.list();  // asks them all, and who doesn't answer is silent
     }
-    return count.wait(call.stop, one_is_silent() ? milliseconds{0} : patience);
+    return count.wait(call.stop, one_is_silent() ? milliseconds{0} : answer_patience);
 }
 
 /// The answer to something that was handed to many connections; `what` they are then: `receivers`.
@@ -341,7 +341,7 @@ Answer call_handler(const CommandCall& call) {
     if (!answer) {
         return fail(CommandErrc::timeout, fmt::format("{} has not answered within {}; its answer will be lost, what it "
                                                       "does goes on",
-                                                      quoted(name), readable_time(patience)));
+                                                      quoted(name), readable_time(answer_patience)));
     }
     if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", printable(name), answer->output));
     if (call.line.json()) return Answer::done(JsonObject{}.add("output", answer->output).text() + '\n');

@@ -13,9 +13,9 @@ namespace wsserver {
 namespace {
 
 /// A command of this length is no command; it is refused, and the rest up to the end of the line forgotten.
-constexpr std::size_t max_line = 64 * 1024;
+constexpr std::size_t max_input_line = 64 * 1024;
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+bool is_blank_line(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
 
 }  // namespace
 
@@ -42,7 +42,7 @@ void ControlLines::take_lines(const Execute& execute) {
         }
     }
     input_.erase(0, begin);
-    if (output_.empty() && input_.size() > max_line) {
+    if (output_.empty() && input_.size() > max_input_line) {
         if (!std::exchange(skipping_, true)) {
             put(Answer::failed(CommandErrc::usage,
                                "the line is longer than 65536 octets: put long texts into the "
@@ -53,7 +53,7 @@ void ControlLines::take_lines(const Execute& execute) {
 }
 
 void ControlLines::take_line(std::string_view line, const Execute& execute) {
-    if (!is_blank(line)) put(execute(line));
+    if (!is_blank_line(line)) put(execute(line));
 }
 
 void ControlLines::put(const Answer& answer) {

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view unix_prefix = "unix:";
 
-std::optional<std::uint16_t> parse_port(std::string_view text) noexcept {
+std::optional<std::uint16_t> parse_listen_port(std::string_view text) noexcept {
     std::uint16_t port = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, port);
@@ -26,7 +26,7 @@ std::optional<std::uint16_t> parse_port(std::string_view text) noexcept {
     return port;
 }
 
-bool is_ipv6(const std::string& host) {
+bool is_ipv6_address(const std::string& host) {
     in6_addr address;
     return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
 }
@@ -68,7 +68,7 @@ Endpoint endpoint_of_ipv6(const sockaddr_in6& address) {
 
 /// unix(7): a path may fill sun_path without a final zero; an abstract name begins with a zero, which we write
 /// as `@` like everybody else.
-std::string path_of(const sockaddr_un& address, socklen_t size) {
+std::string unix_path_of(const sockaddr_un& address, socklen_t size) {
     const std::size_t room = std::size_t{size} - offsetof(sockaddr_un, sun_path);
     if (room == 0) return {};
     if (address.sun_path[0] != '\0') return {address.sun_path, ::strnlen(address.sun_path, room)};
@@ -87,13 +87,13 @@ Result<Endpoint, std::string> parse_endpoint(std::string_view text) {
     if (text.find("://") != std::string_view::npos) return wrong(text, "this is a URL, not an address");
     const std::size_t colon = text.rfind(':');
     if (colon == std::string_view::npos) return wrong(text, "the port is missing");
-    const auto port = parse_port(text.substr(colon + 1));
+    const auto port = parse_listen_port(text.substr(colon + 1));
     Endpoint endpoint{.host = std::string{text.substr(0, colon)}};
 
     if (endpoint.host.starts_with('[')) {
         if (!endpoint.host.ends_with(']')) return wrong(text, "a port must follow the bracket");
         endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
-        if (!is_ipv6(endpoint.host)) return wrong(text, "what stands in brackets is no IPv6 address");
+        if (!is_ipv6_address(endpoint.host)) return wrong(text, "what stands in brackets is no IPv6 address");
     } else if (endpoint.host.find(':') != std::string::npos) {
         return wrong(text, "an IPv6 address stands in brackets");
     } else if (endpoint.host == "*") {
@@ -123,7 +123,7 @@ Endpoint endpoint_of(const sockaddr_storage& address, socklen_t size) {
         case AF_INET6:
             return endpoint_of_ipv6(reinterpret_cast<const sockaddr_in6&>(address));
         case AF_UNIX:
-            return {.unix_path = path_of(reinterpret_cast<const sockaddr_un&>(address), size)};
+            return {.unix_path = unix_path_of(reinterpret_cast<const sockaddr_un&>(address), size)};
         default:
             return {};
     }

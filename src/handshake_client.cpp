@@ -128,7 +128,7 @@ ClientHandshake::Rejected reject_unread(Errc error, std::string_view detail = {}
 }
 
 /// The first line of a short plain text, made harmless for a terminal; empty if it is none.
-std::string words_of(const HttpResponse& response) {
+std::string explanation_in(const HttpResponse& response) {
     if (!http_text::starts_without_case(response.find("Content-Type"), "text/plain")) return {};
     std::string line = response.body.substr(0, response.body.find_first_of("\r\n"));
     if (line.size() > 200 || has_control_characters(line)) return {};
@@ -144,7 +144,7 @@ ClientHandshake::Rejected ClientHandshake::refused_with_what_came() {
     if (const auto location = response.find("Location"); response.status / 100 == 3 && !location.empty()) {
         (detail += " and points to ") += location;  // not followed: who asked might have sent credentials
     }
-    if (const auto words = words_of(response); !words.empty()) detail += ": " + words;
+    if (const auto words = explanation_in(response); !words.empty()) detail += ": " + words;
     return reject(Errc::unexpected_status, std::move(response), detail);
 }
 

@@ -194,7 +194,7 @@ bool is_extension_list(std::string_view list) noexcept { return ExtensionListRea
 
 namespace {
 
-std::optional<std::uint16_t> parse_port(std::string_view digits) noexcept {
+std::optional<std::uint16_t> parse_host_port(std::string_view digits) noexcept {
     std::uint16_t port = 0;
     const auto* const end = digits.data() + digits.size();
     const auto [stop, error] = std::from_chars(digits.data(), end, port);
@@ -222,7 +222,7 @@ std::optional<Authority> parse_authority(std::string_view text) noexcept {
     if (text.front() != ':') return std::nullopt;
     text.remove_prefix(1);
     if (text.empty()) return authority;  // RFC 3986 §3.2.3: port = *DIGIT
-    authority.port = parse_port(text);
+    authority.port = parse_host_port(text);
     if (!authority.port) return std::nullopt;
     return authority;
 }

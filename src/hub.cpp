@@ -26,7 +26,7 @@ namespace {
 
 /// Takes a number from the front of `text`; false if there is none, or one that doesn't fit.
 template <class Number>
-bool take_number(std::string_view& text, Number& number) noexcept {
+bool take_id_number(std::string_view& text, Number& number) noexcept {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc{}) return false;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
@@ -43,8 +43,8 @@ bool take_dash(std::string_view& text) noexcept {
 
 std::optional<ConnectionId> parse_connection_id(std::string_view text) noexcept {
     ConnectionId id;
-    const bool whole = take_number(text, id.reactor) && take_dash(text) && take_number(text, id.slot) &&
-                       take_dash(text) && take_number(text, id.generation) && text.empty();
+    const bool whole = take_id_number(text, id.reactor) && take_dash(text) && take_id_number(text, id.slot) &&
+                       take_dash(text) && take_id_number(text, id.generation) && text.empty();
     if (!whole || id.generation == 0) return std::nullopt;
     return id;
 }

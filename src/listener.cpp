@@ -48,7 +48,7 @@ namespace {
 
 using Problem = Unexpected<std::string>;
 
-std::string words_of(int error) { return std::system_category().message(error); }
+std::string system_message(int error) { return std::system_category().message(error); }
 
 Problem cannot_listen(const Endpoint& endpoint, std::string_view why) {
     return Problem{"cannot listen on " + to_string(endpoint) + ": " + std::string{why}};
@@ -71,7 +71,7 @@ std::string_view advice_for(int error) noexcept {
 }
 
 Problem cannot_listen(const Endpoint& endpoint, int error) {
-    return cannot_listen(endpoint, words_of(error).append(advice_for(error)));
+    return cannot_listen(endpoint, system_message(error).append(advice_for(error)));
 }
 
 void set_flag(int socket, int level, int name, int value) noexcept {
@@ -83,13 +83,13 @@ Descriptor open_socket(int family) {
 }
 
 /// How long a place that is in use may still become free.
-constexpr std::chrono::milliseconds patience{500};
+constexpr std::chrono::milliseconds probe_patience{500};
 
 /// Calls `free` until it says true, but not for long. A process that was killed keeps its listening sockets for a
 /// moment: what io_uring waits for on them ends in the background.
 template <class F>
 bool becomes_free(F&& free) {
-    const auto end = std::chrono::steady_clock::now() + patience;
+    const auto end = std::chrono::steady_clock::now() + probe_patience;
     while (!free()) {
         if (std::chrono::steady_clock::now() >= end) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds{10});
@@ -197,7 +197,7 @@ Result<void, std::string> remove_stale_file(const Endpoint& endpoint, const Sock
     const bool same = ::lstat(path, &after) == 0 && before.st_ino == after.st_ino && before.st_dev == after.st_dev &&
                       before.st_ctim.tv_sec == after.st_ctim.tv_sec && before.st_ctim.tv_nsec == after.st_ctim.tv_nsec;
     if (same && ::unlink(path) != 0) {
-        return cannot_listen(endpoint, "cannot remove what a dead process left there: " + words_of(errno));
+        return cannot_listen(endpoint, "cannot remove what a dead process left there: " + system_message(errno));
     }
     return {};
 }
@@ -230,7 +230,7 @@ Result<Descriptor, std::string> bind_unix(const Endpoint& endpoint, std::shared_
     Descriptor socket = open_socket(AF_UNIX);
     if (!socket) return cannot_listen(endpoint, errno);
     if (const int error = bind_socket(socket, *address); error != 0) {
-        return cannot_listen(endpoint, words_of(error).append(advice_for_path(error)));
+        return cannot_listen(endpoint, system_message(error).append(advice_for_path(error)));
     }
     struct stat status;
     if (has_file && ::lstat(endpoint.unix_path.c_str(), &status) == 0) {

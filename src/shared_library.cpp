@@ -113,7 +113,7 @@ Descriptor make_anonymous_file(const std::string& path) {
     return Descriptor{::memfd_create(name.substr(0, 200).c_str(), MFD_CLOEXEC)};
 }
 
-std::string path_of(const Descriptor& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
+std::string proc_path_of(const Descriptor& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
 
 /// Where there is no memfd (an old kernel, a sandbox) or no /proc to reach it by: a file, removed once it is open.
 struct TemporaryFile {
@@ -152,13 +152,13 @@ Result<SharedLibrary, std::string> SharedLibrary::open(const std::string& path) 
 
     auto copy = make_anonymous_file(path);
     std::optional<TemporaryFile> temporary;
-    if (!copy || ::access(path_of(copy).c_str(), R_OK) != 0) {
+    if (!copy || ::access(proc_path_of(copy).c_str(), R_OK) != 0) {
         temporary.emplace();
         copy = std::move(temporary->file);
         if (!copy) return system_problem("no temporary file for its copy can be made (TMPDIR, /tmp)");
     }
     if (const auto written = write_all(copy.get(), *content); !written) return Problem{written.error()};
-    const auto handle = open_copy(temporary ? temporary->path : path_of(copy));
+    const auto handle = open_copy(temporary ? temporary->path : proc_path_of(copy));
     if (!handle) return Problem{handle.error()};
     return SharedLibrary{std::move(copy), *handle};
 }
@@ -171,7 +171,7 @@ SharedLibrary::~SharedLibrary() {
     ::dlclose(handle_);
     // Some code stays (-z nodelete, unique symbols, a thread_local of a thread that lives on). dlopen() would take it
     // for whatever is loaded next by its name, so its number must not be free for another.
-    if (void* const left = ::dlopen(path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
+    if (void* const left = ::dlopen(proc_path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
         ::dlclose(left);
         (void)copy_.release();
     }

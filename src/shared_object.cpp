@@ -137,8 +137,8 @@ struct HandlerEnd {
     }
 };
 
-Result<std::shared_ptr<AnyHandler>, std::string> load(const std::string& path, std::string_view name,
-                                                      std::string_view config, HandlerLog log) {
+Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string& path, std::string_view name,
+                                                              std::string_view config, HandlerLog log) {
     auto library = SharedLibrary::open(path);
     if (!library) return Problem{library.error()};
     using Entry = const wsserver_handler* (*)();
@@ -162,7 +162,7 @@ Result<std::shared_ptr<AnyHandler>, std::string> load(const std::string& path, s
 
 Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string& path, std::string_view name,
                                                               std::string_view config, HandlerLog log) {
-    auto handler = load(path, name, config, std::move(log));
+    auto handler = open_handler(path, name, config, std::move(log));
     if (!handler) return Problem{"handler '" + printable(path) + "': " + handler.error()};
     return handler;
 }

@@ -40,7 +40,7 @@ std::optional<Problem> check_characters(std::string_view text) {
     return std::nullopt;
 }
 
-bool is_ipv6(std::string_view address) {
+bool is_ipv6_literal(std::string_view address) {
     in6_addr ignored;
     return inet_pton(AF_INET6, std::string{address}.c_str(), &ignored) == 1;
 }
@@ -71,7 +71,7 @@ Result<Url, std::string> parse_tcp(std::string_view text, std::string_view rest,
     const auto host = authority.substr(bracketed ? 1 : 0, host_end - (bracketed ? 1 : 0));
     auto behind = host_end == std::string_view::npos ? std::string_view{} : authority.substr(host_end);
     if (bracketed) behind.remove_prefix(std::min<std::size_t>(1, behind.size()));
-    if (bracketed && (host_end == std::string_view::npos || !is_ipv6(host))) {
+    if (bracketed && (host_end == std::string_view::npos || !is_ipv6_literal(host))) {
         return problem(text, "between brackets stands an IPv6 address", "ws://[::1]:8080/");
     }
     if (!bracketed && std::count(authority.begin(), authority.end(), ':') > 1) {

@@ -13,7 +13,7 @@ namespace wsserver {
 
 namespace {
 
-constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+constexpr bool is_blank_char(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 /// Reads the words of one line from front to back.
 class Splitter {
@@ -24,7 +24,7 @@ class Splitter {
         std::vector<std::string> words;
         while (skip_blanks()) {
             words.emplace_back();
-            while (at_ < line_.size() && !is_blank(line_[at_])) {
+            while (at_ < line_.size() && !is_blank_char(line_[at_])) {
                 if (!take_piece(words.back())) return Unexpected{std::move(error_)};
             }
         }
@@ -33,7 +33,7 @@ class Splitter {
 
    private:
     bool skip_blanks() {
-        while (at_ < line_.size() && is_blank(line_[at_])) ++at_;
+        while (at_ < line_.size() && is_blank_char(line_[at_])) ++at_;
         return at_ < line_.size();
     }
 
@@ -88,7 +88,7 @@ class Splitter {
 
 bool needs_quotes(std::string_view word) {
     return word.empty() || std::any_of(word.begin(), word.end(),
-                                       [](char c) { return is_blank(c) || c == '\'' || c == '"' || c == '\\'; });
+                                       [](char c) { return is_blank_char(c) || c == '\'' || c == '"' || c == '\\'; });
 }
 
 /// How many letters must be put in, taken out or changed to make `a` into `b` (Levenshtein).
@@ -115,7 +115,7 @@ std::size_t character_length(std::string_view text) {
 }
 
 /// C0, DEL, and C1 (U+0080 to U+009F), which a terminal may obey too.
-bool is_control(std::string_view character) {
+bool is_control_character(std::string_view character) {
     const auto first = static_cast<std::uint8_t>(character[0]);
     if (character.size() == 1) return first < 0x20 || first == 0x7F;
     return character.size() == 2 && first == 0xC2 && static_cast<std::uint8_t>(character[1]) < 0xA0;
@@ -168,7 +168,7 @@ std::string printable(std::string_view text) {
         const std::size_t length = character_length(text);
         if (text.front() == '\n') {
             out += "\\n";
-        } else if (length > 0 && !is_control(text.substr(0, length))) {
+        } else if (length > 0 && !is_control_character(text.substr(0, length))) {
             out += text.substr(0, length);
         } else {
             for (const char c : text.substr(0, std::max<std::size_t>(length, 1))) {

@@ -9,7 +9,7 @@
 #define TARGET __attribute__((target("avx2")))
 
 namespace wsserver::detail {
-namespace {
+namespace avx2_mask {
 
 constexpr std::size_t width = 32;
 
@@ -23,9 +23,10 @@ TARGET inline void store(std::uint8_t* to, __m256i octets) noexcept {
 
 TARGET inline __m256i repeated(std::uint64_t mask) noexcept { return _mm256_set1_epi64x(static_cast<long long>(mask)); }
 
-}  // namespace
+}  // namespace avx2_mask
 
 TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+    using namespace avx2_mask;
     if (count < width) return mask_words(to, from, count, mask);
     // Both ends are read before anything is written and written last: they overlap what lies between them, and
     // in place nothing must be masked twice.
@@ -50,4 +51,5 @@ TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t co
 }
 
 }  // namespace wsserver::detail
+#undef TARGET
 #endif

@@ -9,7 +9,7 @@
 #define TARGET __attribute__((target("avx512f")))
 
 namespace wsserver::detail {
-namespace {
+namespace avx512_mask {
 
 constexpr std::size_t width = 64;
 
@@ -23,9 +23,10 @@ TARGET inline void store(std::uint8_t* to, __m512i octets) noexcept {
 
 TARGET inline __m512i repeated(std::uint64_t mask) noexcept { return _mm512_set1_epi64(static_cast<long long>(mask)); }
 
-}  // namespace
+}  // namespace avx512_mask
 
 TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+    using namespace avx512_mask;
     if (count < width) return mask_words(to, from, count, mask);
     // Both ends are read before anything is written and written last: they overlap what lies between them, and
     // in place nothing must be masked twice.
@@ -50,4 +51,5 @@ TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t 
 }
 
 }  // namespace wsserver::detail
+#undef TARGET
 #endif

@@ -11,7 +11,7 @@
 #define TARGET __attribute__((target("avx2")))
 
 namespace wsserver::detail {
-namespace {
+namespace avx2_utf8 {
 
 constexpr std::size_t width = 32;
 constexpr std::size_t look_back = 3;  // octets in front of a register that tell what is due in it
@@ -50,9 +50,10 @@ TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(text), load(text - look_back))) == 0;
 }
 
-}  // namespace
+}  // namespace avx2_utf8
 
 TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcept {
+    using namespace avx2_utf8;
     // The beginning has nothing in front of it: it is looked at in a copy that has. So is a text that is short.
     alignas(width) std::uint8_t beginning[3 * width] = {};
     std::uint8_t* const copy = beginning + width;
@@ -73,4 +74,5 @@ TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcep
 }
 
 }  // namespace wsserver::detail
+#undef TARGET
 #endif

@@ -9,7 +9,7 @@
 #define TARGET __attribute__((target("avx512f,avx512bw")))
 
 namespace wsserver::detail {
-namespace {
+namespace avx512_utf8 {
 
 constexpr std::size_t width = 64;
 
@@ -46,9 +46,10 @@ TARGET inline bool has_fault(__m512i octets, __m512i previous) noexcept {
     return _mm512_test_epi8_mask(_mm512_xor_si512(broken, due), _mm512_xor_si512(broken, due)) != 0;
 }
 
-}  // namespace
+}  // namespace avx512_utf8
 
 TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexcept {
+    using namespace avx512_utf8;
     __m512i previous = _mm512_setzero_si512();
     while (count > 0) {
         const bool whole = count >= width;
@@ -66,4 +67,5 @@ TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexc
 }
 
 }  // namespace wsserver::detail
+#undef TARGET
 #endif

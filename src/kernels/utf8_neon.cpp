@@ -9,7 +9,7 @@
 #include "utf8_rules.hpp"
 
 namespace wsserver::detail {
-namespace {
+namespace neon_utf8 {
 
 constexpr std::size_t width = 16;
 constexpr std::size_t look_back = 3;  // octets in front of a register that tell what is due in it
@@ -37,9 +37,10 @@ inline bool is_ascii(const std::uint8_t* text) noexcept {
     return vmaxvq_u8(vorrq_u8(vld1q_u8(text), vld1q_u8(text - look_back))) < 0x80;
 }
 
-}  // namespace
+}  // namespace neon_utf8
 
 bool valid_utf8_neon(const std::uint8_t* text, std::size_t count) noexcept {
+    using namespace neon_utf8;
     // The beginning has nothing in front of it: it is looked at in a copy that has. So is a text that is short.
     alignas(width) std::uint8_t beginning[3 * width] = {};
     std::uint8_t* const copy = beginning + width;

@@ -19,7 +19,7 @@ constexpr std::size_t pieces_per_call = 64;
 static_assert(pieces_per_call <= IOV_MAX);
 
 /// What a peer sent before it broke off is still read, up to this many buffers.
-constexpr int last_receives = 32;
+constexpr int asio_last_receives = 32;
 
 struct Sent {
     std::size_t count = 0;  ///< octets
@@ -209,7 +209,7 @@ void AsioStream::half_close() noexcept { ::shutdown(socket_.native_handle(), SHU
 void AsioStream::send_failed(int error) {
     if (sending_ < Sending::failed) sending_ = Sending::failed;
     batch_.reset();
-    for (int i = 0; i < last_receives && may_receive() && receive(); ++i) {
+    for (int i = 0; i < asio_last_receives && may_receive() && receive(); ++i) {
     }
     tell_failure(error);
 }

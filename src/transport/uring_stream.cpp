@@ -15,7 +15,7 @@ namespace wsserver::detail {
 namespace {
 
 /// What a peer sent before it broke off is still read, up to this many buffers.
-constexpr int last_receives = 32;
+constexpr int uring_last_receives = 32;
 
 /// What must come at once for the rest of a message to be received into its own memory: a receive order each time costs
 /// more than copying less.
@@ -266,7 +266,7 @@ void UringStream::end_failed() {
 /// heard first.
 void UringStream::receive_the_last() {
     Output buffer;
-    for (int i = 0; i < last_receives && may_receive(); ++i) {
+    for (int i = 0; i < uring_last_receives && may_receive(); ++i) {
         buffer.clear();
         const MutableBytes room = buffer.extend(UringTransport::receive_buffer_size);
         const ssize_t count = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);

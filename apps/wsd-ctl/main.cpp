@@ -1,6 +1,6 @@
 // wsd-ctl: gives orders to the wsd that runs, or is a client.
-#include "run.hpp"
-#include "standard_streams.hpp"
+#include "common/standard_streams.hpp"
+#include "wsd-ctl/run.hpp"
 
 int main(int argc, char** argv) {
     wsd::open_standard_streams();

@@ -1,4 +1,4 @@
-#include "command_line.hpp"
+#include "wsd/command_line.hpp"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 #include <array>
 #include <string_view>
 
-#include "flag_words.hpp"
-#include "settings.hpp"
-#include "wrap.hpp"
-#include "wsserver/words.hpp"
+#include "common/flag_words.hpp"
+#include "common/settings.hpp"
+#include "common/wrap.hpp"
+#include "wsserver/base/shell_words.hpp"
 
 namespace wsd {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "config.hpp"
-#include "wsserver/result.hpp"
+#include "common/config.hpp"
+#include "wsserver/base/result.hpp"
 
 namespace wsd {
 

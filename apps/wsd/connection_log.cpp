@@ -1,9 +1,9 @@
-#include "connection_log.hpp"
+#include "wsd/connection_log.hpp"
 
 #include <string>
 #include <vector>
 
-#include "wsserver/error.hpp"
+#include "wsserver/protocol/error.hpp"
 
 namespace wsd {
 

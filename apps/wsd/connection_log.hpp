@@ -1,8 +1,8 @@
 // One line in the log for each connection that ended.
 #pragma once
 
-#include "log.hpp"
-#include "wsserver/hub.hpp"
+#include "wsd/log.hpp"
+#include "wsserver/connection/hub.hpp"
 
 namespace wsd {
 

@@ -1,4 +1,4 @@
-#include "daemon.hpp"
+#include "wsd/daemon.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -6,12 +6,12 @@
 
 #include <utility>
 
-#include "connection_log.hpp"
-#include "pages.hpp"
-#include "setting_values.hpp"
-#include "settings.hpp"
-#include "units.hpp"
-#include "wsserver/server_control.hpp"
+#include "common/setting_values.hpp"
+#include "common/settings.hpp"
+#include "common/units.hpp"
+#include "wsd/connection_log.hpp"
+#include "wsd/pages.hpp"
+#include "wsserver/control/server_control.hpp"
 
 namespace wsd {
 

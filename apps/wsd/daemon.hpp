@@ -10,12 +10,12 @@
 #include <string_view>
 #include <vector>
 
-#include "config.hpp"
-#include "handler_set.hpp"
-#include "log.hpp"
-#include "notify.hpp"
-#include "wsserver/control_target.hpp"
-#include "wsserver/observer.hpp"
+#include "common/config.hpp"
+#include "wsd/handler_set.hpp"
+#include "wsd/log.hpp"
+#include "wsd/notify.hpp"
+#include "wsserver/control/control_target.hpp"
+#include "wsserver/control/observer.hpp"
 #include "wsserver/server.hpp"
 
 namespace wsd {

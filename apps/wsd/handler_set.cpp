@@ -1,4 +1,4 @@
-#include "handler_set.hpp"
+#include "wsd/handler_set.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "wsserver/handlers.hpp"
+#include "wsserver/handler/handlers.hpp"
 
 namespace wsd {
 

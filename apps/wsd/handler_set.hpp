@@ -10,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "config.hpp"
-#include "wsserver/any_handler.hpp"
-#include "wsserver/result.hpp"
+#include "common/config.hpp"
+#include "wsserver/base/result.hpp"
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/handler/shared_object.hpp"
 #include "wsserver/server.hpp"
-#include "wsserver/shared_object.hpp"
 
 namespace wsd {
 

@@ -1,4 +1,4 @@
-#include "log.hpp"
+#include "wsd/log.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -19,7 +19,7 @@
 #include <system_error>
 #include <utility>
 
-#include "wsserver/descriptor.hpp"
+#include "wsserver/base/descriptor.hpp"
 
 namespace wsd {
 

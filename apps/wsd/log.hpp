@@ -9,8 +9,8 @@
 #include <string_view>
 #include <variant>
 
-#include "config.hpp"
-#include "wsserver/result.hpp"
+#include "common/config.hpp"
+#include "wsserver/base/result.hpp"
 
 namespace wsd {
 

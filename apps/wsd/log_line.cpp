@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "log.hpp"
-#include "wsserver/bytes.hpp"
-#include "wsserver/utf8.hpp"
+#include "wsd/log.hpp"
+#include "wsserver/base/bytes.hpp"
+#include "wsserver/base/utf8.hpp"
 
 namespace wsd {
 

@@ -9,15 +9,15 @@
 #include <utility>
 #include <vector>
 
-#include "command_line.hpp"
-#include "config.hpp"
-#include "handler_set.hpp"
-#include "places.hpp"
-#include "print.hpp"
-#include "run.hpp"
-#include "serve.hpp"
-#include "standard_streams.hpp"
-#include "wsserver/words.hpp"
+#include "common/config.hpp"
+#include "common/places.hpp"
+#include "common/print.hpp"
+#include "common/standard_streams.hpp"
+#include "wsd-ctl/run.hpp"
+#include "wsd/command_line.hpp"
+#include "wsd/handler_set.hpp"
+#include "wsd/serve.hpp"
+#include "wsserver/base/shell_words.hpp"
 
 namespace {
 

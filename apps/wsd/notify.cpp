@@ -1,4 +1,4 @@
-#include "notify.hpp"
+#include "wsd/notify.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "wsserver/descriptor.hpp"
+#include "wsserver/base/descriptor.hpp"
 
 namespace wsd {
 

@@ -1,9 +1,9 @@
-#include "pages.hpp"
+#include "wsd/pages.hpp"
 
 #include <string>
 #include <string_view>
 
-#include "chat_page.hpp"
+#include "wsd/chat_page.hpp"
 
 namespace wsd {
 

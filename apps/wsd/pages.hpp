@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "wsserver/http.hpp"
+#include "wsserver/handshake/http.hpp"
 
 namespace wsd {
 

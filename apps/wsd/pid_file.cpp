@@ -1,4 +1,4 @@
-#include "pid_file.hpp"
+#include "wsd/pid_file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

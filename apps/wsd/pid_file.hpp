@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "wsserver/descriptor.hpp"
-#include "wsserver/result.hpp"
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/base/result.hpp"
 
 namespace wsd {
 

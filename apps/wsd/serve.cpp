@@ -1,4 +1,4 @@
-#include "serve.hpp"
+#include "wsd/serve.hpp"
 
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -15,12 +15,12 @@
 #include <string_view>
 #include <thread>
 
-#include "daemon.hpp"
-#include "log.hpp"
-#include "notify.hpp"
-#include "pid_file.hpp"
-#include "print.hpp"
-#include "wsserver/words.hpp"
+#include "common/print.hpp"
+#include "wsd/daemon.hpp"
+#include "wsd/log.hpp"
+#include "wsd/notify.hpp"
+#include "wsd/pid_file.hpp"
+#include "wsserver/base/shell_words.hpp"
 
 namespace wsd {
 

@@ -1,7 +1,7 @@
 // The life of the process that serves, from its configuration to its end.
 #pragma once
 
-#include "config.hpp"
+#include "common/config.hpp"
 
 namespace wsd {
 

@@ -15,8 +15,8 @@
 #include <string_view>
 #include <utility>
 
+#include "wsserver/base/result.hpp"
 #include "wsserver/client.hpp"
-#include "wsserver/result.hpp"
 
 namespace wsserver {
 

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/any_handler.hpp"
-#include "wsserver/handshake.hpp"
-#include "wsserver/hub.hpp"
-#include "wsserver/protocol.hpp"
-#include "wsserver/send_queue.hpp"
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/send_queue.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/protocol/protocol.hpp"
 
 namespace wsserver {
 

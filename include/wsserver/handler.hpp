@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/any_handler.hpp"
+#include "wsserver/connection/any_handler.hpp"
 #include "wsserver/handler.h"
 
 namespace wsserver {

@@ -15,12 +15,12 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/any_handler.hpp"
-#include "wsserver/error.hpp"
-#include "wsserver/handshake.hpp"
-#include "wsserver/hub.hpp"
-#include "wsserver/result.hpp"
-#include "wsserver/send_queue.hpp"
+#include "wsserver/base/result.hpp"
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/send_queue.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/protocol/error.hpp"
 
 namespace wsserver {
 

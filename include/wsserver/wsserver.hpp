@@ -3,5 +3,5 @@
 
 #include "wsserver/awaitable_client.hpp"
 #include "wsserver/client.hpp"
-#include "wsserver/handlers.hpp"
+#include "wsserver/handler/handlers.hpp"
 #include "wsserver/server.hpp"

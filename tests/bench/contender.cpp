@@ -66,9 +66,9 @@ constexpr const char* ws_package = WSSERVER_BENCH_PEERS "/../../system/node_modu
 constexpr OwnEcho echoes[] = {
     {"raw-epoll", "raw_echo", "linux-libc-dev", false},
     {"raw-uring", "raw_echo_uring", "liburing-dev", false},
-    {"beast", "peers/beast_echo", "libboost1.81-dev"},
-    {"websocketpp", "peers/websocketpp_echo", "libwebsocketpp-dev"},
-    {"libwebsockets", "peers/libwebsockets_echo", "libwebsockets-dev"},
+    {"beast", "servers/peers/beast_echo", "libboost1.81-dev"},
+    {"websocketpp", "servers/peers/websocketpp_echo", "libwebsocketpp-dev"},
+    {"libwebsockets", "servers/peers/libwebsockets_echo", "libwebsockets-dev"},
     {node_ws, nullptr, nullptr},  // a script
 };
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "load.hpp"
+#include "load/load.hpp"
 #include "options.hpp"
 #include "table.hpp"
 

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "cost_comparison.hpp"
-#include "echo_load.hpp"
+#include "load/echo_load.hpp"
 
 namespace wsserver::bench {
 

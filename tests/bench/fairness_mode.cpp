@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "disturbance.hpp"
-#include "quiet_load.hpp"
+#include "load/disturbance.hpp"
+#include "load/quiet_load.hpp"
 #include "series.hpp"
 #include "server_process.hpp"
 #include "table.hpp"

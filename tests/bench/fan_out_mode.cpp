@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "cost_comparison.hpp"
-#include "fan_out_load.hpp"
+#include "load/fan_out_load.hpp"
 
 namespace wsserver::bench {
 

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "cost_comparison.hpp"
-#include "handshake_load.hpp"
+#include "load/handshake_load.hpp"
 
 namespace wsserver::bench {
 

@@ -1,5 +1,5 @@
 // Masking and the check for UTF-8 alone: a table of GB/s by kernel and size, medians of five.
-#include "wsserver/kernels.hpp"
+#include "wsserver/base/kernels.hpp"
 
 #include <algorithm>
 #include <array>

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "connecting.hpp"
+#include "load/connecting.hpp"
 #include "series.hpp"
 #include "server_process.hpp"
 #include "table.hpp"

@@ -1,5 +1,5 @@
 // Each CASE must not compile, and the compiler must say why in our words; the case 0 must.
-#include "wsserver/any_handler.hpp"
+#include "wsserver/connection/any_handler.hpp"
 
 using namespace wsserver;
 

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "wsserver/bytes.hpp"
+#include "wsserver/base/bytes.hpp"
 
 namespace wsserver::fuzz {
 

@@ -2,10 +2,10 @@
 // and what was accepted holds what the RFC demands.
 #include <string>
 
-#include "../support/http.hpp"
 #include "fuzz_input.hpp"
-#include "wsserver/handshake.hpp"
-#include "wsserver/url.hpp"
+#include "support/http.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/url.hpp"
 
 using namespace wsserver;
 using fuzz::require;

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "fuzz_input.hpp"
-#include "wsserver/frame.hpp"
+#include "wsserver/protocol/frame.hpp"
 
 using namespace wsserver;
 using fuzz::require;

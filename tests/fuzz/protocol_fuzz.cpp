@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "fuzz_input.hpp"
-#include "wsserver/protocol.hpp"
+#include "wsserver/protocol/protocol.hpp"
 
 using namespace wsserver;
 using fuzz::FuzzInput;

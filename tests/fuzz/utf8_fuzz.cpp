@@ -1,6 +1,6 @@
 // Utf8Validator against a decoder that is slow and plain, with cuts anywhere.
 #include "fuzz_input.hpp"
-#include "wsserver/utf8.hpp"
+#include "wsserver/base/utf8.hpp"
 
 using namespace wsserver;
 using fuzz::require;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks that includes run only downward: the floors of docs/architecture.md, told to a machine.
 
-A room (a header of include/wsserver with its body of the same name in src/) may include rooms of its own
-floor and of those named beside it, and never in a circle. The parts of a room (server_impl) stand where it
-stands. The core (floors 0 to 3) sees no socket, thread, clock or random device.
+A folder of include/wsserver is a floor. A file may include its own floor and the floors below it, and never in a
+circle. The headers on top of include/wsserver belong to the floor whose door they are. apps/ is above all floors; in
+it wsd and wsd-ctl are above common.
 
 usage: floors.py SOURCE_ROOT
 """
@@ -13,135 +13,144 @@ import re
 import sys
 from pathlib import Path
 
-# floor: (what it may include besides itself, its rooms)
-GROUND = "0 ground"
-FRAME = "1 frame"
-MESSAGE = "2 message"
-PROTOCOL = "3 protocol"
-TRANSPORT = "4 transport"
-QUEUE = "5 queue"
-CONNECTION = "5 connection"
-POOL = "6 pool"
-SERVER = "7 server"
-HANDLERS = "8 handlers"
-CONTROL = "9 control"
-APPS = "10 apps"
-
-CORE = [GROUND, FRAME, MESSAGE, PROTOCOL]
-FLOORS = {
-    GROUND: ([], ["block", "room", "bytes", "result", "rfc6455", "error", "kernels", "kernels/*", "mask", "utf8", "output", "packed_texts", "poison", "unique_function", "words"]),
-    FRAME: ([GROUND], ["frame"]),
-    MESSAGE: ([GROUND, FRAME], ["message", "encode", "assembly", "extension"]),
-    PROTOCOL: ([GROUND, FRAME, MESSAGE], ["http", "chunked_body", "origin", "handshake", "url", "protocol"]),
-    # Neighbours of the protocol who have never met it.
-    TRANSPORT: ([GROUND], ["transport", "descriptor", "endpoint", "peer_address", "listener", "socket_address", "transport/*"]),
-    # Threads, tasks and times; these know no connection.
-    QUEUE: ([GROUND], ["timer_wheel", "task", "priority_task_queue", "worker_pool"]),
-    CONNECTION: (CORE + [TRANSPORT, QUEUE],
-                 ["hub", "any_connection", "any_handler", "agreement", "send_queue", "inbox", "output_path",
-                  "connection_host", "connection"]),
-    POOL: (CORE + [TRANSPORT, QUEUE, CONNECTION], ["connection_pool", "mailbox"]),
-    SERVER: (CORE + [TRANSPORT, QUEUE, CONNECTION, POOL],
-             ["reactor", "handler_table", "pooled_handler", "server", "client", "awaitable_client"]),
-    HANDLERS: (CORE + [TRANSPORT, QUEUE, CONNECTION, POOL, SERVER], ["handlers", "handler", "shared_library", "shared_object_host", "shared_object"]),
-    CONTROL: (CORE + [TRANSPORT, QUEUE, CONNECTION, POOL, SERVER, HANDLERS],
-              ["report", "describe", "command", "control_target", "control_lines", "spool", "observer",
-               "server_control"]),
-    APPS: (CORE + [TRANSPORT, QUEUE, CONNECTION, POOL, SERVER, HANDLERS, CONTROL], ["wsserver"]),
+# Lowest first. Floors of one line are neighbours that never meet.
+ORDER = [
+    ["base"],
+    ["protocol", "scheduling"],
+    ["handshake", "transport"],
+    ["connection"],
+    ["client", "server"],
+    ["handler"],
+    ["control"],
+    ["front"],  # what includes all of it
+    ["common"],
+    ["wsd-ctl"],
+    ["wsd"],
+]
+# Above, but they never meet.
+STRANGERS = {("handshake", "scheduling"), ("transport", "protocol")}
+FRONT = {
+    "server.hpp": "server",
+    "testing.hpp": "server",
+    "client.hpp": "client",
+    "awaitable_client.hpp": "client",
+    "handler.h": "handler",
+    "handler.hpp": "handler",
+    "wsserver.hpp": "front",
+    "src.hpp": "front",
 }
+LEVEL = {floor: level for level, floors in enumerate(ORDER) for floor in floors}
 
-# A header of the core that includes one of these has left the core.
-WORLD = re.compile(r"<(boost/(asio|beast)|sys/|netinet/|arpa/|poll\.h|unistd\.h|thread|mutex|shared_mutex|"
-                   r"condition_variable|future|chrono|ctime|time\.h|random|iostream|fstream|filesystem)")
+SOURCES = (".hpp", ".cpp", ".ipp", ".h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
 
-
-def room_of(path):
-    """The room a file or an include belongs to: "frame" for include/wsserver/frame.hpp and src/frame.cpp."""
-    return re.sub(r"\.(hpp|cpp|h|ipp)$", "", path)
-
-
-def floor_of(room):
-    """The floor of a room or of the longest one it is a part of: server_impl stands where server does."""
-    while True:
-        for floor, (_, rooms) in FLOORS.items():
-            for known in rooms:
-                if known == room or (known.endswith("/*") and room.startswith(known[:-1])):
-                    return floor
-        if "_" not in room:
-            return None
-        room = room.rpartition("_")[0]
+# Headers of these floors see no socket, thread, clock or random device; of those marked so, no thread.
+WORLD = re.compile(r"<(boost/(asio|beast)|openssl/|liburing|fmt/|sys/|netinet/|arpa/|poll\.h|unistd\.h|thread|mutex|"
+                   r"shared_mutex|condition_variable|future|chrono|ctime|time\.h|random|iostream|fstream|filesystem)")
+CORE = {"base", "protocol", "handshake"}
+# Which floors may include what is not ours.
+FOREIGN = [
+    (re.compile(r"<boost/beast/"), lambda path: path.startswith(("include/wsserver/handshake/impl/",
+                                                                 "include/wsserver/handshake/detail/"))),
+    (re.compile(r"<(boost/asio|liburing)"), lambda path: floor_of(path) in {"transport", "client"}
+     or path == "include/wsserver/server.hpp" or floor_of(path) in {"common", "wsd", "wsd-ctl"}),
+    (re.compile(r"<fmt/"), lambda path: floor_of(path) in {"control", "common", "wsd", "wsd-ctl"}),
+]
 
 
-def ours(include, folder):
-    """The room of an include of ours, seen from a file in `folder` of its tree; None for a foreign one."""
-    name = include.strip('<>"')
-    if name.startswith("wsserver/"):
-        return room_of(name.removeprefix("wsserver/"))
-    if include.startswith('"'):
-        return room_of(os.path.normpath(os.path.join(folder, name)))
+def floor_of(path):
+    """The floor of a file, by its path from the root: "protocol" for include/wsserver/protocol/frame.hpp."""
+    parts = path.split("/")
+    if parts[:2] == ["include", "wsserver"]:
+        return FRONT.get(parts[2]) if len(parts) == 3 else parts[2] if parts[2] in LEVEL else None
+    if parts[0] == "src":  # a unit: base.cpp, transport_asio.cpp
+        name = parts[1].removesuffix(".cpp").partition("_")[0]
+        return name if name in LEVEL else None
+    if parts[0] == "apps" and len(parts) > 2:
+        return parts[1] if parts[1] in LEVEL else None
     return None
 
 
+def may_include(floor, below):
+    """May a file of `floor` include one of `below`?"""
+    if floor == below:
+        return True
+    return LEVEL[below] < LEVEL[floor] and (floor, below) not in STRANGERS
+
+
+def target_of(include, path, files):
+    """The file of ours that an include in `path` names; None for a foreign one."""
+    name = include.strip('<>"')
+    beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
+    candidates = [f"include/{name}"] if include.startswith("<") else [beside, f"include/{name}", f"apps/{name}"]
+    for candidate in candidates:
+        if candidate in files:
+            return candidate
+    return f"include/{name}" if name.startswith("wsserver/") else None
+
+
 def circle(graph):
-    """A list of rooms that include each other in a circle, or None."""
+    """A list of files that include each other in a circle, or None."""
     done, path = set(), []
 
-    def visit(room):
-        if room in path:
-            return path[path.index(room):] + [room]
-        if room in done:
+    def visit(file):
+        if file in path:
+            return path[path.index(file):] + [file]
+        if file in done:
             return None
-        path.append(room)
-        for below in sorted(graph.get(room, ())):
+        path.append(file)
+        for below in sorted(graph.get(file, ())):
             if found := visit(below):
                 return found
         path.pop()
-        done.add(room)
+        done.add(file)
         return None
 
-    for room in sorted(graph):
-        if found := visit(room):
+    for file in sorted(graph):
+        if found := visit(file):
             return found
     return None
 
 
+def faults_of(path, text, files):
+    """What is wrong with the includes of one file, and which files of ours it includes."""
+    faults, targets = [], []
+    floor = floor_of(path)
+    if floor is None:
+        return [f"{path}: has no floor; docs/architecture.md and tests/lint/floors.py name them"], []
+    for include in INCLUDE.findall(text):
+        target = target_of(include, path, files)
+        if target is None:
+            if path.endswith(".hpp") and floor in CORE and "/detail/" not in path and WORLD.match(include):
+                faults.append(f"{path}: the core includes {include}")
+            for what, is_allowed in FOREIGN:
+                if what.match(include) and not is_allowed(path):
+                    faults.append(f"{path}: {include} belongs to other floors")
+            continue
+        targets.append(target)
+        below = floor_of(target)
+        if below is None:
+            faults.append(f"{path}: includes {include}, which has no floor")
+        elif not may_include(floor, below):
+            faults.append(f"{path} (floor {floor}) includes {include} (floor {below})")
+    return faults, targets
+
+
 def main(root):
-    faults, graph, checked = [], {}, 0
-    headers = root / "include" / "wsserver"
-    source = root / "src"
-    for base in (headers, source):
-        for file in sorted(base.rglob("*")):
-            if file.suffix not in (".hpp", ".cpp", ".h", ".ipp"):
-                continue
-            checked += 1
-            where = file.relative_to(root)
-            room = room_of(str(file.relative_to(base)))
-            floor = floor_of(room)
-            if floor is None:
-                faults.append(f"{where}: has no floor; give it one in tests/lint/floors.py and docs/architecture.md")
-                continue
-            for include in INCLUDE.findall(file.read_text(encoding="utf-8")):
-                below = ours(include, file.relative_to(base).parent)
-                if below is None:
-                    if base == headers and floor in CORE and WORLD.match(include):
-                        faults.append(f"{where}: the core includes {include}")
-                    continue
-                if below == room:
-                    continue
-                if base == headers:
-                    graph.setdefault(room, set()).add(below)
-                floor_below = floor_of(below)
-                if floor_below is None:
-                    faults.append(f"{where}: includes {include}, which has no floor")
-                elif floor_below != floor and floor_below not in FLOORS[floor][0]:
-                    faults.append(f"{where} (floor {floor}) includes {include} (floor {floor_below})")
+    files = {str(file.relative_to(root)) for base in ("include/wsserver", "src", "apps")
+             for file in (root / base).rglob("*") if file.suffix in SOURCES}
+    faults, graph = [], {}
+    for path in sorted(files):
+        found, targets = faults_of(path, (root / path).read_text(encoding="utf-8"), files)
+        faults += found
+        # A template's body and its header include each other on purpose: the second finds the first done.
+        graph[path] = {target for target in targets if os.path.splitext(target)[0] != os.path.splitext(path)[0]}
     if found := circle(graph):
         faults.append("a circle: " + " -> ".join(found))
     for fault in faults:
         print(fault)
-    print(f"{checked} files, {len(faults)} faults")
-    return 1 if faults or not checked else 0
+    print(f"{len(files)} files, {len(faults)} faults")
+    return 1 if faults or not files else 0
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@
 #include <utility>
 
 #include "support/memory_server.hpp"
-#include "wsserver/endpoint.hpp"
-#include "wsserver/protocol.hpp"
-#include "wsserver/url.hpp"
+#include "wsserver/handshake/url.hpp"
+#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/transport/endpoint.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "wsserver/any_connection.hpp"
-#include "wsserver/any_handler.hpp"
+#include "wsserver/connection/any_connection.hpp"
+#include "wsserver/connection/any_handler.hpp"
 
 namespace wsserver::test {
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/control_target.hpp"
+#include "wsserver/control/control_target.hpp"
 
 namespace wsserver::test {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/handshake.hpp"
+#include "wsserver/handshake/handshake.hpp"
 
 namespace wsserver::test {
 

@@ -10,10 +10,10 @@
 #include <variant>
 #include <vector>
 
-#include "wsserver/any_handler.hpp"
-#include "wsserver/protocol.hpp"
-#include "wsserver/reactor.hpp"
-#include "wsserver/server_hub.hpp"
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/server/detail/reactor.hpp"
+#include "wsserver/server/detail/server_hub.hpp"
 #include "wsserver/transport/memory.hpp"
 
 namespace wsserver::test {

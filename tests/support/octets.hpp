@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "wsserver/bytes.hpp"
+#include "wsserver/base/bytes.hpp"
 
 namespace wsserver::test {
 

@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "support/catch.hpp"
-#include "wsserver/descriptor.hpp"
-#include "wsserver/endpoint.hpp"
-#include "wsserver/transport.hpp"
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/transport/endpoint.hpp"
+#include "wsserver/transport/transport.hpp"
 
 namespace wsserver::test {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "wsserver/task.hpp"
+#include "wsserver/scheduling/task.hpp"
 
 namespace wsserver::test {
 

@@ -8,7 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/octets.hpp"
-#include "wsserver/protocol.hpp"
+#include "wsserver/protocol/protocol.hpp"
 
 /// A test case that runs with `role` as each of the two.
 #define FOR_BOTH_ROLES(name, tags) TEMPLATE_TEST_CASE_SIG(name, tags, ((Role role), role), Role::server, Role::client)

@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "../../src/socket_address.hpp"
 #include "support/catch.hpp"
-#include "wsserver/listener.hpp"
 #include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/detail/socket_address.hpp"
+#include "wsserver/transport/listener.hpp"
 #include "wsserver/transport/memory.hpp"
 #include "wsserver/transport/uring.hpp"
 

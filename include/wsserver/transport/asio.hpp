@@ -10,10 +10,10 @@
 #include <string>
 #include <system_error>
 
-#include "wsserver/endpoint.hpp"
-#include "wsserver/listener.hpp"
-#include "wsserver/result.hpp"
-#include "wsserver/transport.hpp"
+#include "wsserver/base/result.hpp"
+#include "wsserver/transport/endpoint.hpp"
+#include "wsserver/transport/listener.hpp"
+#include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
 

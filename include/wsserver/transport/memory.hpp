@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/endpoint.hpp"
-#include "wsserver/result.hpp"
-#include "wsserver/transport.hpp"
+#include "wsserver/base/result.hpp"
+#include "wsserver/transport/endpoint.hpp"
+#include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
 

@@ -10,10 +10,10 @@
 #include <system_error>
 #include <utility>
 
-#include "wsserver/descriptor.hpp"
-#include "wsserver/listener.hpp"
-#include "wsserver/result.hpp"
-#include "wsserver/transport.hpp"
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/base/result.hpp"
+#include "wsserver/transport/listener.hpp"
+#include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
 

@@ -1,0 +1,139 @@
+#include "common/setting_values.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/transport/endpoint.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::Unexpected;
+
+/// RFC 6455 §4.1: a subprotocol's name is a token of HTTP.
+bool is_token(std::string_view text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+        return c > 0x20 && c < 0x7f &&
+               std::string_view{"()<>@,;:\\\"/[]?={}"}.find(static_cast<char>(c)) == std::string_view::npos;
+    });
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string result = "\"";
+    for (const char c : text) {
+        const auto octet = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            result += {'\\', c};
+        } else if (octet < 0x20 || octet == 0x7f) {
+            result += {'\\', 'u', '0', '0', digits[octet >> 4], digits[octet & 15]};
+        } else {
+            result += c;
+        }
+    }
+    return result + "\"";
+}
+
+std::string as_code(std::string_view text) { return "`" + std::string{text} + "`"; }
+
+Done assign_time(std::chrono::milliseconds& value, const std::string& text, std::chrono::milliseconds least) {
+    const auto time = parse_time(text);
+    if (!time) return Unexpected{time.error()};
+    if (*time < least) return Unexpected{as_code(text) + " is too short: at least " + print_time(least)};
+    value = *time;
+    return {};
+}
+
+Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least) {
+    const auto size = parse_size(text);
+    if (!size) return Unexpected{size.error()};
+    if (*size < least) return Unexpected{as_code(text) + " is too small: at least " + print_size(least)};
+    value = *size;
+    return {};
+}
+
+Done assign_number(std::size_t& value, const std::string& text, std::size_t least, std::size_t most) {
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most) {
+        return Unexpected{as_code(text) + " is no whole number of " + std::to_string(least) + " to " +
+                          std::to_string(most)};
+    }
+    value = number;
+    return {};
+}
+
+Done assign_boolean(bool& value, const std::string& text) {
+    if (text == "true" || text == "1" || text == "yes" || text == "on") return value = true, Done{};
+    if (text == "false" || text == "0" || text == "no" || text == "off") return value = false, Done{};
+    return Unexpected{as_code(text) + " is neither true nor false"};
+}
+
+Done check_handler(const std::string& what) {
+    constexpr std::array<std::string_view, 3> built_in{"echo", "broadcast", "null"};
+    if (std::find(built_in.begin(), built_in.end(), what) != built_in.end()) return {};
+    if (what.find('/') != std::string::npos || what.find(".so") != std::string::npos) return {};
+    const auto meant = wsserver::nearest_word(what, built_in);
+    return Unexpected{as_code(what) + " is no handler" +
+                      (meant.empty() ? ". " : "; did you mean " + as_code(meant) + "? ") +
+                      "Built in are echo, broadcast and null; a shared object is named by its path or NAME.so"};
+}
+
+Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what) {
+    if (!is_token(subprotocol)) {
+        return Unexpected{as_code(subprotocol) + " can't be a subprotocol's name: letters, digits and !#$%&'*+-.^_`|~"};
+    }
+    if (auto fine = check_handler(what); !fine) return fine;
+    handlers.insert_or_assign(subprotocol, what);
+    return {};
+}
+
+Done take_handler_config(Pairs& configs, const std::string& subprotocol, const std::string& text) {
+    configs.insert_or_assign(subprotocol, text);
+    return {};
+}
+
+Done assign_origins(std::vector<std::string>& origins, Values values) {
+    for (const std::string& value : values) {
+        if (wsserver::is_origin(value)) continue;
+        return Unexpected{as_code(value) +
+                          " is no origin: write https://example.org, with a port if it isn't the scheme's own but "
+                          "without a path, or *"};
+    }
+    origins.assign(values.begin(), values.end());
+    return {};
+}
+
+Done assign_endpoints(std::vector<std::string>& endpoints, Values values) {
+    std::vector<wsserver::Endpoint> before;
+    for (const std::string& value : values) {
+        const auto endpoint = wsserver::parse_endpoint(value);
+        if (!endpoint) return Unexpected{endpoint.error()};
+        const bool again = std::find(before.begin(), before.end(), *endpoint) != before.end();
+        if (again && (endpoint->is_unix() || endpoint->port != 0))
+            return Unexpected{quoted(value) + " stands there twice"};
+        before.push_back(*endpoint);
+    }
+    if (values.empty()) return Unexpected{std::string{"the list is empty: nobody could connect"}};
+    endpoints.assign(values.begin(), values.end());
+    return {};
+}
+
+std::string print_list(const std::vector<std::string>& list) {
+    std::string text;
+    for (const auto& entry : list) text += (text.empty() ? "" : ", ") + quoted(entry);
+    return "[" + text + "]";
+}
+
+std::string print_pairs(const Pairs& all) {
+    std::string text;
+    for (const auto& [name, value] : all) text += (text.empty() ? " " : ", ") + quoted(name) + " = " + quoted(value);
+    return "{" + text + (text.empty() ? "}" : " }");
+}
+
+}  // namespace wsd

@@ -1,0 +1,295 @@
+#include "common/settings.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <limits>
+#include <utility>
+
+#include "common/setting_values.hpp"
+#include "wsserver/base/shell_words.hpp"
+
+namespace wsd {
+
+namespace {
+
+using wsserver::SlowConsumer;
+using wsserver::TransportKind;
+using wsserver::Unexpected;
+
+constexpr std::array<std::pair<std::string_view, TransportKind>, 3> transport_words{
+    {{"auto", TransportKind::automatic}, {"asio", TransportKind::asio}, {"uring", TransportKind::uring}}};
+constexpr std::array<std::pair<std::string_view, SlowConsumer>, 4> slow_consumer_words{
+    {{"close", SlowConsumer::close},
+     {"drop_oldest", SlowConsumer::drop_oldest},
+     {"drop_newest", SlowConsumer::drop_newest},
+     {"keep_latest", SlowConsumer::keep_latest}}};
+constexpr std::array<std::pair<std::string_view, LogLevel>, 4> level_words{
+    {{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}}};
+constexpr std::array<std::pair<std::string_view, LogFormat>, 2> format_words{
+    {{"text", LogFormat::text}, {"json", LogFormat::json}}};
+
+// What follows gives one line of the table each. `access` takes a Config, const or not, to the value.
+
+template <class Access>
+Setting text(std::string_view key, std::string_view flag, std::string_view placeholder, Access access,
+             std::string_view help, Done (*check)(const std::string&) = nullptr) {
+    return {.kind = Kind::text,
+            .key = key,
+            .flag = flag,
+            .placeholder = placeholder,
+            .help = help,
+            .set = [access, check](Config& c, Values v) -> Done {
+                if (check != nullptr) {
+                    if (auto fine = check(v.front()); !fine) return fine;
+                }
+                access(c) = v.front();
+                return {};
+            },
+            .print = [access](const Config& c) { return quoted(access(c)); }};
+}
+
+template <class Access>
+Setting size(std::string_view key, std::string_view flag, std::uint64_t least, Access access, std::string_view help) {
+    return {.kind = Kind::size,
+            .key = key,
+            .flag = flag,
+            .placeholder = "SIZE",
+            .help = help,
+            .set = [access, least](Config& c, Values v) { return assign_size(access(c), v.front(), least); },
+            .print = [access](const Config& c) { return quoted(print_size(access(c))); }};
+}
+
+template <class Access>
+Setting time(std::string_view key, std::string_view flag, std::chrono::milliseconds least, Access access,
+             std::string_view help) {
+    return {.kind = Kind::time,
+            .key = key,
+            .flag = flag,
+            .placeholder = "TIME",
+            .help = help,
+            .set = [access, least](Config& c, Values v) { return assign_time(access(c), v.front(), least); },
+            .print = [access](const Config& c) { return quoted(print_time(access(c))); }};
+}
+
+template <class Access>
+Setting number(std::string_view key, std::string_view flag, std::size_t least, std::size_t most, Access access,
+               std::string_view help) {
+    return {
+        .kind = Kind::number,
+        .key = key,
+        .flag = flag,
+        .placeholder = "N",
+        .help = help,
+        .set = [access, least, most](Config& c, Values v) { return assign_number(access(c), v.front(), least, most); },
+        .print = [access](const Config& c) { return std::to_string(access(c)); }};
+}
+
+template <class Access>
+Setting boolean(std::string_view key, std::string_view flag, Access access, std::string_view help) {
+    return {.kind = Kind::boolean,
+            .key = key,
+            .flag = flag,
+            .help = help,
+            .set = [access](Config& c, Values v) { return assign_boolean(access(c), v.front()); },
+            .print = [access](const Config& c) { return std::string{access(c) ? "true" : "false"}; }};
+}
+
+template <class E, std::size_t count, class Access>
+Setting word(std::string_view key, std::string_view flag, std::string_view placeholder,
+             const std::array<std::pair<std::string_view, E>, count>& words, Access access, std::string_view help) {
+    return {.kind = Kind::text,
+            .key = key,
+            .flag = flag,
+            .placeholder = placeholder,
+            .help = help,
+            .set = [access, &words](Config& c, Values v) { return assign_word(access(c), v.front(), Words<E>{words}); },
+            .print = [access, &words](const Config& c) { return print_word(access(c), Words<E>{words}); }};
+}
+
+template <class Access>
+Setting list(std::string_view key, std::string_view flag, std::string_view placeholder,
+             Done (*assign)(std::vector<std::string>&, Values), Access access, std::string_view help) {
+    return {.kind = Kind::list,
+            .key = key,
+            .flag = flag,
+            .placeholder = placeholder,
+            .help = help,
+            .set = [access, assign](Config& c, Values v) { return assign(access(c), v); },
+            .print = [access](const Config& c) { return print_list(access(c)); }};
+}
+
+template <class Access>
+Setting pairs(std::string_view key, std::string_view flag, std::string_view placeholder,
+              Done (*take)(Pairs&, const std::string&, const std::string&), Access access, std::string_view help) {
+    return {.kind = Kind::pairs,
+            .key = key,
+            .flag = flag,
+            .placeholder = placeholder,
+            .help = help,
+            .set = [access, take, placeholder](Config& c, Values values) -> Done {
+                for (const std::string& value : values) {
+                    const auto equals = value.find('=');
+                    if (equals == std::string::npos || equals + 1 == value.size()) {
+                        return Unexpected{as_code(value) + " is no " + std::string{placeholder}};
+                    }
+                    auto done = take(access(c), value.substr(0, equals), value.substr(equals + 1));
+                    if (!done) return done;
+                }
+                return {};
+            },
+            .pairs = access,
+            .print = [access](const Config& c) { return print_pairs(access(c)); }};
+}
+
+Setting at_start_only(Setting setting) {
+    setting.at_start_only = true;
+    return setting;
+}
+
+#define WSD_VALUE(member) \
+    [](auto& c) -> auto& { return c.member; }
+
+std::vector<Setting> make_settings() {
+    using namespace std::chrono_literals;
+    constexpr std::size_t any = std::numeric_limits<std::uint32_t>::max();
+    std::vector<Setting> all;
+    const auto group = [&all](std::string_view heading, std::vector<Setting> settings_of_group) {
+        for (auto& setting : settings_of_group) {
+            setting.group = heading;
+            all.push_back(std::move(setting));
+        }
+    };
+    group("Connections",
+          {
+              at_start_only(list(
+                  "listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
+                  "where it listens: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
+              text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
+                   "the Server field of HTTP answers; empty: none"),
+              list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
+                   "pages of other sites that may connect, such as https://example.org; * lets all in. A page of the "
+                   "same host always may"),
+              at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
+                                   "threads that serve connections; 0: one for each core")),
+              at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
+                                   "threads for handlers that may block; 0: one for each core")),
+              at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
+                                 WSD_VALUE(server.transport),
+                                 "how it talks to the kernel; auto takes the best that works here")),
+          });
+    group(
+        "Handlers",
+        {
+            text("default_handler", "--default-handler", "WHAT", WSD_VALUE(default_handler),
+                 "serves clients that ask for no subprotocol", check_handler),
+            pairs("handlers", "--handler", "SUBPROTOCOL=WHAT", take_handler, WSD_VALUE(handlers),
+                  "serves a subprotocol; WHAT is echo, broadcast, null, the path of a shared object, or NAME.so"),
+            pairs("handler_config", "--handler-config", "SUBPROTOCOL=TEXT", take_handler_config,
+                  WSD_VALUE(handler_config),
+                  "handed to the shared object that serves this subprotocol (to the default handler if the name is "
+                  "empty)"),
+            text("handler_dir", "--handler-dir", "DIR", WSD_VALUE(handler_dir),
+                 "where a shared object named without a path is looked up"),
+            boolean("strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
+                    "refuses a client that asks only for unknown subprotocols (400), rather than serve it without one"),
+            time("handler_deadline", "--handler-deadline", 1ms, WSD_VALUE(server.handler_deadline),
+                 "a blocking handler that takes longer is logged and named by status"),
+        });
+    group("Process",
+          {
+              at_start_only(text("pid_file", "--pid-file", "FILE", WSD_VALUE(pid_file),
+                                 "holds the process id and keeps a second wsd out; empty: none")),
+              at_start_only(boolean("control_stdin", "--control-stdin", WSD_VALUE(control_stdin),
+                                    "takes orders from stdin, one a line, as typed to wsd-ctl")),
+              at_start_only(
+                  boolean("demo", "--demo", WSD_VALUE(demo), "serves a chat page at / and the subprotocol chat")),
+              time("grace", "--grace", 0ms, WSD_VALUE(grace), "for connections to end after TERM; then they are cut"),
+          });
+    group("Limits",
+          {
+              size("limits.max_message", "--max-message", 1, WSD_VALUE(server.max_message),
+                   "the longest message taken; beyond: closed with 1009"),
+              number("limits.max_fragments", "--max-fragments", 1, any, WSD_VALUE(server.max_fragments),
+                     "the most fragments of one message; beyond: closed with 1009"),
+              at_start_only(number("limits.max_connections", "--max-connections", 0, any,
+                                   WSD_VALUE(server.max_connections),
+                                   "beyond: 503 with Retry-After; 0: 90 % of the descriptor limit")),
+              time("limits.handshake_timeout", "--handshake-timeout", 1ms, WSD_VALUE(server.handshake_timeout),
+                   "for the whole opening handshake; beyond: 408"),
+              size("limits.max_header", "--max-header", 256, WSD_VALUE(server.handshake.max_header),
+                   "octets of the opening handshake's request; beyond: 431"),
+              number("limits.max_fields", "--max-fields", 5, any, WSD_VALUE(server.handshake.max_fields),
+                     "header fields of that request; beyond: 431"),
+              time("limits.ping_interval", "--ping-interval", 0ms, WSD_VALUE(server.ping_interval),
+                   "of silence from a client, then it is pinged; 0: never"),
+              time("limits.pong_timeout", "--pong-timeout", 1ms, WSD_VALUE(server.pong_timeout),
+                   "of silence after that ping, then the connection is given up"),
+              time("limits.close_timeout", "--close-timeout", 1ms, WSD_VALUE(server.close_timeout),
+                   "for the closing handshake"),
+              size("limits.send_high_mark", "--send-high-mark", 1, WSD_VALUE(server.send_high_mark),
+                   "octets waiting for a slow client: beyond, nothing is read from it and slow_consumer rules"),
+              size("limits.send_hard_limit", "--send-hard-limit", 1, WSD_VALUE(server.send_hard_limit),
+                   "octets waiting for a slow client: never more, its own answers included"),
+              word("limits.slow_consumer", "--slow-consumer", "POLICY", slow_consumer_words,
+                   WSD_VALUE(server.slow_consumer),
+                   "what a message to a slow client does: close (1013), drop_oldest, drop_newest, keep_latest"),
+          });
+    group("Orders",
+          {
+              at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),
+                                 "takes orders from files and from wsd-ctl; empty: none")),
+              time("spool.keep", "--spool-keep", 1s, WSD_VALUE(spool.keep), "how long answers stay in the spool"),
+              size("spool.max_file", "--spool-max-file", 1, WSD_VALUE(spool.max_file),
+                   "the largest order taken from the spool"),
+          });
+    group("Log", {
+                     word("log.level", "--log-level", "LEVEL", level_words, WSD_VALUE(log.level),
+                          "debug, info, warning or error"),
+                     word("log.format", "--log-format", "text|json", format_words, WSD_VALUE(log.format),
+                          "for people, or one JSON object a line"),
+                     text("log.file", "--log-file", "FILE", WSD_VALUE(log.file),
+                          "appended to, opened anew on USR1; empty: stderr"),
+                 });
+    return all;
+}
+
+#undef WSD_VALUE
+
+}  // namespace
+
+std::string Setting::variable() const {
+    std::string name = "WSD_";
+    for (const char c : flag.substr(2)) {
+        name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    }
+    return name;
+}
+
+std::span<const Setting> settings() {
+    static const std::vector<Setting> all = make_settings();
+    return all;
+}
+
+const Setting* find_setting(std::string_view key) {
+    for (const Setting& setting : settings()) {
+        if (setting.key == key) return &setting;
+    }
+    return nullptr;
+}
+
+std::string nearest_key(std::string_view key) {
+    const auto last_word = [](std::string_view whole) { return whole.substr(whole.rfind('.') + 1); };
+    std::vector<std::string_view> keys;
+    std::vector<std::string_view> words;
+    for (const Setting& setting : settings()) {
+        keys.push_back(setting.key);
+        words.push_back(last_word(setting.key));
+    }
+    if (const auto best = wsserver::nearest_word(key, keys); !best.empty()) return std::string{best};
+    const auto word = wsserver::nearest_word(last_word(key), words);
+    const auto found = std::find(words.begin(), words.end(), word);
+    return found == words.end() ? std::string{} : std::string{keys[static_cast<std::size_t>(found - words.begin())]};
+}
+
+}  // namespace wsd

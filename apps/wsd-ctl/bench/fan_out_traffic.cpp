@@ -1,0 +1,92 @@
+#include "wsd-ctl/bench/fan_out_traffic.hpp"
+
+#include <utility>
+
+namespace wsd::ctl::bench {
+
+using wsserver::Binary;
+using wsserver::SendStatus;
+using wsserver::Text;
+
+FanOutTraffic::FanOutTraffic(const Options& options, Tally& tally)
+    : tally_(tally),
+      binary_(options.binary),
+      rate_(options.rate),
+      sample_(options.size, options.binary),
+      receivers_(options.connections),
+      publications_(options.in_flight),
+      alive_(options.connections - 1) {}
+
+void FanOutTraffic::begin(Time now) {
+    sending_ = true;
+    if (rate_) pace_.emplace(*rate_, 1, now);
+}
+
+bool FanOutTraffic::may_publish() const {
+    if (!sending_ || alive_ == 0 || published_ - completed_ >= publications_.size()) return false;
+    return !pace_ || published_ < pace_->taken(publisher);
+}
+
+void FanOutTraffic::pump(std::uint32_t who, wsserver::AnyConnection& connection, Time now) {
+    if (who != publisher) return;
+    while (may_publish()) {
+        const auto payload = sample_.payload(published_);
+        const auto status =
+            binary_ ? connection.send(Binary::from_payload(payload)) : connection.send(Text::from_payload(payload));
+        if (status != SendStatus::queued) return;  // it is about to end
+        publication(published_) = {pace_ ? pace_->due(publisher, published_) : now, alive_};
+        outstanding_ += alive_;
+        ++published_;
+    }
+}
+
+std::optional<std::uint32_t> FanOutTraffic::received(std::uint32_t who, const Received& message, Time now) {
+    if (who == publisher) return std::nullopt;
+    Receiver& receiver = receivers_[who];
+    if (receiver.next == published_) {  // nobody has published it
+        ++tally_.wrong;
+        return std::nullopt;
+    }
+    const auto number = receiver.next++;
+    if (message.binary != binary_ || !sample_.is_payload(message.payload, number)) ++tally_.wrong;
+    tally_.arrived(publication(number).due, now, message.payload.size());
+    if (!delivered(number)) return std::nullopt;
+    return publisher;
+}
+
+/// One delivery less is missing. True: it was the last of that publication. Each receiver gets them in their order, so
+/// they are completed in their order too.
+bool FanOutTraffic::delivered(std::uint64_t number) {
+    --outstanding_;
+    if (--publication(number).missing > 0) return false;
+    ++completed_;
+    return true;
+}
+
+/// As in EchoTraffic; each of them would have been delivered to all.
+void FanOutTraffic::stop(Time now) {
+    sending_ = false;
+    if (!pace_) return;
+    for (auto number = published_; number < pace_->taken(publisher); ++number) {
+        const auto due = pace_->due(publisher, number);
+        if (!tally_.is_measured(due)) continue;
+        tally_.latency.record(now - due, alive_);
+        tally_.unsent += alive_;
+    }
+}
+
+std::optional<std::uint32_t> FanOutTraffic::gone(std::uint32_t who) {
+    if (std::exchange(receivers_[who].gone, true)) return std::nullopt;
+    if (who == publisher) {  // what is under way may still be delivered
+        sending_ = false;
+        return std::nullopt;
+    }
+    --alive_;
+    for (auto& next = receivers_[who].next; next < published_; ++next) {
+        ++tally_.lost;
+        delivered(next);
+    }
+    return publisher;
+}
+
+}  // namespace wsd::ctl::bench

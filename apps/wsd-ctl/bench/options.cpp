@@ -1,0 +1,194 @@
+#include "wsd-ctl/bench/options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "common/flag_words.hpp"
+#include "common/units.hpp"
+#include "wsd-ctl/connect/request_field.hpp"
+#include "wsserver/base/shell_words.hpp"
+
+namespace wsd::ctl::bench {
+
+namespace {
+
+using wsserver::printable;
+using wsserver::Result;
+using wsserver::Unexpected;
+
+constexpr std::array<std::string_view, 4> modes{"echo", "fan-out", "idle", "handshake"};  // as Mode numbers them
+constexpr std::array<std::string_view, 18> flags{"--mode",     "--connections", "--size",    "--in-flight",  "--rate",
+                                                 "--duration", "--warm-up",     "--timeout", "--binary",     "--text",
+                                                 "--header",   "--subprotocol", "--origin",  "--server-pid", "--json",
+                                                 "--quiet",    "--help",        "-H"};
+
+/// Each keeps its time: 512 MiB of them.
+constexpr std::uint64_t most_in_flight = std::uint64_t{1} << 26;
+constexpr std::uint64_t largest_message = std::uint64_t{1} << 30;
+/// With a rate answers may be late, but what waits for them is somebody's memory.
+constexpr std::uint32_t in_flight_at_a_rate = 1024;
+/// What is due is counted one by one: more than that would come while it is counted, and so without an end.
+constexpr double highest_rate = 1e7;
+
+/// What was given, as it was written; empty: it wasn't.
+struct Written {
+    std::string mode, connections, size, in_flight, rate, duration, warm_up, timeout, server_pid;
+    std::vector<std::string> fields;
+    bool text = false;
+};
+
+using Problem = std::optional<std::string>;
+
+template <class Number>
+Problem read_number(std::string_view flag, const std::string& text, Number lowest, Number highest, Number& number) {
+    if (text.empty()) return std::nullopt;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc{} && end == text.data() + text.size() && number >= lowest && number <= highest) {
+        return std::nullopt;
+    }
+    return fmt::format("{} {}: a number from {} to {} is wanted", flag, printable(text), lowest, highest);
+}
+
+Problem read_time(std::string_view flag, const std::string& text, std::chrono::milliseconds& time) {
+    if (text.empty()) return std::nullopt;
+    const auto read = parse_time(text);
+    if (!read) return fmt::format("{}: {}", flag, read.error());
+    time = *read;
+    return std::nullopt;
+}
+
+Problem read_mode(const std::string& text, Mode& mode) {
+    if (text.empty()) return std::nullopt;
+    const auto found = std::find(modes.begin(), modes.end(), text);
+    if (found == modes.end()) {
+        return fmt::format("--mode {}: there are echo, fan-out, idle and handshake", printable(text));
+    }
+    mode = static_cast<Mode>(found - modes.begin());
+    return std::nullopt;
+}
+
+Problem read_size(const std::string& text, std::size_t& size) {
+    if (text.empty()) return std::nullopt;
+    const auto read = parse_size(text);
+    if (!read) return "--size: " + read.error();
+    if (*read > largest_message) return "--size: 1GiB is the most";
+    size = static_cast<std::size_t>(*read);
+    return std::nullopt;
+}
+
+Problem read_rate(const std::string& text, std::optional<double>& rate) {
+    if (text.empty()) return std::nullopt;
+    double number = 0;
+    if (auto problem = read_number("--rate", text, 0.001, highest_rate, number)) return problem;
+    rate = number;
+    return std::nullopt;
+}
+
+Problem read_fields(const std::vector<std::string>& texts, std::vector<wsserver::HttpField>& fields) {
+    for (const auto& text : texts) {
+        auto field = parse_request_field(text);
+        if (!field) return field.error();
+        fields.push_back(*std::move(field));
+    }
+    return std::nullopt;
+}
+
+Problem read_values(const Written& written, Options& options) {
+    if (auto problem = read_mode(written.mode, options.mode)) return problem;
+    if (auto problem = read_number("--connections", written.connections, 1U, 2'000'000U, options.connections)) {
+        return problem;
+    }
+    if (auto problem = read_size(written.size, options.size)) return problem;
+    if (auto problem = read_rate(written.rate, options.rate)) return problem;
+    if (options.rate) options.in_flight = in_flight_at_a_rate;
+    if (auto problem = read_number("--in-flight", written.in_flight, 1U, 1'000'000U, options.in_flight)) return problem;
+    if (auto problem = read_time("--duration", written.duration, options.duration)) return problem;
+    if (auto problem = read_time("--warm-up", written.warm_up, options.warm_up)) return problem;
+    if (auto problem = read_time("--timeout", written.timeout, options.timeout)) return problem;
+    int pid = 0;
+    if (auto problem = read_number("--server-pid", written.server_pid, 1, 1 << 30, pid)) return problem;
+    if (pid > 0) options.server_pid = pid;
+    return read_fields(written.fields, options.fields);
+}
+
+/// What can't be meant together.
+Problem contradiction(const Written& written, const Options& options) {
+    if (written.text && options.binary) return "--text and --binary: one of them";
+    if (options.duration.count() == 0) return "--duration: it takes some time";
+    if (options.timeout.count() == 0) return "--timeout: it takes some time";
+    if (options.mode == Mode::fan_out && options.connections < 2) {
+        return "--connections 1: fan-out needs one that publishes and at least one that receives";
+    }
+    if (std::uint64_t{options.connections} * options.in_flight > most_in_flight && !options.rate) {
+        return fmt::format("--in-flight {}: with {} connections that is more than {} messages", options.in_flight,
+                           options.connections, most_in_flight);
+    }
+    if (options.mode != Mode::idle && options.mode != Mode::handshake) return std::nullopt;
+    const std::array<std::pair<std::string_view, bool>, 5> about_messages{{{"--size", !written.size.empty()},
+                                                                           {"--in-flight", !written.in_flight.empty()},
+                                                                           {"--rate", !written.rate.empty()},
+                                                                           {"--binary", options.binary},
+                                                                           {"--text", written.text}}};
+    for (const auto& [flag, given] : about_messages) {
+        if (given) return fmt::format("{}: with --mode {} no message is sent", flag, to_string(options.mode));
+    }
+    return std::nullopt;
+}
+
+std::string explain(const std::vector<std::string>& extra) {
+    for (const auto& word : extra) {
+        if (!word.starts_with('-')) continue;
+        const auto meant = wsserver::nearest_word(word.substr(0, word.find('=')), flags);
+        return fmt::format("{} is no flag of bench{}", word,
+                           meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
+    }
+    return fmt::format("{} is one word too many: bench takes one URL", extra.front());
+}
+
+}  // namespace
+
+std::string_view to_string(Mode mode) noexcept { return modes[static_cast<std::size_t>(mode)]; }
+
+Result<Options, std::string> parse_options(const std::vector<std::string>& words, Options options) {
+    Written written;
+    CLI::App app;
+    app.set_help_flag("");
+    app.allow_extras();
+    app.add_option("URL", options.url);
+    app.add_option("--mode", written.mode)->take_last();
+    app.add_option("--connections", written.connections)->take_last();
+    app.add_option("--size", written.size)->take_last();
+    app.add_option("--in-flight", written.in_flight)->take_last();
+    app.add_option("--rate", written.rate)->take_last();
+    app.add_option("--duration", written.duration)->take_last();
+    app.add_option("--warm-up", written.warm_up)->take_last();
+    app.add_option("--timeout", written.timeout)->take_last();
+    app.add_option("--server-pid", written.server_pid)->take_last();
+    app.add_option("-H,--header", written.fields)->allow_extra_args(false);
+    app.add_option("--subprotocol", options.subprotocols)->allow_extra_args(false);
+    app.add_option("--origin", options.origin)->take_last();
+    app.add_flag("--binary", options.binary);
+    app.add_flag("--text", written.text);
+    app.add_flag("--json", options.json);
+    app.add_flag("-q,--quiet", options.quiet);
+    app.add_flag("-h,--help", options.wants_help);
+    try {
+        app.parse(words_for(app, words));
+    } catch (const CLI::ParseError& error) {
+        return Unexpected{std::string{error.what()}};
+    }
+    if (options.wants_help) return options;
+    if (const auto extra = app.remaining(); !extra.empty()) return Unexpected{explain(extra)};
+    if (options.url.empty()) return Unexpected{std::string{"the URL is missing: bench ws://HOST:PORT/PATH"}};
+    if (auto problem = read_values(written, options)) return Unexpected{*std::move(problem)};
+    if (auto problem = contradiction(written, options)) return Unexpected{*std::move(problem)};
+    return options;
+}
+
+}  // namespace wsd::ctl::bench

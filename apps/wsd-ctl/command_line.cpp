@@ -1,0 +1,114 @@
+// wsd-ctl's own flags, which stand before the words.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+
+#include "common/flag_words.hpp"
+#include "common/units.hpp"
+#include "wsd-ctl/bench/options.hpp"
+#include "wsd-ctl/connect/connect_options.hpp"
+#include "wsd-ctl/find_spool.hpp"
+#include "wsd-ctl/run.hpp"
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/command.hpp"
+
+namespace wsd::ctl {
+
+namespace {
+
+constexpr std::array<std::string_view, 6> flags{"--spool", "--json", "--timeout", "--quiet", "--verbose", "--version"};
+
+int show_help(const Terminal& terminal) {
+    const auto spool = find_spool({});
+    terminal.out << fmt::format(
+        "usage: {} [FLAGS] WORDS...\n"
+        "\n"
+        "Gives an order to the wsd that runs, and prints its answer.\n"
+        "\n"
+        "  wsd-ctl status                                 what runs, who is connected, which handler hangs\n"
+        "  wsd-ctl broadcast 'dinner is ready'            to all connections\n"
+        "  wsd-ctl broadcast --subprotocol chat - < news  ... to those of a subprotocol, from standard input\n"
+        "  wsd-ctl send 0-12-3 --binary @picture.png      to one: `wsd-ctl list` shows the ids\n"
+        "  wsd-ctl --json list | jq -r .peer              for programs: one object a line\n"
+        "  wsd-ctl close 0-12-3 --code 4001 --reason 'please log in again'\n"
+        "  wsd-ctl handler load chat ./chat.so\n"
+        "  wsd-ctl connect -v ws://127.0.0.1:8080/        be a client, to see what a server does\n"
+        "  wsd-ctl bench ws://127.0.0.1:8080/             load a server, and see how it bears that\n"
+        "\n"
+        "words:\n{}{}{}"
+        "\n"
+        "flags, before the words:\n"
+        "  --spool DIR      the spool of that wsd [{}]\n"
+        "  --timeout TIME   how long to wait for the answer, 0: for ever [10s]\n"
+        "  --json           the answer as JSON, one object a line\n"
+        "  -q, --quiet      print no output, only errors\n"
+        "  -v, --verbose    say on standard error which order went where, and how long it took\n"
+        "  --version        wsd-ctl's own version\n"
+        "  -h, --help       this\n"
+        "\n"
+        "exit codes: 0 done, 1 refused or failed, 2 usage, 3 no wsd runs there, 7 no answer in time\n",
+        terminal.program, connect_in_short(), bench::help_in_short(), wsserver::help_on({}).text,
+        spool ? spool->path : "none");
+    return terminal.printed();
+}
+
+/// What stands where a word is wanted and looks like a flag.
+std::string unknown_flag(const std::string& flag) {
+    const auto meant = wsserver::nearest_word(flag.substr(0, flag.find('=')), flags);
+    return fmt::format(
+        "{} is no flag of wsd-ctl{}: `wsd-ctl --help` shows them, and flags of a command go behind its "
+        "word",
+        flag, meant.empty() ? "" : fmt::format(" (did you mean {}?)", meant));
+}
+
+}  // namespace
+
+int run_command_line(const std::vector<std::string>& arguments, const Terminal& terminal) {
+    Options options;
+    std::string timeout;
+    bool wants_help = false;
+    bool wants_version = false;
+    CLI::App app;
+    app.set_help_flag("");
+    app.prefix_command();  // the first word that is no flag begins the order
+    app.add_option("--spool", options.spool)->take_last();
+    app.add_option("--timeout", timeout)->take_last();
+    app.add_flag("--json", options.json);
+    app.add_flag("-q,--quiet", options.quiet);
+    app.add_flag("-v,--verbose", options.verbose);
+    app.add_flag("-h,--help", wants_help);
+    app.add_flag("--version", wants_version);
+    try {
+        app.parse(words_for(app, arguments));
+    } catch (const CLI::ParseError& error) {
+        terminal.complain(error.what());
+        return exit_usage;
+    }
+    if (wants_help) return show_help(terminal);
+    if (wants_version) {
+        terminal.out << "wsd-ctl " WSD_VERSION "\n";
+        return terminal.printed();
+    }
+    if (!timeout.empty()) {
+        const auto time = parse_time(timeout);
+        if (!time) {
+            terminal.complain("--timeout: " + time.error());
+            return exit_usage;
+        }
+        options.timeout = *time == std::chrono::milliseconds{0} ? std::nullopt : std::optional{*time};
+    }
+    auto words = app.remaining();
+    if (words.empty()) {
+        terminal.complain("there is no command: `wsd-ctl --help` shows them");
+        return exit_usage;
+    }
+    if (words.front().starts_with('-')) {
+        terminal.complain(unknown_flag(words.front()));
+        return exit_usage;
+    }
+    return run_words(options, std::move(words), terminal);
+}
+
+}  // namespace wsd::ctl

@@ -1,0 +1,145 @@
+#include "wsd-ctl/connect/connect_options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include "common/flag_words.hpp"
+#include "common/units.hpp"
+#include "wsd-ctl/connect/request_field.hpp"
+#include "wsserver/base/shell_words.hpp"
+
+namespace wsd::ctl {
+
+namespace {
+
+using wsserver::Result;
+using wsserver::Unexpected;
+
+/// Long enough for most answers, short enough for a script.
+constexpr std::chrono::milliseconds default_wait{1'000};
+
+constexpr std::array<std::string_view, 10> flags{"--header", "--subprotocol", "--origin",  "--text",    "--binary",
+                                                 "--wait",   "--count",       "--timeout", "--verbose", "--help"};
+
+/// Seconds, as in `0.5`; or a time with its unit; or `forever`.
+Result<std::optional<std::chrono::milliseconds>, std::string> wait_of(const std::string& text) {
+    if (text == "forever") return std::optional<std::chrono::milliseconds>{};
+    double seconds = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (error == std::errc{} && end == text.data() + text.size() && seconds >= 0 && seconds < 1e9) {
+        return std::optional{std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1e3)}};
+    }
+    const auto time = parse_time(text);
+    if (!time) return Unexpected{fmt::format("--wait {}: seconds are wanted, or `forever`", wsserver::printable(text))};
+    return std::optional{*time};
+}
+
+std::string explain(const std::vector<std::string>& extra) {
+    for (const auto& word : extra) {
+        if (!word.starts_with('-')) continue;
+        const auto meant = wsserver::nearest_word(word.substr(0, word.find('=')), flags);
+        return fmt::format("{} is no flag of connect{}", word,
+                           meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
+    }
+    return fmt::format("{} is one word too many: connect takes one URL (--text sends a text)", extra.front());
+}
+
+}  // namespace
+
+Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std::string>& words,
+                                                          ConnectOptions options) {
+    std::vector<std::string> fields;
+    std::string wait, timeout, count;
+    CLI::App app;
+    app.set_help_flag("");
+    app.allow_extras();
+    app.add_option("URL", options.url);
+    // Each takes one value and may be given again; values may begin with a dash.
+    app.add_option("-H,--header", fields)->allow_extra_args(false);
+    app.add_option("--subprotocol", options.subprotocols)->allow_extra_args(false);
+    app.add_option("--text", options.texts)->allow_extra_args(false);
+    app.add_option("--origin", options.origin)->take_last();
+    app.add_option("--wait", wait)->take_last();
+    app.add_option("--count", count)->take_last();
+    app.add_option("--timeout", timeout)->take_last();
+    app.add_flag("--binary", options.binary);
+    app.add_flag("-v,--verbose", options.verbose);
+    app.add_flag("-h,--help", options.wants_help);
+    try {
+        app.parse(words_for(app, words));
+    } catch (const CLI::ParseError& error) {
+        return Unexpected{std::string{error.what()}};
+    }
+    if (options.wants_help) return options;
+    if (const auto extra = app.remaining(); !extra.empty()) return Unexpected{explain(extra)};
+    if (options.url.empty()) return Unexpected{std::string{"the URL is missing: connect ws://HOST:PORT/PATH"}};
+    for (const auto& text : fields) {
+        auto field = parse_request_field(text);
+        if (!field) return Unexpected{field.error()};
+        options.fields.push_back(*std::move(field));
+    }
+    if (!count.empty()) {
+        std::size_t number = 0;
+        const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
+        if (error != std::errc{} || end != count.data() + count.size() || number == 0) {
+            return Unexpected{
+                fmt::format("--count {}: a number of messages is wanted, 1 or more", wsserver::printable(count))};
+        }
+        options.count = number;
+    }
+    // Whoever counts messages wants them however long they take.
+    if (!options.count) options.wait = default_wait;
+    if (!wait.empty()) {
+        const auto time = wait_of(wait);
+        if (!time) return Unexpected{time.error()};
+        options.wait = *time;
+    }
+    if (!timeout.empty()) {
+        const auto time = parse_time(timeout);
+        if (!time) return Unexpected{"--timeout: " + time.error()};
+        options.timeout = *time == std::chrono::milliseconds{0} ? std::chrono::milliseconds::max() : *time;
+    }
+    return options;
+}
+
+std::string connect_help() {
+    return "usage: connect [FLAGS] URL\n"
+           "\n"
+           "  A WebSocket client for debugging; it needs no wsd. Lines of standard input are sent as text messages, "
+           "and\n"
+           "  what comes is printed on standard output, one message a line (binary ones in hexadecimal).\n"
+           "\n"
+           "URL: ws://HOST[:PORT][/PATH][?QUERY], or ws+unix:/SOCKET[:/PATH][?QUERY]\n"
+           "\n"
+           "options:\n"
+           "  -H 'NAME: VALUE'   a further field of the request; again for more\n"
+           "  --subprotocol S    ask for it; again for more, the best one first\n"
+           "  --origin O         the Origin, as a browser sends it\n"
+           "  --text TEXT        send this instead of standard input; again for more\n"
+           "  --binary           send binary messages, and print those that come as they are\n"
+           "  --count N          end when N messages have come\n"
+           "  --wait SEC         how long to wait for messages when the input has ended: 1, with --count forever\n"
+           "  --timeout TIME     how long connecting and the opening handshake may take, 0: for ever [10s]\n"
+           "  -v, --verbose      on standard error: the handshake both ways, and every frame with its time\n"
+           "\n"
+           "A line that begins with a slash is a command:\n"
+           "  /ping [TEXT]             send a ping; its round trip is told\n"
+           "  /close [CODE [REASON]]   begin the closing handshake\n"
+           "  //TEXT                   send /TEXT\n"
+           "\n"
+           "exit codes: 0 closed with 1000, 1001, without a code, or as we wanted it; 1 no connection; 2 usage; 4 the\n"
+           "server refused the opening handshake; 5 closed with another code, or not at all (1006); 6 TLS; 7 no\n"
+           "connection in time, or fewer messages than --count; 130 Ctrl-C\n"
+           "\n"
+           "example: connect -v ws://127.0.0.1:8080/\n"
+           "         echo hello | wsd-ctl connect --count 1 ws://127.0.0.1:8080/\n"
+           "         connect --subprotocol chat -H 'Authorization: Bearer x' --text '/me waves' --wait 5 ws://...\n";
+}
+
+std::string connect_in_short() { return "  connect         be a WebSocket client, for debugging: help connect\n"; }
+
+}  // namespace wsd::ctl

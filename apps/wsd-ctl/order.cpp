@@ -1,0 +1,219 @@
+#include "wsd-ctl/order.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/control/spool.hpp"
+
+namespace wsd::ctl {
+
+namespace {
+
+using std::chrono::milliseconds;
+using wsserver::Descriptor;
+using wsserver::Result;
+using wsserver::Unexpected;
+using Clock = std::chrono::steady_clock;
+
+/// Events can get lost, and none tells that the daemon has died.
+constexpr milliseconds look_interval{200};
+
+Unexpected<NoAnswer> no_answer(NoAnswer::Why why, std::string text, int signal = 0) {
+    return Unexpected{NoAnswer{why, std::move(text), signal}};
+}
+
+Unexpected<NoAnswer> system_trouble(const std::string& path, const std::string& what) {
+    const int error = errno;
+    std::string advice;
+    if (error == EACCES || error == EPERM) advice = "; who may write there may give orders: join its group";
+    return no_answer(NoAnswer::Why::failed, fmt::format("{}: {}: {}{}", path, what, std::strerror(error), advice));
+}
+
+/// Whoever executes the order must be able to read it: the folder's owner, or its group.
+bool make_readable(int file, const std::string& folder) {
+    struct stat status;
+    if (::stat(folder.c_str(), &status) != 0) return false;
+    if (::geteuid() == 0 && ::fchown(file, status.st_uid, status.st_gid) != 0) return false;
+    return (status.st_mode & S_ISGID) == 0 || ::fchmod(file, 0640) == 0;
+}
+
+bool write_all(int file, std::string_view text) {
+    while (!text.empty()) {
+        const auto written = ::write(file, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return true;
+}
+
+/// The signals that end a program, as something to poll for, for as long as this lives.
+class SignalsToPoll {
+   public:
+    SignalsToPoll() {
+        sigset_t ending;
+        ::sigemptyset(&ending);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&ending, signal);
+        ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+        descriptor_.reset(::signalfd(-1, &ending, SFD_NONBLOCK | SFD_CLOEXEC));
+    }
+    ~SignalsToPoll() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsToPoll(const SignalsToPoll&) = delete;
+    SignalsToPoll& operator=(const SignalsToPoll&) = delete;
+
+    int descriptor() const noexcept { return descriptor_.get(); }
+    /// The signal that came; 0 if none did.
+    int take() const {
+        signalfd_siginfo info;
+        return ::read(descriptor_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+    }
+
+   private:
+    sigset_t before_;
+    Descriptor descriptor_;
+};
+
+/// One order from its file to its answer.
+class Giver {
+   public:
+    explicit Giver(const Order& order) : order_(order) {}
+
+    Result<OrderAnswer, NoAnswer> give() {
+        if (auto written = write(); !written) return Unexpected{written.error()};
+        watch();  // before the order can be seen, so that no answer is missed
+        if (::rename(in("tmp").c_str(), in("new").c_str()) != 0) {
+            auto trouble = system_trouble(in("new"), "the order cannot be given");
+            ::unlink(in("tmp").c_str());
+            return trouble;
+        }
+        return wait();
+    }
+
+   private:
+    std::string in(std::string_view folder) const { return fmt::format("{}/{}/{}", order_.spool, folder, order_.name); }
+
+    Result<void, NoAnswer> write() {
+        const auto path = in("tmp");
+        const Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
+        if (!file) return system_trouble(path, "the order cannot be written");
+        if (make_readable(file.get(), order_.spool + "/tmp") && write_all(file.get(), order_.line) &&
+            write_all(file.get(), "\n") && write_all(file.get(), order_.payload)) {
+            return {};
+        }
+        auto trouble = system_trouble(path, "the order cannot be written");
+        ::unlink(path.c_str());
+        return trouble;
+    }
+
+    void watch() {
+        inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+        for (const char* folder : {"done", "failed"}) {
+            const auto path = fmt::format("{}/{}", order_.spool, folder);
+            if (inotify_) ::inotify_add_watch(inotify_.get(), path.c_str(), IN_MOVED_TO);
+        }
+    }
+
+    Result<OrderAnswer, NoAnswer> wait() {
+        const auto give_up = Clock::now() + order_.timeout.value_or(milliseconds{0});
+        auto next_look = Clock::now() + look_interval;
+        for (;;) {
+            if (auto answer = read_answer()) return *answer;
+            const auto now = Clock::now();
+            if (order_.timeout && now >= give_up) return take_back(NoAnswer::Why::timeout);
+            if (now >= next_look) {
+                next_look = now + look_interval;
+                const auto holder = wsserver::spool_holder(order_.spool);
+                if (holder && !holder->held) return take_back(NoAnswer::Why::ended);
+            }
+            if (const int signal = sleep(order_.timeout ? std::min(give_up, next_look) : next_look)) {
+                return take_back(NoAnswer::Why::interrupted, signal);
+            }
+        }
+    }
+
+    /// Until something moved into done/ or failed/, or a signal came, which is returned.
+    int sleep(Clock::time_point until) {
+        const auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
+        std::array<pollfd, 2> polled{{{inotify_.get(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}}};
+        if (::poll(polled.data(), polled.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) <= 0) {
+            return 0;
+        }
+        std::array<char, 4096> events;
+        while (inotify_ && ::read(inotify_.get(), events.data(), events.size()) > 0) {
+        }
+        return polled[1].revents != 0 ? signals_.take() : 0;
+    }
+
+    std::optional<OrderAnswer> read_answer() const {
+        if (auto text = text_of_file(in("done"), false)) return OrderAnswer{{}, text->substr(text->find('\n') + 1)};
+        auto line = text_of_file(in("failed"), true);
+        if (!line) return std::nullopt;
+        // `error CODE TEXT`
+        line->resize(std::min(line->find('\n'), line->size()));
+        const auto code = line->find(' ') + 1;
+        const auto text = line->find(' ', code) + 1;
+        return OrderAnswer{line->substr(code, text - code - 1), line->substr(text)};
+    }
+
+    /// A failed order stands behind its error, and may be long.
+    static std::optional<std::string> text_of_file(const std::string& path, bool first_line_only) {
+        const Descriptor file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+        if (!file) return std::nullopt;
+        std::string text;
+        std::array<char, 64 * 1024> buffer;
+        ssize_t got;
+        while ((got = ::read(file.get(), buffer.data(), buffer.size())) > 0) {
+            text.append(buffer.data(), static_cast<std::size_t>(got));
+            if (first_line_only && text.find('\n') != std::string::npos) break;
+        }
+        return text;
+    }
+
+    /// What still lies in new/ has not been begun, and never will be once it is gone from there.
+    Result<OrderAnswer, NoAnswer> take_back(NoAnswer::Why why, int signal = 0) {
+        if (::unlink(in("new").c_str()) == 0) {
+            return no_answer(why, "the order was not executed and has been taken back", signal);
+        }
+        if (errno != ENOENT) {
+            return no_answer(why, fmt::format("the order stays in {} and will be executed", in("new")), signal);
+        }
+        if (auto answer = read_answer()) return *answer;
+        return no_answer(
+            why, fmt::format("the order is being executed; its answer will be {} or {}", in("done"), in("failed")),
+            signal);
+    }
+
+    const Order& order_;
+    SignalsToPoll signals_;
+    Descriptor inotify_;
+};
+
+}  // namespace
+
+std::string unique_order_name() {
+    std::timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    std::uint32_t random = 0;
+    if (::getrandom(&random, sizeof random, 0) != sizeof random) random = static_cast<std::uint32_t>(now.tv_nsec);
+    // Twelve digits of seconds: these names sort by time for thirty thousand years.
+    return fmt::format("{:012}.{:09}-{}-{:08x}", now.tv_sec, now.tv_nsec, ::getpid(), random);
+}
+
+Result<OrderAnswer, NoAnswer> give_order(const Order& order) { return Giver{order}.give(); }
+
+}  // namespace wsd::ctl

@@ -1,0 +1,57 @@
+// Masking with registers of 64 octets.
+#pragma once
+
+#include "wsserver/base/detail/kernels/kernels.hpp"
+
+#if defined(WSSERVER_KERNELS_X86)
+#include <immintrin.h>
+
+#include "wsserver/base/mask_words.hpp"
+
+#define TARGET __attribute__((target("avx512f")))
+
+namespace wsserver::detail {
+namespace avx512_mask {
+
+constexpr std::size_t width = 64;
+
+TARGET inline __m512i masked(const std::uint8_t* from, __m512i mask) noexcept {
+    return _mm512_xor_si512(_mm512_loadu_si512(reinterpret_cast<const __m512i*>(from)), mask);
+}
+
+TARGET inline void store(std::uint8_t* to, __m512i octets) noexcept {
+    _mm512_storeu_si512(reinterpret_cast<__m512i*>(to), octets);
+}
+
+TARGET inline __m512i repeated(std::uint64_t mask) noexcept { return _mm512_set1_epi64(static_cast<long long>(mask)); }
+
+}  // namespace avx512_mask
+
+TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+    using namespace avx512_mask;
+    if (count < width) return mask_words(to, from, count, mask);
+    // Both ends are read before anything is written and written last: they overlap what lies between them, and
+    // in place nothing must be masked twice.
+    const __m512i first = masked(from, repeated(mask));
+    const __m512i last = masked(from + count - width, repeated(turned(mask, count)));
+
+    // Stores that don't cross lines of the cache; a register is a line.
+    std::size_t at = width - (reinterpret_cast<std::uintptr_t>(to) & (width - 1));
+    const __m512i middle = repeated(turned(mask, at));
+    for (; at + 4 * width <= count; at += 4 * width) {
+        const __m512i octets[] = {masked(from + at, middle), masked(from + at + width, middle),
+                                  masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};
+        store(to + at, octets[0]);
+        store(to + at + width, octets[1]);
+        store(to + at + 2 * width, octets[2]);
+        store(to + at + 3 * width, octets[3]);
+    }
+    for (; at + width <= count; at += width) store(to + at, masked(from + at, middle));
+
+    store(to, first);
+    store(to + count - width, last);
+}
+
+}  // namespace wsserver::detail
+#undef TARGET
+#endif

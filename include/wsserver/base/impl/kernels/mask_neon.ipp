@@ -1,0 +1,34 @@
+// Masking with registers of 16 octets, as every 64-bit ARM has them.
+#pragma once
+
+#include "wsserver/base/detail/kernels/kernels.hpp"
+
+#if defined(WSSERVER_KERNELS_NEON)
+#include <arm_neon.h>
+
+#include "wsserver/base/mask_words.hpp"
+
+namespace wsserver::detail {
+
+void mask_neon(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+    constexpr std::size_t width = 16;
+    if (count < width) return mask_words(to, from, count, mask);
+    const uint8x16_t repeated = vreinterpretq_u8_u64(vdupq_n_u64(mask));
+    // Read before anything is written and written last: it overlaps what lies before it, and in place nothing must
+    // be masked twice.
+    const uint8x16_t last =
+        veorq_u8(vld1q_u8(from + count - width), vreinterpretq_u8_u64(vdupq_n_u64(turned(mask, count))));
+
+    std::size_t at = 0;
+    for (; at + 4 * width <= count; at += 4 * width) {
+        uint8x16x4_t octets = vld1q_u8_x4(from + at);
+        for (auto& part : octets.val) part = veorq_u8(part, repeated);
+        vst1q_u8_x4(to + at, octets);
+    }
+    for (; at + width <= count; at += width) vst1q_u8(to + at, veorq_u8(vld1q_u8(from + at), repeated));
+
+    vst1q_u8(to + count - width, last);
+}
+
+}  // namespace wsserver::detail
+#endif

@@ -1,0 +1,66 @@
+// UTF-8 with registers of 16 octets, as every 64-bit ARM has them.
+#pragma once
+
+#include "wsserver/base/detail/kernels/kernels.hpp"
+
+#if defined(WSSERVER_KERNELS_NEON)
+#include <arm_neon.h>
+
+#include <cstring>
+
+#include "wsserver/base/detail/kernels/utf8_rules.hpp"
+
+namespace wsserver::detail {
+namespace neon_utf8 {
+
+constexpr std::size_t width = 16;
+constexpr std::size_t look_back = 3;  // octets in front of a register that tell what is due in it
+
+inline uint8x16_t ruled(const std::array<std::uint8_t, 16>& table, uint8x16_t halves) noexcept {
+    return vqtbl1q_u8(vld1q_u8(table.data()), halves);
+}
+
+/// Of the octets at `text`, given those `look_back` before them.
+inline bool has_fault(const std::uint8_t* text) noexcept {
+    const uint8x16_t octets = vld1q_u8(text), before = vld1q_u8(text - 1);
+    const uint8x16_t by_high = ruled(utf8::rules_of_high, vshrq_n_u8(before, 4));
+    const uint8x16_t by_low = ruled(utf8::rules_of_low, vandq_u8(before, vdupq_n_u8(0x0F)));
+    const uint8x16_t by_next = ruled(utf8::rules_of_next_high, vshrq_n_u8(octets, 4));
+    const uint8x16_t broken = vandq_u8(vandq_u8(by_high, by_low), by_next);
+
+    const uint8x16_t third = vqsubq_u8(vld1q_u8(text - 2), vdupq_n_u8(utf8::below_lead_of_three));
+    const uint8x16_t fourth = vqsubq_u8(vld1q_u8(text - 3), vdupq_n_u8(utf8::below_lead_of_four));
+    const uint8x16_t due = vandq_u8(vorrq_u8(third, fourth), vdupq_n_u8(utf8::second_continuation));
+    return vmaxvq_u8(veorq_u8(broken, due)) != 0;
+}
+
+/// Of the same octets and those that may want a continuation among them.
+inline bool is_ascii(const std::uint8_t* text) noexcept {
+    return vmaxvq_u8(vorrq_u8(vld1q_u8(text), vld1q_u8(text - look_back))) < 0x80;
+}
+
+}  // namespace neon_utf8
+
+bool valid_utf8_neon(const std::uint8_t* text, std::size_t count) noexcept {
+    using namespace neon_utf8;
+    // The beginning has nothing in front of it: it is looked at in a copy that has. So is a text that is short.
+    alignas(width) std::uint8_t beginning[3 * width] = {};
+    std::uint8_t* const copy = beginning + width;
+    if (count < width + look_back) {
+        for (std::size_t i = 0; i < count; ++i) copy[i] = text[i];
+        return !has_fault(copy) && (count <= width || !has_fault(copy + look_back));
+    }
+    if (vmaxvq_u8(vld1q_u8(text)) >= 0x80) {  // ASCII needs no copy
+        std::memcpy(copy, text, width);
+        if (has_fault(copy)) return false;
+    }
+
+    const std::uint8_t* const last = text + count - width;
+    for (const std::uint8_t* at = text + width; at < last; at += width) {
+        if (!is_ascii(at) && has_fault(at)) return false;
+    }
+    return is_ascii(last) || !has_fault(last);  // it overlaps the one before it
+}
+
+}  // namespace wsserver::detail
+#endif

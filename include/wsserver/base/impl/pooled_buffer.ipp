@@ -1,0 +1,93 @@
+#pragma once
+
+#include "wsserver/base/pooled_buffer.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace wsserver {
+
+namespace {
+
+struct Octets {
+    std::uint8_t* data;
+    std::size_t capacity;
+};
+
+/// Set when the thread's kept blocks are gone: what other objects of the thread still hold is freed.
+thread_local bool thread_ends = false;
+
+/// What one thread has kept, the newest last. Allocates nothing: a block is given back when memory is short, too.
+class Kept {
+   public:
+    Kept() = default;
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+    ~Kept() {
+        thread_ends = true;
+        drop_oldest(count_);
+    }
+
+    /// The newest that fits, as it may still be in a cache, and isn't much too large. Without data: there is none.
+    Octets take(std::size_t capacity) noexcept {
+        for (std::size_t i = count_; i-- > 0;) {
+            const Octets found = all_[i];
+            if (found.capacity < capacity || found.capacity > 2 * capacity) continue;
+            std::copy(all_.begin() + i + 1, all_.begin() + count_, all_.begin() + i);
+            --count_;
+            octets_ -= found.capacity;
+            return found;
+        }
+        return {nullptr, 0};
+    }
+
+    void keep(Octets octets) noexcept {
+        if (octets.capacity > Block::most_kept) {
+            delete[] octets.data;
+            return;
+        }
+        std::size_t too_old = 0;
+        octets_ += octets.capacity;
+        for (; octets_ > Block::most_kept; ++too_old) octets_ -= all_[too_old].capacity;
+        drop_oldest(too_old);
+        all_[count_++] = octets;
+    }
+
+   private:
+    void drop_oldest(std::size_t count) noexcept {
+        for (std::size_t i = 0; i < count; ++i) delete[] all_[i].data;
+        std::copy(all_.begin() + count, all_.begin() + count_, all_.begin());
+        count_ -= count;
+    }
+
+    std::array<Octets, Block::most_kept / Block::large> all_{};
+    std::size_t count_ = 0;
+    std::size_t octets_ = 0;
+};
+
+thread_local Kept kept;
+
+}  // namespace
+
+Block::Block(std::size_t at_least) : capacity_(at_least) {
+    if (at_least >= large) {
+        capacity_ = (at_least + large - 1) / large * large;
+        const Octets found = thread_ends ? Octets{nullptr, 0} : kept.take(capacity_);
+        if (found.data != nullptr) {
+            data_ = found.data;
+            capacity_ = found.capacity;
+            return;
+        }
+    }
+    data_ = new std::uint8_t[capacity_];
+}
+
+void Block::give_back() noexcept {
+    if (capacity_ < large || thread_ends) {
+        delete[] data_;
+    } else {
+        kept.keep({data_, capacity_});
+    }
+}
+
+}  // namespace wsserver

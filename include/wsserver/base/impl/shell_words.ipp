@@ -1,0 +1,185 @@
+#pragma once
+
+#include "wsserver/base/shell_words.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
+#include "wsserver/base/bytes.hpp"
+#include "wsserver/base/utf8.hpp"
+
+namespace wsserver {
+
+namespace {
+
+constexpr bool is_blank_char(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+/// Reads the words of one line from front to back.
+class Splitter {
+   public:
+    explicit Splitter(std::string_view line) : line_(line) {}
+
+    Result<std::vector<std::string>, QuotingError> split() {
+        std::vector<std::string> words;
+        while (skip_blanks()) {
+            words.emplace_back();
+            while (at_ < line_.size() && !is_blank_char(line_[at_])) {
+                if (!take_piece(words.back())) return Unexpected{std::move(error_)};
+            }
+        }
+        return words;
+    }
+
+   private:
+    bool skip_blanks() {
+        while (at_ < line_.size() && is_blank_char(line_[at_])) ++at_;
+        return at_ < line_.size();
+    }
+
+    /// A quoted stretch or one character.
+    bool take_piece(std::string& word) {
+        switch (line_[at_]) {
+            case '\'':
+                return take_single_quoted(word);
+            case '"':
+                return take_double_quoted(word);
+            case '\\':
+                if (at_ + 1 == line_.size()) return fail(at_, "the line ends behind a backslash");
+                word += line_[at_ + 1];
+                at_ += 2;
+                return true;
+            default:
+                word += line_[at_++];
+                return true;
+        }
+    }
+
+    bool take_single_quoted(std::string& word) {
+        const auto end = line_.find('\'', at_ + 1);
+        if (end == std::string_view::npos) return fail(at_, "the quote ' is never closed");
+        word += line_.substr(at_ + 1, end - at_ - 1);
+        at_ = end + 1;
+        return true;
+    }
+
+    bool take_double_quoted(std::string& word) {
+        const auto begin = at_;
+        for (++at_; at_ < line_.size() && line_[at_] != '"'; ++at_) {
+            const bool escape =
+                line_[at_] == '\\' && at_ + 1 < line_.size() && (line_[at_ + 1] == '"' || line_[at_ + 1] == '\\');
+            if (escape) ++at_;
+            word += line_[at_];
+        }
+        if (at_ == line_.size()) return fail(begin, "the quote \" is never closed");
+        ++at_;
+        return true;
+    }
+
+    bool fail(std::size_t at, std::string text) {
+        error_ = {at + 1, std::move(text)};
+        return false;
+    }
+
+    std::string_view line_;
+    std::size_t at_ = 0;
+    QuotingError error_;
+};
+
+bool needs_quotes(std::string_view word) {
+    return word.empty() || std::any_of(word.begin(), word.end(),
+                                       [](char c) { return is_blank_char(c) || c == '\'' || c == '"' || c == '\\'; });
+}
+
+/// How many letters must be put in, taken out or changed to make `a` into `b` (Levenshtein).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t above = row[j];
+            row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+            diagonal = above;
+        }
+    }
+    return row[b.size()];
+}
+
+/// The length of the character at the front of `text`, 0 if that is no UTF-8.
+std::size_t character_length(std::string_view text) {
+    const auto first = static_cast<std::uint8_t>(text.front());
+    const std::size_t length = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    return length <= text.size() && is_valid_utf8(bytes_of(text.substr(0, length))) ? length : 0;
+}
+
+/// C0, DEL, and C1 (U+0080 to U+009F), which a terminal may obey too.
+bool is_control_character(std::string_view character) {
+    const auto first = static_cast<std::uint8_t>(character[0]);
+    if (character.size() == 1) return first < 0x20 || first == 0x7F;
+    return character.size() == 2 && first == 0xC2 && static_cast<std::uint8_t>(character[1]) < 0xA0;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>, QuotingError> split_words(std::string_view line) { return Splitter{line}.split(); }
+
+std::string join_words(std::span<const std::string> words) {
+    std::string line;
+    for (const std::string& word : words) {
+        if (!line.empty()) line += ' ';
+        if (!needs_quotes(word)) {
+            line += word;
+            continue;
+        }
+        line += '\'';
+        for (const char c : word) {
+            if (c == '\'') {
+                line += "'\\''";  // close, a quote, open again
+            } else {
+                line += c;
+            }
+        }
+        line += '\'';
+    }
+    return line;
+}
+
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> candidates) {
+    if (word.size() > 64) return {};  // no slip; and the distance costs the product of the lengths
+    std::string_view best;
+    std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+    for (const std::string_view candidate : candidates) {
+        const std::size_t distance = edit_distance(word, candidate);
+        // All letters changed is no likeness, however short the words are.
+        if (distance < best_distance && distance < std::max(word.size(), candidate.size())) {
+            best_distance = distance;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    while (!text.empty()) {
+        const std::size_t length = character_length(text);
+        if (text.front() == '\n') {
+            out += "\\n";
+        } else if (length > 0 && !is_control_character(text.substr(0, length))) {
+            out += text.substr(0, length);
+        } else {
+            for (const char c : text.substr(0, std::max<std::size_t>(length, 1))) {
+                out += fmt::format("\\x{:02x}", static_cast<std::uint8_t>(c));
+            }
+        }
+        text.remove_prefix(std::max<std::size_t>(length, 1));
+    }
+    return out;
+}
+
+}  // namespace wsserver

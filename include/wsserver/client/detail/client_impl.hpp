@@ -1,0 +1,136 @@
+// What a Client is made of: one connection's host, and the attempts to have one.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "wsserver/client.hpp"
+#include "wsserver/connection/connection.hpp"
+#include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/handshake/url.hpp"
+#include "wsserver/transport/asio.hpp"
+
+namespace wsserver {
+
+/// Masking keys from OpenSSL's generator, some thousand at a time (RFC 6455 §10.3: unpredictable).
+class RandomKeys final : public MaskingKeySource {
+   public:
+    MaskingKey next_key() noexcept override;
+
+   private:
+    std::array<MaskingKey, 1024> keys_{};
+    std::size_t next_ = keys_.size();
+};
+
+/// Reaches the client's connection from any thread. Outlives the client.
+class ClientHub final : public Hub {
+   public:
+    explicit ClientHub(Client::Impl& client) noexcept : client_(&client) {}
+
+    void detach();
+    /// Which connection may be sent to from now on; the default: none.
+    void set_open(ConnectionId id);
+
+    SendStatus send(ConnectionId to, const Text& message) override;
+    SendStatus send(ConnectionId to, const Binary& message) override;
+    SendStatus ping(ConnectionId to, Bytes payload) override;
+    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
+    // A client has one connection: to broadcast is to send.
+    void broadcast(const Audience& audience, const Text& message, Count done) override;
+    void broadcast(const Audience& audience, const Binary& message, Count done) override;
+    void ping_all(Count done) override;
+    void close_all(CloseCode code, std::string_view reason, Count done) override;
+
+   private:
+    using ClientConnection = Connection<Role::client, AsioTransport>;
+    using Order = std::function<SendStatus(ClientConnection&)>;
+    SendStatus order(ConnectionId to, Order order);
+    void order_all(Order order, Count done);
+
+    std::mutex mutex_;
+    Client::Impl* client_;
+    ConnectionId open_{};
+};
+
+struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
+    using ClientConnection = Connection<Role::client, AsioTransport>;
+
+    Impl(boost::asio::io_context& context, ClientOptions given);
+
+    void connect(std::string url, std::shared_ptr<AnyHandler> handler);
+    SendStatus close(CloseCode code, std::string_view reason);
+    /// The Client is being destroyed.
+    void shut_down();
+    bool is_idle() const noexcept { return !connection_ && !connecting_ && retry_at_ == never && !restart_; }
+
+    // Attempts
+    void attempt();
+    void connected(Result<AsioTransport::Socket, std::error_code> socket);
+    ClientRequest make_request() const;
+    void failed(std::string cause, std::error_code error);
+    void ended(const ConnectionEnd& end);
+    bool may_retry() const noexcept;
+    void dont_retry();
+    void post(void (Impl::*step)());
+
+    // ConnectionHost
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
+    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
+    void flush_later(ConnectionId id) override;
+    void go_on_later(ConnectionId id) override;
+    std::variant<Acceptance, Errc> choose(HostedConnection&, const Offer&) override { return Errc::bad_method; }
+    std::optional<HttpResponse> answer(const HttpRequest&) override { return std::nullopt; }
+    void on_response(const HttpResponse& response) override {
+        if (response_) response_(response);
+    }
+    void on_opened(ConnectionId id) override {
+        failures_ = 0;
+        hub_->set_open(id);
+    }
+    void on_closing(ConnectionId) noexcept override { hub_->set_open({}); }
+    void on_ended(const ConnectionEnd& end) override { ended(end); }
+    void on_released(ConnectionId) override;
+
+    void flush();
+    void go_on();
+    void wake();
+    void disarm_timers();
+
+    static constexpr auto never = Clock::time_point::max();
+
+    const ClientOptions options_;
+    RandomKeys keys_;
+    std::shared_ptr<ClientHub> hub_;
+    std::shared_ptr<Hub> any_hub_;
+    std::function<void(const ConnectionEnd&, bool)> end_;
+    std::function<void(std::string_view)> request_;
+    std::function<void(const HttpResponse&)> response_;
+
+    std::string url_text_;
+    Url url_;
+    std::shared_ptr<AnyHandler> handler_;
+    Clock::time_point deadline_{};
+    std::size_t failures_ = 0;  ///< attempts in a row
+    bool wanted_ = false;       ///< connect() was called, and no close() since
+    bool restart_ = false;      ///< connect() was called while the last connection isn't gone
+    bool shut_down_ = false;
+    bool connecting_ = false;
+    std::uint32_t generation_ = 0;
+    std::minstd_rand jitter_{std::random_device{}()};
+
+    AsioTransport transport_;
+    HostTimers<AsioTransport> timers_;
+    Clock::time_point retry_at_ = never;
+    AsioTransport::Connecting attempt_;
+    std::optional<ClientConnection> connection_;  // last: it uses all of the above until it is gone
+};
+
+}  // namespace wsserver

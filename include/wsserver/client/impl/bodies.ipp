@@ -1,0 +1,5 @@
+// All bodies of this floor. The client.
+#pragma once
+
+#include "wsserver/client/impl/client.ipp"
+#include "wsserver/client/impl/client_impl.ipp"

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "wsserver/client.hpp"
+
+#include <algorithm>
+
+#include "wsserver/client/detail/client_impl.hpp"
+
+namespace wsserver {
+
+std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) const noexcept {
+    auto bound = first;
+    for (std::size_t i = 1; i < failures && bound < longest; ++i) bound = bound > longest / 2 ? longest : bound * 2;
+    bound = std::min(bound, longest);
+    const auto half = bound / 2;
+    return half + std::chrono::duration_cast<std::chrono::milliseconds>(point * (bound - half));
+}
+
+Client::Client(boost::asio::io_context& context, ClientOptions options)
+    : impl_(std::make_shared<Impl>(context, std::move(options))) {}
+
+Client::~Client() { impl_->shut_down(); }
+
+void Client::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
+    impl_->connect(std::move(url), std::move(handler));
+}
+
+void Client::on_end(std::function<void(const ConnectionEnd&, bool)> listener) { impl_->end_ = std::move(listener); }
+
+void Client::on_request(std::function<void(std::string_view)> listener) { impl_->request_ = std::move(listener); }
+
+void Client::on_response(std::function<void(const HttpResponse&)> listener) { impl_->response_ = std::move(listener); }
+
+SendStatus Client::send(const Text& message) {
+    return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;
+}
+
+SendStatus Client::send(const Binary& message) {
+    return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;
+}
+
+SendStatus Client::ping(Bytes payload) {
+    return impl_->connection_ ? impl_->connection_->ping(payload) : SendStatus::closed;
+}
+
+SendStatus Client::close(CloseCode code, std::string_view reason) { return impl_->close(code, reason); }
+
+void Client::pause_receiving() {
+    if (impl_->connection_) impl_->connection_->hold_receiving();
+}
+
+void Client::resume_receiving() {
+    if (impl_->connection_) impl_->connection_->resume_receiving();
+}
+
+bool Client::is_open() const noexcept { return impl_->connection_ && impl_->connection_->is_open(); }
+
+bool Client::is_idle() const noexcept { return impl_->is_idle(); }
+
+std::optional<ConnectionInfo> Client::info() const {
+    if (!impl_->connection_) return std::nullopt;
+    return impl_->connection_->info();
+}
+
+}  // namespace wsserver

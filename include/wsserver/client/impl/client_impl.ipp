@@ -1,0 +1,284 @@
+#pragma once
+
+#include "wsserver/client/detail/client_impl.hpp"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+namespace wsserver {
+
+MaskingKey RandomKeys::next_key() noexcept {
+    if (next_ == keys_.size()) {
+        // Without random numbers no frame may leave, and there is nothing else to be done.
+        if (RAND_bytes(keys_.front().data(), static_cast<int>(sizeof keys_)) != 1) std::abort();
+        next_ = 0;
+    }
+    return keys_[next_++];
+}
+
+// --- The hub ---
+
+void ClientHub::detach() {
+    const std::lock_guard lock(mutex_);
+    client_ = nullptr;
+}
+
+void ClientHub::set_open(ConnectionId id) {
+    const std::lock_guard lock(mutex_);
+    open_ = id;
+}
+
+/// Carries it out on the loop's thread; whether the connection is still there shows itself there.
+SendStatus ClientHub::order(ConnectionId to, Order order) {
+    const std::lock_guard lock(mutex_);
+    if (client_ == nullptr || to.generation == 0 || to != open_) return SendStatus::closed;
+    client_->transport_.post([client = client_->weak_from_this(), to, order = std::move(order)] {
+        const auto impl = client.lock();
+        if (impl && impl->connection_ && impl->connection_->id() == to) order(*impl->connection_);
+    });
+    return SendStatus::queued;
+}
+
+void ClientHub::order_all(Order order, Count done) {
+    // Outlives the lock, though there be no memory for the task: whoever is told may use the hub.
+    const auto telling = std::make_shared<Telling>(std::move(done));
+    const std::lock_guard lock(mutex_);
+    if (client_ == nullptr) return;
+    client_->transport_.post([client = client_->weak_from_this(), order = std::move(order), telling] {
+        const auto impl = client.lock();
+        const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
+        telling->tell(taken ? 1 : 0);
+    });
+}
+
+SendStatus ClientHub::send(ConnectionId to, const Text& message) {
+    return order(to, [text = std::string{message.text}](ClientConnection& c) { return c.send(Text{text}); });
+}
+
+SendStatus ClientHub::send(ConnectionId to, const Binary& message) {
+    return order(to, [octets = std::string{text_of(message.bytes)}](ClientConnection& c) {
+        return c.send(Binary{bytes_of(octets)});
+    });
+}
+
+SendStatus ClientHub::ping(ConnectionId to, Bytes payload) {
+    if (payload.size() > max_control_payload) return SendStatus::refused;
+    return order(to,
+                 [octets = std::string{text_of(payload)}](ClientConnection& c) { return c.ping(bytes_of(octets)); });
+}
+
+SendStatus ClientHub::close(ConnectionId to, CloseCode code, std::string_view reason) {
+    if (!may_be_sent(code) || reason.size() > max_close_reason) return SendStatus::refused;
+    return order(to, [code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); });
+}
+
+void ClientHub::broadcast(const Audience& audience, const Text& message, Count done) {
+    order_all([audience, text = std::string{message.text}](
+                  ClientConnection& c) { return hears(audience, c) ? c.send(Text{text}) : SendStatus::refused; },
+              std::move(done));
+}
+
+void ClientHub::broadcast(const Audience& audience, const Binary& message, Count done) {
+    order_all(
+        [audience, octets = std::string{text_of(message.bytes)}](ClientConnection& c) {
+            return hears(audience, c) ? c.send(Binary{bytes_of(octets)}) : SendStatus::refused;
+        },
+        std::move(done));
+}
+
+void ClientHub::ping_all(Count done) {
+    order_all([](ClientConnection& c) { return c.ping({}); }, std::move(done));
+}
+
+void ClientHub::close_all(CloseCode code, std::string_view reason, Count done) {
+    order_all([code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); }, std::move(done));
+}
+
+// --- Attempts ---
+
+Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
+    : HostOn(transport_),
+      options_(std::move(given)),
+      hub_(std::make_shared<ClientHub>(*this)),
+      any_hub_(hub_),
+      transport_(context),
+      timers_(transport_) {
+    connection_options_.handshake = options_.handshake;
+    connection_options_.protocol.max_message = options_.max_message;
+    connection_options_.protocol.max_fragments = options_.max_fragments;
+    connection_options_.protocol.tap = options_.tap;
+    connection_options_.protocol.keys = &keys_;
+    connection_options_.send_queue = options_.send_queue;
+    connection_options_.ping_interval = options_.ping_interval;
+    connection_options_.pong_timeout = options_.pong_timeout;
+    connection_options_.close_timeout = options_.close_timeout;
+    transport_.on_wake([this] { wake(); });
+}
+
+void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
+    url_text_ = std::move(url);
+    handler_ = std::move(handler);
+    wanted_ = true;
+    failures_ = 0;
+    dont_retry();
+    attempt_.cancel();
+    connecting_ = false;
+    restart_ = true;
+    if (connection_) {
+        connection_->going_away();  // the attempt follows when it has gone
+    } else {
+        post(&Impl::attempt);
+    }
+}
+
+void Client::Impl::post(void (Impl::*step)()) {
+    transport_.post([self = weak_from_this(), step] {
+        if (const auto impl = self.lock()) (impl.get()->*step)();
+    });
+}
+
+void Client::Impl::attempt() {
+    if (!wanted_ || connection_ || connecting_) return;
+    restart_ = false;
+    auto url = parse_url(url_text_);
+    if (!url) {
+        wanted_ = false;  // it won't get better by trying again
+        return failed(url.error(), std::make_error_code(std::errc::invalid_argument));
+    }
+    url_ = std::move(*url);
+    if (url_.secure) {
+        wanted_ = false;
+        return failed("TLS (wss://) is not supported yet; use ws://, or a TLS proxy such as nginx in front",
+                      std::make_error_code(std::errc::protocol_not_supported));
+    }
+    if (const auto checked = check_request(make_request()); !checked) {
+        wanted_ = false;
+        return failed(checked.error(), std::make_error_code(std::errc::invalid_argument));
+    }
+    Endpoint to{url_.host, 0, url_.unix_path};
+    if (to.is_unix()) to.host.clear();
+    std::from_chars(url_.port.data(), url_.port.data() + url_.port.size(), to.port);
+    connecting_ = true;
+    deadline_ = later(transport_.now(), options_.connect_timeout);
+    attempt_ = transport_.connect(to, deadline_, [this](Result<AsioTransport::Socket, std::error_code> socket) {
+        connecting_ = false;
+        connected(std::move(socket));
+    });
+}
+
+ClientRequest Client::Impl::make_request() const {
+    ClientRequest request;
+    request.host = url_.host_field();
+    request.target = url_.target;
+    request.subprotocols = options_.subprotocols;
+    request.origin = options_.origin;
+    request.fields = options_.fields;
+    // As for the masking keys; here it would be noticed by the server's answer only.
+    if (RAND_bytes(request.nonce.data(), static_cast<int>(request.nonce.size())) != 1) std::abort();
+    return request;
+}
+
+void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> socket) {
+    if (!socket) return failed("can't connect to " + url_text_ + ": " + socket.error().message(), socket.error());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - transport_.now());
+    connection_options_.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
+    ClientRequest request = make_request();
+    if (request_) request_(ClientHandshake{request}.request());
+    if (restart_) return;  // it has called connect()
+    if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
+    if (++generation_ == 0) ++generation_;
+    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<HostOn&>(*this), std::move(*socket));
+    connection_->start(std::move(request), handler_);
+}
+
+/// There was nothing that could be called a connection.
+void Client::Impl::failed(std::string cause, std::error_code error) {
+    ConnectionEnd end;
+    end.cause = std::move(cause);
+    end.error = error;
+    ended(end);
+}
+
+void Client::Impl::ended(const ConnectionEnd& end) {
+    if (!end.opened) ++failures_;
+    const bool retry = may_retry();
+    if (!retry && !restart_) wanted_ = false;
+    if (retry) {
+        const double jitter = std::uniform_real_distribution{}(jitter_);
+        retry_at_ = later(transport_.now(), options_.reconnect->wait(failures_, jitter));
+        timers_.arm(retry_at_);
+    }
+    if (end_ && !shut_down_) end_(end, retry);
+}
+
+bool Client::Impl::may_retry() const noexcept {
+    if (!options_.reconnect || !wanted_ || restart_ || shut_down_) return false;
+    return options_.reconnect->attempts == 0 || failures_ < options_.reconnect->attempts;
+}
+
+SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
+    wanted_ = false;
+    restart_ = false;
+    dont_retry();
+    if (connection_ && !connection_->is_opening()) return connection_->close(code, reason);
+    if (connection_) {
+        connection_->cut("given up");
+    } else if (std::exchange(connecting_, false)) {
+        attempt_.cancel();
+        failed("given up", std::make_error_code(std::errc::operation_canceled));
+    }
+    return SendStatus::closed;
+}
+
+void Client::Impl::dont_retry() {
+    retry_at_ = never;
+    disarm_timers();
+}
+
+void Client::Impl::shut_down() {
+    shut_down_ = true;
+    wanted_ = false;
+    hub_->detach();
+    retry_at_ = never;
+    attempt_.cancel();
+    if (connection_) connection_->cut("the client is gone");
+}
+
+// --- The connection's host ---
+
+void Client::Impl::on_released(ConnectionId) {
+    connection_.reset();
+    if (restart_) post(&Impl::attempt);
+    disarm_timers();
+}
+
+void Client::Impl::flush_later(ConnectionId) { post(&Impl::flush); }
+
+void Client::Impl::go_on_later(ConnectionId) { post(&Impl::go_on); }
+
+void Client::Impl::go_on() {
+    if (connection_) connection_->go_on();
+}
+
+void Client::Impl::flush() {
+    if (connection_) connection_->flush();
+}
+
+void Client::Impl::wake() {
+    if (timers_.fire() >= retry_at_) {
+        retry_at_ = never;
+        attempt();
+    }
+    timers_.arm(retry_at_);
+}
+
+/// A wake-up that wakes nobody would keep the caller's loop from running out of work.
+void Client::Impl::disarm_timers() {
+    if (!connection_ && retry_at_ == never) timers_.disarm();
+}
+
+}  // namespace wsserver

@@ -1,0 +1,195 @@
+// From any type with overloads on_message, on_open, ... to one interface that a connection can hold. What the
+// type doesn't have gets the protocol's own reaction, and that is decided when it is compiled.
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "wsserver/connection/any_connection.hpp"
+
+namespace wsserver {
+
+/// Where a handler's reactions run. One object serves all connections: reactions to one connection come in
+/// order and one at a time, those to different connections at the same time from several threads.
+enum class Runs : std::uint8_t {
+    inline_,  ///< on the connection's reactor thread: fastest, must not block
+    pooled,   ///< on a worker: may block
+};
+
+/// The answer to a handler's own command (`call HANDLER WORDS...`).
+struct CommandAnswer {
+    bool ok = true;
+    std::string output{};  ///< what was asked for, or why it failed
+};
+
+/// A handler, its type erased. Whatever leaves a reaction as an exception closes that connection with 1011.
+class AnyHandler {
+   public:
+    AnyHandler() = default;
+    AnyHandler(const AnyHandler&) = delete;
+    AnyHandler& operator=(const AnyHandler&) = delete;
+    virtual ~AnyHandler() = default;
+
+    virtual std::string_view name() const noexcept = 0;
+    virtual Runs runs() const noexcept { return Runs::inline_; }
+    /// The handler behind this one, where this one only carries its reactions elsewhere.
+    virtual const AnyHandler& served() const noexcept { return *this; }
+
+    /// The opening handshake is done.
+    virtual void on_open(AnyConnection&) {}
+    virtual void on_message(AnyConnection& connection, const Text&) { decline(connection); }
+    virtual void on_message(AnyConnection& connection, const Binary&) { decline(connection); }
+    /// The pong has been queued already.
+    virtual void on_ping(AnyConnection&, const Ping&) {}
+    virtual void on_pong(AnyConnection&, const Pong&) {}
+    /// The last call for a connection that had on_open, exactly once: the peer's code and reason, or ours, or
+    /// 1006 when the stream ended without a closing handshake. Sends answer `closed` from now on.
+    virtual void on_close(AnyConnection&, const Close&) {}
+    /// A command of its own; any thread may call it.
+    virtual CommandAnswer on_command(std::span<const std::string> /*words*/, Bytes /*payload*/) {
+        return {false, "this handler has no commands"};
+    }
+
+   protected:
+    /// RFC 6455 §7.4.1: 1003 "has received a type of data it cannot accept".
+    static void decline(AnyConnection& connection) {
+        connection.close(CloseCode::unsupported_data, "the handler takes no messages of this type");
+    }
+};
+
+namespace detail {
+
+// A class that inherits two members of one name can't name it: so the name is seen, whatever its parameters. (Of
+// a final class nothing can inherit: its spelling isn't checked.)
+#define WSSERVER_DETAIL_HAS_MEMBER(member)                           \
+    struct Shadow_##member {                                         \
+        int member;                                                  \
+    };                                                               \
+    template <class H>                                               \
+    struct Join_##member : H, Shadow_##member {};                    \
+    template <class H>                                               \
+    concept has_member_##member = !std::is_final_v<H> && !requires { \
+        &Join_##member<H>::member;                                   \
+    }
+
+WSSERVER_DETAIL_HAS_MEMBER(on_open);
+WSSERVER_DETAIL_HAS_MEMBER(on_message);
+WSSERVER_DETAIL_HAS_MEMBER(on_ping);
+WSSERVER_DETAIL_HAS_MEMBER(on_pong);
+WSSERVER_DETAIL_HAS_MEMBER(on_close);
+WSSERVER_DETAIL_HAS_MEMBER(on_command);
+#undef WSSERVER_DETAIL_HAS_MEMBER
+
+template <class H>
+concept reacts_to_open = requires(H h, AnyConnection& c) {
+    h.on_open(c);
+};
+template <class H, class M>
+concept reacts_to_message = requires(H h, AnyConnection& c, const M& m) {
+    h.on_message(c, m);
+};
+template <class H>
+concept reacts_to_ping = requires(H h, AnyConnection& c, const Ping& m) {
+    h.on_ping(c, m);
+};
+template <class H>
+concept reacts_to_pong = requires(H h, AnyConnection& c, const Pong& m) {
+    h.on_pong(c, m);
+};
+template <class H>
+concept reacts_to_close = requires(H h, AnyConnection& c, const Close& m) {
+    h.on_close(c, m);
+};
+template <class H>
+concept reacts_to_command = requires(H h, std::span<const std::string> words, Bytes payload) {
+    { h.on_command(words, payload) } -> std::same_as<CommandAnswer>;
+};
+
+/// A reaction of the right name and the wrong parameters would never be called: say so at compile time.
+template <class H>
+consteval void check_spelling() {
+    static_assert(reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> ||
+                      reacts_to_ping<H> || reacts_to_pong<H> || reacts_to_close<H> || reacts_to_command<H>,
+                  "a handler needs at least one of on_open, on_message, on_ping, on_pong, on_close, on_command");
+    static_assert(!has_member_on_open<H> || reacts_to_open<H>, "want: void on_open(AnyConnection&)");
+    static_assert(!has_member_on_message<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary>,
+                  "want: void on_message(AnyConnection&, const Text&) or (AnyConnection&, const Binary&)");
+    static_assert(!has_member_on_ping<H> || reacts_to_ping<H>, "want: void on_ping(AnyConnection&, const Ping&)");
+    static_assert(!has_member_on_pong<H> || reacts_to_pong<H>, "want: void on_pong(AnyConnection&, const Pong&)");
+    static_assert(!has_member_on_close<H> || reacts_to_close<H>, "want: void on_close(AnyConnection&, const Close&)");
+    static_assert(!has_member_on_command<H> || reacts_to_command<H>,
+                  "want: CommandAnswer on_command(std::span<const std::string>, Bytes)");
+}
+
+}  // namespace detail
+
+/// Holds an `H` and calls those reactions that it has. `H::runs`, a static constexpr Runs, says where.
+template <class H>
+class HandlerOf final : public AnyHandler {
+   public:
+    HandlerOf(std::string name, H handler) : name_(std::move(name)), handler_(std::move(handler)) {
+        detail::check_spelling<H>();
+    }
+    /// Builds the `H` where it stays, for those that can't be moved (a mutex among the members).
+    template <class... Args>
+    explicit HandlerOf(std::string name, std::in_place_t, Args&&... args)
+        : name_(std::move(name)), handler_(std::forward<Args>(args)...) {
+        detail::check_spelling<H>();
+    }
+
+    std::string_view name() const noexcept override { return name_; }
+    Runs runs() const noexcept override {
+        if constexpr (requires { H::runs; }) return H::runs;
+        return Runs::inline_;
+    }
+
+    void on_open(AnyConnection& connection) override {
+        if constexpr (detail::reacts_to_open<H>) handler_.on_open(connection);
+    }
+    void on_message(AnyConnection& connection, const Text& message) override { react(connection, message); }
+    void on_message(AnyConnection& connection, const Binary& message) override { react(connection, message); }
+    void on_ping(AnyConnection& connection, const Ping& ping) override {
+        if constexpr (detail::reacts_to_ping<H>) handler_.on_ping(connection, ping);
+    }
+    void on_pong(AnyConnection& connection, const Pong& pong) override {
+        if constexpr (detail::reacts_to_pong<H>) handler_.on_pong(connection, pong);
+    }
+    void on_close(AnyConnection& connection, const Close& close) override {
+        if constexpr (detail::reacts_to_close<H>) handler_.on_close(connection, close);
+    }
+    CommandAnswer on_command(std::span<const std::string> words, Bytes payload) override {
+        if constexpr (detail::reacts_to_command<H>) return handler_.on_command(words, payload);
+        return AnyHandler::on_command(words, payload);
+    }
+
+   private:
+    template <class M>
+    void react(AnyConnection& connection, const M& message) {
+        if constexpr (detail::reacts_to_message<H, M>) {
+            handler_.on_message(connection, message);
+        } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
+            decline(connection);  // it takes the other type only
+        }
+    }
+
+    std::string name_;
+    H handler_;
+};
+
+template <class H>
+std::shared_ptr<AnyHandler> make_handler(std::string name, H handler) {
+    return std::make_shared<HandlerOf<H>>(std::move(name), std::move(handler));
+}
+
+/// The same for an `H` that can't be moved: it is built where it stays, from `args`.
+template <class H, class... Args>
+std::shared_ptr<AnyHandler> make_handler_in_place(std::string name, Args&&... args) {
+    return std::make_shared<HandlerOf<H>>(std::move(name), std::in_place, std::forward<Args>(args)...);
+}
+
+}  // namespace wsserver

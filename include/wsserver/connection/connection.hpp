@@ -1,0 +1,252 @@
+// Where protocol and stream meet: one WebSocket connection, server or client, from its first octet to its last.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/send_path.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/scheduling/timer_wheel.hpp"
+#include "wsserver/transport/peer_address.hpp"
+#include "wsserver/transport/transport.hpp"
+
+namespace wsserver {
+
+/// Lives on its transport's thread, in the host's keeping, at one address. Its life:
+///
+///     opening -> open -> closing -> leaving -> ended -> on_released
+///
+/// `closing` is the closing handshake (RFC 6455 §7.1.2); in `leaving` the last octets go out and the peer's end
+/// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `ended`.
+template <Role role, Transport T>
+class Connection final : public HostedConnection, public StreamUser {
+   public:
+    Connection(ConnectionId id, HostOn<T>& host, typename T::Socket socket)
+        : host_(host),
+          id_(id),
+          stream_(host.transport(), std::move(socket)),
+          protocol_(host.options().protocol),
+          peer_(stream_.peer()) {}
+
+    /// Begins the opening handshake by waiting for the client's request.
+    void start() requires(role == Role::server) {
+        extra().opening.emplace(host_.options().handshake);
+        begin();
+    }
+    /// Begins the opening handshake by sending `request`.
+    void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
+        agreement_ = host_.agreements().of(handler, {}, request.target);
+        const Turn turn(*this);
+        auto& opening = extra().opening.emplace(std::move(request), host_.options().handshake);
+        begin();
+        write(bytes_of(opening.request()));
+    }
+
+    // What a handler may do.
+    SendStatus send(const Text& message) override { return send_for(message, true); }
+    SendStatus send(const Binary& message) override { return send_for(message, true); }
+    SendStatus ping(Bytes payload) override;
+    SendStatus close(CloseCode code, std::string_view reason) override;
+    ConnectionId id() const noexcept override { return id_; }
+    std::string_view subprotocol() const noexcept override {
+        return agreement_ ? agreement_->subprotocol() : std::string_view{};
+    }
+    std::string peer() const override { return peer_.text(); }
+    std::string_view target() const noexcept override { return agreement_ ? agreement_->target() : std::string_view{}; }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
+    void* user_data() const noexcept override { return user_data_; }
+    void set_user_data(void* data) noexcept override { user_data_ = data; }
+
+    // What its host may do.
+    SendStatus send_for(const Text& message, bool reply) override { return send_message(message, reply); }
+    SendStatus send_for(const Binary& message, bool reply) override { return send_message(message, reply); }
+    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) override;
+    /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
+    /// is before them.
+    bool send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
+    void fail_handler(std::string_view what) override;
+    void hold_receiving() override { hold(Hold::handler, true); }
+    void resume_receiving() override {
+        probing_ = false;  // an answer may have been there all the time
+        hold(Hold::handler, false);
+    }
+    void flush() override;
+    void on_timer() override;
+    /// With what one turn was too short for.
+    void go_on();
+    ConnectionInfo info() const override;
+    /// What `f` sends leaves in one go.
+    template <class F>
+    void in_one_turn(F&& f) {
+        const Turn turn(*this);
+        f();
+    }
+    /// Null until it is known.
+    AnyHandler* handler() const noexcept { return agreement_ ? agreement_->handler().get() : nullptr; }
+    bool is_opening() const noexcept { return phase_ == Phase::opening; }
+    bool is_open() const noexcept { return phase_ == Phase::open; }
+
+    /// The server stops: 1001.
+    void going_away();
+    /// Ends it without any ceremony: the host has no more time.
+    void cut(std::string_view cause) { end(cause, {}); }
+    /// It is one too many: answers the request with 503 whatever it asks for. (Server role, before start().)
+    void turn_away() { extra().turned_away = true; }
+
+   private:
+    using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
+    enum class Phase : std::uint8_t { opening, open, closing, leaving, ended };
+    /// Why the connection doesn't read; it does when no bit is set.
+    enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4 };
+
+    /// So much is done for one connection in one turn; then the others come first. At the 0.3 us that an echo costs
+    /// with 16 in flight that is some 0.15 ms. Peers that mean well hardly have so many in flight.
+    static constexpr int events_per_turn = 512;
+    /// What has come and must wait for the next turn.
+    struct Backlog {
+        Output octets;
+        std::size_t done = 0;
+    };
+    /// What it has for a while only, or hardly ever. An idle connection has none of it.
+    struct Extra {
+        std::optional<OpeningHandshake> opening{};  ///< until it is done
+        bool turned_away = false;                   ///< whatever it asks for, it is refused
+        std::unique_ptr<Backlog> backlog{};
+        std::uint64_t dropped = 0;
+        ConnectionEnd ending{};  ///< what is known of its end before it comes
+    };
+    /// In microseconds, in four octets: an hour is the most that can be said.
+    static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
+
+    /// What is written while it lives leaves in one send at its end.
+    class Turn {
+       public:
+        explicit Turn(Connection& connection) noexcept
+            : connection_(connection), outermost_(!connection.out_.in_turn()) {
+            if (outermost_) connection_.out_.begin_turn(connection_.transport());
+        }
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+        ~Turn() {
+            if (!outermost_) return;
+            connection_.flush();
+            connection_.out_.end_turn(connection_.transport());
+        }
+
+       private:
+        Connection& connection_;
+        const bool outermost_;
+    };
+
+    // StreamUser
+    void on_bytes(MutableBytes bytes) override;
+    bool has_room() const noexcept override { return !has_backlog() && protocol_.has_room(); }
+    Room lend_room() noexcept override;
+    void on_room(Room room, std::size_t count) override;
+    void on_sent() override;
+    void on_end(std::error_code error) override;
+    void on_released() override { host_.on_released(id_); }
+
+    // Opening handshake
+    void begin();
+    void receive_opening(MutableBytes& bytes);
+    void accept_offer(const Offer& offer);
+    void answer_request(const HttpRequest& request);
+    void refuse(Errc why);
+    void accepted(const ClientHandshake::Accepted& accepted);
+    void rejected(const ClientHandshake::Rejected& rejected);
+    void opened();
+    void write(Bytes octets);
+
+    // Octets come in
+    void handle_some(MutableBytes& bytes);
+    bool handle_next(MutableBytes& bytes);
+    bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
+    template <class M>
+    void deliver(const M& message);
+    void react(const Text& message) { deliver(message); }
+    void react(const Binary& message) { deliver(message); }
+    void react(const Ping& ping);
+    void react(const Pong& pong);
+    void react(const Close& close);
+    void react(const Failed& failed);
+    template <class F>
+    void guarded(F&& call);
+
+    // Octets go out
+    template <class M>
+    SendStatus send_message(const M& message, bool reply);
+    SendStatus queued(const PushResult& pushed);
+    void slow_consumer();
+    void discard_queue();
+    void count_dropped(std::size_t messages);
+    void send_soon();
+    void hold(Hold why, bool held);
+    bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
+
+    // The end
+    SendStatus begin_close(CloseCode code, std::string_view reason);
+    void enter_closing();
+    void tell_closed(const Close& close);
+    void leave();
+    void leave_when_sent();
+    void opening_ended();
+    void opening_timed_out();
+    void end(std::string_view cause, std::error_code error);
+    void note(std::string_view cause, std::error_code error);
+
+    T& transport() const noexcept { return host_.transport(); }
+    bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
+    Extra& extra() {
+        if (!extra_) extra_ = std::make_unique<Extra>();
+        return *extra_;
+    }
+
+    // Timers
+    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, later(transport().now(), from_now)); }
+    void watch_silence();
+    /// Has nothing followed the ping that silence made us send?
+    bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
+
+    HostOn<T>& host_;
+    ConnectionId id_;
+    Phase phase_ = Phase::opening;
+    std::uint8_t held_ = 0;
+    bool probing_ = false;      ///< silence made us send a ping; is_probing() tells whether it still waits
+    bool opened_ = false;       ///< the opening handshake succeeded
+    bool told_closed_ = false;  ///< the handler had on_close
+    bool dirty_ = false;        ///< the host will call flush()
+    bool peer_ended_ = false;   ///< the peer ended its direction of the stream
+    bool send_ended_ = false;   ///< we ended ours
+    std::uint32_t round_trip_ = no_round_trip;
+    typename T::Stream stream_;
+    Protocol<role> protocol_;
+    OutputPath<T> out_;
+    AgreementPtr agreement_;  ///< from the end of the opening handshake on; a client has one before, too
+    PeerAddress peer_;
+    void* user_data_ = nullptr;
+    std::unique_ptr<Extra> extra_;
+
+    Clock::time_point started_{};
+    Clock::time_point heard_{};   ///< when the peer last sent, or took, anything
+    Clock::time_point pinged_{};  ///< when the last ping of ours was made
+    std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
+    std::uint64_t messages_in_ = 0, messages_out_ = 0;
+};
+
+}  // namespace wsserver
+
+#include "wsserver/connection/connection.ipp"  // IWYU pragma: keep

@@ -1,0 +1,199 @@
+// What a connection needs of its surroundings: the server's reactor, or a client.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/handshake_result.hpp"
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/send_queue.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/protocol/error.hpp"
+#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/scheduling/timer_wheel.hpp"
+#include "wsserver/transport/transport.hpp"
+
+namespace wsserver {
+
+/// One for all connections of a host, which may change it between turns.
+struct ConnectionOptions {
+    HandshakeLimits handshake{};
+    ProtocolOptions protocol{};
+    SendQueueLimits send_queue{};
+    std::chrono::milliseconds handshake_timeout{10'000};
+    std::chrono::milliseconds ping_interval{25'000};  ///< 0: never
+    std::chrono::milliseconds pong_timeout{20'000};
+    std::chrono::milliseconds close_timeout{5'000};
+    std::string server_name{};
+};
+
+/// A number that one thread counts up and any thread reads: no locked instruction on the hot path.
+class Counter {
+   public:
+    void add(std::uint64_t count = 1) noexcept {
+        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+    }
+    std::uint64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+   private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+/// What a reactor's connections count. Documented in ServerStatistics (server.hpp).
+struct ConnectionCounters {
+    Counter opened, refused, http_answered, turned_away;
+    Counter handshake_timeouts, pong_timeouts, close_timeouts;
+    Counter slow_consumers, messages_dropped, handler_exceptions;
+    Counter messages_in, messages_out, bytes_in, bytes_out;
+};
+
+/// A connection as its host sees it, beyond what a handler may do.
+class HostedConnection : public AnyConnection, public TimerNode {
+   public:
+    /// What is sent for others (`reply` false) falls under the slow consumer's policy above the high mark.
+    virtual SendStatus send_for(const Text& message, bool reply) = 0;
+    virtual SendStatus send_for(const Binary& message, bool reply) = 0;
+    virtual SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) = 0;
+    /// Its handler threw: 1011.
+    virtual void fail_handler(std::string_view what) = 0;
+    /// Its handler can't take more just now, or can again.
+    virtual void hold_receiving() = 0;
+    virtual void resume_receiving() = 0;
+    /// Sends what has been queued since the last turn.
+    virtual void flush() = 0;
+    /// The time has come that its host was told last.
+    virtual void on_timer() = 0;
+    virtual ConnectionInfo info() const = 0;
+
+   protected:
+    ~HostedConnection() = default;
+};
+
+/// Is this broadcast for `connection`?
+inline bool hears(const Audience& audience, const AnyConnection& connection) noexcept {
+    if (audience.subprotocol && *audience.subprotocol != connection.subprotocol()) return false;
+    return !audience.except || *audience.except != connection.id();
+}
+
+/// The host's answer to a client's offer.
+struct Acceptance {
+    std::shared_ptr<AnyHandler> handler;
+    std::string_view subprotocol;  ///< empty: none; lies in the offer or lives as long as the handler
+};
+
+class ConnectionHost {
+   public:
+    const ConnectionOptions& options() const noexcept { return connection_options_; }
+    ConnectionCounters& counts() noexcept { return counters_; }
+    virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
+    /// Calls connection.on_timer() once, then or soon after; a later schedule() replaces the time.
+    virtual void schedule(HostedConnection& connection, Clock::time_point when) = 0;
+    virtual void cancel(HostedConnection& connection) noexcept = 0;
+    /// Calls connection.flush() before the turn ends.
+    virtual void flush_later(ConnectionId id) = 0;
+    /// Calls connection.go_on() in a later turn.
+    virtual void go_on_later(ConnectionId id) = 0;
+    /// Broadcasts wait for the end of the turn, to leave together. What a connection says later must not overtake them.
+    void broadcasts_first() {
+        if (broadcasts_wait_) send_broadcasts();
+    }
+
+    Agreements& agreements() noexcept { return agreements_; }
+
+    /// Who serves this client? (Server role.)
+    virtual std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) = 0;
+    /// The program's answer to a request that is no upgrade. (Server role.)
+    virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
+
+    /// The server's answer, whatever it says. (Client role.)
+    virtual void on_response(const HttpResponse&) {}
+
+    /// The opening handshake is done: it may be sent to.
+    virtual void on_opened(ConnectionId id) = 0;
+    /// Data may no longer be sent: its closing handshake has begun, or it ended.
+    virtual void on_closing(ConnectionId id) noexcept = 0;
+    /// Once for each connection, when nothing more will be heard of it.
+    virtual void on_ended(const ConnectionEnd& end) = 0;
+    /// The last call: it may be destroyed now, from within this call.
+    virtual void on_released(ConnectionId id) = 0;
+
+   protected:
+    ~ConnectionHost() = default;
+    virtual void send_broadcasts() {}
+
+    ConnectionOptions connection_options_;
+    ConnectionCounters counters_;
+    bool broadcasts_wait_ = false;
+
+   private:
+    Agreements agreements_;
+};
+
+/// The timers of a host's connections, and the one wake-up of its transport that serves them and the host's own times.
+template <Transport T>
+class HostTimers {
+   public:
+    static constexpr auto never = Clock::time_point::max();
+
+    /// `transport` must outlive it.
+    explicit HostTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
+
+    void schedule(HostedConnection& connection, Clock::time_point when) {
+        wheel_.schedule(connection, when);
+        arm();
+    }
+    void cancel(HostedConnection& connection) noexcept { wheel_.cancel(connection); }
+
+    /// The transport has woken its host: calls on_timer() of those that are due, and returns the time that it is. The
+    /// next wake-up is for arm() to ask for, when the host has seen to its own times.
+    Clock::time_point fire() {
+        armed_for_ = never;
+        const auto now = transport_.now();
+        wheel_.advance(now);
+        return now;
+    }
+    /// The transport will wake the host when the next timer is due, or at `own` if that is earlier.
+    void arm(Clock::time_point own = never) {
+        const auto next = std::min(wheel_.next_wake().value_or(never), own);
+        if (next >= armed_for_) return;
+        armed_for_ = next;
+        transport_.wake_at(next);
+    }
+    /// The transport won't wake the host until arm() asks for it again.
+    void disarm() {
+        armed_for_ = never;
+        transport_.wake_at(never);
+    }
+
+   private:
+    T& transport_;
+    TimerWheel<HostedConnection> wheel_;
+    Clock::time_point armed_for_ = never;
+};
+
+/// A host whose connections all live on one transport.
+template <Transport T>
+class HostOn : public ConnectionHost {
+   public:
+    /// `transport` must outlive the connections.
+    explicit HostOn(T& transport) noexcept : transport_(transport) {}
+
+    T& transport() const noexcept { return transport_; }
+
+   protected:
+    ~HostOn() = default;
+
+   private:
+    T& transport_;
+};
+
+}  // namespace wsserver

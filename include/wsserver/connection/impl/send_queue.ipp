@@ -1,0 +1,235 @@
+#pragma once
+
+#include "wsserver/connection/send_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+#include "wsserver/protocol/frame.hpp"
+
+namespace wsserver {
+
+namespace {
+
+/// Up to this size a copy costs less memory and time than a reference to what is shared.
+constexpr std::size_t copied_size = 128;
+
+/// Blocks grow with what already waits: a queue that is short stays small.
+constexpr std::size_t smallest_block = 4 * 1024;
+constexpr std::size_t largest_block = 64 * 1024;
+
+struct FrameExtent {
+    std::size_t size;
+    bool ends_message;
+};
+
+/// The data frame at the front of `frames`, which we have encoded ourselves.
+FrameExtent first_frame(Bytes frames) noexcept {
+    const auto decoded = decode_header(frames);
+    const auto* header = std::get_if<FrameHeader>(&decoded);
+    assert(header != nullptr && is_data(header->opcode));
+    const std::size_t size = header->size + static_cast<std::size_t>(header->payload_length);
+    assert(size <= frames.size());
+    return {size, header->fin};
+}
+
+/// Octets of the (rest of the) message at the front of `frames`.
+std::size_t first_message_size(Bytes frames) noexcept {
+    std::size_t size = 0;
+    for (;;) {
+        const FrameExtent frame = first_frame(frames.subspan(size));
+        size += frame.size;
+        if (frame.ends_message) return size;
+    }
+}
+
+}  // namespace
+
+PushResult SendQueue::push_message(Bytes frames, Occasion occasion) {
+    return push(frames, occasion, [&] { append_copy(frames); });
+}
+
+PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, Occasion occasion) {
+    if (frames.size() <= copied_size) return push_message(frames, occasion);
+    return push(frames, occasion, [&] { runs_.push_back({owner, frames, 1}); });
+}
+
+template <class Append>
+PushResult SendQueue::push(Bytes frames, Occasion occasion, Append&& append) {
+    assert(first_message_size(frames) == frames.size());
+    if (!takes_messages_) return {SendStatus::closed};
+    const PushResult room = make_room(occasion);
+    if (room.status == SendStatus::queued) {
+        append();
+        waiting_ += frames.size();
+        ++messages_;
+    }
+    watch_marks();
+    return room;
+}
+
+PushResult SendQueue::push_control(Bytes frames) {
+    if (load() > limits_.hard_limit) {
+        if (limits_.policy == SlowConsumer::close) return {SendStatus::closed, 0, true};
+        return {SendStatus::dropped};
+    }
+    controls_.insert(controls_.end(), frames.begin(), frames.end());
+    watch_marks();
+    return {};
+}
+
+PushResult SendQueue::push_close(Bytes frame) {
+    if (std::exchange(close_pushed_, true)) return {SendStatus::closed};
+    takes_messages_ = false;
+    close_.assign(frame.begin(), frame.end());
+    watch_marks();
+    return {};
+}
+
+/// Applies the policy before a message comes in: its status says whether it may.
+PushResult SendQueue::make_room(Occasion occasion) {
+    const std::size_t limit =
+        occasion == Occasion::other ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
+    PushResult result;
+    if (load() <= limit) return result;
+    switch (limits_.policy) {
+        case SlowConsumer::close:
+            return {SendStatus::closed, 0, true};
+        case SlowConsumer::drop_newest:
+            return {SendStatus::dropped, 1};
+        case SlowConsumer::drop_oldest:
+            while (load() > limit && drop_oldest()) ++result.dropped;
+            break;
+        case SlowConsumer::keep_latest:
+            result.dropped = drop_waiting();
+            break;
+    }
+    // What is in flight can't be dropped. Above the hard limit it must not grow even by one message a time.
+    if (load() > limits_.hard_limit) return {SendStatus::dropped, result.dropped + 1};
+    return result;
+}
+
+/// Cuts off what must stay of a message that has partly left, to be a run of its own at the front.
+void SendQueue::isolate_begun() {
+    if (!begun_ || runs_.front().messages == 1) return;
+    Run whole = std::move(runs_.front());
+    const std::size_t rest = first_message_size(whole.frames);
+    runs_.front() = {whole.owner, whole.frames.subspan(rest), whole.messages - 1};
+    runs_.push_front({std::move(whole.owner), whole.frames.first(rest), 1});
+}
+
+/// Drops the message that waits longest; false if there is none of which nothing has left.
+bool SendQueue::drop_oldest() {
+    if (messages_ == (begun_ ? 1U : 0U)) return false;
+    isolate_begun();
+    const auto victims = std::next(runs_.begin(), begun_ ? 1 : 0);
+    const std::size_t size = first_message_size(victims->frames);
+    waiting_ -= size;
+    --messages_;
+    victims->frames = victims->frames.subspan(size);
+    if (--victims->messages == 0) runs_.erase(victims);
+    return true;
+}
+
+/// Drops all messages of which nothing has left; returns how many.
+std::size_t SendQueue::drop_waiting() {
+    const std::size_t before = messages_;
+    isolate_begun();
+    while (runs_.size() > (begun_ ? 1U : 0U)) {
+        waiting_ -= runs_.back().frames.size();
+        messages_ -= runs_.back().messages;
+        runs_.pop_back();
+    }
+    return before - messages_;
+}
+
+std::size_t SendQueue::discard() noexcept {
+    takes_messages_ = false;
+    begun_ = false;
+    runs_.clear();
+    controls_.clear();
+    waiting_ = 0;
+    watch_marks();
+    return std::exchange(messages_, 0);
+}
+
+void SendQueue::append_copy(Bytes frames) {
+    if (block_capacity_ - block_size_ < frames.size()) {
+        block_capacity_ = std::max(frames.size(), std::clamp(octets(), smallest_block, largest_block));
+        block_ = std::make_shared_for_overwrite<std::uint8_t[]>(block_capacity_);
+        block_size_ = 0;
+    }
+    std::uint8_t* const place = block_.get() + block_size_;
+    std::memcpy(place, frames.data(), frames.size());
+    block_size_ += frames.size();
+    if (!runs_.empty() && runs_.back().frames.data() + runs_.back().frames.size() == place) {
+        Run& last = runs_.back();
+        last.frames = {last.frames.data(), last.frames.size() + frames.size()};
+        ++last.messages;
+    } else {
+        runs_.push_back({block_, {place, frames.size()}, 1});
+    }
+}
+
+bool SendQueue::take(std::size_t max_octets, std::vector<OutputPiece>& batch) {
+    assert(in_flight_ == 0);
+    if (!controls_.empty()) hand_out(std::exchange(controls_, {}), batch);
+    while (!runs_.empty() && (in_flight_ == 0 || in_flight_ < max_octets)) {
+        OutputPiece piece = take_from_front(max_octets - std::min(in_flight_, max_octets), in_flight_ == 0);
+        if (piece.bytes.empty()) break;
+        in_flight_ += piece.bytes.size();
+        batch.push_back(std::move(piece));
+    }
+    if (runs_.empty() && !close_.empty()) hand_out(std::exchange(close_, {}), batch);
+    watch_marks();
+    return in_flight_ != 0;
+}
+
+void SendQueue::hand_out(std::vector<std::uint8_t> octets, std::vector<OutputPiece>& batch) {
+    const auto owner = std::make_shared<const std::vector<std::uint8_t>>(std::move(octets));
+    batch.push_back({*owner, owner});
+    in_flight_ += owner->size();
+}
+
+/// Whole frames of the first run, as many as fit, or one frame that doesn't if `at_least_one`.
+OutputPiece SendQueue::take_from_front(std::size_t max_octets, bool at_least_one) {
+    Run& front = runs_.front();
+    if (front.frames.size() <= max_octets) {
+        OutputPiece piece{front.frames, std::move(front.owner)};
+        waiting_ -= front.frames.size();
+        messages_ -= front.messages;
+        begun_ = false;
+        runs_.pop_front();
+        return piece;
+    }
+    std::size_t taken = 0;
+    std::size_t ended = 0;
+    for (;;) {
+        const FrameExtent frame = first_frame(front.frames.subspan(taken));
+        if (taken + frame.size > max_octets && !(at_least_one && taken == 0)) break;
+        taken += frame.size;
+        begun_ = !frame.ends_message;
+        if (frame.ends_message) ++ended;
+        if (taken == front.frames.size()) break;
+    }
+    OutputPiece piece{front.frames.first(taken), front.owner};
+    front.frames = front.frames.subspan(taken);
+    front.messages -= ended;
+    waiting_ -= taken;
+    messages_ -= ended;
+    if (front.frames.empty()) runs_.pop_front();
+    return piece;
+}
+
+void SendQueue::watch_marks() noexcept {
+    if (load() > limits_.high_mark) {
+        holds_reading_ = true;
+    } else if (load() <= limits_.high_mark / 2) {
+        holds_reading_ = false;
+    }
+}
+
+}  // namespace wsserver

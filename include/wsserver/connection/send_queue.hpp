@@ -1,0 +1,136 @@
+// What one connection still has to send: bounded, in order of priority, made only while something has to wait.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "wsserver/base/bytes.hpp"
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/transport/transport.hpp"
+
+namespace wsserver {
+
+/// What happens to a message for a connection whose send queue is over its high mark (what others send) or over
+/// its hard limit (everything).
+enum class SlowConsumer : std::uint8_t {
+    close,        ///< the connection is closed with 1013
+    drop_oldest,  ///< the message that waits longest goes
+    drop_newest,  ///< this message goes
+    keep_latest,  ///< all waiting messages go, this one stays: for states that replace each other
+};
+
+/// In octets that wait or are in flight, with what it takes to keep book of them. A message that finds no more
+/// than the limit queued is taken whatever its size, so a queue holds at most `hard_limit` and one message.
+struct SendQueueLimits {
+    std::size_t high_mark = std::size_t{1} << 20;
+    std::size_t hard_limit = std::size_t{16} << 20;
+    SlowConsumer policy = SlowConsumer::close;
+};
+
+/// What became of a push.
+struct PushResult {
+    SendStatus status = SendStatus::queued;  ///< of what was pushed: queued, dropped or closed
+    std::size_t dropped = 0;                 ///< messages that the policy dropped; the pushed one may be one of them
+    bool must_close = false;                 ///< the policy wants the connection closed (1013); status is `closed`
+};
+
+/// For whom a message is sent: that decides where the policy begins.
+enum class Occasion : std::uint8_t {
+    reply,  ///< by the connection's own handler: queued up to the hard limit
+    other,  ///< by anybody else: under the policy above the high mark
+};
+
+/// Holds encoded frames until the transport takes them. Messages leave in the order in which they came; Ping and
+/// Pong overtake them, also between the fragments of one (RFC 6455 §5.4); Close leaves when no message waits any
+/// more (§5.5.1: "The application MUST NOT send any more data frames after sending a Close frame").
+///
+/// What the policy drops are whole messages of which nothing has been handed out, replies as well as others: it
+/// asks how long a message waits, not whose it is. Belongs to one thread.
+class SendQueue {
+   public:
+    /// `limits` is kept by reference and must outlive the queue; it may change.
+    explicit SendQueue(const SendQueueLimits& limits) noexcept : limits_(limits) {}
+    SendQueue(const SendQueue&) = delete;
+    SendQueue& operator=(const SendQueue&) = delete;
+
+    /// `frames`: all frames of one message as the protocol encoded them; copied.
+    PushResult push_message(Bytes frames, Occasion occasion);
+    /// The same without a copy, unless it is short: `owner` keeps `frames` alive.
+    PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, Occasion occasion = Occasion::other);
+    /// `frames`: Pings and Pongs; copied. Over the hard limit they are dropped, or the connection must close.
+    PushResult push_control(Bytes frames);
+    /// Copied. From now on messages and further Close frames answer `closed`.
+    PushResult push_close(Bytes frame);
+
+    /// Hands out what leaves next: appends pieces to `batch`, whole frames of together at most `max_octets`, but
+    /// at least one frame. False if nothing waits. Each piece has an owner; in_flight() counts them until
+    /// batch_sent(). Precondition: nothing is in flight.
+    bool take(std::size_t max_octets, std::vector<OutputPiece>& batch);
+    /// Octets that left for the transport without passing through the queue: in flight until batch_sent().
+    void add_in_flight(std::size_t octets) noexcept {
+        in_flight_ += octets;
+        watch_marks();
+    }
+    void batch_sent() noexcept {
+        in_flight_ = 0;
+        watch_marks();
+    }
+
+    /// Throws away all messages, Pings and Pongs that wait, the rest of a message that has begun too: after this
+    /// only a Close frame may follow. Returns how many messages that were.
+    std::size_t discard() noexcept;
+
+    /// Nothing waits and nothing is in flight: the queue may be destroyed.
+    bool idle() const noexcept { return octets() == 0; }
+    bool nothing_waits() const noexcept { return waiting_ + controls_.size() + close_.size() == 0; }
+    /// Octets that wait or are in flight.
+    std::size_t octets() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
+    std::size_t in_flight() const noexcept { return in_flight_; }
+    /// Messages of which something waits.
+    std::size_t messages() const noexcept { return messages_; }
+
+    /// The connection must not read from its peer: from over the high mark until no more than half of it is left.
+    bool holds_reading() const noexcept { return holds_reading_; }
+    bool over_high_mark() const noexcept { return load() > limits_.high_mark; }
+
+   private:
+    /// Whole frames that lie one behind the other, with the end of a message at their end.
+    struct Run {
+        std::shared_ptr<const void> owner;
+        Bytes frames;
+        std::size_t messages;  ///< that end in it
+    };
+
+    std::size_t load() const noexcept { return octets() + runs_.size() * sizeof(Run); }
+    void watch_marks() noexcept;
+    template <class Append>
+    PushResult push(Bytes frames, Occasion occasion, Append&& append);
+    PushResult make_room(Occasion occasion);
+    bool drop_oldest();
+    std::size_t drop_waiting();
+    void isolate_begun();
+    void append_copy(Bytes frames);
+    void hand_out(std::vector<std::uint8_t> octets, std::vector<OutputPiece>& batch);
+    OutputPiece take_from_front(std::size_t max_octets, bool at_least_one);
+
+    const SendQueueLimits& limits_;
+    std::deque<Run> runs_;
+    std::vector<std::uint8_t> controls_;  ///< Pings and Pongs; leave together
+    std::vector<std::uint8_t> close_;
+    bool close_pushed_ = false;
+    bool takes_messages_ = true;
+    bool begun_ = false;  ///< the first waiting frame continues a message that has partly left
+    bool holds_reading_ = false;
+    std::size_t waiting_ = 0;   ///< octets in runs_
+    std::size_t messages_ = 0;  ///< in runs_
+    std::size_t in_flight_ = 0;
+
+    // The block that copies go to. It never moves, so parts of it may be in flight.
+    std::shared_ptr<std::uint8_t[]> block_;
+    std::size_t block_size_ = 0, block_capacity_ = 0;
+};
+
+}  // namespace wsserver

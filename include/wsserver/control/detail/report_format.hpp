@@ -1,0 +1,26 @@
+// How connections, handlers and the status are shown: to people, and to programs as JSON on one line.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/control/control_target.hpp"
+
+namespace wsserver {
+
+/// What the handler of an empty subprotocol is called.
+inline constexpr std::string_view default_handler = "default";
+
+std::string text_of(const ConnectionInfo& connection);
+std::string json_of(const ConnectionInfo& connection);
+std::string table_of(const std::vector<ConnectionInfo>& connections);
+
+std::string json_of(const HandlerReport& handler);
+std::string table_of(const std::vector<HandlerReport>& handlers);
+
+std::string text_of(const StatusReport& status);
+std::string json_of(const StatusReport& status);
+
+}  // namespace wsserver

@@ -1,0 +1,465 @@
+// The table of commands and what each of them does.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/base/utf8.hpp"
+#include "wsserver/control/command.hpp"
+#include "wsserver/control/detail/report_format.hpp"
+#include "wsserver/control/detail/text_format.hpp"
+
+namespace wsserver {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// For answers of reactors and of handlers. A reactor answers within a turn, so whoever takes longer is stuck in a
+/// handler; the observer must not get stuck with it.
+constexpr milliseconds answer_patience{5'000};
+
+/// By then all reactors have answered, unless the machine is busy or one is stuck: 500,000 peers have a small message.
+/// Not sooner, as asking who is stuck makes a list of all connections.
+constexpr milliseconds soon{500};
+
+/// Calls of handlers that may be under way at a time, the stuck ones too: each of them holds a thread.
+constexpr int max_calls = 8;
+
+/// Waits for a value that another thread may give, later, or never.
+template <class T>
+class Awaited {
+   public:
+    /// Gives the value. May be called when nobody waits any more.
+    auto giver() const {
+        return [shared = shared_](T value) {
+            const std::lock_guard lock{shared->mutex};
+            shared->value = std::move(value);
+            shared->given.notify_all();
+        };
+    }
+
+    std::optional<T> wait(std::stop_token stop, milliseconds most = answer_patience) const {
+        std::unique_lock lock{shared_->mutex};
+        shared_->given.wait_for(lock, std::move(stop), most, [this] { return shared_->value.has_value(); });
+        return shared_->value;
+    }
+
+   private:
+    struct Shared {
+        std::mutex mutex;
+        std::condition_variable_any given;
+        std::optional<T> value;
+    };
+    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+};
+
+Answer fail(CommandErrc code, std::string text) { return Answer::failed(code, std::move(text)); }
+
+std::string ended_with_newline(std::string text) {
+    if (!text.empty() && text.back() != '\n') text += '\n';
+    return text;
+}
+
+std::string quoted(std::string_view word) { return '`' + printable(word.substr(0, 80)) + '`'; }
+
+std::string subprotocol_of(std::string_view word) { return word == default_handler ? "" : std::string{word}; }
+
+// --- what commands have in common
+
+Result<ConnectionId, Answer> id_of(const CommandCall& call) {
+    const std::string& word = call.line.arguments.front();
+    if (const auto id = parse_connection_id(word)) return *id;
+    return Unexpected{
+        fail(CommandErrc::usage,
+             fmt::format("{} is no id of a connection: ids look like 0-12-3, and `list` shows them", quoted(word)))};
+}
+
+Answer gone(ConnectionId id) {
+    return fail(CommandErrc::gone, fmt::format("no connection has the id {}: it has ended (an id is never given out "
+                                               "twice); `list` shows those that are open",
+                                               to_string(id)));
+}
+
+Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
+    switch (status) {
+        case SendStatus::queued:
+            if (!call.line.json()) return Answer::done("queued\n");
+            return Answer::done(JsonObject{}.add("id", to_string(id)).add("status", "queued").text() + '\n');
+        case SendStatus::dropped:
+            return fail(CommandErrc::dropped, fmt::format("{} reads too slowly: its send queue is full, and the policy "
+                                                          "for slow consumers dropped this message",
+                                                          to_string(id)));
+        case SendStatus::closed:
+            return gone(id);
+        case SendStatus::refused:
+            break;
+    }
+    return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 forbids to send that", to_string(id)));
+}
+
+/// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each order of a
+/// row would keep those behind it waiting.
+std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
+    const auto one_is_silent = [&] { return !call.target.silent_reactors().empty(); };
+    if (!one_is_silent()) {
+        if (const auto number = count.wait(call.stop, soon)) return number;
+        if (!call.stop.stop_requested()) call.target.list();  // asks them all, and who doesn't answer is silent
+    }
+    return count.wait(call.stop, one_is_silent() ? milliseconds{0} : answer_patience);
+}
+
+/// The answer to something that was handed to many connections; `what` they are then: `receivers`.
+Answer report_count(const CommandCall& call, const Awaited<std::size_t>& count, std::string_view what) {
+    const auto number = wait_for_all(call, count);
+    if (!number) {
+        return fail(CommandErrc::timeout,
+                    "handed over, but not all reactors have answered: a handler that runs "
+                    "inline blocks one. Those that it doesn't block have done it");
+    }
+    if (call.line.json()) return Answer::done(JsonObject{}.add(what, *number).text() + '\n');
+    const std::string_view shown = *number == 1 ? what.substr(0, what.size() - 1) : what;
+    return Answer::done(fmt::format("{} {}\n", *number, shown));
+}
+
+Answer report(const CommandCall& call, const Outcome& outcome) {
+    if (!outcome) return fail(CommandErrc::failed, outcome.error());
+    if (call.line.json()) return Answer::done(JsonObject{}.add("text", *outcome).text() + '\n');
+    return Answer::done(ended_with_newline(*outcome));
+}
+
+/// The offset of the first octet that can't be UTF-8; the size if the text is cut within a character.
+std::size_t invalid_utf8_at(Bytes text) {
+    Utf8Validator validator;
+    std::size_t at = 0;
+    while (at < text.size() && validator.append(text.subspan(at, 1))) ++at;
+    return at;
+}
+
+/// RFC 6455 §5.6: "The 'Payload data' is text data encoded as UTF-8."
+std::optional<Answer> check_text(Bytes text) {
+    if (is_valid_utf8(text)) return std::nullopt;
+    return fail(CommandErrc::bad_utf8,
+                fmt::format("the text is not UTF-8 (octet {} of {}): convert it (iconv -t UTF-8), or send it with "
+                            "--binary",
+                            std::min(invalid_utf8_at(text) + 1, text.size()), text.size()));
+}
+
+// --- status, list, show
+
+std::string silent(std::uint16_t reactor) {
+    return fmt::format(
+        "reactor {0} doesn't answer: a handler that runs inline blocks it. Nothing is known of its "
+        "connections, whose ids begin with {0}-",
+        reactor);
+}
+
+Answer list(const CommandCall& call) {
+    const auto connections = call.target.list();
+    if (!call.line.json()) {
+        std::string text = table_of(connections);
+        for (const auto reactor : call.target.silent_reactors()) text += silent(reactor) + '\n';
+        return Answer::done(std::move(text));
+    }
+    std::string text;
+    for (const ConnectionInfo& connection : connections) text += json_of(connection) + '\n';
+    return Answer::done(std::move(text));
+}
+
+Answer show(const CommandCall& call) {
+    const auto id = id_of(call);
+    if (!id) return id.error();
+    const auto found = call.target.show(*id);
+    if (!found) {
+        const auto silent_ones = call.target.silent_reactors();
+        const bool unknown = std::find(silent_ones.begin(), silent_ones.end(), id->reactor) != silent_ones.end();
+        return unknown ? fail(CommandErrc::timeout, silent(id->reactor)) : gone(*id);
+    }
+    return Answer::done(call.line.json() ? json_of(*found) + '\n' : text_of(*found));
+}
+
+Answer status(const CommandCall& call) {
+    auto report = call.target.status();
+    if (report.draining) report.listening.clear();  // whatever it was bound to, it takes nobody in
+    return Answer::done(call.line.json() ? json_of(report) + '\n' : text_of(report));
+}
+
+// --- send, broadcast, ping, close
+
+Answer send(const CommandCall& call) {
+    const auto id = id_of(call);
+    if (!id) return id.error();
+    const auto hub = call.target.hub();
+    if (call.line.has("--binary")) return report(call, *id, hub->send(*id, Binary{call.payload}));
+    if (auto wrong = check_text(call.payload)) return *wrong;
+    return report(call, *id, hub->send(*id, Text::from_payload(call.payload)));
+}
+
+Answer broadcast(const CommandCall& call) {
+    if (call.line.has("--topic")) {
+        return fail(CommandErrc::not_yet,
+                    "topics are not built yet: choose the receivers by --subprotocol, or send to "
+                    "each id that `list` shows");
+    }
+    Audience audience;
+    if (const auto subprotocol = call.line.value("--subprotocol")) audience.subprotocol = std::string{*subprotocol};
+    const Awaited<std::size_t> receivers;
+    if (call.line.has("--binary")) {
+        call.target.hub()->broadcast(audience, Binary{call.payload}, receivers.giver());
+    } else {
+        if (auto wrong = check_text(call.payload)) return *wrong;
+        call.target.hub()->broadcast(audience, Text::from_payload(call.payload), receivers.giver());
+    }
+    return report_count(call, receivers, "receivers");
+}
+
+/// `ID` or `--all`, never both: parse_command() has seen to that there is one.
+bool all(const CommandCall& call) { return call.line.has("--all"); }
+
+Answer ping(const CommandCall& call) {
+    if (all(call)) {
+        const Awaited<std::size_t> pinged;
+        call.target.hub()->ping_all(pinged.giver());
+        return report_count(call, pinged, "pings");
+    }
+    const auto id = id_of(call);
+    if (!id) return id.error();
+    return report(call, *id, call.target.hub()->ping(*id, {}));
+}
+
+Result<CloseCode, Answer> close_code_of(const CommandCall& call) {
+    const auto word = call.line.value("--code");
+    if (!word) return CloseCode::normal;
+    std::uint16_t number = 0;
+    const auto [end, error] = std::from_chars(word->data(), word->data() + word->size(), number);
+    const bool whole = error == std::errc{} && end == word->data() + word->size();
+    if (whole && may_be_sent(CloseCode{number})) return CloseCode{number};
+    return Unexpected{fail(CommandErrc::usage,
+                           fmt::format("--code {}: a Close frame may carry 1000 to 1003, 1007 to 1014 and 3000 to 4999 "
+                                       "(RFC 6455 section 7.4)",
+                                       quoted(*word)))};
+}
+
+Answer close(const CommandCall& call) {
+    const auto code = close_code_of(call);
+    if (!code) return code.error();
+    const auto reason = call.line.value("--reason").value_or("");
+    if (reason.size() > max_close_reason) {
+        return fail(CommandErrc::usage, fmt::format("--reason has {} octets: a Close frame has room for {}",
+                                                    reason.size(), max_close_reason));
+    }
+    if (!is_valid_utf8(bytes_of(reason))) return fail(CommandErrc::bad_utf8, "--reason is not UTF-8");
+    if (all(call)) {
+        const Awaited<std::size_t> closed;
+        call.target.hub()->close_all(*code, reason, closed.giver());
+        return report_count(call, closed, "connections");
+    }
+    const auto id = id_of(call);
+    if (!id) return id.error();
+    return report(call, *id, call.target.hub()->close(*id, *code, reason));
+}
+
+// --- handlers
+
+Answer handler_list(const CommandCall& call) {
+    const auto handlers = call.target.handlers();
+    if (!call.line.json()) return Answer::done(table_of(handlers));
+    std::string text;
+    for (const HandlerReport& handler : handlers) text += json_of(handler) + '\n';
+    return Answer::done(std::move(text));
+}
+
+Answer handler_load(const CommandCall& call) {
+    return report(call, call.target.load_handler(subprotocol_of(call.line.arguments[0]), call.line.arguments[1]));
+}
+
+Answer handler_unload(const CommandCall& call) {
+    const std::string& word = call.line.arguments.front();
+    const auto handlers = call.target.handlers();
+    const auto is_it = [&](const HandlerReport& h) { return h.subprotocol == subprotocol_of(word); };
+    if (std::none_of(handlers.begin(), handlers.end(), is_it)) {
+        return fail(
+            CommandErrc::no_handler,
+            fmt::format("nothing serves the subprotocol {}: `handler list` shows what is served", quoted(word)));
+    }
+    return report(call, call.target.unload_handler(subprotocol_of(word)));
+}
+
+Answer handler_reload(const CommandCall& call) {
+    const std::string& word = call.line.arguments.front();
+    return fail(
+        CommandErrc::not_yet,
+        fmt::format("handlers can't be exchanged under their connections yet: `handler load {0} PATH` gives the "
+                    "new code to new connections and leaves the old ones with the old code; `handler unload {0}` "
+                    "before it closes them",
+                    printable(word)));
+}
+
+/// A handler's own command runs on a thread of its own: it may wait for a lock that a stuck worker holds.
+Answer call_handler(const CommandCall& call) {
+    static std::atomic<int> under_way{0};
+    const std::string& name = call.line.arguments.front();
+    auto handler = call.target.find_handler(name);
+    if (!handler && name == default_handler) handler = call.target.find_handler("");
+    if (!handler) {
+        return fail(CommandErrc::no_handler,
+                    fmt::format("no handler is called {}: `handler list` shows them", quoted(name)));
+    }
+    if (under_way.fetch_add(1) >= max_calls) {
+        under_way.fetch_sub(1);
+        return fail(CommandErrc::busy,
+                    fmt::format("{} calls of handlers are under way and don't return: `status` shows "
+                                "who hangs",
+                                max_calls));
+    }
+    const Awaited<CommandAnswer> awaited;
+    try {
+        std::thread{[give = awaited.giver(), handler, words = call.line.rest,
+                     payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
+            CommandAnswer answer;
+            try {
+                answer = handler->on_command(words, payload);
+            } catch (const std::exception& error) {
+                answer = {false, fmt::format("the handler threw: {}", error.what())};
+            } catch (...) {
+                answer = {false, "the handler threw something"};
+            }
+            under_way.fetch_sub(1);
+            give(std::move(answer));
+        }}.detach();
+    } catch (...) {
+        under_way.fetch_sub(1);  // there is no thread to be had, and so none that hangs
+        throw;
+    }
+    auto answer = awaited.wait(call.stop);
+    if (!answer) {
+        return fail(CommandErrc::timeout, fmt::format("{} has not answered within {}; its answer will be lost, what it "
+                                                      "does goes on",
+                                                      quoted(name), readable_time(answer_patience)));
+    }
+    if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", printable(name), answer->output));
+    if (call.line.json()) return Answer::done(JsonObject{}.add("output", answer->output).text() + '\n');
+    return Answer::done(ended_with_newline(std::move(answer->output)));
+}
+
+// --- the program
+
+Answer log_level(const CommandCall& call) {
+    return report(call, call.target.set_log_level(call.line.arguments.front()));
+}
+Answer reload(const CommandCall& call) { return report(call, call.target.reload()); }
+Answer drain(const CommandCall& call) { return report(call, call.target.drain()); }
+Answer stop(const CommandCall& call) { return report(call, call.target.stop()); }
+
+Answer version(const CommandCall& call) {
+    const auto version = call.target.version();
+    if (call.line.json()) return Answer::done(JsonObject{}.add("version", version).text() + '\n');
+    return Answer::done(version + '\n');
+}
+
+Answer help(const CommandCall& call) { return help_on(call.line.rest); }
+
+std::vector<Command> make_table() {
+    using Rest = Command::Rest;
+    const CommandOption binary{"--binary", "", "send a binary message; the payload may be any octets"};
+    return {
+        {.name = "status",
+         .summary = "what runs, what listens, who is connected, what happened since the start, which handlers hang",
+         .run = status},
+        {.name = "list",
+         .summary = "all connections: id, peer, subprotocol, handler, state, times, traffic",
+         .details = "RTT is the round trip of the last ping that was answered; QUEUED waits to be sent.\n"
+                    "example: list --json | jq -r 'select(.idle_ms > 60000) | .id'\n",
+         .run = list},
+        {.name = "show", .arguments = {"ID"}, .summary = "one connection", .run = show},
+        {.name = "send",
+         .arguments = {"ID"},
+         .rest = Rest::text,
+         .options = {binary},
+         .summary = "send a message to one connection",
+         .details = "TEXT may be many words. On the command line `-` is standard input and @FILE a file.\n"
+                    "example: send 0-12-3 'dinner is ready'\n"
+                    "         send --binary 0-12-3 @picture.png\n",
+         .run = send},
+        {.name = "broadcast",
+         .rest = Rest::text,
+         .options = {{"--subprotocol", "S", "only to connections that agreed on it"},
+                     {"--topic", "T", "only to subscribers (not yet)"},
+                     binary},
+         .summary = "send a message to all connections; says how many it was queued for",
+         .details = "TEXT may be many words. On the command line `-` is standard input and @FILE a file.\n"
+                    "example: broadcast 'hello, everyone'\n"
+                    "         broadcast --subprotocol chat - < news.txt\n",
+         .run = broadcast},
+        {.name = "ping",
+         .arguments = {"ID"},
+         .options = {{"--all", "", "all connections"}},
+         .instead_of_argument = "--all",
+         .summary = "send a ping; `show ID` has its round trip once the pong is back",
+         .run = ping},
+        {.name = "close",
+         .arguments = {"ID"},
+         .options = {{"--all", "", "all connections"},
+                     {"--code", "N", "the close code, 1000 if not given"},
+                     {"--reason", "R", "at most 123 octets for the peer to read"}},
+         .instead_of_argument = "--all",
+         .summary = "begin the closing handshake",
+         .details = "example: close 0-12-3 --code 4001 --reason 'please log in again'\n"
+                    "         close --all --code 1012\n",
+         .run = close},
+        {.name = "handler list",
+         .summary = "which handler serves which subprotocol, and how many connections it has",
+         .run = handler_list},
+        {.name = "handler load",
+         .arguments = {"SUBPROTOCOL", "PATH"},
+         .summary = "serve a subprotocol with a shared object, or a built-in handler: echo, broadcast, null",
+         .details =
+             "`default` as SUBPROTOCOL is the handler of clients that ask for none. What served it before keeps\n"
+             "the connections that it has.\n"
+             "example: handler load chat /usr/lib/wsd/handlers/chat.so\n",
+         .run = handler_load},
+        {.name = "handler unload",
+         .arguments = {"SUBPROTOCOL"},
+         .summary = "serve a subprotocol no longer; its connections are closed with 1001",
+         .run = handler_unload},
+        {.name = "handler reload",
+         .arguments = {"SUBPROTOCOL"},
+         .summary = "exchange a handler's code under its connections (not yet)",
+         .run = handler_reload},
+        {.name = "call",
+         .arguments = {"HANDLER"},
+         .rest = Rest::words,
+         .summary = "a handler's own command",
+         .details = "HANDLER is its name or its subprotocol; all that follows, options too, is for the handler.\n"
+                    "example: call chat kick bob\n",
+         .run = call_handler},
+        {.name = "log-level",
+         .arguments = {"LEVEL"},
+         .summary = "say more or less in the log: debug, info, warning, error",
+         .run = log_level},
+        {.name = "reload",
+         .summary = "read the configuration again; connections stay, and if it is bad the old one goes on",
+         .run = reload},
+        {.name = "drain", .summary = "take no new connections; those that are open stay", .run = drain},
+        {.name = "stop", .summary = "close all connections with 1001 and end", .run = stop},
+        {.name = "version", .summary = "the program and its version", .run = version},
+        {.name = "help", .rest = Rest::words, .summary = "all commands, or one: help WORD", .run = help},
+    };
+}
+
+}  // namespace
+
+std::span<const Command> commands() {
+    static const std::vector<Command> table = make_table();
+    return table;
+}
+
+}  // namespace wsserver

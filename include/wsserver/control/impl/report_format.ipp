@@ -1,0 +1,195 @@
+#pragma once
+
+#include "wsserver/control/detail/report_format.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/detail/text_format.hpp"
+
+namespace wsserver {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+std::string milliseconds_of(milliseconds time) { return std::to_string(time.count()); }
+
+std::string readable_round_trip(const ConnectionInfo& info) {
+    return info.round_trip ? readable_time(*info.round_trip) : std::string{};
+}
+
+std::string_view word_of(std::string_view subprotocol) { return subprotocol.empty() ? default_handler : subprotocol; }
+
+std::string_view word_of(Runs runs) { return runs == Runs::inline_ ? "inline" : "pooled"; }
+
+std::string json_of(const WorkerReport& worker) {
+    JsonObject object;
+    if (worker.handler.empty()) {
+        object.raw("handler", "null").raw("since_ms", "null");
+    } else {
+        object.add("handler", worker.handler).raw("since_ms", milliseconds_of(worker.since));
+    }
+    return object.add("overdue", worker.overdue).text();
+}
+
+std::string text_of_workers(const std::vector<WorkerReport>& workers) {
+    const auto busy = std::count_if(workers.begin(), workers.end(), [](const auto& w) { return !w.handler.empty(); });
+    const auto hanging = std::count_if(workers.begin(), workers.end(), [](const auto& w) { return w.overdue; });
+    std::string text = fmt::format("{}, {} busy", workers.size(), busy);
+    if (hanging > 0) text += fmt::format(", {} hang{}", hanging, hanging == 1 ? "s" : "");
+    text += '\n';
+    for (const WorkerReport& worker : workers) {
+        if (worker.handler.empty()) continue;
+        text += fmt::format("             {} {} for {}\n", printable(worker.handler),
+                            worker.overdue ? "hangs" : "works", readable_time(worker.since));
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string json_of(const ConnectionInfo& info) {
+    return JsonObject{}
+        .add("id", to_string(info.id))
+        .add("peer", info.peer)
+        .add("subprotocol", info.subprotocol)
+        .add("handler", info.handler)
+        .add("state", info.state)
+        .raw("age_ms", milliseconds_of(info.age))
+        .raw("idle_ms", milliseconds_of(info.idle))
+        .add("rtt_ms", info.round_trip)
+        .add("bytes_in", info.bytes_in)
+        .add("bytes_out", info.bytes_out)
+        .add("messages_in", info.messages_in)
+        .add("messages_out", info.messages_out)
+        .add("dropped", info.dropped)
+        .add("queued", info.queued)
+        .text();
+}
+
+std::string table_of(const std::vector<ConnectionInfo>& connections) {
+    Table table{{{"ID"},
+                 {"PEER"},
+                 {"SUBPROTOCOL"},
+                 {"HANDLER"},
+                 {"STATE"},
+                 {"AGE", true},
+                 {"IDLE", true},
+                 {"RTT", true},
+                 {"MSGS IN", true},
+                 {"OUT", true},
+                 {"BYTES IN", true},
+                 {"OUT", true},
+                 {"QUEUED", true}}};
+    for (const ConnectionInfo& c : connections) {
+        table.add({to_string(c.id), c.peer, c.subprotocol, c.handler, c.state, readable_time(c.age),
+                   readable_time(c.idle), readable_round_trip(c), std::to_string(c.messages_in),
+                   std::to_string(c.messages_out), readable_size(c.bytes_in), readable_size(c.bytes_out),
+                   readable_size(c.queued)});
+    }
+    return table.empty() ? "no connections\n" : table.text();
+}
+
+std::string text_of(const ConnectionInfo& c) {
+    const auto octets = [](std::uint64_t number) { return fmt::format("{} ({})", readable_size(number), number); };
+    std::string text;
+    const auto line = [&text](std::string_view name, std::string_view value) {
+        text += fmt::format("{:<12}  {}\n", name, value.empty() ? "-" : printable(value));
+    };
+    line("id", to_string(c.id));
+    line("peer", c.peer);
+    line("subprotocol", c.subprotocol);
+    line("handler", c.handler);
+    line("state", c.state);
+    line("age", readable_time(c.age));
+    line("idle", readable_time(c.idle));
+    line("round trip", readable_round_trip(c));
+    line("messages in", std::to_string(c.messages_in));
+    line("messages out", std::to_string(c.messages_out));
+    line("bytes in", octets(c.bytes_in));
+    line("bytes out", octets(c.bytes_out));
+    line("queued", octets(c.queued));
+    line("dropped", std::to_string(c.dropped));
+    return text;
+}
+
+std::string json_of(const HandlerReport& handler) {
+    return JsonObject{}
+        .add("subprotocol", handler.subprotocol)
+        .add("handler", handler.handler)
+        .add("source", handler.source)
+        .add("runs", word_of(handler.runs))
+        .add("connections", handler.connections)
+        .text();
+}
+
+std::string table_of(const std::vector<HandlerReport>& handlers) {
+    Table table{{{"SUBPROTOCOL"}, {"HANDLER"}, {"RUNS"}, {"CONNECTIONS", true}, {"SOURCE"}}};
+    for (const HandlerReport& handler : handlers) {
+        table.add({std::string{word_of(handler.subprotocol)}, handler.handler, std::string{word_of(handler.runs)},
+                   std::to_string(handler.connections), handler.source});
+    }
+    return table.empty() ? "no handlers\n" : table.text();
+}
+
+std::string json_of(const StatusReport& status) {
+    std::vector<std::string> listening, silent, handlers, workers;
+    for (const auto& url : status.listening) listening.push_back(json_string(url));
+    for (const auto reactor : status.silent_reactors) silent.push_back(std::to_string(reactor));
+    for (const auto& handler : status.handlers) handlers.push_back(json_of(handler));
+    for (const auto& worker : status.workers) workers.push_back(json_of(worker));
+    JsonObject counters, closes;
+    for (const auto& [name, value] : status.counters) counters.add(name, value);
+    for (const auto& [code, number] : status.closes) closes.add(std::to_string(code), number);
+    return JsonObject{}
+        .add("program", status.program)
+        .add("version", status.version)
+        .add("pid", status.pid)
+        .raw("uptime_ms", milliseconds_of(status.uptime))
+        .add("draining", status.draining)
+        .raw("listening", json_array(listening))
+        .add("connections", status.connections)
+        .add("io_threads", status.io_threads)
+        .raw("silent_reactors", json_array(silent))
+        .raw("handlers", json_array(handlers))
+        .raw("workers", json_array(workers))
+        .raw("counters", counters.text())
+        .raw("closes", closes.text())
+        .text();
+}
+
+std::string text_of(const StatusReport& status) {
+    std::string text = fmt::format("{} {}, process {}, up {}{}\n", status.program, status.version, status.pid,
+                                   readable_time(status.uptime), status.draining ? ", draining" : "");
+    const auto line = [&text](std::string_view name, std::string_view value) {
+        text += fmt::format("{:<11}  {}\n", name, value);
+    };
+    if (status.listening.empty()) line("listening", "on nothing");
+    for (const auto& url : status.listening) line("listening", printable(url));
+    line("connections", std::to_string(status.connections));
+    line("io threads",
+         fmt::format("{}{}{}", status.io_threads, status.silent_reactors.empty() ? "" : ", no answer from ",
+                     fmt::join(status.silent_reactors, ", ")));
+    text += fmt::format("{:<11}  {}", "workers", text_of_workers(status.workers));
+    std::string closes;
+    for (const auto& [code, number] : status.closes) {
+        closes += fmt::format("{}{}: {}", closes.empty() ? "" : ", ", code, number);
+    }
+    if (!closes.empty()) line("closes", closes);
+    Table counters{{{"SINCE THE START"}, {"", true}}};
+    for (const auto& [name, value] : status.counters) {
+        if (value == 0) continue;
+        std::string shown = name;
+        std::replace(shown.begin(), shown.end(), '_', ' ');
+        counters.add({std::move(shown), name.starts_with("bytes") ? readable_size(value) : std::to_string(value)});
+    }
+    if (!counters.empty()) text += counters.text();
+    return text + table_of(status.handlers);
+}
+
+}  // namespace wsserver

@@ -1,0 +1,124 @@
+#pragma once
+
+#include "wsserver/control/server_control.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+
+#include "wsserver/handler/handlers.hpp"
+
+namespace wsserver {
+
+namespace {
+
+std::string shown(const std::string& subprotocol) {
+    return subprotocol.empty() ? "clients without a subprotocol" : fmt::format("subprotocol {}", subprotocol);
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s) {
+    return {{"accepted", s.accepted},
+            {"opened", s.opened},
+            {"refused", s.refused},
+            {"http_answered", s.http_answered},
+            {"turned_away", s.turned_away},
+            {"accept_pauses", s.accept_pauses},
+            {"handshake_timeouts", s.handshake_timeouts},
+            {"pong_timeouts", s.pong_timeouts},
+            {"close_timeouts", s.close_timeouts},
+            {"slow_consumers", s.slow_consumers},
+            {"messages_dropped", s.messages_dropped},
+            {"handler_exceptions", s.handler_exceptions},
+            {"handlers_overdue", s.handlers_overdue},
+            {"messages_in", s.messages_in},
+            {"messages_out", s.messages_out},
+            {"bytes_in", s.bytes_in},
+            {"bytes_out", s.bytes_out}};
+}
+
+StatusReport ServerControl::status() {
+    const auto statistics = server_.statistics();
+    StatusReport report;
+    report.program = about_.program;
+    report.version = about_.version;
+    report.pid = ::getpid();
+    report.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+    report.draining = draining_.load(std::memory_order_relaxed);
+    report.listening = server_.listening();
+    report.connections = statistics.open;
+    report.io_threads = server_.io_threads();
+    report.handlers = handlers();
+    report.silent_reactors = server_.silent_reactors();  // after handlers(), which has just asked them all
+    for (auto& worker : server_.workers()) {
+        report.workers.push_back({std::move(worker.task), worker.since, worker.overdue});
+    }
+    report.counters = counters_of(statistics);
+    report.closes = statistics.closes;
+    return report;
+}
+
+std::vector<HandlerReport> ServerControl::handlers() {
+    // By both, for a handler that was replaced keeps the connections that it has.
+    std::map<std::pair<std::string, std::string>, std::size_t> connections;
+    for (const auto& connection : server_.list()) ++connections[{connection.subprotocol, connection.handler}];
+    std::vector<HandlerReport> reports;
+    for (const auto& [subprotocol, handler] : server_.handlers()) {
+        HandlerReport report;
+        report.subprotocol = subprotocol;
+        report.handler = handler->name();
+        report.runs = handler->runs();
+        report.connections = connections[{report.subprotocol, report.handler}];
+        reports.push_back(std::move(report));
+    }
+    return reports;
+}
+
+std::shared_ptr<AnyHandler> ServerControl::find_handler(std::string_view name) {
+    const auto handlers = server_.handlers();
+    const auto by_subprotocol =
+        std::find_if(handlers.begin(), handlers.end(), [name](const auto& entry) { return entry.first == name; });
+    if (by_subprotocol != handlers.end()) return by_subprotocol->second;
+    const auto by_name = std::find_if(handlers.begin(), handlers.end(),
+                                      [name](const auto& entry) { return entry.second->name() == name; });
+    return by_name == handlers.end() ? nullptr : by_name->second;
+}
+
+Outcome ServerControl::load_handler(const std::string& subprotocol, const std::string& what) {
+    auto handler = make_handler_of(what, subprotocol);
+    if (!handler) return Unexpected{handler.error()};
+    const std::string name{(*handler)->name()};
+    server_.handle(subprotocol, std::move(*handler));
+    return fmt::format("{} serves {}", name, shown(subprotocol));
+}
+
+Outcome ServerControl::unload_handler(const std::string& subprotocol) {
+    if (!server_.remove_handler(subprotocol)) return Unexpected{fmt::format("nothing serves {}", shown(subprotocol))};
+    return fmt::format("nothing serves {} any more", shown(subprotocol));
+}
+
+Outcome ServerControl::set_log_level(const std::string& /*level*/) {
+    return Unexpected{about_.program + " has no log whose level could be set"};
+}
+
+Outcome ServerControl::reload() { return Unexpected{about_.program + " has no configuration to read again"}; }
+
+Outcome ServerControl::drain() {
+    server_.drain();
+    draining_.store(true, std::memory_order_relaxed);
+    return std::string{"no new connections are taken"};
+}
+
+Outcome ServerControl::stop() {
+    server_.request_stop(about_.grace);
+    return std::string{"stopping"};
+}
+
+std::string ServerControl::version() {
+    return about_.version.empty() ? about_.program : fmt::format("{} {}", about_.program, about_.version);
+}
+
+}  // namespace wsserver

@@ -1,0 +1,264 @@
+#pragma once
+
+#include "wsserver/control/detail/spool_folders.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+#include "wsserver/control/spool.hpp"
+
+namespace wsserver {
+
+namespace {
+
+struct Part {
+    const char* name;
+    Descriptor SpoolFolders::*descriptor;
+    mode_t shared_mode;  ///< where a group may give orders: it writes in tmp/ and new/ and reads answers
+};
+constexpr std::array<Part, 5> parts{{
+    {"tmp", &SpoolFolders::tmp, 02770},
+    {"new", &SpoolFolders::fresh, 02770},
+    {"cur", &SpoolFolders::cur, 02700},
+    {"done", &SpoolFolders::done, 02750},
+    {"failed", &SpoolFolders::failed, 02750},
+}};
+
+Unexpected<std::string> trouble(const std::string& path, std::string_view what, std::error_code error,
+                                std::string_view advice) {
+    return Unexpected{fmt::format("spool {}: {}: {}; {}", path, what, error.message(), advice)};
+}
+
+constexpr std::string_view choose_another = "give wsd a folder of its own with --spool DIR";
+
+/// Like mkdir -p: the XDG base directory specification wants 0700 for what is made on the way.
+std::error_code make_folders(const std::string& path) {
+    for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+        if (::mkdir(path.substr(0, slash).c_str(), 0700) != 0 && errno != EEXIST) {
+            const auto error = last_error();
+            struct stat there;
+            // On a read-only file system even what exists gives another error than EEXIST.
+            if (::stat(path.substr(0, slash).c_str(), &there) != 0) return error;
+        }
+        if (slash == std::string::npos) return {};
+    }
+}
+
+/// Whoever else could write here could give orders, or take away ours.
+Result<struct stat, std::string> check_folder(const std::string& path, int folder) {
+    struct stat status;
+    if (::fstat(folder, &status) != 0) return trouble(path, "cannot be examined", last_error(), choose_another);
+    if (status.st_uid != ::geteuid() && status.st_uid != 0) {
+        return Unexpected{fmt::format("spool {}: belongs to user {}, not to {} who runs this: chown it, or {}", path,
+                                      status.st_uid, ::geteuid(), choose_another)};
+    }
+    if ((status.st_mode & S_IWOTH) != 0) {
+        return Unexpected{
+            fmt::format("spool {}: everybody may write there: chmod o-w it, and let those who may give "
+                        "orders have it by their group (chgrp GROUP, chmod 2770)",
+                        path)};
+    }
+    return status;
+}
+
+/// Sets only what is missing: whoever isn't in the group may not set its bit (chmod() leaves it out without a word),
+/// and RestrictSUIDSGID of systemd lets nobody. A folder that was made in one with the bit has it already.
+bool set_group_and_mode(int folder, std::optional<gid_t> group, mode_t mode) {
+    struct stat status;
+    if (::fstat(folder, &status) != 0) return false;
+    if (group && status.st_gid != *group && ::fchown(folder, static_cast<uid_t>(-1), *group) != 0) return false;
+    if ((status.st_mode & 07777) == mode) return true;
+    if (::fchmod(folder, mode) != 0 || ::fstat(folder, &status) != 0) return false;
+    errno = EPERM;
+    return (status.st_mode & 07777) == mode;
+}
+
+bool is_owner(int folder) {
+    struct stat status;
+    return ::fstat(folder, &status) == 0 && status.st_uid == ::geteuid();
+}
+
+Result<Descriptor, std::string> open_part(const SpoolFolders& folders, const Part& part, dev_t device) {
+    const auto path = folders.path + '/' + part.name;
+    const mode_t mode = folders.group ? part.shared_mode : 0700;
+    const bool created = ::mkdirat(folders.root.get(), part.name, mode & 0777) == 0;
+    if (!created && errno != EEXIST) return trouble(path, "cannot be created", last_error(), choose_another);
+    Descriptor folder{::openat(folders.root.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    if (!folder) return trouble(path, "cannot be opened", last_error(), "it must be a folder that wsd may read");
+    // mkdir() has heeded the umask. What was there before is only opened to the group that the whole folder has.
+    const bool ours_to_set = created || (folders.group && is_owner(folder.get()));
+    if (ours_to_set && !set_group_and_mode(folder.get(), folders.group, mode)) {
+        const auto error = last_error();
+        const auto advice = !folders.group ? std::string{choose_another}
+                                           : fmt::format("make it before wsd starts: install -d -o {} -g {} -m {:o} {}",
+                                                         ::geteuid(), *folders.group, mode, path);
+        return trouble(path, "cannot be given its group and mode", error, advice);
+    }
+    const auto status = check_folder(path, folder.get());
+    if (!status) return Unexpected{status.error()};
+    if (status->st_dev != device) {
+        return Unexpected{fmt::format("spool {}: is another file system, so files can't be renamed into it", path)};
+    }
+    return folder;
+}
+
+pid_t pid_in(int file) {
+    std::array<char, 32> text{};
+    const auto length = ::pread(file, text.data(), text.size(), 0);
+    pid_t pid = 0;
+    if (length > 0) std::from_chars(text.data(), text.data() + length, pid);
+    return pid;
+}
+
+/// A lock that belongs to the open file: no other open() of it in this process takes it away, and anybody may ask
+/// about it without taking it, which flock() doesn't offer.
+struct flock whole_file() {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return lock;
+}
+
+Result<Descriptor, std::string> take_lock(const SpoolFolders& folders) {
+    const auto path = folders.path + "/lock";
+    Descriptor file{::openat(folders.root.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)};
+    if (!file) return trouble(path, "cannot be opened", last_error(), choose_another);
+    auto lock = whole_file();
+    if (::fcntl(file.get(), F_OFD_SETLK, &lock) != 0) {
+        const auto error = last_error();
+        if (error != std::errc::resource_unavailable_try_again && error != std::errc::permission_denied) {
+            return trouble(path, "cannot be locked", error, choose_another);
+        }
+        const auto pid = pid_in(file.get());
+        return Unexpected{fmt::format("spool {} is in use by {}: stop that one, or {}", folders.path,
+                                      pid > 0 ? fmt::format("process {}", pid) : "another process", choose_another)};
+    }
+    const auto text = fmt::format("{}\n", ::getpid());
+    // Only for people: who holds the lock is known to the kernel. So a full disk doesn't matter here.
+    if (::ftruncate(file.get(), 0) != 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0) errno = 0;
+    return file;
+}
+
+/// Lets the group read a file, if we may: who can't is told so by its own programs.
+void share_with(gid_t group, int file) {
+    if (::fchown(file, static_cast<uid_t>(-1), group) == 0) ::fchmod(file, 0640);
+}
+
+bool same(const Descriptor& open, int folder, const char* name) {
+    struct stat ours, theirs;
+    return ::fstat(open.get(), &ours) == 0 && ::fstatat(folder, name, &theirs, 0) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+}  // namespace
+
+std::error_code last_error() noexcept { return {errno, std::system_category()}; }
+
+bool SpoolFolders::in_place() const {
+    if (!same(root, AT_FDCWD, path.c_str()) || !same(lock, root.get(), "lock")) return false;
+    for (const Part& part : parts) {
+        if (!same(this->*part.descriptor, root.get(), part.name)) return false;
+    }
+    return true;
+}
+
+Result<SpoolFolders, std::string> open_spool_folders(const std::string& path) {
+    SpoolFolders folders;
+    folders.path = path;
+    if (const auto error = make_folders(path)) return trouble(path, "cannot be created", error, choose_another);
+    folders.root.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folders.root) return trouble(path, "cannot be opened", last_error(), choose_another);
+    const auto status = check_folder(path, folders.root.get());
+    if (!status) return Unexpected{status.error()};
+    if ((status->st_mode & S_ISGID) != 0) folders.group = status->st_gid;
+
+    auto lock = take_lock(folders);
+    if (!lock) return Unexpected{lock.error()};
+    folders.lock = std::move(*lock);
+    for (const Part& part : parts) {
+        auto folder = open_part(folders, part, status->st_dev);
+        if (!folder) return Unexpected{folder.error()};
+        folders.*part.descriptor = std::move(*folder);
+    }
+    // Or new/ alone was opened to a group, which then writes orders and reads no answers.
+    struct stat fresh;
+    if (!folders.group && ::fstat(folders.fresh.get(), &fresh) == 0 && (fresh.st_mode & S_ISGID) != 0) {
+        folders.group = fresh.st_gid;
+    }
+    if (folders.group) share_with(*folders.group, folders.lock.get());
+    return folders;
+}
+
+Result<SpoolHolder, std::string> spool_holder(const std::string& path) {
+    const Descriptor file{::open((path + "/lock").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    if (!file) {
+        const auto error = last_error();
+        // No lock and no folder mean the same: nobody has ever served it.
+        if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return SpoolHolder{};
+        return trouble(path, "its lock cannot be read", error, "join the group that it belongs to, or ask its owner");
+    }
+    auto lock = whole_file();
+    if (::fcntl(file.get(), F_OFD_GETLK, &lock) != 0) {
+        return trouble(path, "its lock cannot be examined", last_error(), "is it on a file system without locks?");
+    }
+    if (lock.l_type == F_UNLCK) return SpoolHolder{};
+    return SpoolHolder{true, pid_in(file.get())};
+}
+
+FolderStream read_folder(const Descriptor& folder) {
+    // An open() of its own, for a copy of the descriptor would share the position.
+    Descriptor again{::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!again) return nullptr;
+    FolderStream stream{::fdopendir(again.get())};
+    if (stream) static_cast<void>(again.release());
+    return stream;
+}
+
+bool is_dot(const dirent& entry) noexcept {
+    return std::strcmp(entry.d_name, ".") == 0 || std::strcmp(entry.d_name, "..") == 0;
+}
+
+std::error_code move_file(const Descriptor& from, const std::string& name, const Descriptor& to,
+                          const std::string& new_name) {
+    if (::renameat2(from.get(), name.c_str(), to.get(), new_name.c_str(), RENAME_NOREPLACE) == 0) return {};
+    if (errno != EINVAL && errno != ENOSYS) return last_error();
+    // A file system without that flag. Nobody but us writes into `to`, so asking first is as good.
+    struct stat there;
+    if (::fstatat(to.get(), new_name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
+        return std::make_error_code(std::errc::file_exists);
+    }
+    return ::renameat(from.get(), name.c_str(), to.get(), new_name.c_str()) == 0 ? std::error_code{} : last_error();
+}
+
+std::error_code write_file(const SpoolFolders& folders, const std::string& name,
+                           const std::vector<std::string_view>& pieces) {
+    const Descriptor& folder = folders.cur;
+    ::unlinkat(folder.get(), name.c_str(), 0);
+    const Descriptor file{
+        ::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
+    if (!file) return last_error();
+    if (folders.group) share_with(*folders.group, file.get());
+    for (std::string_view piece : pieces) {
+        while (!piece.empty()) {
+            const auto written = ::write(file.get(), piece.data(), piece.size());
+            if (written < 0 && errno == EINTR) continue;
+            if (written < 0) {
+                const auto error = last_error();
+                ::unlinkat(folder.get(), name.c_str(), 0);
+                return error;
+            }
+            piece.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+    return {};
+}
+
+}  // namespace wsserver

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "wsserver/control/detail/spool_watch.hpp"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+namespace wsserver {
+
+namespace {
+
+// Not IN_CREATE: who writes into new/ against the rules is at least not read before he has closed his file.
+constexpr std::uint32_t orders_come = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR;
+
+// We hold the folders open, and so their own watches would never tell that they were deleted: the one above does.
+constexpr std::uint32_t folders_go =
+    IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
+
+}  // namespace
+
+bool SpoolWatch::start(const std::string& spool, const std::string& new_folder) {
+    inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    if (!inotify_) return false;
+    orders_ = ::inotify_add_watch(inotify_.get(), new_folder.c_str(), orders_come);
+    if (orders_ >= 0 && ::inotify_add_watch(inotify_.get(), spool.c_str(), folders_go) >= 0) return true;
+    const int error = errno;
+    inotify_.reset();
+    errno = error;
+    return false;
+}
+
+void SpoolWatch::read(const News& news) {
+    alignas(inotify_event) std::array<char, 16 * 1024> buffer;
+    // Read until it is empty, but not for ever: what comes meanwhile is told next time.
+    for (int rounds = 0; rounds < 16; ++rounds) {
+        const auto got = ::read(inotify_.get(), buffer.data(), buffer.size());
+        if (got <= 0) return;
+        for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
+            inotify_event event;
+            std::memcpy(&event, buffer.data() + at, sizeof event);
+            const char* name = buffer.data() + at + sizeof event;
+            at += sizeof event + event.len;
+            if ((event.mask & IN_Q_OVERFLOW) != 0) {
+                news.lost();
+            } else if (event.wd != orders_ || (event.mask & (IN_IGNORED | IN_UNMOUNT)) != 0) {
+                news.replaced();
+            } else if (event.len > 0) {
+                news.came(std::string_view{name, ::strnlen(name, event.len)});
+            }
+        }
+    }
+}
+
+}  // namespace wsserver

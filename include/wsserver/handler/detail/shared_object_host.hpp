@@ -1,0 +1,68 @@
+// What a handler in a shared object can call: the server's side of handler.h.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/handler.h"
+#include "wsserver/handler/shared_object.hpp"
+
+namespace wsserver {
+
+/// The table that create() gets, and behind it what only we know.
+class SharedObjectHost : public wsserver_host {
+   public:
+    SharedObjectHost(std::string name, HandlerLog log);
+    SharedObjectHost(const SharedObjectHost&) = delete;
+    SharedObjectHost& operator=(const SharedObjectHost&) = delete;
+
+    static const SharedObjectHost& of(const wsserver_host* host) noexcept {
+        return *static_cast<const SharedObjectHost*>(host);
+    }
+
+    const std::string& name() const noexcept { return name_; }
+    const HandlerLog& log_to() const noexcept { return log_to_; }
+
+    /// The hub of the connection seen last; null if there was none, or its server is gone.
+    std::shared_ptr<Hub> hub() const;
+    void remember(const std::shared_ptr<Hub>& hub);
+
+    /// Whoever holds it keeps the handler's code in memory; null as soon as the handler is being ended.
+    std::shared_ptr<const void> owner() const noexcept { return owner_.lock(); }
+    /// Before the handler is started.
+    void set_owner(const std::shared_ptr<const void>& owner) noexcept { owner_ = owner; }
+
+   private:
+    std::string name_;
+    HandlerLog log_to_;
+    std::weak_ptr<const void> owner_{};
+    mutable std::mutex mutex_{};
+    std::weak_ptr<Hub> hub_{};  // weak: a server owns its handlers
+};
+
+/// While it lives, handlers that end on this thread may have code on its stack.
+class HostCall {
+   public:
+    HostCall() noexcept : within_another_(std::exchange(is_under_way(), true)) {}
+    HostCall(const HostCall&) = delete;
+    HostCall& operator=(const HostCall&) = delete;
+    ~HostCall() { is_under_way() = within_another_; }
+
+    /// On this thread.
+    static bool& is_under_way() noexcept;
+
+   private:
+    const bool within_another_;
+};
+
+/// What a handler says while a call of it runs on this thread.
+struct HandlerSaid {
+    std::string error{};
+    std::string answer{};
+};
+HandlerSaid& handler_said() noexcept;
+
+}  // namespace wsserver

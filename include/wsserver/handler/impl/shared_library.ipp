@@ -1,0 +1,184 @@
+#pragma once
+
+#include "wsserver/handler/detail/shared_library.hpp"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "wsserver/base/bytes.hpp"
+
+namespace wsserver {
+namespace {
+
+using Content = std::vector<std::uint8_t>;
+using Problem = Unexpected<std::string>;
+
+Problem system_problem(const char* what) {
+    const int error = errno;
+    return Problem{what + (": " + std::system_category().message(error))};
+}
+
+bool is_same_state(const struct stat& a, const struct stat& b) {
+    return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+Result<Content, std::string> read_all(int file, std::size_t size) {
+    Content content(size);
+    std::size_t filled = 0;
+    while (filled < size) {
+        const auto count = ::read(file, content.data() + filled, size - filled);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return system_problem("it can't be read");
+        if (count == 0) break;
+        filled += static_cast<std::size_t>(count);
+    }
+    content.resize(filled);
+    return content;
+}
+
+Result<Content, std::string> read_file(const std::string& path) {
+    // Not to hang on a FIFO, which is refused below.
+    const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (!file) return system_problem("it can't be opened");
+    struct stat before {};
+    if (::fstat(file.get(), &before) != 0) return system_problem("it can't be looked at");
+    if (!S_ISREG(before.st_mode)) return Problem{"it is no regular file"};
+    if ((before.st_mode & S_IWOTH) != 0) {
+        return Problem{"everybody may write to it, and so run code here; take that away with: chmod o-w"};
+    }
+    auto content = read_all(file.get(), static_cast<std::size_t>(before.st_size));
+    struct stat after {};
+    if (content && (::fstat(file.get(), &after) != 0 || !is_same_state(before, after))) {
+        return Problem{"it changed while it was read; write it under another name and rename it into its place"};
+    }
+    return content;
+}
+
+constexpr bool is_64_bit = sizeof(void*) == 8;
+
+/// dlopen() maps what the headers promise and dies of SIGBUS where the file ends before: so the promises are
+/// checked here. Whether it fits this machine is left to dlopen(), which says it well.
+Result<void, std::string> check_elf(const Content& content) {
+    constexpr const char* cut = "it ends too early; is it still being written?";
+    if (content.size() < SELFMAG || std::memcmp(content.data(), ELFMAG, SELFMAG) != 0) {
+        return Problem{"it is no shared object (build it with: cc -shared -fPIC)"};
+    }
+    ElfW(Ehdr) header;
+    if (content.size() < sizeof(header)) return Problem{cut};
+    std::memcpy(&header, content.data(), sizeof(header));
+    if (header.e_ident[EI_CLASS] != (is_64_bit ? ELFCLASS64 : ELFCLASS32)) return {};
+    if (header.e_type != ET_DYN || header.e_phentsize != sizeof(ElfW(Phdr))) {
+        return Problem{"it is no shared object (build it with: cc -shared -fPIC)"};
+    }
+    const auto table_size = std::size_t{header.e_phnum} * sizeof(ElfW(Phdr));
+    if (header.e_phoff > content.size() || content.size() - header.e_phoff < table_size) return Problem{cut};
+    for (std::size_t i = 0; i < header.e_phnum; ++i) {
+        ElfW(Phdr) segment;
+        std::memcpy(&segment, content.data() + header.e_phoff + i * sizeof(segment), sizeof(segment));
+        if (segment.p_offset > content.size() || content.size() - segment.p_offset < segment.p_filesz) {
+            return Problem{cut};
+        }
+    }
+    return {};
+}
+
+Result<void, std::string> write_all(int file, Bytes content) {
+    while (!content.empty()) {
+        const auto count = ::write(file, content.data(), content.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return system_problem("it can't be copied");
+        content = content.subspan(static_cast<std::size_t>(count));
+    }
+    return {};
+}
+
+/// A file that only this process knows, under a name that one recognises in /proc/PID/maps.
+Descriptor make_anonymous_file(const std::string& path) {
+    const auto name = "wsserver-handler-" + path.substr(path.rfind('/') + 1);
+#ifdef MFD_EXEC
+    Descriptor file{::memfd_create(name.substr(0, 200).c_str(), MFD_CLOEXEC | MFD_EXEC)};
+    if (file || errno != EINVAL) return file;
+#endif
+    return Descriptor{::memfd_create(name.substr(0, 200).c_str(), MFD_CLOEXEC)};
+}
+
+std::string proc_path_of(const Descriptor& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
+
+/// Where there is no memfd (an old kernel, a sandbox) or no /proc to reach it by: a file, removed once it is open.
+struct TemporaryFile {
+    Descriptor file{};
+    std::string path{};
+    bool made = false;
+
+    TemporaryFile() {
+        const char* const directory = std::getenv("TMPDIR");
+        path = std::string{directory && *directory ? directory : "/tmp"} + "/wsserver-handler-XXXXXX";
+        file.reset(::mkostemp(path.data(), O_CLOEXEC));
+        made = static_cast<bool>(file);
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile() {
+        if (made) ::unlink(path.c_str());
+    }
+};
+
+/// RTLD_NOW: a function that is nowhere to be found is an error now and not a crash at the first message.
+Result<void*, std::string> open_copy(const std::string& copy) {
+    if (void* const handle = ::dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+    const char* const words = ::dlerror();
+    std::string why{words ? words : "unknown error"};
+    if (const auto at = why.find(copy + ": "); at != std::string::npos) why.erase(at, copy.size() + 2);
+    return Problem{"it can't be loaded: " + why};
+}
+
+}  // namespace
+
+Result<SharedLibrary, std::string> SharedLibrary::open(const std::string& path) {
+    const auto content = read_file(path);
+    if (!content) return Problem{content.error()};
+    if (const auto checked = check_elf(*content); !checked) return Problem{checked.error()};
+
+    auto copy = make_anonymous_file(path);
+    std::optional<TemporaryFile> temporary;
+    if (!copy || ::access(proc_path_of(copy).c_str(), R_OK) != 0) {
+        temporary.emplace();
+        copy = std::move(temporary->file);
+        if (!copy) return system_problem("no temporary file for its copy can be made (TMPDIR, /tmp)");
+    }
+    if (const auto written = write_all(copy.get(), *content); !written) return Problem{written.error()};
+    const auto handle = open_copy(temporary ? temporary->path : proc_path_of(copy));
+    if (!handle) return Problem{handle.error()};
+    return SharedLibrary{std::move(copy), *handle};
+}
+
+SharedLibrary::SharedLibrary(SharedLibrary&& other) noexcept
+    : copy_(std::move(other.copy_)), handle_(std::exchange(other.handle_, nullptr)) {}
+
+SharedLibrary::~SharedLibrary() {
+    if (!handle_) return;
+    ::dlclose(handle_);
+    // Some code stays (-z nodelete, unique symbols, a thread_local of a thread that lives on). dlopen() would take it
+    // for whatever is loaded next by its name, so its number must not be free for another.
+    if (void* const left = ::dlopen(proc_path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
+        ::dlclose(left);
+        (void)copy_.release();
+    }
+}
+
+void* SharedLibrary::find(const char* symbol) const noexcept { return ::dlsym(handle_, symbol); }
+
+}  // namespace wsserver

@@ -1,0 +1,172 @@
+#pragma once
+
+#include "wsserver/handler/shared_object.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/handler.h"
+#include "wsserver/handler/detail/shared_library.hpp"
+#include "wsserver/handler/detail/shared_object_host.hpp"
+
+namespace wsserver {
+namespace {
+
+using Problem = Unexpected<std::string>;
+
+/// The shared object's table as this program knows it: what an older one doesn't have is null.
+struct Table : wsserver_handler {
+    static Result<Table, std::string> read(const wsserver_handler* theirs) {
+        if (!theirs) return Problem{"wsserver_handler_v1() gave no table"};
+        if (theirs->abi_version != WSSERVER_HANDLER_ABI) {
+            return Problem{"it speaks version " + std::to_string(theirs->abi_version) +
+                           " of the handler interface and this program speaks version " +
+                           std::to_string(WSSERVER_HANDLER_ABI) + "; build it with the headers of this program"};
+        }
+        if (theirs->size < offsetof(wsserver_handler, on_command) + sizeof(theirs->on_command)) {
+            return Problem{"its table has " + std::to_string(theirs->size) +
+                           " octets, which is too few; set its size to sizeof(struct wsserver_handler)"};
+        }
+        Table table{};
+        std::memcpy(static_cast<wsserver_handler*>(&table), theirs,
+                    std::min(std::size_t{theirs->size}, sizeof(wsserver_handler)));
+        if (!table.create) return Problem{"its table has no create"};
+        if (table.runs != WSSERVER_INLINE && table.runs != WSSERVER_POOLED) {
+            return Problem{"its table's runs is neither WSSERVER_INLINE nor WSSERVER_POOLED"};
+        }
+        return table;
+    }
+};
+
+std::string file_name_of(std::string_view path) { return std::string{path.substr(path.rfind('/') + 1)}; }
+
+/// Octets for C: also of nothing the address isn't null.
+const unsigned char* start_of(Bytes bytes) noexcept {
+    static constexpr unsigned char nothing = 0;
+    return bytes.empty() ? &nothing : bytes.data();
+}
+const char* start_of(std::string_view text) noexcept { return text.empty() ? "" : text.data(); }
+
+class SharedObjectHandler final : public AnyHandler {
+   public:
+    SharedObjectHandler(SharedLibrary library, const Table& table, std::string name, HandlerLog log)
+        : library_(std::move(library)), table_(table), host_(std::move(name), std::move(log)) {}
+    ~SharedObjectHandler() override {
+        if (handler_ && table_.destroy) table_.destroy(handler_);
+    }
+
+    /// `owner` owns this.
+    Result<void, std::string> start(const std::shared_ptr<const void>& owner, std::string_view config) {
+        host_.set_owner(owner);
+        auto& said = handler_said() = {};
+        handler_ = table_.create(&host_, std::string{config}.c_str());
+        if (handler_) return {};
+        return Problem{"it can't start: " + (said.error.empty() ? "it doesn't say why" : said.error)};
+    }
+
+    std::string_view name() const noexcept override { return host_.name(); }
+    Runs runs() const noexcept override { return table_.runs == WSSERVER_POOLED ? Runs::pooled : Runs::inline_; }
+
+    void on_open(AnyConnection& connection) override {
+        host_.remember(connection.hub());
+        react("on_open", table_.on_open, connection);
+    }
+    void on_message(AnyConnection& connection, const Text& message) override {
+        if (!table_.on_text) return decline(connection);
+        react("on_text", table_.on_text, connection, start_of(message.text), message.text.size());
+    }
+    void on_message(AnyConnection& connection, const Binary& message) override {
+        if (!table_.on_binary) return decline(connection);
+        react("on_binary", table_.on_binary, connection, start_of(message.bytes), message.bytes.size());
+    }
+    void on_ping(AnyConnection& connection, const Ping& ping) override {
+        react("on_ping", table_.on_ping, connection, start_of(ping.payload), ping.payload.size());
+    }
+    void on_pong(AnyConnection& connection, const Pong& pong) override {
+        react("on_pong", table_.on_pong, connection, start_of(pong.payload), pong.payload.size());
+    }
+    void on_close(AnyConnection& connection, const Close& close) override {
+        react("on_close", table_.on_close, connection, static_cast<std::uint16_t>(close.code), start_of(close.reason),
+              close.reason.size());
+    }
+
+    CommandAnswer on_command(std::span<const std::string> words, Bytes payload) override {
+        if (!table_.on_command) return AnyHandler::on_command(words, payload);
+        std::vector<wsserver_view> views;
+        for (const auto& word : words) views.push_back({word.c_str(), word.size()});
+        auto& said = handler_said() = {};
+        const int failed = table_.on_command(handler_, views.data(), views.size(), start_of(payload), payload.size());
+        if (failed && said.answer.empty()) said.answer = reason("on_command", failed);
+        return {failed == 0, std::move(said.answer)};
+    }
+
+   private:
+    /// Calls it if there is one. Throws when it fails: whoever serves the connection closes it with 1011.
+    template <class Reaction, class... Arguments>
+    void react(const char* what, Reaction reaction, AnyConnection& connection, Arguments... arguments) {
+        if (!reaction) return;
+        handler_said().error.clear();
+        const int failed = reaction(handler_, reinterpret_cast<wsserver_connection*>(&connection), arguments...);
+        if (failed) throw std::runtime_error{reason(what, failed)};
+    }
+
+    std::string reason(const char* what, int failed) const {
+        const auto& said = handler_said().error;
+        return host_.name() + ": " + what + ": " + (said.empty() ? "it returned " + std::to_string(failed) : said);
+    }
+
+    SharedLibrary library_;  // first: all else here may point into it
+    Table table_;
+    SharedObjectHost host_;
+    void* handler_ = nullptr;
+};
+
+/// Where code of the handler may be on this thread's stack it ends on another: its destroy() joins its threads, which
+/// this one may be, and what it returns to would be unloaded.
+struct HandlerEnd {
+    void operator()(SharedObjectHandler* handler) const noexcept {
+        if (!HostCall::is_under_way()) return delete handler;
+        try {
+            std::thread([handler] { delete handler; }).detach();
+        } catch (const std::system_error&) {  // no thread: then it stays
+        }
+    }
+};
+
+Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string& path, std::string_view name,
+                                                              std::string_view config, HandlerLog log) {
+    auto library = SharedLibrary::open(path);
+    if (!library) return Problem{library.error()};
+    using Entry = const wsserver_handler* (*)();
+    const auto entry = reinterpret_cast<Entry>(library->find("wsserver_handler_v1"));
+    if (!entry) {
+        return Problem{
+            "it has no function wsserver_handler_v1, so it is no handler (or one for another version); see handler.h, "
+            "or WSSERVER_HANDLER in handler.hpp"};
+    }
+    const auto table = Table::read(entry());
+    if (!table) return Problem{table.error()};
+    std::string own_name{name};
+    if (own_name.empty()) own_name = table->name ? std::string{table->name} : file_name_of(path);
+    const std::shared_ptr<SharedObjectHandler> handler{
+        new SharedObjectHandler(*std::move(library), *table, std::move(own_name), std::move(log)), HandlerEnd{}};
+    if (const auto started = handler->start(handler, config); !started) return Problem{started.error()};
+    return std::shared_ptr<AnyHandler>{handler};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string& path, std::string_view name,
+                                                              std::string_view config, HandlerLog log) {
+    auto handler = open_handler(path, name, config, std::move(log));
+    if (!handler) return Problem{"handler '" + printable(path) + "': " + handler.error()};
+    return handler;
+}
+
+}  // namespace wsserver

@@ -1,0 +1,268 @@
+#pragma once
+
+#include "wsserver/handler/detail/shared_object_host.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "wsserver/base/shell_words.hpp"
+#include "wsserver/base/utf8.hpp"
+#include "wsserver/connection/any_connection.hpp"
+
+namespace wsserver {
+namespace {
+
+// Nothing of C++ crosses the interface: each function here catches whatever is thrown beneath it.
+
+int number_of(SendStatus status) noexcept {
+    switch (status) {
+        case SendStatus::queued:
+            return WSSERVER_QUEUED;
+        case SendStatus::dropped:
+            return WSSERVER_DROPPED;
+        case SendStatus::closed:
+            return WSSERVER_CLOSED;
+        case SendStatus::refused:
+            break;
+    }
+    return WSSERVER_REFUSED;
+}
+
+ConnectionId id_from(wsserver_connection_id id) noexcept {
+    return {static_cast<std::uint16_t>(id.reactor), id.slot, id.generation};
+}
+
+std::string_view text_from(const char* text, std::size_t size) noexcept {
+    return size > 0 ? std::string_view{text, size} : std::string_view{};
+}
+
+Bytes bytes_from(const void* octets, std::size_t size) noexcept {
+    return size > 0 ? Bytes{static_cast<const std::uint8_t*>(octets), size} : Bytes{};
+}
+
+AnyConnection& connection_of(wsserver_connection* connection) noexcept {
+    return *reinterpret_cast<AnyConnection*>(connection);
+}
+const AnyConnection& connection_of(const wsserver_connection* connection) noexcept {
+    return *reinterpret_cast<const AnyConnection*>(connection);
+}
+
+/// `f` gives a SendStatus; memory that can't be had counts as a full queue.
+template <class F>
+int guarded(F&& f) noexcept {
+    try {
+        return number_of(f());
+    } catch (...) {
+        return WSSERVER_DROPPED;
+    }
+}
+
+/// The text of a handler is checked: a bad one would make the peer fail its connection (RFC 6455 §8.1).
+template <class F>
+int guarded_text(std::string_view text, F&& f) noexcept {
+    return is_valid_utf8(bytes_of(text)) ? guarded(std::forward<F>(f)) : WSSERVER_REFUSED;
+}
+
+int send_text(wsserver_connection* connection, const char* text, std::size_t size) {
+    const Text message{text_from(text, size)};
+    return guarded_text(message.text, [&] { return connection_of(connection).send(message); });
+}
+int send_binary(wsserver_connection* connection, const void* octets, std::size_t size) {
+    return guarded([&] { return connection_of(connection).send(Binary{bytes_from(octets, size)}); });
+}
+int ping(wsserver_connection* connection, const void* octets, std::size_t size) {
+    return guarded([&] { return connection_of(connection).ping(bytes_from(octets, size)); });
+}
+int close(wsserver_connection* connection, std::uint16_t code, const char* reason, std::size_t size) {
+    const auto text = text_from(reason, size);
+    return guarded_text(text, [&] { return connection_of(connection).close(CloseCode{code}, text); });
+}
+
+wsserver_view view_of(std::string_view text) noexcept { return {text.data(), text.size()}; }
+
+wsserver_connection_id id(const wsserver_connection* connection) {
+    const auto id = connection_of(connection).id();
+    return {id.reactor, id.slot, id.generation};
+}
+wsserver_view subprotocol(const wsserver_connection* connection) {
+    return view_of(connection_of(connection).subprotocol());
+}
+/// The text must lie somewhere until the reaction returns, and one thread has one reaction at a time.
+wsserver_view peer(const wsserver_connection* connection) noexcept {
+    thread_local std::string text;
+    try {
+        text = connection_of(connection).peer();
+    } catch (...) {
+        return {"", 0};
+    }
+    return view_of(text);
+}
+wsserver_view target(const wsserver_connection* connection) { return view_of(connection_of(connection).target()); }
+void* user_data(const wsserver_connection* connection) { return connection_of(connection).user_data(); }
+void set_user_data(wsserver_connection* connection, void* data) { connection_of(connection).set_user_data(data); }
+
+template <class F>
+int with_hub(const wsserver_host* host, F&& f) noexcept {
+    return guarded([&] {
+        const auto hub = SharedObjectHost::of(host).hub();
+        return hub ? f(*hub) : SendStatus::closed;
+    });
+}
+
+int send_text_to(const wsserver_host* host, wsserver_connection_id to, const char* text, std::size_t size) {
+    const Text message{text_from(text, size)};
+    if (!is_valid_utf8(message.payload())) return WSSERVER_REFUSED;
+    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), message); });
+}
+int send_binary_to(const wsserver_host* host, wsserver_connection_id to, const void* octets, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), Binary{bytes_from(octets, size)}); });
+}
+int ping_to(const wsserver_host* host, wsserver_connection_id to, const void* octets, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.ping(id_from(to), bytes_from(octets, size)); });
+}
+int close_to(const wsserver_host* host, wsserver_connection_id to, std::uint16_t code, const char* reason,
+             std::size_t size) {
+    const auto text = text_from(reason, size);
+    if (!is_valid_utf8(bytes_of(text))) return WSSERVER_REFUSED;
+    return with_hub(host, [&](Hub& hub) { return hub.close(id_from(to), CloseCode{code}, text); });
+}
+
+Audience audience_of(const char* subprotocol, const wsserver_connection_id* except) {
+    Audience audience;
+    if (subprotocol) audience.subprotocol = subprotocol;
+    if (except) audience.except = id_from(*except);
+    return audience;
+}
+
+/// Gives `order` a hub and a Count that tells `done`. Until then the handler lives, or else the Count would call
+/// code that has been unloaded; so from within destroy(), where nothing can keep it alive, nothing is counted.
+template <class Order>
+int order_all(const wsserver_host* host, wsserver_count done, void* context, Order&& order) noexcept {
+    const HostCall call;  // the Count may become the last owner, and go before this returns to the handler's code
+    bool handed_over = false;
+    const int answer = guarded([&] {
+        const auto hub = SharedObjectHost::of(host).hub();
+        auto owner = SharedObjectHost::of(host).owner();
+        if (!hub || (done && !owner)) return SendStatus::closed;
+        Hub::Count count;
+        if (done) {
+            count = [owner = std::move(owner), done, context](std::size_t receivers) { done(context, receivers); };
+            const auto telling = std::make_shared<Telling>(std::move(count));
+            handed_over = true;
+            count = [telling](std::size_t receivers) { telling->tell(receivers); };
+        }
+        order(*hub, std::move(count));
+        return SendStatus::queued;
+    });
+    if (done && !handed_over) done(context, 0);
+    return answer;
+}
+
+int refuse_all(wsserver_count done, void* context) {
+    if (done) done(context, 0);
+    return WSSERVER_REFUSED;
+}
+
+int broadcast_text(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
+                   const char* text, std::size_t size, wsserver_count done, void* context) {
+    const Text message{text_from(text, size)};
+    if (!is_valid_utf8(message.payload())) return refuse_all(done, context);
+    return order_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+        hub.broadcast(audience_of(subprotocol, except), message, std::move(count));
+    });
+}
+int broadcast_binary(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
+                     const void* octets, std::size_t size, wsserver_count done, void* context) {
+    return order_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+        hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(octets, size)}, std::move(count));
+    });
+}
+int ping_all(const wsserver_host* host, wsserver_count done, void* context) {
+    return order_all(host, done, context, [](Hub& hub, Hub::Count count) { hub.ping_all(std::move(count)); });
+}
+int close_all(const wsserver_host* host, std::uint16_t code, const char* reason, std::size_t size, wsserver_count done,
+              void* context) {
+    const auto text = text_from(reason, size);
+    if (!may_be_sent(CloseCode{code}) || size > max_close_reason || !is_valid_utf8(bytes_of(text))) {
+        return refuse_all(done, context);
+    }
+    return order_all(host, done, context,
+                     [&](Hub& hub, Hub::Count count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
+}
+
+void log(const wsserver_host* host, int level, const char* text, std::size_t size) {
+    const auto known = static_cast<HandlerLogLevel>(std::clamp(level, WSSERVER_LOG_DEBUG + 0, WSSERVER_LOG_ERROR + 0));
+    guarded([&] {
+        const auto& self = SharedObjectHost::of(host);
+        self.log_to()(known, self.name(), printable(text_from(text, size)));
+        return SendStatus::queued;
+    });
+}
+
+void set_error(const wsserver_host*, const char* text, std::size_t size) {
+    guarded([&] { return handler_said().error = printable(text_from(text, size)), SendStatus::queued; });
+}
+
+void answer(const wsserver_host*, const char* text, std::size_t size) {
+    guarded([&] { return handler_said().answer += text_from(text, size), SendStatus::queued; });
+}
+
+constexpr wsserver_host functions{
+    .abi_version = WSSERVER_HANDLER_ABI,
+    .size = sizeof(wsserver_host),
+    .send_text = send_text,
+    .send_binary = send_binary,
+    .ping = ping,
+    .close = close,
+    .id = id,
+    .subprotocol = subprotocol,
+    .peer = peer,
+    .target = target,
+    .user_data = user_data,
+    .set_user_data = set_user_data,
+    .send_text_to = send_text_to,
+    .send_binary_to = send_binary_to,
+    .ping_to = ping_to,
+    .close_to = close_to,
+    .broadcast_text = broadcast_text,
+    .broadcast_binary = broadcast_binary,
+    .ping_all = ping_all,
+    .close_all = close_all,
+    .log = log,
+    .set_error = set_error,
+    .answer = answer,
+};
+
+void log_to_standard_error(HandlerLogLevel, std::string_view name, std::string_view text) {
+    std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(text.size()),
+                 text.data());
+}
+
+}  // namespace
+
+SharedObjectHost::SharedObjectHost(std::string name, HandlerLog log_function)
+    : wsserver_host(functions),
+      name_(std::move(name)),
+      log_to_(log_function ? std::move(log_function) : log_to_standard_error) {}
+
+std::shared_ptr<Hub> SharedObjectHost::hub() const {
+    const std::lock_guard lock(mutex_);
+    return hub_.lock();
+}
+
+void SharedObjectHost::remember(const std::shared_ptr<Hub>& hub) {
+    const std::lock_guard lock(mutex_);
+    hub_ = hub;
+}
+
+bool& HostCall::is_under_way() noexcept {
+    thread_local bool under_way = false;
+    return under_way;
+}
+
+HandlerSaid& handler_said() noexcept {
+    thread_local HandlerSaid said;
+    return said;
+}
+
+}  // namespace wsserver

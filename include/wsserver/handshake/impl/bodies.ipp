@@ -1,0 +1,10 @@
+// All bodies of this floor. The opening handshake (RFC 6455 §4), without I/O.
+#pragma once
+
+#include "wsserver/handshake/impl/chunked_body.ipp"
+#include "wsserver/handshake/impl/handshake.ipp"
+#include "wsserver/handshake/impl/handshake_client.ipp"
+#include "wsserver/handshake/impl/handshake_server.ipp"
+#include "wsserver/handshake/impl/http_text.ipp"
+#include "wsserver/handshake/impl/origin.ipp"
+#include "wsserver/handshake/impl/url.ipp"

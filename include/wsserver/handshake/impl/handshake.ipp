@@ -1,0 +1,93 @@
+#pragma once
+
+#include "wsserver/handshake/handshake.hpp"
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include <cassert>
+
+namespace wsserver {
+namespace detail {
+
+std::size_t HeadReader::take(Bytes bytes) {
+    std::size_t taken = 0;
+    while (taken < bytes.size() && state_ == State::reading) {
+        if (before_ + head_.size() + taken == limits_.max_header) {
+            state_ = State::too_large;
+            break;
+        }
+        step(bytes[taken++]);
+    }
+    head_ += text_of(bytes.first(taken));
+    return taken;
+}
+
+// Stricter than the parser that reads the whole head later, and at once: who sends bare LFs would else wait for an
+// answer until the handshake's time is over. What two readers could understand differently is how requests are
+// smuggled (RFC 9112 §11.2), so nothing is repaired here.
+void HeadReader::step(std::uint8_t octet) noexcept {
+    switch (place_) {
+        case Place::after_cr:
+            return octet == '\n' ? end_line() : complain("CR without LF");
+        case Place::after_last_cr:
+            if (octet != '\n') return complain("CR without LF");
+            state_ = State::complete;
+            return;
+        case Place::line_start:
+            if (octet == '\r' && lines_ > 0) {
+                place_ = Place::after_last_cr;
+                return;
+            }
+            // RFC 9112 §5.2: a server "MUST either reject the message [...] or replace each received obs-fold"
+            if (octet == ' ' || octet == '\t') return complain("a line begins with a space");
+            if (octet == '\r') return complain("an empty line before the first one");
+            if (lines_ > limits_.max_fields) {
+                state_ = State::too_many_fields;
+                return;
+            }
+            place_ = Place::in_line;
+            [[fallthrough]];
+        case Place::in_line:
+            if (octet == '\r') {
+                place_ = Place::after_cr;
+            } else if (octet == '\n') {
+                complain("LF without CR");
+            } else if ((octet < 0x20 && octet != '\t') || octet == 0x7F) {
+                complain("a control character");
+            }
+            return;
+    }
+}
+
+void HeadReader::complain(std::string_view why) noexcept {
+    state_ = State::malformed;
+    complaint_ = why;
+}
+
+void HeadReader::end_line() noexcept {
+    ++lines_;
+    place_ = Place::line_start;
+}
+
+void HeadReader::restart() noexcept {
+    before_ += head_.size();
+    head_.clear();
+    lines_ = 0;
+    state_ = State::reading;
+    place_ = Place::line_start;
+}
+
+}  // namespace detail
+
+std::string sec_websocket_accept(std::string_view key) {
+    std::string text{key};
+    text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455 §1.3
+    std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};
+    SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+    std::array<unsigned char, 4 * ((SHA_DIGEST_LENGTH + 2) / 3) + 1> base64{};  // and a final NUL
+    const int length = EVP_EncodeBlock(base64.data(), digest.data(), SHA_DIGEST_LENGTH);
+    return {reinterpret_cast<const char*>(base64.data()), static_cast<std::size_t>(length)};
+}
+
+}  // namespace wsserver

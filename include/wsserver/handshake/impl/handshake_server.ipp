@@ -1,0 +1,285 @@
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+
+#include "wsserver/handshake/detail/http_parser.hpp"
+#include "wsserver/handshake/detail/http_text.hpp"
+#include "wsserver/handshake/handshake.hpp"
+
+namespace wsserver {
+
+using http_text::append_field;
+using http_text::append_status_line;
+using http_text::count_fields;
+using http_text::equal_without_case;
+
+ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view server_name)
+    : reader_(limits), server_name_(server_name) {}
+
+ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
+    Refused refused{error, refusal_response(error, server_name_, detail)};
+    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD.
+    if (head_request) refused.response.resize(refused.response.find("\r\n\r\n") + 4);
+    return refused;
+}
+
+namespace {
+
+/// Whether it is `HTTP/` and two digits around a point.
+bool is_version(std::string_view text) noexcept {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    return text.size() == 8 && text.starts_with("HTTP/") && is_digit(text[5]) && text[6] == '.' && is_digit(text[7]);
+}
+
+struct Complaint {
+    Errc error;
+    std::string text{};
+};
+
+/// Looks at the request line before the parser does, whose verdict on a space in the target is "bad version". A
+/// minor version that nobody knows yet is treated as the highest known one (RFC 9110 §2.5).
+std::optional<Complaint> check_version(std::string& head) {
+    const std::string_view line{head.data(), head.find('\r')};
+    const auto last_space = line.rfind(' ');
+    if (std::count(line.begin(), line.end(), ' ') != 2 || !is_version(line.substr(last_space + 1))) {
+        return Complaint{Errc::malformed_request, "the first line must be: GET target HTTP/1.1"};
+    }
+    const auto version = line.substr(last_space + 1);
+    if (version[5] != '1') return Complaint{Errc::bad_http_version};
+    if (version[7] != '0') head[last_space + 8] = '1';
+    return std::nullopt;
+}
+
+/// RFC 9112 §3.2: an absolute target becomes path and query, its host takes Host's place. False if it is no target
+/// that a GET can have.
+bool normalise_target(HttpRequest& request, std::string_view& host) {
+    std::string_view target{request.target};
+    if (!http_text::is_visible(target) || target.find('#') != std::string_view::npos) return false;
+    if (target.starts_with('/')) return true;
+    const auto scheme_end = target.find("://");
+    if (scheme_end == std::string_view::npos) return false;
+    const auto scheme = target.substr(0, scheme_end);
+    const auto is_scheme = [&](std::string_view known) { return equal_without_case(scheme, known); };
+    if (!is_scheme("http") && !is_scheme("https") && !is_scheme("ws") && !is_scheme("wss")) return false;
+    target.remove_prefix(scheme_end + 3);
+    host = target.substr(0, target.find_first_of("/?"));
+    if (!http_text::parse_authority(host)) return false;
+    return true;
+}
+
+void take_over_target(HttpRequest& request, std::string_view host) {
+    if (host.empty()) return;
+    const auto authority_end = static_cast<std::size_t>(host.data() - request.target.data()) + host.size();
+    std::string rest = request.target.substr(authority_end);
+    if (!rest.starts_with('/')) rest.insert(rest.begin(), '/');
+    for (auto& field : request.fields) {
+        if (equal_without_case(field.name, "Host")) field.value = host;
+    }
+    request.target = std::move(rest);
+}
+
+/// RFC 9112 §3.2: a server "MUST respond with a 400 [...] to any HTTP/1.1 request message that lacks a Host header
+/// field and to any request message that contains more than one Host header field line or [...] an invalid [one]".
+std::optional<Complaint> check_host(const HttpRequest& request) {
+    const auto count = count_fields(request.fields, "Host");
+    if (count == 0 && request.version == 10) return std::nullopt;
+    if (count == 0) return Complaint{Errc::missing_host};
+    if (count > 1) return Complaint{Errc::missing_host, "there is more than one"};
+    if (!http_text::parse_authority(request.find("Host"))) return Complaint{Errc::missing_host, "it names no host"};
+    return std::nullopt;
+}
+
+/// A payload would be read as frames by us and as a payload by a proxy in front: never both (request smuggling).
+bool has_payload(const RequestParser& parser, const HttpRequest& request) {
+    return parser.content_length().value_or(0) > 0 || find_field(request.fields, "Transfer-Encoding") != nullptr;
+}
+
+}  // namespace
+
+ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
+    using State = detail::HeadReader::State;
+    assert(reader_.state() == State::reading);
+    consumed_ = reader_.take(bytes);
+    switch (reader_.state()) {
+        case State::reading:
+            return NeedMore{};
+        case State::malformed:
+            return refuse(Errc::malformed_request, reader_.complaint());
+        case State::too_large:
+            return refuse(Errc::request_header_too_large);
+        case State::too_many_fields:
+            return refuse(Errc::too_many_fields);
+        case State::complete:
+            break;
+    }
+    if (const auto wrong = check_version(reader_.head())) return refuse(wrong->error, wrong->text);
+    RequestParser parser;
+    if (const auto wrong = parser.parse(reader_.head()); !wrong.empty()) return refuse(Errc::malformed_request, wrong);
+
+    auto& request = parser.message();
+    const bool is_head = request.method == "HEAD";
+    if (request.method != "GET" && !is_head) return refuse(Errc::bad_method);
+    std::string_view host;
+    if (!normalise_target(request, host)) return refuse(Errc::malformed_request, "the target is no path", is_head);
+    if (const auto wrong = check_host(request)) return refuse(wrong->error, wrong->text, is_head);
+    if (has_payload(parser, request)) return refuse(Errc::request_with_payload, {}, is_head);
+    take_over_target(request, host);
+    return judge(std::move(request));
+}
+
+ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
+    const bool is_head = request.method == "HEAD";
+    // RFC 6455 §4.2.1 (3): "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
+    // case-insensitive value."
+    if (!http_text::list_names(http_text::joined(request.fields, "Upgrade"), "websocket")) {
+        // A proxy that doesn't pass Upgrade on is the commonest reason, and a page in its place would hide it.
+        if (find_field(request.fields, "Sec-WebSocket-Key") == nullptr) return Plain{std::move(request)};
+        return refuse(Errc::not_an_upgrade, "a proxy in between must pass Upgrade and Connection on", is_head);
+    }
+    // §4.2.1 (1): "An HTTP/1.1 or higher GET request"
+    if (request.version < 11) return refuse(Errc::bad_http_version, {}, is_head);
+    if (is_head) return refuse(Errc::bad_method, {}, is_head);
+    return judge_upgrade(std::move(request));
+}
+
+namespace {
+
+/// §4.1 (7): base64 of 16 octets, which is 22 characters and two of padding.
+bool is_key(std::string_view text) noexcept {
+    const auto is_base64 = [](char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+    };
+    return text.size() == 24 && text.ends_with("==") && std::all_of(text.begin(), text.end() - 2, is_base64);
+}
+
+/// §4.1 (10): tokens, all of them different; false if not.
+bool read_subprotocols(const HttpRequest& request, std::vector<std::string>& subprotocols) {
+    if (find_field(request.fields, "Sec-WebSocket-Protocol") == nullptr) return true;
+    const auto list = http_text::joined(request.fields, "Sec-WebSocket-Protocol");
+    auto words = http_text::elements(list);
+    if (words.empty() || !std::all_of(words.begin(), words.end(), http_text::is_token)) return false;
+    subprotocols.assign(words.begin(), words.end());
+    std::sort(words.begin(), words.end());
+    return std::adjacent_find(words.begin(), words.end()) == words.end();
+}
+
+std::optional<Complaint> check_origin(const HttpRequest& request) {
+    const auto count = count_fields(request.fields, "Origin");
+    if (count == 0 || (count == 1 && !request.find("Origin").empty())) return std::nullopt;
+    return Complaint{Errc::malformed_request, count == 1 ? "Origin is empty" : "there is more than one Origin"};
+}
+
+/// §4.2.1, in the order of its list.
+std::optional<Complaint> read_offer(const HttpRequest& request, Offer& offer) {
+    const auto& fields = request.fields;
+    if (!http_text::list_names(http_text::joined(fields, "Connection"), "upgrade")) {
+        return Complaint{Errc::missing_connection_upgrade};
+    }
+    // Before the key: earlier drafts had other keys, and 426 tells their clients more. §11.3.5: at most once.
+    if (count_fields(fields, "Sec-WebSocket-Version") != 1 || request.find("Sec-WebSocket-Version") != "13") {
+        return Complaint{Errc::unsupported_version};
+    }
+    const auto keys = count_fields(fields, "Sec-WebSocket-Key");
+    if (keys == 0) return Complaint{Errc::missing_key};
+    if (keys > 1) return Complaint{Errc::bad_key, "there is more than one"};  // §11.3.1
+    offer.key = request.find("Sec-WebSocket-Key");
+    if (!is_key(offer.key)) return Complaint{Errc::bad_key};
+    if (auto wrong = check_origin(request)) return wrong;
+    offer.origin = request.find("Origin");
+    if (!read_subprotocols(request, offer.subprotocols)) return Complaint{Errc::bad_subprotocol};
+    // §9.1: who receives a value that doesn't conform "MUST immediately _Fail the WebSocket Connection_".
+    if (find_field(fields, "Sec-WebSocket-Extensions") != nullptr &&
+        !http_text::is_extension_list(http_text::joined(fields, "Sec-WebSocket-Extensions"))) {
+        return Complaint{Errc::bad_extensions};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+ServerHandshake::Verdict ServerHandshake::judge_upgrade(HttpRequest request) const {
+    Offer offer;
+    if (const auto wrong = read_offer(request, offer)) return refuse(wrong->error, wrong->text);
+    offer.request = std::move(request);
+    return Upgrade{std::move(offer)};
+}
+
+std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name) {
+    std::string out;
+    append_status_line(out, 101);
+    append_field(out, "Upgrade", "websocket");
+    append_field(out, "Connection", "Upgrade");
+    append_field(out, "Sec-WebSocket-Accept", sec_websocket_accept(offer.key));
+    if (!subprotocol.empty()) append_field(out, "Sec-WebSocket-Protocol", subprotocol);
+    if (!server_name.empty()) append_field(out, "Server", server_name);
+    return out += "\r\n";
+}
+
+unsigned http_status_for(Errc error) noexcept {
+    switch (error) {
+        case Errc::request_header_too_large:
+        case Errc::too_many_fields:
+            return 431;
+        case Errc::bad_method:
+            return 405;
+        case Errc::bad_http_version:
+            return 505;
+        case Errc::not_an_upgrade:
+        case Errc::unsupported_version:
+            return 426;
+        case Errc::origin_forbidden:
+            return 403;
+        case Errc::handshake_timeout:
+            return 408;
+        case Errc::too_many_connections:
+            return 503;
+        default:
+            return 400;
+    }
+}
+
+std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail) {
+    std::string text{message_of(error)};
+    if (!detail.empty()) (text += ": ") += detail;
+    text += '\n';
+
+    const unsigned status = http_status_for(error);
+    std::string out;
+    append_status_line(out, status);
+    if (!server_name.empty()) append_field(out, "Server", server_name);
+    append_field(out, "Content-Type", "text/plain; charset=utf-8");
+    append_field(out, "Content-Length", std::to_string(text.size()));
+    if (status == 405) append_field(out, "Allow", "GET");
+    if (status == 503) append_field(out, "Retry-After", "5");  // seconds; clients add jitter of their own
+    // RFC 6455 §4.4: the versions that we speak. RFC 9110 §15.5.22: 426 "MUST send an Upgrade header field", §7.8:
+    // and then name it in Connection.
+    if (status == 426) {
+        append_field(out, "Sec-WebSocket-Version", "13");
+        append_field(out, "Upgrade", "websocket");
+    }
+    append_field(out, "Connection", status == 426 ? "close, Upgrade" : "close");
+    return (out += "\r\n") += text;
+}
+
+std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name) {
+    const bool has_no_body = response.status < 200 || response.status == 204 || response.status == 304;
+    std::string out;
+    append_status_line(out, response.status);
+    if (!server_name.empty() && response.find("Server").empty()) append_field(out, "Server", server_name);
+    for (const auto& [name, value] : response.fields) {
+        const auto is = [&, &field = name](std::string_view ours) { return equal_without_case(field, ours); };
+        if (is("Content-Type") || is("Content-Length") || is("Transfer-Encoding") || is("Connection")) continue;
+        append_field(out, name, value);
+    }
+    if (!has_no_body) {
+        if (!response.content_type.empty()) append_field(out, "Content-Type", response.content_type);
+        append_field(out, "Content-Length", std::to_string(response.body.size()));
+    }
+    append_field(out, "Connection", "close");
+    out += "\r\n";
+    if (!has_no_body && request.method != "HEAD") out += response.body;
+    return out;
+}
+
+}  // namespace wsserver

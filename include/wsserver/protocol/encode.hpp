@@ -1,0 +1,77 @@
+// From messages to frames: what we send, whole or in fragments (RFC 6455 §5.4), and the payload of a Close (§5.5.1).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "wsserver/base/bytes.hpp"
+#include "wsserver/base/output_buffer.hpp"
+#include "wsserver/protocol/frame.hpp"
+#include "wsserver/protocol/message.hpp"
+#include "wsserver/protocol/rfc6455.hpp"
+
+namespace wsserver {
+
+namespace detail {
+
+/// Calls `f(header, part)` for each frame of a message; an empty message is one empty frame.
+template <class F>
+void for_each_fragment(Opcode opcode, Bytes payload, std::size_t fragment_size, F f) {
+    if (fragment_size == 0) fragment_size = payload.size();
+    FrameHeader header;
+    header.opcode = opcode;
+    do {
+        const Bytes part = payload.first(std::min(payload.size(), fragment_size));
+        payload = payload.subspan(part.size());
+        header.fin = payload.empty();
+        header.payload_length = part.size();
+        f(header, part);
+        header.opcode = Opcode::continuation;
+    } while (!payload.empty());
+}
+
+}  // namespace detail
+
+/// The payload of a Close frame; nothing but an empty one for no_status. At most 125 octets.
+class ClosePayload {
+   public:
+    ClosePayload(CloseCode code, std::string_view reason) noexcept {
+        assert(reason.size() <= max_close_reason);
+        if (code == CloseCode::no_status) return;
+        store_big_endian(octets_, static_cast<std::uint16_t>(code));
+        if (!reason.empty()) std::memcpy(octets_.data() + 2, reason.data(), reason.size());
+        size_ = 2 + reason.size();
+    }
+    Bytes bytes() const noexcept { return {octets_.data(), size_}; }
+
+   private:
+    std::array<std::uint8_t, max_control_payload> octets_;
+    std::size_t size_ = 0;
+};
+
+/// Encodes as a server does, unmasked: once, for any number of receivers. `fragment_size` as in ProtocolOptions.
+/// `message` must lie outside of `output`.
+template <class M>
+void encode_message(const M& message, std::size_t fragment_size, Output& output) {
+    static_assert(std::same_as<M, Text> || std::same_as<M, Binary>,
+                  "only these two are messages; see encode_control()");
+    detail::for_each_fragment(M::opcode, message.payload(), fragment_size,
+                              [&](const FrameHeader& header, Bytes part) { append_frame(output, header, part); });
+}
+
+/// The same for a control frame. Precondition: `opcode` is one of a control frame, `payload` at most 125 octets.
+inline void encode_control(Opcode opcode, Bytes payload, Output& output) {
+    assert(is_control(opcode));
+    FrameHeader header;
+    header.opcode = opcode;
+    header.payload_length = payload.size();
+    append_frame(output, header, payload);
+}
+
+}  // namespace wsserver

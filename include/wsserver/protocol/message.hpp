@@ -1,0 +1,123 @@
+// What an application hears of: messages and control frames as types, and the one place where a
+// run-time opcode becomes a compile-time type.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+#include "wsserver/base/bytes.hpp"
+#include "wsserver/protocol/rfc6455.hpp"
+
+namespace wsserver {
+
+// All of them are views: a received one is valid until the handler returns, and no longer.
+
+/// A text message, whole; its characters are valid UTF-8 (RFC 6455 §5.6).
+struct Text {
+    static constexpr Opcode opcode = Opcode::text;
+    std::string_view text;
+
+    Bytes payload() const noexcept { return bytes_of(text); }
+    static Text from_payload(Bytes payload) noexcept { return {text_of(payload)}; }
+};
+
+/// A binary message, whole (§5.6).
+struct Binary {
+    static constexpr Opcode opcode = Opcode::binary;
+    Bytes bytes;
+
+    Bytes payload() const noexcept { return bytes; }
+    static Binary from_payload(Bytes payload) noexcept { return {payload}; }
+};
+
+/// The peer's Close frame (§5.5.1). `code` is no_status when the frame was empty.
+struct Close {
+    static constexpr Opcode opcode = Opcode::close;
+    CloseCode code = CloseCode::no_status;
+    std::string_view reason = {};
+
+    /// Precondition: `payload` is empty or holds at least the two octets of the code.
+    static Close from_payload(Bytes payload) noexcept {
+        if (payload.empty()) return {};
+        return {CloseCode{load_big_endian<std::uint16_t>(payload)}, text_of(payload.subspan(2))};
+    }
+};
+
+/// §5.5.2, at most 125 octets. The protocol has queued the pong before anybody sees it.
+struct Ping {
+    static constexpr Opcode opcode = Opcode::ping;
+    Bytes payload = {};
+
+    static Ping from_payload(Bytes payload) noexcept { return {payload}; }
+};
+
+/// §5.5.3, at most 125 octets; possibly one that no ping asked for.
+struct Pong {
+    static constexpr Opcode opcode = Opcode::pong;
+    Bytes payload = {};
+
+    static Pong from_payload(Bytes payload) noexcept { return {payload}; }
+};
+
+template <class... Types>
+struct TypeList {};
+
+/// The table. A further type of frame is one more name here.
+using MessageTypes = TypeList<Text, Binary, Close, Ping, Pong>;
+
+namespace detail {
+
+template <Opcode opcode, class... Types>
+constexpr auto type_for(TypeList<Types...>) {
+    return std::tuple_cat(std::conditional_t<Types::opcode == opcode, std::tuple<Types>, std::tuple<>>{}...);
+}
+
+template <class... Types>
+std::variant<Types...> variant_of(TypeList<Types...>);
+
+template <class F, class... Types>
+constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
+    return ((Types::opcode == opcode && (f.template operator()<Types>(), true)) || ...);
+}
+
+}  // namespace detail
+
+/// Opcode to type at compile time: MessageType<Opcode::text>::type is Text.
+template <Opcode opcode>
+struct MessageType {
+    using type = std::tuple_element_t<0, decltype(detail::type_for<opcode>(MessageTypes{}))>;
+};
+
+template <Opcode opcode>
+using MessageTypeFor = typename MessageType<opcode>::type;
+
+using Message = decltype(detail::variant_of(MessageTypes{}));
+
+/// Opcode to type at run time: calls `f.template operator()<Type>()` for the type whose opcode it is.
+/// Returns false, without a call, for `continuation` and reserved opcodes: no message has these.
+template <class F>
+constexpr bool with_message_type(Opcode opcode, F&& f) {
+    return detail::with_type_of(opcode, std::forward<F>(f), MessageTypes{});
+}
+
+/// The message of that opcode over that payload; nothing where no message has it.
+/// The payload has been checked before: UTF-8 of a text, code and reason of a Close.
+inline std::optional<Message> make_message(Opcode opcode, Bytes payload) noexcept {
+    std::optional<Message> message;
+    with_message_type(opcode, [&]<class Type>() { message.emplace(Type::from_payload(payload)); });
+    return message;
+}
+
+/// Joins lambdas to one visitor: std::visit(overloaded{[](const Text&) {...}, ...}, message).
+template <class... Fs>
+struct overloaded : Fs... {
+    using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+}  // namespace wsserver

@@ -1,0 +1,207 @@
+// One thread's share of a server: its transport, its connections and their timers, and the inbox through which
+// other threads reach them.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "wsserver/connection/connection.hpp"
+#include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/connection_pool.hpp"
+#include "wsserver/server/detail/inbox.hpp"
+#include "wsserver/transport/transport.hpp"
+
+namespace wsserver {
+
+/// What all reactors of a server share. Its members may be called from any reactor's thread.
+class ReactorShared {
+   public:
+    virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
+    /// As ConnectionHost's.
+    virtual std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) = 0;
+    virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
+    virtual void on_ended(const ConnectionEnd& end) = 0;
+    /// One more stream? Counts it if so; every true is followed by one released().
+    enum class Admission : std::uint8_t { welcome, answer_503, close_at_once };
+    virtual Admission admit() noexcept = 0;
+    virtual void released() noexcept = 0;
+    /// This reactor has nothing left to do after stop().
+    virtual void on_stopped(std::uint16_t reactor) = 0;
+
+   protected:
+    ~ReactorShared() = default;
+};
+
+/// A reactor, its transport's type left out.
+class AnyReactor {
+   public:
+    AnyReactor() = default;
+    AnyReactor(const AnyReactor&) = delete;
+    AnyReactor& operator=(const AnyReactor&) = delete;
+    virtual ~AnyReactor() = default;
+
+    // Any thread.
+
+    /// Copies `payload` and returns at once. `closed` when the order is for a connection that is gone.
+    virtual SendStatus put(InboxOrder order, Bytes payload) = 0;
+    virtual void post(UniqueFunction<void()> task) = 0;
+    virtual bool on_own_thread() const noexcept = 0;
+    virtual const ConnectionCounters& counters() const noexcept = 0;
+    /// Streams accepted, and how often accept had to wait for descriptors.
+    virtual std::uint64_t accepted() const noexcept = 0;
+    /// Orders that found the inbox full.
+    virtual std::uint64_t dropped_orders() const noexcept = 0;
+
+    // The reactor's thread (or before it runs).
+
+    /// Says that this thread is its own; run() does so by itself.
+    virtual void attach() noexcept = 0;
+    /// Runs the loop until stop() is done. Not for a reactor on the caller's loop.
+    virtual void run() = 0;
+    virtual std::vector<ConnectionInfo> list() = 0;
+    virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
+    virtual void set_options(const ConnectionOptions& options) = 0;
+    virtual void stop_listening() = 0;
+    /// Those that have agreed on `subprotocol`, as far as it is `handler` that serves them.
+    virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
+    /// Stops listening, closes all with 1001, waits until they are gone or `deadline` comes, cuts what is left.
+    virtual void stop(Clock::time_point deadline) = 0;
+    /// Ends all connections without ceremony.
+    virtual void cut_all() = 0;
+};
+
+template <Transport T>
+class Reactor final : public AnyReactor, private HostOn<T> {
+   public:
+    using ServerConnection = Connection<Role::server, T>;
+
+    template <class... Args>
+    Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options, Args&&... transport)
+        : HostOn<T>(transport_),
+          number_(number),
+          shared_(shared),
+          transport_(std::forward<Args>(transport)...),
+          timers_(transport_),
+          pool_(number) {
+        this->connection_options_ = options;
+        transport_.on_wake([this] { wake(); });
+    }
+
+    /// Cuts what is still connected.
+    ~Reactor() override {
+        cut_all();
+        inbox_.take(orders_);
+        for (const InboxOrder& order : orders_.orders) {
+            if (order.for_all) order.for_all->tell(0);
+        }
+        for (const OrderForAll& broadcast : broadcasts_) broadcast.tell(0);
+    }
+
+    T& transport() noexcept { return transport_; }
+
+    /// Serves whom `listener` accepts. The reactor's thread, or before it runs.
+    void listen(typename T::Listener listener) {
+        transport_.listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
+    }
+    void accept(typename T::Socket socket);
+
+    SendStatus put(InboxOrder order, Bytes payload) override;
+    void post(UniqueFunction<void()> task) override { transport_.post(std::move(task)); }
+    bool on_own_thread() const noexcept override { return thread_.load() == std::this_thread::get_id(); }
+    const ConnectionCounters& counters() const noexcept override { return counters_; }
+    std::uint64_t accepted() const noexcept override { return accepted_.read(); }
+    std::uint64_t dropped_orders() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
+
+    void attach() noexcept override { thread_ = std::this_thread::get_id(); }
+    void run() override {
+        attach();
+        transport_.run();
+    }
+    std::vector<ConnectionInfo> list() override;
+    std::optional<ConnectionInfo> info(ConnectionId id) override;
+    void set_options(const ConnectionOptions& options) override { this->connection_options_ = options; }
+    void stop_listening() override { transport_.stop_listening(); }
+    void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
+    void stop(Clock::time_point deadline) override;
+    void cut_all() override {
+        pool_.for_each([](ServerConnection& connection) { connection.cut("the server stopped"); });
+    }
+
+   private:
+    // ConnectionHost
+    using HostOn<T>::broadcasts_first;
+    using HostOn<T>::broadcasts_wait_;
+    using HostOn<T>::counters_;
+    const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
+    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
+    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
+    void flush_later(ConnectionId id) override;
+    void go_on_later(ConnectionId id) override {
+        transport_.post([this, id] {
+            if (ServerConnection* connection = pool_.find(id)) connection->go_on();
+        });
+    }
+    std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) override {
+        return shared_.choose(connection, offer);
+    }
+    std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
+    void on_opened(ConnectionId id) override { pool_.open(id); }
+    void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
+    void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
+    void on_released(ConnectionId id) override;
+
+    // Orders from other threads
+    void take_orders();
+    void execute_taken(InboxOrder& order);
+    SendStatus execute(InboxOrder& order, Bytes payload);
+    SendStatus execute_for_one(ServerConnection& connection, const InboxOrder& order, Bytes payload);
+    std::size_t execute_for_each(const InboxOrder& order, Bytes payload);
+
+    // Broadcasts
+    void broadcast_later(OrderForAll broadcast);
+    void send_broadcasts() override;
+    void join_broadcasts();
+    void send_broadcasts_to(ServerConnection& connection);
+
+    void flush_dirty();
+    void wake();
+    void stopped_if_empty();
+
+    const std::uint16_t number_;
+    std::atomic<std::thread::id> thread_{};
+    ReactorShared& shared_;
+    Counter accepted_;
+    T transport_;
+    HostTimers<T> timers_;
+    Clock::time_point stop_deadline_ = Clock::time_point::max();
+    Inbox inbox_;
+    Inbox::Batch orders_;
+    std::vector<ConnectionId> dirty_;
+    std::vector<OrderForAll> broadcasts_;  ///< of this turn
+
+    /// Those that are being sent.
+    struct Leaving {
+        std::vector<OrderForAll> broadcasts;
+        std::vector<std::size_t> receivers;             ///< by broadcast
+        std::vector<std::size_t> begins;                ///< where each begins in `together`, and where the last ends
+        std::shared_ptr<const SharedMessage> together;  ///< all of their frames
+    } leaving_;
+    std::atomic<std::uint64_t> inbox_dropped_{0};
+    bool stopping_ = false;
+    bool stopped_ = false;
+    ConnectionPool<ServerConnection> pool_;  // last: its connections use all of the above until they are gone
+};
+
+}  // namespace wsserver
+
+#include "wsserver/server/detail/reactor.ipp"

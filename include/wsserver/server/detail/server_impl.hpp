@@ -1,0 +1,217 @@
+// What a Server is made of.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "wsserver/scheduling/worker_pool.hpp"
+#include "wsserver/server.hpp"
+#include "wsserver/server/detail/handler_table.hpp"
+#include "wsserver/server/detail/pooled_handler.hpp"
+#include "wsserver/server/detail/reactor.hpp"
+#include "wsserver/server/detail/server_hub.hpp"
+#include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/uring.hpp"
+
+namespace wsserver {
+
+/// Shared by the Server and its threads: one that is stuck in a handler for ever keeps what it stands on.
+struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::Impl> {
+    Impl(boost::asio::io_context* context, ServerOptions given);
+    ~Impl();
+
+    // ReactorShared
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) override;
+    std::optional<HttpResponse> answer(const HttpRequest& request) override;
+    void on_ended(const ConnectionEnd& end) override;
+    Admission admit() noexcept override;
+    void released() noexcept override { open_.fetch_sub(1, std::memory_order_relaxed); }
+    void on_stopped(std::uint16_t reactor) override;
+
+    /// Once, when it is held by a shared_ptr.
+    void make_reactors();
+    template <Transport T, class... Args>
+    void add_reactor(Args&&... transport);
+    bool may_use_uring();
+    Result<std::string, std::string> listen(std::string_view endpoint);
+    void start();
+    void request_stop(std::chrono::milliseconds grace);
+    void drain();
+    /// Refuses new connections, on the ports of blocked reactors too; state_mutex_ is held.
+    void shut_doors() noexcept;
+    /// Until request_stop() was called and its work is done, or its deadline has passed.
+    void wait_until_stopped();
+    /// Ends threads and connections.
+    void finish();
+    bool on_reactor_thread() const noexcept;
+
+    void reconfigure(const ServerOptions& changed);
+    ServerStatistics statistics() const;
+    std::vector<WorkerState> workers() const;
+    void accept_paused(std::error_code why);
+    void log(LogLevel level, std::string_view text) const noexcept {
+        if (!log_) return;
+        try {
+            log_(level, text);
+        } catch (...) {
+            // Whoever can't log can't be told so.
+        }
+    }
+
+    /// Calls `question` on each reactor's thread and waits for the answers; those of reactors that are not
+    /// running, or are silent, are missing.
+    template <class Answer>
+    std::vector<Answer> ask(const std::function<Answer(AnyReactor&)>& question);
+    template <class Answer>
+    std::optional<Answer> ask_one(std::uint16_t reactor, const std::function<Answer(AnyReactor&)>& question);
+    /// Where the answer will stand, for await().
+    template <class Answer>
+    std::shared_ptr<std::optional<Answer>> pose(std::uint16_t reactor,
+                                                const std::function<Answer(AnyReactor&)>& question);
+    template <class Answer>
+    std::optional<Answer> await(std::uint16_t reactor, std::optional<Answer>& answer, Clock::time_point deadline);
+    /// It runs, and hasn't left an earlier question without an answer; state_mutex_ is held.
+    bool may_answer(std::uint16_t reactor) const;
+    std::vector<std::uint16_t> silent_reactors() const;
+    /// Calls `task` on each reactor's thread, without waiting.
+    void tell_all(const std::function<void(AnyReactor&)>& task);
+
+    bool end_thread(std::size_t reactor);
+
+    /// Made when the first pooled handler comes.
+    WorkerPool& worker_pool();
+    /// The same handler. Its end may take its time (it saves something, or joins its threads), and so no reactor's
+    /// thread is kept by it.
+    std::shared_ptr<AnyHandler> ending_on_worker(std::shared_ptr<AnyHandler> handler);
+    void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
+    void stop_workers();
+    Clock::time_point stop_deadline() const;
+    void watch_workers(const std::stop_token& stop);
+    std::chrono::milliseconds handler_deadline() const;
+    /// The reactor's thread.
+    ReadyMailboxes& ready_mailboxes(std::uint16_t reactor);
+
+    enum class State : std::uint8_t { idle, running, stopping, stopped };
+
+    ServerOptions options_;  ///< as they were at the start; what reconfigure() changes is in rules_
+    boost::asio::io_context* const context_;
+    std::shared_ptr<ServerHub> hub_;
+    std::shared_ptr<Hub> any_hub_;
+    HandlerTable handlers_;
+
+    struct Rules {
+        bool strict_subprotocol;
+        std::vector<std::string> allowed_origins;
+        std::chrono::milliseconds handler_deadline;
+    };
+    mutable std::shared_mutex rules_mutex_;
+    Rules rules_;
+
+    HttpAnswer http_answer_;
+    std::function<void(const ConnectionEnd&)> end_;
+    std::function<void(LogLevel, std::string_view)> log_;
+
+    std::atomic<std::size_t> open_{0};
+    std::size_t max_connections_;
+    std::atomic<std::uint64_t> accept_pauses_{0};
+    mutable std::mutex ends_mutex_;
+    std::map<std::uint16_t, std::uint64_t> ends_;
+
+    mutable std::mutex state_mutex_;
+    std::condition_variable state_changed_;
+    State state_ = State::idle;
+    std::vector<bool> stopped_;       ///< by reactor
+    std::set<std::uint16_t> silent_;  ///< reactors that have owed an answer for longer than answer_within
+    Clock::time_point stop_deadline_{};
+    std::mutex finish_mutex_;
+    bool finished_ = false;
+    std::vector<std::string> listening_;
+    std::vector<Door> doors_;  ///< of all listening sockets, of which the reactors have one each
+
+    std::string why_no_uring_;  ///< empty if it serves, was not to be tried, or has been told
+    std::vector<std::unique_ptr<AnyReactor>> reactors_;
+    std::vector<UniqueFunction<void(ListeningSocket)>> listen_on_;
+    std::vector<std::thread> threads_;
+
+    mutable std::mutex workers_mutex_;
+    std::unique_ptr<WorkerPool> workers_;
+    std::vector<std::unique_ptr<ReadyMailboxes>> ready_;  ///< by reactor, made with its first pooled connection
+    std::atomic<std::uint64_t> handlers_overdue_{0};
+    std::jthread watchdog_;
+};
+
+/// A turn of a reactor takes milliseconds, tens of them on a busy machine: who hasn't answered by then is blocked by an
+/// inline handler. And whoever asked through wsd-ctl has 10 s of patience.
+constexpr std::chrono::seconds answer_within{2};
+
+template <class Answer>
+std::shared_ptr<std::optional<Answer>> Server::Impl::pose(std::uint16_t reactor,
+                                                          const std::function<Answer(AnyReactor&)>& question) {
+    // Shared: when it is answered perhaps nobody waits any more.
+    auto place = std::make_shared<std::optional<Answer>>();
+    AnyReactor& asked = *reactors_[reactor];
+    if (asked.on_own_thread()) {
+        *place = question(asked);
+        return place;
+    }
+    {
+        const std::lock_guard lock(state_mutex_);
+        if (!may_answer(reactor)) return place;
+    }
+    asked.post([this, place, question, reactor] {
+        auto answer = question(*reactors_[reactor]);
+        const std::lock_guard lock(state_mutex_);
+        *place = std::move(answer);
+        silent_.erase(reactor);
+        state_changed_.notify_all();
+    });
+    return place;
+}
+
+template <class Answer>
+std::optional<Answer> Server::Impl::await(std::uint16_t reactor, std::optional<Answer>& answer,
+                                          Clock::time_point deadline) {
+    std::unique_lock lock(state_mutex_);
+    const auto settled = [&] { return answer || !may_answer(reactor); };
+    if (!state_changed_.wait_until(lock, deadline, settled)) {
+        silent_.insert(reactor);
+        lock.unlock();
+        log(LogLevel::warning, "reactor " + std::to_string(reactor) + " doesn't answer: an inline handler blocks it");
+        return std::nullopt;
+    }
+    return std::move(answer);
+}
+
+template <class Answer>
+std::optional<Answer> Server::Impl::ask_one(std::uint16_t reactor, const std::function<Answer(AnyReactor&)>& question) {
+    const auto deadline = Clock::now() + answer_within;
+    return await(reactor, *pose(reactor, question), deadline);
+}
+
+template <class Answer>
+std::vector<Answer> Server::Impl::ask(const std::function<Answer(AnyReactor&)>& question) {
+    const auto deadline = Clock::now() + answer_within;
+    const auto count = static_cast<std::uint16_t>(reactors_.size());
+    std::vector<std::shared_ptr<std::optional<Answer>>> places;
+    for (std::uint16_t i = 0; i < count; ++i) places.push_back(pose(i, question));
+    std::vector<Answer> answers;
+    for (std::uint16_t i = 0; i < count; ++i) {
+        if (auto answer = await(i, *places[i], deadline)) answers.push_back(*std::move(answer));
+    }
+    return answers;
+}
+
+}  // namespace wsserver

@@ -1,0 +1,149 @@
+#pragma once
+
+#include "wsserver/server/detail/pooled_handler.hpp"
+
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace wsserver {
+
+namespace {
+
+/// What a reaction is about, besides its payload.
+struct Reaction {
+    enum class Kind : std::uint8_t { open, text, binary, ping, pong, close };
+    Kind kind;
+    CloseCode code = CloseCode::no_status;
+};
+
+/// The connection as its handler sees it on a worker. What it sends reaches the reactor in order.
+class PooledConnection final : public AnyConnection {
+   public:
+    PooledConnection(const HostedConnection& connection, std::string_view subprotocol, std::string_view target,
+                     std::shared_ptr<ServerHub> hub)
+        : hub_(std::move(hub)),
+          any_hub_(hub_),
+          id_(connection.id()),
+          subprotocol_(subprotocol),
+          peer_(connection.peer()),
+          target_(target) {}
+
+    SendStatus send(const Text& message) override { return put(InboxOrder::Kind::send_text, message.payload()); }
+    SendStatus send(const Binary& message) override { return put(InboxOrder::Kind::send_binary, message.payload()); }
+    SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
+    SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
+    ConnectionId id() const noexcept override { return id_; }
+    std::string_view subprotocol() const noexcept override { return subprotocol_; }
+    std::string peer() const override { return peer_; }
+    std::string_view target() const noexcept override { return target_; }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    void* user_data() const noexcept override { return user_data_; }
+    void set_user_data(void* data) noexcept override { user_data_ = data; }
+
+    SendStatus put(InboxOrder::Kind kind, Bytes payload = {}) {
+        InboxOrder order;
+        order.kind = kind;
+        order.to = id_;
+        order.reply = true;
+        return hub_->put(std::move(order), payload);
+    }
+
+   private:
+    const std::shared_ptr<ServerHub> hub_;
+    const std::shared_ptr<Hub> any_hub_;
+    const ConnectionId id_;
+    // Copies: a worker that is left behind in a reaction has them still when the server is gone.
+    const std::string subprotocol_;
+    const std::string peer_;
+    const std::string target_;
+    void* user_data_ = nullptr;
+};
+
+class ReactionMailbox final : public Mailbox<Reaction> {
+   public:
+    ReactionMailbox(std::shared_ptr<AnyHandler> handler, const HostedConnection& connection,
+                    std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub)
+        : Mailbox(TaskName{handler->name()}),
+          handler_(std::move(handler)),
+          connection_(connection, subprotocol, target, std::move(hub)) {}
+
+    AnyHandler& handler() const noexcept { return *handler_; }
+
+   private:
+    void on_item(Reaction& reaction, Bytes payload) override {
+        try {
+            react(reaction, payload);
+        } catch (const std::exception& exception) {
+            connection_.put(InboxOrder::Kind::fail, bytes_of(exception.what()));
+        } catch (...) {
+            connection_.put(InboxOrder::Kind::fail, bytes_of("an exception that is no std::exception"));
+        }
+    }
+
+    void react(const Reaction& reaction, Bytes payload) {
+        switch (reaction.kind) {
+            case Reaction::Kind::open:
+                return handler_->on_open(connection_);
+            case Reaction::Kind::text:
+                return handler_->on_message(connection_, Text{text_of(payload)});
+            case Reaction::Kind::binary:
+                return handler_->on_message(connection_, Binary{payload});
+            case Reaction::Kind::ping:
+                return handler_->on_ping(connection_, Ping{payload});
+            case Reaction::Kind::pong:
+                return handler_->on_pong(connection_, Pong{payload});
+            case Reaction::Kind::close:
+                return handler_->on_close(connection_, Close{reaction.code, text_of(payload)});
+        }
+    }
+
+    void on_room() override { connection_.put(InboxOrder::Kind::resume); }
+
+    const std::shared_ptr<AnyHandler> handler_;
+    PooledConnection connection_;
+};
+
+/// On the reactor's thread: turns each reaction into an item of the mailbox.
+class PooledHandler final : public AnyHandler {
+   public:
+    PooledHandler(std::shared_ptr<ReactionMailbox> mailbox, HostedConnection& connection, ReadyMailboxes& ready)
+        : mailbox_(std::move(mailbox)), connection_(connection), ready_(ready) {}
+
+    std::string_view name() const noexcept override { return mailbox_->handler().name(); }
+    Runs runs() const noexcept override { return Runs::pooled; }
+    const AnyHandler& served() const noexcept override { return mailbox_->handler(); }
+
+    void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
+    void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
+    void on_message(AnyConnection&, const Binary& message) override { put(Reaction::Kind::binary, message.payload()); }
+    void on_ping(AnyConnection&, const Ping& ping) override { put(Reaction::Kind::ping, ping.payload); }
+    void on_pong(AnyConnection&, const Pong& pong) override { put(Reaction::Kind::pong, pong.payload); }
+    void on_close(AnyConnection&, const Close& close) override {
+        put(Reaction::Kind::close, bytes_of(close.reason), close.code);
+    }
+
+   private:
+    void put(Reaction::Kind kind, Bytes payload, CloseCode code = CloseCode::no_status) {
+        // What is full says so once more when it has room; until then the peer waits.
+        if (!mailbox_->put({kind, code}, payload, ready_.batch())) connection_.hold_receiving();
+        ready_.schedule();
+    }
+
+    const std::shared_ptr<ReactionMailbox> mailbox_;
+    HostedConnection& connection_;
+    ReadyMailboxes& ready_;
+};
+
+}  // namespace
+
+std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, HostedConnection& connection,
+                                        std::string_view subprotocol, std::string_view target,
+                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready) {
+    auto mailbox =
+        std::make_shared<ReactionMailbox>(std::move(handler), connection, subprotocol, target, std::move(hub));
+    return std::make_shared<PooledHandler>(std::move(mailbox), connection, ready);
+}
+
+}  // namespace wsserver

@@ -1,0 +1,443 @@
+#pragma once
+
+#include "wsserver/server/detail/server_impl.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <functional>
+#include <ranges>
+#include <utility>
+
+#include "wsserver/server/detail/pooled_handler.hpp"
+
+namespace wsserver {
+
+namespace {
+
+std::size_t or_cores(std::size_t count) {
+    return count != 0 ? count : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+/// The rest is for listeners, files, and those who are turned away politely.
+std::size_t nine_tenths_of_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 900;
+    return static_cast<std::size_t>(limit.rlim_cur) / 10 * 9;
+}
+
+/// So many more than max_connections get a proper 503 before streams are closed without a word.
+constexpr std::size_t politely_turned_away = 64;
+
+/// So long after the deadline of stop() a thread that an inline handler blocks is given up.
+constexpr std::chrono::seconds left_behind_after{1};
+
+/// How often the watchdog looks whether a worker has been busy for too long.
+constexpr std::chrono::seconds watch_interval{1};
+
+ConnectionOptions connection_options(const ServerOptions& options) {
+    ConnectionOptions result;
+    result.handshake = options.handshake;
+    result.protocol.max_message = options.max_message;
+    result.protocol.max_fragments = options.max_fragments;
+    result.send_queue = {options.send_high_mark, options.send_hard_limit, options.slow_consumer};
+    result.handshake_timeout = options.handshake_timeout;
+    result.ping_interval = options.ping_interval;
+    result.pong_timeout = options.pong_timeout;
+    result.close_timeout = options.close_timeout;
+    result.server_name = options.server_name;
+    return result;
+}
+
+std::string url_of(const Endpoint& endpoint) {
+    if (endpoint.is_unix()) return "ws+unix:" + endpoint.unix_path;
+    return "ws://" + to_string(endpoint);
+}
+
+}  // namespace
+
+Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
+    : options_(std::move(given)),
+      context_(context),
+      hub_(std::make_shared<ServerHub>(connection_options(options_).protocol.fragment_size)),
+      any_hub_(hub_),
+      rules_{options_.strict_subprotocol, options_.allowed_origins, options_.handler_deadline},
+      max_connections_(options_.max_connections != 0 ? options_.max_connections : nine_tenths_of_descriptors()) {}
+
+Server::Impl::~Impl() {
+    hub_->detach();
+    reactors_.clear();  // while what their connections tell is still here to hear it
+}
+
+void Server::Impl::make_reactors() {
+    const std::size_t count = context_ != nullptr ? 1 : or_cores(options_.io_threads);
+    const bool uring = context_ == nullptr && may_use_uring();
+    for (std::size_t i = 0; i < count; ++i) {
+        if (uring) {
+            add_reactor<UringTransport>();
+        } else if (context_ != nullptr) {
+            add_reactor<AsioTransport>(*context_);
+        } else {
+            add_reactor<AsioTransport>();
+        }
+    }
+    stopped_.resize(count);
+    ready_.resize(count);
+    std::vector<AnyReactor*> attached;
+    for (const auto& reactor : reactors_) attached.push_back(reactor.get());
+    hub_->attach(std::move(attached));
+}
+
+bool Server::Impl::may_use_uring() {
+    if (options_.transport == TransportKind::asio) return false;
+    const auto possible = UringTransport::probe();
+    if (!possible) why_no_uring_ = possible.error();
+    return possible.has_value();
+}
+
+// What a daemon holds for each idle connection, besides what its transport and the texts of its handshake need.
+static_assert(sizeof(Connection<Role::server, UringTransport>) <= 224);
+
+template <Transport T, class... Args>
+void Server::Impl::add_reactor(Args&&... transport) {
+    auto reactor =
+        std::make_unique<Reactor<T>>(static_cast<std::uint16_t>(reactors_.size()), static_cast<ReactorShared&>(*this),
+                                     connection_options(options_), std::forward<Args>(transport)...);
+    reactor->transport().on_accept_paused([this](std::error_code why) { accept_paused(why); });
+    listen_on_.emplace_back([raw = reactor.get()](ListeningSocket socket) { raw->listen(std::move(socket)); });
+    reactors_.push_back(std::move(reactor));
+}
+
+// --- What connections ask ---
+
+std::variant<Acceptance, Errc> Server::Impl::choose(HostedConnection& connection, const Offer& offer) {
+    HandlerTable::Choice choice;
+    {
+        const std::shared_lock lock(rules_mutex_);
+        if (!origin_allowed(offer, rules_.allowed_origins)) return Errc::origin_forbidden;
+        choice = handlers_.choose(offer.subprotocols, rules_.strict_subprotocol);
+    }
+    if (!choice.handler) return Errc::unknown_subprotocol;
+    if (choice.handler->runs() == Runs::pooled) {
+        ReadyMailboxes* ready = nullptr;
+        try {
+            ready = &ready_mailboxes(connection.id().reactor);
+        } catch (const std::system_error& no_thread) {
+            log(LogLevel::error, std::string{"there can be no workers for pooled handlers: "} + no_thread.what() +
+                                     "; raise the limit of threads (ulimit -u)");
+            return Errc::too_many_connections;
+        }
+        choice.handler =
+            make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target, hub_, *ready);
+    }
+    return Acceptance{std::move(choice.handler), choice.subprotocol};
+}
+
+std::optional<HttpResponse> Server::Impl::answer(const HttpRequest& request) {
+    if (!http_answer_) return std::nullopt;
+    try {
+        return http_answer_(request);
+    } catch (const std::exception& exception) {
+        log(LogLevel::error, "on_http threw for " + request.target + ": " + exception.what());
+    } catch (...) {
+        log(LogLevel::error, "on_http threw for " + request.target + ": an exception that is no std::exception");
+    }
+    return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
+}
+
+void Server::Impl::on_ended(const ConnectionEnd& end) {
+    if (end.opened) {
+        const std::lock_guard lock(ends_mutex_);
+        ++ends_[static_cast<std::uint16_t>(end.code)];
+    }
+    if (!end_) return;
+    try {
+        end_(end);
+    } catch (const std::exception& exception) {
+        log(LogLevel::error, std::string{"on_end threw: "} + exception.what());
+    } catch (...) {
+        log(LogLevel::error, "on_end threw an exception that is no std::exception");
+    }
+}
+
+ReactorShared::Admission Server::Impl::admit() noexcept {
+    const std::size_t before = open_.fetch_add(1, std::memory_order_relaxed);
+    if (before < max_connections_) return Admission::welcome;
+    if (before < max_connections_ + politely_turned_away) return Admission::answer_503;
+    open_.fetch_sub(1, std::memory_order_relaxed);
+    return Admission::close_at_once;
+}
+
+void Server::Impl::accept_paused(std::error_code why) {
+    if (why == std::errc::invalid_argument) return;  // its door is shut, and its reactor about to hear of it
+    accept_pauses_.fetch_add(1, std::memory_order_relaxed);
+    log(LogLevel::warning, "accepting waits: " + why.message() + "; raise the limit of open files (ulimit -n)");
+}
+
+// --- Its life ---
+
+Result<std::string, std::string> Server::Impl::listen(std::string_view text) {
+    auto endpoint = parse_endpoint(text);
+    if (!endpoint) return Unexpected{endpoint.error()};
+    auto listeners = open_listeners(*endpoint, reactors_.size());
+    if (!listeners) return Unexpected{listeners.error()};
+    const std::string url = url_of(listeners->endpoint);
+    const std::lock_guard lock(state_mutex_);
+    if (state_ == State::stopping || state_ == State::stopped) {
+        return Unexpected{"can't listen on " + std::string{text} + ": the server has been stopped"};
+    }
+    listening_.push_back(url);
+    for (std::size_t i = 0; i < reactors_.size(); ++i) {
+        doors_.emplace_back(listeners->sockets[i]);
+        reactors_[i]->post(
+            [&on = listen_on_[i], socket = std::move(listeners->sockets[i])]() mutable { on(std::move(socket)); });
+    }
+    return url;
+}
+
+void Server::Impl::start() {
+    // Once: start() and then run() is how most programs begin.
+    if (const std::string why = std::exchange(why_no_uring_, {}); !why.empty()) {
+        // Nobody asked for it: then it is no reason to worry.
+        const bool asked = options_.transport == TransportKind::uring;
+        log(asked ? LogLevel::warning : LogLevel::info, "no uring transport: " + why + "; asio serves");
+    }
+    const std::lock_guard lock(state_mutex_);
+    if (state_ != State::idle) return;
+    state_ = State::running;
+    if (context_ != nullptr) {
+        reactors_.front()->post([this] { reactors_.front()->attach(); });
+        return;
+    }
+    for (const auto& reactor : reactors_) {
+        // It keeps all this alive, should it never come back from a handler.
+        threads_.emplace_back([self = shared_from_this(), raw = reactor.get()] { raw->run(); });
+    }
+}
+
+void Server::Impl::request_stop(std::chrono::milliseconds grace) {
+    const std::lock_guard lock(state_mutex_);
+    // Before any reactor says 1001: whoever heard it must not get in again through another's door.
+    shut_doors();
+    if (state_ == State::idle) state_ = State::stopped;
+    if (state_ == State::stopped) return;
+    state_ = State::stopping;
+    stop_deadline_ = later(Clock::now(), grace);
+    listening_.clear();
+    for (const auto& reactor : reactors_) {
+        reactor->post([raw = reactor.get(), deadline = stop_deadline_] { raw->stop(deadline); });
+    }
+}
+
+void Server::Impl::drain() {
+    {
+        const std::lock_guard lock(state_mutex_);
+        shut_doors();
+    }
+    tell_all([](AnyReactor& reactor) { reactor.stop_listening(); });
+}
+
+void Server::Impl::shut_doors() noexcept {
+    for (Door& door : doors_) door.shut();
+    doors_.clear();
+}
+
+void Server::Impl::on_stopped(std::uint16_t reactor) {
+    const std::lock_guard lock(state_mutex_);
+    stopped_[reactor] = true;
+    state_changed_.notify_all();
+}
+
+void Server::Impl::wait_until_stopped() {
+    std::unique_lock lock(state_mutex_);
+    state_changed_.wait(lock, [this] { return state_ == State::stopping || state_ == State::stopped; });
+    const auto all_stopped = [this] { return std::ranges::all_of(stopped_, std::identity{}); };
+    // A second request_stop() may bring the deadline nearer: so it is read again each time.
+    while (state_ == State::stopping && !all_stopped() && Clock::now() < later(stop_deadline_, left_behind_after)) {
+        state_changed_.wait_until(lock, later(stop_deadline_, left_behind_after));
+    }
+}
+
+void Server::Impl::finish() {
+    const std::lock_guard finishing(finish_mutex_);
+    if (std::exchange(finished_, true)) return;
+    hub_->detach();
+    bool all_ended = true;
+    for (std::size_t i = 0; i < threads_.size(); ++i) all_ended &= end_thread(i);
+    if (all_ended) {
+        for (const auto& reactor : reactors_) reactor->cut_all();
+    }
+    for (const auto& ready : ready_) {
+        if (ready && all_ended) ready->push();  // what the connections' ends told their handlers
+    }
+    stop_workers();
+    const std::lock_guard lock(state_mutex_);
+    state_ = State::stopped;
+    state_changed_.notify_all();
+}
+
+void Server::Impl::stop_workers() {
+    watchdog_.request_stop();
+    if (watchdog_.joinable()) watchdog_.join();
+    WorkerPool* pool = nullptr;
+    {
+        // Not while it stops: a reaction that is waited for may ask what the workers do.
+        const std::lock_guard lock(workers_mutex_);
+        pool = workers_.get();
+    }
+    if (pool == nullptr) return;
+    const auto left = std::max(stop_deadline() - Clock::now(), Clock::duration{left_behind_after});
+    if (!pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
+        log(LogLevel::error, "stopped, though a pooled handler still blocks its worker");
+    }
+}
+
+Clock::time_point Server::Impl::stop_deadline() const {
+    const std::lock_guard lock(state_mutex_);
+    return stop_deadline_;
+}
+
+/// False if it doesn't come back from a handler and is left behind.
+bool Server::Impl::end_thread(std::size_t reactor) {
+    bool stopped = false;
+    {
+        const std::lock_guard lock(state_mutex_);
+        stopped = stopped_[reactor];
+    }
+    if (stopped) {
+        threads_[reactor].join();
+    } else {
+        log(LogLevel::error, "stopped, though an inline handler still blocks its reactor");
+        threads_[reactor].detach();
+    }
+    return stopped;
+}
+
+bool Server::Impl::on_reactor_thread() const noexcept {
+    return std::ranges::any_of(reactors_, [](const auto& reactor) { return reactor->on_own_thread(); });
+}
+
+// --- Workers ---
+
+WorkerPool& Server::Impl::worker_pool() {
+    const std::lock_guard lock(workers_mutex_);
+    if (!workers_) {
+        workers_ = std::make_unique<WorkerPool>(options_.workers);
+        watchdog_ = std::jthread{[this](std::stop_token stop) { watch_workers(stop); }};
+    }
+    return *workers_;
+}
+
+std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHandler> handler) {
+    AnyHandler* const same = handler.get();
+    return {same, [impl = weak_from_this(), handler = std::move(handler)](AnyHandler*) mutable noexcept {
+                const auto server = impl.lock();  // null: its reactors have ended
+                if (server && server->on_reactor_thread()) return server->end_on_worker(std::move(handler));
+                handler.reset();
+            }};
+}
+
+/// Without memory or threads, or when the workers have ended, it ends here.
+void Server::Impl::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {
+    try {
+        const TaskName name{handler->name()};
+        worker_pool().queue().push(
+            make_task(Priority::background, name, [last = std::move(handler)]() mutable { last.reset(); }));
+    } catch (...) {
+        log(LogLevel::warning, "no worker can be had for a handler's end: it keeps its reactor's thread");
+    }
+}
+
+void Server::Impl::watch_workers(const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    while (!wake.wait_for(lock, stop, watch_interval, [&stop] { return stop.stop_requested(); })) {
+        for (const WorkerPool::State& state : workers_->newly_overdue(handler_deadline())) {
+            handlers_overdue_.fetch_add(1, std::memory_order_relaxed);
+            log(LogLevel::warning, "handler " + state.task.text() + " has kept a worker for " +
+                                       std::to_string(state.since.count()) + " ms");
+        }
+    }
+}
+
+std::chrono::milliseconds Server::Impl::handler_deadline() const {
+    const std::shared_lock lock(rules_mutex_);
+    return rules_.handler_deadline;
+}
+
+std::vector<WorkerState> Server::Impl::workers() const {
+    std::vector<WorkerState> result;
+    const std::lock_guard lock(workers_mutex_);
+    if (!workers_) return result;
+    for (const WorkerPool::State& state : workers_->states(handler_deadline())) {
+        result.push_back({state.busy ? state.task.text() : std::string{}, state.since, state.overdue});
+    }
+    return result;
+}
+
+ReadyMailboxes& Server::Impl::ready_mailboxes(std::uint16_t reactor) {
+    std::unique_ptr<ReadyMailboxes>& ready = ready_[reactor];
+    if (!ready) {
+        ready = std::make_unique<ReadyMailboxes>(worker_pool().queue(), [this, reactor] {
+            reactors_[reactor]->post([this, reactor] { ready_[reactor]->push(); });
+        });
+    }
+    return *ready;
+}
+
+// --- What its owner asks ---
+
+void Server::Impl::reconfigure(const ServerOptions& changed) {
+    {
+        const std::unique_lock lock(rules_mutex_);
+        rules_ = {changed.strict_subprotocol, changed.allowed_origins, changed.handler_deadline};
+    }
+    tell_all([options = connection_options(changed)](AnyReactor& reactor) { reactor.set_options(options); });
+}
+
+void Server::Impl::tell_all(const std::function<void(AnyReactor&)>& task) {
+    for (const auto& reactor : reactors_) {
+        reactor->post([task, raw = reactor.get()] { task(*raw); });
+    }
+}
+
+bool Server::Impl::may_answer(std::uint16_t reactor) const {
+    const bool running = state_ == State::running || state_ == State::stopping;
+    return running && !stopped_[reactor] && !silent_.contains(reactor);
+}
+
+std::vector<std::uint16_t> Server::Impl::silent_reactors() const {
+    const std::lock_guard lock(state_mutex_);
+    return {silent_.begin(), silent_.end()};
+}
+
+ServerStatistics Server::Impl::statistics() const {
+    ServerStatistics sum;
+    sum.open = open_.load(std::memory_order_relaxed);
+    sum.accept_pauses = accept_pauses_.load(std::memory_order_relaxed);
+    sum.handlers_overdue = handlers_overdue_.load(std::memory_order_relaxed);
+    for (const auto& reactor : reactors_) {
+        const ConnectionCounters& counters = reactor->counters();
+        sum.accepted += reactor->accepted();
+        sum.opened += counters.opened.read();
+        sum.refused += counters.refused.read();
+        sum.http_answered += counters.http_answered.read();
+        sum.turned_away += counters.turned_away.read();
+        sum.handshake_timeouts += counters.handshake_timeouts.read();
+        sum.pong_timeouts += counters.pong_timeouts.read();
+        sum.close_timeouts += counters.close_timeouts.read();
+        sum.slow_consumers += counters.slow_consumers.read();
+        sum.messages_dropped += counters.messages_dropped.read() + reactor->dropped_orders();
+        sum.handler_exceptions += counters.handler_exceptions.read();
+        sum.messages_in += counters.messages_in.read();
+        sum.messages_out += counters.messages_out.read();
+        sum.bytes_in += counters.bytes_in.read();
+        sum.bytes_out += counters.bytes_out.read();
+    }
+    const std::lock_guard lock(ends_mutex_);
+    sum.closes = ends_;
+    return sum;
+}
+
+}  // namespace wsserver

@@ -1,0 +1,53 @@
+// A connect() under way on an AsioLoop: addresses are looked up, then tried one after the other.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+#include "wsserver/transport/detail/asio/loop.hpp"
+#include "wsserver/transport/detail/socket_address.hpp"
+
+namespace wsserver::detail {
+
+class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
+   public:
+    AsioConnecting(AsioLoop& loop, Clock::time_point deadline, AsioTransport::Connected connected);
+    AsioConnecting(const AsioConnecting&) = delete;
+    AsioConnecting& operator=(const AsioConnecting&) = delete;
+    ~AsioConnecting() { forget_lookup(); }
+
+    void start(const Endpoint& to);
+    void cancel();
+
+   private:
+    struct Lookup;
+
+    void look_up(const Endpoint& to);
+    void looked_up(Result<std::vector<SocketAddress>, std::error_code> found);
+    void forget_lookup() noexcept;
+    void try_address();
+    void await_connection();
+    void settled();
+    void next_address(int error);
+    void finish(Result<Descriptor, std::error_code> result);
+    void stop_waiting();
+    Clock::time_point end_of_attempt() const;
+
+    AsioLoop& loop_;
+    Clock::time_point deadline_;
+    AsioTransport::Connected connected_;  // null once called or cancelled
+    bool told_ = false;                   // the call has been posted
+    std::shared_ptr<Lookup> lookup_;
+    // A caller's loop would see nothing to do while a thread of ours looks up.
+    std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> lookup_work_;
+    std::vector<SocketAddress> addresses_;
+    std::size_t trying_ = 0;
+    WaitableDescriptor socket_;
+    LoopTimer deadline_timer_;
+    LoopTimer attempt_timer_;
+};
+
+}  // namespace wsserver::detail

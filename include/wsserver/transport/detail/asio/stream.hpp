@@ -1,0 +1,80 @@
+// The life of one stream on an AsioLoop, counted by its handle (AsioTransport::Stream) and by what is in flight.
+#pragma once
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "wsserver/transport/detail/asio/loop.hpp"
+#include "wsserver/transport/detail/send_batch.hpp"
+
+namespace wsserver::detail {
+
+class AsioStream {
+   public:
+    using Pointer = boost::intrusive_ptr<AsioStream>;
+
+    AsioStream(AsioLoop& loop, Descriptor socket);
+    AsioStream(const AsioStream&) = delete;
+    AsioStream& operator=(const AsioStream&) = delete;
+
+    void start(StreamUser& user);
+    bool send(std::span<const OutputPiece> pieces);
+    void pause_receiving() noexcept { paused_ = true; }
+    void resume_receiving();
+    void shutdown_send();
+    enum class How : bool { polite, reset };
+    void close(How how);
+    std::string peer() const;
+    /// The handle goes away: the user is not called any more.
+    void abandon();
+
+   private:
+    class ReadOperation;
+    enum class Sending : std::uint8_t {
+        open,
+        ending,  // shutdown_send() was called
+        failed,
+        failure_told,  // nothing works any more
+    };
+
+    // The one read operation is always in flight on an idle stream, so its memory lies here: an echo allocates
+    // nothing, an idle connection no block of its own. Should an Asio need more, it gets it from the heap.
+    static constexpr std::size_t operation_size = 88;  // what Asio 1.24 (Boost 1.81) asks for
+    void* allocate_operation(std::size_t size);
+    void free_operation(void* place) noexcept;
+
+    bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
+    void await_bytes();
+    void readable();
+    bool receive();
+    void writable();
+    void await_room();
+    void half_close() noexcept;
+    void send_failed(int error);
+    void tell_failure(int error);
+
+    friend void intrusive_ptr_add_ref(AsioStream* stream) noexcept { ++stream->references_; }
+    friend void intrusive_ptr_release(AsioStream* stream) noexcept {
+        if (--stream->references_ == 0) delete stream;
+    }
+
+    AsioLoop& loop_;
+    StreamUser* user_ = nullptr;  // null before start() and after on_released()
+    WaitableDescriptor socket_;
+    std::unique_ptr<SendBatch> batch_;  // in flight
+    std::uint8_t references_ = 0;       // of one thread: the handle, two operations, two posted calls at most
+    Sending sending_ = Sending::open;
+    bool awaiting_bytes_ = false;  // the read operation is in flight
+    bool paused_ = false;
+    bool ended_ = false;  // the peer's direction
+    bool closed_ = false;
+    bool operation_taken_ = false;
+    alignas(void*) std::byte operation_[operation_size];
+};
+
+}  // namespace wsserver::detail

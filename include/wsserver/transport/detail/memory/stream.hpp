@@ -1,0 +1,70 @@
+// The life of one stream of a MemoryTransport.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "wsserver/transport/detail/memory/end.hpp"
+#include "wsserver/transport/detail/send_batch.hpp"
+#include "wsserver/transport/memory.hpp"
+
+namespace wsserver::detail {
+
+class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
+   public:
+    MemoryStream(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end)
+        : transport_(transport), end_(std::move(end)) {}
+
+    void start(StreamUser& user);
+    bool send(std::span<const OutputPiece> pieces);
+    void pause_receiving() noexcept { paused_ = true; }
+    void resume_receiving();
+    void shutdown_send();
+    void close(bool with_reset);
+    void abandon();
+    std::string peer() const { return end_ && !closed_ ? end_->peer_name : std::string{}; }
+    /// Sends are held no longer.
+    void go_on_sending() { send_soon(); }
+
+   private:
+    enum class Sending : std::uint8_t {
+        open,
+        ending,  // shutdown_send() was called
+        failed,
+        failure_told,  // nothing works any more
+    };
+    struct Sent {
+        std::size_t count = 0;
+        bool all = false;
+        std::error_code error{};
+    };
+
+    bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
+    void receive_soon();
+    void receive_turn();
+    bool receive();
+    void receive_into_buffer(std::size_t count);
+    void receive_into(Room room, std::size_t count);
+    Sent send_now(std::span<const OutputPiece> pieces);
+    void send_soon();
+    void send_turn();
+    void send_failed(std::error_code error);
+    void tell_failure(std::error_code error);
+
+    MemoryTransport& transport_;
+    std::shared_ptr<MemoryEnd> end_;
+    StreamUser* user_ = nullptr;  // null before start() and after on_released()
+    std::optional<SendBatch> batch_;
+    Sending sending_ = Sending::open;
+    bool receive_posted_ = false;
+    bool send_posted_ = false;
+    bool paused_ = false;
+    bool ended_ = false;
+    bool closed_ = false;
+};
+
+}  // namespace wsserver::detail

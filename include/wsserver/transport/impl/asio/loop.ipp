@@ -1,0 +1,88 @@
+#pragma once
+
+#include "wsserver/transport/detail/asio/loop.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "wsserver/transport/detail/asio/acceptor.hpp"
+#include "wsserver/transport/detail/clear_at_end.hpp"
+
+namespace wsserver::detail {
+
+AsioLoop::AsioLoop(boost::asio::io_context& context, Context whose)
+    : context_(context), buffer_(new std::uint8_t[AsioTransport::receive_buffer_size]), timer_(context) {
+    if (whose == Context::own) work_.emplace(context.get_executor());
+}
+
+void AsioLoop::post(UniqueFunction<void()> task) {
+    const std::lock_guard lock(mutex_);
+    // First: where there is no memory for that, the task isn't there either, and the next one tries again.
+    if (!posted_noticed_) boost::asio::post(context_, [self = shared_from_this()] { self->run_posted(); });
+    posted_noticed_ = true;
+    posted_.push_back(std::move(task));
+}
+
+/// Only what was there when it began: tasks that post tasks don't keep the others waiting.
+void AsioLoop::run_posted() {
+    {
+        const std::lock_guard lock(mutex_);
+        std::swap(posted_, running_);
+        posted_noticed_ = false;
+    }
+    const ClearAtEnd tasks(running_);
+    for (auto& task : running_) {
+        if (detached_) break;
+        task();
+    }
+}
+
+void AsioLoop::wake_at(Clock::time_point time) {
+    wake_at_ = time;
+    // Armed too early is cheaper than armed again: it finds out when it is woken.
+    if (time < armed_for_) return arm(time);
+    if (time != Clock::time_point::max()) return;
+    // But a timer for nothing would keep the caller's loop from running out of work.
+    armed_for_ = time;
+    timer_.cancel();
+}
+
+void AsioLoop::arm(Clock::time_point time) {
+    armed_for_ = time;
+    timer_.expires_at(time);
+    timer_.async_wait([self = shared_from_this(), time](boost::system::error_code) { self->woken(time); });
+}
+
+void AsioLoop::woken(Clock::time_point armed_for) {
+    if (detached_ || armed_for != armed_for_) return;  // it was armed for another time meanwhile
+    armed_for_ = Clock::time_point::max();
+    if (wake_at_ > Clock::now()) {
+        if (wake_at_ != Clock::time_point::max()) arm(wake_at_);
+        return;
+    }
+    wake_at_ = Clock::time_point::max();
+    if (on_wake_) on_wake_();
+}
+
+void AsioLoop::listen(ListeningSocket listener, UniqueFunction<void(Descriptor)> accepted) {
+    acceptors_.push_back(std::make_shared<AsioAcceptor>(*this, std::move(listener), std::move(accepted)));
+    acceptors_.back()->start();
+}
+
+void AsioLoop::stop_listening() {
+    for (const auto& acceptor : std::exchange(acceptors_, {})) acceptor->stop();
+}
+
+void AsioLoop::stream_closed() {
+    for (const auto& acceptor : acceptors_) acceptor->retry_soon();
+}
+
+void AsioLoop::detach() {
+    detached_ = true;
+    stop_listening();
+    armed_for_ = Clock::time_point::max();
+    timer_.cancel();
+    work_.reset();
+}
+
+}  // namespace wsserver::detail

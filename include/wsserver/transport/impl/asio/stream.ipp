@@ -1,0 +1,252 @@
+#pragma once
+
+#include "wsserver/transport/detail/asio/stream.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <new>
+#include <utility>
+
+namespace wsserver::detail {
+
+namespace {
+
+/// Pieces handed to the kernel at once: well below IOV_MAX (1024), few enough for the stack.
+constexpr std::size_t pieces_per_call = 64;
+static_assert(pieces_per_call <= IOV_MAX);
+
+/// What a peer sent before it broke off is still read, up to this many buffers.
+constexpr int asio_last_receives = 32;
+
+struct Sent {
+    std::size_t count = 0;  ///< octets
+    int error = 0;          ///< errno; EAGAIN: the kernel takes no more for now
+};
+
+/// Sends `pieces` from octet `skip` of the first on, as far as the kernel takes them.
+Sent send_now(int socket, std::span<const OutputPiece> pieces) {
+    Sent sent;
+    std::array<iovec, pieces_per_call> parts;
+    for (std::size_t next = 0; next < pieces.size();) {
+        std::size_t used = 0, wanted = 0;
+        for (; next < pieces.size() && used < parts.size(); ++next) {
+            const Bytes bytes = pieces[next].bytes;
+            if (bytes.empty()) continue;
+            parts[used++] = {const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+            wanted += bytes.size();
+        }
+        if (used == 0) break;
+        msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = used;
+        ssize_t count = 0;
+        do {
+            count = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } while (count < 0 && errno == EINTR);
+        if (count < 0) {
+            sent.error = errno == EWOULDBLOCK ? EAGAIN : errno;
+            break;
+        }
+        sent.count += static_cast<std::size_t>(count);
+        if (static_cast<std::size_t>(count) < wanted) {  // its buffer is full: asking again would tell no more
+            sent.error = EAGAIN;
+            break;
+        }
+    }
+    return sent;
+}
+
+}  // namespace
+
+// --- Memory of the read operation ---
+
+/// Asio's handler for the read operation; its memory is the stream's own.
+class AsioStream::ReadOperation {
+   public:
+    explicit ReadOperation(Pointer stream) noexcept : stream_(std::move(stream)) {}
+
+    void operator()(boost::system::error_code) const { stream_->readable(); }
+
+    template <class T>
+    struct Allocator {
+        using value_type = T;
+
+        explicit Allocator(AsioStream* owner) noexcept : stream(owner) {}
+        template <class U>
+        Allocator(const Allocator<U>& other) noexcept : stream(other.stream) {}
+        T* allocate(std::size_t count) const { return static_cast<T*>(stream->allocate_operation(count * sizeof(T))); }
+        void deallocate(T* place, std::size_t) const noexcept { stream->free_operation(place); }
+        friend bool operator==(const Allocator& a, const Allocator& b) noexcept { return a.stream == b.stream; }
+
+        AsioStream* stream;
+    };
+    using allocator_type = Allocator<void>;
+    allocator_type get_allocator() const noexcept { return allocator_type{stream_.get()}; }
+
+   private:
+    Pointer stream_;
+};
+
+void* AsioStream::allocate_operation(std::size_t size) {
+    if (size > operation_size || std::exchange(operation_taken_, true)) return ::operator new(size);
+    return operation_;
+}
+
+void AsioStream::free_operation(void* place) noexcept {
+    if (place != operation_) return ::operator delete(place);
+    operation_taken_ = false;
+}
+
+// --- Receiving ---
+
+AsioStream::AsioStream(AsioLoop& loop, Descriptor socket) : loop_(loop), socket_(loop.context()) {
+    boost::system::error_code error;
+    socket_.assign(socket.get(), error);
+    if (!error) (void)socket.release();
+    // Without it (no memory for the kernel's registration) start() finds no socket and says so.
+}
+
+void AsioStream::start(StreamUser& user) {
+    assert(user_ == nullptr && !closed_);
+    user_ = &user;
+    if (socket_.is_open()) return await_bytes();
+    sending_ = Sending::failed;
+    loop_.post([self = Pointer{this}] { self->tell_failure(ENOMEM); });
+}
+
+void AsioStream::await_bytes() {
+    if (awaiting_bytes_ || !may_receive()) return;
+    awaiting_bytes_ = true;
+    socket_.async_wait(WaitableDescriptor::wait_read, ReadOperation{Pointer{this}});
+}
+
+void AsioStream::readable() {
+    awaiting_bytes_ = false;
+    if (!may_receive()) return;  // resume_receiving() waits anew, and is told anew what there is
+    receive();
+    // One buffer for each turn: if there is more, the others come first.
+    await_bytes();
+}
+
+/// Hands up what one buffer holds. False: there is nothing more to come for now.
+bool AsioStream::receive() {
+    Room room = user_->has_room() ? user_->lend_room() : Room{};
+    const bool in_room = !room.empty();
+    const MutableBytes buffer = in_room ? room.bytes() : loop_.buffer();
+    const std::size_t size = std::min(buffer.size(), AsioTransport::receive_buffer_size);
+    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), size, MSG_DONTWAIT);
+    const int error = errno;
+    const std::size_t come = count > 0 ? static_cast<std::size_t>(count) : 0;
+    if (in_room) {
+        user_->on_room(std::move(room), come);
+    } else if (come > 0) {
+        user_->on_bytes(buffer.first(come));
+    }
+    if (come > 0) return true;
+    if (count == 0) {
+        ended_ = true;
+        if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+    } else if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
+        tell_failure(error);
+    }
+    return false;
+}
+
+void AsioStream::resume_receiving() {
+    paused_ = false;
+    await_bytes();
+}
+
+// --- Sending ---
+
+bool AsioStream::send(std::span<const OutputPiece> pieces) {
+    assert(!batch_ && sending_ != Sending::ending);
+    if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
+    const Sent sent = send_now(socket_.native_handle(), pieces);
+    if (sent.error == 0) return true;
+    if (sent.error == EAGAIN) {
+        batch_ = std::make_unique<SendBatch>(pieces, sent.count);
+        await_room();
+    } else {
+        sending_ = Sending::failed;
+        loop_.post([self = Pointer{this}, error = sent.error] { self->send_failed(error); });
+    }
+    return false;
+}
+
+void AsioStream::await_room() {
+    socket_.async_wait(WaitableDescriptor::wait_write,
+                       [self = Pointer{this}](boost::system::error_code) { self->writable(); });
+}
+
+void AsioStream::writable() {
+    if (user_ == nullptr || closed_ || !batch_) return;
+    const Sent sent = send_now(socket_.native_handle(), batch_->rest());
+    batch_->advance(sent.count);
+    if (sent.error == EAGAIN) return await_room();
+    if (sent.error != 0) return send_failed(sent.error);
+    batch_.reset();
+    if (sending_ == Sending::ending) half_close();
+    user_->on_sent();
+}
+
+void AsioStream::shutdown_send() {
+    if (closed_ || sending_ != Sending::open) return;
+    sending_ = Sending::ending;
+    if (!batch_) half_close();
+}
+
+/// If it fails the peer is gone, which the next receive finds out.
+void AsioStream::half_close() noexcept { ::shutdown(socket_.native_handle(), SHUT_WR); }
+
+// --- The end ---
+
+/// What the peer sent before (its Close frame, say, or why it doesn't like us) may still lie in the socket, and is
+/// heard first.
+void AsioStream::send_failed(int error) {
+    if (sending_ < Sending::failed) sending_ = Sending::failed;
+    batch_.reset();
+    for (int i = 0; i < asio_last_receives && may_receive() && receive(); ++i) {
+    }
+    tell_failure(error);
+}
+
+void AsioStream::tell_failure(int error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
+    sending_ = Sending::failure_told;
+    ended_ = true;
+    batch_.reset();
+    user_->on_end({error, std::system_category()});
+}
+
+void AsioStream::close(How how) {
+    if (std::exchange(closed_, true)) return;
+    if (how == How::reset) {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    batch_.reset();
+    loop_.stream_closed();
+    if (user_ == nullptr) return;
+    loop_.post([self = Pointer{this}] {
+        if (StreamUser* user = std::exchange(self->user_, nullptr)) user->on_released();
+    });
+}
+
+void AsioStream::abandon() {
+    user_ = nullptr;
+    close(How::polite);
+}
+
+std::string AsioStream::peer() const {
+    return socket_.is_open() ? peer_name(const_cast<WaitableDescriptor&>(socket_).native_handle()) : std::string{};
+}
+
+}  // namespace wsserver::detail

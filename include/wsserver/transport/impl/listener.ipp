@@ -1,0 +1,266 @@
+#pragma once
+
+#include "wsserver/transport/listener.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <string_view>
+#include <system_error>
+#include <thread>
+
+#include "wsserver/transport/detail/socket_address.hpp"
+
+namespace wsserver {
+
+class SocketFile {
+   public:
+    SocketFile(std::string path, const struct stat& status)
+        : path_(std::move(path)), device_(status.st_dev), inode_(status.st_ino) {}
+    SocketFile(const SocketFile&) = delete;
+    SocketFile& operator=(const SocketFile&) = delete;
+    ~SocketFile() {
+        struct stat now;  // somebody else may have put his own there meanwhile
+        if (::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) {
+            ::unlink(path_.c_str());
+        }
+    }
+
+   private:
+    std::string path_;
+    dev_t device_;
+    ino_t inode_;
+};
+
+Door::Door(const ListeningSocket& socket) noexcept : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)) {}
+
+void Door::shut() noexcept {
+    if (!descriptor_) return;
+    ::shutdown(descriptor_.get(), SHUT_RD);
+    descriptor_.reset();
+}
+
+namespace {
+
+using Problem = Unexpected<std::string>;
+
+std::string system_message(int error) { return std::system_category().message(error); }
+
+Problem cannot_listen(const Endpoint& endpoint, std::string_view why) {
+    return Problem{"cannot listen on " + to_string(endpoint) + ": " + std::string{why}};
+}
+
+/// What to do about the errors that people really meet.
+std::string_view advice_for(int error) noexcept {
+    switch (error) {
+        case EADDRINUSE:
+            return "; another program listens there: stop it or choose another port";
+        case EACCES:
+            return "; ports below 1024 are root's: choose a higher one or grant CAP_NET_BIND_SERVICE";
+        case EADDRNOTAVAIL:
+            return "; this machine has no such address: leave the host empty for all that it has";
+        case EMFILE:
+            return "; raise the limit of open files (ulimit -n)";
+        default:
+            return "";
+    }
+}
+
+Problem cannot_listen(const Endpoint& endpoint, int error) {
+    return cannot_listen(endpoint, system_message(error).append(advice_for(error)));
+}
+
+void set_flag(int socket, int level, int name, int value) noexcept {
+    ::setsockopt(socket, level, name, &value, sizeof value);
+}
+
+Descriptor open_socket(int family) {
+    return Descriptor{::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+}
+
+/// How long a place that is in use may still become free.
+constexpr std::chrono::milliseconds probe_patience{500};
+
+/// Calls `free` until it says true, but not for long. A process that was killed keeps its listening sockets for a
+/// moment: what io_uring waits for on them ends in the background.
+template <class F>
+bool becomes_free(F&& free) {
+    const auto end = std::chrono::steady_clock::now() + probe_patience;
+    while (!free()) {
+        if (std::chrono::steady_clock::now() >= end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    }
+    return true;
+}
+
+/// Zero or an errno.
+int bind_socket(const Descriptor& socket, const SocketAddress& address) {
+    int error = 0;
+    becomes_free([&] {
+        error = ::bind(socket.get(), address.get(), address.size) == 0 ? 0 : errno;
+        return error != EADDRINUSE;
+    });
+    return error;
+}
+
+// --- TCP ---
+
+Result<SocketAddress, std::string> address_to_bind(const Endpoint& endpoint) {
+    if (endpoint.host.empty()) {
+        // One socket for both kinds, unless this machine knows no IPv6.
+        return any_address(open_socket(AF_INET6) ? AF_INET6 : AF_INET, endpoint.port);
+    }
+    const auto found = look_up(endpoint.host, endpoint.port);
+    if (!found) {
+        return cannot_listen(endpoint, "no address is known for '" + endpoint.host + "' (" + found.error().message() +
+                                           "); write an address of this machine");
+    }
+    const auto ipv4 = std::find_if(found->begin(), found->end(),
+                                   [](const SocketAddress& address) { return address.family() == AF_INET; });
+    return ipv4 != found->end() ? *ipv4 : found->front();
+}
+
+/// A bound socket, or errno.
+Result<Descriptor, int> bind_tcp(const SocketAddress& address, bool for_everybody, bool shared_port) {
+    Descriptor socket = open_socket(address.family());
+    if (!socket) return Unexpected{errno};
+    // A restart may bind while connections of the last run are still in TIME_WAIT.
+    set_flag(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (shared_port) set_flag(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+    if (address.family() == AF_INET6) set_flag(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, for_everybody ? 0 : 1);
+    if (const int error = bind_socket(socket, address); error != 0) return Unexpected{error};
+    return socket;
+}
+
+/// The address of `endpoint` and a socket bound to it. Without SO_REUSEPORT: with it we would be let in beside
+/// another process of the same user that shares its port.
+Result<Descriptor, std::string> bind_first(const Endpoint& endpoint, SocketAddress& address) {
+    auto bound = bind_tcp(address, endpoint.host.empty(), false);
+    const bool no_ipv6 = !bound && (bound.error() == EAFNOSUPPORT || bound.error() == EADDRNOTAVAIL);
+    if (no_ipv6 && endpoint.host.empty()) {
+        address = any_address(AF_INET, endpoint.port);
+        bound = bind_tcp(address, true, false);
+    }
+    if (!bound) return cannot_listen(endpoint, bound.error());
+    return *std::move(bound);
+}
+
+Result<Listeners, std::string> listen_tcp(const Endpoint& endpoint, std::size_t count) {
+    auto address = address_to_bind(endpoint);
+    if (!address) return Problem{address.error()};
+    auto first = bind_first(endpoint, *address);
+    if (!first) return Problem{first.error()};
+
+    Listeners listeners{.endpoint = local_endpoint(first->get()), .sockets = {}};
+    address->set_port(listeners.endpoint.port);
+    if (count <= 1) {
+        listeners.sockets.emplace_back(*std::move(first));
+    } else {
+        // `first` holds the port until all have it: sockets that only are bound don't exclude each other
+        // (SO_REUSEADDR), listening ones do unless all have SO_REUSEPORT.
+        for (std::size_t i = 0; i < count; ++i) {
+            auto next = bind_tcp(*address, endpoint.host.empty(), true);
+            if (!next) return cannot_listen(endpoint, next.error());
+            listeners.sockets.emplace_back(*std::move(next));
+        }
+    }
+    for (const ListeningSocket& socket : listeners.sockets) {
+        if (::listen(socket.descriptor(), SOMAXCONN) != 0) return cannot_listen(endpoint, errno);
+    }
+    return listeners;
+}
+
+// --- Unix ---
+
+/// Is somebody listening on it? A dead process leaves its file behind, which refuses.
+bool is_dead(const SocketAddress& address) {
+    const Descriptor visitor = open_socket(AF_UNIX);
+    return visitor && ::connect(visitor.get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
+}
+
+/// Makes room for our socket where a dead process left its own.
+Result<void, std::string> remove_stale_file(const Endpoint& endpoint, const SocketAddress& address) {
+    const char* path = endpoint.unix_path.c_str();
+    struct stat before, after;
+    if (::lstat(path, &before) != 0) return {};  // bind() will say what is wrong with the path, if anything is
+    if (!S_ISSOCK(before.st_mode)) {
+        return cannot_listen(endpoint, "there is a file that is no socket; remove it or choose another path");
+    }
+    if (!becomes_free([&] { return is_dead(address); })) {
+        return cannot_listen(endpoint, "another program listens there; stop it or choose another path");
+    }
+    // Only what we have looked at, not what somebody else who starts just now has put in its place.
+    const bool same = ::lstat(path, &after) == 0 && before.st_ino == after.st_ino && before.st_dev == after.st_dev &&
+                      before.st_ctim.tv_sec == after.st_ctim.tv_sec && before.st_ctim.tv_nsec == after.st_ctim.tv_nsec;
+    if (same && ::unlink(path) != 0) {
+        return cannot_listen(endpoint, "cannot remove what a dead process left there: " + system_message(errno));
+    }
+    return {};
+}
+
+std::string_view advice_for_path(int error) noexcept {
+    switch (error) {
+        case ENOENT:
+            return "; create its directory";
+        case EACCES:
+        case EROFS:
+            return "; its directory must be writable for this user";
+        case EADDRINUSE:
+            return "; another program listens there: stop it or choose another path";
+        default:
+            return "";
+    }
+}
+
+Result<Descriptor, std::string> bind_unix(const Endpoint& endpoint, std::shared_ptr<SocketFile>& file) {
+    const auto address = unix_address(endpoint.unix_path);
+    if (!address) {
+        return cannot_listen(endpoint, "a socket's path has at most " +
+                                           std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
+                                           " characters; choose a shorter one");
+    }
+    const bool has_file = endpoint.unix_path.front() != '@';
+    if (has_file) {
+        if (auto room = remove_stale_file(endpoint, *address); !room) return Problem{room.error()};
+    }
+    Descriptor socket = open_socket(AF_UNIX);
+    if (!socket) return cannot_listen(endpoint, errno);
+    if (const int error = bind_socket(socket, *address); error != 0) {
+        return cannot_listen(endpoint, system_message(error).append(advice_for_path(error)));
+    }
+    struct stat status;
+    if (has_file && ::lstat(endpoint.unix_path.c_str(), &status) == 0) {
+        file = std::make_shared<SocketFile>(endpoint.unix_path, status);
+    }
+    return socket;
+}
+
+Result<Listeners, std::string> listen_unix(const Endpoint& endpoint, std::size_t count) {
+    std::shared_ptr<SocketFile> file;
+    auto socket = bind_unix(endpoint, file);
+    if (!socket) return Problem{socket.error()};
+    if (::listen(socket->get(), SOMAXCONN) != 0) return cannot_listen(endpoint, errno);
+
+    Listeners listeners{.endpoint = endpoint, .sockets = {}};
+    for (std::size_t i = 1; i < count; ++i) {
+        Descriptor copy{::fcntl(socket->get(), F_DUPFD_CLOEXEC, 0)};
+        if (!copy) return cannot_listen(endpoint, errno);
+        listeners.sockets.emplace_back(std::move(copy), file);
+    }
+    listeners.sockets.emplace_back(*std::move(socket), std::move(file));
+    return listeners;
+}
+
+}  // namespace
+
+Result<Listeners, std::string> open_listeners(const Endpoint& endpoint, std::size_t count) {
+    return endpoint.is_unix() ? listen_unix(endpoint, count) : listen_tcp(endpoint, count);
+}
+
+}  // namespace wsserver

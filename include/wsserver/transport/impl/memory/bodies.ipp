@@ -1,0 +1,6 @@
+// All bodies of this model. Streams in memory, for tests.
+#pragma once
+
+#include "wsserver/transport/impl/memory/network.ipp"
+#include "wsserver/transport/impl/memory/stream.ipp"
+#include "wsserver/transport/impl/memory/transport.ipp"

@@ -1,0 +1,175 @@
+#pragma once
+
+#include "wsserver/transport/detail/memory/stream.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+namespace wsserver::detail {
+
+void MemoryStream::start(StreamUser& user) {
+    assert(user_ == nullptr && !closed_);
+    user_ = &user;
+    end_->window = transport_.receive_window_;
+    end_->on_arrival = [this] { receive_soon(); };
+    end_->on_room = [this] { send_soon(); };
+    receive_soon();
+}
+
+// --- Receiving ---
+
+void MemoryStream::receive_soon() {
+    const bool something = !end_->unread().empty() || end_->at_end();
+    if (!something || !may_receive() || std::exchange(receive_posted_, true)) return;
+    transport_.post([self = shared_from_this()] { self->receive_turn(); });
+}
+
+void MemoryStream::receive_turn() {
+    receive_posted_ = false;
+    if (!may_receive()) return;
+    receive();
+    receive_soon();
+}
+
+/// Hands up one buffer. False: there is nothing more to come for now.
+bool MemoryStream::receive() {
+    if (const auto error = transport_.begin(MemoryOperation::receive)) {
+        tell_failure(error);
+        return false;
+    }
+    const std::size_t count = std::min(end_->unread().size(), transport_.receive_at_most_);
+    if (count > 0) {
+        Room room = user_->has_room() ? user_->lend_room() : Room{};
+        room.empty() ? receive_into_buffer(count) : receive_into(std::move(room), count);
+        return true;
+    }
+    if (end_->reset) {
+        tell_failure(std::make_error_code(std::errc::connection_reset));
+    } else if (end_->peer_ended) {
+        ended_ = true;
+        if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+    }
+    return false;
+}
+
+void MemoryStream::receive_into_buffer(std::size_t count) {
+    const MutableBytes buffer{transport_.buffer_.get(), count};
+    std::memcpy(buffer.data(), end_->unread().data(), count);
+    end_->consume(count);
+    user_->on_bytes(buffer);
+}
+
+void MemoryStream::receive_into(Room room, std::size_t count) {
+    count = std::min(count, room.size);
+    std::memcpy(room.bytes().data(), end_->unread().data(), count);
+    end_->consume(count);
+    user_->on_room(std::move(room), count);
+}
+
+void MemoryStream::resume_receiving() {
+    paused_ = false;
+    receive_soon();
+}
+
+// --- Sending ---
+
+MemoryStream::Sent MemoryStream::send_now(std::span<const OutputPiece> pieces) {
+    Sent sent;
+    if ((sent.error = transport_.begin(MemoryOperation::send))) return sent;
+    if (end_->reset) sent.error = std::make_error_code(std::errc::connection_reset);
+    if (end_->peer_gone) sent.error = std::make_error_code(std::errc::broken_pipe);
+    if (sent.error) return sent;
+    std::size_t may_leave = transport_.sends_held_ ? 0 : transport_.send_at_most_;
+    for (const OutputPiece& piece : pieces) {
+        const Bytes part = piece.bytes.first(std::min(may_leave, piece.bytes.size()));
+        const std::size_t count = end_->bring(part);
+        sent.count += count;
+        may_leave -= count;
+        if (count < piece.bytes.size()) return sent;
+    }
+    sent.all = true;
+    return sent;
+}
+
+bool MemoryStream::send(std::span<const OutputPiece> pieces) {
+    assert(!batch_ && sending_ != Sending::ending);
+    if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
+    const Sent sent = send_now(pieces);
+    if (sent.error) {
+        sending_ = Sending::failed;
+        transport_.post([self = shared_from_this(), error = sent.error] { self->send_failed(error); });
+    } else if (!sent.all) {
+        batch_.emplace(pieces, sent.count);
+        send_soon();
+    }
+    return sent.all;
+}
+
+/// In a later turn, if anything can leave then.
+void MemoryStream::send_soon() {
+    if (!batch_ || closed_ || send_posted_) return;
+    if (transport_.sends_held_) {
+        transport_.held_.push_back(shared_from_this());
+        return;
+    }
+    if (end_->other->room() == 0 && !end_->peer_gone) return;  // on_room comes
+    send_posted_ = true;
+    transport_.post([self = shared_from_this()] { self->send_turn(); });
+}
+
+void MemoryStream::send_turn() {
+    send_posted_ = false;
+    if (user_ == nullptr || closed_ || !batch_) return;
+    const Sent sent = send_now(batch_->rest());
+    if (sent.error) return send_failed(sent.error);
+    batch_->advance(sent.count);
+    if (!sent.all) return send_soon();
+    batch_.reset();
+    if (sending_ == Sending::ending) end_->end_direction();
+    user_->on_sent();
+}
+
+void MemoryStream::shutdown_send() {
+    if (closed_ || sending_ != Sending::open) return;
+    sending_ = Sending::ending;
+    if (!batch_) end_->end_direction();
+}
+
+// --- The end ---
+
+/// What the peer sent before is heard first.
+void MemoryStream::send_failed(std::error_code error) {
+    if (sending_ < Sending::failed) sending_ = Sending::failed;
+    batch_.reset();
+    while (may_receive() && receive()) {
+    }
+    tell_failure(error);
+}
+
+void MemoryStream::tell_failure(std::error_code error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
+    sending_ = Sending::failure_told;
+    ended_ = true;
+    batch_.reset();
+    user_->on_end(error);
+}
+
+void MemoryStream::close(bool with_reset) {
+    if (std::exchange(closed_, true)) return;
+    end_->close(with_reset);
+    batch_.reset();
+    transport_.stream_closed();
+    if (user_ == nullptr) return;
+    transport_.post([self = shared_from_this()] {
+        if (StreamUser* user = std::exchange(self->user_, nullptr)) user->on_released();
+    });
+}
+
+void MemoryStream::abandon() {
+    user_ = nullptr;
+    close(false);
+}
+
+}  // namespace wsserver::detail

@@ -1,0 +1,157 @@
+#pragma once
+
+#include "wsserver/transport/memory.hpp"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "wsserver/transport/detail/memory/acceptor.hpp"
+#include "wsserver/transport/detail/memory/stream.hpp"
+
+namespace wsserver {
+
+using detail::MemoryStream;
+
+MemoryTransport::MemoryTransport(MemoryNetwork& network)
+    : network_(network), buffer_(new std::uint8_t[receive_buffer_size]) {
+    network_.transports_.push_back(this);
+}
+
+MemoryTransport::~MemoryTransport() {
+    stop_listening();
+    std::erase(network_.transports_, this);
+    std::erase_if(network_.alarms_, [this](const auto& alarm) { return alarm.transport == this; });
+}
+
+void MemoryTransport::post(UniqueFunction<void()> task) {
+    const std::lock_guard lock(mutex_);
+    if (posts_refused_) throw std::bad_alloc{};
+    turns_.push_back(std::move(task));
+    changed_.notify_one();
+}
+
+/// Those that are there when it begins, and a wake-up that is due.
+std::size_t MemoryTransport::run_turns(std::size_t at_most) {
+    wake_if_due();
+    std::vector<UniqueFunction<void()>> turns;
+    {
+        const std::lock_guard lock(mutex_);
+        if (turns_.size() <= at_most) {
+            turns.swap(turns_);
+        } else {
+            const auto end = turns_.begin() + static_cast<std::ptrdiff_t>(at_most);
+            turns.assign(std::move_iterator{turns_.begin()}, std::move_iterator{end});
+            turns_.erase(turns_.begin(), end);
+        }
+    }
+    for (auto& turn : turns) turn();
+    return turns.size();
+}
+
+void MemoryTransport::wake_if_due() {
+    if (wake_at_ > now()) return;
+    wake_at_ = Clock::time_point::max();
+    post([this] {
+        if (on_wake_) on_wake_();
+    });
+}
+
+void MemoryTransport::run() {
+    for (;;) {
+        network_.run_until_idle();
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return stopped_ || !turns_.empty(); });
+        if (stopped_) return;
+    }
+}
+
+void MemoryTransport::stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    changed_.notify_one();
+}
+
+// --- Accepting and connecting ---
+
+void MemoryTransport::listen(MemoryListener listener, UniqueFunction<void(Socket)> accepted) {
+    acceptors_.push_back(std::exchange(listener.acceptor_, nullptr));
+    acceptors_.back()->listen(*this, std::move(accepted));
+}
+
+void MemoryTransport::stop_listening() {
+    for (const auto& acceptor : std::exchange(acceptors_, {})) acceptor->close();
+}
+
+void MemoryTransport::stream_closed() {
+    for (const auto& acceptor : acceptors_) acceptor->retry_soon();
+}
+
+MemoryTransport::Connecting MemoryTransport::connect(const Endpoint& to, Clock::time_point, Connected connected) {
+    Connecting connecting;
+    connecting.connected_ = std::make_shared<Connected>(std::move(connected));
+    post([this, to, shared = connecting.connected_] {
+        auto told = std::exchange(*shared, {});
+        if (!told) return;  // cancelled
+        if (const auto error = begin(MemoryOperation::connect)) return told(Unexpected{error});
+        told(network_.connect(to));
+    });
+    return connecting;
+}
+
+MemoryTransport::Connecting& MemoryTransport::Connecting::operator=(Connecting&& other) noexcept {
+    if (this != &other) {
+        cancel();
+        connected_ = std::move(other.connected_);
+    }
+    return *this;
+}
+
+void MemoryTransport::Connecting::cancel() {
+    if (const auto connected = std::exchange(connected_, nullptr)) *connected = {};
+}
+
+// --- What a test may do to it ---
+
+void MemoryTransport::receive_at_most(std::size_t octets) noexcept {
+    receive_at_most_ = std::clamp<std::size_t>(octets, 1, receive_buffer_size);
+}
+
+void MemoryTransport::release_sends() {
+    sends_held_ = false;
+    for (const auto& stream : std::exchange(held_, {})) stream->go_on_sending();
+}
+
+void MemoryTransport::refuse_posts(bool refuse) {
+    const std::lock_guard lock(mutex_);
+    posts_refused_ = refuse;
+}
+
+void MemoryTransport::fail(MemoryOperation operation, std::size_t nth, std::error_code error) {
+    faults_.push_back({operation, count(operation) + nth, error});
+}
+
+std::error_code MemoryTransport::begin(MemoryOperation operation) {
+    const std::size_t number = ++counts_[index_of(operation)];
+    const auto fault = std::find_if(faults_.begin(), faults_.end(),
+                                    [&](const Fault& f) { return f.operation == operation && f.number == number; });
+    return fault == faults_.end() ? std::error_code{} : fault->error;
+}
+
+// --- Stream ---
+
+MemoryTransport::Stream::Stream(MemoryTransport& transport, Socket socket)
+    : state_(std::make_shared<MemoryStream>(transport, socket.release())) {}
+
+MemoryTransport::Stream::~Stream() { state_->abandon(); }
+
+void MemoryTransport::Stream::start(StreamUser& user) { state_->start(user); }
+bool MemoryTransport::Stream::send(std::span<const OutputPiece> pieces) { return state_->send(pieces); }
+void MemoryTransport::Stream::pause_receiving() { state_->pause_receiving(); }
+void MemoryTransport::Stream::resume_receiving() { state_->resume_receiving(); }
+void MemoryTransport::Stream::shutdown_send() { state_->shutdown_send(); }
+void MemoryTransport::Stream::close() { state_->close(false); }
+void MemoryTransport::Stream::abort() { state_->close(true); }
+std::string MemoryTransport::Stream::peer() const { return state_->peer(); }
+
+}  // namespace wsserver

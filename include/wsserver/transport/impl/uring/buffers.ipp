@@ -1,0 +1,95 @@
+#pragma once
+
+#include "wsserver/transport/detail/uring/buffers.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace wsserver::detail {
+
+namespace {
+
+// Linux 6.12: the kernel fills a buffer by and by, so that messages of 16 octets lie side by side in one cache line
+// instead of 16 KiB apart. liburing 2.3 has no names for it yet.
+constexpr std::uint16_t fill_by_and_by = 2;             // IOU_PBUF_RING_INC
+constexpr std::uint32_t more_in_this_buffer = 1U << 4;  // IORING_CQE_F_BUF_MORE
+
+/// Where each message takes a whole buffer.
+constexpr std::size_t small_size = 4096;
+constexpr std::size_t most_buffers = 32'768;
+
+/// Older headers call the field `pad`.
+template <class Registration>
+std::uint16_t& flags_of(Registration& registration) noexcept {
+    if constexpr (requires { registration.flags; }) {
+        return registration.flags;
+    } else {
+        return registration.pad;
+    }
+}
+
+std::uint16_t buffer_of(std::uint32_t flags) noexcept {
+    return static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+}
+
+}  // namespace
+
+UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
+    : count_(sizes.buffers), size_(UringTransport::receive_buffer_size), incremental_(true) {
+    const std::size_t total = count_ * size_;
+    const auto most = std::max<std::size_t>(count_, std::min(most_buffers, total / small_size));
+    memory_.reset(new std::uint8_t[total]);
+    used_.resize(most);
+    mapped_ = most * sizeof(io_uring_buf);
+    void* const entries = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (entries == MAP_FAILED) throw std::system_error(errno, std::system_category(), "mmap");
+    entries_ = static_cast<io_uring_buf_ring*>(entries);
+
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(entries_);
+    registration.ring_entries = count_;
+    registration.bgid = group;
+    flags_of(registration) = fill_by_and_by;
+    int error = sizes.like_linux_6_0 ? EINVAL : -io_uring_register_buf_ring(&ring.get(), &registration, 0);
+    if (error == EINVAL) {
+        incremental_ = false;
+        count_ = static_cast<unsigned>(most);
+        size_ = total / most;
+        registration.ring_entries = count_;
+        flags_of(registration) = 0;
+        error = -io_uring_register_buf_ring(&ring.get(), &registration, 0);
+    }
+    if (error != 0) {
+        ::munmap(entries_, mapped_);
+        throw std::system_error(error, std::system_category(), "io_uring_register_buf_ring");
+    }
+    io_uring_buf_ring_init(entries_);
+    for (unsigned i = 0; i < count_; ++i) offer(static_cast<std::uint16_t>(i));
+}
+
+UringBuffers::~UringBuffers() { ::munmap(entries_, mapped_); }
+
+MutableBytes UringBuffers::octets(std::size_t count, std::uint32_t flags) noexcept {
+    const std::uint16_t buffer = buffer_of(flags);
+    std::uint8_t* const begin = memory_.get() + buffer * size_ + used_[buffer];
+    used_[buffer] += count;
+    return {begin, count};
+}
+
+void UringBuffers::give_back(std::uint32_t flags) noexcept {
+    if ((flags & IORING_CQE_F_BUFFER) == 0 || (incremental_ && (flags & more_in_this_buffer) != 0)) return;
+    offer(buffer_of(flags));
+}
+
+void UringBuffers::offer(std::uint16_t buffer) noexcept {
+    used_[buffer] = 0;
+    io_uring_buf_ring_add(entries_, memory_.get() + buffer * size_, static_cast<unsigned>(size_), buffer,
+                          io_uring_buf_ring_mask(count_), 0);
+    io_uring_buf_ring_advance(entries_, 1);
+}
+
+}  // namespace wsserver::detail

@@ -1,0 +1,179 @@
+#pragma once
+
+#include "wsserver/transport/detail/uring/ring.hpp"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "wsserver/transport/detail/uring/buffers.hpp"
+
+namespace wsserver {
+
+namespace {
+
+[[noreturn]] void throw_error(int error, const char* what) {
+    throw std::system_error(error, std::system_category(), what);
+}
+
+/// Zero or an errno.
+int open_ring(io_uring& ring, const UringSizes& sizes, unsigned flags) {
+    io_uring_params params{};
+    params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = sizes.completions;
+    return -io_uring_queue_init_params(sizes.submissions, &ring, &params);
+}
+
+/// liburing maps a ring's memory and gives it back by system calls of its own, which the thread sanitizer doesn't see:
+/// a later ring at the same address looks to it like two threads that share one. This is the order that the kernel
+/// sees to anyway, in words that it understands.
+std::atomic<unsigned> rings_gone{0};
+
+/// Kernel 6.0 brought both multishot receive and this operation; the former can't be asked for.
+bool has_multishot_receive(io_uring& ring) {
+    const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> known{io_uring_get_probe_ring(&ring),
+                                                                           io_uring_free_probe};
+    return known && io_uring_opcode_supported(known.get(), IORING_OP_SEND_ZC) != 0;
+}
+
+}  // namespace
+
+namespace detail {
+
+UringRing::UringRing(const UringSizes& sizes) {
+    // The kernel interrupts the thread that made a ring when the ring goes: a recv() with a deadline, say, that some
+    // embedding program waits in. So a thread makes it that is gone by then.
+    int error = 0;
+    std::thread([&] { error = open(sizes); }).join();
+    if (error != 0) throw_error(error, "io_uring_setup");
+    open_ = true;
+}
+
+/// Zero or an errno.
+int UringRing::open(const UringSizes& sizes) {
+    // 6.1: completions are worked on when this thread asks for them, and never interrupt it in between. 6.0 lacks it.
+    constexpr unsigned single = IORING_SETUP_SINGLE_ISSUER;
+    int error = sizes.like_linux_6_0 ? EINVAL : open_ring(ring_, sizes, single | IORING_SETUP_DEFER_TASKRUN);
+    if (error == EINVAL) error = open_ring(ring_, sizes, single | IORING_SETUP_COOP_TASKRUN);
+    rings_gone.load(std::memory_order_acquire);
+    return error;
+}
+
+UringRing::~UringRing() { close(); }
+
+void UringRing::let_go() noexcept {
+    if (!bound_ || shut_ || owner_ != std::this_thread::get_id()) return;
+    io_uring_sqe* all = io_uring_get_sqe(&ring_);
+    if (all == nullptr && io_uring_submit(&ring_) > 0) all = io_uring_get_sqe(&ring_);
+    if (all != nullptr) {
+        io_uring_prep_cancel64(all, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+        all->user_data = 0;
+    }
+    while (io_uring_submit_and_get_events(&ring_) == -EINTR) {
+    }
+    // Through it this thread would hold on to the ring, and the ring to its sockets.
+    if (std::exchange(registered_, false)) io_uring_unregister_ring_fd(&ring_);
+}
+
+void UringRing::close() noexcept {
+    if (!std::exchange(open_, false)) return;
+    rings_gone.fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring_);
+}
+
+void UringRing::bind_to_thread() {
+    if (bound_) return;
+    // By hand: liburing 2.3 declares io_uring_enable_rings() and forgets to export it.
+    if (::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) != 0) {
+        throw_error(errno, "io_uring_register");
+    }
+    bound_ = true;
+    owner_ = std::this_thread::get_id();
+    registered_ =
+        io_uring_register_ring_fd(&ring_) == 1;  // saves the kernel a look-up at each turn; where it fails, it doesn't
+}
+
+io_uring_sqe& UringRing::order(UringEvent event, const void* whom) {
+    if (shut_) return ring_.sq.sqes[0];
+    io_uring_sqe* order = io_uring_get_sqe(&ring_);
+    while (order == nullptr) {  // full: the kernel gets the first part of this turn's orders now
+        submit();
+        order = io_uring_get_sqe(&ring_);
+    }
+    // Each operation's own preparation leaves this field alone.
+    order->user_data = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
+    return *order;
+}
+
+io_uring_sqe& UringRing::silent_order() { return order(UringEvent::none, nullptr); }
+
+void UringRing::cancel(UringEvent event, const void* whom) {
+    const std::uint64_t name = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
+    io_uring_sqe& sqe = silent_order();
+    io_uring_prep_cancel64(&sqe, name, 0);
+    sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void UringRing::submit() {
+    bind_to_thread();
+    ++submissions_;
+    int result = 0;
+    do {
+        result = io_uring_submit(&ring_);
+    } while (result == -EINTR);
+    // EBUSY, EAGAIN: completions have to be read first, or memory is short; what isn't taken is offered again.
+    if (result < 0 && result != -EBUSY && result != -EAGAIN) throw_error(-result, "io_uring_enter");
+}
+
+void UringRing::turn(Wait wait, std::optional<Clock::time_point> until) {
+    bind_to_thread();
+    ++submissions_;
+    int result = 0;
+    if (wait == Wait::no) {
+        result = io_uring_submit_and_get_events(&ring_);
+    } else if (!until) {
+        result = io_uring_submit_and_wait(&ring_, 1);
+    } else {
+        __kernel_timespec time = kernel_time(*until - Clock::now());
+        io_uring_cqe* first = nullptr;
+        result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
+    }
+    const bool nothing_wrong =
+        result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN;
+    if (!nothing_wrong) throw_error(-result, "io_uring_enter");
+}
+
+}  // namespace detail
+
+Result<void, std::string> UringTransport::probe() {
+    try {
+        const UringSizes sizes{.submissions = 8, .completions = 16, .buffers = 2};
+        detail::UringRing ring(sizes);
+        if (!has_multishot_receive(ring.get())) return Unexpected{std::string{"this kernel is older than Linux 6.0"}};
+        const detail::UringBuffers buffers(ring, sizes);
+        return {};
+    } catch (const std::system_error& error) {
+        switch (error.code().value()) {
+            case ENOSYS:
+                return Unexpected{std::string{"this kernel has no io_uring"}};
+            case EPERM:
+            case EACCES:
+                return Unexpected{
+                    std::string{"io_uring is forbidden (sysctl kernel.io_uring_disabled, or a container's seccomp)"}};
+            case ENOMEM:
+                return Unexpected{std::string{"io_uring gets no memory: raise the limit of locked memory (ulimit -l)"}};
+            case EINVAL:
+                return Unexpected{std::string{"this kernel is older than Linux 6.0"}};
+            default:
+                return Unexpected{std::string{error.what()}};
+        }
+    }
+}
+
+}  // namespace wsserver

@@ -1,0 +1,165 @@
+#pragma once
+
+#include "wsserver/transport/detail/uring/send.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+namespace wsserver::detail {
+
+namespace {
+
+// The kernel goes on by itself until all has left, so that short sends are rare: a cancelled one, a peer that goes.
+constexpr int send_flags = MSG_NOSIGNAL | MSG_WAITALL;
+
+/// The kernel counts an order's octets in 32 bits, and what it has done of them with a sign.
+constexpr std::size_t most_at_once = std::size_t{1} << 30;
+
+}  // namespace
+
+// --- SendMemory ---
+
+SendMemory::Place SendMemory::keep(Bytes octets, Output& output) {
+    const Bytes all = std::as_const(output).bytes();
+    if (octets.size() > copied_size && octets.data() == all.data() && octets.size() == all.size()) {
+        Chunk& chunk = fresh_chunk();
+        chunk.memory = output.exchange_memory({});
+        chunk.sends = 1;
+        return {octets, &chunk};
+    }
+    if (filling_ == nullptr || filling_->memory.capacity() - filling_->used < octets.size()) begin_chunk(octets.size());
+    std::uint8_t* const to = filling_->memory.data() + filling_->used;
+    std::memcpy(to, octets.data(), octets.size());
+    filling_->used += octets.size();
+    ++filling_->sends;
+    return {{to, octets.size()}, filling_};
+}
+
+bool SendMemory::extend(Place& place, Bytes octets) noexcept {
+    if (place.chunk == nullptr || place.chunk != filling_) return false;
+    std::uint8_t* const end = filling_->memory.data() + filling_->used;
+    if (place.octets.data() + place.octets.size() != end) return false;  // somebody else's octets lie behind it
+    if (filling_->memory.capacity() - filling_->used < octets.size()) return false;
+    std::memcpy(end, octets.data(), octets.size());
+    filling_->used += octets.size();
+    place.octets = {place.octets.data(), place.octets.size() + octets.size()};
+    return true;
+}
+
+void SendMemory::let_go(Chunk& chunk) noexcept {
+    if (--chunk.sends > 0) return;
+    chunk.used = 0;
+    if (&chunk == filling_) return;  // filled again from its beginning, which is still in a cache
+    chunk.memory = {};
+    unused_.push_back(&chunk);
+}
+
+SendMemory::Chunk& SendMemory::fresh_chunk() {
+    if (unused_.empty()) {
+        unused_.reserve(all_.size() + 1);  // so that let_go() never allocates
+        all_.push_back(std::make_unique<Chunk>());
+        return *all_.back();
+    }
+    Chunk& chunk = *unused_.back();
+    unused_.pop_back();
+    return chunk;
+}
+
+void SendMemory::begin_chunk(std::size_t at_least) {
+    if (filling_ != nullptr && filling_->sends == 0) {
+        ++filling_->sends;
+        let_go(*std::exchange(filling_, nullptr));
+    }
+    Chunk& chunk = fresh_chunk();
+    chunk.memory = Block{std::max(at_least, chunk_size)};
+    chunk.used = 0;
+    filling_ = &chunk;
+}
+
+// --- UringSends ---
+
+UringSend& UringSends::fresh(UringStream& stream) {
+    if (spare_ == nullptr) {
+        all_.push_back(std::make_unique<UringSend>());
+        spare_ = all_.back().get();
+    }
+    UringSend& send = *spare_;
+    spare_ = std::exchange(send.next_spare, nullptr);
+    send.stream = &stream;
+    return send;
+}
+
+UringSend& UringSends::begin(UringStream& stream, int socket, std::span<const OutputPiece> pieces) {
+    if (pieces.size() != 1) {
+        return begin(stream, socket, std::make_unique<UringSend::Gathered>(SendBatch{pieces, 0}));
+    }
+    UringSend& send = fresh(stream);
+    const OutputPiece& piece = pieces.front();
+    if (piece.owner) {
+        send.owner = piece.owner;
+        send.place = {piece.bytes, nullptr};
+    } else {
+        send.place = memory_.keep(piece.bytes, output_);
+    }
+    prepare(send, socket);
+    return send;
+}
+
+UringSend& UringSends::begin(UringStream& stream, int socket, std::unique_ptr<UringSend::Gathered> gathered) {
+    UringSend& send = fresh(stream);
+    send.gathered = std::move(gathered);
+    prepare(send, socket);
+    return send;
+}
+
+void UringSends::prepare(UringSend& send, int socket) {
+    io_uring_sqe& order = ring_.order(UringEvent::sent, &send);
+    if (send.gathered) {
+        auto& [batch, parts, message] = *send.gathered;
+        std::size_t used = 0;
+        for (const OutputPiece& piece : batch.rest()) {
+            if (used == parts.size()) break;
+            parts[used++] = {const_cast<std::uint8_t*>(piece.bytes.data()), piece.bytes.size()};
+        }
+        message.msg_iov = parts.data();
+        message.msg_iovlen = used;
+        io_uring_prep_sendmsg(&order, socket, &message, send_flags);
+    } else {
+        io_uring_prep_send(&order, socket, send.place.octets.data(), std::min(send.place.octets.size(), most_at_once),
+                           send_flags);
+    }
+    send.order = &order;
+    send.prepared_at = ring_.submissions();
+}
+
+bool UringSends::extend(UringSend& send, std::span<const OutputPiece> pieces) noexcept {
+    if (send.prepared_at != ring_.submissions() || pieces.size() != 1 || pieces.front().owner) return false;
+    if (!memory_.extend(send.place, pieces.front().bytes)) return false;
+    send.order->len = static_cast<std::uint32_t>(send.place.octets.size());
+    return true;
+}
+
+bool UringSends::advance(UringSend& send, int socket, std::size_t count) {
+    if (send.gathered) {
+        send.gathered->batch.advance(count);
+        if (send.gathered->batch.empty()) return true;
+    } else {
+        send.place.octets = send.place.octets.subspan(count);
+        if (send.place.octets.empty()) return true;
+    }
+    prepare(send, socket);
+    return false;
+}
+
+void UringSends::end(UringSend& send) noexcept {
+    if (send.place.chunk != nullptr) memory_.let_go(*send.place.chunk);
+    send.place = {};
+    send.owner.reset();
+    send.gathered.reset();
+    send.next.reset();
+    send.next_spare = std::exchange(spare_, &send);
+}
+
+}  // namespace wsserver::detail

@@ -1,0 +1,328 @@
+#pragma once
+
+#include "wsserver/transport/detail/uring/stream.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+
+#include "wsserver/transport/detail/uring/loop.hpp"
+#include "wsserver/transport/endpoint.hpp"
+
+namespace wsserver::detail {
+
+namespace {
+
+/// What a peer sent before it broke off is still read, up to this many buffers.
+constexpr int uring_last_receives = 32;
+
+/// What must come at once for the rest of a message to be received into its own memory: a receive order each time costs
+/// more than copying less.
+constexpr std::size_t worth_a_place = std::size_t{32} << 10;
+
+}  // namespace
+
+void UringStream::start(StreamUser& user) {
+    assert(user_ == nullptr && !closed_);
+    user_ = &user;
+    await_bytes();
+}
+
+// --- Receiving ---
+
+/// One order for all that will ever come; but for the rest of a large message, when much of it comes at once, an order
+/// for each piece, straight to where it belongs.
+void UringStream::await_bytes(Coming coming) {
+    if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
+    if (coming == Coming::much && !held() && user_->has_room()) {
+        Room room = user_->lend_room();
+        if (!room.empty()) return await_bytes_in(std::move(room));
+    }
+    io_uring_sqe& order = loop_.ring().order(UringEvent::received, this);
+    io_uring_prep_recv_multishot(&order, socket_.get(), nullptr, 0, 0);
+    order.flags |= IOSQE_BUFFER_SELECT;
+    order.buf_group = UringBuffers::group;
+    awaiting_bytes_ = true;
+    add_reference();
+}
+
+void UringStream::await_bytes_in(Room room) {
+    aside().room = std::move(room);
+    const MutableBytes place = aside_->room->bytes();
+    io_uring_prep_recv(&loop_.ring().order(UringEvent::received, this), socket_.get(), place.data(),
+                       std::min(place.size(), UringTransport::receive_buffer_size), 0);
+    awaiting_bytes_ = true;
+    add_reference();
+}
+
+void UringStream::received(int result, std::uint32_t flags) {
+    const bool was_last = (flags & IORING_CQE_F_MORE) == 0;
+    const bool much = cancelling_ || result >= static_cast<int>(worth_a_place);
+    if (was_last) awaiting_bytes_ = cancelling_ = false;
+    if (aside_ && aside_->room) {
+        room_filled(result);
+    } else if (result > 0) {
+        took(loop_.buffers().octets(static_cast<std::size_t>(result), flags));
+    }
+    if (result == 0) {
+        peer_ended();
+    } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+        receive_failed(-result);
+    }
+    loop_.buffers().give_back(flags);
+    if (!was_last) return;
+    // Out of buffers: those of this turn are back before the kernel sees this order. Or paused and resumed meanwhile.
+    await_bytes(much ? Coming::much : Coming::little);
+    if (sending_ == Sending::failed) do_this_later();
+    drop_reference();
+}
+
+/// `bytes` lie in the buffers that all share.
+void UringStream::took(MutableBytes bytes) {
+    if (user_ == nullptr || closed_ || ended_) return;
+    if (paused_ || held()) return hold_bytes(bytes);
+    user_->on_bytes(bytes);
+    if (bytes.size() >= worth_a_place && awaiting_bytes_ && may_receive() && user_->has_room()) stop_awaiting_bytes();
+}
+
+/// The user has his memory back, with what came into it unless he doesn't want that yet.
+void UringStream::room_filled(int result) {
+    Room room = std::move(*aside_->room);
+    aside_->room.reset();
+    if (!aside_->held) aside_.reset();
+    if (user_ == nullptr || closed_) return;
+    std::size_t count = ended_ ? 0 : static_cast<std::size_t>(std::max(result, 0));
+    if (count > 0 && (paused_ || held())) {
+        hold_bytes(room.bytes().first(count));
+        count = 0;
+    }
+    user_->on_room(std::move(room), count);
+}
+
+UringAside& UringStream::aside() {
+    if (!aside_) aside_ = std::make_unique<UringAside>();
+    return *aside_;
+}
+
+UringHeld& UringStream::hold() {
+    auto& held = aside().held;
+    if (!held) held.emplace();
+    return *held;
+}
+
+/// It has been taken from the socket, though nobody wants it yet. What follows shall stay there.
+void UringStream::hold_bytes(Bytes bytes) {
+    hold().octets.append(bytes);
+    if (paused_) stop_awaiting_bytes();
+}
+
+void UringStream::stop_awaiting_bytes() {
+    if (!awaiting_bytes_ || cancelling_) return;
+    cancelling_ = true;
+    loop_.ring().cancel(UringEvent::received, this);
+}
+
+void UringStream::resume_receiving() {
+    paused_ = false;
+    if (held()) return do_this_later();
+    await_bytes();
+}
+
+void UringStream::tell_held() {
+    UringHeld& held = *aside_->held;  // it stays though the user closes the stream: he still looks at the octets
+    std::size_t told = 0;
+    while (may_receive() && told < held.octets.size()) {
+        const MutableBytes rest = held.octets.bytes().subspan(told);
+        const MutableBytes next = rest.first(std::min(rest.size(), UringTransport::receive_buffer_size));
+        told += next.size();
+        user_->on_bytes(next);
+    }
+    if (paused_ && !closed_) {  // again, in the middle
+        Output rest;
+        rest.append(std::as_const(held.octets).bytes().subspan(told));
+        held.octets = std::move(rest);
+        return;
+    }
+    const auto [octets, ended, error] = std::move(held);
+    aside_.reset();
+    if (closed_) return;
+    if (error != 0) return receive_failed(error);
+    if (ended) return peer_ended();
+    await_bytes();
+}
+
+void UringStream::peer_ended() {
+    if (user_ == nullptr || closed_ || ended_) return;
+    if (paused_ || held()) {
+        hold().ended = true;
+        return;
+    }
+    ended_ = true;
+    if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+}
+
+void UringStream::receive_failed(int error) {
+    if (user_ == nullptr || closed_ || ended_) return;
+    if (paused_ || held()) {
+        hold().error = error;
+        return;
+    }
+    tell_failure(error);
+}
+
+// --- Sending ---
+
+bool UringStream::send(std::span<const OutputPiece> pieces) {
+    assert(!owes_on_sent_ && sending_ != Sending::ending);
+    if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
+    std::size_t size = 0;
+    for (const OutputPiece& piece : pieces) size += piece.bytes.size();
+    if (size == 0) return true;
+    if (send_ != nullptr) {
+        if (loop_.sends().extend(*send_, pieces)) return true;
+        send_->next = std::make_unique<SendBatch>(pieces, 0);
+        owes_on_sent_ = true;
+        return false;
+    }
+    send_ = &loop_.sends().begin(*this, socket_.get(), pieces);
+    add_reference();
+    owes_on_sent_ = size > promised_size;
+    return !owes_on_sent_;
+}
+
+void UringStream::sent(UringSend& send, int result) {
+    // A closed stream, too, sends the rest of what was said to have left.
+    if (result > 0 && socket_ && !loop_.sends().advance(send, socket_.get(), static_cast<std::size_t>(result))) return;
+    auto next = std::move(send.next);
+    loop_.sends().end(send);
+    send_ = nullptr;
+    if (closed_) {
+        close_socket();
+    } else if (result > 0) {
+        send_done(std::move(next));
+    } else {
+        send_failed(result < 0 ? -result : EIO);
+    }
+    drop_reference();
+}
+
+void UringStream::send_done(std::unique_ptr<SendBatch> next) {
+    if (next) {
+        send_ = &loop_.sends().begin(*this, socket_.get(), std::make_unique<UringSend::Gathered>(std::move(*next)));
+        add_reference();
+        return;
+    }
+    if (sending_ == Sending::ending) half_close();
+    if (!owes_on_sent_) return;
+    owes_on_sent_ = false;
+    user_->on_sent();
+}
+
+void UringStream::shutdown_send() {
+    if (closed_ || sending_ != Sending::open) return;
+    sending_ = Sending::ending;
+    if (send_ == nullptr) half_close();
+}
+
+/// If it fails the peer is gone, which the next receive finds out.
+void UringStream::half_close() noexcept { ::shutdown(socket_.get(), SHUT_WR); }
+
+// --- The end ---
+
+void UringStream::send_failed(int error) {
+    if (sending_ >= Sending::failed) return;
+    sending_ = Sending::failed;
+    send_error_ = static_cast<unsigned>(error) & ((1U << error_bits) - 1);
+    do_this_later();  // what this turn has received comes first
+}
+
+void UringStream::do_this_later() {
+    if (later_) return;
+    later_ = true;
+    add_reference();
+    loop_.later(*this);
+}
+
+void UringStream::do_later() {
+    later_ = false;
+    if (closed_) {
+        if (StreamUser* user = std::exchange(user_, nullptr)) user->on_released();
+    } else {
+        if (held() && !paused_) tell_held();
+        if (sending_ == Sending::failed) end_failed();
+    }
+    drop_reference();
+}
+
+/// Not before the kernel has told of all that it has received.
+void UringStream::end_failed() {
+    if (awaiting_bytes_) return stop_awaiting_bytes();
+    receive_the_last();
+    tell_failure(send_error_);
+}
+
+/// What the peer sent before (its Close frame, say, or why it doesn't like us) may still lie in the socket, and is
+/// heard first.
+void UringStream::receive_the_last() {
+    Output buffer;
+    for (int i = 0; i < uring_last_receives && may_receive(); ++i) {
+        buffer.clear();
+        const MutableBytes room = buffer.extend(UringTransport::receive_buffer_size);
+        const ssize_t count = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);
+        if (count <= 0) return;
+        user_->on_bytes(room.first(static_cast<std::size_t>(count)));
+    }
+}
+
+void UringStream::tell_failure(int error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
+    sending_ = Sending::failure_told;
+    ended_ = true;
+    owes_on_sent_ = false;
+    if (send_ != nullptr) send_->next.reset();
+    user_->on_end({error, std::system_category()});
+}
+
+void UringStream::close(How how) {
+    if (closed_) return;
+    closed_ = true;
+    if (how == How::reset) {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        if (send_ != nullptr) loop_.ring().cancel(UringEvent::sent, send_);
+    }
+    if (send_ != nullptr) send_->next.reset();
+    stop_awaiting_bytes();
+    // What was said to have left leaves, unless the peer doesn't take it.
+    if (send_ != nullptr && how == How::polite) {
+        loop_.linger(*this);
+    } else {
+        close_socket();
+    }
+    if (user_ != nullptr) do_this_later();
+}
+
+void UringStream::close_socket() {
+    if (!socket_) return;
+    loop_.close_socket(std::move(socket_));
+}
+
+void UringStream::give_up_sending() {
+    if (send_ == nullptr) return;
+    loop_.ring().cancel(UringEvent::sent, send_);
+    close_socket();
+}
+
+void UringStream::abandon() {
+    user_ = nullptr;
+    close(How::polite);
+}
+
+void UringStream::remove_from_loop() noexcept { loop_.remove(*this); }
+
+std::string UringStream::peer() const { return socket_ && !closed_ ? peer_name(socket_.get()) : std::string{}; }
+
+}  // namespace wsserver::detail

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "wsserver/transport/uring.hpp"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "wsserver/transport/detail/uring/loop.hpp"
+#include "wsserver/transport/detail/uring/stream.hpp"
+
+namespace wsserver {
+
+using detail::UringLoop;
+using detail::UringStream;
+
+UringTransport::Socket::Socket(Descriptor descriptor) noexcept : descriptor_(std::move(descriptor)) {
+    ::fcntl(descriptor_.get(), F_SETFL, 0);
+}
+
+UringTransport::UringTransport(const UringSizes& sizes) : loop_(std::make_unique<UringLoop>(sizes)) {}
+UringTransport::~UringTransport() = default;
+
+Output& UringTransport::output() noexcept { return loop_->output(); }
+void UringTransport::post(UniqueFunction<void()> task) { loop_->post(std::move(task)); }
+Clock::time_point UringTransport::now() const noexcept { return loop_->now(); }
+void UringTransport::on_wake(UniqueFunction<void()> task) { loop_->on_wake(std::move(task)); }
+void UringTransport::wake_at(Clock::time_point time) { loop_->wake_at(time); }
+
+void UringTransport::listen(ListeningSocket listener, UniqueFunction<void(Socket)> accepted) {
+    loop_->listen(std::move(listener), std::move(accepted));
+}
+void UringTransport::stop_listening() { loop_->stop_listening(); }
+void UringTransport::on_accept_paused(UniqueFunction<void(std::error_code)> told) {
+    loop_->on_accept_paused(std::move(told));
+}
+
+void UringTransport::run() { loop_->run(); }
+void UringTransport::stop() { loop_->stop(); }
+void UringTransport::run_turn(Clock::time_point until) { loop_->turn(until); }
+
+// --- Stream ---
+
+UringTransport::Stream::Stream(UringTransport& transport, Socket socket)
+    : state_(&transport.loop_->add(socket.release())) {
+    state_->add_reference();
+}
+
+UringTransport::Stream::~Stream() {
+    state_->abandon();
+    state_->drop_reference();
+}
+
+void UringTransport::Stream::start(StreamUser& user) { state_->start(user); }
+bool UringTransport::Stream::send(std::span<const OutputPiece> pieces) { return state_->send(pieces); }
+void UringTransport::Stream::pause_receiving() { state_->pause_receiving(); }
+void UringTransport::Stream::resume_receiving() { state_->resume_receiving(); }
+void UringTransport::Stream::shutdown_send() { state_->shutdown_send(); }
+void UringTransport::Stream::close() { state_->close(UringStream::How::polite); }
+void UringTransport::Stream::abort() { state_->close(UringStream::How::reset); }
+std::string UringTransport::Stream::peer() const { return state_->peer(); }
+
+}  // namespace wsserver

@@ -1,0 +1,2 @@
+// Bytes, kernels, text and small tools.
+#include "wsserver/base/impl/bodies.ipp"

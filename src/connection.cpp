@@ -1,0 +1,2 @@
+// One connection: queue, hub, handler.
+#include "wsserver/connection/impl/bodies.ipp"

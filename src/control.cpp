@@ -1,0 +1,2 @@
+// Commands, spool and observer.
+#include "wsserver/control/impl/bodies.ipp"

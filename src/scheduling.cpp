@@ -1,0 +1,2 @@
+// Tasks, workers and timers.
+#include "wsserver/scheduling/impl/bodies.ipp"

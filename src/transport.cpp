@@ -1,0 +1,2 @@
+// Addresses and listeners, for every model.
+#include "wsserver/transport/impl/bodies.ipp"

@@ -1,0 +1,2 @@
+// Streams over Asio.
+#include "wsserver/transport/impl/asio/bodies.ipp"

@@ -1,0 +1,2 @@
+// Streams in memory, for tests.
+#include "wsserver/transport/impl/memory/bodies.ipp"

@@ -1,0 +1,2 @@
+// Streams over io_uring.
+#include "wsserver/transport/impl/uring/bodies.ipp"

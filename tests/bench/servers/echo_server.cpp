@@ -1,0 +1,52 @@
+// The library's server for the benchmark: an echo on one reactor; on request on two, one that sends each message to all
+// others, or a handler that runs on workers; or one that pings whoever is silent for a tick of its timers.
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <thread>
+
+#include "wsserver/connection/any_handler.hpp"
+#include "wsserver/handler/handlers.hpp"
+#include "wsserver/server.hpp"
+
+namespace {
+
+template <wsserver::Runs where>
+struct Echo {
+    static constexpr wsserver::Runs runs = where;
+    void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) { connection.send(message); }
+    void on_message(wsserver::AnyConnection& connection, const wsserver::Binary& message) { connection.send(message); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    bool pooled = false, broadcast = false;
+    wsserver::ServerOptions options;
+    options.io_threads = 1;
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--pooled") pooled = true;
+        if (word == "--broadcast") broadcast = true;
+        if (word == "--two-threads") options.io_threads = 2;
+        if (word == "--pings") options.ping_interval = std::chrono::milliseconds{1};
+        if (word == "--asio") options.transport = wsserver::TransportKind::asio;
+    }
+    wsserver::Server server{options};
+    if (broadcast) {
+        server.handle(wsserver::make_broadcast());
+    } else if (pooled) {
+        server.handle(Echo<wsserver::Runs::pooled>{});
+    } else {
+        server.handle(Echo<wsserver::Runs::inline_>{});
+    }
+    const auto url = server.listen("127.0.0.1:0");
+    if (!url) {
+        std::fprintf(stderr, "%s\n", url.error().c_str());
+        return 1;
+    }
+    std::printf("listening on %s\n", url->c_str());
+    std::fflush(stdout);
+    server.run();
+}

@@ -1,0 +1,332 @@
+#include "wsd-ctl/connect/connect.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <functional>
+#include <sstream>
+
+#include "support/catch.hpp"
+#include "support/fake_target.hpp"
+#include "support/folder.hpp"
+#include "wsd-ctl/run.hpp"
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/handler/handlers.hpp"
+#include "wsserver/server.hpp"
+
+using namespace wsserver::test;
+using wsserver::AnyConnection;
+using Words = std::vector<std::string>;
+
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+struct Ended {
+    int code = -1;
+    std::string out;
+    std::string err;
+};
+
+Ended run(Words words, int in) {
+    std::ostringstream out, err;
+    words.insert(words.begin(), "connect");
+    const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in, false, false});
+    return {code, out.str(), err.str()};
+}
+
+/// With this as its standard input.
+Ended run(const Words& words, std::string_view input = {}) {
+    const TemporaryFolder folder;
+    write_to(folder / "input", input);
+    const wsserver::Descriptor in{::open((folder / "input").c_str(), O_RDONLY | O_CLOEXEC)};
+    return run(words, in.get());
+}
+
+void check(const Ended& ended, int code, std::string_view out, const Words& said = {}) {
+    CAPTURE(ended.err);
+    CHECK(ended.code == code);
+    CHECK(ended.out == out);
+    for (const auto& part : said) {
+        CAPTURE(part);
+        CHECK(has(ended.err, part));
+    }
+}
+
+/// Says what a client asked for, then closes as its path tells: `/4001?reason`.
+struct Closer {
+    void on_open(AnyConnection& connection) {
+        connection.send(wsserver::Text{"bye"});
+        const std::string target{connection.target()};
+        const auto question = target.find('?');
+        const auto code = static_cast<wsserver::CloseCode>(std::stoi(target.substr(1, question - 1)));
+        connection.close(code, question == std::string::npos ? "" : target.substr(question + 1));
+    }
+};
+
+struct Sender {
+    void on_open(AnyConnection& connection) {
+        connection.send(wsserver::Text{"two\nlines \x1B[31m"});
+        connection.send(wsserver::Binary{wsserver::bytes_of(std::string_view{"\0\xFFz", 3})});
+    }
+    void on_message(AnyConnection&, const wsserver::Text&) {}
+};
+
+struct House {
+    wsserver::Server server;
+    std::string url;
+    explicit House(std::function<void(const wsserver::ConnectionEnd&)> on_end = {}) : server(options()) {
+        if (on_end) server.on_end(std::move(on_end));
+        server.handle("", wsserver::make_echo());
+        server.handle("closer", Closer{});
+        server.handle("sender", Sender{});
+        const auto listening = server.listen("127.0.0.1:0");
+        if (!listening) FAIL(listening.error());
+        url = *listening;
+        server.start();
+    }
+    static wsserver::ServerOptions options() {
+        wsserver::ServerOptions options;
+        options.io_threads = 1;
+        return options;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("lines go as messages, messages come as lines", "[connect]") {
+    const House house;
+    check(run({house.url, "--count", "3"}, "one\nzw\xC3\xB6lf\n\n"), 0, "one\nzw\xC3\xB6lf\n\n", {"closed: 1000"});
+    check(run({house.url, "--count", "1"}, "without newline"), 0, "without newline\n");
+    check(run({house.url, "--wait", "0"}, ""), 0, "", {"closed: 1000"});
+    const std::string longest(300'000, 'x');
+    check(run({"--count=1", house.url}, longest + '\n'), 0, longest + '\n');
+}
+
+TEST_CASE("output that can't be written is no success", "[connect]") {
+    const House house;
+    std::ostream out{nullptr};
+    std::ostringstream err;
+    const wsserver::Descriptor in{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    const Words words{"connect", house.url, "--text", "a", "--text", "b", "--count", "2"};
+    const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get(), false, false});
+    check({code, "", err.str()}, 1, "", {"standard output can't be written", "closed: 1001"});
+}
+
+TEST_CASE("a long input goes as fast as the server takes it", "[connect]") {
+    const House house;
+    std::string many;
+    for (int i = 0; i < 100'000; ++i) many += std::to_string(i) + '\n';
+    const auto ended = run({house.url, "--count", "100000"}, many);
+    CHECK(ended.code == 0);
+    CHECK(ended.out == many);
+}
+
+TEST_CASE("a Unix socket is as good as a port", "[connect]") {
+    TemporaryFolder folder;
+    wsserver::Server server{House::options()};
+    server.handle("", wsserver::make_echo());
+    REQUIRE(server.listen("unix:" + (folder / "socket")));
+    server.start();
+    check(run({"ws+unix:" + (folder / "socket") + ":/x", "--count", "1"}, "hi\n"), 0, "hi\n");
+}
+
+TEST_CASE("--text is sent instead of standard input", "[connect]") {
+    const House house;
+    check(run({house.url, "--text", "/a", "--text=--b", "--count", "2"}, "not read\n"), 0, "/a\n--b\n");
+}
+
+TEST_CASE("binary both ways", "[connect]") {
+    const House house;
+    check(run({house.url, "--binary", "--count", "1"}, "caf\xE9\n"), 0, "caf\xE9\n");
+    check(run({house.url, "--subprotocol", "sender", "--count", "2"}), 0, "two\nlines \x1B[31m\n00ff7a\n");
+    check(run({house.url, "--wait", "0"}, "caf\xE9\n"), 1, "", {"not UTF-8", "--binary"});
+}
+
+TEST_CASE("on a terminal a message is one line and steers nothing", "[connect]") {
+    const House house;
+    std::ostringstream out, err;
+    const int code =
+        wsd::ctl::run_command_line({"connect", "--subprotocol", "sender", "--count", "2", house.url, "--text", "x"},
+                                   {"wsd-ctl", out, err, 0, false, true});
+    CHECK(code == 0);
+    CHECK(out.str() == "two\\nlines \\x1b[31m\n00ff7a\n");
+}
+
+TEST_CASE("the close code decides the exit code, and is told with its reason", "[connect]") {
+    const House house;
+    for (const auto& [target, code] : std::vector<std::pair<std::string, int>>{
+             {"1000", 0}, {"1001?going", 0}, {"1008", 5}, {"4001?log in", 5}, {"1011", 5}}) {
+        auto path = target;
+        if (const auto blank = path.find(' '); blank != std::string::npos) path[blank] = '+';
+        const auto number = path.substr(0, 4);
+        const auto reason = path.size() > 4 ? ' ' + path.substr(5) : "";
+        check(run({"--subprotocol", "closer", "--wait", "forever", house.url + '/' + path}, ""), code, "bye\n",
+              {"closed: " + number + reason});
+    }
+}
+
+TEST_CASE("the end of standard input is waited out; the server may be first", "[connect]") {
+    const House house;
+    // This input never ends.
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    const wsserver::Descriptor in{ends[0]}, kept_open{ends[1]};
+    check(run({"--subprotocol", "closer", house.url + "/1000"}, in.get()), 0, "bye\n", {"closed: 1000"});
+    check(run({house.url, "--wait", "0.01", "--count", "5"}, "a\n"), 7, "a\n", {"1 of 5 messages"});
+}
+
+TEST_CASE("slash commands", "[connect]") {
+    const House house;
+    check(run({house.url}, "/ping\n/ping what for\nhi\n/close 4001 as I like\n"), 0, "hi\n",
+          {"pong after ", "what for", "closed: 4001"});
+    check(run({house.url}, "/close\nnot sent\n"), 0, "", {"closed: 1000"});
+    check(run({house.url, "--count", "1"}, "//slash\n"), 0, "/slash\n");
+    check(run({house.url, "--wait", "0"}, "/pnig\n"), 1, "", {"/pnig", "/ping [TEXT]", "//pnig"});
+    for (const char* code : {"1006", "999", "x", "10000"}) {
+        CAPTURE(code);
+        check(run({house.url, "--wait", "0"}, std::string{"/close "} + code + '\n'), 1, "", {code, "3000 to 4999"});
+    }
+    check(run({house.url, "--wait", "0"}, "/close 1000 " + std::string(124, 'r') + '\n'), 1, "", {"123 octets"});
+    check(run({house.url, "--wait", "0"}, "/ping " + std::string(126, 'p') + '\n'), 1, "", {"125 octets"});
+}
+
+TEST_CASE("-v shows the handshake both ways and every frame", "[connect]") {
+    const House house;
+    check(run({"-v", house.url + "/echo?x=1", "-H", "X-Extra: 17", "-H", "Y:", "--origin", "https://evil.example",
+               "--count", "1"},
+              "hello\n"),
+          4, "",
+          {"> GET /echo?x=1 HTTP/1.1", "> X-Extra: 17", "> Y: ", "> Origin: https://evil.example",
+           "< HTTP/1.1 403 Forbidden"});
+    check(run({"-v", house.url + "/echo", "--subprotocol", "sender,", "--count", "1"}), 2, "", {"sender,"});
+    check(run({"-v", house.url + "/echo", "--count", "1"}, "hello\n"), 0, "hello\n",
+          {"> Sec-WebSocket-Key: ", "< HTTP/1.1 101 Switching Protocols",
+           "< Sec-WebSocket-Accept: ", "> text, FIN, masked, 5 octets", "< text, FIN, 5 octets",
+           "> close, FIN, masked, 2 octets", "< close, FIN, 2 octets"});
+}
+
+TEST_CASE("no connection: why, and with which exit code", "[connect]") {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const wsserver::Descriptor closed_later{socket};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    socklen_t size = sizeof address;
+    REQUIRE(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    const auto url = "ws://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    // Bound, and nobody listens: no other program can take the port meanwhile.
+    check(run({url + '/'}), 1, "", {url, "refused"});
+    // Listening, and never answering.
+    REQUIRE(::listen(socket, 1) == 0);
+    check(run({url, "--timeout", "20ms"}), 7, "", {url});
+    std::ostringstream out, err;
+    CHECK(wsd::ctl::run_command_line({"--timeout", "20ms", "connect", url}, {"wsd-ctl", out, err, 0, false, false}) ==
+          7);
+    check(run({"wss://127.0.0.1/"}), 6, "", {"TLS", "wss://127.0.0.1/"});
+    check(run({"http://127.0.0.1/"}), 2, "", {"ws://"});
+    check(run({"ws+unix:/no/such/socket"}), 1, "", {"/no/such/socket"});
+}
+
+TEST_CASE("a connection that is cut is abnormal", "[connect]") {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    const wsserver::Descriptor in{ends[0]}, kept_open{ends[1]};
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        struct Suicide {
+            void on_message(AnyConnection&, const wsserver::Text&) { ::kill(::getpid(), SIGKILL); }
+        };
+        wsserver::Server server{House::options()};
+        server.handle(Suicide{});
+        const auto listening = server.listen("127.0.0.1:0");
+        const auto url = listening.value_or("") + '\n';
+        if (::write(kept_open.get(), url.data(), url.size()) < 0) ::_exit(2);
+        server.run();
+        ::_exit(1);
+    }
+    std::string url;
+    for (char c = 0; ::read(in.get(), &c, 1) == 1 && c != '\n';) url += c;
+    check(run({url, "--wait", "forever"}, "die\n"), 5, "", {"closed: 1006"});
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+}
+
+TEST_CASE("Ctrl-C ends with a closing handshake", "[connect]") {
+    std::array<int, 2> pipe{};
+    REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
+    const wsserver::Descriptor in{pipe[0]}, out{pipe[1]};
+    // The client's process is made before this one has threads.
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        std::string url;
+        for (char c = 0; ::read(in.get(), &c, 1) == 1 && c != '\n';) url += c;
+        ::_exit(run({url}, in.get()).code);
+    }
+    Record ends;
+    const House house{
+        [&](const wsserver::ConnectionEnd& end) { ends.add(std::to_string(static_cast<int>(end.code))); }};
+    const auto lines = house.url + "\nhello\n";
+    REQUIRE(::write(out.get(), lines.data(), lines.size()) > 0);
+    // That it is open for the server doesn't say that the client knows yet; that it speaks does.
+    while (house.server.statistics().messages_in == 0) std::this_thread::yield();
+    REQUIRE(::kill(child, SIGINT) == 0);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 128 + SIGINT);
+    CHECK(ends.wait_for(1).at(0) == "1001");
+}
+
+TEST_CASE("wrong flags are told before anything is done", "[connect]") {
+    check(run({}), 2, "", {"URL is missing"});
+    check(run({"ws://127.0.0.1", "extra"}), 2, "", {"extra", "one URL"});
+    check(run({"ws://127.0.0.1", "--cuont", "3"}), 2, "", {"--cuont", "did you mean --count?"});
+    check(run({"ws://127.0.0.1", "--count", "0"}), 2, "", {"--count 0"});
+    check(run({"ws://127.0.0.1", "--count", "-1"}), 2, "", {"--count"});
+    check(run({"ws://127.0.0.1", "--wait", "-1"}), 2, "", {"--wait", "forever"});
+    check(run({"ws://127.0.0.1", "--wait", "soon"}), 2, "", {"--wait soon"});
+    check(run({"ws://127.0.0.1", "--timeout", "5"}), 2, "", {"--timeout"});
+    check(run({"ws://127.0.0.1", "-H", "no colon"}), 2, "", {"-H no colon", "'NAME: VALUE'"});
+    check(run({"ws://127.0.0.1", "-H"}), 2, "", {"--header"});
+    const auto help = run({"--help"});
+    CHECK(help.code == 0);
+    for (const char* part : {"--subprotocol", "/ping", "exit codes", "ws+unix:"}) CHECK(has(help.out, part));
+}
+
+TEST_CASE("the empty value behind an equals sign is one", "[connect]") {
+    const auto options = wsd::ctl::parse_connect_options({"--text=", "--origin=", "ws://x", "--text", "--origin="});
+    REQUIRE(options);
+    CHECK(options->url == "ws://x");
+    CHECK(options->texts == Words{"", "--origin="});
+}
+
+TEST_CASE("a timeout of 0 is for ever", "[connect]") {
+    const auto options = wsd::ctl::parse_connect_options({"ws://x", "--timeout", "0"});
+    REQUIRE(options);
+    CHECK(options->timeout == std::chrono::milliseconds::max());
+}
+
+TEST_CASE("--wait takes seconds, times and forever", "[connect]") {
+    using namespace std::chrono_literals;
+    const auto wait = [](const Words& words) {
+        const auto options = wsd::ctl::parse_connect_options(words);
+        REQUIRE(options);
+        return options->wait;
+    };
+    CHECK(wait({"ws://x"}) == 1s);
+    CHECK(wait({"ws://x", "--wait", "0"}) == 0ms);
+    CHECK(wait({"ws://x", "--wait", "2.5"}) == 2500ms);
+    CHECK(wait({"ws://x", "--wait", "300ms"}) == 300ms);
+    CHECK(wait({"ws://x", "--wait", "forever"}) == std::nullopt);
+    CHECK(wait({"ws://x", "--count", "1"}) == std::nullopt);
+    CHECK(wait({"ws://x", "--count", "1", "--wait", "5"}) == 5s);
+}

@@ -1,0 +1,317 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cctype>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <sstream>
+
+#include "support/catch.hpp"
+#include "support/fake_target.hpp"
+#include "support/folder.hpp"
+#include "wsd-ctl/find_spool.hpp"
+#include "wsd-ctl/order.hpp"
+#include "wsd-ctl/run.hpp"
+#include "wsserver/base/descriptor.hpp"
+#include "wsserver/control/command.hpp"
+#include "wsserver/control/observer.hpp"
+#include "wsserver/control/spool.hpp"
+
+using namespace wsserver::test;
+using Words = std::vector<std::string>;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+struct Ended {
+    int code = -1;
+    std::string out;
+    std::string err;
+};
+
+Ended run(const Words& words, const std::string& input_file = "/dev/null") {
+    const wsserver::Descriptor in{::open(input_file.c_str(), O_RDONLY | O_CLOEXEC)};
+    std::ostringstream out, err;
+    const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get()});
+    return {code, out.str(), err.str()};
+}
+
+/// A daemon as wsd-ctl sees one: somebody holds the lock. It executes only when told to.
+struct Daemon {
+    TemporaryFolder folder;
+    std::string spool = folder / "spool";
+    FakeTarget target;
+    std::unique_ptr<wsserver::Observer> observer;
+
+    explicit Daemon(bool works = true) {
+        wsserver::ObserverOptions options;
+        options.spool.path = spool;
+        auto created = wsserver::Observer::create(target, options);
+        if (!created) FAIL(created.error());
+        observer = std::move(*created);
+        if (works) observer->start();
+    }
+    Ended ctl(Words words, const std::string& input_file = "/dev/null") const {
+        words.insert(words.begin(), {"--spool", spool});
+        return run(words, input_file);
+    }
+    Lines sent() const { return target.fake_hub->calls.all(); }
+};
+
+void check(const Ended& ended, int code, const Lines& said) {
+    CAPTURE(ended.out, ended.err);
+    CHECK(ended.code == code);
+    for (const auto& part : said) {
+        CAPTURE(part);
+        CHECK(has(ended.err, part));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("an order goes through the spool and its answer comes back", "[ctl]") {
+    Daemon daemon;
+    auto ended = daemon.ctl({"broadcast", "hello", "there"});
+    check(ended, 0, {});
+    CHECK(ended.out == "3 receivers\n");
+    CHECK(ended.err.empty());
+    CHECK(daemon.ctl({"--json", "broadcast", "--subprotocol", "a b", "it's"}).out == "{\"receivers\":3}\n");
+    CHECK(daemon.ctl({"broadcast", "--json", "x"}).out == "{\"receivers\":3}\n");
+    CHECK(daemon.ctl({"-q", "broadcast", "quiet"}).out.empty());
+    CHECK(daemon.ctl({"call", "nobody", "--json"}).code == 1);
+    CHECK(daemon.sent() == Lines{"broadcast * text hello there", "broadcast a b text it's", "broadcast * text x",
+                                 "broadcast * text quiet"});
+    daemon.observer->stop();  // an order leaves cur/ after its answer is there
+    for (const char* part : {"tmp", "new", "cur"}) CHECK(names_in(daemon.spool + '/' + part).empty());
+}
+
+TEST_CASE("-v says which order went where", "[ctl]") {
+    Daemon daemon;
+    check(daemon.ctl({"-v", "version"}), 0,
+          {"to process " + std::to_string(::getpid()), daemon.spool, "answered after"});
+}
+
+TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
+    Daemon daemon;
+    const std::string octets{"a\0'\"\\\n\xFF\n", 8};
+    write_to(daemon.folder / "file", octets);
+    check(daemon.ctl({"send", "--binary", "0-1-1", "@" + (daemon.folder / "file")}), 0, {});
+    check(daemon.ctl({"send", "--binary", "0-1-1", "-"}, daemon.folder / "file"), 0, {});
+    check(daemon.ctl({"broadcast", ""}), 0, {});
+    check(daemon.ctl({"broadcast", "-"}), 0, {});  // standard input is empty
+    check(daemon.ctl({"broadcast", "--", "-"}), 0, {});
+    check(daemon.ctl({"broadcast", "--", "@bob"}), 0, {});
+    check(daemon.ctl({"broadcast", "- one", "two"}), 0, {});
+    check(daemon.ctl({"broadcast", "two\nlines"}), 0, {});
+    check(daemon.ctl({"broadcast", "--", "--json"}), 0, {});
+    CHECK(daemon.sent() == Lines{"send 0-1-1 binary " + octets, "send 0-1-1 binary " + octets, "broadcast * text ",
+                                 "broadcast * text ", "broadcast * text -", "broadcast * text @bob",
+                                 "broadcast * text - one two", "broadcast * text two\nlines",
+                                 "broadcast * text --json"});
+    check(daemon.ctl({"broadcast", "@/no/such/file"}), 1, {"/no/such/file", "No such file", "`--`"});
+}
+
+TEST_CASE("a large payload arrives whole", "[ctl]") {
+    Daemon daemon;
+    write_to(daemon.folder / "file", std::string(5'000'000, 'x'));
+    check(daemon.ctl({"broadcast", "-"}, daemon.folder / "file"), 0, {});
+    CHECK(daemon.sent().at(0).size() == std::string{"broadcast * text "}.size() + 5'000'000);
+}
+
+TEST_CASE("the daemon's no is told with its exit code", "[ctl]") {
+    Daemon daemon;
+    daemon.target.fake_hub->status = wsserver::SendStatus::closed;
+    check(daemon.ctl({"send", "0-1-1", "hi"}), 1, {"wsd-ctl: no connection has the id 0-1-1"});
+    check(daemon.ctl({"close", "--all", "--code", "1006"}), 2, {"`1006`"});
+    write_to(daemon.folder / "latin1", "caf\xE9");
+    check(daemon.ctl({"broadcast", "-"}, daemon.folder / "latin1"), 1, {"UTF-8", "--binary"});
+}
+
+TEST_CASE("what is wrong with the words is told without a daemon", "[ctl]") {
+    const auto bad = [](Words words) {
+        words.insert(words.begin(), {"--spool", "/nowhere"});
+        const auto ended = run(words);
+        CHECK(ended.out.empty());
+        return ended;
+    };
+    check(bad({"brodcast", "hi"}), 2, {"wsd-ctl: ", "`brodcast`", "did you mean `broadcast`?"});
+    check(bad({"broadcast", "--subprotokol", "chat", "hi"}), 2, {"`--subprotokol`", "`--subprotocol`"});
+    check(bad({"broadcast"}), 2, {"nothing to send", "@FILE", "''"});
+    check(bad({"send"}), 2, {"ID is missing"});
+    check(bad({"close"}), 2, {"ID is missing", "--all"});
+    check(bad({"handler"}), 2, {"handler", "load"});
+    check(bad({"list", "all"}), 2, {"`all`"});
+    check(bad({"close", "0-1-1", "--reason", "two\nlines"}), 2, {"newline"});
+    check(bad({}), 2, {"no command", "--help"});
+    check(bad({"--jsn", "list"}), 2, {"--jsn", "--json"});
+    check(bad({"--timeout", "5", "list"}), 2, {"--timeout"});
+    check(bad({"--timeout", "soon", "list"}), 2, {"--timeout", "soon"});
+    check(run({"--spool"}), 2, {"--spool"});
+}
+
+TEST_CASE("nobody runs: how to change that", "[ctl]") {
+    TemporaryFolder folder;
+    check(run({"--spool", folder / "none", "status"}), 3, {folder / "none", "wsd --spool", "WSD_SPOOL"});
+    {
+        const Daemon daemon;
+        REQUIRE(std::filesystem::exists(daemon.spool));
+    }
+    Daemon daemon;
+    daemon.observer.reset();
+    check(daemon.ctl({"status"}), 3, {daemon.spool});
+    CHECK(names_in(daemon.spool + "/new").empty());
+}
+
+TEST_CASE("no answer in time: what was not begun is taken back", "[ctl]") {
+    Daemon daemon{false};
+    check(daemon.ctl({"--timeout", "20ms", "broadcast", "late"}), 7, {"no answer within 20 ms", "taken back"});
+    CHECK(names_in(daemon.spool + "/new").empty());
+    daemon.observer->start();
+    check(daemon.ctl({"broadcast", "next"}), 0, {});
+    CHECK(daemon.sent() == Lines{"broadcast * text next"});
+}
+
+TEST_CASE("a daemon that ends meanwhile is noticed", "[ctl]") {
+    Daemon daemon{false};
+    auto ended = std::async(std::launch::async, [&] { return daemon.ctl({"--timeout", "0", "broadcast", "hi"}); });
+    while (names_in(daemon.spool + "/new").empty()) std::this_thread::yield();
+    daemon.observer.reset();
+    check(ended.get(), 3, {"ended", "taken back"});
+    CHECK(names_in(daemon.spool + "/new").empty());
+}
+
+namespace {
+
+/// Gives an order in another process, waits until it lies in new/, does `meanwhile` with its name, and interrupts. The
+/// process ends with 99 if it has not said `said`.
+int interrupt(const Daemon& daemon, const std::string& said, const std::function<void(const std::string&)>& meanwhile) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const auto ended = daemon.ctl({"broadcast", "hi"});
+        ::_exit(has(ended.err, said) ? ended.code : 99);
+    }
+    Lines names;
+    while ((names = names_in(daemon.spool + "/new")).empty()) std::this_thread::yield();
+    meanwhile(names.at(0));
+    REQUIRE(::kill(child, SIGINT) == 0);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+}  // namespace
+
+TEST_CASE("interrupted: what was not begun is taken back", "[ctl]") {
+    const Daemon daemon{false};
+    CHECK(interrupt(daemon, "has been taken back", [](const std::string&) {}) == 128 + SIGINT);
+    CHECK(names_in(daemon.spool + "/new").empty());
+}
+
+TEST_CASE("interrupted: what was begun is said to go on", "[ctl]") {
+    const Daemon daemon{false};
+    const auto begin = [&](const std::string& name) {
+        std::filesystem::rename(daemon.spool + "/new/" + name, daemon.spool + "/cur/" + name);
+    };
+    CHECK(interrupt(daemon, "is being executed; its answer will be " + daemon.spool + "/done/", begin) == 128 + SIGINT);
+    CHECK(names_in(daemon.spool + "/cur").size() == 1);
+}
+
+TEST_CASE("paths are made whole, for the daemon stands elsewhere", "[ctl]") {
+    Daemon daemon;
+    const auto here = std::filesystem::current_path();
+    check(daemon.ctl({"handler", "load", "chat", "./x/../chat.so"}), 0, {});
+    check(daemon.ctl({"handler", "load", "chat", "echo"}), 0, {});
+    check(daemon.ctl({"handler", "load", "chat", "/a b/chat.so"}), 0, {});
+    CHECK(daemon.target.calls.all() ==
+          Lines{"load 'chat' " + (here / "chat.so").string(), "load 'chat' echo", "load 'chat' /a b/chat.so"});
+}
+
+TEST_CASE("the environment names the spool, a flag overrules it", "[ctl]") {
+    Daemon daemon, other;
+    REQUIRE(::setenv("WSD_SPOOL", daemon.spool.c_str(), 1) == 0);
+    const auto by_variable = run({"broadcast", "one"});
+    const auto by_flag = run({"--spool", other.spool, "broadcast", "two"});
+    const auto nobody = run({"--spool", "/nowhere", "status"});
+    REQUIRE(::unsetenv("WSD_SPOOL") == 0);
+    check(by_variable, 0, {});
+    check(by_flag, 0, {});
+    check(nobody, 3, {});
+    CHECK(daemon.sent() == Lines{"broadcast * text one"});
+    CHECK(other.sent() == Lines{"broadcast * text two"});
+}
+
+TEST_CASE("the configuration names the spool; a bad one is no hindrance", "[ctl]") {
+    Daemon daemon;
+    const auto file = daemon.folder / "wsd.toml";
+    REQUIRE(::setenv("WSD_CONFIG", file.c_str(), 1) == 0);
+    write_to(file, "[spool]\ndir = \"" + daemon.spool + "\"\n");
+    const auto good = run({"broadcast", "one"});
+    write_to(file, "[spool]\ndri = 1\n");
+    REQUIRE(::setenv("WSD_SPOOL", daemon.spool.c_str(), 1) == 0);
+    const auto bad = run({"broadcast", "two"});
+    REQUIRE(::unsetenv("WSD_SPOOL") == 0);
+    write_to(file, "[spool]\ndir = \"\"\n");
+    const auto none = run({"broadcast", "three"});
+    REQUIRE(::unsetenv("WSD_CONFIG") == 0);
+    check(good, 0, {});
+    check(bad, 0, {"warning", file + ":2"});
+    check(none, 3, {"no spool", file});
+    CHECK(daemon.sent() == Lines{"broadcast * text one", "broadcast * text two"});
+}
+
+TEST_CASE("help comes without a daemon", "[ctl]") {
+    auto ended = run({"help"});
+    CHECK(ended.code == 0);
+    CHECK(has(ended.out, "\n  broadcast  "));
+    ended = run({"help", "handler", "load"});
+    CHECK(ended.code == 0);
+    CHECK(has(ended.out, "usage: handler load SUBPROTOCOL PATH"));
+    check(run({"help", "brodcast"}), 2, {"did you mean `broadcast`?"});
+    ended = run({"--help"});
+    CHECK(ended.code == 0);
+    for (const char* part : {"--spool", "--timeout", "--json", "exit codes", "broadcast"}) CHECK(has(ended.out, part));
+    ended = run({"--version"});
+    CHECK(ended.code == 0);
+    CHECK(ended.out.starts_with("wsd-ctl "));
+}
+
+TEST_CASE("the manual knows all commands with all their options", "[ctl]") {
+    const auto manual = text_in(std::string{SOURCE_ROOT} + "/docs/commands.md");
+    for (const auto& command : wsserver::commands()) {
+        auto usage = command.usage();
+        if (const auto bar = usage.find('|'); bar != std::string::npos) usage.insert(bar, "\\");  // within a table
+        CAPTURE(usage);
+        CHECK(has(manual, "[`" + usage + "`]("));
+    }
+}
+
+TEST_CASE("the manual knows all flags of connect", "[ctl]") {
+    const auto manual = text_in(std::string{SOURCE_ROOT} + "/docs/commands.md");
+    std::istringstream help{run({"help", "connect"}).out};
+    std::size_t flags = 0;
+    for (std::string word; help >> word;) {
+        if (!word.starts_with("--") || word.size() < 4) continue;
+        while (!std::isalpha(static_cast<unsigned char>(word.back()))) word.pop_back();
+        CAPTURE(word);
+        CHECK(has(manual, '`' + word));
+        ++flags;
+    }
+    CHECK(flags >= 8);
+}
+
+TEST_CASE("names of orders sort by time and are never the same", "[ctl]") {
+    std::string before;
+    for (int i = 0; i < 1000; ++i) {
+        const auto name = wsd::ctl::unique_order_name();
+        CHECK(wsserver::is_order_name(name));
+        CHECK(before.substr(0, 22) <= name.substr(0, 22));
+        CHECK(before != name);
+        before = name;
+    }
+}

@@ -1,0 +1,375 @@
+#include "common/config.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common/config_file.hpp"
+#include "common/settings.hpp"
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+
+using namespace std::chrono_literals;
+using wsd::Config;
+using wsd::ConfigErrors;
+using wsd::ConfigRequest;
+using wsd::load_config;
+
+namespace {
+
+const wsd::Places places{"/nowhere/wsd.toml", "/var/spool/wsd", "/run/wsd/wsd.pid", "/usr/lib/wsd/handlers"};
+
+ConfigRequest request(const std::string& file = {}, wsd::Environment environment = {}, wsd::Given flags = {}) {
+    return {places, std::move(environment), file, std::move(flags)};
+}
+
+Config good(const ConfigRequest& wanted) {
+    auto config = load_config(wanted);
+    if (!config) FAIL(config.error().front());
+    return *std::move(config);
+}
+
+ConfigErrors bad(const ConfigRequest& wanted) {
+    auto config = load_config(wanted);
+    REQUIRE(!config);
+    return config.error();
+}
+
+/// What is wrong with a file that has this text; its place is `wsd.toml`.
+ConfigErrors errors_in(std::string_view text) {
+    Config config = wsd::default_config(places);
+    ConfigErrors errors;
+    wsd::read_config_text(text, "wsd.toml", config, errors);
+    return errors;
+}
+
+std::string read_file(const std::string& path) {
+    std::ifstream file{path};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+}  // namespace
+
+TEST_CASE("without file, variables and flags everything has its default", "[wsd][config]") {
+    const Config config = good(request());
+    CHECK(config.listen == std::vector<std::string>{"127.0.0.1:8080"});
+    CHECK(config.default_handler == "echo");
+    CHECK(config.handlers.empty());
+    CHECK(config.server.max_message == 16u << 20);
+    CHECK(config.server.ping_interval == 25s);
+    CHECK(config.grace == 10s);
+    CHECK(config.spool.dir == "/var/spool/wsd");
+    CHECK(config.pid_file == "/run/wsd/wsd.pid");
+    CHECK(config.file.empty());
+    CHECK(config.warnings.empty());
+    for (const auto& setting : wsd::settings()) CHECK(config.source(setting.key) == "default");
+}
+
+TEST_CASE("a file sets values, and each knows its line", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("wsd.toml",
+                                   "listen = [\"127.0.0.1:9000\", \"unix:/run/w.sock\"]\n"
+                                   "strict_subprotocol = true\n"
+                                   "io_threads = 2\n"
+                                   "transport = \"asio\"\n"
+                                   "[limits]\n"
+                                   "max_message = 1048576\n"
+                                   "ping_interval = \"500ms\"\n"
+                                   "slow_consumer = \"keep_latest\"\n"
+                                   "[handlers]\n"
+                                   "chat = \"broadcast\"\n"
+                                   "stock = \"/opt/stock.so\"\n"
+                                   "[log]\n"
+                                   "format = \"json\"\n");
+    const Config config = good(request(file));
+    CHECK(config.file == file);
+    CHECK(config.listen == std::vector<std::string>{"127.0.0.1:9000", "unix:/run/w.sock"});
+    CHECK(config.server.strict_subprotocol);
+    CHECK(config.server.io_threads == 2);
+    CHECK(config.server.transport == wsserver::TransportKind::asio);
+    CHECK(config.server.max_message == 1u << 20);
+    CHECK(config.server.ping_interval == 500ms);
+    CHECK(config.server.slow_consumer == wsserver::SlowConsumer::keep_latest);
+    CHECK(config.handlers == std::map<std::string, std::string>{{"chat", "broadcast"}, {"stock", "/opt/stock.so"}});
+    CHECK(config.log.format == wsd::LogFormat::json);
+    CHECK(config.source("listen") == file + ":1");
+    CHECK(config.source("limits.slow_consumer") == file + ":8");
+    CHECK(config.source("handlers.stock") == file + ":11");
+    CHECK(config.source("limits.max_fragments") == "default");
+}
+
+TEST_CASE("flags come before variables, these before the file, that before the default", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("wsd.toml", "server_name = \"file\"\ndefault_handler = \"null\"\ngrace = \"1s\"\n");
+    const wsd::Environment variables{{"WSD_SERVER_NAME", "variable"}, {"WSD_GRACE", "2s"}};
+    const wsd::Given flags{{"server_name", "flag"}};
+
+    const Config config = good(request(file, variables, flags));
+    CHECK(config.server.server_name == "flag");
+    CHECK(config.source("server_name") == "--server-name");
+    CHECK(config.grace == 2s);
+    CHECK(config.source("grace") == "WSD_GRACE");
+    CHECK(config.default_handler == "null");
+    CHECK(config.source("default_handler") == file + ":2");
+    CHECK(config.server.workers == 0);
+    CHECK(config.source("workers") == "default");
+}
+
+TEST_CASE("a list is replaced as a whole, handlers one by one", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write(
+        "wsd.toml", "listen = [\":1\", \":2\"]\nhandlers = { a = \"echo\", b = \"null\", c = \"echo\" }\n");
+    const wsd::Environment variables{{"WSD_LISTEN", ":3, unix:/a b ,"}, {"WSD_HANDLER", "b=broadcast,d=null"}};
+
+    const Config by_variable = good(request(file, variables));
+    CHECK(by_variable.listen == std::vector<std::string>{":3", "unix:/a b"});
+    CHECK(by_variable.handlers ==
+          std::map<std::string, std::string>{{"a", "echo"}, {"b", "broadcast"}, {"c", "echo"}, {"d", "null"}});
+    CHECK(by_variable.source("handlers.a") == file + ":2");
+    CHECK(by_variable.source("handlers.b") == "WSD_HANDLER");
+
+    const Config by_flag =
+        good(request(file, variables, {{"listen", ":4"}, {"handlers", "d=./d.so"}, {"listen", ":5"}}));
+    CHECK(by_flag.listen == std::vector<std::string>{":4", ":5"});
+    CHECK(by_flag.handlers.at("d") == "./d.so");
+    CHECK(by_flag.source("handlers.d") == "--handler");
+}
+
+TEST_CASE("of a flag given twice the last counts", "[wsd][config]") {
+    CHECK(good(request({}, {}, {{"grace", "1s"}, {"workers", "4"}, {"grace", "3s"}})).grace == 3s);
+}
+
+TEST_CASE("the file that was asked for must exist, the one at the default place may", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto missing = folder.path() + "/missing.toml";
+    CHECK(bad(request(missing)) == ConfigErrors{missing + ": can't be read: No such file or directory"});
+    CHECK(bad(request({}, {{"WSD_CONFIG", missing}})) ==
+          ConfigErrors{missing + ": can't be read: No such file or directory"});
+    CHECK(bad(request(folder.path())) == ConfigErrors{folder.path() + ": can't be read: Is a directory"});
+
+    const auto file = folder.write("other.toml", "grace = \"4s\"\n");
+    CHECK(good(request({}, {{"WSD_CONFIG", file}})).grace == 4s);
+    auto by_place = request();
+    by_place.places.config_file = file;
+    CHECK(good(by_place).grace == 4s);
+    CHECK(good(request(folder.write("empty.toml", ""))).grace == 10s);
+}
+
+TEST_CASE("an unknown key is an error with its place and the key that was meant", "[wsd][config]") {
+    CHECK(errors_in("\n  lisen = [\":1\"]\n") ==
+          ConfigErrors{"wsd.toml:2:3: lisen: unknown key; did you mean listen?"});
+    CHECK(errors_in("[limits]\nmax_mesage = 1\n") ==
+          ConfigErrors{"wsd.toml:2:1: limits.max_mesage: unknown key; did you mean limits.max_message?"});
+    CHECK(errors_in("max_message = 1\n") ==
+          ConfigErrors{"wsd.toml:1:1: max_message: unknown key; did you mean limits.max_message?"});
+    CHECK(errors_in("[limit]\nping_interval = \"1s\"\n").front().starts_with("wsd.toml:1:2: limit: unknown key"));
+    CHECK(errors_in("zzzzzzzzzzzz = 1\n") ==
+          ConfigErrors{"wsd.toml:1:1: zzzzzzzzzzzz: unknown key; wsd --print-config shows all"});
+    CHECK(errors_in("limits = 5\n") ==
+          ConfigErrors{"wsd.toml:1:10: limits is a table: write [limits] and its keys below it"});
+}
+
+TEST_CASE("a bad value is an error with its place and what is wanted", "[wsd][config]") {
+    CHECK(errors_in("io_threads = -1\n") ==
+          ConfigErrors{"wsd.toml:1:14: io_threads: `-1` is no whole number of 0 to 1024"});
+    CHECK(errors_in("io_threads = 1.5\n") == ConfigErrors{"wsd.toml:1:14: io_threads: wanted an integer"});
+    CHECK(errors_in("demo = \"yes\"\n") == ConfigErrors{"wsd.toml:1:8: demo: wanted true or false"});
+    CHECK(errors_in("listen = [8080]\n") == ConfigErrors{"wsd.toml:1:10: listen: wanted a list of strings"});
+    CHECK(errors_in("listen = []\n") == ConfigErrors{"wsd.toml:1:10: listen: the list is empty: nobody could connect"});
+    CHECK(errors_in("listen = ['127.0.0.1:80', '127.0.0.1:080']\n") ==
+          ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" stands there twice"});
+    CHECK(errors_in("listen = ['127.0.0.1:0', '127.0.0.1:0']\n").empty());  // two ports
+    CHECK(errors_in("server_name = 5\n") == ConfigErrors{"wsd.toml:1:15: server_name: wanted a string"});
+    CHECK(errors_in("handlers = \"echo\"\n") == ConfigErrors{"wsd.toml:1:12: handlers: wanted a table of strings"});
+    CHECK(errors_in("[handlers]\nchat = 1\n") == ConfigErrors{"wsd.toml:2:8: handlers.chat: wanted a string"});
+    CHECK(errors_in("[limits]\nping_interval = 25\n") ==
+          ConfigErrors{
+              "wsd.toml:2:17: limits.ping_interval: `25` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h"});
+    CHECK(errors_in("[limits]\nping_interval = true\n") ==
+          ConfigErrors{"wsd.toml:2:17: limits.ping_interval: wanted a time such as \"25s\""});
+    CHECK(errors_in("[limits]\nclose_timeout = \"0s\"\n") ==
+          ConfigErrors{"wsd.toml:2:17: limits.close_timeout: `0s` is too short: at least 1ms"});
+    CHECK(errors_in("[limits]\nmax_header = \"10B\"\n") ==
+          ConfigErrors{"wsd.toml:2:14: limits.max_header: `10B` is too small: at least 256B"});
+    CHECK(errors_in("[limits]\nslow_consumer = \"drop\"\n") ==
+          ConfigErrors{
+              "wsd.toml:2:17: limits.slow_consumer: `drop` is none of close, drop_oldest, drop_newest, keep_latest"});
+    CHECK(errors_in("[log]\nlevel = \"loud\"\n") ==
+          ConfigErrors{"wsd.toml:2:9: log.level: `loud` is none of debug, info, warning, error"});
+}
+
+TEST_CASE("a name that holds a `=` is refused, and not taken for another", "[wsd][config]") {
+    CHECK(errors_in("[handler_config]\n\"a=b\" = \"text\"\n") ==
+          ConfigErrors{"wsd.toml:2:1: handler_config.a=b: a subprotocol's name has no `=`"});
+    CHECK(errors_in("[handlers]\n\"a=/b\" = \"c.so\"\n") ==
+          ConfigErrors{"wsd.toml:2:1: handlers.a=/b: a subprotocol's name has no `=`"});
+    CHECK(errors_in("[handler_config]\na = \"b=c\"\n\"\" = \"d=e\"\n").empty());
+}
+
+TEST_CASE("addresses, origins and handlers are looked at before anything starts", "[wsd][config]") {
+    CHECK(errors_in("listen = \"127.0.0.1\"\n").front().starts_with("wsd.toml:1:10: listen: "));
+    CHECK(errors_in("listen = \"127.0.0.1:99999\"\n").size() == 1);
+    CHECK(errors_in("listen = [\"[::1]:80\", \":0\", \"localhost:80\", \"unix:a/b\"]\n").empty());
+    CHECK(
+        errors_in("allowed_origins = [\"*\", \"null\", \"https://example.org\", \"http://localhost:3000\"]\n").empty());
+    CHECK(errors_in("allowed_origins = [\"https://example.org/\"]\n").front().find("is no origin") !=
+          std::string::npos);
+    CHECK(errors_in("allowed_origins = [\"example.org\"]\n").front().find("is no origin") != std::string::npos);
+    CHECK(errors_in("default_handler = \"ehco\"\n") ==
+          ConfigErrors{"wsd.toml:1:19: default_handler: `ehco` is no handler; did you mean `echo`? Built in are echo, "
+                       "broadcast and null; a shared object is named by its path or NAME.so"});
+    CHECK(errors_in("default_handler = \"stock.so\"\n").empty());
+    CHECK(errors_in("[handlers]\n\"a b\" = \"echo\"\n").front().find("can't be a subprotocol's name") !=
+          std::string::npos);
+    CHECK(errors_in("[handlers]\n\"\" = \"echo\"\n").front().find("can't be a subprotocol's name") !=
+          std::string::npos);
+    CHECK(errors_in("[handlers]\n\"v2.chat\" = \"echo\"\n").empty());
+}
+
+TEST_CASE("all errors are told at once, wherever they come from", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("wsd.toml", "workrs = 1\ngrace = 5\n");
+    const auto errors = bad(request(file, {{"WSD_IO_THREADS", "many"}}, {{"workers", "-3"}}));
+    REQUIRE(errors.size() == 4);
+    CHECK(errors[0] == file + ":2:9: grace: `5` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h");
+    CHECK(errors[1] == file + ":1:1: workrs: unknown key; did you mean workers?");
+    CHECK(errors[2] == "WSD_IO_THREADS: `many` is no whole number of 0 to 1024");
+    CHECK(errors[3] == "--workers: `-3` is no whole number of 0 to 1024");
+}
+
+TEST_CASE("a file that is no TOML is refused with line and column", "[wsd][config]") {
+    REQUIRE(errors_in("listen = [\n").size() == 1);
+    CHECK(errors_in("a = 1\nlisten = \"x\n").front().starts_with("wsd.toml:2:"));
+    CHECK(errors_in("grace = \"1s\"\ngrace = \"2s\"\n").front().starts_with("wsd.toml:2:"));
+    CHECK(errors_in(std::string_view{"a = \"\xff\"\n"}).size() == 1);
+    CHECK(errors_in(std::string_view{"\0", 1}).size() == 1);
+}
+
+TEST_CASE("values that contradict each other are told with who set them", "[wsd][config]") {
+    const auto errors = bad(request({}, {{"WSD_SEND_HARD_LIMIT", "1KiB"}}));
+    CHECK(errors ==
+          ConfigErrors{
+              "limits.send_high_mark (1MiB, default) is over limits.send_hard_limit (1KiB, WSD_SEND_HARD_LIMIT)"});
+}
+
+TEST_CASE("a variable of our prefix that nobody knows is a warning", "[wsd][config]") {
+    const Config config = good(request({}, {{"WSD_LISTN", ":1"}, {"WSD_CONFIG", ""}, {"HOME", "/"}, {"WSDX", ""}}));
+    CHECK(config.warnings ==
+          std::vector<std::string>{"the environment variable WSD_LISTN is not known to wsd; did you mean WSD_LISTEN?"});
+}
+
+TEST_CASE("a file that everybody may write to is a warning", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("wsd.toml", "");
+    namespace fs = std::filesystem;
+    fs::permissions(file, fs::perms::others_write, fs::perm_options::add);
+    CHECK(good(request(file)).warnings ==
+          std::vector<std::string>{"everybody may write to the configuration " + file + " (chmod o-w)"});
+    fs::permissions(file, fs::perms::others_write, fs::perm_options::remove);
+    CHECK(good(request(file)).warnings.empty());
+}
+
+TEST_CASE("the demo brings its handler, unless there is one", "[wsd][config]") {
+    const Config demo = good(request({}, {}, {{"demo", "true"}}));
+    CHECK(demo.handlers == std::map<std::string, std::string>{{"chat", "broadcast"}});
+    CHECK(demo.source("handlers.chat") == "--demo");
+    const Config own = good(request({}, {}, {{"demo", "true"}, {"handlers", "chat=./chat.so"}}));
+    CHECK(own.handlers == std::map<std::string, std::string>{{"chat", "./chat.so"}});
+}
+
+TEST_CASE("what --print-config prints reads back as the same configuration", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const Config config = good(request({}, {{"WSD_GRACE", "90s"}, {"WSD_SERVER_NAME", "a \"b\" \\ \x01 ä"}},
+                                       {{"handlers", "chat=broadcast"},
+                                        {"handlers", "v1.x=./x.so"},
+                                        {"handler_config", "v1.x=a=b, \"c\""},
+                                        {"handler_config", "=default's"},
+                                        {"allowed_origins", "https://example.org"},
+                                        {"listen", ":0"},
+                                        {"listen", "unix:/a"},
+                                        {"limits.slow_consumer", "drop_oldest"},
+                                        {"control_stdin", "true"}}));
+    const auto text = wsd::print_config(config);
+    CHECK(text.find("grace = \"90s\"  # WSD_GRACE\n") != std::string::npos);
+    CHECK(text.find("control_stdin = true  # --control-stdin\n") != std::string::npos);
+    CHECK(text.find("\"chat\" = \"broadcast\"  # --handler\n") != std::string::npos);
+    CHECK(text.find("max_message = \"16MiB\"  # default\n") != std::string::npos);
+
+    const Config again = good(request(folder.write("printed.toml", text)));
+    for (const auto& setting : wsd::settings()) {
+        CAPTURE(setting.key);
+        CHECK(setting.print(again) == setting.print(config));
+    }
+}
+
+TEST_CASE("a name with a line end in it can't forge lines of what is printed", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("a\nb = 1", "grace = \"1s\"\n");
+    const Config config = good(request(file));
+    const Config again = good(request(folder.write("printed.toml", wsd::print_config(config))));
+    CHECK(again.grace == 1s);
+}
+
+TEST_CASE("every setting has a name of its own in each of the three worlds, and a word of help", "[wsd][config]") {
+    std::vector<std::string> names;
+    for (const auto& setting : wsd::settings()) {
+        CHECK(setting.flag.starts_with("--"));
+        CHECK(!setting.help.empty());
+        CHECK(!setting.group.empty());
+        CHECK(setting.variable().starts_with("WSD_"));
+        names.emplace_back(setting.key);
+        names.emplace_back(setting.flag);
+        names.push_back(setting.variable());
+    }
+    std::sort(names.begin(), names.end());
+    CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
+    CHECK(wsd::find_setting("spool.dir")->variable() == "WSD_SPOOL");  // wsd-ctl reads it too
+    CHECK(wsd::find_setting("allowed_origins")->flag == "--allowed-origin");
+}
+
+TEST_CASE("docs/wsd.toml shows every setting with its default", "[wsd][config]") {
+    const Config defaults = wsd::default_config(places);
+    const auto text = read_file(SOURCE_ROOT "/docs/wsd.toml");
+    INFO("it ought to be:\n" << wsd::example_config(defaults));
+    CHECK((text == wsd::example_config(defaults)));  // in parentheses: the texts are too long to be shown side by side
+    CHECK(errors_in(text).empty());
+
+    // With the marks of comments taken away it is the default configuration.
+    std::istringstream lines{text};
+    std::string uncommented;
+    for (std::string line; std::getline(lines, line);) {
+        const bool value = line.starts_with("#") && line.size() > 1 && line[1] != ' ';
+        uncommented += (value ? line.substr(1) : line) + "\n";
+    }
+    Config config = wsd::default_config({});
+    ConfigErrors errors;
+    wsd::read_config_text(uncommented, "docs/wsd.toml", config, errors);
+    CHECK(errors == ConfigErrors{});
+    for (const auto& setting : wsd::settings()) {
+        CAPTURE(setting.key);
+        if (setting.kind == wsd::Kind::pairs) {
+            CHECK(!setting.pairs(config).empty());
+        } else {
+            CHECK(setting.print(config) == setting.print(defaults));
+        }
+    }
+}
+
+TEST_CASE("files lie where the system or the user's desktop wants them", "[wsd][config]") {
+    CHECK(wsd::user_places({{"HOME", "/home/a"}}).config_file == "/home/a/.config/wsd/wsd.toml");
+    CHECK(wsd::user_places({{"HOME", "/home/a"}}).spool == "/home/a/.local/state/wsd/spool");
+    CHECK(wsd::user_places({{"HOME", "/home/a"}}).pid_file == "/home/a/.local/state/wsd/wsd.pid");
+    const auto all = wsd::user_places(
+        {{"HOME", "/home/a"}, {"XDG_CONFIG_HOME", "/c"}, {"XDG_STATE_HOME", "/s"}, {"XDG_RUNTIME_DIR", "/run/user/1"}});
+    CHECK(all.config_file == "/c/wsd/wsd.toml");
+    CHECK(all.spool == "/s/wsd/spool");
+    CHECK(all.pid_file == "/run/user/1/wsd/wsd.pid");
+    CHECK(wsd::user_places({{"HOME", "/h"}, {"XDG_CONFIG_HOME", "relative"}}).config_file == "/h/.config/wsd/wsd.toml");
+    CHECK(wsd::system_places().config_file.ends_with("/wsd/wsd.toml"));
+}

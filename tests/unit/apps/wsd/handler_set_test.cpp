@@ -1,0 +1,157 @@
+#include "wsd/handler_set.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+
+using wsd::Config;
+using wsd::HandlerSet;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+/// A server that isn't started: its table of handlers is all that counts here.
+struct World {
+    wsserver::Server server{{.io_threads = 1}};
+    HandlerSet set{server, [](auto, auto, auto) {}};
+
+    Lines apply(const Config& config) {
+        auto done = set.apply(config);
+        if (!done) FAIL(done.error().front());
+        return *std::move(done);
+    }
+    /// `SUBPROTOCOL=HANDLER`, in order.
+    Lines served() const {
+        Lines lines;
+        for (const auto& [subprotocol, handler] : server.handlers()) {
+            lines.push_back(subprotocol + "=" + std::string{handler->name()});
+        }
+        return lines;
+    }
+    std::shared_ptr<wsserver::AnyHandler> handler(const std::string& wanted) const {
+        for (const auto& [subprotocol, handler] : server.handlers()) {
+            if (subprotocol == wanted) return handler;
+        }
+        return nullptr;
+    }
+};
+
+Config config(std::map<std::string, std::string> handlers, std::string default_handler = "echo") {
+    Config result;
+    result.handlers = std::move(handlers);
+    result.default_handler = std::move(default_handler);
+    return result;
+}
+
+const std::string sample = SAMPLE_HANDLER;  // a shared object that was built for the tests
+
+}  // namespace
+
+TEST_CASE("what the configuration names serves", "[wsd][handler_set]") {
+    World world;
+    CHECK(world.apply(config({{"chat", "broadcast"}, {"void", "null"}})) ==
+          Lines{"clients without a subprotocol: echo serves", "subprotocol chat: broadcast serves",
+                "subprotocol void: null serves"});
+    CHECK(world.served() == Lines{"=echo", "chat=broadcast", "void=null"});
+    CHECK(world.set.source_of("chat") == "built in");
+    CHECK(world.set.source_of("other").empty());
+}
+
+TEST_CASE("the same configuration again touches nothing", "[wsd][handler_set]") {
+    World world;
+    const auto same = config({{"chat", "broadcast"}, {"x", sample}});
+    world.apply(same);
+    const auto before = world.server.handlers();
+    CHECK(world.apply(same).empty());
+    CHECK(world.server.handlers() == before);
+}
+
+TEST_CASE("what the configuration no longer names is taken away, what it names anew is exchanged",
+          "[wsd][handler_set]") {
+    World world;
+    world.apply(config({{"a", "echo"}, {"b", "echo"}}));
+    CHECK(world.apply(config({{"b", "null"}, {"c", "echo"}}, "null")) ==
+          Lines{"clients without a subprotocol: null serves", "subprotocol b: null serves",
+                "subprotocol c: echo serves", "subprotocol a: no longer served"});
+    CHECK(world.served() == Lines{"=null", "b=null", "c=echo"});
+}
+
+TEST_CASE("one that can't be loaded leaves everything as it was", "[wsd][handler_set]") {
+    World world;
+    world.apply(config({{"a", "echo"}}));
+    auto wanted = config({{"a", "null"}, {"b", "/nowhere/b.so"}}, "missing.so");
+    wanted.handler_dir = "/nowhere/handlers";
+    wanted.sources.emplace("handlers.b", "wsd.toml:7");
+    const auto done = world.set.apply(wanted);
+    REQUIRE(!done);
+    REQUIRE(done.error().size() == 2);
+    CHECK(done.error()[0].starts_with("default_handler (default): handler '/nowhere/handlers/missing.so'"));
+    CHECK(done.error()[1].starts_with("handlers.b (wsd.toml:7): handler '/nowhere/b.so'"));
+    CHECK(world.served() == Lines{"=echo", "a=echo"});
+}
+
+TEST_CASE("files that are missing are found without loading anything", "[wsd][handler_set]") {
+    auto wanted = config({{"a", "null"}, {"b", "/nowhere/b.so"}, {"c", sample}}, "missing.so");
+    wanted.handler_dir = "/nowhere/handlers";
+    CHECK(wsd::missing_handlers(wanted) ==
+          wsd::ConfigErrors{"default_handler (default): /nowhere/handlers/missing.so: No such file or directory",
+                            "handlers.b (default): /nowhere/b.so: No such file or directory"});
+    CHECK(wsd::missing_handlers(config({{"c", sample}})).empty());
+}
+
+TEST_CASE("a shared object is loaded anew when its file or what it is told has changed", "[wsd][handler_set]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/sample.so";
+    std::filesystem::copy_file(sample, file);
+    World world;
+    auto wanted = config({{"x", "sample.so"}});
+    wanted.handler_dir = folder.path();
+    world.apply(wanted);
+    CHECK(world.set.source_of("x") == file);
+    const auto first = world.handler("x");
+    REQUIRE(first);
+    CHECK(world.apply(wanted).empty());
+    CHECK(world.handler("x") == first);
+
+    std::filesystem::copy_file(sample, folder.path() + "/fresh.so");
+    std::filesystem::rename(folder.path() + "/fresh.so", file);
+    CHECK(world.apply(wanted) == Lines{"subprotocol x: " + file + " serves"});
+    const auto second = world.handler("x");
+    CHECK(second != first);
+
+    wanted.handler_config["x"] = "told";
+    CHECK(world.apply(wanted).size() == 1);
+    CHECK(world.handler("x") != second);
+    CHECK(world.apply(wanted).empty());
+}
+
+TEST_CASE("what a command loads stays until the configuration wants another one there", "[wsd][handler_set]") {
+    World world;
+    world.apply(config({{"a", "echo"}}));
+    const auto loaded = world.set.load("b", "null", config({}));
+    REQUIRE(loaded);
+    CHECK(*loaded == "null");
+    REQUIRE(world.set.load("a", "null", config({})));
+    CHECK(world.served() == Lines{"=echo", "a=null", "b=null"});
+
+    CHECK(world.apply(config({{"a", "echo"}})) == Lines{"subprotocol a: echo serves"});
+    CHECK(world.served() == Lines{"=echo", "a=echo", "b=null"});
+    CHECK(world.apply(config({{"a", "echo"}, {"b", "null"}})).empty());  // now it is the configuration's
+    CHECK(world.apply(config({{"a", "echo"}})) == Lines{"subprotocol b: no longer served"});
+}
+
+TEST_CASE("a command that fails changes nothing, and one that unloads says whether there was one",
+          "[wsd][handler_set]") {
+    World world;
+    world.apply(config({{"a", "echo"}}));
+    CHECK(!world.set.load("a", "/nowhere/a.so", config({})));
+    CHECK(world.served() == Lines{"=echo", "a=echo"});
+    CHECK(world.set.unload("a"));
+    CHECK(!world.set.unload("a"));
+    CHECK(world.served() == Lines{"=echo"});
+    CHECK(world.set.source_of("a").empty());
+}

@@ -1,0 +1,253 @@
+#include "wsd/log.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+#include "wsserver/base/descriptor.hpp"
+
+using wsd::Log;
+using wsd::LogField;
+using wsd::LogFormat;
+using wsd::LogLevel;
+using wsd::LogOptions;
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& path) {
+    std::ifstream file{path};
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines;
+}
+
+std::unique_ptr<Log> open_log(const LogOptions& options) {
+    auto log = Log::open(options);
+    if (!log) FAIL(log.error());
+    return *std::move(log);
+}
+
+std::string text(std::string_view value) { return wsd::text_line("m", std::array{LogField{"k", value}}); }
+std::string json(std::string_view value) { return wsd::json_members("m", std::array{LogField{"k", value}}); }
+
+}  // namespace
+
+TEST_CASE("a value stands bare if it can, else in quotes", "[wsd][log]") {
+    CHECK(text("127.0.0.1:80") == "m k=127.0.0.1:80");
+    CHECK(text("") == "m k=\"\"");
+    CHECK(text("two words") == "m k=\"two words\"");
+    CHECK(text("a=b") == "m k=\"a=b\"");
+    CHECK(text("say \"x\\y\"") == "m k=\"say \\\"x\\\\y\\\"\"");
+    CHECK(text("grün") == "m k=\"grün\"");
+    const std::array numbers{LogField{"n", std::uint64_t{18446744073709551615u}}, LogField{"d", 1.25}};
+    CHECK(wsd::text_line("m", numbers) == "m n=18446744073709551615 d=1.250");
+    CHECK(wsd::json_members("m", numbers) == "\"message\":\"m\",\"n\":18446744073709551615,\"d\":1.250");
+}
+
+TEST_CASE("nothing from outside forges a line, a field or a terminal's command", "[wsd][log]") {
+    CHECK(text("x\nfake line") == "m k=\"x\\nfake line\"");
+    CHECK(text("x\r\x1b[2J\x7f") == "m k=\"x\\x0d\\x1b[2J\\x7f\"");
+    CHECK(text(std::string_view{"\0", 1}) == "m k=\"\\x00\"");
+    CHECK(text("\xc2\x9b"
+               "31m") == "m k=\"\\u009b31m\"");                             // C1: the one-character form of ESC [
+    CHECK(text("\xe2\x80\xa8 \xe2\x80\xae") == "m k=\"\\u2028 \\u202e\"");  // a line separator, an override
+    CHECK(text("\xff\xc3 \xed\xa0\x80") == "m k=\"\\xff\\xc3 \\xed\\xa0\\x80\"");
+    CHECK(wsd::text_line("a\nb\x1b", {}) == "a\\nb\\x1b");
+
+    CHECK(json("x\n\"y\"\\\x1b") == R"("message":"m","k":"x\u000a\"y\"\\\u001b")");
+    CHECK(json("\xff\xc2\x9b\xe2\x80\xae") == R"("message":"m","k":"\ufffd\u009b\u202e")");
+    CHECK(json("grün 🙂") == "\"message\":\"m\",\"k\":\"grün 🙂\"");
+}
+
+TEST_CASE("every octet and pair of octets stays on one line, and JSON stays UTF-8", "[wsd][log]") {
+    for (unsigned pair = 0; pair < 0x10000; ++pair) {
+        const std::string value{static_cast<char>(pair >> 8), static_cast<char>(pair & 0xFF)};
+        for (const auto& line : {text(value), json(value)}) {
+            const bool clean = std::none_of(line.begin(), line.end(), [](char c) {
+                const auto octet = static_cast<unsigned char>(c);
+                return octet < 0x20 || octet == 0x7F;
+            });
+            if (!clean) FAIL("pair " << pair);
+        }
+    }
+}
+
+TEST_CASE("a line has time, level, message and fields", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/wsd.log";
+    {
+        const auto log = open_log({.file = file});
+        log->info("hello", {{"peer", std::string_view{"a b"}}, {"bytes", std::uint64_t{5}}});
+        log->warning("careful");
+    }
+    const auto lines = lines_of(file);
+    REQUIRE(lines.size() == 2);
+    const std::string time = R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d )";
+    CHECK(std::regex_match(lines[0], std::regex{time + R"(info    hello peer="a b" bytes=5)"}));
+    CHECK(std::regex_match(lines[1], std::regex{time + "warning careful"}));
+    CHECK((std::filesystem::status(file).permissions() & std::filesystem::perms::others_all) ==
+          std::filesystem::perms::none);
+}
+
+TEST_CASE("as JSON each line is one object", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/wsd.log";
+    {
+        const auto log = open_log({.format = LogFormat::json, .file = file});
+        log->error("it \"broke\"", {{"code", std::uint64_t{1006}}, {"cause", std::string_view{"x\ny"}}});
+    }
+    const auto lines = lines_of(file);
+    REQUIRE(lines.size() == 1);
+    CHECK(std::regex_match(
+        lines[0],
+        std::regex{
+            R"(\{"time":"\d{4}-[^"]+","level":"error","message":"it \\"broke\\"","code":1006,"cause":"x\\u000ay"\})"}));
+}
+
+TEST_CASE("levels keep lines out and can change while it runs", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/wsd.log";
+    {
+        const auto log = open_log({.level = LogLevel::warning, .file = file});
+        log->info("1");
+        log->warning("2");
+        log->set_level(LogLevel::debug);
+        CHECK(log->is_on(LogLevel::debug));
+        log->debug("3");
+        log->set_level(LogLevel::error);
+        log->warning("4");
+        log->error("5");
+    }
+    std::string seen;
+    for (const auto& line : lines_of(file)) seen += line.back();
+    CHECK(seen == "235");
+}
+
+TEST_CASE("a file that was moved away is left behind by reopen", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/wsd.log";
+    auto log = open_log({.file = file});
+    for (int i = 0; i < 1000; ++i) log->info("before");
+    std::filesystem::rename(file, file + ".1");
+    REQUIRE(log->reopen());
+    log->info("after");
+    log.reset();
+    REQUIRE(lines_of(file).size() == 1);
+    CHECK(lines_of(file)[0].ends_with("after"));
+    // Not a line was late, though they are written by another thread.
+    REQUIRE(lines_of(file + ".1").size() == 1000);
+    for (const auto& line : lines_of(file + ".1")) CHECK(line.ends_with("before"));
+}
+
+TEST_CASE("a file that can't be opened is named, and the old one stays", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/wsd.log";
+    const auto nowhere = folder.path() + "/no/where.log";
+    const auto failed = Log::open({.file = nowhere});
+    REQUIRE(!failed);
+    CHECK(failed.error() == "the log file " + nowhere + " can't be opened: No such file or directory");
+    {
+        const auto log = open_log({.file = file});
+        REQUIRE(!log->reconfigure({.level = LogLevel::error, .file = nowhere}));
+        CHECK(log->level() == LogLevel::info);
+        log->info("still here");
+    }
+    CHECK(lines_of(file).size() == 1);
+}
+
+TEST_CASE("format and file change while lines come from many threads, none is lost or torn", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const std::array files{folder.path() + "/a.log", folder.path() + "/b.log"};
+    constexpr int writers = 4;
+    constexpr int each = 500;
+    {
+        const auto log = open_log({.file = files[0]});
+        std::vector<std::thread> threads;
+        for (int writer = 0; writer < writers; ++writer) {
+            threads.emplace_back([&log, writer] {
+                for (int i = 0; i < each; ++i) {
+                    log->info("line", {{"writer", static_cast<std::uint64_t>(writer)}, {"pad", std::string(300, 'x')}});
+                }
+            });
+        }
+        for (std::size_t i = 1; i <= 50; ++i) {
+            REQUIRE(log->reconfigure({.format = i % 2 == 0 ? LogFormat::text : LogFormat::json, .file = files[i % 2]}));
+        }
+        for (auto& thread : threads) thread.join();
+        CHECK(log->lost() == 0);
+    }
+    std::size_t count = 0;
+    const std::regex as_text{R"(\S+ info    line writer=\d pad=x{300})"};
+    const std::regex as_json{R"(\{"time":"\S+","level":"info","message":"line","writer":\d,"pad":"x{300}"\})"};
+    for (const auto& file : files) {
+        for (const auto& line : lines_of(file)) {
+            ++count;
+            if (!std::regex_match(line, as_text) && !std::regex_match(line, as_json)) FAIL(line);
+        }
+    }
+    CHECK(count == writers * each);
+}
+
+TEST_CASE("a full disk holds up nobody, and what was lost is counted", "[wsd][log]") {
+    if (!std::filesystem::exists("/dev/full")) return;
+    const auto log = open_log({.file = "/dev/full"});
+    for (int i = 0; i < 10; ++i) log->info("lost");
+    while (log->lost() < 10) std::this_thread::yield();
+    CHECK(log->lost() == 10);
+}
+
+TEST_CASE("a pipe that nobody reads holds up nobody; when it is read again the log tells what was lost", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/pipe";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    wsserver::Descriptor reader{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    REQUIRE(reader);
+
+    auto log = open_log({.file = path});
+    const std::string pad(1000, 'x');
+    // Far more than a pipe and the queue hold: every call returns though not a single octet is read.
+    for (int i = 0; i < 20'000; ++i) log->info("flood", {{"pad", std::string_view{pad}}});
+    while (log->lost() == 0) std::this_thread::yield();
+
+    std::string read;
+    const auto read_all = [&] {
+        std::array<char, 65536> buffer{};
+        for (ssize_t size = 0; (size = ::read(reader.get(), buffer.data(), buffer.size())) > 0;) {
+            read.append(buffer.data(), static_cast<std::size_t>(size));
+        }
+    };
+    const auto has = [&](std::string_view part) { return read.find(part) != std::string::npos; };
+    while (!has("warning log lines were lost lines=") || !has("info    again\n")) {
+        read_all();
+        log->info("again");
+    }
+    log.reset();
+    read_all();
+    std::istringstream lines{read};
+    for (std::string line; std::getline(lines, line);) {
+        if (!std::regex_match(line, std::regex{R"(\S+ (info    (flood pad=x{1000}|again)|warning log .* lines=\d+))"}))
+            FAIL(line);
+    }
+}
+
+TEST_CASE("a named pipe without a reader is an error, not a wait", "[wsd][log]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/pipe";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    const auto log = Log::open({.file = path});
+    REQUIRE(!log);
+    CHECK(log.error() == "the log file " + path + " can't be opened: No such device or address");
+}

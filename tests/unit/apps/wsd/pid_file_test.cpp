@@ -1,0 +1,110 @@
+#include "wsd/pid_file.hpp"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+
+using wsd::PidFile;
+
+namespace {
+
+std::string content_of(const std::string& path) {
+    std::ifstream file{path};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+std::string error_of(const std::string& path) {
+    const auto file = PidFile::take(path);
+    REQUIRE(!file);
+    return file.error();
+}
+
+}  // namespace
+
+TEST_CASE("the pid file holds our number as long as we live", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/new/folder/wsd.pid";
+    {
+        const auto file = PidFile::take(path);
+        REQUIRE(file);
+        CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+    }
+    CHECK(!std::filesystem::exists(path));
+}
+
+TEST_CASE("a second one is refused and told who holds it", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/wsd.pid";
+    std::optional first{PidFile::take(path)};
+    REQUIRE(*first);
+    CHECK(error_of(path) == "another wsd runs already, process " + std::to_string(::getpid()) +
+                                ": it holds the pid file " + path + "; stop it, or name another with --pid-file");
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+    first.reset();
+    CHECK(PidFile::take(path));
+}
+
+TEST_CASE("the file of a process that was killed is no hindrance", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/wsd.pid";
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const auto file = PidFile::take(path);
+        ::_exit(file ? 0 : 1);  // without any destructor, as kill -9 does
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    REQUIRE(content_of(path) == std::to_string(child) + "\n");
+
+    const auto file = PidFile::take(path);
+    REQUIRE(file);
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+TEST_CASE("what stood in a stale file is gone, however long it was", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.write("wsd.pid", "12345678901234567890 and more\n");
+    const auto file = PidFile::take(path);
+    REQUIRE(file);
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+TEST_CASE("a file that somebody else put in its place is not removed", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/wsd.pid";
+    {
+        const auto file = PidFile::take(path);
+        REQUIRE(file);
+        std::filesystem::remove(path);
+        folder.write("wsd.pid", "77\n");
+    }
+    CHECK(content_of(path) == "77\n");
+}
+
+TEST_CASE("neither links nor pipes nor folders are taken for a pid file", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto target = folder.write("precious", "precious");
+    const auto link = folder.path() + "/link.pid";
+    std::filesystem::create_symlink(target, link);
+    CHECK(error_of(link).find("it is a symbolic link") != std::string::npos);
+    CHECK(content_of(target) == "precious");
+
+    const auto pipe = folder.path() + "/pipe.pid";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    CHECK(error_of(pipe) == "the pid file " + pipe + " is no ordinary file");
+
+    CHECK(error_of(folder.path()).find("can't be opened: Is a directory") != std::string::npos);
+    CHECK(error_of(folder.path() + "/precious/wsd.pid") ==
+          "the folder " + folder.path() +
+              "/precious of the pid file can't be made: Not a directory; name another with --pid-file, or '' for none");
+}

@@ -1,0 +1,42 @@
+#include "wsserver/base/packed_strings.hpp"
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/catch.hpp"
+
+using namespace wsserver;
+
+TEST_CASE("packed texts are read as they were given", "[packed_texts]") {
+    static_assert(sizeof(PackedTexts) == sizeof(void*));
+    const std::string long_one(100'000, 'x');
+    const PackedTexts texts{"127.0.0.1:54321", "", long_one, "chat", ""};
+    CHECK(texts[0] == "127.0.0.1:54321");
+    CHECK(texts[1].empty());
+    CHECK(texts[2] == long_one);
+    CHECK(texts[3] == "chat");
+    CHECK(texts[4].empty());
+}
+
+TEST_CASE("packed texts may be replaced by some of themselves", "[packed_texts]") {
+    PackedTexts texts{"a", "b"};
+    texts = {texts[1], "c", texts[0]};
+    CHECK(texts[0] == "b");
+    CHECK(texts[1] == "c");
+    CHECK(texts[2] == "a");
+}
+
+TEST_CASE("packed texts stay where they are when they are moved", "[packed_texts]") {
+    PackedTexts texts{"a", "b"};
+    const std::string_view second = texts[1];
+    const PackedTexts moved = std::move(texts);
+    CHECK(moved[1].data() == second.data());
+}
+
+TEST_CASE("a packed text ends before its first zero octet", "[packed_texts]") {
+    using namespace std::string_view_literals;
+    const PackedTexts texts{"unix:@a\0b"sv, "/"};
+    CHECK(texts[0] == "unix:@a");
+    CHECK(texts[1] == "/");
+}

@@ -1,0 +1,519 @@
+// g++ 12 takes Asio's pair of operator new and delete for coroutine frames for a mismatch once they are inlined.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
+#include "wsserver/client.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <limits>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "support/allocations.hpp"
+#include "support/catch.hpp"
+#include "wsserver/awaitable_client.hpp"
+#include "wsserver/server.hpp"
+#include "wsserver/transport/listener.hpp"
+
+using namespace wsserver;
+using namespace std::chrono_literals;
+using test::too_much;
+namespace asio = boost::asio;
+
+namespace {
+
+struct Echo {
+    template <class M>
+    void on_message(AnyConnection& connection, const M& message) {
+        connection.send(message);
+    }
+};
+
+/// Server and client on one loop.
+struct OneLoop {
+    asio::io_context context{1};
+    Server server{context};
+    std::string url;
+
+    OneLoop() {
+        server.handle(Echo{});
+        server.handle("echo", Echo{});
+        url = *server.listen("127.0.0.1:0");
+        server.start();
+    }
+    /// Runs the loop until `done`, at most half a minute.
+    void run_until(const std::function<bool()>& done) {
+        const auto patience = std::chrono::steady_clock::now() + 30s;
+        while (!done() && std::chrono::steady_clock::now() < patience) context.run_one_for(1s);
+        REQUIRE(done());
+    }
+    /// Runs a coroutine to its end.
+    void run(asio::awaitable<void> coroutine) {
+        bool ended = false;
+        asio::co_spawn(context, std::move(coroutine), [&](std::exception_ptr failure) {
+            ended = true;
+            if (failure) std::rethrow_exception(failure);
+        });
+        run_until([&] { return ended; });
+    }
+};
+
+struct Log {
+    std::vector<std::string> words;
+    std::vector<ConnectionEnd> ends;
+    bool will_retry = false;
+};
+
+struct Recorder {
+    Log* log;
+    void on_open(AnyConnection& connection) {
+        log->words.push_back("open " + std::string{connection.subprotocol()});
+        connection.send(Text{"hello"});
+    }
+    void on_message(AnyConnection& connection, const Text& message) {
+        log->words.push_back(std::string{message.text});
+        connection.close(CloseCode::normal, "thanks");
+    }
+    void on_close(AnyConnection&, const Close& close) {
+        log->words.push_back("close " + std::to_string(static_cast<int>(close.code)));
+    }
+};
+
+void listen_to_end(Client& client, Log& log) {
+    client.on_end([&log](const ConnectionEnd& end, bool will_retry) {
+        log.ends.push_back(end);
+        log.will_retry = will_retry;
+    });
+}
+
+}  // namespace
+
+TEST_CASE("waits grow to their bound, and are drawn from its upper half", "[client]") {
+    const Reconnect rule{.first = 100ms, .longest = 1000ms};
+    const std::vector<std::chrono::milliseconds> bounds{100ms, 100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms};
+    for (std::size_t failures = 0; failures < bounds.size(); ++failures) {
+        CHECK(rule.wait(failures, 0) == bounds[failures] / 2);
+        CHECK(rule.wait(failures, 0.5) == bounds[failures] * 3 / 4);
+        CHECK(rule.wait(failures, 1) == bounds[failures]);
+    }
+    CHECK(rule.wait(1'000'000, 1) == 1000ms);
+    CHECK(Reconnect{.first = 5s, .longest = 1s}.wait(0, 1) == 1s);
+    constexpr auto for_ever = std::chrono::milliseconds::max();
+    CHECK(Reconnect{.first = 1s, .longest = for_ever}.wait(1'000'000, 0) == for_ever / 2);
+}
+
+TEST_CASE("callbacks: connect, send, receive, close", "[client]") {
+    OneLoop loop;
+    Log log;
+    ClientOptions options;
+    options.subprotocols = {"unknown", "echo"};
+    Client client{loop.context, options};
+    std::string request;
+    unsigned status = 0;
+    client.on_request([&](std::string_view text) { request = text; });
+    client.on_response([&](const HttpResponse& response) { status = response.status; });
+    listen_to_end(client, log);
+    CHECK(client.is_idle());
+    client.connect(loop.url + "/path?q=1", Recorder{&log});
+    CHECK_FALSE(client.is_idle());
+    CHECK(client.send(Text{"too early"}) == SendStatus::closed);
+    loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
+    CHECK(log.words == std::vector<std::string>{"open echo", "hello", "close 1000"});
+    CHECK(log.ends[0].opened);
+    CHECK(log.ends[0].code == CloseCode::normal);
+    CHECK_FALSE(log.will_retry);
+    CHECK(request.starts_with("GET /path?q=1 HTTP/1.1\r\n"));
+    CHECK(status == 101);
+    CHECK(client.send(Text{"too late"}) == SendStatus::closed);
+}
+
+TEST_CASE("the loop runs out of work when the connection has ended", "[client]") {
+    Server server{[] {
+        ServerOptions options;
+        options.io_threads = 1;
+        return options;
+    }()};
+    server.handle(Echo{});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    Log log;
+    asio::io_context context{1};
+    ClientOptions options;
+    options.close_timeout = 1h;
+    options.ping_interval = 1h;
+    Client client{context, options};
+    client.connect(url, Recorder{&log});
+    context.run_for(30s);
+    CHECK(context.stopped());
+    CHECK(log.words.size() == 3);
+}
+
+TEST_CASE("the loop runs out of work when nothing is to be tried again", "[client]") {
+    Log log;
+    asio::io_context context{1};
+    ClientOptions options;
+    options.reconnect = Reconnect{.first = 1h, .longest = 1h};
+    Client client{context, options};
+    listen_to_end(client, log);
+    client.connect("ws://127.0.0.1:1/", Recorder{&log});
+    while (log.ends.empty()) context.run_one_for(1s);
+    CHECK(log.will_retry);
+    SECTION("because it was closed") { client.close(); }
+    SECTION("because what it is to try instead can't be had") { client.connect("no URL", Recorder{&log}); }
+    context.run_for(30s);
+    CHECK(context.stopped());
+    CHECK(client.is_idle());
+}
+
+TEST_CASE("what can't be had is told to on_end", "[client]") {
+    OneLoop loop;
+    Log log;
+    ClientOptions options;
+    std::string url = loop.url;
+    std::string expected;
+    SECTION("nobody listens") {
+        url = "ws://127.0.0.1:1/";
+        expected = "refused";
+    }
+    SECTION("no URL") {
+        url = "http://example.com";
+        expected = "ws://";
+    }
+    SECTION("TLS") {
+        url = "wss://127.0.0.1/";
+        expected = "not supported yet";
+    }
+    SECTION("a Unix socket that isn't there") {
+        url = "ws+unix:/nonexistent/socket";
+        expected = "No such file";
+    }
+    SECTION("refused by the server") {
+        options.origin = "http://evil.example";
+        expected = "403";
+    }
+    SECTION("a field that would forge another one") {
+        options.fields = {{"X-Forged", "a\r\nb"}};
+        expected = "X-Forged";
+    }
+    Client client{loop.context, options};
+    listen_to_end(client, log);
+    client.connect(url, Recorder{&log});
+    CHECK(log.ends.empty());
+    loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
+    CHECK(log.words.empty());
+    CHECK_FALSE(log.ends[0].opened);
+    CAPTURE(log.ends[0].cause);
+    CHECK(log.ends[0].cause.find(expected) != std::string::npos);
+    CHECK(log.ends[0].error);
+}
+
+TEST_CASE("a server that doesn't answer is given up at the deadline", "[client]") {
+    asio::io_context context{1};
+    auto listeners = open_listeners(*parse_endpoint("127.0.0.1:0"));
+    REQUIRE(listeners);
+    Log log;
+    ClientOptions options;
+    options.connect_timeout = 50ms;
+    Client client{context, options};
+    listen_to_end(client, log);
+    client.connect("ws://" + to_string(listeners->endpoint), Recorder{&log});
+    while (log.ends.empty()) context.run_one_for(1s);
+    CHECK(log.ends[0].error == std::make_error_code(std::errc::timed_out));
+}
+
+TEST_CASE("reconnects with growing waits until the attempts are spent", "[client]") {
+    OneLoop loop;
+    Log log;
+    ClientOptions options;
+    options.reconnect = Reconnect{1ms, 4ms, 3};
+    Client client{loop.context, options};
+    std::vector<bool> retries;
+    client.on_end([&](const ConnectionEnd&, bool will_retry) { retries.push_back(will_retry); });
+    client.connect("ws://127.0.0.1:1/", Recorder{&log});
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(retries == std::vector{true, true, false});
+}
+
+TEST_CASE("reconnects after the server closed it, and not after close()", "[client]") {
+    OneLoop loop;
+    struct Counter {
+        int* opened;
+        void on_open(AnyConnection&) { ++*opened; }
+    };
+    int opened = 0;
+    ClientOptions options;
+    options.reconnect = Reconnect{1ms, 4ms, 0};
+    Client client{loop.context, options};
+    client.connect(loop.url, Counter{&opened});
+    loop.run_until([&] { return opened == 1; });
+    loop.server.hub()->close_all(CloseCode::service_restart, "", {});
+    loop.run_until([&] { return opened == 2; });
+    client.close();
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(opened == 2);
+}
+
+TEST_CASE("connect while connected changes over", "[client]") {
+    OneLoop loop;
+    Log first, second;
+    Client client{loop.context};
+    listen_to_end(client, first);
+    client.connect(loop.url, Recorder{&first});
+    loop.run_until([&] { return client.is_open(); });
+    client.connect(loop.url + "/second", Recorder{&second});
+    loop.run_until([&] { return second.words.size() == 3; });
+    CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
+}
+
+TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
+    OneLoop loop;
+    Log log;
+    Client client{loop.context};
+    listen_to_end(client, log);
+    SECTION("the request") {
+        client.on_request([&](std::string_view) { client.close(); });
+    }
+    SECTION("the answer") {
+        client.on_response([&](const HttpResponse&) { client.close(); });
+    }
+    client.connect(loop.url, Recorder{&log});
+    loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
+    CHECK(log.words.empty());
+    REQUIRE(log.ends.size() == 1);
+    CHECK_FALSE(log.ends[0].opened);
+    CHECK(log.ends[0].cause == "given up");
+}
+
+TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]") {
+    OneLoop loop;
+    Log first, second;
+    Client client{loop.context};
+    int seen = 0;
+    const auto go = [&] {
+        if (++seen == 1) client.connect(loop.url + "/second", Recorder{&second});
+    };
+    SECTION("the request") {
+        client.on_request([&](std::string_view) { go(); });
+    }
+    SECTION("the answer") {
+        client.on_response([&](const HttpResponse&) { go(); });
+    }
+    client.connect(loop.url, Recorder{&first});
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(seen == 2);
+    CHECK(first.words.empty());
+    CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
+}
+
+TEST_CASE("close during the closing handshake leaves it alone", "[client][rfc6455-7.1.2]") {
+    OneLoop loop;
+    Log log;
+    Client client{loop.context};
+    listen_to_end(client, log);
+    client.connect(loop.url, Echo{});
+    loop.run_until([&] { return client.is_open(); });
+    CHECK(client.close(CloseCode{4000}) == SendStatus::queued);
+    CHECK(client.close(CloseCode{4001}) == SendStatus::closed);
+    loop.run_until([&] { return client.is_idle(); });
+    REQUIRE(log.ends.size() == 1);
+    CHECK(log.ends[0].code == CloseCode{4000});
+    CHECK(log.ends[0].cause.empty());
+}
+
+TEST_CASE("a handle reaches it from anywhere", "[client]") {
+    struct Keeper {
+        ConnectionHandle* handle;
+        std::string* got;
+        void on_open(AnyConnection& connection) { *handle = connection.handle(); }
+        void on_message(AnyConnection&, const Text& message) { *got = message.text; }
+    };
+    OneLoop loop;
+    ConnectionHandle handle;
+    std::string got;
+    {
+        Client client{loop.context};
+        client.connect(loop.url, Keeper{&handle, &got});
+        loop.run_until([&] { return client.is_open(); });
+        CHECK(handle.send(Text{"by handle"}) == SendStatus::queued);
+        loop.run_until([&] { return got == "by handle"; });
+    }
+    CHECK(handle.send(Text{"anybody?"}) == SendStatus::closed);
+}
+
+TEST_CASE("a handle of a connection that is gone answers closed, though another has come", "[client]") {
+    struct Keeper {
+        std::vector<ConnectionHandle>* handles;
+        void on_open(AnyConnection& connection) { handles->push_back(connection.handle()); }
+    };
+    OneLoop loop;
+    std::vector<ConnectionHandle> handles;
+    ClientOptions options;
+    options.reconnect = Reconnect{1ms, 4ms, 0};
+    Client client{loop.context, options};
+    client.connect(loop.url, Keeper{&handles});
+    loop.run_until([&] { return handles.size() == 1; });
+    CHECK(handles[0].ping() == SendStatus::queued);
+    CHECK(loop.server.hub()->close(loop.server.list().at(0).id, CloseCode::going_away, "") == SendStatus::queued);
+    loop.run_until([&] { return handles.size() == 2; });
+    CHECK(handles[0].send(Text{"lost"}) == SendStatus::closed);
+    CHECK(handles[1].send(Text{"kept"}) == SendStatus::queued);
+    client.close();
+    CHECK(handles[1].close() == SendStatus::closed);
+}
+
+TEST_CASE("who broadcasts is told how many it reached, though the client goes", "[client]") {
+    struct Keeper {
+        std::shared_ptr<Hub>* hub;
+        void on_open(AnyConnection& connection) { *hub = connection.hub(); }
+    };
+    OneLoop loop;
+    std::shared_ptr<Hub> hub;
+    std::vector<std::size_t> told;
+    const auto tell = [&](std::size_t receivers) {
+        told.push_back(receivers);
+        if (told.size() == 2) hub->ping_all([&](std::size_t count) { told.push_back(count); });
+    };
+    {
+        Client client{loop.context};
+        client.connect(loop.url, Keeper{&hub});
+        loop.run_until([&] { return client.is_open(); });
+        hub->broadcast({}, Text{"x"}, tell);
+        loop.run_until([&] { return !told.empty(); });
+        hub->broadcast({}, Text{"y"}, tell);
+    }
+    loop.run_until([&] { return told.size() == 3; });
+    hub->close_all(CloseCode::normal, "", tell);
+    CHECK(told == std::vector<std::size_t>{1, 0, 0, 0});
+}
+
+TEST_CASE("who is told that there was no memory for an order to all may use the hub", "[client]") {
+    struct Keeper {
+        std::shared_ptr<Hub>* hub;
+        void on_open(AnyConnection& connection) { *hub = connection.hub(); }
+    };
+    OneLoop loop;
+    std::shared_ptr<Hub> hub;
+    Client client{loop.context};
+    client.connect(loop.url, Keeper{&hub});
+    loop.run_until([&] { return client.is_open(); });
+    std::vector<std::size_t> told;
+    too_much = 60;  // the task
+    CHECK_THROWS_AS(hub->ping_all([&](std::size_t receivers) {
+        too_much = std::numeric_limits<std::size_t>::max();
+        told.push_back(receivers);
+        hub->ping_all([&](std::size_t count) { told.push_back(count); });
+    }),
+                    std::bad_alloc);
+    too_much = std::numeric_limits<std::size_t>::max();
+    loop.run_until([&] { return told.size() == 2; });
+    CHECK(told == std::vector<std::size_t>{0, 1});
+}
+
+// Coroutines for the tests below.
+asio::awaitable<void> whole_conversation(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const auto connected = co_await client.connect(l.url);
+    CHECK(connected);
+    CHECK(client.is_open());
+    client.send(Text{"one"});
+    client.send(Binary{bytes_of("two")});
+    const auto one = co_await client.receive();
+    CHECK(one->payload == "one");
+    CHECK(one->is_text());
+    const auto two = co_await client.receive(std::chrono::milliseconds::max());
+    CHECK(two->payload == "two");
+    CHECK_FALSE(two->is_text());
+    const auto none = co_await client.receive(1ms);
+    CHECK_FALSE(none);
+    CHECK(client.is_open());
+    const ConnectionEnd end = co_await client.close(CloseCode{4000}, "done");
+    CHECK(end.code == CloseCode{4000});
+    const auto after = co_await client.receive();
+    CHECK_FALSE(after);
+
+    const auto again = co_await client.connect(l.url);
+    CHECK(again);
+    AwaitableClient nobody{l.context};
+    const auto refused = co_await nobody.connect("ws://127.0.0.1:1/");
+    CHECK_FALSE(refused);
+    CHECK(refused.error().find("refused") != std::string::npos);
+}
+
+asio::awaitable<void> slow_receiver(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const auto connected = co_await client.connect(l.url);
+    CHECK(connected);
+    const std::string message(100'000, 'x');
+    // More than is kept for the coroutine; one at a time, so that the echo server's queue stays short.
+    for (int i = 0; i < 50; ++i) {
+        client.send(Text{message});
+        if (i >= 5) {
+            const auto received = co_await client.receive();
+            CHECK(received->payload == message);
+        }
+    }
+    for (int i = 0; i < 5; ++i) {
+        const auto received = co_await client.receive();
+        CHECK(received->payload == message);
+    }
+}
+
+asio::awaitable<void> closes_before_many_messages(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const auto connected = co_await client.connect(l.url);
+    CHECK(connected);
+    const std::string message(std::size_t{2} << 20, 'x');  // more than is kept for the coroutine
+    constexpr int many = 4;
+    for (int i = 0; i < many; ++i) client.send(Text{message});
+    const ConnectionEnd end = co_await client.close(CloseCode{4000});
+    CHECK(end.code == CloseCode{4000});
+    CHECK(end.info.messages_in == many);
+}
+
+asio::awaitable<void> closes_what_it_never_had(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const ConnectionEnd end = co_await client.close();
+    CHECK_FALSE(end.opened);
+    CHECK(end.code == CloseCode::abnormal);
+}
+
+asio::awaitable<void> closed_by_the_server(OneLoop& l) {
+    AwaitableClient client{l.context};
+    const auto connected = co_await client.connect(l.url);
+    CHECK(connected);
+    l.server.hub()->close_all(CloseCode::going_away, "bye", {});
+    const auto message = co_await client.receive();
+    CHECK_FALSE(message);
+    CHECK(client.end()->code == CloseCode::going_away);
+    CHECK(client.end()->reason == "bye");
+}
+
+TEST_CASE("co_await: connect, send, receive, close", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(whole_conversation(loop));
+}
+
+TEST_CASE("co_await: what isn't received makes the peer wait, nothing is lost", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(slow_receiver(loop));
+}
+
+TEST_CASE("co_await: close throws away what comes meanwhile, however much", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(closes_before_many_messages(loop));
+}
+
+TEST_CASE("co_await: close without a connection returns", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(closes_what_it_never_had(loop));
+}
+
+TEST_CASE("co_await: the server's close ends receive", "[client][awaitable]") {
+    OneLoop loop;
+    loop.run(closed_by_the_server(loop));
+}

@@ -1,0 +1,163 @@
+#include "wsserver/connection/any_handler.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/octets.hpp"
+
+using namespace wsserver;
+
+namespace {
+
+/// Writes down what a handler does to it.
+class FakeConnection final : public AnyConnection {
+   public:
+    SendStatus send(const Text& message) override { return note("send text " + std::string{message.text}); }
+    SendStatus send(const Binary& message) override { return note("send binary " + test::hex(message.bytes)); }
+    SendStatus ping(Bytes payload) override { return note("ping " + test::hex(payload)); }
+    SendStatus close(CloseCode code, std::string_view reason) override {
+        return note("close " + std::to_string(static_cast<int>(code)) + " " + std::string{reason});
+    }
+    ConnectionId id() const noexcept override { return {1, 2, 3}; }
+    std::string_view subprotocol() const noexcept override { return "chat"; }
+    std::string peer() const override { return "127.0.0.1:5000"; }
+    std::string_view target() const noexcept override { return "/"; }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
+    void* user_data() const noexcept override { return data_; }
+    void set_user_data(void* data) noexcept override { data_ = data; }
+
+    std::vector<std::string> done;
+
+   private:
+    SendStatus note(std::string what) {
+        done.push_back(std::move(what));
+        return SendStatus::queued;
+    }
+    std::shared_ptr<Hub> hub_;
+    void* data_ = nullptr;
+};
+
+/// All reactions of `handler` once, in the order of a connection's life.
+std::vector<std::string> live_with(AnyHandler& handler) {
+    FakeConnection connection;
+    const auto payload = test::octets("01 02");
+    handler.on_open(connection);
+    handler.on_message(connection, Text{"hi"});
+    handler.on_message(connection, Binary{payload});
+    handler.on_ping(connection, Ping{payload});
+    handler.on_pong(connection, Pong{payload});
+    handler.on_close(connection, Close{CloseCode::going_away, "bye"});
+    return connection.done;
+}
+
+using Done = std::vector<std::string>;
+const std::string declined = "close 1003 the handler takes no messages of this type";
+
+struct EchoesAll {
+    void on_message(AnyConnection& c, const Text& m) { c.send(m); }
+    void on_message(AnyConnection& c, const Binary& m) { c.send(m); }
+};
+
+struct TextOnly {
+    void on_message(AnyConnection& c, const Text& m) { c.send(m); }
+};
+
+struct BinaryOnly {
+    static constexpr Runs runs = Runs::pooled;
+    void on_message(AnyConnection& c, const Binary& m) { c.send(m); }
+};
+
+struct Anything {
+    void on_message(AnyConnection& c, const Message& m) {
+        std::visit(overloaded{[&](const Text& text) { c.send(text); }, [&](const Binary& binary) { c.send(binary); },
+                              [](const auto&) { FAIL("no control frame is a message"); }},
+                   m);
+    }
+};
+
+struct Generic {
+    template <class M>
+    void on_message(AnyConnection& c, const M& m) {
+        c.send(m);
+    }
+};
+
+struct OpenAndClose {
+    void on_open(AnyConnection& c) { c.send(Text{"welcome"}); }
+    void on_close(AnyConnection& c, const Close& close) { c.send(Text{close.reason}); }
+};
+
+struct PingAndPong {
+    void on_ping(AnyConnection& c, const Ping& ping) { c.ping(ping.payload); }
+    void on_pong(AnyConnection& c, const Pong& pong) { c.ping(pong.payload); }
+};
+
+struct Counter {
+    CommandAnswer on_command(std::span<const std::string> words, Bytes payload) {
+        if (words.empty()) return {false, "count what?"};
+        return {true, words[0] + " " + std::to_string(payload.size())};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a handler's reactions are called with what they take", "[any_handler]") {
+    CHECK(live_with(*make_handler("echo", EchoesAll{})) == Done{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("any", Anything{})) == Done{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("generic", Generic{})) == Done{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("open", OpenAndClose{})) == Done{"send text welcome", "send text bye"});
+    CHECK(live_with(*make_handler("ping", PingAndPong{})) == Done{"ping 01 02", "ping 01 02"});
+}
+
+TEST_CASE("a type of message that it doesn't take closes with 1003", "[any_handler][rfc6455-7.4.1]") {
+    CHECK(live_with(*make_handler("text", TextOnly{})) == Done{"send text hi", declined});
+    CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Done{declined, "send binary 01 02"});
+}
+
+TEST_CASE("a handler without on_message takes messages in silence", "[any_handler]") {
+    CHECK(live_with(*make_handler("count", Counter{})).empty());
+}
+
+TEST_CASE("name, thread and commands", "[any_handler]") {
+    CHECK(make_handler("echo", EchoesAll{})->name() == "echo");
+    CHECK(make_handler("echo", EchoesAll{})->runs() == Runs::inline_);
+    CHECK(make_handler("binary", BinaryOnly{})->runs() == Runs::pooled);
+
+    const std::vector<std::string> words{"apples"};
+    const auto payload = test::octets("01 02 03");
+    const auto counted = make_handler("count", Counter{})->on_command(words, payload);
+    CHECK(counted.ok);
+    CHECK(counted.output == "apples 3");
+    CHECK_FALSE(make_handler("count", Counter{})->on_command({}, {}).ok);
+    CHECK_FALSE(make_handler("echo", EchoesAll{})->on_command(words, payload).ok);
+}
+
+TEST_CASE("a handler keeps its state, and what it throws passes through", "[any_handler]") {
+    struct Sums {
+        std::size_t sum = 0;
+        void on_message(AnyConnection& c, const Text& m) {
+            if (m.text.empty()) throw std::runtime_error{"empty"};
+            sum += m.text.size();
+            c.send(Text{std::to_string(sum)});
+        }
+    };
+    const auto handler = make_handler("sums", Sums{});
+    FakeConnection connection;
+    handler->on_message(connection, Text{"abc"});
+    handler->on_message(connection, Text{"de"});
+    CHECK(connection.done == Done{"send text 3", "send text 5"});
+    CHECK_THROWS_AS(handler->on_message(connection, Text{}), std::runtime_error);
+}
+
+TEST_CASE("a final class may be a handler", "[any_handler]") {
+    struct Final final {
+        void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
+    };
+    const auto handler = make_handler("final", Final{});
+    FakeConnection connection;
+    handler->on_message(connection, Text{"x"});
+    handler->on_message(connection, Binary{});
+    CHECK(connection.done == Done{"send text x", declined});
+}

@@ -1,0 +1,761 @@
+#include "wsserver/connection/connection.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/memory_server.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+struct Echo {
+    template <class M>
+    void on_message(AnyConnection& connection, const M& message) {
+        connection.send(message);
+    }
+};
+
+/// Writes down what it is told.
+struct Recorder {
+    Words* said;
+    void on_open(AnyConnection& connection) { said->push_back("open " + std::string{connection.target()}); }
+    void on_message(AnyConnection&, const Text& message) { said->push_back("text " + std::string{message.text}); }
+    void on_ping(AnyConnection&, const Ping& ping) { said->push_back("ping " + std::string{text_of(ping.payload)}); }
+    void on_pong(AnyConnection&, const Pong&) { said->push_back("pong"); }
+    void on_close(AnyConnection& connection, const Close& close) {
+        said->push_back("close " + std::to_string(static_cast<int>(close.code)) + " " + std::string{close.reason});
+        CHECK(connection.send(Text{"too late"}) == SendStatus::closed);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("an echo goes there and back", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.send("Hello");
+    server.run();
+    CHECK(client.read() == Words{"text:Hello"});
+}
+
+TEST_CASE("a large message comes in pieces of any size", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    server.transport().receive_at_most(GENERATE(5000U, 65'536U));
+    const std::string message(1'000'000, 'm');
+    client.send(message);
+    client.send("next");
+    server.run();
+    CHECK((client.read() == Words{"text:" + message, "text:next"}));
+}
+
+TEST_CASE("frames in the packet of the opening handshake are not lost", "[connection][rfc6455-4.2.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.connect();
+    CountingKeys keys;
+    ProtocolOptions options;
+    options.keys = &keys;
+    Protocol<Role::client> protocol{options};
+    Output frames;
+    REQUIRE(protocol.send(Text{"early"}, frames));
+    const std::string all = upgrade_request() + std::string{text_of(std::as_const(frames).bytes())};
+
+    for (std::size_t cut = 0; cut <= all.size(); ++cut) {
+        WireClient peer = server.connect();
+        peer.wire().write(std::string_view{all}.substr(0, cut));
+        server.run();
+        peer.wire().write(std::string_view{all}.substr(cut));
+        server.run();
+        CAPTURE(cut);
+        CHECK(peer.read_response().starts_with("HTTP/1.1 101 "));
+        CHECK(peer.read() == Words{"text:early"});
+    }
+}
+
+TEST_CASE("every cut of a conversation gives the same answers", "[connection]") {
+    for (std::size_t at_once = 1; at_once < 40; ++at_once) {
+        MemoryServer server;
+        server.handle("", Echo{});
+        server.transport().receive_at_most(at_once);
+        WireClient client = server.open();
+        client.send("one");
+        client.ping("p");
+        client.send(std::string(300, 'x'));
+        client.close(CloseCode::normal, "bye");
+        server.run();
+        CAPTURE(at_once);
+        CHECK(client.read() == Words{"text:one", "pong:p", "text:" + std::string(300, 'x'), "close:1000:"});
+        CHECK(client.wire().at_end());
+    }
+}
+
+TEST_CASE("a handler hears of everything in order", "[connection]") {
+    Words said;
+    MemoryServer server;
+    server.handle("", Recorder{&said});
+    WireClient client = server.open();
+    client.send("one");
+    client.ping("two");
+    client.close(CloseCode{3999}, "done");
+    server.run();
+    CHECK(said == Words{"open /chat", "text one", "ping two", "close 3999 done"});
+    CHECK(client.read() == Words{"pong:two", "close:3999:"});
+
+    SECTION("and the stream ends when the peer ends it") {
+        CHECK(client.wire().at_end());
+        client.wire().close();
+        server.run();
+        CHECK(server.shared.admitted == 0);
+        REQUIRE(server.shared.ends.size() == 1);
+        const ConnectionEnd& end = server.shared.ends[0];
+        CHECK(end.code == CloseCode{3999});
+        CHECK(end.reason == "done");
+        CHECK(end.cause.empty());
+        CHECK(end.opened);
+        CHECK(end.info.messages_in == 1);
+        CHECK(end.info.bytes_out > 0);
+    }
+    SECTION("or after the time for that") {
+        server.advance(6s);
+        CHECK(server.shared.admitted == 0);
+        CHECK(server.reactor().counters().close_timeouts.read() == 0);
+    }
+}
+
+TEST_CASE("what is owed for good frames leaves before the close that names a bad one", "[connection][rfc6455-7.1.7]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    Output frames;
+    CountingKeys keys;
+    ProtocolOptions options;
+    options.keys = &keys;
+    Protocol<Role::client> protocol{options};
+    REQUIRE(protocol.send(Text{"good"}, frames));
+    REQUIRE(protocol.ping(bytes_of("good too"), frames));
+    frames.append(bytes_of("\x83\x80????"));  // reserved opcode 3
+    REQUIRE(protocol.send(Text{"unheard"}, frames));
+    client.wire().write(std::as_const(frames).bytes());
+    server.run();
+    const Words words = client.read();
+    REQUIRE(words.size() == 3);
+    CHECK(words[0] == "text:good");
+    CHECK(words[1] == "pong:good too");
+    CHECK(words[2].starts_with("close:1002:"));
+    CHECK(client.wire().at_end());
+    client.wire().close();
+    server.run();
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::protocol_error);
+    CHECK(server.shared.ends[0].error == make_error_code(Errc::reserved_opcode));
+    CHECK(server.shared.ends[0].info.messages_in == 1);
+}
+
+TEST_CASE("an exception ends its own connection only", "[connection]") {
+    struct Thrower {
+        void on_message(AnyConnection& connection, const Text& message) {
+            if (message.text == "throw") throw std::runtime_error("no such room");
+            if (message.text == "throw an int") throw 5;
+            connection.send(message);
+        }
+    };
+    MemoryServer server;
+    server.handle("", Thrower{});
+    WireClient other = server.open();
+    for (const char* word : {"throw", "throw an int"}) {
+        WireClient client = server.open();
+        client.send(word);
+        server.run();
+        CHECK(client.read() == Words{"close:1011:the handler failed"});
+    }
+    other.send("still here");
+    server.run();
+    CHECK(other.read() == Words{"text:still here"});
+    CHECK(server.reactor().counters().handler_exceptions.read() == 2);
+}
+
+TEST_CASE("a handler that takes no binary messages declines them", "[connection][rfc6455-7.4.1]") {
+    Words said;
+    MemoryServer server;
+    server.handle("", Recorder{&said});
+    WireClient client = server.open();
+    Output frame;
+    encode_message(Binary{bytes_of("x")}, 0, frame);
+    Bytes octets = std::as_const(frame).bytes();
+    std::string masked{"\x82\x81\0\0\0\0", 6};
+    masked.push_back(static_cast<char>(octets.back()));
+    client.wire().write(masked);
+    server.run();
+    const Words words = client.read();
+    REQUIRE(words.size() == 1);
+    CHECK(words[0].starts_with("close:1003:"));
+}
+
+// --- refusals ---
+
+TEST_CASE("a refused request gets its status, then the stream ends", "[connection][rfc6455-4.2.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.connect();
+    SECTION("no WebSocket asked for") {
+        client.wire().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        server.run();
+        CHECK(client.wire().read().starts_with("HTTP/1.1 426 "));
+    }
+    SECTION("nonsense") {
+        client.wire().write("\x16\x03\x01 this is TLS\r\n\r\n");
+        server.run();
+        CHECK(client.wire().read().starts_with("HTTP/1.1 400 "));
+    }
+    SECTION("by the server's rules") {
+        server.shared.refuse_with = Errc::origin_forbidden;
+        client.wire().write(upgrade_request());
+        server.run();
+        CHECK(client.wire().read().starts_with("HTTP/1.1 403 "));
+    }
+    SECTION("too many") {
+        server.shared.admission = ReactorShared::Admission::answer_503;
+        client.wire().close();
+        WireClient another = server.connect();
+        another.wire().write(upgrade_request());
+        server.run();
+        const std::string response = another.wire().read();
+        CHECK(response.starts_with("HTTP/1.1 503 "));
+        CHECK(response.find("Retry-After:") != std::string::npos);
+        CHECK(server.reactor().counters().turned_away.read() == 1);
+        another.wire().close();
+        server.run();
+        CHECK(server.shared.admitted == 0);
+        return;
+    }
+    SECTION("too late") {
+        client.wire().write("GET / HTTP/1.1\r\n");
+        server.run();
+        server.advance(9s);
+        CHECK(client.wire().read().empty());
+        server.advance(2s);
+        CHECK(client.wire().read().starts_with("HTTP/1.1 408 "));
+        CHECK(server.reactor().counters().handshake_timeouts.read() == 1);
+    }
+    CHECK(client.wire().at_end());
+    CHECK(server.reactor().counters().refused.read() == 1);
+    client.wire().close();
+    server.run();
+    CHECK(server.shared.admitted == 0);
+    REQUIRE_FALSE(server.shared.ends.empty());
+    CHECK_FALSE(server.shared.ends.back().opened);
+    CHECK_FALSE(server.shared.ends.back().cause.empty());
+}
+
+TEST_CASE("far too many are closed at once", "[connection]") {
+    MemoryServer server;
+    server.shared.admission = ReactorShared::Admission::close_at_once;
+    WireClient client = server.connect();
+    server.run();
+    CHECK((client.wire().at_end() || client.wire().was_reset()));
+    CHECK(server.shared.admitted == 0);
+}
+
+TEST_CASE("the program may answer a request that is no upgrade", "[connection]") {
+    MemoryServer server;
+    server.shared.http_response = HttpResponse{200, {}, "text/plain", "ok\n"};
+    WireClient client = server.connect();
+    client.wire().write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.run();
+    const std::string response = client.wire().read();
+    CHECK(response.starts_with("HTTP/1.1 200 "));
+    CHECK(response.ends_with("\r\n\r\nok\n"));
+    CHECK(client.wire().at_end());
+    CHECK(server.reactor().counters().http_answered.read() == 1);
+}
+
+// --- the end ---
+
+TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.1.2]") {
+    struct Closer {
+        void on_message(AnyConnection& connection, const Text& message) {
+            connection.send(message);
+            CHECK(connection.close(CloseCode{4000}, "enough") == SendStatus::queued);
+            CHECK(connection.send(message) == SendStatus::closed);
+            CHECK(connection.close() == SendStatus::closed);
+        }
+    };
+    MemoryServer server;
+    server.handle("", Closer{});
+    WireClient client = server.open();
+    client.send("x");
+    server.run();
+    SECTION("is answered") {
+        CHECK(client.read() == Words{"text:x", "close:4000:enough"});
+        server.run();
+        CHECK(client.wire().at_end());
+        client.wire().close();
+        server.run();
+        REQUIRE(server.shared.ends.size() == 1);
+        CHECK(server.shared.ends[0].code == CloseCode{4000});
+        CHECK(server.shared.ends[0].cause.empty());
+    }
+    SECTION("is not answered") {
+        server.advance(4s);
+        CHECK(server.shared.ends.empty());
+        server.advance(2s);
+        REQUIRE(server.shared.ends.size() == 1);
+        CHECK(server.shared.ends[0].code == CloseCode::abnormal);
+        CHECK(server.shared.ends[0].cause == "no answer to the Close frame in time");
+        CHECK(server.reactor().counters().close_timeouts.read() == 1);
+        CHECK(server.shared.admitted == 0);
+    }
+}
+
+TEST_CASE("a close that may not be sent is refused", "[connection][rfc6455-7.4]") {
+    struct Closer {
+        void on_open(AnyConnection& connection) {
+            CHECK(connection.close(CloseCode::no_status) == SendStatus::refused);
+            CHECK(connection.close(CloseCode::abnormal) == SendStatus::refused);
+            CHECK(connection.close(CloseCode::normal, std::string(124, 'x')) == SendStatus::refused);
+            CHECK(connection.ping(bytes_of(std::string(126, 'x'))) == SendStatus::refused);
+            CHECK(connection.send(Text{"open"}) == SendStatus::queued);
+        }
+    };
+    MemoryServer server;
+    server.handle("", Closer{});
+    WireClient client = server.open();
+    CHECK(client.read() == Words{"text:open"});
+}
+
+TEST_CASE("a stream that ends without a Close frame is 1006", "[connection][rfc6455-7.1.5]") {
+    Words said;
+    MemoryServer server;
+    server.handle("", Recorder{&said});
+    WireClient client = server.open();
+    SECTION("by its end") { client.wire().close(); }
+    SECTION("by a reset") { client.wire().reset(); }
+    SECTION("in the middle of a frame") {
+        client.wire().write(std::string_view{"\x81\xfe\x01", 3});
+        client.wire().close();
+    }
+    server.run();
+    REQUIRE(said.size() == 2);
+    CHECK(said[1].starts_with("close 1006 "));
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::abnormal);
+    CHECK_FALSE(server.shared.ends[0].cause.empty());
+    CHECK(server.shared.admitted == 0);
+}
+
+TEST_CASE("a peer that ends its direction still gets what is owed", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.wire().set_window(0);
+    for (int i = 0; i < 10; ++i) client.send("message " + std::to_string(i));
+    client.wire().shutdown();
+    server.run();
+    CHECK(server.shared.ends.empty());
+    client.wire().set_window(1 << 20);
+    server.run();
+    CHECK(client.read().size() == 10);
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.admitted == 0);
+}
+
+TEST_CASE("each step may fail", "[connection]") {
+    const auto error = std::make_error_code(std::errc::connection_reset);
+    for (const MemoryOperation operation : {MemoryOperation::receive, MemoryOperation::send}) {
+        for (std::size_t nth = 1; nth < 12; ++nth) {
+            Words said;
+            MemoryServer server;
+            server.handle("", Recorder{&said});
+            server.transport().fail(operation, nth, error);
+            server.transport().receive_at_most(50);
+            WireClient client = server.open();
+            client.send("x");
+            server.run();
+            client.ping("y");
+            server.run();
+            client.close(CloseCode::normal);
+            server.run();
+            client.wire().close();
+            server.advance(1min);
+            CAPTURE(static_cast<int>(operation), nth);
+            CHECK(server.shared.admitted == 0);
+            CHECK(server.shared.ends.size() == 1);
+            if (!said.empty()) CHECK(said.back().starts_with("close "));
+        }
+    }
+}
+
+// --- flow control ---
+
+TEST_CASE("a peer that doesn't read its echoes is not read from", "[connection]") {
+    ConnectionOptions options;
+    options.send_queue.high_mark = 10'000;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.wire().set_window(0);
+    const std::string message(1000, 'm');
+    for (int i = 0; i < 200; ++i) {
+        client.send(message);
+        server.run();
+    }
+    const std::size_t queued = server.reactor().list().at(0).queued;
+    CHECK(queued >= 10'000);
+    CHECK(queued < 30'000);
+    client.wire().set_window(1 << 20);
+    server.run();
+    std::size_t echoes = client.read().size();
+    server.run();
+    echoes += client.read().size();
+    CHECK(echoes == 200);
+    CHECK(server.reactor().list().at(0).queued == 0);
+}
+
+TEST_CASE("what others send to a slow peer falls under the policy", "[connection]") {
+    ConnectionOptions options;
+    options.send_queue.high_mark = 5'000;
+    MemoryServer server{options};
+    SECTION("drop the newest") {
+        server.reactor().set_options([&] {
+            auto changed = options;
+            changed.send_queue.policy = SlowConsumer::drop_newest;
+            return changed;
+        }());
+        server.handle("", Echo{});
+        WireClient client = server.open();
+        client.wire().set_window(0);
+        const ConnectionId id = server.reactor().list().at(0).id;
+        std::size_t queued = 0, dropped = 0;
+        for (int i = 0; i < 100; ++i) {
+            const SendStatus status = server.hub().send(id, Text{std::string(200, 'a')});
+            ++(status == SendStatus::queued ? queued : dropped);
+            server.run();
+        }
+        CHECK(dropped > 0);
+        CHECK(server.reactor().counters().messages_dropped.read() == dropped);
+        CHECK(server.reactor().list().at(0).dropped == dropped);
+        client.wire().set_window(1 << 20);
+        server.run();
+        CHECK(client.read().size() == queued);
+    }
+    SECTION("close") {
+        server.handle("", Echo{});
+        WireClient client = server.open();
+        client.wire().set_window(0);
+        const ConnectionId id = server.reactor().list().at(0).id;
+        SendStatus status = SendStatus::queued;
+        for (int i = 0; i < 100 && status == SendStatus::queued; ++i) {
+            status = server.hub().send(id, Text{std::string(200, 'a')});
+            server.run();
+        }
+        CHECK(status == SendStatus::closed);
+        CHECK(server.reactor().counters().slow_consumers.read() == 1);
+        client.wire().set_window(1 << 20);
+        server.run();
+        CHECK(client.read().back() == "close:1013:slow consumer");
+    }
+}
+
+TEST_CASE("a ping that is too much for the queue leaves the closing handshake its time", "[connection]") {
+    ConnectionOptions options;
+    options.send_queue.hard_limit = 5'000;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.wire().set_window(0);
+    const ConnectionId id = server.reactor().list().at(0).id;
+    CHECK(server.hub().send(id, Text{std::string(10'000, 'a')}) == SendStatus::queued);
+    server.advance(options.ping_interval + 1s);
+    CHECK(server.reactor().counters().slow_consumers.read() == 1);
+    CHECK(server.reactor().list().size() == 1);
+    server.advance(options.close_timeout);
+    CHECK(server.reactor().counters().close_timeouts.read() == 1);
+    CHECK(server.reactor().list().empty());
+}
+
+TEST_CASE("a pong overtakes what is queued", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    client.wire().set_window(100);
+    client.send(std::string(300'000, 'z'));
+    server.run();
+    client.ping("how long");
+    server.run();
+    client.wire().set_window(1 << 20);
+    server.run();
+    const Words words = client.read();
+    REQUIRE(words.size() == 2);
+    CHECK(words[0] == "pong:how long");
+    CHECK(words[1] == "text:" + std::string(300'000, 'z'));
+}
+
+TEST_CASE("who sends very much at once waits for the others", "[connection]") {
+    Words said;  // outlives the server, whose connections' ends go into it
+    MemoryServer server;
+    server.handle("", Recorder{&said});
+    WireClient loud = server.open(), quiet = server.open();
+    said.clear();
+    constexpr int many = 3000;
+    Words expected;
+    for (int i = 0; i < many; ++i) {
+        loud.send(std::to_string(i));
+        expected.push_back("text " + std::to_string(i));
+    }
+
+    SECTION("and loses nothing") {
+        quiet.send("quiet");
+        server.run();
+        const auto place = std::find(said.begin(), said.end(), "text quiet");
+        REQUIRE(place != said.end());
+        CHECK(place - said.begin() <= 1024);
+        said.erase(place);
+        CHECK(said == expected);
+    }
+    SECTION("and is heard to its Close") {
+        loud.close(CloseCode::normal);
+        server.run();
+        expected.push_back("close 1000 ");
+        CHECK(said == expected);
+        CHECK(loud.read() == Words{"close:1000:"});
+    }
+    SECTION("and to its end") {
+        loud.wire().shutdown();
+        server.run();
+        expected.push_back("close 1006 the peer ended the stream without a Close frame");
+        CHECK(said == expected);
+    }
+    SECTION("and nothing that follows a broken rule is heard") {
+        loud.wire().write(std::string_view{"\xC1\x80\0\0\0\0", 6});
+        loud.send("too late");
+        server.run();
+        REQUIRE(said.size() == many + 1);
+        CHECK(said.back().starts_with("close 1002 "));
+    }
+    SECTION("and may go in the middle") {
+        server.transport().post([&] { server.reactor().cut_all(); });
+        server.run();
+        CHECK(said.size() <= many + 2);
+    }
+}
+
+TEST_CASE("what a turn writes leaves in one send", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const std::size_t before = server.transport().count(MemoryOperation::send);
+    for (int i = 0; i < 50; ++i) client.send("m");
+    server.run();
+    CHECK(client.read().size() == 50);
+    CHECK(server.transport().count(MemoryOperation::send) == before + 1);
+}
+
+// --- timers ---
+
+TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]") {
+    Words said;
+    MemoryServer server;
+    server.handle("", Recorder{&said});
+    WireClient client = server.open();
+    server.advance(20s);
+    CHECK(client.wire().unread().empty());
+    client.send("not silent");
+    server.advance(20s);
+    CHECK(client.wire().unread().empty());
+    server.advance(6s);
+    SECTION("unless it answers") {
+        const Words words = client.read();
+        REQUIRE(words.size() == 1);
+        CHECK(words[0].starts_with("ping:"));
+        server.advance(15ms);
+        CHECK(server.reactor().list().at(0).round_trip.has_value());
+        CHECK(said.back() == "pong");
+        server.advance(24s);
+        CHECK(client.wire().unread().empty());
+        CHECK(server.shared.ends.empty());
+    }
+    SECTION("when it doesn't") {
+        CHECK(client.wire().unread().size() == 10);
+        server.advance(19s);
+        CHECK(server.shared.ends.empty());
+        server.advance(3s);
+        REQUIRE(server.shared.ends.size() == 1);
+        CHECK(server.shared.ends[0].cause == "no answer to a ping in time");
+        CHECK(server.reactor().counters().pong_timeouts.read() == 1);
+        CHECK(said.back().starts_with("close 1006"));
+    }
+}
+
+TEST_CASE("times beyond the clock's end never come", "[connection]") {
+    const auto beyond = GENERATE(std::chrono::milliseconds::max(), std::chrono::milliseconds{24h * 365 * 500});
+    ConnectionOptions options;
+    options.handshake_timeout = options.ping_interval = options.pong_timeout = options.close_timeout = beyond;
+    const auto much = 24h;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    SECTION("for the opening handshake") {
+        WireClient client = server.connect();
+        server.run();
+        server.advance(much);
+        CHECK(server.reactor().list().size() == 1);
+    }
+    SECTION("in silence") {
+        WireClient client = server.open();
+        server.advance(much);
+        CHECK(client.wire().unread().empty());
+        CHECK(server.shared.ends.empty());
+    }
+    SECTION("for the answer to a ping") {
+        options.ping_interval = 1s;
+        server.reactor().set_options(options);
+        WireClient client = server.open();
+        server.advance(much);
+        CHECK(client.wire().unread().size() == 10);
+        CHECK(server.shared.ends.empty());
+    }
+    SECTION("for the answer to a Close frame") {
+        WireClient client = server.open();
+        server.hub().close(server.reactor().list().at(0).id, CloseCode::normal, {});
+        server.advance(much);
+        CHECK(server.shared.ends.empty());
+    }
+}
+
+TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc6455-5.5.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    server.advance(26s);
+    CHECK(client.wire().unread().size() == 10);
+    for (int i = 0; i < 9; ++i) {
+        CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+        server.advance(2s);
+    }
+    CHECK(server.shared.ends.empty());
+    SECTION("when it answers none") {
+        server.advance(4s);
+        REQUIRE(server.shared.ends.size() == 1);
+        CHECK(server.shared.ends[0].cause == "no answer to a ping in time");
+    }
+    SECTION("and when it answers, the first counts") {
+        CHECK(client.read().size() == 10);
+        server.run();
+        CHECK(server.reactor().list().at(0).round_trip > 18s);
+        server.advance(20s);
+        CHECK(server.shared.ends.empty());
+        CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+        server.advance(42ms);
+        CHECK(client.read().size() == 1);
+        server.run();
+        CHECK(server.reactor().list().at(0).round_trip == 42ms);
+    }
+}
+
+TEST_CASE("only silence counts, not an unanswered ping of another's", "[connection][rfc6455-5.5.2]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    server.advance(26s);
+    REQUIRE(client.read().size() == 1);  // answers
+    server.advance(2s);
+    CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+    // An interval of silence, then its own ping and the patience for that one.
+    server.advance(40s);
+    CHECK(server.shared.ends.empty());
+    server.advance(10s);
+    CHECK(server.shared.ends.size() == 1);
+}
+
+TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
+    struct Busy {
+        HostedConnection** held;
+        void on_message(AnyConnection& connection, const Text&) {
+            *held = static_cast<HostedConnection*>(&connection);
+            (*held)->hold_receiving();
+        }
+    };
+    HostedConnection* held = nullptr;
+    MemoryServer server;
+    server.handle("", Busy{&held});
+    WireClient client = server.open();
+    const bool pinged_before = GENERATE(false, true);
+    if (pinged_before) server.advance(26s);
+    client.send("much to do");
+    server.advance(120s);
+    REQUIRE(server.shared.ends.empty());
+    REQUIRE(held != nullptr);
+    held->resume_receiving();
+    SECTION("but when we listen again it may be") {
+        server.advance(60s);
+        CHECK(server.shared.ends.size() == 1);
+    }
+    SECTION("and has time to answer when we listen again") {
+        std::size_t pings = 0;
+        for (int i = 0; i < 12; ++i) {
+            server.advance(5s);
+            pings += client.read().size();  // answers
+        }
+        CHECK(pings >= 2);
+        CHECK(server.shared.ends.empty());
+    }
+}
+
+TEST_CASE("pings come as often as they are wanted, though a pong may take longer", "[connection]") {
+    ConnectionOptions options;
+    options.ping_interval = 1s;
+    options.pong_timeout = 20s;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    for (int i = 0; i < 5; ++i) {
+        server.advance(1100ms);
+        const Words words = client.read();  // answers
+        REQUIRE(words.size() == 1);
+        CHECK(words[0].starts_with("ping:"));
+        server.run();
+    }
+    server.advance(1100ms);
+    CHECK(client.wire().unread().size() == 10);
+    server.advance(19s);
+    CHECK(client.wire().unread().size() == 10);
+    CHECK(server.shared.ends.empty());
+    server.advance(2s);
+    CHECK(server.shared.ends.size() == 1);
+}
+
+TEST_CASE("no pings where the interval is 0", "[connection]") {
+    ConnectionOptions options;
+    options.ping_interval = 0s;
+    MemoryServer server{options};
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    server.advance(1h);
+    CHECK(client.wire().unread().empty());
+    CHECK(server.shared.ends.empty());
+}
+
+TEST_CASE("the round trip of a ping", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    CHECK(server.hub().ping(id, {}) == SendStatus::queued);
+    server.run();
+    server.advance(42ms);
+    CHECK(client.read().size() == 1);
+    server.run();
+    CHECK(server.reactor().list().at(0).round_trip == 42ms);
+}

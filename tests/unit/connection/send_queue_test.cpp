@@ -1,0 +1,470 @@
+#include "wsserver/connection/send_queue.hpp"
+
+#include <deque>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "wsserver/protocol/frame.hpp"
+
+using namespace wsserver;
+
+namespace {
+
+constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
+
+std::string frame(Opcode opcode, bool fin, std::string_view payload, std::optional<MaskingKey> key = {}) {
+    Output output;
+    append_frame(output, {.fin = fin, .opcode = opcode, .masking_key = key, .payload_length = payload.size()},
+                 bytes_of(payload));
+    return std::string{text_of(output.bytes())};
+}
+
+/// A text message in fragments.
+std::string message(const std::vector<std::string>& fragments) {
+    std::string frames;
+    for (std::size_t i = 0; i < fragments.size(); ++i) {
+        frames += frame(i == 0 ? Opcode::text : Opcode::continuation, i + 1 == fragments.size(), fragments[i]);
+    }
+    return frames;
+}
+
+std::string ping(std::string_view payload) { return frame(Opcode::ping, true, payload); }
+std::string close_frame() { return frame(Opcode::close, true, "\x03\xE8"); }
+
+/// The frames in `octets`, as opcode and payload: "1 hello", a `+` behind the opcode where more fragments follow.
+std::vector<std::string> frames_in(std::string_view octets) {
+    std::vector<std::string> frames;
+    while (!octets.empty()) {
+        const auto decoded = decode_header(bytes_of(octets));
+        const auto& header = std::get<FrameHeader>(decoded);
+        const auto length = static_cast<std::size_t>(header.payload_length);
+        frames.push_back(std::to_string(static_cast<int>(header.opcode)) + (header.fin ? " " : "+ ") +
+                         std::string{octets.substr(header.size, length)});
+        REQUIRE(octets.size() >= header.size + length);
+        octets.remove_prefix(header.size + length);
+    }
+    return frames;
+}
+
+using Frames = std::vector<std::string>;
+
+struct Fixture {
+    SendQueueLimits limits;
+    SendQueue queue{limits};
+
+    PushResult push(std::string_view frames, Occasion occasion = Occasion::reply) {
+        return queue.push_message(bytes_of(frames), occasion);
+    }
+    /// What one take() hands out, and it is sent.
+    std::string take(std::size_t max_octets = everything) {
+        std::string octets = take_only(max_octets);
+        queue.batch_sent();
+        return octets;
+    }
+    std::string take_only(std::size_t max_octets = everything) {
+        std::vector<OutputPiece> batch;
+        const bool any = queue.take(max_octets, batch);
+        CHECK(any == !batch.empty());
+        std::string octets;
+        for (const OutputPiece& piece : batch) {
+            CHECK(piece.owner);
+            octets += text_of(piece.bytes);
+        }
+        CHECK(queue.in_flight() == octets.size());
+        return octets;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a new queue has nothing", "[send_queue]") {
+    Fixture f;
+    CHECK(f.queue.idle());
+    CHECK(f.queue.nothing_waits());
+    CHECK(f.take().empty());
+}
+
+TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
+    Fixture f;
+    CHECK(f.push(message({"a"})).status == SendStatus::queued);
+    CHECK(f.push(message({"b", "c"})).status == SendStatus::queued);
+    CHECK(f.push(message({""})).status == SendStatus::queued);
+    CHECK(f.queue.messages() == 3);
+    CHECK(frames_in(f.take_only()) == Frames{"1 a", "1+ b", "0 c", "1 "});
+    CHECK(f.queue.nothing_waits());
+    CHECK_FALSE(f.queue.idle());
+    f.queue.batch_sent();
+    CHECK(f.queue.idle());
+}
+
+TEST_CASE("short messages are put together into one piece", "[send_queue]") {
+    Fixture f;
+    for (int i = 0; i < 100; ++i) f.push(message({"hello"}));
+    std::vector<OutputPiece> batch;
+    f.queue.take(everything, batch);
+    CHECK(batch.size() == 1);
+}
+
+TEST_CASE("what is in flight stays where it is while more is pushed", "[send_queue]") {
+    Fixture f;
+    f.push(message({"first"}));
+    std::vector<OutputPiece> batch;
+    f.queue.take(everything, batch);
+    for (int i = 0; i < 10'000; ++i) f.push(message({std::string(100, 'x')}));
+    REQUIRE(batch.size() == 1);
+    CHECK(frames_in(text_of(batch[0].bytes)) == Frames{"1 first"});
+    f.queue.batch_sent();
+    CHECK(frames_in(f.take()).size() == 10'000);
+}
+
+TEST_CASE("a shared message isn't copied, and is let go of when it has been handed out", "[send_queue]") {
+    Fixture f;
+    const auto shared = std::make_shared<const std::string>(message({std::string(1000, 'x')}));
+    f.queue.push_shared(shared, bytes_of(*shared));
+    CHECK(shared.use_count() == 2);
+    {
+        std::vector<OutputPiece> batch;
+        f.queue.take(everything, batch);
+        REQUIRE(batch.size() == 1);
+        CHECK(batch[0].bytes.data() == bytes_of(*shared).data());
+        CHECK(batch[0].owner == shared);
+    }
+    f.queue.batch_sent();
+    CHECK(shared.use_count() == 1);
+}
+
+TEST_CASE("a short shared message is copied", "[send_queue]") {
+    Fixture f;
+    const auto shared = std::make_shared<const std::string>(message({"hi"}));
+    f.queue.push_shared(shared, bytes_of(*shared));
+    CHECK(shared.use_count() == 1);
+    CHECK(frames_in(f.take()) == Frames{"1 hi"});
+}
+
+TEST_CASE("a batch has whole frames of at most so many octets", "[send_queue]") {
+    Fixture f;
+    f.push(message({"1234", "5678"}));  // 6 octets a frame
+    f.push(message({"abcd"}));
+    CHECK(frames_in(f.take(13)) == Frames{"1+ 1234", "0 5678"});
+    f.push(message({"efgh"}));
+    CHECK(frames_in(f.take(11)) == Frames{"1 abcd"});
+    CHECK(frames_in(f.take(6)) == Frames{"1 efgh"});
+}
+
+TEST_CASE("a batch has at least one frame, however long", "[send_queue]") {
+    Fixture f;
+    f.push(message({std::string(70'000, 'x'), "y"}));
+    CHECK(f.take(1).size() == 70'010);
+    CHECK(frames_in(f.take(0)) == Frames{"0 y"});
+}
+
+TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
+    Fixture f;
+    f.push(message({"a"}));
+    f.queue.push_control(bytes_of(ping("1")));
+    f.push(message({"b"}));
+    f.queue.push_control(bytes_of(frame(Opcode::pong, true, "2")));
+    CHECK(frames_in(f.take()) == Frames{"9 1", "10 2", "1 a", "1 b"});
+}
+
+TEST_CASE("pings and pongs come between the fragments of a message", "[send_queue][rfc6455-5.4]") {
+    Fixture f;
+    f.push(message({"1234", "5678"}));
+    CHECK(frames_in(f.take(6)) == Frames{"1+ 1234"});
+    f.queue.push_control(bytes_of(ping("")));
+    CHECK(frames_in(f.take()) == Frames{"9 ", "0 5678"});
+}
+
+TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-5.3]") {
+    Fixture f;
+    const MaskingKey key{1, 2, 3, 4};
+    const std::string first = frame(Opcode::binary, false, std::string(300, 'x'), key);
+    const std::string last = frame(Opcode::continuation, true, "y", key);
+    f.push(first + last);
+    CHECK(f.take(1) == first);
+    CHECK(f.take(1) == last);
+}
+
+TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_queue][rfc6455-5.5.1]") {
+    Fixture f;
+    f.push(message({"a", "b"}));
+    CHECK(f.queue.push_close(bytes_of(close_frame())).status == SendStatus::queued);
+    CHECK(f.push(message({"late"})).status == SendStatus::closed);
+    CHECK(f.queue.push_shared(nullptr, bytes_of(message({"late"}))).status == SendStatus::closed);
+    CHECK(f.queue.push_close(bytes_of(close_frame())).status == SendStatus::closed);
+    CHECK(frames_in(f.take(1)) == Frames{"1+ a"});
+    CHECK(f.queue.push_control(bytes_of(ping("p"))).status == SendStatus::queued);
+    CHECK(frames_in(f.take()) == Frames{"9 p", "0 b", "8 \x03\xE8"});
+    CHECK(f.queue.idle());
+    CHECK(f.push(message({"late"})).status == SendStatus::closed);
+}
+
+TEST_CASE("after discard only a close may follow", "[send_queue]") {
+    Fixture f;
+    f.push(message({"1", "2"}));
+    f.push(message({"3"}));
+    CHECK(frames_in(f.take_only(1)) == Frames{"1+ 1"});
+    f.queue.push_control(bytes_of(ping("")));
+    CHECK(f.queue.discard() == 2);
+    CHECK(f.queue.nothing_waits());
+    CHECK(f.queue.octets() == 3);
+    CHECK(f.push(message({"4"})).status == SendStatus::closed);
+    f.queue.push_close(bytes_of(close_frame()));
+    f.queue.batch_sent();
+    CHECK(frames_in(f.take()) == Frames{"8 \x03\xE8"});
+}
+
+TEST_CASE("a message is taken while no more than the limit is queued", "[send_queue]") {
+    Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::drop_newest}};
+    const std::string long_message = message({std::string(10'000, 'x')});
+    CHECK(f.push(long_message, Occasion::other).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::dropped);
+    CHECK(f.push(message({"a"}), Occasion::reply).status == SendStatus::dropped);
+    CHECK(f.take() == long_message);
+    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+}
+
+TEST_CASE("limits of zero let one message through at a time", "[send_queue]") {
+    Fixture f{{.high_mark = 0, .hard_limit = 0, .policy = SlowConsumer::drop_newest}};
+    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+    CHECK(f.push(message({"b"}), Occasion::other).status == SendStatus::dropped);
+    CHECK(frames_in(f.take()) == Frames{"1 a"});
+    CHECK(f.push(message({"c"})).status == SendStatus::queued);
+}
+
+TEST_CASE("above the high mark only replies are queued, up to the hard limit", "[send_queue]") {
+    const auto policy = GENERATE(SlowConsumer::close, SlowConsumer::drop_newest);
+    Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = policy}};
+    const std::string kilo = message({std::string(996, 'x')});
+    f.push(kilo, Occasion::other);
+    f.push(kilo, Occasion::other);
+    CHECK(f.queue.over_high_mark());
+    const auto refused = [&](PushResult result) {
+        if (policy == SlowConsumer::close) {
+            return result.status == SendStatus::closed && result.must_close && result.dropped == 0;
+        }
+        return result.status == SendStatus::dropped && !result.must_close && result.dropped == 1;
+    };
+    CHECK(refused(f.push(kilo, Occasion::other)));
+    while (f.queue.octets() < 5000) CHECK(f.push(kilo, Occasion::reply).status == SendStatus::queued);
+    CHECK(refused(f.push(kilo, Occasion::reply)));
+    CHECK(f.queue.messages() == 5);
+}
+
+TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
+    Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
+    f.queue.add_in_flight(1001);
+    CHECK(f.queue.over_high_mark());
+    CHECK(f.push(message({"a"}), Occasion::other).must_close);
+    CHECK(f.push(message({"a"}), Occasion::reply).status == SendStatus::queued);
+    f.queue.batch_sent();
+    CHECK_FALSE(f.queue.over_high_mark());
+}
+
+TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
+    // 7 octets each, and 40 to keep book of the run that they make together.
+    Fixture f{{.high_mark = 60, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
+    f.push(message({"first"}), Occasion::reply);
+    f.push(message({"secnd"}), Occasion::other);
+    CHECK(f.push(message({"third"}), Occasion::other).dropped == 0);
+    const PushResult result = f.push(message({"forth"}), Occasion::other);
+    CHECK(result.status == SendStatus::queued);
+    CHECK(result.dropped == 1);
+    CHECK(f.push(message({"reply"}), Occasion::reply).dropped == 0);
+    CHECK(f.push(message({"sixth"}), Occasion::other).dropped == 2);
+    CHECK(frames_in(f.take()) == Frames{"1 forth", "1 reply", "1 sixth"});
+}
+
+TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455-5.4]") {
+    // Fragments of one message, then others in the same run; the message that has begun isn't touched.
+    Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
+    f.push(message({"a1", "a2", "a3"}));
+    f.push(message({"b1", "b2"}));
+    f.push(message({"c1"}));
+    CHECK(frames_in(f.take(1)) == Frames{"1+ a1"});
+    const PushResult result = f.push(message({"d1"}), Occasion::other);
+    CHECK(result.status == SendStatus::queued);
+    CHECK(result.dropped == 2);
+    CHECK(frames_in(f.take(1)) == Frames{"0+ a2"});
+    CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
+    CHECK(frames_in(f.take()) == Frames{"0 a3", "1 e1"});
+}
+
+TEST_CASE("what is in flight can't be dropped: above the hard limit the message itself goes", "[send_queue]") {
+    const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
+    Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = policy}};
+    f.queue.add_in_flight(50);
+    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+    f.queue.add_in_flight(51);
+    const PushResult result = f.push(message({"b"}), Occasion::other);
+    CHECK(result.status == SendStatus::dropped);
+    CHECK(result.dropped == 2);
+    CHECK(f.queue.messages() == 0);
+}
+
+TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
+    Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::keep_latest}};
+    f.push(message({"a1", "a2"}));
+    f.push(message({"b1"}));
+    f.push(message({"c1"}));
+    CHECK(frames_in(f.take_only(1)) == Frames{"1+ a1"});
+    CHECK(f.push(message({"d1"}), Occasion::other).dropped == 2);
+    CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
+    f.queue.batch_sent();
+    CHECK(frames_in(f.take()) == Frames{"0 a2", "1 e1"});
+}
+
+TEST_CASE("pings and pongs have a bound too", "[send_queue]") {
+    SECTION("close") {
+        Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::close}};
+        while (f.queue.octets() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
+        CHECK(f.queue.push_control(bytes_of(ping("x"))).must_close);
+    }
+    SECTION("any other policy") {
+        Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::keep_latest}};
+        while (f.queue.octets() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
+        CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::dropped);
+        CHECK(frames_in(f.take()).size() == 34);
+    }
+}
+
+TEST_CASE("reading is held from over the high mark until half of it is left", "[send_queue]") {
+    Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
+    for (int i = 0; i < 12; ++i) {
+        CHECK_FALSE(f.queue.holds_reading());
+        f.push(message({std::string(80, 'x')}));
+    }
+    CHECK(f.queue.holds_reading());
+    f.take(400);
+    CHECK_FALSE(f.queue.over_high_mark());
+    CHECK(f.queue.holds_reading());
+    f.take(300);
+    CHECK_FALSE(f.queue.holds_reading());
+}
+
+TEST_CASE("limits may change", "[send_queue]") {
+    Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::close}};
+    f.push(message({"0123456789"}));
+    CHECK(f.push(message({"a"}), Occasion::other).must_close);
+    f.limits.high_mark = 1000;
+    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+}
+
+TEST_CASE("short messages cost little more than their octets", "[send_queue]") {
+    // Else the bound would be one on paper: 2 octets a message, with 40 of book-keeping each.
+    Fixture f{{.high_mark = 10'000, .hard_limit = 20'000, .policy = SlowConsumer::drop_newest}};
+    std::size_t queued = 0;
+    while (f.push(message({""}), Occasion::other).status == SendStatus::queued) ++queued;
+    CHECK(queued >= 4'900);
+    CHECK(f.queue.octets() <= 10'002);
+}
+
+TEST_CASE("shared messages are charged with what it takes to keep book of them", "[send_queue]") {
+    Fixture f{{.high_mark = 100'000, .hard_limit = 200'000, .policy = SlowConsumer::drop_newest}};
+    const auto shared = std::make_shared<const std::string>(message({std::string(200, 'x')}));
+    while (f.queue.push_shared(shared, bytes_of(*shared)).status == SendStatus::queued) {
+    }
+    CHECK(f.queue.octets() < 90'000);
+}
+
+TEST_CASE("it does what a list of frames would do", "[send_queue]") {
+    struct Waiting {
+        std::vector<std::string> frames;
+        std::size_t left = 0;  ///< frames handed out
+    };
+    const auto policy =
+        GENERATE(SlowConsumer::drop_oldest, SlowConsumer::drop_newest, SlowConsumer::keep_latest, SlowConsumer::close);
+    for (unsigned seed = 1; seed <= 50; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random{seed};
+        const auto below = [&](unsigned bound) {
+            return std::uniform_int_distribution<unsigned>{0, bound - 1}(random);
+        };
+        Fixture f{{.high_mark = 2000, .hard_limit = 4000, .policy = policy}};
+        std::deque<Waiting> model;
+        std::string controls;
+        int number = 0;
+        const auto droppable = [&] { return model.size() - (!model.empty() && model.front().left > 0 ? 1 : 0); };
+        const auto first_droppable = [&] {
+            return std::next(model.begin(), static_cast<std::ptrdiff_t>(model.size() - droppable()));
+        };
+        for (int step = 0; step < 2000; ++step) {
+            const unsigned what = below(10);
+            if (what < 6) {
+                Waiting fresh;
+                std::string frames;
+                const unsigned fragments = 1 + (below(3) == 0 ? below(5) : 0);
+                for (unsigned i = 0; i < fragments; ++i) {
+                    const std::string payload = std::to_string(++number) + std::string(below(below(4) ? 40 : 400), '.');
+                    fresh.frames.push_back(
+                        frame(i == 0 ? Opcode::text : Opcode::continuation, i + 1 == fragments, payload));
+                    frames += fresh.frames.back();
+                }
+                const auto occasion = below(3) == 0 ? Occasion::reply : Occasion::other;
+                const bool over = f.queue.over_high_mark();
+                const bool surely_over_hard = f.queue.octets() > 4000;
+                PushResult result;
+                if (below(2) == 0) {
+                    const auto shared = std::make_shared<const std::string>(frames);
+                    result = f.queue.push_shared(shared, bytes_of(*shared), occasion);
+                } else {
+                    result = f.push(frames, occasion);
+                }
+                if (!over) REQUIRE((result.status == SendStatus::queued && result.dropped == 0));
+                const bool policy_applies = (over && occasion == Occasion::other) || surely_over_hard;
+                const bool applied = result.status != SendStatus::queued || result.dropped > 0;
+                if (policy_applies && policy != SlowConsumer::drop_oldest && policy != SlowConsumer::keep_latest) {
+                    REQUIRE(applied);
+                }
+                if (policy_applies && droppable() > 0) REQUIRE(applied);
+                const std::size_t itself = result.status == SendStatus::dropped ? 1 : 0;
+                switch (policy) {
+                    case SlowConsumer::close:
+                        REQUIRE(result.dropped == 0);
+                        REQUIRE(result.must_close == (result.status == SendStatus::closed));
+                        break;
+                    case SlowConsumer::drop_newest:
+                        REQUIRE(result.dropped == itself);
+                        break;
+                    case SlowConsumer::keep_latest:
+                        if (applied) REQUIRE(result.dropped == droppable() + itself);
+                        if (applied) model.erase(first_droppable(), model.end());
+                        break;
+                    case SlowConsumer::drop_oldest:
+                        REQUIRE(result.dropped <= droppable() + itself);
+                        for (std::size_t i = itself; i < result.dropped; ++i) model.erase(first_droppable());
+                        break;
+                }
+                if (result.status == SendStatus::queued) model.push_back(fresh);
+            } else if (what == 6) {
+                const std::string control = ping(std::to_string(++number));
+                const PushResult result = f.queue.push_control(bytes_of(control));
+                if (result.status == SendStatus::queued) controls += control;
+            } else {
+                if (f.queue.in_flight() > 0) f.queue.batch_sent();
+                const std::size_t limit = below(4) == 0 ? below(40) : below(1500);
+                const std::string octets = f.take_only(limit);
+                std::string expected = std::exchange(controls, {});
+                while (!model.empty()) {
+                    Waiting& front = model.front();
+                    const std::string& next = front.frames[front.left];
+                    if (!expected.empty() && expected.size() + next.size() > limit) break;
+                    expected += next;
+                    if (++front.left == front.frames.size()) model.pop_front();
+                }
+                REQUIRE(octets == expected);
+            }
+            std::size_t waiting = controls.size();
+            for (const Waiting& each : model) {
+                for (std::size_t i = each.left; i < each.frames.size(); ++i) waiting += each.frames[i].size();
+            }
+            REQUIRE(f.queue.octets() == waiting + f.queue.in_flight());
+            REQUIRE(f.queue.messages() == model.size());
+        }
+    }
+}

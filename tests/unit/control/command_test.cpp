@@ -1,0 +1,515 @@
+#include "wsserver/control/command.hpp"
+
+#include <pthread.h>
+
+#include <future>
+#include <set>
+#include <thread>
+
+#include "support/catch.hpp"
+#include "support/fake_target.hpp"
+#include "wsserver/base/shell_words.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+ConnectionInfo some_connection() {
+    ConnectionInfo info;
+    info.id = {0, 12, 3};
+    info.peer = "127.0.0.1:5000";
+    info.subprotocol = "chat";
+    info.handler = "broadcast";
+    info.state = "open";
+    info.age = std::chrono::milliseconds{3'700'000};
+    info.idle = std::chrono::milliseconds{1'500};
+    info.round_trip = std::chrono::microseconds{350};
+    info.bytes_in = 2048;
+    info.bytes_out = 1536;
+    info.messages_in = 7;
+    info.messages_out = 9;
+    info.queued = 5;
+    return info;
+}
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// The command fails with that code, and its text holds all of these.
+void check_error(const Answer& answer, CommandErrc code, const std::vector<std::string>& parts) {
+    CAPTURE(answer.text);
+    REQUIRE(answer.error);
+    CHECK(to_string(*answer.error) == to_string(code));
+    for (const auto& part : parts) {
+        CAPTURE(part);
+        CHECK(has(answer.text, part));
+    }
+}
+
+std::string output_of(ControlTarget& target, std::string_view line, std::string_view payload = {}) {
+    const auto answer = execute_line(target, line, bytes_of(payload));
+    CAPTURE(line, answer.text);
+    REQUIRE_FALSE(answer.error);
+    return answer.text;
+}
+
+Answer run(std::string_view line, std::string_view payload = {}) {
+    FakeTarget target;
+    return execute_line(target, line, bytes_of(payload));
+}
+
+}  // namespace
+
+TEST_CASE("send: text from the line or from behind it", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "send 0-12-3 hi") == "queued\n");
+    CHECK(output_of(target, "send 0-12-3 two words") == "queued\n");
+    CHECK(output_of(target, "send 0-12-3 'two  words'") == "queued\n");
+    CHECK(output_of(target, "send 0-12-3", "from\nbehind\n") == "queued\n");
+    CHECK(output_of(target, "send 0-12-3 ''") == "queued\n");
+    CHECK(output_of(target, "send 0-12-3 -- --binary @x") == "queued\n");
+    CHECK(output_of(target, "send --binary 0-12-3", std::string_view{"\xFF\0\n", 3}) == "queued\n");
+    CHECK(output_of(target, "send --json 0-12-3 hi") == "{\"id\":\"0-12-3\",\"status\":\"queued\"}\n");
+    CHECK(target.fake_hub->calls.all() == Lines{"send 0-12-3 text hi", "send 0-12-3 text two words",
+                                                "send 0-12-3 text two  words", "send 0-12-3 text from\nbehind\n",
+                                                "send 0-12-3 text ", "send 0-12-3 text --binary @x",
+                                                std::string{"send 0-12-3 binary \xFF\0\n", 22}, "send 0-12-3 text hi"});
+}
+
+TEST_CASE("send: what became of it is told", "[command]") {
+    FakeTarget target;
+    target.fake_hub->status = SendStatus::closed;
+    check_error(execute_line(target, "send 0-12-3 hi"), CommandErrc::gone, {"0-12-3", "`list`"});
+    target.fake_hub->status = SendStatus::dropped;
+    check_error(execute_line(target, "send 0-12-3 hi"), CommandErrc::dropped, {"0-12-3", "queue"});
+    target.fake_hub->status = SendStatus::refused;
+    check_error(execute_line(target, "ping 0-12-3"), CommandErrc::refused, {"RFC 6455"});
+}
+
+TEST_CASE("text must be UTF-8, binary need not", "[command]") {
+    FakeTarget target;
+    check_error(execute_line(target, "broadcast", bytes_of("caf\xE9 noir")), CommandErrc::bad_utf8,
+                {"octet 5 of 9", "iconv", "--binary"});
+    check_error(execute_line(target, "send 0-1-1", bytes_of("cut \xE2\x82")), CommandErrc::bad_utf8, {"octet 6 of 6"});
+    check_error(execute_line(target, "close 0-1-1 --reason=\xFF"), CommandErrc::bad_utf8, {"--reason"});
+    CHECK(target.fake_hub->calls.all().empty());
+    output_of(target, "broadcast --binary", "caf\xE9");
+    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * binary caf\xE9"});
+}
+
+TEST_CASE("broadcast answers the number of receivers", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "broadcast hello, everyone") == "3 receivers\n");
+    CHECK(output_of(target, "broadcast --subprotocol chat", "hi") == "3 receivers\n");
+    CHECK(output_of(target, "broadcast --subprotocol=chat --json hi") == "{\"receivers\":3}\n");
+    target.fake_hub->receivers = 1;
+    CHECK(output_of(target, "broadcast hi") == "1 receiver\n");
+    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text hello, everyone", "broadcast chat text hi",
+                                                "broadcast chat text hi", "broadcast * text hi"});
+}
+
+TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
+    FakeTarget target;
+    target.fake_hub->answers = false;
+    std::stop_source stop;
+    auto answer =
+        std::async(std::launch::async, [&] { return execute_line(target, "broadcast hi", {}, stop.get_token()); });
+    CHECK(target.fake_hub->calls.wait_for(1) == Lines{"broadcast * text hi"});
+    stop.request_stop();
+    check_error(answer.get(), CommandErrc::timeout, {"handed over", "inline"});
+}
+
+TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[command]") {
+    FakeTarget target;
+    target.fake_hub->answers = false;
+    target.stuck = {1};
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 20; ++i) {
+        const auto line = i % 3 == 0 ? "broadcast hi" : i % 3 == 1 ? "ping --all" : "close --all";
+        check_error(execute_line(target, line), CommandErrc::timeout, {"handed over", "inline"});
+    }
+    // To wait for it each time would take 100 s.
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
+    target.stuck = {};
+    target.report.silent_reactors = {};
+    target.fake_hub->answers = true;
+    CHECK(output_of(target, "broadcast hi") == "3 receivers\n");
+}
+
+TEST_CASE("ping and close: one or all", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "ping 0-12-3") == "queued\n");
+    CHECK(output_of(target, "ping --all") == "3 pings\n");
+    CHECK(output_of(target, "close 0-12-3") == "queued\n");
+    CHECK(output_of(target, "close 0-12-3 --code 4001 --reason 'log in'") == "queued\n");
+    CHECK(output_of(target, "close --all --code=1012") == "3 connections\n");
+    CHECK(target.fake_hub->calls.all() ==
+          Lines{"ping 0-12-3", "ping all", "close 0-12-3 1000 ", "close 0-12-3 4001 log in", "close all 1012 "});
+    check_error(run("ping"), CommandErrc::usage, {"ID is missing", "ping ID|--all"});
+    check_error(run("ping --all 0-12-3"), CommandErrc::usage, {"`0-12-3`", "too much"});
+}
+
+TEST_CASE("an id before --all is an error, for all would be closed", "[command]") {
+    FakeTarget target;
+    check_error(execute_line(target, "ping 0-12-3 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`", "too much"});
+    check_error(execute_line(target, "close 0-12-3 --code 4001 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`"});
+    CHECK(target.fake_hub->calls.all().empty());
+}
+
+TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") {
+    for (const char* code :
+         {"0", "999", "1004", "1005", "1006", "1015", "1016", "2999", "5000", "65536", "-1", "x", ""}) {
+        CAPTURE(code);
+        check_error(run(std::string{"close 0-1-1 --code="} + code), CommandErrc::usage, {"3000 to 4999"});
+    }
+    const std::string longest(123, 'r');
+    CHECK_FALSE(run("close 0-1-1 --reason " + longest).error);
+    check_error(run("close 0-1-1 --reason r" + longest), CommandErrc::usage, {"124 octets", "123"});
+}
+
+TEST_CASE("--json stands before the word or behind it", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "--json version") == "{\"version\":\"fake 1.2.3\"}\n");
+    CHECK(output_of(target, "--json broadcast hi") == "{\"receivers\":3}\n");
+    CHECK(output_of(target, "--json handler list").empty());
+    check_error(run("--json brodcast hi"), CommandErrc::usage, {"did you mean `broadcast`?"});
+    check_error(run("--json"), CommandErrc::usage, {"no command"});
+    CHECK(name_of_order("--json handler load chat x") == "handler load");
+    CHECK(name_of_order("--json secret") == "?");
+}
+
+TEST_CASE("words that don't exist: the nearest is named", "[command]") {
+    check_error(run("brodcast hi"), CommandErrc::usage, {"`brodcast`", "did you mean `broadcast`?", "`help`"});
+    check_error(run("xyzzy"), CommandErrc::usage, {"`xyzzy`", "`help`"});
+    check_error(run(""), CommandErrc::usage, {"no command", "`help`"});
+    check_error(run("   "), CommandErrc::usage, {"no command"});
+    check_error(run("handler"), CommandErrc::usage, {"second word", "list, load, unload, reload"});
+    check_error(run("handler laod x y"), CommandErrc::usage, {"`laod`", "did you mean `load`?"});
+    check_error(run("broadcast --subprotocl chat hi"), CommandErrc::usage,
+                {"`--subprotocl`", "did you mean `--subprotocol`?", "broadcast"});
+    check_error(run("list --all"), CommandErrc::usage, {"`list` has no option `--all`"});
+}
+
+TEST_CASE("a terminal is not steered by what an error quotes", "[command]") {
+    check_error(run("\x1B[31mred"), CommandErrc::usage, {"\\x1b[31mred"});
+    const auto answer = run(std::string(50'000, 'x'));
+    REQUIRE(answer.error);
+    CHECK(answer.text.size() < 300);
+}
+
+TEST_CASE("arguments that are missing, too many or wrong", "[command]") {
+    check_error(run("send"), CommandErrc::usage, {"ID is missing", "send ID [--binary] [TEXT]"});
+    check_error(run("send 12 hi"), CommandErrc::usage, {"`12`", "0-12-3", "`list`"});
+    check_error(run("send 0-1-1"), CommandErrc::usage, {"nothing to send", "''"});
+    check_error(run("show 0-1-1 0-2-1"), CommandErrc::usage, {"`0-2-1`", "show ID"});
+    check_error(run("status now"), CommandErrc::usage, {"`now`", "too much"});
+    check_error(run("close 0-1-1 --code"), CommandErrc::usage, {"--code N"});
+    check_error(run("close 0-1-1 --code 1000 --code 1001"), CommandErrc::usage, {"twice"});
+    check_error(run("send --binary=yes 0-1-1 hi"), CommandErrc::usage, {"no value"});
+    check_error(run("handler load chat"), CommandErrc::usage, {"PATH is missing"});
+    check_error(run("list", "some text"), CommandErrc::usage, {"takes no text", "9 octets"});
+    CHECK_FALSE(run("list", "\n \r\n").error);
+}
+
+TEST_CASE("an option behind the text is an error, for it would change who hears it", "[command]") {
+    check_error(run("broadcast hi --subprotocol chat"), CommandErrc::usage, {"`--subprotocol`", "before", "`--`"});
+    check_error(run("send 0-1-1 hi --binary"), CommandErrc::usage, {"`--binary`"});
+    FakeTarget target;
+    output_of(target, "broadcast use --force to win");
+    output_of(target, "broadcast -- hi --subprotocol chat");
+    CHECK(target.fake_hub->calls.all() ==
+          Lines{"broadcast * text use --force to win", "broadcast * text hi --subprotocol chat"});
+}
+
+TEST_CASE("two texts are one too many", "[command]") {
+    check_error(run("broadcast hi", "there"), CommandErrc::usage, {"two texts", "5 octets"});
+}
+
+TEST_CASE("the daemon reads no files for those who give orders", "[command]") {
+    check_error(run("broadcast @/etc/passwd"), CommandErrc::usage, {"`@/etc/passwd`", "wsd-ctl", "`--`"});
+    check_error(run("broadcast -"), CommandErrc::usage, {"`-`"});
+    FakeTarget target;
+    output_of(target, "broadcast @bob come here");
+    output_of(target, "broadcast -- @bob");
+    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text @bob come here", "broadcast * text @bob"});
+}
+
+TEST_CASE("bad quoting is told with its column", "[command]") {
+    check_error(run("broadcast it's me"), CommandErrc::usage, {"column 13", "never closed", "lines after"});
+}
+
+TEST_CASE("what is not built yet says what to do instead", "[command]") {
+    check_error(run("handler reload chat"), CommandErrc::not_yet, {"handler load chat PATH"});
+    check_error(run("broadcast --topic news hi"), CommandErrc::not_yet, {"--subprotocol"});
+}
+
+TEST_CASE("list and show: all that is known of a connection", "[command]") {
+    FakeTarget target;
+    CHECK(output_of(target, "list") == "no connections\n");
+    CHECK(output_of(target, "list --json").empty());
+    target.connections.push_back(some_connection());
+    CHECK(output_of(target, "list") ==
+          "ID      PEER            SUBPROTOCOL  HANDLER    STATE     AGE   IDLE     RTT  MSGS IN  OUT  BYTES IN      "
+          "OUT  "
+          "QUEUED\n"
+          "0-12-3  127.0.0.1:5000  chat         broadcast  open   1h 01m  1.5 s  350 us        7    9   2.0 KiB  1.5 "
+          "KiB  "
+          "   5 B\n");
+    const std::string json =
+        R"({"id":"0-12-3","peer":"127.0.0.1:5000","subprotocol":"chat","handler":"broadcast","state":"open",)"
+        R"("age_ms":3700000,"idle_ms":1500,"rtt_ms":0.350,"bytes_in":2048,"bytes_out":1536,"messages_in":7,)"
+        R"("messages_out":9,"dropped":0,"queued":5})"
+        "\n";
+    CHECK(output_of(target, "list --json") == json);
+    CHECK(output_of(target, "show 0-12-3 --json") == json);
+    const auto shown = output_of(target, "show 0-12-3");
+    for (const char* part : {"127.0.0.1:5000", "chat", "broadcast", "1h 01m", "1.5 s", "350 us", "2.0 KiB (2048)"}) {
+        CAPTURE(part);
+        CHECK(has(shown, part));
+    }
+    check_error(execute_line(target, "show 0-12-4"), CommandErrc::gone, {"0-12-4", "`list`"});
+}
+
+TEST_CASE("a round trip that is not known yet", "[command]") {
+    FakeTarget target;
+    target.connections.push_back(some_connection());
+    target.connections[0].round_trip.reset();
+    CHECK(has(output_of(target, "list --json"), R"("rtt_ms":null)"));
+    CHECK(has(output_of(target, "show 0-12-3"), "round trip    -\n"));
+}
+
+TEST_CASE("JSON survives what peers call themselves", "[command]") {
+    FakeTarget target;
+    target.connections.push_back(some_connection());
+    target.connections[0].peer = "unix:/tmp/\"x\\\n\xFF\x01";
+    CHECK(has(output_of(target, "list --json"), R"("peer":"unix:/tmp/\"x\\\n\ufffd\u0001")"));
+    CHECK(has(output_of(target, "list"), "unix:/tmp/\"x\\\\n\\xff\\x01"));
+}
+
+TEST_CASE("status names the handler that hangs, and since when", "[command]") {
+    FakeTarget target;
+    auto& report = target.report;
+    report.program = "wsd";
+    report.version = "1.2.3";
+    report.pid = 4711;
+    report.uptime = std::chrono::hours{50};
+    report.listening = {"ws://127.0.0.1:8080", "ws+unix:/run/wsd.sock"};
+    report.connections = 2;
+    report.io_threads = 4;
+    report.handlers = {{"", "echo", "built in", Runs::inline_, 1}, {"chat", "slow", "/x/slow.so", Runs::pooled, 1}};
+    report.workers = {{}, {"slow", std::chrono::seconds{90}, true}};
+    report.counters = {{"messages_in", 7}, {"bytes_in", 4096}, {"refused", 0}};
+    report.closes = {{1000, 3}, {1006, 1}};
+    CHECK(output_of(target, "status") ==
+          "wsd 1.2.3, process 4711, up 2d 02h\n"
+          "listening    ws://127.0.0.1:8080\n"
+          "listening    ws+unix:/run/wsd.sock\n"
+          "connections  2\n"
+          "io threads   4\n"
+          "workers      2, 1 busy, 1 hangs\n"
+          "             slow hangs for 1m 30s\n"
+          "closes       1000: 3, 1006: 1\n"
+          "SINCE THE START\n"
+          "messages in            7\n"
+          "bytes in         4.0 KiB\n"
+          "SUBPROTOCOL  HANDLER  RUNS    CONNECTIONS  SOURCE\n"
+          "default      echo     inline            1  built in\n"
+          "chat         slow     pooled            1  /x/slow.so\n");
+    CHECK(
+        output_of(target, "status --json") ==
+        R"({"program":"wsd","version":"1.2.3","pid":4711,"uptime_ms":180000000,"draining":false,)"
+        R"("listening":["ws://127.0.0.1:8080","ws+unix:/run/wsd.sock"],"connections":2,"io_threads":4,)"
+        R"("silent_reactors":[],"handlers":[)"
+        R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
+        R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
+        R"({"handler":null,"since_ms":null,"overdue":false},{"handler":"slow","since_ms":90000,"overdue":true}],)"
+        R"("counters":{"messages_in":7,"bytes_in":4096,"refused":0},"closes":{"1000":3,"1006":1}})"
+        "\n");
+}
+
+TEST_CASE("what is said when inline handlers block reactors", "[command]") {
+    FakeTarget target;
+    target.connections.push_back(some_connection());
+    target.connections[0].id = {0, 1, 1};
+    target.report.io_threads = 4;
+    target.report.silent_reactors = {1, 3};
+    CHECK(has(output_of(target, "status"), "io threads   4, no answer from 1, 3\n"));
+    CHECK(has(output_of(target, "status --json"), R"("io_threads":4,"silent_reactors":[1,3],)"));
+    const auto list = output_of(target, "list");
+    for (const char* part : {"0-1-1", "reactor 1 doesn't answer", "reactor 3 doesn't answer"}) CHECK(has(list, part));
+    CHECK_FALSE(has(output_of(target, "list --json"), "reactor"));  // one object a connection, nothing else
+    check_error(execute_line(target, "show 3-1-1"), CommandErrc::timeout, {"reactor 3", "3-"});
+    check_error(execute_line(target, "show 0-9-1"), CommandErrc::gone, {"0-9-1"});
+}
+
+TEST_CASE("handlers and the program", "[command]") {
+    FakeTarget target;
+    target.report.handlers = {{"", "echo", "built in", Runs::inline_, 0}, {"chat", "chat", "", Runs::pooled, 2}};
+    CHECK(has(output_of(target, "handler list"), "chat         chat     pooled            2  -\n"));
+    CHECK(output_of(target, "handler list --json") ==
+          R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":0})"
+          "\n"
+          R"({"subprotocol":"chat","handler":"chat","source":"","runs":"pooled","connections":2})"
+          "\n");
+    CHECK(output_of(target, "handler load chat '/a path/chat.so'") == "load 'chat' /a path/chat.so done\n");
+    output_of(target, "handler load default echo");
+    output_of(target, "handler unload chat");
+    output_of(target, "handler unload default");
+    check_error(execute_line(target, "handler unload caht"), CommandErrc::no_handler, {"`caht`", "`handler list`"});
+    for (const char* line : {"log-level debug", "reload", "drain", "stop"}) output_of(target, line);
+    CHECK(target.calls.all() == Lines{"load 'chat' /a path/chat.so", "load '' echo", "unload 'chat'", "unload ''",
+                                      "log-level debug", "reload", "drain", "stop"});
+    CHECK(output_of(target, "version") == "fake 1.2.3\n");
+    CHECK(output_of(target, "version --json") == "{\"version\":\"fake 1.2.3\"}\n");
+    CHECK(output_of(target, "drain --json") == "{\"text\":\"drain done\"}\n");
+    target.refuse = "wsd.toml:3:1: no such key";
+    check_error(execute_line(target, "reload"), CommandErrc::failed, {"wsd.toml:3:1: no such key"});
+}
+
+namespace {
+
+struct Talkative {
+    CommandAnswer on_command(std::span<const std::string> words, Bytes payload) {
+        std::string all;
+        for (const auto& word : words) all += '[' + word + ']';
+        if (!words.empty() && words[0] == "fail") return {false, "won't"};
+        if (!words.empty() && words[0] == "throw") throw std::runtime_error{"oh"};
+        return {true, all + std::string{text_of(payload)}};
+    }
+};
+
+/// Hangs in its commands until it is let go.
+struct Stuck {
+    std::shared_future<void> let_go;
+    CommandAnswer on_command(std::span<const std::string>, Bytes) {
+        let_go.wait();
+        return {true, "at last"};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("call: all that follows is the handler's", "[command]") {
+    FakeTarget target;
+    target.named["chat"] = make_handler("chat", Talkative{});
+    target.named[""] = make_handler("echo", Talkative{});
+    CHECK(output_of(target, "call chat kick 'bob b' --json --", "why") == "[kick][bob b][--json][--]why\n");
+    CHECK(output_of(target, "call --json chat") == "{\"output\":\"\"}\n");
+    CHECK(output_of(target, "call chat").empty());
+    CHECK(output_of(target, "call default x") == "[x]\n");
+    check_error(execute_line(target, "call chat fail"), CommandErrc::failed, {"chat", "won't"});
+    check_error(execute_line(target, "call chat throw"), CommandErrc::failed, {"threw", "oh"});
+    check_error(execute_line(target, "call nobody"), CommandErrc::no_handler, {"`nobody`", "`handler list`"});
+    check_error(execute_line(target, "call"), CommandErrc::usage, {"HANDLER is missing"});
+}
+
+TEST_CASE("call: a handler that hangs holds nobody up, and not too many hang", "[command]") {
+    FakeTarget target;
+    std::promise<void> let_go;
+    target.named["stuck"] = make_handler("stuck", Stuck{let_go.get_future().share()});
+    target.named["chat"] = make_handler("chat", Talkative{});
+    std::stop_source stop;
+    stop.request_stop();  // so that nobody waits
+    for (int i = 0; i < 8; ++i) {
+        check_error(execute_line(target, "call stuck", {}, stop.get_token()), CommandErrc::timeout, {"`stuck`"});
+    }
+    check_error(execute_line(target, "call chat"), CommandErrc::busy, {"`status`"});
+    let_go.set_value();
+    // Those that hung are free one by one; until the last is, the answer is `busy`.
+    while (execute_line(target, "call chat").error) std::this_thread::yield();
+}
+
+TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]") {
+    FakeTarget target;
+    target.named["chat"] = make_handler("chat", Talkative{});
+    pthread_attr_t before, huge;
+    REQUIRE(::pthread_getattr_default_np(&before) == 0);
+    REQUIRE(::pthread_attr_init(&huge) == 0);
+    REQUIRE(::pthread_attr_setstacksize(&huge, std::size_t{1} << 60) == 0);  // more than there are addresses
+    REQUIRE(::pthread_setattr_default_np(&huge) == 0);
+    std::vector<Answer> answers;
+    for (int i = 0; i < 9; ++i) answers.push_back(execute_line(target, "call chat x"));
+    REQUIRE(::pthread_setattr_default_np(&before) == 0);
+    for (const auto& answer : answers) check_error(answer, CommandErrc::failed, {"`call`"});
+    CHECK(output_of(target, "call chat x") == "[x]\n");
+}
+
+TEST_CASE("an order is a line and a payload to the last octet", "[command]") {
+    FakeTarget target;
+    CHECK_FALSE(execute_order(target, "broadcast hi").error);
+    CHECK_FALSE(execute_order(target, "broadcast hi\n").error);
+    CHECK_FALSE(execute_order(target, "broadcast --subprotocol chat\nline 1\n'line 2'\n").error);
+    CHECK_FALSE(execute_order(target, "broadcast\r\nhi").error);
+    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text hi", "broadcast * text hi",
+                                                "broadcast chat text line 1\n'line 2'\n", "broadcast * text hi"});
+    check_error(execute_order(target, ""), CommandErrc::usage, {"no command"});
+    check_error(execute_order(target, "\nbroadcast hi"), CommandErrc::usage, {"no command"});
+    check_error(execute_order(target, std::string_view{"\0\0\0", 3}), CommandErrc::usage, {"\\x00"});
+    check_error(execute_order(target, "broadcast " + std::string(70'000, 'x')), CommandErrc::usage,
+                {"65536", "lines after"});
+}
+
+TEST_CASE("a log sees an order's name and nothing else", "[command]") {
+    CHECK(name_of_order("broadcast secret\nmore secrets") == "broadcast");
+    CHECK(name_of_order("handler load chat x") == "handler load");
+    CHECK(name_of_order("broadcast it's") == "broadcast");
+    CHECK(name_of_order("list") == "list");
+    CHECK(name_of_order("secret") == "?");
+    CHECK(name_of_order("") == "?");
+    CHECK(name_of_order(std::string(1'000'000, 'x')) == "?");
+}
+
+TEST_CASE("an answer as text: errors stay on one line", "[command]") {
+    CHECK(to_text(Answer::done()) == "ok\n");
+    CHECK(to_text(Answer::done("a\nb\n")) == "ok\na\nb\n");
+    CHECK(to_text(Answer::failed(CommandErrc::bad_utf8, "a\nb\x1B")) == "error bad-utf8 a\\nb\\x1b\n");
+}
+
+TEST_CASE("each code has its own name, and a shell its exit status", "[command]") {
+    std::set<std::string_view> names;
+    for (int i = 0; i <= static_cast<int>(CommandErrc::unreadable); ++i) names.insert(to_string(CommandErrc(i)));
+    CHECK(names.size() == static_cast<std::size_t>(CommandErrc::unreadable) + 1);
+    CHECK(exit_status_of("usage") == 2);
+    CHECK(exit_status_of("timeout") == 7);
+    CHECK(exit_status_of("gone") == 1);
+    CHECK(exit_status_of("of-a-later-version") == 1);
+}
+
+TEST_CASE("help comes from the table", "[command]") {
+    const auto overview = help_on({});
+    REQUIRE_FALSE(overview.error);
+    for (const Command& command : commands()) {
+        CAPTURE(command.name);
+        CHECK(has(overview.text, command.name));
+        CHECK_FALSE(command.summary.empty());
+        REQUIRE(command.run != nullptr);
+        const auto words = split_words(command.name);
+        REQUIRE(words);
+        const auto help = help_on(*words);
+        REQUIRE_FALSE(help.error);
+        CHECK(has(help.text, "usage: " + command.usage()));
+        for (const auto& option : command.options) CHECK(has(help.text, option.name));
+        CHECK(command.summary.size() < 100);
+    }
+    CHECK(has(help_on(std::vector<std::string>{"handler"}).text, "handler unload SUBPROTOCOL"));
+    check_error(help_on(std::vector<std::string>{"lst"}), CommandErrc::usage, {"`list`"});
+    CHECK(has(run("help send").text, "usage: send ID"));
+}
+
+TEST_CASE("a line without its text reads as the same command", "[command]") {
+    const auto again = [](std::string_view line) {
+        const auto words = split_words(line);
+        REQUIRE(words);
+        const auto parsed = parse_command(*words);
+        REQUIRE(parsed);
+        return join_words(parsed->words_without_text());
+    };
+    CHECK(again("send --binary 0-1-1 some text") == "send --binary 0-1-1");
+    CHECK(again("broadcast --subprotocol 'a b' --json hi") == "broadcast --json '--subprotocol=a b'");
+    CHECK(again("close 0-1-1 --reason '' --code 1001") == "close --code=1001 --reason= 0-1-1");
+    CHECK(again("close 0-1-1 --reason --all") == "close --reason=--all 0-1-1");
+    CHECK(again("handler load -- --x /y") == "handler load -- --x /y");
+    CHECK(again("call chat kick --hard 'bob b'") == "call chat kick --hard 'bob b'");
+    CHECK(again("close --all") == "close --all");
+}

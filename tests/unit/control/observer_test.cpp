@@ -1,0 +1,398 @@
+#include "wsserver/control/observer.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <future>
+#include <set>
+
+#include "support/catch.hpp"
+#include "support/fake_target.hpp"
+#include "support/folder.hpp"
+#include "wsserver/base/descriptor.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+struct Pipe {
+    Descriptor read_end, write_end;
+    Pipe() {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+        read_end.reset(ends[0]);
+        write_end.reset(ends[1]);
+    }
+    void put(std::string_view text) const {
+        REQUIRE(::write(write_end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    }
+    /// Reads up to and with `end`.
+    std::string get_until(std::string_view end) const {
+        std::string text;
+        char c = 0;
+        while (!text.ends_with(end) && ::read(read_end.get(), &c, 1) == 1) text += c;
+        return text;
+    }
+};
+
+/// An observer over a fake server. By default it finds orders by events alone: its other looks are an hour away.
+struct Office {
+    TemporaryFolder folder;
+    FakeTarget target;
+    Record log;
+    ObserverOptions options;
+    std::unique_ptr<Observer> observer;
+
+    Office() {
+        options.spool.path = folder / "spool";
+        options.safety_interval = options.poll_interval = 1h;
+        options.sweep_interval = 1h;
+        options.log = [this](ObserverOptions::Severity, std::string_view text) { log.add(std::string{text}); };
+    }
+    void start() {
+        auto created = Observer::create(target, options);
+        if (!created) FAIL(created.error());
+        observer = std::move(*created);
+        observer->start();
+    }
+    std::string in(const std::string& part, const std::string& name = {}) const {
+        return options.spool.path + '/' + part + (name.empty() ? "" : '/' + name);
+    }
+    void put(const std::string& name, std::string_view content) const {
+        write_to(in("tmp", name), content);
+        std::filesystem::rename(in("tmp", name), in("new", name));
+    }
+    Lines sent(std::size_t count) const { return target.fake_hub->calls.wait_for(count); }
+};
+
+}  // namespace
+
+TEST_CASE("an order in the spool is executed, its answer stands beside it", "[observer]") {
+    Office office;
+    office.start();
+    office.put("a", "broadcast --subprotocol chat\nhello");
+    CHECK(office.sent(1) == Lines{"broadcast chat text hello"});
+    // Looks are an hour apart: only inotify can have brought the second one.
+    office.put("b", "no-such-word\nsecret");
+    const auto log = office.log.wait_for(2);
+    CHECK(log.at(0) == "order a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
+    CHECK(has(log.at(1), "order b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
+    CHECK_FALSE(has(log.at(1), "secret"));
+    office.observer->stop();
+    CHECK(text_in(office.in("done", "a")) == "ok\n3 receivers\n");
+    CHECK(text_in(office.in("failed", "b")).starts_with("error usage there is no command `no-such-word`"));
+}
+
+TEST_CASE("orders that came before the observer go first", "[observer]") {
+    Office office;
+    {
+        const auto spool = Spool::open(office.options.spool);
+        REQUIRE(spool);
+        office.put("2", "broadcast two");
+        office.put("1", "broadcast one");
+        write_to(office.in("cur", "9"), "broadcast crashed");
+    }
+    office.start();
+    CHECK(office.sent(3) == Lines{"broadcast * text crashed", "broadcast * text one", "broadcast * text two"});
+}
+
+TEST_CASE("without inotify the folder is looked into", "[observer]") {
+    Office office;
+    office.options.use_inotify = false;
+    office.options.poll_interval = 1ms;
+    office.start();
+    office.put("a", "broadcast one");
+    CHECK(office.sent(1) == Lines{"broadcast * text one"});
+    office.put("b", "broadcast two");
+    CHECK(office.sent(2).back() == "broadcast * text two");
+}
+
+TEST_CASE("a lost event is made up for by the next look", "[observer]") {
+    Office office;
+    office.options.safety_interval = 1ms;
+    office.start();
+    // A link that is made in new/ itself gives no event that the observer listens to.
+    REQUIRE(::symlink("/nowhere", office.in("new", "link").c_str()) == 0);
+    CHECK(has(office.log.wait_for(1).at(0), "order link: bad-file"));
+}
+
+TEST_CASE("a spool that is removed is made anew, and orders go on", "[observer]") {
+    Office office;
+    office.start();
+    office.put("a", "broadcast one");
+    CHECK(office.sent(1).size() == 1);
+    office.log.wait_for(1);
+    SECTION("all of it") { std::filesystem::rename(office.options.spool.path, office.folder / "elsewhere"); }
+    SECTION("a part") { std::filesystem::remove(office.in("new")); }
+    // The next look is an hour away: this is an event.
+    CHECK(has(office.log.wait_for(2).at(1), "opened again"));
+    office.put("b", "broadcast two");
+    CHECK(office.sent(2).back() == "broadcast * text two");
+}
+
+TEST_CASE("a folder that goes while an order is executed doesn't have it executed again", "[observer]") {
+    struct Remover {
+        std::string folder;
+        CommandAnswer on_command(std::span<const std::string>, Bytes) {
+            std::filesystem::remove(folder);
+            return {true, "done"};
+        }
+    };
+    Office office;
+    office.options.retry_interval = 1ms;
+    office.target.named["remover"] = make_handler("remover", Remover{office.in("done")});
+    office.start();
+    office.put("a", "call remover");
+    office.log.wait_for(1);
+    while (!exists(office.in("done"))) std::this_thread::yield();
+    office.put("b", "broadcast after");
+    CHECK(office.sent(1) == Lines{"broadcast * text after"});
+    office.observer->stop();
+    CHECK(text_in(office.in("done", "a")) == "ok\ndone\n");
+    const auto log = office.log.all();
+    CHECK(std::count_if(log.begin(), log.end(), [](const auto& line) { return has(line, ": call: ok"); }) == 1);
+}
+
+TEST_CASE("a spool that can't be made anew is told once, and served when it can", "[observer]") {
+    Office office;
+    office.options.retry_interval = office.options.safety_interval = 1ms;
+    office.start();
+    office.put("a", "broadcast one");
+    CHECK(office.sent(1).size() == 1);
+    office.log.wait_for(1);
+    std::filesystem::rename(office.options.spool.path, office.folder / "elsewhere");
+    write_to(office.folder / "file", "");
+    std::error_code ignored;
+    // Either the observer makes the folder first, or this file stands in its way.
+    std::filesystem::create_hard_link(office.folder / "file", office.options.spool.path, ignored);
+    office.log.wait_for(2);
+    if (!ignored) std::filesystem::remove(office.options.spool.path);
+    while (!exists(office.in("new"))) std::this_thread::yield();
+    office.put("b", "broadcast two");
+    CHECK(office.sent(2).back() == "broadcast * text two");
+    // What stands in the way may have two reasons, the second while this file goes. None is told twice.
+    const auto log = office.log.all();
+    CHECK(std::set<std::string>(log.begin(), log.end()).size() == log.size());
+}
+
+TEST_CASE("a flood of orders is executed wholly and in order", "[observer]") {
+    Office office;
+    {
+        REQUIRE(Spool::open(office.options.spool));
+        for (int i = 0; i < 500; ++i) office.put(std::to_string(1000 + i), "broadcast " + std::to_string(i));
+    }
+    office.start();
+    const auto sent = office.sent(500);
+    REQUIRE(sent.size() == 500);
+    for (int i = 0; i < 500; ++i) {
+        REQUIRE(sent[static_cast<std::size_t>(i)] == "broadcast * text " + std::to_string(i));
+    }
+}
+
+TEST_CASE("a second observer on the same spool doesn't come up", "[observer]") {
+    Office office;
+    office.start();
+    const auto second = Observer::create(office.target, office.options);
+    REQUIRE_FALSE(second);
+    CHECK(has(second.error(), "in use by process " + std::to_string(::getpid())));
+}
+
+TEST_CASE("what was refused is told to the log", "[observer]") {
+    Office office;
+    office.start();
+    REQUIRE(::symlink("/etc/passwd", office.in("tmp", "link").c_str()) == 0);
+    std::filesystem::rename(office.in("tmp", "link"), office.in("new", "link"));
+    CHECK(has(office.log.wait_for(1).at(0), "order link: bad-file: a symbolic link"));
+}
+
+TEST_CASE("new limits for the spool are taken while it runs", "[observer]") {
+    Office office;
+    office.start();
+    auto limits = office.options.spool;
+    limits.max_file = 20;
+    office.observer->reconfigure(limits);
+    // The limits are taken before the next order, or with it; a further order certainly meets them.
+    office.put("a", "broadcast one");
+    office.sent(1);
+    office.put("b", "broadcast " + std::string(100, 'x'));
+    office.log.wait_for(2);
+    CHECK(has(office.log.all().back(), "too-big"));
+}
+
+TEST_CASE("lines from a descriptor are answered on another", "[observer]") {
+    const Pipe in, out;
+    Office office;
+    office.options.spool.path.clear();  // works without a spool
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("broadcast hello there\n");
+    CHECK(out.get_until("\n\n") == "ok\n3 receivers\n\n");
+    in.put("\n   \nversion\r\nno-such-word\n");
+    CHECK(out.get_until("\n\n") == "ok\nfake 1.2.3\n\n");
+    CHECK(out.get_until("\n\n").starts_with("error usage there is no command `no-such-word`"));
+    // Cut anywhere.
+    in.put("broad");
+    in.put("cast a");
+    in.put("gain\nlist");
+    CHECK(out.get_until("\n\n") == "ok\n3 receivers\n\n");
+    in.put("\n");
+    CHECK(out.get_until("\n\n") == "ok\nno connections\n\n");
+    CHECK(office.sent(2) == Lines{"broadcast * text hello there", "broadcast * text again"});
+}
+
+TEST_CASE("the last line may lack its newline, and the end of stdin stops nothing", "[observer]") {
+    Pipe in;
+    const Pipe out;
+    Office office;
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("broadcast last");
+    in.write_end.reset();
+    CHECK(out.get_until("\n\n") == "ok\n3 receivers\n\n");
+    office.put("a", "broadcast after");
+    CHECK(office.sent(2) == Lines{"broadcast * text last", "broadcast * text after"});
+}
+
+TEST_CASE("an answer with empty lines keeps its end", "[observer]") {
+    struct Gaps {
+        CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, "a\n\n\nb\n"}; }
+    };
+    const Pipe in, out;
+    Office office;
+    office.target.named["gaps"] = make_handler("gaps", Gaps{});
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("call gaps\nversion\n");
+    CHECK(out.get_until("\n\n") == "ok\na\n \n \nb\n\n");
+    CHECK(out.get_until("\n\n") == "ok\nfake 1.2.3\n\n");
+}
+
+TEST_CASE("a line without end is refused, the next one is read", "[observer]") {
+    const Pipe in, out;
+    Office office;
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    for (int i = 0; i < 20; ++i) in.put(std::string(4096, 'x'));
+    CHECK(has(out.get_until("\n\n"), "error usage the line is longer than 65536"));
+    in.put("xyz\nversion\n");
+    CHECK(out.get_until("\n\n") == "ok\nfake 1.2.3\n\n");
+}
+
+TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[observer]") {
+    struct Long {
+        CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, std::string(1 << 20, 'x')}; }
+    };
+    const Pipe in, out;
+    Office office;
+    office.target.named["long"] = make_handler("long", Long{});
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("call long\n");
+    office.log.wait_for(1);
+    // The pipe is full now; a further line waits, the spool doesn't.
+    in.put("broadcast waits\n");
+    office.put("a", "broadcast overtakes");
+    CHECK(office.sent(1) == Lines{"broadcast * text overtakes"});
+    CHECK(out.get_until("\n\n").size() == (1 << 20) + 5);
+    CHECK(office.sent(2).back() == "broadcast * text waits");
+}
+
+TEST_CASE("lines that came together wait for a reader just the same", "[observer]") {
+    struct Long {
+        CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, std::string(1 << 20, 'x')}; }
+    };
+    Pipe in;
+    const Pipe out;
+    Office office;
+    office.target.named["long"] = make_handler("long", Long{});
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("call long\ncall long\nbroadcast waits\nbroadcast last");
+    in.write_end.reset();
+    office.log.wait_for(1);
+    office.put("a", "broadcast overtakes");
+    CHECK(office.sent(1) == Lines{"broadcast * text overtakes"});
+    for (int i = 0; i < 2; ++i) CHECK(out.get_until("\n\n").size() == (1 << 20) + 5);
+    CHECK(office.sent(3) == Lines{"broadcast * text overtakes", "broadcast * text waits", "broadcast * text last"});
+}
+
+TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
+    const Pipe in;
+    Pipe out;
+    Office office;
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    out.read_end.reset();
+    office.start();
+    in.put("broadcast one\nbroadcast two\n");
+    CHECK(office.sent(2).size() == 2);
+}
+
+TEST_CASE("stop: the order that is being executed is answered, the others wait for the next start", "[observer]") {
+    Office office;
+    office.target.fake_hub->answers = false;  // the broadcast hangs
+    office.start();
+    office.put("1", "broadcast stuck");
+    CHECK(office.sent(1).size() == 1);
+    office.put("2", "broadcast waits");
+    office.observer->stop();
+    office.observer->stop();
+    CHECK(text_in(office.in("failed", "1")).starts_with("error timeout handed over"));
+    CHECK(names_in(office.in("new")) == Lines{"2"});
+    office.target.fake_hub->answers = true;
+    office.observer.reset();
+    office.start();
+    CHECK(office.sent(2).back() == "broadcast * text waits");
+}
+
+TEST_CASE("a log that throws stops nobody", "[observer]") {
+    Office office;
+    office.options.log = [](ObserverOptions::Severity, std::string_view) { throw std::runtime_error{"no log"}; };
+    office.start();
+    write_to(office.in("new", "not a name"), "x");
+    office.put("a", "broadcast first");
+    office.put("b", "broadcast second");
+    CHECK(office.sent(2) == Lines{"broadcast * text first", "broadcast * text second"});
+}
+
+TEST_CASE("an exception in the program behind the commands becomes an answer", "[observer]") {
+    struct Throws final : ControlTarget {
+        StatusReport status() override { throw std::runtime_error{"no status today"}; }
+        std::vector<ConnectionInfo> list() override { throw 7; }
+        std::optional<ConnectionInfo> show(ConnectionId) override { return std::nullopt; }
+        std::vector<std::uint16_t> silent_reactors() override { return {}; }
+        std::shared_ptr<Hub> hub() override { return std::make_shared<FakeHub>(); }
+        std::vector<HandlerReport> handlers() override { return {}; }
+        std::shared_ptr<AnyHandler> find_handler(std::string_view) override { return nullptr; }
+        Outcome load_handler(const std::string&, const std::string&) override { return std::string{}; }
+        Outcome unload_handler(const std::string&) override { return std::string{}; }
+        Outcome set_log_level(const std::string&) override { return std::string{}; }
+        Outcome reload() override { return std::string{}; }
+        Outcome drain() override { return std::string{}; }
+        Outcome stop() override { return std::string{}; }
+        std::string version() override { return {}; }
+    } target;
+    const Pipe in, out;
+    ObserverOptions options;
+    options.control_in = in.read_end.get();
+    options.control_out = out.write_end.get();
+    auto observer = Observer::create(target, options);
+    REQUIRE(observer);
+    (*observer)->start();
+    in.put("status\nlist\n");
+    CHECK(out.get_until("\n\n") == "error failed `status`: no status today\n\n");
+    CHECK(out.get_until("\n\n") == "error failed an unknown exception\n\n");
+}

@@ -1,0 +1,183 @@
+#include "wsserver/control/server_control.hpp"
+
+#include <future>
+
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+#include "wsserver/client.hpp"
+#include "wsserver/control/observer.hpp"
+#include "wsserver/handler/handlers.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+std::string output_of(ControlTarget& target, std::string_view line) {
+    const auto answer = execute_line(target, line);
+    CAPTURE(line, answer.text);
+    REQUIRE_FALSE(answer.error);
+    return answer.text;
+}
+
+struct Counter {
+    CommandAnswer on_command(std::span<const std::string> words, Bytes) {
+        return {true, std::to_string(words.size()) + " words"};
+    }
+};
+
+/// A server with a client of subprotocol `chat`, whose loop runs only while a test lets it.
+struct House {
+    Server server{[] {
+        ServerOptions options;
+        options.io_threads = 1;
+        return options;
+    }()};
+    ServerControl control{server, {"house", "1.2", std::chrono::seconds{1}}};
+    std::string url;
+    boost::asio::io_context context;
+    Client client{context, [] {
+                      ClientOptions options;
+                      options.subprotocols = {"chat"};
+                      return options;
+                  }()};
+    std::vector<std::string> heard{};
+    bool open = false;
+    std::optional<CloseCode> closed{};
+
+    struct Ear {
+        House* house;
+        void on_open(AnyConnection&) { house->open = true; }
+        void on_message(AnyConnection&, const Text& message) { house->heard.emplace_back(message.text); }
+    };
+
+    House() {
+        server.handle("", make_echo());
+        server.handle("chat", make_broadcast());
+        server.handle("count", Counter{});
+        const auto listening = server.listen("127.0.0.1:0");
+        if (!listening) FAIL(listening.error());
+        url = *listening;
+        server.start();
+        client.on_end([this](const ConnectionEnd& end, bool) { closed = end.code; });
+    }
+    /// Runs the client until `done` holds; a minute is for tests that hang.
+    template <class Done>
+    void until(Done done) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+        while (!done()) {
+            REQUIRE(std::chrono::steady_clock::now() < end);
+            context.restart();
+            context.run_one_for(std::chrono::seconds{1});
+        }
+    }
+    void connect() {
+        client.connect(url, Ear{this});
+        until([this] { return open; });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a server's status, connections and handlers", "[server_control]") {
+    House house;
+    house.connect();
+    const auto connections = house.control.list();
+    REQUIRE(connections.size() == 1);
+    const auto id = to_string(connections[0].id);
+    CHECK(has(output_of(house.control, "list"), id));
+    CHECK(has(output_of(house.control, "show " + id), "subprotocol   chat\n"));
+    const auto status = output_of(house.control, "status");
+    CHECK(status.starts_with("house 1.2, process " + std::to_string(::getpid()) + ", up "));
+    CHECK(has(status, "listening    " + house.url + '\n'));
+    CHECK(has(status, "connections  1\n"));
+    const auto report = house.control.status();
+    REQUIRE(report.handlers.size() == 3);
+    CHECK(report.handlers[0].subprotocol.empty());
+    CHECK(report.handlers[0].connections == 0);
+    CHECK(report.handlers[1].subprotocol == "chat");
+    CHECK(report.handlers[1].connections == 1);
+    CHECK(output_of(house.control, "version") == "house 1.2\n");
+}
+
+TEST_CASE("orders reach a server's connections", "[server_control]") {
+    House house;
+    house.connect();
+    const auto id = to_string(house.control.list().at(0).id);
+    CHECK(output_of(house.control, "broadcast hello") == "1 receiver\n");
+    CHECK(output_of(house.control, "broadcast --subprotocol other nobody") == "0 receivers\n");
+    CHECK(output_of(house.control, "send " + id + " you") == "queued\n");
+    house.until([&] { return house.heard.size() == 2; });
+    CHECK(house.heard == std::vector<std::string>{"hello", "you"});
+    CHECK(output_of(house.control, "ping --all") == "1 ping\n");
+    CHECK(output_of(house.control, "close " + id + " --code 4001") == "queued\n");
+    house.until([&] { return house.closed.has_value(); });
+    CHECK(static_cast<int>(*house.closed) == 4001);
+    // The server forgets it when its side has ended, too.
+    while (!house.control.list().empty()) std::this_thread::yield();
+    const auto gone = execute_line(house.control, "send " + id + " you");
+    REQUIRE(gone.error);
+    CHECK(*gone.error == CommandErrc::gone);
+}
+
+TEST_CASE("handlers of a server come and go by order", "[server_control]") {
+    House house;
+    house.connect();
+    CHECK(output_of(house.control, "call count a b") == "2 words\n");
+    CHECK(house.control.find_handler("broadcast") == house.control.find_handler("chat"));
+    CHECK(house.control.find_handler("nobody") == nullptr);
+    output_of(house.control, "handler load chat null");
+    CHECK(house.control.find_handler("chat")->name() == "null");
+    // What served it before keeps its connection.
+    CHECK(house.control.handlers().at(1).subprotocol == "chat");
+    CHECK(house.control.handlers().at(1).connections == 0);
+    output_of(house.control, "handler load default broadcast");
+    CHECK(house.control.find_handler("")->name() == "broadcast");
+    const auto missing = execute_line(house.control, "handler load chat /no/such.so");
+    REQUIRE(missing.error);
+    CHECK(has(missing.text, "/no/such.so"));
+    CHECK(house.control.find_handler("chat")->name() == "null");
+    output_of(house.control, "handler unload chat");
+    CHECK(house.control.find_handler("chat") == nullptr);
+}
+
+TEST_CASE("what a mere server doesn't know is said so", "[server_control]") {
+    House house;
+    for (const char* line : {"reload", "log-level debug"}) {
+        const auto answer = execute_line(house.control, line);
+        REQUIRE(answer.error);
+        CHECK(has(answer.text, "house has no "));
+    }
+}
+
+TEST_CASE("drain and stop by order", "[server_control]") {
+    House house;
+    house.connect();
+    output_of(house.control, "drain");
+    const auto status = output_of(house.control, "status");
+    CHECK(has(status, ", draining\n"));
+    CHECK(has(status, "listening    on nothing\n"));
+    CHECK(has(status, "connections  1\n"));
+    auto stopped = std::async(std::launch::async, [&] { house.server.run(); });
+    output_of(house.control, "stop");
+    house.until([&] { return house.closed.has_value(); });
+    CHECK(*house.closed == CloseCode::going_away);
+    stopped.get();
+}
+
+TEST_CASE("an observer over a server in one's own program", "[server_control]") {
+    House house;
+    house.connect();
+    TemporaryFolder folder;
+    ObserverOptions options;
+    options.spool.path = folder / "spool";
+    auto observer = Observer::create(house.control, options);
+    REQUIRE(observer);
+    (*observer)->start();
+    write_to(folder / "spool/tmp/a", "broadcast\nfrom a file");
+    std::filesystem::rename(folder / "spool/tmp/a", folder / "spool/new/a");
+    house.until([&] { return !house.heard.empty(); });
+    CHECK(house.heard == std::vector<std::string>{"from a file"});
+}

@@ -1,0 +1,795 @@
+#include "wsserver/control/spool.hpp"
+
+#include <grp.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <cstring>
+#include <map>
+
+#include "support/catch.hpp"
+#include "support/folder.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using Names = std::vector<std::string>;
+
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// A spool that notes what it executes; `fail...` fails.
+struct Desk {
+    TemporaryFolder folder;
+    SpoolOptions options;
+    std::unique_ptr<Spool> spool;
+    Names executed{};
+    std::map<std::string, std::string> contents{};
+    std::map<std::string, std::string> refused{};
+
+    explicit Desk(SpoolOptions o = {}) : options(std::move(o)) {
+        options.path = folder / "spool";
+        open();
+    }
+    void open() {
+        spool.reset();
+        auto opened = Spool::open(options);
+        if (!opened) FAIL(opened.error());
+        spool = std::move(*opened);
+        spool->on_refused(
+            [this](std::string_view name, const Answer& why) { refused[std::string{name}] = to_string(*why.error); });
+    }
+
+    std::string in(std::string_view part, std::string_view name = {}) const {
+        return options.path + '/' + std::string{part} + (name.empty() ? "" : '/' + std::string{name});
+    }
+    /// As a writer does it.
+    void put(const std::string& name, std::string_view content) const {
+        write_to(in("tmp", name), content);
+        std::filesystem::rename(in("tmp", name), in("new", name));
+    }
+
+    Answer execute(const SpoolOrder& order) {
+        executed.push_back(order.name);
+        contents[order.name] = order.content;
+        if (order.content.starts_with("fail")) return Answer::failed(CommandErrc::gone, "no such id");
+        return Answer::done("done " + order.name + '\n');
+    }
+    Spool::Progress run(std::size_t most = 1000) {
+        spool->rescan();
+        return spool->run(most, [this](const SpoolOrder& order) { return execute(order); });
+    }
+
+    Names left() const {
+        Names all;
+        for (const char* part : {"tmp", "new", "cur"}) {
+            for (const auto& name : names_in(in(part))) all.push_back(std::string{part} + '/' + name);
+        }
+        return all;
+    }
+};
+
+mode_t mode_of(const std::string& path) {
+    struct stat status;
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    return status.st_mode & 07777;
+}
+
+}  // namespace
+
+TEST_CASE("orders are executed in the order of their names, and answered under them", "[spool]") {
+    Desk desk;
+    desk.put("2", "second");
+    desk.put("10", "first\npayload \xFF");
+    desk.put("3", "fail here\nwith this");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"10", "2", "3"});
+    CHECK(desk.contents["10"] == "first\npayload \xFF");
+    CHECK(text_in(desk.in("done", "10")) == "ok\ndone 10\n");
+    CHECK(text_in(desk.in("done", "2")) == "ok\ndone 2\n");
+    CHECK(text_in(desk.in("failed", "3")) == "error gone no such id\nfail here\nwith this");
+    CHECK(names_in(desk.in("done")) == Names{"10", "2"});
+    CHECK(names_in(desk.in("failed")) == Names{"3"});
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("an order that came while nobody ran is executed", "[spool]") {
+    Desk desk;
+    desk.spool.reset();
+    desk.put("a", "x");
+    desk.open();
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+}
+
+TEST_CASE("what is being written is not touched", "[spool]") {
+    Desk desk;
+    write_to(desk.in("tmp", "a"), "broadcast ha");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed.empty());
+    CHECK(desk.left() == Names{"tmp/a"});
+}
+
+TEST_CASE("empty and binary files arrive as they are", "[spool]") {
+    Desk desk;
+    std::string octets;
+    for (int i = 0; i < 100'000; ++i) octets += static_cast<char>(i % 256);
+    desk.put("empty", "");
+    desk.put("octets", octets);
+    desk.run();
+    CHECK(desk.contents["empty"].empty());
+    CHECK(desk.contents["octets"] == octets);
+}
+
+TEST_CASE("a name used again: the answer is that of the last order", "[spool]") {
+    Desk desk;
+    desk.put("a", "fail");
+    desk.run();
+    CHECK(exists(desk.in("failed", "a")));
+    desk.put("a", "x");
+    desk.run();
+    CHECK(exists(desk.in("done", "a")));
+    CHECK_FALSE(exists(desk.in("failed", "a")));
+    desk.put("a", "fail");
+    desk.run();
+    CHECK(exists(desk.in("failed", "a")));
+    CHECK_FALSE(exists(desk.in("done", "a")));
+}
+
+TEST_CASE("an order found by an event and by a scan keeps its answer", "[spool]") {
+    Desk desk;
+    desk.run();
+    desk.put("a", "x");
+    desk.run();
+    desk.spool->notice("a");
+    CHECK(desk.spool->run(10, [&](const SpoolOrder& order) { return desk.execute(order); }) == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+    CHECK(exists(desk.in("done", "a")));
+}
+
+TEST_CASE("an event brings an order without a scan", "[spool]") {
+    Desk desk;
+    desk.run();
+    desk.put("b", "x");
+    desk.put("a", "x");
+    const auto run = [&] { return desk.spool->run(10, [&](const SpoolOrder& order) { return desk.execute(order); }); };
+    CHECK(run() == Spool::Progress::idle);
+    CHECK(desk.executed.empty());
+    desk.spool->notice("b");
+    desk.spool->notice("a");
+    desk.spool->notice("taken-back");
+    CHECK(run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+}
+
+TEST_CASE("a big folder goes in bounded batches, still in order", "[spool]") {
+    Desk desk;
+    Names names;
+    for (int i = 0; i < 9'000; ++i) {
+        names.push_back(std::to_string(100'000 + (i * 7919) % 9'000));
+        write_to(desk.in("new", names.back()), "x");
+    }
+    std::sort(names.begin(), names.end());
+    CHECK(desk.run(64) == Spool::Progress::more);
+    CHECK(desk.executed.size() == 64);
+    // Comes behind all that the first scan could keep: it waits for its turn.
+    desk.put("999999", "x");
+    desk.spool->notice("999999");
+    // And this one goes before them.
+    desk.put("000000", "x");
+    desk.spool->notice("000000");
+    while (desk.run(64) == Spool::Progress::more) {
+    }
+    names.insert(names.begin() + 64, "000000");
+    names.push_back("999999");
+    CHECK(desk.executed == names);
+    CHECK(names_in(desk.in("new")).empty());
+}
+
+// --- what is refused
+
+TEST_CASE("what is no plain file is refused, and neither followed nor opened", "[spool]") {
+    Desk desk;
+    write_to(desk.folder / "secret", "broadcast secret");
+    REQUIRE(::symlink((desk.folder / "secret").c_str(), desk.in("new", "link").c_str()) == 0);
+    REQUIRE(::symlink("/nowhere", desk.in("new", "dangling").c_str()) == 0);
+    REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
+    write_to(desk.in("new", "folder/inside"), "x");
+    REQUIRE(::mkfifo(desk.in("new", "fifo").c_str(), 0600) == 0);
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const auto path = desk.in("new", "socket");
+    REQUIRE(path.size() < sizeof address.sun_path);
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    ::close(socket);
+    desk.put("zz-good", "x");
+
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"zz-good"});
+    for (const char* name : {"link", "dangling", "folder", "fifo", "socket"}) {
+        CAPTURE(name);
+        CHECK(desk.refused[name] == "bad-file");
+        CHECK(text_in(desk.in("failed", name)).starts_with("error bad-file "));
+        CHECK(exists(desk.in("failed", std::string{name} + "~refused")));
+    }
+    CHECK(desk.left().empty());
+    CHECK(text_in(desk.folder / "secret") == "broadcast secret");
+    CHECK(text_in(desk.in("failed", "folder~refused/inside")) == "x");
+}
+
+TEST_CASE("a file with two names is refused", "[spool]") {
+    Desk desk;
+    write_to(desk.folder / "else", "x");
+    REQUIRE(::link((desk.folder / "else").c_str(), desk.in("new", "a").c_str()) == 0);
+    desk.run();
+    CHECK(desk.executed.empty());
+    CHECK(has(text_in(desk.in("failed", "a")), "error bad-file the file has 2 names"));
+}
+
+TEST_CASE("a file with two names that was refused before is put aside again", "[spool]") {
+    Desk desk;
+    const std::string name = GENERATE("a", "a name");
+    write_to(desk.folder / "else", "x");
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(::link((desk.folder / "else").c_str(), desk.in("new", name).c_str()) == 0);
+        CHECK(desk.run() == Spool::Progress::idle);
+        CHECK(desk.left().empty());
+    }
+    CHECK(names_in(desk.in("failed")).size() == 2);
+    desk.put("a", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+}
+
+TEST_CASE("a second folder of a name that was refused before", "[spool]") {
+    Desk desk;
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
+        write_to(desk.in("new", "folder/inside"), "x");
+        CHECK(desk.run() == Spool::Progress::idle);
+    }
+    CHECK(desk.left().empty());
+    CHECK(names_in(desk.in("failed")).size() == 3);
+    desk.put("folder", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"folder"});
+}
+
+TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[spool]") {
+    Desk desk;
+    const std::string part = GENERATE("done", "failed");
+    const std::string content = GENERATE("x", "fail");
+    for (const char* name : {"a", "a~refused"}) {
+        REQUIRE(::mkdir(desk.in(part, name).c_str(), 0700) == 0);
+    }
+    SECTION("before the order comes") {}
+    SECTION("with something in it") { REQUIRE(::mkdir(desk.in(part, "a/inside").c_str(), 0700) == 0); }
+    desk.put("a", content);
+    desk.put("b", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(std::filesystem::is_regular_file(desk.in(content == "x" ? "done" : "failed", "a")));
+    CHECK_FALSE(exists(desk.in(content == "x" ? "failed" : "done", "a")));
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("a folder that comes where an answer belongs while the order is executed is put aside", "[spool]") {
+    Desk desk;
+    desk.put("a", "x");
+    desk.put("b", "x");
+    desk.spool->rescan();
+    const auto progress = desk.spool->run(1000, [&](const SpoolOrder& order) {
+        if (order.name == "a") REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
+        return desk.execute(order);
+    });
+    CHECK(progress == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
+}
+
+TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
+    Desk desk;
+    write_to(desk.in("new", "a name"), "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    for (const auto& name : names_in(desk.in("failed"))) {
+        REQUIRE(std::filesystem::remove(desk.in("failed", name)));
+        REQUIRE(::mkdir(desk.in("failed", name).c_str(), 0700) == 0);
+    }
+    write_to(desk.in("new", "a name"), "x");
+    desk.put("b", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"b"});
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("a folder in the place of its answer doesn't keep an interrupted order from being executed", "[spool]") {
+    Desk desk;
+    write_to(desk.in("cur", "a"), "x");
+    REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
+    desk.open();
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
+}
+
+TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
+    Desk desk;
+    const Names bad{"with blank", "umlaut-\xC3\xBC", "semi;colon", std::string(129, 'a'),
+                    "new\nline",  "til~de",          "answer~"};
+    for (const auto& name : bad) write_to(desk.in("new", name), "x");
+    const std::string longest(128, 'a');
+    desk.put(longest, "x");
+    desk.put("A.b_c-9", "x");
+    desk.put(".hidden", "x");
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{".hidden", "A.b_c-9", longest});
+    CHECK(desk.refused.size() == bad.size());
+    CHECK(desk.refused["new\\nline"] == "bad-name");
+    const auto failed = names_in(desk.in("failed"));
+    CHECK(failed.size() == 2 * bad.size());
+    for (const auto& name : failed) {
+        CAPTURE(name);
+        const bool is_reason = is_order_name(name);
+        CHECK(
+            (is_reason ? text_in(desk.in("failed", name)).starts_with("error bad-name ") : name.ends_with("~refused")));
+    }
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("a file over the limit is refused unread", "[spool]") {
+    SpoolOptions options;
+    options.max_file = 1000;
+    Desk desk{options};
+    desk.put("at", std::string(1000, 'x'));
+    desk.put("over", std::string(1001, 'x'));
+    desk.run();
+    CHECK(desk.executed == Names{"at"});
+    CHECK(text_in(desk.in("failed", "over")) ==
+          "error too-big the file has 1001 octets, at most 1000 are taken (spool.max_file)\n");
+    CHECK(text_in(desk.in("failed", "over~refused")) == std::string(1001, 'x'));
+    desk.options.max_file = 1001;
+    desk.spool->reconfigure(desk.options);
+    desk.put("over", std::string(1001, 'x'));
+    desk.run();
+    CHECK(desk.executed == Names{"at", "over"});
+}
+
+TEST_CASE("whose files are orders", "[spool]") {
+    struct stat file {};
+    file.st_mode = S_IFREG | 0644;
+    file.st_nlink = 1;
+    file.st_size = 10;
+    SpoolRules rules;
+    rules.user = 1000;
+    rules.max_file = 10;
+    const auto code = [&]() -> std::string {
+        const auto why = refusal_of(file, rules);
+        return why ? std::string{to_string(*why->error)} : "taken";
+    };
+    file.st_uid = 1000, file.st_gid = 5;
+    CHECK(code() == "taken");
+    file.st_uid = 0;
+    CHECK(code() == "taken");
+    file.st_uid = 1001;
+    CHECK(code() == "foreign-owner");
+    rules.group = 5;
+    CHECK(code() == "taken");
+    file.st_gid = 6;
+    CHECK(code() == "foreign-owner");
+    file.st_uid = 1000;
+    CHECK(code() == "taken");
+    file.st_size = 11;
+    CHECK(code() == "too-big");
+    file.st_size = 10;
+    for (const auto type : {S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK}) {
+        file.st_mode = static_cast<mode_t>(type) | 0644;
+        CHECK(code() == "bad-file");
+    }
+    file.st_mode = S_IFREG | 0644;
+    file.st_nlink = 2;
+    CHECK(code() == "bad-file");
+}
+
+TEST_CASE("a foreign owner's file is refused", "[spool]") {
+    if (::geteuid() != 0) return;  // only root can make one; refusal_of() is tested above
+    Desk desk;
+    desk.put("a", "x");
+    REQUIRE(::chown(desk.in("new", "a").c_str(), 12345, 12345) == 0);
+    desk.run();
+    CHECK(desk.executed.empty());
+    CHECK(has(text_in(desk.in("failed", "a")), "error foreign-owner the file belongs to user 12345"));
+
+    // The same in a folder that a group shares.
+    REQUIRE(::chown(desk.options.path.c_str(), 0, 12345) == 0);
+    REQUIRE(::chmod(desk.options.path.c_str(), 02770) == 0);
+    desk.open();
+    desk.put("a", "x");
+    REQUIRE(::chown(desk.in("new", "a").c_str(), 54321, 12345) == 0);
+    desk.run();
+    CHECK(desk.executed == Names{"a"});
+}
+
+TEST_CASE("names of orders", "[spool]") {
+    for (const char* name : {"a", "0", "-", "_", "a.b", "..a", "a..", "2024-01-01T00.00.00-7"}) {
+        CAPTURE(name);
+        CHECK(is_order_name(name));
+    }
+    for (const std::string& name :
+         {std::string{}, std::string{"."}, std::string{".."}, std::string{"a b"}, std::string{"a/b"}, std::string{"a~"},
+          std::string{"a\n"}, std::string{"\xC3\xA4"}, std::string{"a\0b", 3}, std::string(129, 'a')}) {
+        CAPTURE(name);
+        CHECK_FALSE(is_order_name(name));
+    }
+}
+
+// --- the folder
+
+TEST_CASE("the folders are made for the owner alone", "[spool]") {
+    const auto umask_before = ::umask(0);
+    TemporaryFolder folder;
+    SpoolOptions options;
+    options.path = folder / "deep/er/spool";
+    const auto spool = Spool::open(options);
+    ::umask(umask_before);
+    REQUIRE(spool);
+    for (const char* part : {"", "/..", "/tmp", "/new", "/cur", "/done", "/failed"}) {
+        CAPTURE(part);
+        CHECK(mode_of(options.path + part) == 0700);
+    }
+    CHECK(mode_of(options.path + "/lock") == 0600);
+}
+
+TEST_CASE("with the setgid bit the folder's group gives orders and reads answers", "[spool]") {
+    const auto umask_before = ::umask(077);
+    TemporaryFolder folder;
+    SpoolOptions options;
+    options.path = folder / "spool";
+    REQUIRE(::mkdir(options.path.c_str(), 0700) == 0);
+    REQUIRE(::chmod(options.path.c_str(), 02770) == 0);
+    auto spool = Spool::open(options);
+    REQUIRE(spool);
+    CHECK(mode_of(options.path + "/tmp") == 02770);
+    CHECK(mode_of(options.path + "/new") == 02770);
+    CHECK(mode_of(options.path + "/cur") == 02700);
+    CHECK(mode_of(options.path + "/done") == 02750);
+    CHECK(mode_of(options.path + "/failed") == 02750);
+    CHECK(mode_of(options.path + "/lock") == 0640);
+    write_to(options.path + "/new/a", "x");
+    (*spool)->run(1, [](const SpoolOrder&) { return Answer::done(); });
+    ::umask(umask_before);
+    CHECK(mode_of(options.path + "/done/a") == 0640);
+}
+
+TEST_CASE("a folder that gets the setgid bit later opens its parts at the next start", "[spool]") {
+    TemporaryFolder folder;
+    SpoolOptions options;
+    options.path = folder / "spool";
+    REQUIRE(Spool::open(options));
+    CHECK(mode_of(options.path + "/new") == 0700);
+    REQUIRE(::chmod(options.path.c_str(), 02750) == 0);
+    REQUIRE(Spool::open(options));
+    CHECK(mode_of(options.path + "/new") == 02770);
+    CHECK(mode_of(options.path + "/done") == 02750);
+    CHECK(mode_of(options.path + "/lock") == 0640);
+}
+
+TEST_CASE("new/ alone may have the setgid bit", "[spool]") {
+    if (::geteuid() != 0) return;  // only root can make a foreign file
+    Desk desk;
+    REQUIRE(::chown(desk.in("new").c_str(), 0, 12345) == 0);
+    REQUIRE(::chmod(desk.in("new").c_str(), 02770) == 0);
+    desk.open();
+    CHECK(mode_of(desk.in("tmp")) == 0700);
+    desk.put("a", "x");
+    REQUIRE(::chown(desk.in("new", "a").c_str(), 54321, 12345) == 0);
+    desk.run();
+    CHECK(desk.executed == Names{"a"});
+}
+
+namespace {
+
+/// What `work` returns as a user who is in no group but his own, which is not the spool's. Only root can become him.
+template <class Work>
+int as_a_user_outside_of_the_group(Work work) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const bool became = ::setgroups(0, nullptr) == 0 && ::setgid(12345) == 0 && ::setuid(12345) == 0;
+        ::umask(027);
+        ::_exit(became ? work() : 99);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+void make_shared(const std::string& path) {
+    REQUIRE(::mkdir(path.c_str(), 0700) == 0);
+    REQUIRE(::chown(path.c_str(), 12345, 54321) == 0);
+    REQUIRE(::chmod(path.c_str(), 02770) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("who isn't in the group serves it with folders that were made before", "[spool]") {
+    if (::geteuid() != 0) return;
+    Desk desk;
+    REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
+    desk.options.path = desk.folder / "shared";
+    make_shared(desk.options.path);
+    for (const char* part : {"tmp", "new"}) make_shared(desk.in(part));
+    write_to(desk.in("new", "a"), "x");
+    REQUIRE(::chown(desk.in("new", "a").c_str(), 23456, 54321) == 0);
+    REQUIRE(::chmod(desk.in("new", "a").c_str(), 0604) == 0);
+    const int executed = as_a_user_outside_of_the_group([&] {
+        int count = 0;
+        const auto spool = Spool::open(desk.options);
+        if (spool) {
+            (*spool)->run(1, [&](const SpoolOrder&) {
+                ++count;
+                return Answer::done();
+            });
+        }
+        return count;
+    });
+    CHECK(executed == 1);
+    for (const char* part : {"tmp", "new"}) CHECK(mode_of(desk.in(part)) == 02770);
+    for (const char* part : {"done", "failed"}) CHECK(mode_of(desk.in(part)) == 02750);
+    CHECK(mode_of(desk.in("cur")) == 02700);
+    CHECK(mode_of(desk.in("done", "a")) == 0640);
+    struct stat answer;
+    REQUIRE(::stat(desk.in("done", "a").c_str(), &answer) == 0);
+    CHECK(answer.st_gid == 54321);
+}
+
+TEST_CASE("a folder that can't be opened to its group is told, and what to do", "[spool]") {
+    if (::geteuid() != 0) return;
+    Desk desk;
+    REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
+    desk.options.path = desk.folder / "shared";
+    make_shared(desk.options.path);
+    const int told = as_a_user_outside_of_the_group([&] {
+        const auto spool = Spool::open(desk.options);
+        return !spool && has(spool.error(), "install -d -o 12345 -g 54321 -m 2770 " + desk.in("tmp")) ? 1 : 0;
+    });
+    CHECK(told == 1);
+}
+
+TEST_CASE("a folder that others could give orders in is refused", "[spool]") {
+    TemporaryFolder folder;
+    SpoolOptions options;
+    options.path = folder / "spool";
+    REQUIRE(::mkdir(options.path.c_str(), 0700) == 0);
+    REQUIRE(::chmod(options.path.c_str(), 0777) == 0);
+    auto spool = Spool::open(options);
+    REQUIRE_FALSE(spool);
+    CHECK(has(spool.error(), options.path));
+    CHECK(has(spool.error(), "chmod o-w"));
+    REQUIRE(::chmod(options.path.c_str(), 0700) == 0);
+    REQUIRE(::symlink("/tmp", (options.path + "/new").c_str()) == 0);
+    spool = Spool::open(options);
+    REQUIRE_FALSE(spool);
+    CHECK(has(spool.error(), options.path + "/new"));
+}
+
+TEST_CASE("a folder that can't be made says where and what to do", "[spool]") {
+    TemporaryFolder folder;
+    write_to(folder / "file", "x");
+    SpoolOptions options;
+    options.path = folder / "file/spool";
+    const auto spool = Spool::open(options);
+    REQUIRE_FALSE(spool);
+    CHECK(has(spool.error(), options.path));
+    CHECK(has(spool.error(), "--spool DIR"));
+}
+
+TEST_CASE("a second one on the same spool is told who holds it", "[spool]") {
+    Desk desk;
+    const auto second = Spool::open(desk.options);
+    REQUIRE_FALSE(second);
+    CHECK(has(second.error(), "in use by process " + std::to_string(::getpid())));
+    const auto holder = spool_holder(desk.options.path);
+    REQUIRE(holder);
+    CHECK(holder->held);
+    CHECK(holder->pid == ::getpid());
+    desk.spool.reset();
+    CHECK_FALSE(spool_holder(desk.options.path)->held);
+    CHECK(Spool::open(desk.options));
+}
+
+TEST_CASE("nobody holds a spool that never was", "[spool]") {
+    TemporaryFolder folder;
+    const auto holder = spool_holder(folder / "none");
+    REQUIRE(holder);
+    CHECK_FALSE(holder->held);
+}
+
+TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
+    Desk desk;
+    CHECK(desk.spool->in_place());
+    SECTION("a part") { std::filesystem::remove_all(desk.in("new")); }
+    SECTION("a part was replaced") {
+        std::filesystem::rename(desk.in("done"), desk.in("done-old"));
+        REQUIRE(::mkdir(desk.in("done").c_str(), 0700) == 0);
+    }
+    SECTION("the lock") { std::filesystem::remove(desk.in("lock")); }
+    SECTION("all") { std::filesystem::remove_all(desk.options.path); }
+    CHECK_FALSE(desk.spool->in_place());
+    desk.open();
+    CHECK(desk.spool->in_place());
+    desk.put("a", "x");
+    desk.run();
+    CHECK(desk.executed == Names{"a"});
+}
+
+TEST_CASE("an order that was executed when its answer's folder went is not executed again", "[spool]") {
+    Desk desk;
+    const std::string name = GENERATE("a", "b");
+    desk.put("a", "x");
+    const auto blocked = desk.spool->run(1, [&](const SpoolOrder& order) {
+        std::filesystem::remove(desk.in("done"));
+        return desk.execute(order);
+    });
+    REQUIRE(blocked == Spool::Progress::blocked);
+    REQUIRE_FALSE(desk.spool->in_place());
+    auto unanswered = desk.spool->take_unanswered();
+    REQUIRE(unanswered);
+    CHECK_FALSE(desk.spool->take_unanswered());
+    if (name == "b") std::filesystem::rename(desk.in("cur", "a"), desk.in("cur", "b"));  // another order
+    desk.open();
+    desk.spool->answer_first(std::move(*unanswered));
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == (name == "a" ? Names{"a"} : Names{"a", "b"}));
+    CHECK(names_in(desk.in("done")) == Names{name});
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("what is old is swept, what is young stays", "[spool]") {
+    SpoolOptions options;
+    Desk desk{options};
+    for (int i = 0; i < 5; ++i) {
+        desk.put("ok" + std::to_string(i), "x");
+        desk.put("bad" + std::to_string(i), "fail");
+    }
+    REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
+    desk.run();
+    write_to(desk.in("tmp", "unfinished"), "x");
+    const auto sweep = [&] {
+        while (!desk.spool->sweep(3)) {
+        }
+    };
+    sweep();
+    CHECK(names_in(desk.in("done")).size() == 5);
+    CHECK(names_in(desk.in("failed")).size() == 7);
+    CHECK(desk.left() == Names{"tmp/unfinished"});
+
+    desk.options.keep = std::chrono::milliseconds{0};
+    desk.spool->reconfigure(desk.options);
+    sweep();
+    CHECK(names_in(desk.in("done")).empty());
+    CHECK(names_in(desk.in("failed")).size() == 7);
+    CHECK(desk.left() == Names{"tmp/unfinished"});
+
+    desk.options.keep_failed = desk.options.keep_unfinished = std::chrono::milliseconds{0};
+    desk.spool->reconfigure(desk.options);
+    desk.put("waits", "x");
+    sweep();
+    CHECK(names_in(desk.in("failed")).empty());
+    CHECK(desk.left() == Names{"new/waits"});
+}
+
+// --- trouble
+
+TEST_CASE("a full disk: the order waits for its answer and is not executed again", "[spool]") {
+    Desk desk;
+    desk.put("a", "x");
+    desk.put("b", "x");
+    struct sigaction ignore {
+    }, before{};
+    ignore.sa_handler = SIG_IGN;
+    REQUIRE(::sigaction(SIGXFSZ, &ignore, &before) == 0);
+    rlimit limit{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    const rlimit none{0, limit.rlim_max};
+
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+    const auto first = desk.run();
+    const auto second = desk.run();
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    REQUIRE(::sigaction(SIGXFSZ, &before, nullptr) == 0);
+
+    CHECK(first == Spool::Progress::blocked);
+    CHECK(second == Spool::Progress::blocked);
+    CHECK(has(desk.spool->trouble(), "an answer cannot be written"));
+    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.left() == Names{"new/b", "cur/a"});
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
+    CHECK(desk.left().empty());
+}
+
+namespace {
+
+/// Opens the spool in another process, executes one order there, and kills it behind `step`. What was executed is
+/// noted in `journal`, so that it survives.
+void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string& journal) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        auto options = desk.options;
+        options.after_step = [step](SpoolStep now, std::string_view) {
+            if (now == step) ::kill(::getpid(), SIGKILL);
+        };
+        auto spool = Spool::open(options);
+        if (spool) {
+            (*spool)->run(1, [&](const SpoolOrder& order) {
+                const int file = ::open(journal.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+                const auto line = order.name + '\n';
+                if (::write(file, line.data(), line.size()) < 0) ::_exit(3);
+                ::close(file);
+                return order.content.starts_with("fail") ? Answer::failed(CommandErrc::gone, "no")
+                                                         : Answer::done("first\n");
+            });
+        }
+        ::_exit(2);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    REQUIRE(WTERMSIG(status) == SIGKILL);
+}
+
+}  // namespace
+
+TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") {
+    Desk desk;
+    const bool fails = GENERATE(false, true);
+    const auto step = GENERATE(SpoolStep::accepted, SpoolStep::executed, SpoolStep::answer_written, SpoolStep::answered,
+                               SpoolStep::forgotten);
+    CAPTURE(fails, static_cast<int>(step));
+    const auto* folder = fails ? "failed" : "done";
+    // Answers of older orders of that name must not be taken for this one's.
+    desk.put("b", fails ? "old" : "fail old");
+    desk.run();
+    desk.executed.clear();
+    desk.spool.reset();
+    desk.put("c", "after");
+    desk.put("b", fails ? "fail" : "x");
+
+    execute_and_die_behind(desk, step, desk.folder / "journal");
+    const bool was_executed = step != SpoolStep::accepted;
+    const bool was_answered = step == SpoolStep::answered || step == SpoolStep::forgotten;
+    CHECK(text_in(desk.folder / "journal") == (was_executed ? "b\n" : ""));
+    CHECK(exists(desk.in("cur", "b")) == (step != SpoolStep::forgotten));
+    CHECK(exists(desk.in(folder, "b")) == was_answered);
+
+    desk.open();  // the lock of the dead one is gone
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == (was_answered ? Names{"c"} : Names{"b", "c"}));
+    const std::string by_first = fails ? "error gone no\nfail" : "ok\nfirst\n";
+    const std::string by_second = fails ? "error gone no such id\nfail" : "ok\ndone b\n";
+    CHECK(text_in(desk.in(folder, "b")) == (was_answered ? by_first : by_second));
+    CHECK(text_in(desk.in("done", "c")) == "ok\ndone c\n");
+    CHECK_FALSE(exists(desk.in(fails ? "done" : "failed", "b")));
+    CHECK(desk.left().empty());
+}
+
+TEST_CASE("what a crash left in cur/ goes before everything in new/", "[spool]") {
+    Desk desk;
+    desk.spool.reset();
+    write_to(desk.in("cur", "z2"), "x");
+    write_to(desk.in("cur", "z1"), "x");
+    write_to(desk.in("cur", "answer~"), "ok half an ans");
+    desk.put("a", "x");
+    desk.open();
+    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.executed == Names{"z1", "z2", "a"});
+    CHECK(desk.left().empty());
+}

@@ -1,0 +1,78 @@
+#include "wsserver/handler/handlers.hpp"
+
+#include "support/catch.hpp"
+#include "support/fake_connection.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+
+namespace {
+
+std::string error_of(std::string_view what, std::string_view subprotocol = "chat") {
+    const auto handler = make_handler_of(what, subprotocol);
+    REQUIRE_FALSE(handler);
+    return handler.error();
+}
+
+}  // namespace
+
+TEST_CASE("echo sends back what came", "[handlers]") {
+    const auto echo = make_echo();
+    FakeConnection connection;
+    echo->on_open(connection);
+    echo->on_message(connection, Text{"hi"});
+    echo->on_message(connection, Binary{bytes_of("\x01\x02")});
+    echo->on_ping(connection, Ping{});
+    echo->on_close(connection, Close{});
+    CHECK(connection.calls == Calls{"text hi", "binary \x01\x02"});
+    CHECK(echo->name() == "echo");
+    CHECK(echo->runs() == Runs::inline_);
+}
+
+TEST_CASE("broadcast reaches all others of the subprotocol", "[handlers]") {
+    const auto chat = make_broadcast("lobby");
+    const auto hub = std::make_shared<FakeHub>();
+    FakeConnection connection{hub, {1, 2, 3}};
+    chat->on_message(connection, Text{"hi"});
+    connection.subprotocol_text = "";
+    chat->on_message(connection, Binary{bytes_of("\x01")});
+    CHECK(hub->calls == Calls{"broadcast chat except 1-2-3 text hi", "broadcast  except 1-2-3 binary \x01"});
+    CHECK(connection.calls.empty());
+    CHECK(chat->name() == "lobby");
+}
+
+TEST_CASE("null takes everything in silence", "[handlers]") {
+    const auto null = make_null();
+    FakeConnection connection;
+    null->on_open(connection);
+    null->on_message(connection, Text{"hi"});
+    null->on_message(connection, Binary{});
+    CHECK(connection.calls.empty());
+    CHECK_FALSE(null->on_command({}, {}).ok);
+}
+
+TEST_CASE("an operator's word names a handler", "[handlers]") {
+    for (const char* what : {"echo", "broadcast", "null"}) {
+        const auto handler = make_handler_of(what, "chat");
+        REQUIRE(handler);
+        CHECK((*handler)->name() == what);
+    }
+}
+
+TEST_CASE("an unknown word is told what there is", "[handlers]") {
+    CHECK(error_of("ehco") ==
+          "no handler 'ehco' for the subprotocol chat; did you mean echo? There are echo, broadcast, null, and shared "
+          "objects by their path, as in ./rooms.so");
+    CHECK(error_of("", "").starts_with("no handler ''"));
+    CHECK(error_of(".so").starts_with("no handler '.so'"));
+    CHECK(error_of("a\nb").find('\n') == std::string::npos);
+    CHECK(error_of("something else").find("did you mean") == std::string::npos);
+}
+
+TEST_CASE("what looks like a path is one", "[handlers]") {
+    for (const char* path : {"./none", "/none/at/all.so", "none.so", "x/"}) {
+        CAPTURE(path);
+        CHECK(error_of(path).find(path) != std::string::npos);
+        CHECK(error_of(path).find("There are echo") == std::string::npos);
+    }
+}

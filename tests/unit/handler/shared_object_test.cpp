@@ -1,0 +1,591 @@
+#include "wsserver/handler/shared_object.hpp"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <latch>
+#include <mutex>
+#include <thread>
+
+#include "support/catch.hpp"
+#include "support/fake_connection.hpp"
+#include "wsserver/handler/handlers.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string module_path(const std::string& name) { return std::string{WSSERVER_TEST_MODULES} + "/" + name + ".so"; }
+
+/// A directory that goes with the test.
+class Directory {
+   public:
+    Directory() {
+        std::string pattern = (fs::temp_directory_path() / "wsserver-test-XXXXXX").string();
+        if (!::mkdtemp(pattern.data())) throw std::runtime_error{"no temporary directory"};
+        path_ = pattern;
+    }
+    ~Directory() { fs::remove_all(path_); }
+    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+   private:
+    fs::path path_;
+};
+
+std::string read_file(const std::string& path) {
+    std::ifstream file{path, std::ios::binary};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+void write_file(const std::string& path, const std::string& content) {
+    std::ofstream{path, std::ios::binary | std::ios::trunc} << content;
+    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+}
+
+bool is_mapped(const std::string& name) { return read_file("/proc/self/maps").find(name) != std::string::npos; }
+
+std::size_t open_descriptors() {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator{"/proc/self/fd"}, fs::directory_iterator{}));
+}
+
+std::shared_ptr<AnyHandler> load(const std::string& path, std::string_view config = {}, HandlerLog log = {},
+                                 std::string_view name = {}) {
+    auto handler = load_handler(path, name, config, std::move(log));
+    if (!handler) FAIL(handler.error());
+    return *handler;
+}
+
+/// The part behind the path, which every error begins with.
+std::string error_of(const std::string& path, std::string_view config = {}) {
+    CAPTURE(path);
+    const auto handler = load_handler(path, {}, config);
+    REQUIRE_FALSE(handler);
+    const auto start = "handler '" + path + "': ";
+    REQUIRE(handler.error().starts_with(start));
+    CHECK(handler.error().find('\n') == std::string::npos);
+    return handler.error().substr(start.size());
+}
+
+/// Keeps what a handler logs: `info probe: create[]`.
+class Log {
+   public:
+    HandlerLog log() {
+        return [this](HandlerLogLevel level, std::string_view name, std::string_view text) {
+            constexpr const char* levels[] = {"debug ", "info ", "warning ", "error "};
+            lines_.push_back(levels[static_cast<int>(level)] + std::string{name} + ": " + std::string{text});
+        };
+    }
+    Calls take() { return std::exchange(lines_, {}); }
+
+   private:
+    Calls lines_;
+};
+
+CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::string_view payload = {}) {
+    return handler.on_command(words, bytes_of(payload));
+}
+
+/// The answers of a connection to a message, taken from it.
+Calls say(AnyHandler& handler, FakeConnection& connection, std::string_view text) {
+    handler.on_message(connection, Text{text});
+    return std::exchange(connection.calls, {});
+}
+
+std::string thrown_by(const std::function<void()>& f) {
+    try {
+        f();
+    } catch (const std::runtime_error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE("the example in C counts", "[shared_object]") {
+    const auto counter = load(module_path("handler_counter"));
+    CHECK(counter->name() == "counter");
+    CHECK(counter->runs() == Runs::inline_);
+    FakeConnection one, two;
+    counter->on_open(one);
+    counter->on_open(two);
+    counter->on_message(one, Text{"a"});
+    counter->on_message(one, Binary{bytes_of("b")});
+    counter->on_message(two, Text{""});
+    CHECK(one.calls == Calls{"text 1", "text 2"});
+    CHECK(two.calls == Calls{"text 1"});
+    CHECK(command(*counter, {"total"}).output == "3\n");
+    CHECK(command(*counter, {"total"}).ok);
+    CHECK_FALSE(command(*counter, {"totals"}).ok);
+    CHECK(command(*counter, {}).output == "the counter knows one word: total\n");
+    counter->on_close(one, Close{});
+    counter->on_close(two, Close{});
+    CHECK(one.user_data() == nullptr);
+}
+
+TEST_CASE("the example in C counts on many threads", "[shared_object]") {
+    const auto counter = load(module_path("handler_counter"));
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            FakeConnection connection;
+            counter->on_open(connection);
+            for (int k = 0; k < 1000; ++k) counter->on_message(connection, Text{"x"});
+            counter->on_close(connection, Close{});
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(command(*counter, {"total"}).output == "4000\n");
+}
+
+TEST_CASE("the example in C++ keeps rooms apart", "[shared_object]") {
+    const auto rooms = load(module_path("handler_rooms"));
+    CHECK(rooms->name() == "Rooms");
+    const auto hub = std::make_shared<FakeHub>();
+    FakeConnection ann{hub, {0, 1, 1}}, bob{hub, {0, 2, 1}}, eve{hub, {1, 1, 1}};
+    ann.target_text = bob.target_text = "/lobby";
+    eve.target_text = "/kitchen";
+    for (auto* one : {&ann, &bob, &eve}) rooms->on_open(*one);
+    CHECK(command(*rooms, {"rooms"}).output == "1 /kitchen\n2 /lobby\n");
+
+    rooms->on_message(ann, Text{"hi"});
+    CHECK(std::exchange(hub->calls, {}) == Calls{"send 0-2-1 text hi"});
+    rooms->on_message(eve, Text{"anybody?"});
+    CHECK(hub->calls.empty());
+    rooms->on_message(ann, Binary{});
+    CHECK(ann.calls == Calls{"close 1003 the handler takes no messages of this type"});
+
+    rooms->on_close(bob, Close{});
+    rooms->on_message(ann, Text{"still there?"});
+    CHECK(hub->calls.empty());
+    rooms->on_close(ann, Close{});
+    CHECK(command(*rooms, {"rooms"}).output == "1 /kitchen\n");
+    CHECK_FALSE(command(*rooms, {"people"}).ok);
+}
+
+TEST_CASE("an operator's path is loaded", "[shared_object]") {
+    const auto handler = make_handler_of(module_path("handler_counter"), "counter");
+    REQUIRE(handler);
+    CHECK((*handler)->name() == "counter");
+    CHECK(load(module_path("handler_counter"), {}, {}, "mine")->name() == "mine");
+}
+
+TEST_CASE("each function of the host does what it says", "[shared_object]") {
+    Log log;
+    auto probe = load(module_path("probe"), "x = 1", log.log());
+    CHECK(log.take() == Calls{"info probe: create[x = 1]"});
+    CHECK(probe->runs() == Runs::pooled);
+    auto hub = std::make_shared<FakeHub>();
+    FakeConnection connection{hub};
+    connection.target_text = "/room?a=b";
+
+    SECTION("what it hears of") {
+        probe->on_open(connection);
+        CHECK(log.take() ==
+              Calls{"info probe: open[chat]", "info probe: open[127.0.0.1:5000]", "info probe: open[/room?a=b]"});
+        probe->on_message(connection, Binary{bytes_of("b")});
+        probe->on_ping(connection, Ping{bytes_of("p")});
+        probe->on_pong(connection, Pong{bytes_of("")});
+        probe->on_close(connection, Close{CloseCode::going_away, "line\nend"});
+        CHECK(log.take() == Calls{"info probe: binary[b]", "info probe: ping[p]", "info probe: pong[]",
+                                  "info probe: close[line\\nend]"});
+    }
+    SECTION("what it does with its connection") {
+        probe->on_open(connection);
+        CHECK(say(*probe, connection, "text hi") == Calls{"text hi", "text =0"});
+        CHECK(say(*probe, connection, "binary hi") == Calls{"binary hi", "text =0"});
+        CHECK(say(*probe, connection, "ping hi") == Calls{"ping hi", "text =0"});
+        CHECK(say(*probe, connection, "close hi") == Calls{"close 4001 hi", "text =0"});
+        CHECK(say(*probe, connection, "nothing") == Calls{"text ", "text =0"});
+        CHECK(say(*probe, connection, "data") == Calls{"text =1"});
+    }
+    SECTION("text that is no UTF-8 doesn't leave") {
+        CHECK(say(*probe, connection, "bad-utf8") == Calls{"text =3"});
+        CHECK(say(*probe, connection, "text \xFF") == Calls{"text =3"});
+        CHECK(say(*probe, connection, "close \xFF") == Calls{"text =3"});
+        probe->on_open(connection);
+        CHECK(command(*probe, {"text"}, "\xFF").output == "=3");
+        CHECK(command(*probe, {"close"}, "\xFF").output == "=3");
+        log.take();
+        CHECK(command(*probe, {"all-text"}, "\xFF").output == "=3");
+        CHECK(command(*probe, {"close-all"}, "\xFF").output == "=3");
+        CHECK(log.take() == Calls{"info probe: counted[0]", "info probe: counted[0]"});
+        CHECK(hub->calls.empty());
+    }
+    SECTION("each status comes back") {
+        int number = 0;
+        for (const auto status : {SendStatus::queued, SendStatus::dropped, SendStatus::closed, SendStatus::refused}) {
+            connection.status = status;
+            CHECK(say(*probe, connection, "text hi").back() == "text =" + std::to_string(number++));
+        }
+    }
+    SECTION("what it does from anywhere") {
+        probe->on_open(connection);
+        log.take();
+        for (const char* word : {"text", "binary", "ping"}) CHECK(command(*probe, {word}, "hi").output == "=0");
+        CHECK(command(*probe, {"close"}, "why").output == "=0");
+        CHECK(std::exchange(hub->calls, {}) ==
+              Calls{"send 0-1-1 text hi", "send 0-1-1 binary hi", "ping 0-1-1 hi", "close 0-1-1 1001 why"});
+
+        hub->receivers = 5;
+        CHECK(command(*probe, {"all-text"}, "hi").output == "=0");
+        CHECK(command(*probe, {"all-text", ""}, "hi").output == "=0");
+        CHECK(command(*probe, {"all-binary", "chat"}, "hi").output == "=0");
+        CHECK(command(*probe, {"ping-all"}).output == "=0");
+        CHECK(command(*probe, {"close-all"}, "bye").output == "=0");
+        CHECK(hub->calls == Calls{"broadcast all except 0-1-1 text hi", "broadcast  except 0-1-1 text hi",
+                                  "broadcast chat binary hi", "ping_all", "close_all 1001 bye"});
+        CHECK(log.take() == Calls(4, "info probe: counted[5]"));
+        CHECK(command(*probe, {"close-badly"}).output == "=3");
+        CHECK(log.take() == Calls{"info probe: counted[0]"});
+    }
+    SECTION("before the first connection there is nobody to reach") {
+        CHECK(command(*probe, {"text"}, "hi").output == "=2");
+        CHECK(command(*probe, {"all-text"}, "hi").output == "=2");
+        CHECK(log.take() == Calls{"info probe: counted[0]"});
+    }
+    SECTION("nor is there when the server is gone") {
+        {
+            FakeConnection short_lived;
+            probe->on_open(short_lived);
+        }
+        CHECK(command(*probe, {"text"}, "hi").output == "=2");
+    }
+    SECTION("why a reaction failed") {
+        CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
+        CHECK(thrown_by([&] { say(*probe, connection, "fail no\ndatabase"); }) == "probe: on_text: no\\ndatabase");
+        CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
+        const auto answer = command(*probe, {"fail"}, "no database");
+        CHECK_FALSE(answer.ok);
+        CHECK(answer.output == "probe: on_command: no database");
+    }
+    SECTION("its end, when nothing can be counted any more") {
+        probe->on_open(connection);
+        log.take();
+        probe.reset();
+        CHECK(log.take() == Calls{"info probe: destroy[2 told 100]"});
+        CHECK(hub->calls == Calls{"broadcast all text bye"});
+    }
+}
+
+TEST_CASE("a count that is still to come keeps the code in memory", "[shared_object]") {
+    Log log;
+    const Directory directory;
+    fs::copy_file(module_path("probe"), directory / "lasting.so");
+    auto probe = load(directory / "lasting.so", {}, log.log());
+    const auto hub = std::make_shared<FakeHub>();
+    {
+        FakeConnection connection{hub};
+        probe->on_open(connection);
+    }
+    hub->withhold = true;
+    command(*probe, {"ping-all"});
+    log.take();
+    probe.reset();
+    CHECK(is_mapped("lasting.so"));
+    CHECK(log.take().empty());
+    hub->withhold = false;
+    auto counts = std::exchange(hub->withheld, {});
+    counts.front()(7);
+    counts.clear();
+    CHECK(log.take() == Calls{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
+    CHECK_FALSE(is_mapped("lasting.so"));
+}
+
+TEST_CASE("a count is told though its order fails", "[shared_object]") {
+    Log log;
+    auto probe = load(module_path("probe"), {}, log.log());
+    const auto hub = std::make_shared<FakeHub>();
+    FakeConnection connection{hub};
+    probe->on_open(connection);
+    log.take();
+    hub->before_answer = [] { throw std::bad_alloc{}; };
+    CHECK(command(*probe, {"ping-all"}).output == "=1");
+    CHECK(log.take() == Calls{"info probe: counted[0]"});
+}
+
+TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the same", "[shared_object]") {
+    load(module_path("broadcaster")).reset();  // what the loader itself opens for good, it has opened now
+    const auto before = open_descriptors();
+    std::latch is_asked{1}, handler_is_left{1};
+    const auto hub = std::make_shared<FakeHub>();
+    hub->before_answer = [&] {
+        is_asked.count_down();
+        handler_is_left.wait();
+    };
+    FakeConnection connection{hub};
+    auto broadcaster = load(module_path("broadcaster"));
+    broadcaster->on_open(connection);
+    is_asked.wait();
+    broadcaster.reset();
+    CHECK(is_mapped("wsserver-handler-broadcaster.so"));
+    handler_is_left.count_down();
+    while (open_descriptors() != before) std::this_thread::yield();
+    CHECK_FALSE(is_mapped("wsserver-handler-broadcaster.so"));
+}
+
+TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
+    Log log;
+    const auto mirror = load(module_path("mirror_1"), "a = b", log.log(), "m");
+    CHECK(log.take() == Calls{"info m: hello", "warning m: careful\\n", "error m: oh"});
+    CHECK(mirror->runs() == Runs::pooled);
+    CHECK(command(*mirror, {"config"}).output == "a = b");
+    CHECK(command(*mirror, {"payload"}, std::string_view{"\0x", 2}).output == std::string_view{"\0x", 2});
+    CHECK_FALSE(command(*mirror, {}).ok);
+
+    const auto hub = std::make_shared<FakeHub>();
+    FakeConnection connection{hub, {65535, 4294967295, 4294967295}};
+    mirror->on_open(connection);
+    CHECK(connection.user_data() != nullptr);
+    connection.status = SendStatus::dropped;
+    mirror->on_message(connection, Text{"hi"});
+    CHECK(connection.calls == Calls{"text hi", "binary dropped", "ping p", "close 4000 /"});
+    const std::string id = "65535-4294967295-4294967295";
+    CHECK(std::exchange(hub->calls, {}) == Calls{"broadcast chat except " + id + " text hi",
+                                                 "send " + id + " text 127.0.0.1:5000", "send " + id + " binary hi",
+                                                 "ping " + id + " q", "close " + id + " 1001 r"});
+
+    hub->receivers = 3;
+    for (const char* word : {"text", "binary", "ping", "close"}) command(*mirror, {word}, "x");
+    CHECK(hub->calls == Calls{"broadcast all text x", "broadcast all binary x", "ping_all", "close_all 1001 x"});
+    CHECK(log.take() == Calls(4, "info m: 3"));
+}
+
+TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]") {
+    const auto thrower = load(module_path("thrower"));
+    FakeConnection connection;
+    CHECK(thrown_by([&] { thrower->on_open(connection); }) == "Thrower: on_open: on_open threw");
+    CHECK(thrown_by([&] { say(*thrower, connection, "boom"); }) == "Thrower: on_text: boom");
+    CHECK(thrown_by([&] { say(*thrower, connection, "int"); }) ==
+          "Thrower: on_text: an exception that is no std::exception");
+    CHECK(thrown_by([&] { thrower->on_ping(connection, {}); }) == "Thrower: on_ping: on_ping threw");
+    CHECK(thrown_by([&] { thrower->on_pong(connection, {}); }) == "Thrower: on_pong: on_pong threw");
+    CHECK(thrown_by([&] { thrower->on_close(connection, {}); }) == "Thrower: on_close: on_close threw");
+    const auto answer = command(*thrower, {"x"});
+    CHECK_FALSE(answer.ok);
+    CHECK(answer.output == "Thrower: on_command: on_command threw");
+    thrower->on_message(connection, Binary{});
+    CHECK(connection.calls == Calls{"close 1003 the handler takes no messages of this type"});
+}
+
+TEST_CASE("a handler that won't start says why", "[shared_object]") {
+    CHECK(error_of(module_path("thrower"), "std") == "it can't start: the database is away\\nfor ever");
+    CHECK(error_of(module_path("thrower"), "int") == "it can't start: an exception that is no std::exception");
+    CHECK(error_of(module_path("later"), "fail") == "it can't start: it doesn't say why");
+    CHECK(error_of(module_path("handler_rooms"), "x") == "it can't start: it takes no configuration");
+}
+
+TEST_CASE("a table from the future is used as far as it is known", "[shared_object]") {
+    const auto later = load(module_path("later"));
+    CHECK(later->name() == "later.so");
+    FakeConnection connection;
+    later->on_open(connection);
+    later->on_message(connection, Text{"x"});
+    later->on_message(connection, Binary{});
+    later->on_ping(connection, {});
+    later->on_pong(connection, {});
+    later->on_close(connection, {});
+    CHECK(connection.calls == Calls(2, "close 1003 the handler takes no messages of this type"));
+    CHECK(command(*later, {"x"}).output == "this handler has no commands");
+}
+
+TEST_CASE("each thing that can be wrong with a table is told", "[shared_object]") {
+    const auto error = [](const char* fault) { return error_of(module_path(fault)); };
+    CHECK(error("no_entry").starts_with("it has no function wsserver_handler_v1"));
+    CHECK(error("no_table") == "wsserver_handler_v1() gave no table");
+    CHECK(error("wrong_version") ==
+          "it speaks version 2 of the handler interface and this program speaks version 1; build it with the headers "
+          "of this program");
+    CHECK(error("short").find("set its size to sizeof(struct wsserver_handler)") != std::string::npos);
+    CHECK(error("bad_runs") == "its table's runs is neither WSSERVER_INLINE nor WSSERVER_POOLED");
+    CHECK(error("no_create") == "its table has no create");
+    const auto undefined = error("undefined_symbol");
+    CHECK(undefined.starts_with("it can't be loaded: "));
+    CHECK(undefined.find("a_function_that_is_nowhere") != std::string::npos);
+    CHECK(undefined.find("/proc/") == std::string::npos);
+}
+
+TEST_CASE("each thing that can be wrong with a file is told", "[shared_object]") {
+    const Directory directory;
+    const auto good = read_file(module_path("handler_counter"));
+    CHECK(error_of(directory / "none.so") == "it can't be opened: No such file or directory");
+    CHECK(error_of("none.so") == "it can't be opened: No such file or directory");
+    CHECK(error_of(directory / "") == "it is no regular file");
+    REQUIRE(::mkfifo((directory / "fifo.so").c_str(), 0600) == 0);
+    CHECK(error_of(directory / "fifo.so") == "it is no regular file");
+    CHECK(error_of("/dev/null") == "it is no regular file");
+
+    write_file(directory / "text.so", "int main() {}\n");
+    CHECK(error_of(directory / "text.so").starts_with("it is no shared object"));
+    write_file(directory / "empty.so", "");
+    CHECK(error_of(directory / "empty.so").starts_with("it is no shared object"));
+
+    write_file(directory / "open.so", good);
+    fs::permissions(directory / "open.so", fs::perms::others_write, fs::perm_options::add);
+    CHECK(error_of(directory / "open.so").find("chmod o-w") != std::string::npos);
+
+    auto foreign = good;
+    foreign[4] = 1;  // EI_CLASS: 32 bits
+    write_file(directory / "foreign.so", foreign);
+    CHECK(error_of(directory / "foreign.so").starts_with("it can't be loaded: "));
+    auto object = good;
+    object[16] = 1;  // e_type: relocatable
+    write_file(directory / "object.so", object);
+    CHECK(error_of(directory / "object.so").starts_with("it is no shared object"));
+
+    if (::geteuid() != 0) {  // root may read everything
+        fs::permissions(directory / "text.so", fs::perms::none);
+        CHECK(error_of(directory / "text.so") == "it can't be opened: Permission denied");
+    }
+}
+
+TEST_CASE("a file that ends too early is refused wherever it ends", "[shared_object]") {
+    const Directory directory;
+    const auto good = read_file(module_path("handler_counter"));
+    const auto path = directory / "cut.so";
+    for (std::size_t size = 0; size < good.size(); size += 61) {
+        CAPTURE(size);
+        write_file(path, good.substr(0, size));
+        const auto handler = load_handler(path);
+        // What lies behind the last segment (debug information, section headers) nobody needs.
+        if (size < good.size() / 8) CHECK_FALSE(handler);
+        if (!handler) CHECK(handler.error().starts_with("handler '" + path + "': it "));
+    }
+}
+
+TEST_CASE("headers that lie are refused", "[shared_object]") {
+    const Directory directory;
+    const auto good = read_file(module_path("handler_counter"));
+    const auto with = [&](std::size_t at, std::string_view octets) {
+        auto bad = good;
+        bad.replace(at, octets.size(), octets);
+        write_file(directory / "lying.so", bad);
+        return error_of(directory / "lying.so");
+    };
+    const std::string huge(8, '\xFF');
+    CHECK(with(32, huge) == "it ends too early; is it still being written?");                // e_phoff
+    CHECK(with(56, "\xFF\xFF") == "it ends too early; is it still being written?");          // e_phnum
+    CHECK(with(64 + 8, huge) == "it ends too early; is it still being written?");            // p_offset
+    CHECK(with(64 + 32, huge) == "it ends too early; is it still being written?");           // p_filesz
+    CHECK(with(54, std::string_view{"\x01\x00", 2}).starts_with("it is no shared object"));  // e_phentsize
+}
+
+TEST_CASE("overwriting the file harms nobody, and loading it again gives the new code", "[shared_object]") {
+    const Directory directory;
+    const auto path = directory / "mirror.so";
+    write_file(path, read_file(module_path("mirror_1")));
+    const auto old = load(path);
+    CHECK(command(*old, {"version"}).output == "1");
+
+    // In place, as a compiler or cp does it: the same inode, first empty, then full of something else.
+    const auto size = fs::file_size(path);
+    fs::resize_file(path, 0);
+    CHECK(command(*old, {"version"}).output == "1");
+    write_file(path, std::string(size, '\xCC'));
+    FakeConnection connection;
+    old->on_message(connection, Text{"hi"});
+    CHECK(connection.calls.front() == "text hi");
+    CHECK_FALSE(load_handler(path));
+
+    write_file(path, read_file(module_path("mirror_2")));
+    const auto fresh = load(path);
+    CHECK(command(*fresh, {"version"}).output == "2");
+    CHECK(command(*old, {"version"}).output == "1");
+    const auto again = load(path);
+    CHECK(command(*again, {"version"}).output == "2");
+    fs::remove(path);
+    CHECK(command(*fresh, {"config"}).ok);
+}
+
+TEST_CASE("the last owner's end unloads it", "[shared_object]") {
+    const Directory directory;
+    for (const char* name : {"handler_counter", "handler_rooms", "mirror_1"}) {
+        CAPTURE(name);
+        const auto path = directory / (std::string{name} + "-leaving.so");
+        fs::copy_file(module_path(name), path);
+        const auto mark = "wsserver-handler-" + std::string{name} + "-leaving.so";
+        load(path).reset();  // what the loader itself opens for good, it has opened now
+        const auto before = open_descriptors();
+        auto handler = load(path);
+        CHECK(is_mapped(mark));
+        auto other = handler;
+        handler.reset();
+        CHECK(is_mapped(mark));
+        other.reset();
+        CHECK_FALSE(is_mapped(mark));
+        CHECK(open_descriptors() == before);
+    }
+}
+
+TEST_CASE("code that stays in memory isn't taken for what is loaded next", "[shared_object]") {
+    CHECK(command(*load(module_path("mirror_staying")), {"version"}).output == "3");
+    CHECK(is_mapped("wsserver-handler-mirror_staying.so"));
+    CHECK(command(*load(module_path("mirror_1")), {"version"}).output == "1");
+    CHECK(command(*load(module_path("mirror_2")), {"version"}).output == "2");
+}
+
+TEST_CASE("what failed leaves nothing behind", "[shared_object]") {
+    error_of(module_path("wrong_version"));
+    const auto before = open_descriptors();
+    for (const char* name : {"wrong_version", "no_entry", "no_table", "undefined_symbol"}) error_of(module_path(name));
+    error_of(module_path("thrower"), "std");
+    CHECK(open_descriptors() == before);
+    CHECK_FALSE(is_mapped("wsserver-handler-wrong_version.so"));
+    CHECK_FALSE(is_mapped("wsserver-handler-thrower.so"));
+}
+
+namespace {
+
+/// From now on, and for this process only, memfd_create() doesn't exist. False if the system forbids to forbid.
+bool forbid_memfd() {
+    sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_memfd_create, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter{std::size(program), program};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+enum ChildExit : int { all_is_well, forbidding_failed, loading_failed, counting_failed, a_file_is_left };
+
+ChildExit load_without_memfd(const Directory& directory) {
+    if (!forbid_memfd()) return forbidding_failed;
+    ::setenv("TMPDIR", (directory / "").c_str(), 1);
+    const auto handler = load_handler(module_path("handler_counter"));
+    if (!handler) return loading_failed;
+    if (command(**handler, {"total"}).output != "0\n") return counting_failed;
+    return fs::is_empty(directory / "") ? all_is_well : a_file_is_left;
+}
+
+}  // namespace
+
+TEST_CASE("without memfd the copy is a temporary file", "[shared_object]") {
+    const Directory directory;
+    const auto child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) ::_exit(load_without_memfd(directory));
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == forbidding_failed) {
+        WARN("seccomp isn't to be had here, so this was not tested");
+    } else {
+        CHECK(WEXITSTATUS(status) == all_is_well);
+    }
+}

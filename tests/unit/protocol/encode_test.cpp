@@ -1,0 +1,47 @@
+#include "wsserver/protocol/encode.hpp"
+
+#include <string>
+
+#include "support/octets.hpp"
+#include "support/transcript.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+
+TEST_CASE("the RFC's fragmented Hello", "[encode][rfc6455-5.7]") {
+    Output output;
+    encode_message(Text{"Hello"}, 3, output);
+    CHECK(hex(output.bytes()) == "01 03 48 65 6c 80 02 6c 6f");
+}
+
+TEST_CASE("the payload of a Close", "[encode][rfc6455-5.5.1]") {
+    CHECK(hex(ClosePayload{CloseCode::normal, ""}.bytes()) == "03 e8");
+    CHECK(hex(ClosePayload{CloseCode::going_away, "bye"}.bytes()) == "03 e9 62 79 65");
+    CHECK(ClosePayload{CloseCode::no_status, ""}.bytes().empty());
+    CHECK(ClosePayload{CloseCode::normal, std::string(123, 'x')}.bytes().size() == max_control_payload);
+}
+
+TEST_CASE("control frames", "[encode][rfc6455-5.5]") {
+    Output output;
+    encode_control(Opcode::ping, {}, output);
+    encode_control(Opcode::pong, bytes_of("p"), output);
+    encode_control(Opcode::close, ClosePayload{CloseCode::normal, ""}.bytes(), output);
+    CHECK(hex(output.bytes()) == "89 00 8a 01 70 88 02 03 e8");
+}
+
+TEST_CASE("a broadcast is encoded as a server sends", "[protocol]") {
+    const auto size = GENERATE(as<std::size_t>{}, 0, 1, 125, 126, 999, 1000, 1001, 2000, 70'000);
+    const auto fragment_size = GENERATE(as<std::size_t>{}, 0, 1000, 65'536);
+    const std::string text(size, 't');
+    ProtocolOptions options;
+    options.fragment_size = fragment_size;
+    Protocol<Role::server> server{options};
+    Output sent, encoded;
+    REQUIRE(server.send(Text{text}, sent));
+    REQUIRE(server.send(Binary{bytes_of(text)}, sent));
+    REQUIRE(server.ping(bytes_of("p"), sent));
+    encode_message(Text{text}, fragment_size, encoded);
+    encode_message(Binary{bytes_of(text)}, fragment_size, encoded);
+    encode_control(Opcode::ping, bytes_of("p"), encoded);
+    CHECK(std::equal(sent.bytes().begin(), sent.bytes().end(), encoded.bytes().begin(), encoded.bytes().end()));
+}

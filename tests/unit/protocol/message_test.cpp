@@ -1,0 +1,104 @@
+#include "wsserver/protocol/message.hpp"
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+
+#include "support/catch.hpp"
+#include "support/octets.hpp"
+
+using namespace wsserver;
+using test::octets;
+
+// Opcode to type at compile time.
+static_assert(std::same_as<MessageType<Opcode::text>::type, Text>);
+static_assert(std::same_as<MessageType<Opcode::binary>::type, Binary>);
+static_assert(std::same_as<MessageTypeFor<Opcode::close>, Close>);
+static_assert(std::same_as<MessageTypeFor<Opcode::ping>, Ping>);
+static_assert(std::same_as<MessageTypeFor<Opcode::pong>, Pong>);
+static_assert(std::same_as<Message, std::variant<Text, Binary, Close, Ping, Pong>>);
+
+TEST_CASE("a run-time opcode becomes its type", "[message]") {
+    const auto name_of = [](Opcode opcode) {
+        std::string name = "none";
+        const bool found = with_message_type(opcode, [&]<class M>() {
+            if constexpr (std::same_as<M, Text>) name = "Text";
+            if constexpr (std::same_as<M, Binary>) name = "Binary";
+            if constexpr (std::same_as<M, Close>) name = "Close";
+            if constexpr (std::same_as<M, Ping>) name = "Ping";
+            if constexpr (std::same_as<M, Pong>) name = "Pong";
+        });
+        CHECK(found == (name != "none"));
+        return name;
+    };
+    CHECK(name_of(Opcode::text) == "Text");
+    CHECK(name_of(Opcode::binary) == "Binary");
+    CHECK(name_of(Opcode::close) == "Close");
+    CHECK(name_of(Opcode::ping) == "Ping");
+    CHECK(name_of(Opcode::pong) == "Pong");
+    for (const int other : {0, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15}) {
+        CHECK(name_of(Opcode{static_cast<std::uint8_t>(other)}) == "none");
+    }
+}
+
+TEST_CASE("the call happens once, and at compile time too", "[message]") {
+    int calls = 0;
+    CHECK(with_message_type(Opcode::ping, [&]<class M>() { ++calls; }));
+    CHECK(calls == 1);
+    CHECK_FALSE(with_message_type(Opcode::continuation, [&]<class M>() { ++calls; }));
+    CHECK(calls == 1);
+    constexpr auto round_trip = [](Opcode opcode) {
+        Opcode result = Opcode::continuation;
+        with_message_type(opcode, [&]<class M>() { result = M::opcode; });
+        return result;
+    };
+    STATIC_REQUIRE(round_trip(Opcode::close) == Opcode::close);
+    STATIC_REQUIRE(round_trip(Opcode::continuation) == Opcode::continuation);
+}
+
+TEST_CASE("messages are made over their payload", "[message]") {
+    const auto payload = octets("'Hello'");
+    const auto text = make_message(Opcode::text, payload);
+    REQUIRE(text);
+    REQUIRE(std::holds_alternative<Text>(*text));
+    CHECK(std::get<Text>(*text).text == "Hello");
+    CHECK(std::get<Text>(*text).payload().data() == payload.data());  // a view, no copy
+
+    const auto binary = make_message(Opcode::binary, payload);
+    REQUIRE(binary);
+    CHECK(std::get<Binary>(*binary).payload().data() == payload.data());
+    CHECK(std::get<Ping>(*make_message(Opcode::ping, payload)).payload.size() == 5);
+    CHECK(std::get<Pong>(*make_message(Opcode::pong, {})).payload.empty());
+    CHECK_FALSE(make_message(Opcode::continuation, payload));
+    CHECK_FALSE(make_message(Opcode{0xB}, payload));
+}
+
+TEST_CASE("a Close has a code and a reason, or neither", "[message][rfc6455-5.5.1]") {
+    const auto payload = octets("03 e9 'going'");
+    const auto close = Close::from_payload(payload);
+    CHECK(close.code == CloseCode::going_away);
+    CHECK(close.reason == "going");
+
+    const auto only_code = octets("0f a0");
+    CHECK(Close::from_payload(only_code).code == CloseCode{4000});
+    CHECK(Close::from_payload(only_code).reason.empty());
+
+    CHECK(Close::from_payload({}).code == CloseCode::no_status);
+    CHECK(Close::from_payload({}).reason.empty());
+}
+
+TEST_CASE("std::visit reaches the alternative that is there", "[message]") {
+    const auto describe = overloaded{
+        [](const Text& m) { return "text of " + std::to_string(m.text.size()); },
+        [](const Binary& m) { return "binary of " + std::to_string(m.bytes.size()); },
+        [](const Close& m) { return "close " + std::to_string(static_cast<int>(m.code)); },
+        [](const Ping&) { return std::string{"ping"}; },
+        [](const Pong&) { return std::string{"pong"}; },
+    };
+    const auto payload = octets("03 e8");
+    CHECK(std::visit(describe, *make_message(Opcode::text, payload)) == "text of 2");
+    CHECK(std::visit(describe, *make_message(Opcode::binary, payload)) == "binary of 2");
+    CHECK(std::visit(describe, *make_message(Opcode::close, payload)) == "close 1000");
+    CHECK(std::visit(describe, *make_message(Opcode::ping, payload)) == "ping");
+    CHECK(std::visit(describe, *make_message(Opcode::pong, payload)) == "pong");
+}

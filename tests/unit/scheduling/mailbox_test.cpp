@@ -1,0 +1,416 @@
+#include "wsserver/scheduling/mailbox.hpp"
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <new>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/allocations.hpp"
+#include "support/catch.hpp"
+#include "support/test_worker.hpp"
+#include "wsserver/scheduling/worker_pool.hpp"
+#include "wsserver/server/detail/pooled_handler.hpp"
+
+using namespace wsserver;
+using wsserver::test::octets_in_use;
+using wsserver::test::run;
+using wsserver::test::TestWorker;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Keeps what it is given.
+class Recorder : public Mailbox<std::unique_ptr<int>> {
+   public:
+    explicit Recorder(MailboxLimits limits = {}) : Mailbox(TaskName{"recorder"}, limits) {}
+    ~Recorder() override {
+        if (gone) *gone = true;
+    }
+
+    std::vector<int> items;
+    std::vector<std::string> payloads;
+    int rooms = 0;  ///< how often there was room again
+    bool* gone = nullptr;
+
+   protected:
+    void on_item(std::unique_ptr<int>& item, Bytes payload) override {
+        items.push_back(*item);
+        payloads.emplace_back(text_of(payload));
+    }
+    void on_room() override { ++rooms; }
+};
+
+std::unique_ptr<int> item(int number) { return std::make_unique<int>(number); }
+
+std::vector<int> numbers(int first, int last) {
+    std::vector<int> all;
+    for (int i = first; i <= last; ++i) all.push_back(i);
+    return all;
+}
+
+struct Fixture {
+    PriorityTaskQueue queue;
+    TestWorker worker;
+
+    template <class Box>
+    bool put(Box& box, int number, std::size_t octets = 1) {
+        TaskBatch ready;
+        const bool room = box.put(item(number), bytes_of(std::string(octets, 'x')), ready);
+        queue.push(ready);
+        return room;
+    }
+    /// Runs the next task as a worker would; false if there is none.
+    bool work() {
+        TaskPtr task = queue.try_pop();
+        if (!task) return false;
+        if (TaskPtr again = run(std::move(task), worker)) queue.push(std::move(again));
+        return true;
+    }
+    void work_all() {
+        while (work()) {
+        }
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a mailbox is a task while it isn't empty", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>();
+    TaskBatch ready;
+    CHECK(box->put(item(1), {}, ready));
+    CHECK(box->put(item(2), {}, ready));
+    CHECK(ready.size() == 1);
+    f.queue.push(ready);
+    CHECK(box->put(item(3), {}, ready));
+    CHECK(ready.empty());
+    f.work_all();
+    CHECK(box->items == numbers(1, 3));
+    CHECK(box->put(item(4), {}, ready));
+    CHECK(ready.size() == 1);
+    f.queue.push(ready);
+    f.work_all();
+    CHECK(box->items == numbers(1, 4));
+}
+
+TEST_CASE("payloads are copied, and come with their items", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>();
+    std::vector<std::string> sent;
+    for (int i = 0; i < 100; ++i) {
+        TaskBatch ready;
+        std::string payload(static_cast<std::size_t>(i * i % 97) * (i % 10 == 0 ? 1000 : 1),
+                            static_cast<char>('a' + i % 26));
+        CHECK(box->put(item(i), bytes_of(payload), ready));
+        f.queue.push(ready);
+        sent.push_back(payload);
+        payload.assign(payload.size(), '?');  // whoever put it may overwrite it
+        if (i % 23 == 0) f.work();
+        if (i % 41 == 0) f.work_all();
+    }
+    f.work_all();
+    CHECK(box->items == numbers(0, 99));
+    CHECK(box->payloads == sent);
+}
+
+TEST_CASE("a turn takes 16 items, then others have theirs", "[mailbox]") {
+    Fixture f;
+    const auto loud = std::make_shared<Recorder>();
+    const auto quiet = std::make_shared<Recorder>();
+    for (int i = 1; i <= 40; ++i) f.put(*loud, i);
+    f.put(*quiet, 1);
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 16));
+    REQUIRE(f.work());
+    CHECK(quiet->items == numbers(1, 1));
+    f.put(*quiet, 2);
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 32));
+    REQUIRE(f.work());
+    CHECK(quiet->items == numbers(1, 2));
+    REQUIRE(f.work());
+    CHECK(loud->items == numbers(1, 40));
+    CHECK_FALSE(f.work());
+}
+
+TEST_CASE("over its limit of items a mailbox has no room until half of them are done", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .octets = 1000});
+    for (int i = 1; i <= 40; ++i) CHECK(f.put(*box, i));
+    CHECK_FALSE(f.put(*box, 41));
+    CHECK_FALSE(f.put(*box, 42));
+    REQUIRE(f.work());
+    CHECK(box->rooms == 0);  // 26 are left
+    REQUIRE(f.work());
+    CHECK(box->rooms == 1);  // 10
+    f.work_all();
+    CHECK(box->items == numbers(1, 42));
+    CHECK(box->rooms == 1);
+    CHECK(f.put(*box, 43));
+}
+
+TEST_CASE("that there is room is told again where there was no memory for it", "[mailbox]") {
+    class Poor final : public Recorder {
+       public:
+        using Recorder::Recorder;
+
+       private:
+        void on_room() override {
+            Recorder::on_room();
+            if (rooms == 1) throw std::bad_alloc{};
+        }
+    };
+    Fixture fixture;
+    const auto box = std::make_shared<Poor>(MailboxLimits{.items = 2});
+    for (int i = 0; i < 3; ++i) static_cast<void>(fixture.put(*box, i));
+    fixture.work_all();
+    CHECK(box->rooms == 2);
+    CHECK(box.use_count() == 1);  // it rests
+    CHECK(fixture.put(*box, 4));
+    fixture.work_all();
+    CHECK(box->rooms == 2);
+}
+
+TEST_CASE("a mailbox is bound in octets too", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .octets = 1000});
+    CHECK(f.put(*box, 1, 1000));
+    CHECK_FALSE(f.put(*box, 2, 1));
+    f.work_all();
+    CHECK(box->rooms == 1);
+    CHECK_FALSE(f.put(*box, 3, 5000));
+    f.work_all();
+    CHECK(box->rooms == 2);
+    CHECK(f.put(*box, 4, 1000));
+    f.work_all();
+    CHECK(box->rooms == 2);
+}
+
+TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
+    class Throwing final : public Mailbox<std::unique_ptr<int>> {
+       public:
+        Throwing() : Mailbox(TaskName{"throwing"}, {.items = 19}) {}
+        std::vector<int> items;
+
+       private:
+        void on_item(std::unique_ptr<int>& item, Bytes) override {
+            if (*item % 2 == 0) throw std::runtime_error{"even"};
+            items.push_back(*item);
+        }
+        void on_room() override { throw std::runtime_error{"room"}; }
+    };
+    Fixture f;
+    const auto box = std::make_shared<Throwing>();
+    for (int i = 1; i <= 20; ++i) f.put(*box, i);
+    f.work_all();
+    CHECK(box->items == std::vector<int>{1, 3, 5, 7, 9, 11, 13, 15, 17, 19});
+    CHECK(f.worker.failed_tasks == std::vector<std::string>(11, "throwing"));
+}
+
+TEST_CASE("what is queued keeps the mailbox alive, what rests doesn't", "[mailbox]") {
+    Fixture f;
+    bool gone = false;
+    auto box = std::make_shared<Recorder>();
+    box->gone = &gone;
+    f.put(*box, 1);
+    box.reset();
+    CHECK_FALSE(gone);
+    f.work_all();
+    CHECK(gone);
+}
+
+TEST_CASE("a mailbox that is dropped with its queue is let go of", "[mailbox]") {
+    bool gone = false;
+    auto box = std::make_shared<Recorder>();
+    box->gone = &gone;
+    {
+        Fixture f;
+        f.put(*box, 1);
+    }
+    CHECK(box.use_count() == 1);
+    // A queue that is closed drops it as well, each time.
+    Fixture f;
+    f.queue.close();
+    f.put(*box, 2);
+    f.put(*box, 3);
+    CHECK(box.use_count() == 1);
+    box.reset();
+    CHECK(gone);
+}
+
+TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]") {
+    class Discarding final : public Mailbox<int> {
+       public:
+        Discarding() : Mailbox(TaskName{"discarding"}) {}
+
+       private:
+        void on_item(int&, Bytes) override {}
+        void on_room() override {}
+    };
+    Fixture f;
+    const auto box = std::make_shared<Discarding>();
+    const std::string payload(100, 'x');
+    const auto put = [&](int count) {
+        TaskBatch ready;
+        for (int i = 0; i < count; ++i) (void)box->put(i, bytes_of(payload), ready);
+        f.queue.push(ready);
+    };
+    const auto rest = [&] {
+        f.work_all();
+        return octets_in_use.load();
+    };
+    put(1);
+    const std::size_t at_rest = rest() + 1024;  // a little more or less
+    for (int bursts = 1; bursts <= 3; ++bursts) {
+        for (int i = 0; i < bursts; ++i) {  // each comes while the one before is being handled
+            put(300);
+            f.work();
+        }
+        CHECK(rest() <= at_rest);
+        put(1);
+        CHECK(rest() <= at_rest);
+    }
+}
+
+TEST_CASE("what couldn't be pushed later for want of memory is pushed with the next", "[mailbox]") {
+    PriorityTaskQueue queue;
+    int wanted = 0;
+    ReadyMailboxes ready{queue, [&] {
+                             if (++wanted == 1) throw std::bad_alloc{};
+                         }};
+    ready.batch().add(make_task(Priority::message, {}, [] {}));
+    CHECK_THROWS_AS(ready.schedule(), std::bad_alloc);
+    ready.batch().add(make_task(Priority::message, {}, [] {}));
+    ready.schedule();
+    ready.schedule();
+    CHECK(wanted == 2);
+    ready.push();
+    CHECK(queue.size() == 2);
+}
+
+TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {
+    class Feeding final : public Mailbox<std::unique_ptr<int>> {
+       public:
+        explicit Feeding(PriorityTaskQueue& queue) : Mailbox(TaskName{"feeding"}), queue_(queue) {}
+        int items = 0;
+
+       private:
+        void on_item(std::unique_ptr<int>& item, Bytes) override {
+            ++items;
+            TaskBatch ready;
+            if (*item > 0) (void)put(std::make_unique<int>(*item - 1), {}, ready);
+            CHECK(ready.empty());
+            queue_.push(ready);
+        }
+        void on_room() override {}
+
+        PriorityTaskQueue& queue_;
+    };
+    Fixture f;
+    const auto box = std::make_shared<Feeding>(f.queue);
+    f.put(*box, 5);
+    int turns = 0;
+    while (f.work()) ++turns;
+    CHECK(turns == 6);
+    CHECK(box->items == 6);
+}
+
+TEST_CASE("a mailbox does what a list would do", "[mailbox]") {
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random{seed};
+        Fixture f;
+        std::vector<std::shared_ptr<Recorder>> boxes;
+        std::vector<int> put(5);
+        std::vector<bool> held(5);
+        for (int i = 0; i < 5; ++i) boxes.push_back(std::make_shared<Recorder>(MailboxLimits{30, 100}));
+        for (int step = 0; step < 4000; ++step) {
+            const auto which = random() % 5;
+            Recorder& box = *boxes[which];
+            if (random() % 20 != 0) {
+                if (!held[which]) held[which] = !f.put(box, ++put[which], random() % 8);
+            } else {
+                f.work();
+                for (std::size_t i = 0; i < 5; ++i) {
+                    // Room is reported to those only who were told that there is none.
+                    const int rooms = std::exchange(boxes[i]->rooms, 0);
+                    REQUIRE(rooms <= (held[i] ? 1 : 0));
+                    if (rooms > 0) held[i] = false;
+                }
+            }
+            REQUIRE(put[which] - static_cast<int>(box.items.size()) <= 101);
+        }
+        f.work_all();
+        for (std::size_t i = 0; i < 5; ++i) CHECK(boxes[i]->items == numbers(1, put[i]));
+    }
+}
+
+TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
+    // Two reactors, each with mailboxes of its own; a reactor puts no more into one that is full until it is told.
+    class Strict final : public Mailbox<int> {
+       public:
+        explicit Strict(std::latch& done, int last)
+            : Mailbox(TaskName{"strict"}, {64, 1000}), done_(done), last_(last) {}
+        std::atomic<bool> held{false};
+        std::atomic<bool> broken{false};
+
+       private:
+        void on_item(int& item, Bytes) override {
+            if (inside_.exchange(true)) broken = true;
+            if (item != seen_ + 1) broken = true;  // not atomic: the thread sanitizer watches
+            seen_ = item;
+            inside_ = false;
+            if (seen_ == last_) done_.count_down();
+        }
+        void on_room() override {
+            if (inside_) broken = true;
+            if (!held.exchange(false)) broken = true;
+        }
+
+        std::latch& done_;
+        const int last_;
+        int seen_ = 0;
+        std::atomic<bool> inside_{false};
+    };
+    constexpr int boxes_each = 8, items_each = 3000;
+    std::latch done{2 * boxes_each};
+    WorkerPool pool{3};
+    std::vector<std::vector<std::shared_ptr<Strict>>> boxes(2);
+    for (auto& of_one : boxes) {
+        for (int i = 0; i < boxes_each; ++i) of_one.push_back(std::make_shared<Strict>(done, items_each));
+    }
+    std::vector<std::thread> reactors;
+    for (auto& of_one : boxes) {
+        reactors.emplace_back([&pool, &of_one] {
+            std::vector<int> sent(of_one.size());
+            bool more = true;
+            while (more) {
+                more = false;
+                TaskBatch ready;
+                for (std::size_t i = 0; i < of_one.size(); ++i) {
+                    for (int burst = 0; burst < 5 && sent[i] < items_each && !of_one[i]->held; ++burst) {
+                        // `held` first, as the answer may come before put() returns.
+                        of_one[i]->held = true;
+                        if (of_one[i]->put(++sent[i], {}, ready)) of_one[i]->held = false;
+                    }
+                    more = more || sent[i] < items_each;
+                }
+                pool.queue().push(ready);
+                std::this_thread::yield();
+            }
+        });
+    }
+    for (auto& reactor : reactors) reactor.join();
+    done.wait();
+    CHECK(pool.stop(60s));
+    CHECK(pool.failures() == 0);
+    for (const auto& of_one : boxes) {
+        for (const auto& box : of_one) CHECK_FALSE(box->broken);
+    }
+}

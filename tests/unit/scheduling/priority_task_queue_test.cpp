@@ -1,0 +1,284 @@
+#include "wsserver/scheduling/priority_task_queue.hpp"
+
+#include <atomic>
+#include <barrier>
+#include <deque>
+#include <latch>
+#include <map>
+#include <random>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/test_worker.hpp"
+
+using namespace wsserver;
+using wsserver::test::run;
+using wsserver::test::TestWorker;
+
+namespace {
+
+constexpr auto all_priorities = {Priority::control, Priority::command, Priority::message, Priority::background};
+
+/// Knows which one it is, and is counted while it lives.
+class Numbered final : public Task {
+   public:
+    explicit Numbered(int number, Priority priority = Priority::message) : Task(priority, TaskName{}), number_(number) {
+        ++alive;
+    }
+    TaskPtr run(TaskPtr, Worker&) override { return nullptr; }
+    int number() const noexcept { return number_; }
+
+    static inline std::atomic<int> alive{0};
+
+   private:
+    ~Numbered() override { --alive; }
+
+    int number_;
+};
+
+TaskPtr numbered(int number, Priority priority = Priority::message) { return TaskPtr{new Numbered(number, priority)}; }
+
+int number_of(const TaskPtr& task) { return task ? static_cast<const Numbered&>(*task).number() : -1; }
+
+}  // namespace
+
+TEST_CASE("equal names are one name", "[task]") {
+    const TaskName first{"echo"};
+    CHECK(first == TaskName{std::string{"echo"}});
+    CHECK(first.text() == "echo");
+    CHECK(TaskName{}.text().empty());
+    CHECK_FALSE(first == TaskName{});
+}
+
+TEST_CASE("a task from a callable runs it", "[task]") {
+    TestWorker worker;
+    int calls = 0;
+    TaskPtr task = make_task(Priority::command, TaskName{"count"}, [&] { ++calls; });
+    CHECK(task->name().text() == "count");
+    CHECK(task->priority() == Priority::command);
+    CHECK_FALSE(run(std::move(task), worker));
+    CHECK(calls == 1);
+    const Worker* seen = nullptr;
+    run(make_task(Priority::command, {}, [&](Worker& its_worker) { seen = &its_worker; }), worker);
+    CHECK(seen == &worker);
+}
+
+TEST_CASE("a task's callable need only be movable, and goes with it", "[task]") {
+    auto resource = std::make_shared<int>(7);
+    const std::weak_ptr<int> watch = resource;
+    auto task =
+        make_task(Priority::message, {}, [owned = std::make_unique<std::shared_ptr<int>>(std::move(resource))] {});
+    CHECK_FALSE(watch.expired());
+    task.reset();
+    CHECK(watch.expired());
+}
+
+TEST_CASE("a worker says what it does", "[task]") {
+    TestWorker worker;
+    CHECK_FALSE(worker.doing());
+    const auto before = Worker::Clock::now();
+    worker.begins(TaskName{"echo"});
+    REQUIRE(worker.doing());
+    CHECK(worker.doing()->task == TaskName{"echo"});
+    CHECK(worker.doing()->since <= Worker::Clock::now());
+    CHECK(worker.doing()->since >= before - std::chrono::milliseconds{20});
+    worker.rests();
+    CHECK_FALSE(worker.doing());
+}
+
+TEST_CASE("tasks of one priority leave in order", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    for (int i = 0; i < 10; ++i) CHECK(queue.push(numbered(i)));
+    CHECK(queue.size() == 10);
+    CHECK(queue.size(Priority::message) == 10);
+    CHECK(queue.size(Priority::control) == 0);
+    for (int i = 0; i < 10; ++i) CHECK(number_of(queue.pop()) == i);
+    CHECK_FALSE(queue.try_pop());
+}
+
+TEST_CASE("the highest priority goes first", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    TaskBatch batch;
+    for (const Priority priority : {Priority::background, Priority::command, Priority::message, Priority::control}) {
+        batch.add(numbered(static_cast<int>(priority), priority));
+    }
+    CHECK(batch.size() == 4);
+    queue.push(batch);
+    CHECK(batch.empty());
+    for (int i = 0; i < 4; ++i) CHECK(number_of(queue.pop()) == i);
+}
+
+TEST_CASE("every 64th pop takes the lowest priority", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    queue.push(numbered(-2, Priority::background));
+    queue.push(numbered(-3, Priority::message));
+    for (int i = 0; i < 200; ++i) queue.push(numbered(i, Priority::control));
+    std::map<int, int> position;
+    for (int i = 1; i <= 200; ++i) position[number_of(queue.pop())] = i;
+    CHECK(position[-2] == 64);
+    CHECK(position[-3] == 128);   // now that is the lowest that isn't empty
+    CHECK(position[189] == 192);  // and then only the highest is left
+}
+
+TEST_CASE("a task that is to run again queues behind the others", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    queue.push(numbered(1));
+    queue.push(numbered(2));
+    TaskPtr task = queue.pop();
+    task = queue.pop(std::move(task));
+    CHECK(number_of(task) == 2);
+    task = queue.pop(std::move(task));
+    CHECK(number_of(task) == 1);
+    // Alone, it comes at once.
+    CHECK(number_of(queue.pop(queue.pop())) == 2);
+    CHECK(number_of(queue.pop(std::move(task))) == 1);
+}
+
+TEST_CASE("a closed queue takes nothing and gives what it has", "[priority_task_queue]") {
+    {
+        PriorityTaskQueue queue;
+        queue.push(numbered(1));
+        queue.push(numbered(2));
+        queue.close();
+        CHECK_FALSE(queue.push(numbered(3)));
+        TaskBatch batch;
+        batch.add(numbered(4));
+        CHECK_FALSE(queue.push(batch));
+        CHECK(batch.empty());
+        CHECK(Numbered::alive == 2);
+        TaskPtr task = queue.pop();
+        CHECK(number_of(task) == 1);
+        CHECK(number_of(queue.pop(std::move(task))) == 2);  // what was in may come again
+        CHECK(number_of(queue.pop()) == 1);
+        CHECK_FALSE(queue.pop());
+        CHECK_FALSE(queue.pop());
+    }
+    CHECK(Numbered::alive == 0);
+}
+
+TEST_CASE("tasks that are never popped are dropped with the queue or batch", "[priority_task_queue]") {
+    {
+        PriorityTaskQueue queue;
+        for (const Priority priority : all_priorities) queue.push(numbered(1, priority));
+        TaskBatch batch;
+        for (const Priority priority : all_priorities) batch.add(numbered(1, priority));
+        CHECK(Numbered::alive == 8);
+    }
+    CHECK(Numbered::alive == 0);
+}
+
+TEST_CASE("it does what four lists would do", "[priority_task_queue]") {
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random{seed};
+        PriorityTaskQueue queue;
+        std::map<int, std::deque<int>> model;  // without empty lists
+        int number = 0;
+        int pops = 0;
+        for (int step = 0; step < 5000; ++step) {
+            if (random() % 2 == 0) {
+                TaskBatch batch;
+                for (auto i = random() % 5; i > 0; --i) {
+                    const auto priority = static_cast<Priority>(random() % priority_count);
+                    batch.add(numbered(++number, priority));
+                    model[static_cast<int>(priority)].push_back(number);
+                }
+                queue.push(batch);
+            } else if (model.empty()) {
+                REQUIRE_FALSE(queue.try_pop());
+            } else {
+                const auto list = ++pops % 64 == 0 ? std::prev(model.end()) : model.begin();
+                REQUIRE(number_of(queue.pop()) == list->second.front());
+                list->second.pop_front();
+                if (list->second.empty()) model.erase(list);
+            }
+        }
+    }
+}
+
+TEST_CASE("close wakes all who wait", "[priority_task_queue][threads]") {
+    PriorityTaskQueue queue;
+    std::atomic<int> ended{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            while (queue.pop()) {
+            }
+            ++ended;
+        });
+    }
+    queue.push(numbered(1));
+    queue.close();
+    for (auto& thread : threads) thread.join();
+    CHECK(ended == 4);
+}
+
+TEST_CASE("one batch sets as many workers to work as it has tasks", "[priority_task_queue][threads]") {
+    // Each task waits for the others, so all three workers must have been woken.
+    PriorityTaskQueue queue;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; ++i) {
+        threads.emplace_back([&] {
+            TestWorker worker;
+            while (TaskPtr task = queue.pop()) run(std::move(task), worker);
+        });
+    }
+    for (int round = 0; round < 200; ++round) {
+        std::barrier together{3};
+        std::latch done{3};
+        TaskBatch batch;
+        for (int i = 0; i < 3; ++i) {
+            batch.add(make_task(Priority::message, {}, [&] {
+                together.arrive_and_wait();
+                done.count_down();
+            }));
+        }
+        queue.push(batch);
+        done.wait();
+    }
+    queue.close();
+    for (auto& thread : threads) thread.join();
+}
+
+TEST_CASE("many threads push and pop; each task comes out once", "[priority_task_queue][threads]") {
+    constexpr int pushers = 3, poppers = 3, each = 3000;
+    PriorityTaskQueue queue;
+    std::vector<std::atomic<int>> seen(pushers * each);
+    std::vector<std::thread> threads;
+    std::atomic<bool> in_order{true};
+    for (int p = 0; p < poppers; ++p) {
+        threads.emplace_back([&] {
+            // What one pusher pushed at one priority reaches one popper in that order.
+            std::map<std::pair<int, Priority>, int> last;
+            while (const TaskPtr task = queue.pop()) {
+                const int number = number_of(task);
+                ++seen[static_cast<std::size_t>(number)];
+                int& before = last.try_emplace({number / each, task->priority()}, -1).first->second;
+                if (number <= before) in_order = false;
+                before = number;
+            }
+        });
+    }
+    std::vector<std::thread> pushing;
+    for (int p = 0; p < pushers; ++p) {
+        pushing.emplace_back([&, p] {
+            TaskBatch batch;
+            for (int i = 0; i < each; ++i) {
+                batch.add(numbered(p * each + i, static_cast<Priority>(i % static_cast<int>(priority_count))));
+                if (i % 7 == 0) queue.push(batch);
+                if (i % 11 == 0) std::this_thread::yield();
+            }
+            queue.push(batch);
+        });
+    }
+    for (auto& thread : pushing) thread.join();
+    queue.close();
+    for (auto& thread : threads) thread.join();
+    CHECK(in_order);
+    int once = 0;
+    for (const auto& count : seen) once += count == 1 ? 1 : 0;
+    CHECK(once == pushers * each);
+    CHECK(Numbered::alive == 0);
+}

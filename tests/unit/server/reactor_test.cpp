@@ -1,0 +1,415 @@
+#include "wsserver/server/detail/reactor.hpp"
+
+#include <atomic>
+#include <functional>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/memory_server.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+struct Silent {
+    void on_message(AnyConnection&, const Text&) {}
+};
+
+struct ToOthers {
+    void on_message(AnyConnection& connection, const Text& message) {
+        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
+    MemoryServer server{{}, 3};
+    server.handle("", Silent{});
+    server.handle("chat", ToOthers{});
+    std::vector<WireClient> chatters, others;
+    for (int i = 0; i < 6; ++i) chatters.push_back(server.open("chat"));
+    for (int i = 0; i < 3; ++i) others.push_back(server.open());
+
+    std::size_t receivers = 0;
+    SECTION("everybody") {
+        server.hub().broadcast({}, Text{"all"}, [&](std::size_t count) { receivers = count; });
+        server.run();
+        CHECK(receivers == 9);
+        for (auto& client : chatters) CHECK(client.read() == Words{"text:all"});
+        for (auto& client : others) CHECK(client.read() == Words{"text:all"});
+    }
+    SECTION("a subprotocol") {
+        server.hub().broadcast({"chat", {}}, Text{"chatters"}, [&](std::size_t count) { receivers = count; });
+        server.run();
+        CHECK(receivers == 6);
+        for (auto& client : chatters) CHECK(client.read() == Words{"text:chatters"});
+        for (auto& client : others) CHECK(client.read().empty());
+    }
+    SECTION("from a handler, to all but its own") {
+        chatters[2].send("hello");
+        server.run();
+        for (std::size_t i = 0; i < 6; ++i) CHECK(chatters[i].read() == (i == 2 ? Words{} : Words{"text:hello"}));
+        for (auto& client : others) CHECK(client.read().empty());
+    }
+    SECTION("pings and closes") {
+        server.hub().ping_all([&](std::size_t count) { receivers = count; });
+        server.run();
+        CHECK(receivers == 9);
+        server.hub().close_all(CloseCode::going_away, "bye", [&](std::size_t count) { receivers = count; });
+        server.run();
+        CHECK(receivers == 9);
+        for (auto& client : others) CHECK(client.read().back() == "close:1001:bye");
+    }
+}
+
+TEST_CASE("broadcasts of one turn leave each connection in one send, in order", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    server.handle("chat", Silent{});
+    WireClient one = server.open(), two = server.open(), chatter = server.open("chat");
+    const ConnectionId first = server.reactor().list().at(0).id;
+    std::vector<std::size_t> receivers;
+    const auto tell = [&](std::size_t count) {
+        receivers.push_back(count);
+        // Who is told may go on.
+        if (receivers.size() == 1) server.hub().broadcast({"chat", {}}, Text{"again"}, {});
+    };
+    server.reactor().post([&] {
+        server.reactor().attach();
+        server.hub().broadcast({}, Text{"a"}, tell);
+        server.hub().broadcast({{}, first}, Text{"b"}, tell);
+        server.hub().broadcast({"chat", {}}, Text{"c"}, tell);
+        server.hub().broadcast({}, Text{"d"}, tell);
+    });
+    const std::size_t before = server.transport().count(MemoryOperation::send);
+    server.run();
+    CHECK(receivers == std::vector<std::size_t>{3, 2, 1, 3});
+    CHECK(one.read() == Words{"text:a", "text:d"});
+    CHECK(two.read() == Words{"text:a", "text:b", "text:d"});
+    CHECK(chatter.read() == Words{"text:a", "text:b", "text:c", "text:d", "text:again"});
+    // One run for the chatter, two for those that don't hear all; "again" is of a later turn.
+    CHECK(server.transport().count(MemoryOperation::send) == before + 2 + 2 + 1 + 1);
+}
+
+TEST_CASE("what is said to one doesn't overtake a broadcast", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    server.reactor().post([&] {
+        server.reactor().attach();
+        server.hub().send(id, Text{"a"});
+        server.hub().broadcast({}, Text{"b"}, {});
+        server.hub().send(id, Text{"c"});
+        server.hub().broadcast({}, Text{"d"}, {});
+        server.hub().close(id, CloseCode::normal, "");
+    });
+    server.run();
+    CHECK(client.read() == Words{"text:a", "text:b", "text:c", "text:d", "close:1000:"});
+}
+
+TEST_CASE("who is told how many a broadcast reached may do anything with the hub", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    int told = 0;
+    server.hub().broadcast({}, Text{"first"}, [&](std::size_t) {
+        server.shared.server_hub->detach();  // waits for whoever is in the hub
+        ++told;
+    });
+    SECTION("though another message makes it leave") { server.hub().send(id, Text{"second"}); }
+    SECTION("though a close of all makes it leave") { server.hub().close_all(CloseCode::normal, "", {}); }
+    CHECK(told == 1);
+}
+
+TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
+    MemoryServer server{{}, 2};
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    int told = 0;
+    const auto tell = [&](std::size_t) {
+        ++told;
+        throw std::runtime_error{"no"};
+    };
+    const auto order = [&] {
+        server.hub().ping_all(tell);
+        server.hub().broadcast({}, Text{"a"}, tell);
+        server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
+        server.run();
+    };
+    SECTION("on the thread that gave the order") { CHECK_NOTHROW(order()); }
+    SECTION("on a reactor's") {
+        // The orders of another thread wait in the inbox.
+        std::thread{[&] {
+            server.hub().ping_all(tell);
+            server.hub().broadcast({}, Text{"a"}, tell);
+            server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
+        }}.join();
+        CHECK_NOTHROW(server.run());
+    }
+    CHECK(told == 3);
+    const Words heard = client.read();
+    REQUIRE(heard.size() == 3);
+    CHECK(heard[1] == "text:a");
+    CHECK(heard[2] == "text:b");
+}
+
+TEST_CASE("several messages for one connection leave in one send", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    const std::size_t before = server.transport().count(MemoryOperation::send);
+    for (int i = 0; i < 20; ++i) server.hub().send(id, Text{"m"});
+    server.hub().broadcast({}, Text{"b"}, {});
+    server.run();
+    CHECK(client.read().size() == 21);
+    CHECK(server.transport().count(MemoryOperation::send) == before + 1);
+}
+
+TEST_CASE("an id that is gone answers closed", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    CHECK(server.hub().send(id, Text{"x"}) == SendStatus::queued);
+
+    SECTION("because its closing handshake has begun") {
+        CHECK(server.hub().close(id, CloseCode::normal, "") == SendStatus::queued);
+        CHECK(server.hub().close(id, CloseCode::normal, "") == SendStatus::closed);
+    }
+    SECTION("because it ended, and its slot serves another one") {
+        client.wire().close();
+        server.run();
+        WireClient next = server.open();
+        const ConnectionId next_id = server.reactor().list().at(0).id;
+        CHECK(next_id.slot == id.slot);
+        CHECK(next_id.generation != id.generation);
+        CHECK(server.hub().send(next_id, Text{"for the next"}) == SendStatus::queued);
+        CHECK(server.hub().send(id, Text{"for the old"}) == SendStatus::closed);
+        server.run();
+        CHECK(next.read() == Words{"text:for the next"});
+    }
+    SECTION("because there never was one") {
+        for (const ConnectionId never : {ConnectionId{0, 0, 0}, ConnectionId{0, 77, 1}, ConnectionId{0, 4'000'000, 1},
+                                         ConnectionId{1, 0, 1}, ConnectionId{65535, 4294967295, 4294967295}}) {
+            CHECK(server.hub().send(never, Text{"x"}) == SendStatus::closed);
+        }
+        return;
+    }
+    SECTION("because the server is gone") {
+        const std::shared_ptr<Hub> hub = server.shared.server_hub;
+        server.shared.server_hub->detach();
+        CHECK(hub->send(id, Text{"x"}) == SendStatus::closed);
+        std::size_t receivers = 99;
+        hub->broadcast({}, Text{"x"}, [&](std::size_t count) { receivers = count; });
+        CHECK(receivers == 0);
+        return;
+    }
+    CHECK(server.hub().send(id, Text{"x"}) == SendStatus::closed);
+    CHECK(server.hub().ping(id, {}) == SendStatus::closed);
+}
+
+TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    constexpr int threads = 4, each = 500;
+    std::atomic<int> queued = 0;  // assertions are for the test's own thread
+    {
+        std::vector<std::jthread> senders;
+        for (int t = 0; t < threads; ++t) {
+            senders.emplace_back([&, t] {
+                for (int i = 0; i < each; ++i) {
+                    const std::string text = std::to_string(t) + ":" + std::to_string(i);
+                    if (server.hub().send(id, Text{text}) == SendStatus::queued) ++queued;
+                }
+            });
+        }
+    }
+    CHECK(queued == threads * each);
+    server.run();
+    // All came, each thread's in its order.
+    std::vector<int> next(threads, 0);
+    const Words words = client.read();
+    CHECK(words.size() == threads * each);
+    for (const std::string& word : words) {
+        const auto sender = static_cast<std::size_t>(word.at(5) - '0');
+        CHECK(word == "text:" + std::to_string(sender) + ":" + std::to_string(next[sender]++));
+    }
+}
+
+TEST_CASE("what can't be done for want of memory keeps nothing later from being done", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    bool failed = false;
+    const auto order = [&](const std::function<void()>& give) {
+        server.transport().refuse_posts(true);
+        try {
+            give();
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        server.transport().refuse_posts(false);
+        give();
+    };
+    SECTION("for one, by the inbox") {
+        std::thread{[&] { order([&] { server.hub().send(id, Text{"x"}); }); }}.join();
+    }
+    SECTION("for all, by the inbox") {
+        std::thread{[&] { order([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
+    }
+    SECTION("for one, on its thread") {
+        order([&] { server.hub().send(id, Text{"x"}); });
+    }
+    SECTION("for all, on its thread") {
+        order([&] { server.hub().broadcast({}, Text{"x"}, {}); });
+    }
+    CHECK(failed);
+    server.run();
+    const Words heard = client.read();
+    REQUIRE_FALSE(heard.empty());
+    CHECK(heard.back() == "text:x");
+}
+
+TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
+    constexpr std::size_t limit = 10'000;
+    Inbox inbox{limit};
+    std::shared_ptr<SharedMessage> shared;
+    std::string payload;
+    std::size_t at_most = 3;
+    SECTION("long messages") { payload.assign(limit / 4, 'x'); }
+    SECTION("short ones") {
+        payload = "x";
+        at_most = limit / sizeof(InboxOrder);
+    }
+    SECTION("broadcasts") {
+        shared = std::make_shared<SharedMessage>();
+        shared->frames.append(bytes_of(std::string(limit / 4, 'x')));
+    }
+    int woken = 0;
+    const auto wake = [&] { ++woken; };
+    const auto put = [&] {
+        InboxOrder order;
+        order.kind = shared ? InboxOrder::Kind::broadcast : InboxOrder::Kind::send_text;
+        if (shared) order.for_all = std::make_unique<OrderForAll>(OrderForAll{.shared = shared});
+        return inbox.put(std::move(order), bytes_of(payload), wake);
+    };
+    std::size_t taken = 0;
+    while (taken <= at_most && put()) ++taken;
+    CHECK(taken > 0);
+    CHECK(taken <= at_most);
+
+    InboxOrder room;  // is never refused
+    room.kind = InboxOrder::Kind::resume;
+    CHECK(inbox.put(std::move(room), {}, wake));
+    CHECK(woken == 1);
+    Inbox::Batch batch;
+    inbox.take(batch);
+    CHECK(batch.orders.size() == taken + 1);
+    CHECK(put());
+    CHECK(woken == 2);
+}
+
+TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
+    struct Full {
+        void on_message(AnyConnection& connection, const Text&) {
+            static_cast<HostedConnection&>(connection).hold_receiving();
+        }
+    };
+    MemoryServer server;
+    server.handle("", Full{});
+    WireClient client = server.open();
+    InboxOrder room;
+    room.kind = InboxOrder::Kind::resume;
+    room.to = server.reactor().list().at(0).id;
+    client.send("x");
+    server.run();
+    server.hub().close(room.to, CloseCode::normal, "");
+    server.run();
+    CHECK(client.read() == Words{"close:1000:"});
+    server.run();
+    CHECK(server.reactor().list().at(0).state == "closing");
+    CHECK(server.shared.server_hub->put(std::move(room), {}) == SendStatus::queued);
+    server.run();
+    client.wire().close();
+    server.run();
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::normal);
+}
+
+TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    WireClient polite = server.open();
+    WireClient rude = server.open();
+    WireClient half_open = server.connect();
+    server.run();
+    server.reactor().stop(server.network.now() + 10s);
+    server.run();
+    CHECK(polite.read() == Words{"close:1001:the server stops"});
+    CHECK(half_open.wire().at_end());
+    server.run();
+    polite.wire().close();
+    server.run();
+    CHECK(server.shared.stopped == 0);
+
+    SECTION("the rest is cut at the deadline, or at the end of its closing handshake") {
+        server.advance(11s);
+        CHECK(server.shared.stopped == 1);
+        CHECK(server.shared.admitted == 0);
+        (void)rude.wire().read();
+        CHECK((rude.wire().at_end() || rude.wire().was_reset()));
+    }
+    SECTION("a second stop brings the deadline nearer") {
+        server.reactor().stop(server.network.now());
+        server.advance(100ms);
+        CHECK(server.shared.stopped == 1);
+        CHECK(server.shared.admitted == 0);
+    }
+}
+
+TEST_CASE("a handler that is removed closes its connections only", "[reactor]") {
+    MemoryServer server;
+    server.handle("", Silent{});
+    server.handle("chat", ToOthers{});
+    WireClient stays = server.open();
+    WireClient goes = server.open("chat");
+    server.reactor().close_served_by(*server.shared.handlers.at("chat"), "chat", CloseCode::going_away);
+    server.run();
+    CHECK(stays.read().empty());
+    CHECK(goes.read() == Words{"close:1001:the handler was removed"});
+}
+
+TEST_CASE("info tells what is known of a connection", "[reactor]") {
+    MemoryServer server;
+    server.handle("chat", ToOthers{});
+    WireClient client = server.open("chat");
+    client.send("12345");
+    server.advance(3s);
+    const ConnectionInfo info = server.reactor().list().at(0);
+    CHECK(server.reactor().info(info.id)->peer == info.peer);
+    CHECK_FALSE(info.peer.empty());
+    CHECK(info.subprotocol == "chat");
+    CHECK(info.handler == "chat");
+    CHECK(info.state == "open");
+    CHECK(info.age == 3s);
+    CHECK(info.messages_in == 1);
+    CHECK(info.messages_out == 0);
+    CHECK(info.bytes_in > 11);
+    CHECK_FALSE(info.round_trip);
+    CHECK_FALSE(server.reactor().info({0, info.id.slot, info.id.generation + 1}));
+}

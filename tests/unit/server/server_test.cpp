@@ -1,0 +1,801 @@
+#include "wsserver/server.hpp"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <condition_variable>
+#include <filesystem>
+#include <future>
+#include <latch>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/blocking_client.hpp"
+#include "support/catch.hpp"
+#include "wsserver/base/descriptor.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// From now on these two calls fail for this thread. False if the system forbids to forbid.
+bool forbid(unsigned call, unsigned another, unsigned error) {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, another, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/// As a container does it: io_uring_setup() fails for this thread.
+void forbid_uring() { REQUIRE(forbid(__NR_io_uring_setup, __NR_io_uring_setup, EPERM)); }
+
+struct Echo {
+    template <class M>
+    void on_message(AnyConnection& connection, const M& message) {
+        connection.send(message);
+    }
+};
+
+struct PooledEcho : Echo {
+    static constexpr Runs runs = Runs::pooled;
+};
+
+/// Holds whoever comes until it is opened.
+class Gate {
+   public:
+    void wait() {
+        std::unique_lock lock(mutex_);
+        ++waiting_;
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return open_; });
+    }
+    void wait_for_visitors(int count) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return waiting_ >= count; });
+    }
+    void open() {
+        const std::lock_guard lock(mutex_);
+        open_ = true;
+        changed_.notify_all();
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int waiting_ = 0;
+    bool open_ = false;
+};
+
+struct Blocking {
+    static constexpr Runs runs = Runs::pooled;
+    std::shared_ptr<Gate> gate;
+    void on_message(AnyConnection& connection, const Text& message) {
+        gate->wait();
+        connection.send(message);
+    }
+};
+
+struct Thrower {
+    static constexpr Runs runs = Runs::pooled;
+    void on_message(AnyConnection&, const Text&) { throw std::runtime_error("no"); }
+};
+
+struct BlockingReceiver {
+    static constexpr Runs runs = Runs::pooled;
+    std::shared_ptr<Gate> gate;
+    void on_message(AnyConnection& connection, const Text& message) {
+        gate->wait();
+        connection.send(Text{std::to_string(message.text.size())});
+    }
+};
+
+/// Blocks its reactor.
+struct BlocksInline {
+    std::shared_ptr<Gate> gate;
+    void on_message(AnyConnection&, const Text&) { gate->wait(); }
+};
+
+ServerOptions two_threads() {
+    ServerOptions options;
+    options.io_threads = 2;
+    options.workers = 2;
+    return options;
+}
+
+/// Started, with Echo as its default.
+struct RunningServer {
+    explicit RunningServer(const ServerOptions& options = two_threads()) : server(options) {
+        server.handle(Echo{});
+        const auto bound = server.listen("127.0.0.1:0");
+        if (!bound) throw std::runtime_error(bound.error());
+        url = *bound;
+        server.start();
+    }
+    Server server;
+    std::string url;
+};
+
+/// The kernel spreads clients over the reactors as it likes. Precondition: the others are all on `reactor`.
+BlockingClient client_on_another_reactor(const Server& server, const std::string& url, std::uint16_t reactor) {
+    for (;;) {
+        BlockingClient client{url, ""};
+        for (const auto& info : server.list()) {
+            if (info.id.reactor != reactor) return client;
+        }
+    }
+}
+
+/// Ends when it may.
+template <Runs where>
+struct EndsLate {
+    static constexpr Runs runs = where;
+    explicit EndsLate(std::shared_ptr<Gate> its_gate) : gate(std::move(its_gate)) {}
+    EndsLate(const EndsLate&) = delete;
+    ~EndsLate() { gate->wait(); }
+    void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
+    const std::shared_ptr<Gate> gate;
+};
+
+/// Looks at its connection when it may.
+struct Late {
+    static constexpr Runs runs = Runs::pooled;
+    std::shared_ptr<Gate> gate;
+    std::shared_ptr<std::promise<std::string>> known;
+    void on_message(AnyConnection& connection, const Text&) {
+        gate->wait();
+        known->set_value(std::string{connection.subprotocol()} + std::string{connection.target()});
+    }
+};
+
+}  // namespace
+
+TEST_CASE("echo on threads of its own", "[server]") {
+    RunningServer running;
+    CHECK(running.url.starts_with("ws://127.0.0.1:"));
+    CHECK(running.server.listening() == std::vector{running.url});
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 20; ++i) clients.emplace_back(running.url, "");
+    for (int round = 0; round < 5; ++round) {
+        for (auto& client : clients) client.send("message " + std::to_string(round));
+        for (auto& client : clients) CHECK(client.next() == "text:message " + std::to_string(round));
+    }
+    const ServerStatistics statistics = running.server.statistics();
+    CHECK(statistics.open == 20);
+    CHECK(statistics.opened == 20);
+    CHECK(statistics.messages_in == 100);
+    CHECK(statistics.messages_out == 100);
+    CHECK(running.server.list().size() == 20);
+}
+
+TEST_CASE("IPv6 and Unix sockets", "[server]") {
+    const auto path = std::filesystem::temp_directory_path() / ("wsserver-test-" + std::to_string(getpid()));
+    Server server{two_threads()};
+    server.handle(Echo{});
+    std::vector<std::string> urls;
+    for (const std::string& endpoint : {std::string{"[::1]:0"}, "unix:" + path.string()}) {
+        const auto url = server.listen(endpoint);
+        REQUIRE(url);
+        urls.push_back(*url);
+    }
+    server.start();
+    for (const auto& url : urls) {
+        CAPTURE(url);
+        BlockingClient client{url, ""};
+        client.send("x");
+        CHECK(client.next() == "text:x");
+    }
+    server.stop(1s);
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a port in use is an error that says so", "[server]") {
+    RunningServer running;
+    Server second{two_threads()};
+    const auto url = second.listen(running.url.substr(5));
+    REQUIRE_FALSE(url);
+    CHECK(url.error().find(running.url.substr(5)) != std::string::npos);
+    CHECK(url.error().find("in use") != std::string::npos);
+}
+
+TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
+    struct Name {
+        std::string name;
+        void on_message(AnyConnection& connection, const Text&) { connection.send(Text{name}); }
+    };
+    RunningServer running;
+    running.server.handle("a", Name{"I am a"});
+    running.server.handle("b", Name{"I am b"});
+    BlockingClient both{running.url, "unknown, b, a"};
+    CHECK(both.response.find("Sec-WebSocket-Protocol: b\r\n") != std::string::npos);
+    both.send("?");
+    CHECK(both.next() == "text:I am b");
+    BlockingClient unknown{running.url, "unknown"};
+    CHECK(unknown.response.starts_with("HTTP/1.1 101"));
+    CHECK(unknown.response.find("Sec-WebSocket-Protocol") == std::string::npos);
+
+    SECTION("strictly, if so configured") {
+        ServerOptions options = two_threads();
+        options.strict_subprotocol = true;
+        running.server.reconfigure(options);
+        CHECK(BlockingClient(running.url, "unknown").response.starts_with("HTTP/1.1 400"));
+        CHECK(BlockingClient(running.url, "a").response.starts_with("HTTP/1.1 101"));
+    }
+    SECTION("a removed one closes its connections and is offered no more") {
+        CHECK(running.server.remove_handler("b"));
+        CHECK_FALSE(running.server.remove_handler("b"));
+        CHECK(both.next() == "close:1001:the handler was removed");
+        CHECK(BlockingClient(running.url, "b, a").response.find("Sec-WebSocket-Protocol: a\r\n") != std::string::npos);
+    }
+    SECTION("a replaced one serves new connections, the open ones keep theirs") {
+        running.server.handle("b", Name{"I am the new b"});
+        both.send("?");
+        CHECK(both.next() == "text:I am b");
+        BlockingClient fresh{running.url, "b"};
+        fresh.send("?");
+        CHECK(fresh.next() == "text:I am the new b");
+    }
+}
+
+TEST_CASE("a handler that serves two subprotocols goes on with one when the other is removed", "[server]") {
+    RunningServer running;
+    const auto echo = make_handler("echo", Echo{});
+    running.server.handle("echo.v1", echo);
+    running.server.handle("echo.v2", echo);
+    BlockingClient one{running.url, "echo.v1"}, two{running.url, "echo.v2"};
+    CHECK(running.server.remove_handler("echo.v1"));
+    CHECK(one.next() == "close:1001:the handler was removed");
+    two.send("still there");
+    CHECK(two.next() == "text:still there");
+}
+
+TEST_CASE("a handler that is replaced may use the server at its end", "[server]") {
+    struct Leaving {
+        Leaving(const Server& its_server, std::size_t& its_left) : server(its_server), left(its_left) {}
+        Leaving(const Leaving&) = delete;
+        ~Leaving() { left = server.handlers().size(); }
+        void on_open(AnyConnection&) {}
+        const Server& server;
+        std::size_t& left;
+    };
+    std::size_t left = 0;
+    Server server{two_threads()};
+    server.handle("chat", make_handler_in_place<Leaving>("leaving", server, left));
+    server.handle("chat", Echo{});
+    CHECK(left == 1);
+}
+
+TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    ServerOptions options;
+    options.io_threads = 1;
+    options.workers = 1;
+    RunningServer running{options};
+    SECTION("an inline one") {
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::inline_>>("late", gate));
+    }
+    SECTION("a pooled one") {
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::pooled>>("late", gate));
+    }
+    BlockingClient late{running.url, "late"};
+    late.send("x");
+    CHECK(late.next() == "text:x");
+    BlockingClient other{running.url, ""};
+    running.server.remove_handler("late");
+    CHECK(late.next() == "close:1001:the handler was removed");
+    late.hang_up();
+    gate->wait_for_visitors(1);
+    other.send("x");
+    CHECK(other.next() == "text:x");
+    CHECK(running.server.workers().at(0).task == "late");
+    other.hang_up();
+    gate->open();
+    running.server.stop(20s);
+}
+
+TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
+    RunningServer running;
+    BlockingClient foreign{running.url};
+    foreign.write(upgrade_request("Origin: http://evil.example\r\n"));
+    CHECK(foreign.read_head().starts_with("HTTP/1.1 403"));
+    BlockingClient own{running.url};
+    own.write(upgrade_request("Origin: http://server.example.com\r\n"));
+    CHECK(own.read_head().starts_with("HTTP/1.1 101"));
+    ServerOptions options = two_threads();
+    options.allowed_origins = {"http://evil.example"};
+    running.server.reconfigure(options);
+    BlockingClient allowed{running.url};
+    allowed.write(upgrade_request("Origin: http://evil.example\r\n"));
+    CHECK(allowed.read_head().starts_with("HTTP/1.1 101"));
+    CHECK(running.server.statistics().refused == 1);
+}
+
+TEST_CASE("a pooled handler answers in order", "[server][threads]") {
+    RunningServer running;
+    running.server.handle("pooled", PooledEcho{});
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "pooled");
+    for (auto& client : clients) {
+        for (int i = 0; i < 100; ++i) client.send(std::to_string(i));
+    }
+    for (auto& client : clients) {
+        for (int i = 0; i < 100; ++i) REQUIRE(client.next() == "text:" + std::to_string(i));
+    }
+}
+
+TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
+    ServerOptions options = two_threads();
+    options.handler_deadline = 0ms;
+    RunningServer running{options};
+    const auto gate = std::make_shared<Gate>();
+    running.server.handle("blocking", Blocking{.gate = gate});
+    BlockingClient stuck{running.url, "blocking"}, stuck_too{running.url, "blocking"}, third{running.url, "blocking"};
+    stuck.send("one");
+    stuck_too.send("two");
+    gate->wait_for_visitors(2);
+    third.send("three");
+
+    third.ping("are you there");
+    CHECK(third.next() == "pong:are you there");
+    stuck.ping("and you");
+    CHECK(stuck.next() == "pong:and you");
+    BlockingClient echo{running.url, ""};
+    echo.send("inline");
+    CHECK(echo.next() == "text:inline");
+    CHECK(running.server.list().size() == 4);
+
+    const std::vector<WorkerState> workers = running.server.workers();
+    REQUIRE(workers.size() == 2);
+    for (const WorkerState& worker : workers) CHECK(worker.task == "blocking");
+
+    gate->open();
+    CHECK(stuck.next() == "text:one");
+    CHECK(stuck_too.next() == "text:two");
+    CHECK(third.next() == "text:three");
+}
+
+TEST_CASE("without threads for workers who needs one is refused, the others are served", "[server][threads]") {
+    /// Its reactor, and no other thread, can begin threads no longer.
+    struct Forbidding {
+        void on_message(AnyConnection& connection, const Text&) {
+            connection.send(Text{forbid(__NR_clone, __NR_clone3, EAGAIN) ? "forbidden" : "no"});
+        }
+    };
+    ServerOptions options;
+    options.io_threads = 1;
+    std::atomic<int> complaints = 0;
+    Server server{options};
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("no workers") != std::string_view::npos) ++complaints;
+    });
+    server.handle("forbidding", Forbidding{});
+    server.handle("pooled", PooledEcho{});
+    server.handle(Echo{});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient forbidding{url, "forbidding"};
+    forbidding.send("x");
+    REQUIRE(forbidding.next() == "text:forbidden");
+    CHECK(BlockingClient{url, "pooled"}.response.starts_with("HTTP/1.1 503 "));
+    BlockingClient echo{url, ""};
+    echo.send("x");
+    CHECK(echo.next() == "text:x");
+    CHECK(complaints == 1);
+}
+
+TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    {
+        RunningServer running;
+        running.server.handle("blocking", Blocking{.gate = gate});
+        BlockingClient stuck{running.url, "blocking"};
+        stuck.send("x");
+        gate->wait_for_visitors(1);
+        running.server.stop(10ms);
+        CHECK(running.server.list().empty());
+    }
+    gate->open();  // the thread that was left behind may end
+}
+
+TEST_CASE("a reaction that is left behind still knows its connection", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    const auto known = std::make_shared<std::promise<std::string>>();
+    const std::string subprotocol = "a-subprotocol-with-a-long-name.example.com";
+    {
+        RunningServer running;
+        running.server.handle(subprotocol, Late{.gate = gate, .known = known});
+        BlockingClient stuck{running.url, subprotocol};
+        stuck.send("x");
+        gate->wait_for_visitors(1);
+        running.server.stop(10ms);
+    }
+    gate->open();
+    CHECK(known->get_future().get() == subprotocol + "/chat");
+}
+
+TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    std::vector<std::string> tasks;
+    Server server{two_threads()};
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("pooled handler") == std::string_view::npos) return;
+        for (const WorkerState& worker : server.workers()) tasks.push_back(worker.task);
+    });
+    server.handle("blocking", Blocking{.gate = gate});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient stuck{url, "blocking"};
+    stuck.send("x");
+    gate->wait_for_visitors(1);
+    server.stop(10ms);
+    CHECK(std::count(tasks.begin(), tasks.end(), "blocking") == 1);
+    gate->open();
+}
+
+TEST_CASE("stop meets its deadline though an inline handler is blocked for ever", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    std::atomic<bool> complained = false;
+    std::string url;
+    {
+        Server server{two_threads()};
+        server.on_log([&](Server::LogLevel, std::string_view text) {
+            if (text.find("inline handler") != std::string_view::npos) complained = true;
+        });
+        server.handle(BlocksInline{gate});
+        url = *server.listen("127.0.0.1:0");
+        server.start();
+        BlockingClient stuck{url, ""};
+        stuck.send("x");
+        gate->wait_for_visitors(1);
+        server.stop(10ms);
+    }
+    CHECK(complained);
+    CHECK(Server{two_threads()}.listen(url.substr(5)));  // what was left behind keeps no port
+    gate->open();
+}
+
+TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[server][threads]") {
+    RunningServer running;
+    running.server.handle("thrower", Thrower{});
+    BlockingClient client{running.url, "thrower"}, echo{running.url, ""};
+    client.send("x");
+    CHECK(client.next() == "close:1011:the handler failed");
+    echo.send("alive");
+    CHECK(echo.next() == "text:alive");
+    CHECK(running.server.statistics().handler_exceptions == 1);
+}
+
+TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server swell", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    RunningServer running;
+    running.server.handle("blocking", BlockingReceiver{.gate = gate});
+    BlockingClient client{running.url, "blocking"};
+    // More than the mailbox takes (1 MiB), and more than the kernel holds; so a second thread writes it.
+    const std::string message(1 << 20, 'x');
+    constexpr int count = 40;
+    std::jthread writer{[&] {
+        for (int i = 0; i < count; ++i) client.send(message);
+    }};
+    gate->wait_for_visitors(1);
+    gate->open();
+    BlockingClient reader{running.url, ""};
+    reader.send("meanwhile");
+    CHECK(reader.next() == "text:meanwhile");
+    writer.join();
+    for (int i = 0; i < count; ++i) REQUIRE(client.next() == "text:1048576");
+}
+
+TEST_CASE("stop announces 1001, drains and refuses new ones", "[server]") {
+    RunningServer running;
+    BlockingClient client{running.url, ""};
+    client.send("before");
+    CHECK(client.next() == "text:before");
+    std::jthread stopper{[&] { running.server.stop(20s); }};
+    CHECK(client.next() == "close:1001:the server stops");
+    CHECK(client.next() == "end");
+    client.hang_up();
+    stopper.join();
+    CHECK_THROWS(BlockingClient{running.url});
+    CHECK(running.server.statistics().closes.at(1001) == 1);
+    CHECK_FALSE(running.server.listen("127.0.0.1:0"));
+}
+
+TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
+    RunningServer running;
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "");
+    std::jthread stopper{[&] { running.server.stop(std::chrono::milliseconds::max()); }};
+    for (auto& client : clients) CHECK(client.next() == "close:1001:the server stops");
+    for (auto& client : clients) CHECK(client.next() == "end");
+    for (auto& client : clients) client.hang_up();
+    stopper.join();
+    CHECK(running.server.statistics().closes == std::map<std::uint16_t, std::uint64_t>{{1001, 8}});
+}
+
+TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks a reactor", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    std::atomic<int> complaints = 0;
+    Server server{two_threads()};
+    server.on_log([&](Server::LogLevel, std::string_view) { ++complaints; });
+    server.handle(Echo{});
+    server.handle("blocks", BlocksInline{gate});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient stuck{url, "blocks"};
+    BlockingClient other = client_on_another_reactor(server, url, server.list().at(0).id.reactor);
+    stuck.send("x");
+    gate->wait_for_visitors(1);
+    server.request_stop(20s);
+    for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{url});
+    CHECK(other.next() == "close:1001:the server stops");
+    other.hang_up();
+    gate->open();
+    CHECK(stuck.next() == "close:1001:the server stops");
+    stuck.hang_up();
+    server.stop(20s);
+    CHECK(complaints == 0);
+}
+
+TEST_CASE("what is asked is answered, though an inline handler blocks a reactor", "[server][threads]") {
+    const auto gate = std::make_shared<Gate>();
+    std::atomic<int> complaints = 0;
+    Server server{two_threads()};
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("doesn't answer") != std::string_view::npos) ++complaints;
+    });
+    server.handle(Echo{});
+    server.handle("blocks", BlocksInline{gate});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient stuck{url, "blocks"};
+    const ConnectionId stuck_id = server.list().at(0).id;
+    CHECK(server.silent_reactors().empty());
+    BlockingClient other = client_on_another_reactor(server, url, stuck_id.reactor);
+    stuck.send("x");
+    gate->wait_for_visitors(1);
+
+    const auto listed = server.list();
+    REQUIRE(listed.size() == 1);
+    CHECK(listed[0].id.reactor != stuck_id.reactor);
+    CHECK(server.silent_reactors() == std::vector{stuck_id.reactor});
+    CHECK_FALSE(server.info(stuck_id));
+    CHECK(server.info(listed[0].id));
+    CHECK(server.list().size() == 1);
+    CHECK(complaints == 1);  // asked again it isn't waited for
+
+    gate->open();
+    while (!server.silent_reactors().empty()) std::this_thread::yield();
+    CHECK(server.list().size() == 2);
+    CHECK(server.info(stuck_id));
+    CHECK(complaints == 1);
+}
+
+TEST_CASE("run returns after request_stop from a handler", "[server]") {
+    struct Stopper {
+        Server* server;
+        void on_message(AnyConnection&, const Text&) { server->request_stop(1s); }
+    };
+    Server server{two_threads()};
+    server.handle(Stopper{&server});
+    const std::string url = *server.listen("127.0.0.1:0");
+    std::jthread runner{[&] { server.run(); }};
+    BlockingClient client{url, ""};
+    client.send("stop");
+    CHECK(client.next().starts_with("close:1001:"));
+    client.hang_up();
+    runner.join();
+}
+
+TEST_CASE("a server that was never started is destroyed", "[server]") {
+    Server server{two_threads()};
+    server.handle(Echo{});
+    CHECK(server.listen("127.0.0.1:0"));
+    CHECK(server.list().empty());
+}
+
+TEST_CASE("drain stops listening and keeps connections", "[server]") {
+    RunningServer running;
+    BlockingClient client{running.url, ""};
+    running.server.drain();
+    for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{running.url});
+    client.send("still");
+    CHECK(client.next() == "text:still");
+}
+
+TEST_CASE("on the caller's loop", "[server]") {
+    boost::asio::io_context context{1};
+    Server server{context};
+    server.handle(Echo{});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    CHECK(server.io_threads() == 1);
+    std::jthread loop{[&] { context.run(); }};
+    {
+        BlockingClient client{url, ""};
+        client.send("hello");
+        CHECK(client.next() == "text:hello");
+        CHECK(server.list().size() == 1);
+        std::jthread stopper{[&] { server.stop(20s); }};
+        CHECK(client.next().starts_with("close:1001"));
+        client.hang_up();
+    }
+    context.stop();
+}
+
+TEST_CASE("handles work from any thread and after the server", "[server][threads]") {
+    struct Keeper {
+        std::shared_ptr<std::promise<ConnectionHandle>> handle;
+        void on_open(AnyConnection& connection) { handle->set_value(connection.handle()); }
+        void on_message(AnyConnection& connection, const Text&) { connection.send(Text{"kept"}); }
+    };
+    const auto promise = std::make_shared<std::promise<ConnectionHandle>>();
+    std::optional<ConnectionHandle> handle;
+    {
+        RunningServer running{[] {
+            ServerOptions options;
+            options.io_threads = 1;
+            return options;
+        }()};
+        running.server.handle("keep", Keeper{promise});
+        BlockingClient client{running.url, "keep"};
+        client.send("?");
+        CHECK(client.next() == "text:kept");
+        handle = promise->get_future().get();
+        CHECK(handle->send(Text{"from afar"}) == SendStatus::queued);
+        CHECK(client.next() == "text:from afar");
+    }
+    CHECK(handle->send(Text{"anybody?"}) == SendStatus::closed);
+    CHECK(handle->close() == SendStatus::closed);
+}
+
+TEST_CASE("out of descriptors accept waits, then serves again", "[server]") {
+    ServerOptions options = two_threads();
+    options.io_threads = 1;
+    options.max_connections = 100'000;
+    options.transport = GENERATE(TransportKind::automatic, TransportKind::asio);
+    // Lowered before the server starts: io_uring looks at the limit when it is asked to accept.
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    rlimit few = before;
+    few.rlim_cur = 100;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    RunningServer running{options};
+    BlockingClient served{running.url, ""};
+    std::vector<Descriptor> taken;
+    for (Descriptor next{dup(0)}; next; next = Descriptor{dup(0)}) taken.push_back(std::move(next));
+    taken.pop_back();  // for the socket of the next client: it connects, but isn't accepted
+    BlockingClient waiting{running.url};
+    while (running.server.statistics().accept_pauses == 0) std::this_thread::yield();
+    served.send("served meanwhile");
+    CHECK(served.next() == "text:served meanwhile");
+    taken.clear();
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    waiting.write(upgrade_request());
+    CHECK(waiting.read_head().starts_with("HTTP/1.1 101"));
+}
+
+TEST_CASE("over max_connections: 503 with Retry-After", "[server]") {
+    ServerOptions options = two_threads();
+    options.max_connections = 2;
+    RunningServer running{options};
+    BlockingClient one{running.url, ""}, two{running.url, ""};
+    {
+        BlockingClient three{running.url, ""};
+        CHECK(three.response.starts_with("HTTP/1.1 503"));
+        CHECK(three.response.find("Retry-After:") != std::string::npos);
+    }
+    one.send("x");
+    CHECK(one.next() == "text:x");
+    CHECK(running.server.statistics().turned_away == 1);
+}
+
+TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
+    Server server{two_threads()};
+    server.handle(Echo{});
+    std::atomic<int> complaints = 0;
+    server.on_log([&](Server::LogLevel, std::string_view text) {
+        if (text.find("threw") != std::string_view::npos) ++complaints;
+    });
+    SECTION("exceptions") {
+        server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw std::runtime_error("no page"); });
+        server.on_end([](const ConnectionEnd&) { throw std::runtime_error("no log"); });
+    }
+    SECTION("anything else") {
+        server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw 404; });
+        server.on_end([](const ConnectionEnd&) { throw "no log"; });
+    }
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient page{url};
+    page.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(page.read_head().starts_with("HTTP/1.1 500 "));
+    page.hang_up();
+    BlockingClient client{url, ""};
+    client.send("alive");
+    CHECK(client.next() == "text:alive");
+    client.hang_up();
+    server.stop(20s);
+    CHECK(complaints == 3);
+}
+
+TEST_CASE("a log that throws stops nobody", "[server]") {
+    Server server{two_threads()};
+    server.handle(Echo{});
+    server.on_log([](Server::LogLevel, std::string_view) { throw std::runtime_error("the disk is full"); });
+    server.on_end([](const ConnectionEnd&) { throw std::runtime_error("to be logged"); });
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    for (int i = 0; i < 3; ++i) {
+        BlockingClient client{url, ""};
+        client.send("alive");
+        CHECK(client.next() == "text:alive");
+    }
+    server.stop(20s);
+}
+
+TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[server]") {
+    const TransportKind asked = GENERATE(TransportKind::automatic, TransportKind::uring, TransportKind::asio);
+    std::vector<std::pair<Server::LogLevel, std::string>> said;
+    // The filter binds this thread and those that it begins.
+    std::thread([&] {
+        forbid_uring();
+        ServerOptions options = two_threads();
+        options.transport = asked;
+        Server server{options};
+        server.handle(Echo{});
+        server.on_log([&](Server::LogLevel level, std::string_view text) { said.emplace_back(level, text); });
+        const std::string url = *server.listen("127.0.0.1:0");
+        server.start();
+        server.start();  // as run() does once more
+        BlockingClient client{url, ""};
+        client.send("x");
+        CHECK(client.next() == "text:x");
+    }).join();
+    if (asked == TransportKind::asio) {
+        CHECK(said.empty());
+        return;
+    }
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].first == (asked == TransportKind::uring ? Server::LogLevel::warning : Server::LogLevel::info));
+    CHECK(said[0].second ==
+          "no uring transport: io_uring is forbidden (sysctl kernel.io_uring_disabled, or a container's seccomp); "
+          "asio serves");
+}
+
+TEST_CASE("a server that is destroyed while it runs ends its threads", "[server][threads]") {
+    /// Lives as long as its server does, and that as long as a thread that was left behind.
+    struct Counted : Echo {
+        std::shared_ptr<int> count;
+    };
+    const auto count = std::make_shared<int>();
+    for (int i = 0; i < 20; ++i) {
+        Server server{two_threads()};
+        server.handle(Counted{{}, count});
+        const std::string url = *server.listen("127.0.0.1:0");
+        server.start();
+        BlockingClient client{url, ""};
+        client.send("x");
+        CHECK(client.next() == "text:x");
+    }
+    // A busy machine may be late: who hasn't ended in a second is left behind, and ends then.
+    const auto patience = std::chrono::steady_clock::now() + 30s;
+    while (count.use_count() > 1 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+    CHECK(count.use_count() == 1);
+}

@@ -1,0 +1,768 @@
+// What only the io_uring transport does: tiny rings, and a kernel that has everything under way. What it does as all
+// others is in transport_test.cpp and transport_sockets_test.cpp.
+#include "wsserver/transport/uring.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <iterator>
+#include <random>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "support/socket_peers.hpp"
+#include "support/transport_rigs.hpp"
+#include "wsserver/transport/detail/uring/loop.hpp"
+#include "wsserver/transport/detail/uring/streams.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using W = Witness<UringTransport>;
+
+/// Each of its rings is full all the time.
+constexpr UringSizes tiny{.submissions = 8, .completions = 16, .buffers = 2};
+constexpr UringSizes tiny_and_old{.submissions = 8, .completions = 16, .buffers = 2, .like_linux_6_0 = true};
+/// By number: the usual one, and the two above.
+constexpr std::array all_sizes{UringSizes{}, tiny, tiny_and_old};
+
+std::size_t count_descriptors() {
+    std::filesystem::directory_iterator all{"/proc/self/fd"};
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+/// What a stream says, by the number of who says it.
+std::string_view words_of(unsigned who, std::size_t size) {
+    static const std::string all = pattern(3'000'000);
+    return std::string_view{all}.substr(who * 7919 % 1'000'000, size);
+}
+
+using Dice = std::minstd_rand;
+
+/// Says all of `words` in batches of any size and kind, compares what comes with `expected`, and pauses at random.
+class Talker final : public StreamUser {
+   public:
+    enum class Fate { none, close, abort, destroy };
+
+    Talker(UringTransport& transport, UringTransport::Socket socket, unsigned seed, std::string_view words,
+           std::string_view expected)
+        : transport_(transport), dice_(seed), words_(words), expected_(expected) {
+        stream_.emplace(transport, std::move(socket));
+        stream_->start(*this);
+    }
+
+    bool in_order = true;
+    bool broke_promise = false;
+    std::size_t heard = 0;
+    int rooms_filled = 0;
+    bool has_ended = false, has_failed = false;
+    Fate fate = Fate::none;
+
+    bool said_all() const { return said_ == words_.size() && !in_flight_; }
+    bool heard_all() const { return heard == expected_.size(); }
+    bool is_gone() const { return !stream_ || is_released_; }
+
+    void speak() {
+        while (is_here() && !in_flight_ && said_ < words_.size()) in_flight_ = !send_some();
+    }
+    void meet(Fate how) {
+        if (!is_here()) return;
+        is_closed_ = true;
+        switch (how) {
+            case Fate::none:
+                is_closed_ = false;
+                break;
+            case Fate::close:
+                stream_->close();
+                break;
+            case Fate::abort:
+                stream_->abort();
+                break;
+            case Fate::destroy:
+                stream_.reset();
+                break;
+        }
+    }
+
+   private:
+    bool is_here() const { return stream_ && !is_closed_; }
+    bool one_in(unsigned count) { return dice_() / 8 % count == 0; }
+    std::size_t up_to(std::size_t count) { return 1 + dice_() / 8 % count; }
+
+    bool send_some() {
+        const std::size_t size = std::min(up_to(one_in(4) ? 200'000 : 2000), words_.size() - said_);
+        const std::string_view batch = words_.substr(said_, size);
+        said_ += size;
+        if (one_in(3)) return send_as_pieces(batch);
+        Output& arena = transport_.output();
+        arena.append(bytes_of(batch));
+        const OutputPiece piece{std::as_const(arena).bytes(), {}};
+        const bool left = stream_->send(std::span{&piece, 1});
+        arena.clear();
+        return left;
+    }
+
+    bool send_as_pieces(std::string_view batch) {
+        std::vector<OutputPiece> pieces;
+        const std::size_t count = up_to(100);
+        const auto owner = std::make_shared<const std::string>(batch);
+        std::string copy{batch};
+        for (std::size_t at = 0; at < batch.size();) {
+            const std::size_t size = std::min(batch.size() - at, batch.size() / count + 1);
+            const bool owned = one_in(2);
+            const std::string_view all = owned ? std::string_view{*owner} : std::string_view{copy};
+            pieces.push_back({bytes_of(all.substr(at, size)), owned ? owner : nullptr});
+            at += size;
+        }
+        const bool left = stream_->send(pieces);
+        std::fill(copy.begin(), copy.end(), '?');
+        return left;
+    }
+
+    void came() {
+        if (!is_here() || has_failed) broke_promise = true;
+    }
+    void on_bytes(MutableBytes bytes) override {
+        came();
+        if (has_ended || is_paused_ || is_lending_) broke_promise = true;
+        if (expected_.substr(std::min(heard, expected_.size()), bytes.size()) != text_of(bytes)) in_order = false;
+        heard += bytes.size();
+        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});
+        if (one_in(8)) pause();
+        if (fate != Fate::none && one_in(4)) return meet(fate);
+        speak();
+    }
+    bool has_room() const noexcept override { return expected_.size() - heard > 200'000; }
+    Room lend_room() noexcept override {
+        came();
+        if (is_lending_) broke_promise = true;
+        if (one_in(4)) return {};
+        is_lending_ = true;
+        return {Block{100'000}, 7, up_to(99'000)};
+    }
+    void on_room(Room room, std::size_t count) override {
+        came();
+        if (!is_lending_ || room.begin != 7) broke_promise = true;
+        is_lending_ = false;
+        if (count > 0) ++rooms_filled;
+        if (count > 0) on_bytes(room.bytes().first(count));
+    }
+    void on_sent() override {
+        came();
+        in_flight_ = false;
+        if (fate != Fate::none && one_in(8)) return meet(fate);
+        speak();
+    }
+    void on_end(std::error_code error) override {
+        came();
+        (error ? has_failed : has_ended) = true;
+        if (fate != Fate::none && one_in(2)) meet(fate);
+    }
+    void on_released() override {
+        if (!is_closed_ || is_released_) broke_promise = true;
+        is_released_ = true;
+    }
+
+    void pause() {
+        stream_->pause_receiving();
+        is_paused_ = true;
+        transport_.post([this] {
+            if (!is_here() || !is_paused_) return;
+            is_paused_ = false;
+            stream_->resume_receiving();
+        });
+    }
+
+    UringTransport& transport_;
+    std::optional<UringTransport::Stream> stream_;
+    Dice dice_;
+    std::string_view words_, expected_;
+    std::size_t said_ = 0;
+    bool in_flight_ = false;
+    bool is_paused_ = false;
+    bool is_lending_ = false;
+    bool is_closed_ = false;
+    bool is_released_ = false;
+};
+
+using Talkers = std::vector<std::unique_ptr<Talker>>;
+
+/// Pairs of them, TCP and Unix, narrow and wide.
+Talkers meeting(UringTransport& transport, unsigned pairs, unsigned seed, std::size_t words) {
+    Talkers all;
+    for (unsigned i = 0; i < pairs; ++i) {
+        auto one_and_other = i % 3 == 0 ? unix_pair() : tcp_pair();
+        auto &one = one_and_other.first, &other = one_and_other.second;
+        if (i % 2 == 0) make_narrow(one);
+        const auto a = words_of(seed + 2 * i, words), b = words_of(seed + 2 * i + 1, words);
+        all.push_back(std::make_unique<Talker>(transport, std::move(one), seed * 1000 + 2 * i + 1, a, b));
+        all.push_back(std::make_unique<Talker>(transport, std::move(other), seed * 1000 + 2 * i + 2, b, a));
+    }
+    return all;
+}
+
+template <class F>
+bool all_of(const Talkers& all, F&& f) {
+    return std::all_of(all.begin(), all.end(), [&](const auto& one) { return f(*one); });
+}
+
+/// Reads from a blocking socket what is there, at most `most` octets. False: its end.
+bool read_some(const Descriptor& socket, std::string& to, std::size_t most) {
+    std::string some(most, '\0');
+    const ssize_t count = ::recv(socket.get(), some.data(), some.size(), MSG_DONTWAIT);
+    if (count > 0) to.append(some, 0, static_cast<std::size_t>(count));
+    return count > 0 || (count < 0 && errno == EAGAIN);
+}
+
+/// For what the loop itself doesn't hear of.
+void watch_until(UringTransport& transport, const std::function<bool()>& done) {
+    const auto end = Clock::now() + patience;
+    while (!done()) {
+        transport.run_turn(Clock::now() + 1ms);
+        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+    }
+}
+
+/// A stream and its peer.
+struct Pair {
+    std::unique_ptr<W> here;
+    Descriptor there;
+    std::string words{};  // that the stream says
+    std::string heard{};  // by its peer
+};
+using Pairs = std::vector<Pair>;
+
+/// Streams lie side by side in pages of a hundred or so.
+constexpr unsigned some_pages = 210;
+
+Pair narrow_pair(UringTransport& transport, std::string_view words) {
+    auto [one, other] = unix_pair();
+    make_narrow(one);
+    return {std::make_unique<W>(transport, std::move(one)), std::move(other), std::string{words}};
+}
+
+template <class F>
+void at_random(Pairs& pairs, Dice& dice, F&& f) {
+    for (std::size_t i = pairs.size(); i > 1; --i) std::swap(pairs[i - 1], pairs[dice() / 8 % i]);
+    for (Pair& pair : pairs) f(pair);
+}
+
+/// Their peers read on in turn.
+void hear(UringTransport& transport, Pairs& pairs) {
+    watch_until(transport, [&] {
+        for (Pair& pair : pairs) read_some(pair.there, pair.heard, 5000);
+        return std::all_of(pairs.begin(), pairs.end(), [](const Pair& one) { return one.heard == one.words; });
+    });
+}
+
+bool has_hung_up(const Descriptor& socket) {
+    pollfd question{.fd = socket.get(), .events = POLLIN, .revents = 0};
+    ::poll(&question, 1, 0);
+    return (question.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+}  // namespace
+
+TEST_CASE("nothing is lost or doubled though all rings are full", "[transport_uring]") {
+    const UringSizes sizes[] = {tiny,
+                                {.submissions = 8, .completions = 1024, .buffers = 2},
+                                {.submissions = 8, .completions = 16, .buffers = 16},
+                                tiny_and_old,
+                                {},
+                                {.like_linux_6_0 = true}};
+    const unsigned which = GENERATE(0U, 1U, 2U, 3U, 4U, 5U);
+    const bool transport_has_large_buffers = !sizes[which].like_linux_6_0;
+    UringTransport transport{sizes[which]};
+    const auto talkers = meeting(transport, 24, 1, 500'000);
+    for (const auto& talker : talkers) talker->speak();
+    run_until(transport,
+              [&] { return all_of(talkers, [](const Talker& one) { return one.said_all() && one.heard_all(); }); });
+    CHECK(all_of(talkers, [](const Talker& one) { return one.in_order && !one.broke_promise; }));
+    CHECK(all_of(talkers, [](const Talker& one) { return !one.has_ended && !one.has_failed; }));
+    // Whose buffers are large enough for so much at once.
+    if (transport_has_large_buffers)
+        CHECK_FALSE(all_of(talkers, [](const Talker& one) { return one.rooms_filled == 0; }));
+}
+
+TEST_CASE("streams go at any moment, with everything under way", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    for (unsigned seed = 1; seed <= 60; ++seed) {
+        UringTransport transport{all_sizes[seed % all_sizes.size()]};
+        Dice dice{seed};
+        const auto talkers = meeting(transport, 20, seed * 40, 300'000);
+        const auto fate = [&] { return static_cast<Talker::Fate>(1 + dice() / 8 % 3); };
+        for (const auto& talker : talkers) {
+            if (dice() / 8 % 2 == 0) talker->fate = fate();
+            talker->speak();
+        }
+        for (int turn = 0; turn < 50; ++turn) {
+            transport.run_turn(Clock::now() + 1ms);
+            talkers[dice() / 8 % talkers.size()]->meet(fate());
+        }
+        for (const auto& talker : talkers) talker->meet(fate());
+        run_until(transport, [&] { return all_of(talkers, [](const Talker& one) { return one.is_gone(); }); });
+        CHECK(all_of(talkers, [](const Talker& one) { return one.in_order && !one.broke_promise; }));
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("hundreds of streams come and go in any order", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+        Dice dice{7};
+        Pairs pairs;
+        for (unsigned round = 1; round <= 8; ++round) {
+            while (pairs.size() < some_pages) {
+                const auto who = static_cast<unsigned>(dice() % 10'000);
+                pairs.push_back(narrow_pair(transport, words_of(who, 20)));
+            }
+            at_random(pairs, dice, [&](Pair& pair) {
+                pair.heard.clear();
+                pair.here->received.clear();
+                CHECK(pair.here->send(pair.words));
+                CHECK(::send(pair.there.get(), pair.words.data(), pair.words.size(), 0) == 20);
+            });
+            hear(transport, pairs);
+            run_until(transport, [&] {
+                return std::all_of(pairs.begin(), pairs.end(),
+                                   [](const Pair& one) { return one.here->received == one.words; });
+            });
+            // All, half of them, all but one: so that pages are left empty, and with gaps.
+            at_random(pairs, dice, [](Pair&) {});
+            const std::size_t stay = round % 3 == 0 ? 0 : round % 3 == 1 ? some_pages / 2 : 1;
+            for (; pairs.size() > stay; pairs.pop_back()) {
+                if (dice() / 8 % 2 == 0) pairs.back().here->close();
+                if (dice() / 8 % 8 == 0) transport.run_turn(Clock::now());
+            }
+        }
+        CHECK(std::all_of(pairs.begin(), pairs.end(),
+                          [](const Pair& one) { return one.here->ended + one.here->failed == 0; }));
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("streams that still send outlive their handles, among new ones", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    Dice dice{11};
+    Pairs leaving, staying;
+    for (unsigned i = 0; i < some_pages; ++i) {
+        leaving.push_back(narrow_pair(transport, words_of(i, 20'000)));
+        CHECK(leaving.back().here->send(leaving.back().words));
+    }
+    transport.run_turn(Clock::now());
+    // A place is left each time, by one whose order has never been, and taken by the next.
+    at_random(leaving, dice, [&](Pair& pair) {
+        pair.here.reset();
+        narrow_pair(transport, "");
+        staying.push_back(narrow_pair(transport, words_of(static_cast<unsigned>(dice() % 10'000), 20)));
+        CHECK(staying.back().here->send(staying.back().words));
+        if (dice() / 8 % 8 == 0) transport.run_turn(Clock::now());
+    });
+    hear(transport, staying);
+    CHECK(std::none_of(leaving.begin(), leaving.end(), [](const Pair& one) {
+        pollfd question{.fd = one.there.get(), .events = POLLIN, .revents = 0};
+        return ::poll(&question, 1, 0) != 1 || (question.revents & POLLHUP) != 0;
+    }));
+    hear(transport, leaving);
+    watch_until(transport, [&] {
+        return std::all_of(leaving.begin(), leaving.end(), [](const Pair& one) { return has_hung_up(one.there); });
+    });
+    CHECK(std::all_of(staying.begin(), staying.end(),
+                      [](const Pair& one) { return one.here->ended + one.here->failed == 0; }));
+}
+
+TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        Pairs pairs;
+        UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+        Dice dice{13};
+        for (unsigned i = 0; i < some_pages; ++i) pairs.push_back(narrow_pair(transport, words_of(i, 20'000)));
+        transport.run_turn(Clock::now());
+        // All receive. Some send, too, have octets of a peer while they are paused, or are closing.
+        at_random(pairs, dice, [&](Pair& pair) {
+            if (dice() / 8 % 2 == 0) CHECK(pair.here->send(pair.words));
+            if (dice() / 8 % 2 == 0) {
+                pair.here->stream().pause_receiving();
+                CHECK(::send(pair.there.get(), "held", 4, 0) == 4);
+            }
+        });
+        transport.run_turn(Clock::now());
+        at_random(pairs, dice, [&](Pair& pair) {
+            if (dice() / 8 % 2 == 0) pair.here->close();
+        });
+        if (GENERATE(true, false)) transport.run_turn(Clock::now());
+        at_random(pairs, dice, [](Pair& pair) { pair.here.reset(); });
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("pages without a stream are given back", "[transport_uring]") {
+    detail::UringLoop loop{tiny};
+    detail::UringStreams streams;
+    Dice dice{17};
+    std::vector<detail::UringStream*> all;
+    const auto fill_up = [&] {
+        while (all.size() < 3000) all.push_back(&streams.make(loop, Descriptor{}));
+    };
+    const auto destroy_some = [&](std::size_t stay) {
+        std::shuffle(all.begin(), all.end(), dice);
+        for (; all.size() > stay; all.pop_back()) streams.destroy(*all.back());
+        CHECK(streams.count() == stay);
+    };
+    fill_up();
+    const std::size_t pages = streams.pages();
+    CHECK(pages <= 30);
+    for (const std::size_t stay : {2000U, 100U, 1500U, 1U, 2999U}) {
+        destroy_some(stay);
+        CHECK(streams.pages() <= std::min(stay + 1, pages));
+        fill_up();
+        CHECK(streams.pages() == pages);  // each place has been taken again
+        std::sort(all.begin(), all.end());
+        CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+    }
+    destroy_some(0);
+    CHECK(streams.pages() == 1);
+    for (int i = 0; i < 1000; ++i) streams.destroy(streams.make(loop, Descriptor{}));
+    CHECK(streams.pages() == 1);
+}
+
+TEST_CASE("streams that nobody destroys go with their pages", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        detail::UringLoop loop{tiny};
+        detail::UringStreams streams;
+        std::vector<detail::UringStream*> all;
+        for (unsigned i = 0; i < some_pages; ++i) all.push_back(&streams.make(loop, unix_pair().first));
+        for (unsigned i = 0; i < some_pages; i += 3) streams.destroy(*all[i]);
+        CHECK(streams.count() == some_pages - some_pages / 3);
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("sockets that don't block are served too", "[transport_uring]") {
+    UringTransport transport;
+    auto one_and_other = tcp_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    make_narrow(one);
+    for (const Descriptor* socket : {&one, &other}) ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
+    W here{transport, std::move(one)}, there{transport, std::move(other)};
+    const std::string batch = pattern(2'000'000);
+    CHECK_FALSE(here.send(batch));
+    run_until(transport, [&] { return there.received.size() == batch.size(); });
+    CHECK((there.received == batch));
+    CHECK(there.send("back"));
+    run_until(transport, [&] { return here.received == "back" && here.sent == 1; });
+    CHECK(here.failed + there.failed == 0);
+}
+
+TEST_CASE("a turn's sends leave as one, those after them in order", "[transport_uring]") {
+    UringTransport transport;
+    auto one_and_other = unix_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    make_narrow(one);
+    W here{transport, std::move(one)};
+    CHECK(here.send("one "));
+    CHECK(here.send("two "));
+    const std::string long_one = pattern(50'000);
+    CHECK(here.send(long_one));
+    transport.run_turn(Clock::now());
+    transport.run_turn(Clock::now());
+    CHECK_FALSE(here.send("three"));  // the kernel still has the others
+    std::string heard;
+    watch_until(transport, [&] {
+        read_some(other, heard, 5000);
+        return here.sent == 1 && heard.ends_with("three");
+    });
+    CHECK((heard == "one two " + long_one + "three"));
+}
+
+TEST_CASE("pieces of the thread's arena go to several streams", "[transport_uring]") {
+    UringTransport transport;
+    auto one_and_other = tcp_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    auto two_and_another = tcp_pair();
+    auto &two = two_and_another.first, &another = two_and_another.second;
+    W first{transport, std::move(one)}, second{transport, std::move(two)};
+    const std::string text = pattern(50'000);
+    Output& arena = transport.output();
+    arena.append(bytes_of(text));
+    const OutputPiece front{std::as_const(arena).bytes().first(20'000), {}};
+    CHECK(first.send(std::span{&front, 1}));
+    REQUIRE(arena.size() == text.size());
+    const OutputPiece rest{std::as_const(arena).bytes().subspan(20'000), {}};
+    CHECK(second.send(std::span{&rest, 1}));
+    arena.clear();
+    std::string heard, heard_too;
+    watch_until(transport, [&] {
+        read_some(other, heard, 5000);
+        read_some(another, heard_too, 5000);
+        return heard.size() + heard_too.size() == text.size();
+    });
+    CHECK((heard + heard_too == text));
+}
+
+TEST_CASE("what was said to have left arrives though the stream is closed", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    auto one_and_other = GENERATE(true, false) ? unix_pair() : tcp_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    make_narrow(one);
+    const std::string text = pattern(60'000);
+    auto here = std::make_unique<W>(transport, std::move(one));
+    // In more than the kernel takes at a time.
+    const std::size_t size = GENERATE(60'000U, 300U);
+    std::vector<OutputPiece> pieces;
+    for (std::size_t at = 0; at < text.size(); at += size) {
+        pieces.push_back({bytes_of(std::string_view{text}.substr(at, size)), {}});
+    }
+    CHECK(here->send(pieces));
+    const bool destroyed = GENERATE(true, false);
+    const bool later = GENERATE(true, false);
+    if (later) transport.run_turn(Clock::now());
+    if (destroyed) {
+        here.reset();
+    } else {
+        here->close();
+        CHECK(here->stream().peer().empty());
+    }
+    std::string heard;
+    bool goes_on = true;
+    watch_until(transport, [&] {
+        goes_on = read_some(other, heard, 1000);
+        return !goes_on;
+    });
+    CHECK((heard == text));
+    if (here) CHECK(here->released == 1);
+}
+
+TEST_CASE("who never reads is given up", "[transport_uring]") {
+    UringTransport transport;
+    auto one_and_other = unix_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    auto idle_and_silent = unix_pair();
+    auto& idle = idle_and_silent.first;
+    make_narrow(one);
+    W here{transport, std::move(one)}, bystander{transport, std::move(idle)};
+    CHECK(here.send(pattern(60'000)));
+    here.close();
+    run_until(transport, [&] { return here.released == 1; });
+    CHECK_FALSE(has_hung_up(other));
+    watch_until(transport, [&] { return has_hung_up(other); });
+    CHECK(bystander.ended + bystander.failed == 0);
+}
+
+TEST_CASE("a peer that goes in the middle of a batch ends it", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    auto one_and_other = GENERATE(true, false) ? unix_pair() : tcp_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    make_narrow(one);
+    W here{transport, std::move(one)};
+    const auto owner = std::make_shared<const std::string>(pattern(3'000'000));
+    std::vector<OutputPiece> pieces;
+    for (std::size_t i = 0; i < owner->size(); i += 6000) {
+        pieces.push_back({bytes_of(std::string_view{*owner}.substr(i, 6000)), owner});
+    }
+    const bool behind_another = GENERATE(true, false);
+    if (behind_another) CHECK(here.send("first"));
+    CHECK_FALSE(here.send(pieces));
+    pieces.clear();
+    std::string heard;
+    watch_until(transport, [&] {
+        read_some(other, heard, 5000);
+        return heard.size() >= 100'000;
+    });
+    other.reset();
+    run_until(transport, [&] { return here.failed == 1; });
+    CHECK(here.sent == 0);
+    CHECK_FALSE(here.send("more"));
+    run_until(transport, [&] { return owner.use_count() == 1; });
+    here.close();
+    run_until(transport, [&] { return here.released == 1; });
+    CHECK(here.sent == 0);
+}
+
+TEST_CASE("tasks run though peers never stop sending", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    std::vector<Descriptor> ours, peers;
+    for (int i = 0; i < 30; ++i) {
+        auto one_and_other = unix_pair();
+        auto &one = one_and_other.first, &other = one_and_other.second;
+        ours.push_back(std::move(one));
+        peers.push_back(std::move(other));
+    }
+    std::vector<std::unique_ptr<W>> served;
+    transport.post([&] {
+        for (Descriptor& socket : ours) {
+            served.push_back(std::make_unique<W>(transport, std::move(socket)));
+            served.back()->at_bytes = [&witness = *served.back()] { witness.received.clear(); };
+        }
+    });
+    std::atomic<bool> enough{false};
+    std::thread loop([&] { transport.run(); });
+    std::thread flood([&] {
+        const std::string octets = pattern(1000);
+        while (!enough) {
+            for (const Descriptor& peer : peers) ::send(peer.get(), octets.data(), octets.size(), MSG_DONTWAIT);
+        }
+    });
+    for (int i = 0; i < 200; ++i) {
+        std::atomic<bool> ran{false};
+        transport.post([&] { ran = true; });
+        while (!ran) std::this_thread::yield();
+    }
+    transport.stop();
+    loop.join();
+    enough = true;
+    flood.join();
+}
+
+TEST_CASE("another thread stops a busy loop, which then goes", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        auto transport = std::make_unique<UringTransport>(all_sizes[seed % all_sizes.size()]);
+        Talkers talkers;
+        std::atomic<bool> busy{false};
+        transport->post([&] {
+            talkers = meeting(*transport, 10, seed, 1'000'000);
+            for (const auto& talker : talkers) talker->speak();
+            busy = true;
+        });
+        std::thread loop([&] { transport->run(); });
+        while (!busy) std::this_thread::yield();
+        for (unsigned i = 0; i < seed; ++i) transport->post([] {});
+        transport->stop();
+        loop.join();
+        CHECK(all_of(talkers, [](const Talker& one) { return one.in_order && !one.broke_promise; }));
+        if (seed % 3 != 0) {
+            for (const auto& talker : talkers) talker->meet(Talker::Fate::close);
+        }
+        talkers.clear();
+        transport.reset();
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("whom nobody heard of yet goes with the transport", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    auto listeners = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(listeners);
+    std::vector<Descriptor> visitors;
+    {
+        UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+        transport.listen(std::move(listeners->sockets.front()), [](UringTransport::Socket) {});
+        for (int i = 0; i < 40; ++i) visitors.push_back(visit(listeners->endpoint));
+        SECTION("stopped before it began") {
+            transport.stop();
+            transport.run();
+        }
+        SECTION("stopped within") {
+            transport.post([&] { transport.stop(); });
+            transport.run();
+        }
+        SECTION("not even started") {}
+    }
+    for (const Descriptor& visitor : visitors) {
+        char octet;
+        CHECK(::recv(visitor.get(), &octet, 1, 0) <= 0);
+    }
+    CHECK_FALSE(visit(listeners->endpoint));
+    visitors.clear();
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("tasks that never ran may own streams", "[transport_uring]") {
+    const std::size_t descriptors = count_descriptors();
+    {
+        auto one_and_other = tcp_pair();
+        auto& one = one_and_other.first;
+        UringTransport transport;
+        auto here = std::make_unique<W>(transport, std::move(one));
+        here->send("hello");
+        transport.post([held = std::move(here)] { held->close(); });
+    }
+    CHECK(count_descriptors() == descriptors);
+}
+
+TEST_CASE("a piece of over 2 GiB", "[transport_uring]") {
+    const std::size_t size = (std::size_t{2} << 30) + 12'345;
+    void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    REQUIRE(memory != MAP_FAILED);
+    UringTransport transport;
+    auto one_and_other = unix_pair();
+    W here{transport, std::move(one_and_other.first)};
+    std::size_t heard = 0;
+    std::thread reader([&heard, socket = one_and_other.second.get()] {
+        std::vector<char> place(std::size_t{1} << 20);
+        for (ssize_t count = 1; count > 0; heard += static_cast<std::size_t>(count)) {
+            count = ::recv(socket, place.data(), place.size(), 0);
+            if (count < 0) break;
+        }
+    });
+    const OutputPiece piece{{static_cast<const std::uint8_t*>(memory), size}, std::make_shared<int>()};
+    CHECK_FALSE(here.send(std::span{&piece, 1}));
+    run_until(transport, [&] { return here.sent + here.failed + here.ended > 0; });
+    CHECK(here.sent == 1);
+    here.stream().shutdown_send();
+    reader.join();
+    CHECK(heard == size);
+    ::munmap(memory, size);
+}
+
+TEST_CASE("a door that closes takes nobody from another's", "[transport_uring]") {
+    UringTransport transport;
+    auto first = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(first);
+    const int number = first->sockets[0].descriptor();
+    int taken = 0;
+    transport.listen(std::move(first->sockets[0]), [&](auto) { ++taken; });
+    transport.stop_listening();
+    // A new socket gets the lowest number that is free.
+    auto second = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(second);
+    CHECK(second->sockets[0].descriptor() != number);
+    sockaddr_storage where{};
+    socklen_t size = sizeof where;
+    REQUIRE(::getsockname(second->sockets[0].descriptor(), reinterpret_cast<sockaddr*>(&where), &size) == 0);
+    const Descriptor client{::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&where), size) == 0);
+    watch_until(transport, [&] { return ::fcntl(number, F_GETFD) == -1; });  // the kernel is done with the first
+    CHECK(taken == 0);
+    const Descriptor peer{::accept4(second->sockets[0].descriptor(), nullptr, nullptr, SOCK_CLOEXEC)};
+    CHECK(peer);
+}
+
+TEST_CASE("the kernel holds on to nothing though the loop's thread lives on", "[transport_uring]") {
+    auto one_and_other = unix_pair();
+    const Descriptor& other = one_and_other.second;
+    auto transport = std::make_unique<UringTransport>();
+    std::atomic<bool> has_run{false}, may_end{false};
+    std::thread loop([&, socket = std::move(one_and_other.first)]() mutable {
+        std::optional<W> here;
+        transport->post([&] { here.emplace(*transport, std::move(socket)); });
+        transport->post([&] { transport->post([&] { transport->stop(); }); });
+        transport->run();
+        here.reset();
+        has_run = true;
+        has_run.notify_one();
+        may_end.wait(false);
+    });
+    has_run.wait(false);
+    transport.reset();
+    pollfd question{.fd = other.get(), .events = POLLIN, .revents = 0};
+    CHECK(::poll(&question, 1, static_cast<int>(std::chrono::milliseconds{patience}.count())) == 1);
+    CHECK(has_hung_up(other));
+    may_end = true;
+    may_end.notify_one();
+    loop.join();
+}

@@ -57,9 +57,9 @@ static int counter_text(void* handler, struct wsserver_connection* connection, c
     return counter_message(handler, connection);
 }
 
-static int counter_binary(void* handler, struct wsserver_connection* connection, const unsigned char* octets,
+static int counter_binary(void* handler, struct wsserver_connection* connection, const unsigned char* bytes,
                           size_t size) {
-    (void)octets, (void)size;
+    (void)bytes, (void)size;
     return counter_message(handler, connection);
 }
 

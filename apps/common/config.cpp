@@ -64,7 +64,7 @@ void warn_of_unknown_variables(const Environment& environment, Config& config) {
     const std::vector<std::string_view> known{names.begin(), names.end()};
     for (const auto& [name, value] : environment) {
         if (!name.starts_with("WSD_") || std::find(known.begin(), known.end(), name) != known.end()) continue;
-        const auto meant = wsserver::nearest_word(name, known);
+        const auto meant = wsserver::closest_match(name, known);
         config.warnings.push_back(fmt::format("the environment variable {} is not known to wsd{}", name,
                                               meant.empty() ? "" : fmt::format("; did you mean {}?", meant)));
     }
@@ -134,7 +134,7 @@ std::string print_table(const Config& config, std::string_view name) {
     for (const Setting& setting : settings()) {
         if (setting.kind == Kind::pairs || table_of(setting.key) != name) continue;
         text += fmt::format("{} = {}  # {}\n", key_in_table(setting.key), setting.print(config),
-                            wsserver::printable(config.source(setting.key)));
+                            wsserver::escape_control(config.source(setting.key)));
     }
     return text;
 }
@@ -143,7 +143,7 @@ std::string print_pairs_of(const Config& config, const Setting& setting) {
     std::string text;
     for (const auto& [name, value] : setting.pairs(config)) {
         const auto source = config.source(fmt::format("{}.{}", setting.key, name));
-        text += fmt::format("{} = {}  # {}\n", quoted(name), quoted(value), wsserver::printable(source));
+        text += fmt::format("{} = {}  # {}\n", quoted(name), quoted(value), wsserver::escape_control(source));
     }
     return text;
 }

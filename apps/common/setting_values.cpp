@@ -27,11 +27,11 @@ std::string quoted(std::string_view text) {
     constexpr std::string_view digits = "0123456789ABCDEF";
     std::string result = "\"";
     for (const char c : text) {
-        const auto octet = static_cast<unsigned char>(c);
+        const auto byte = static_cast<unsigned char>(c);
         if (c == '"' || c == '\\') {
             result += {'\\', c};
-        } else if (octet < 0x20 || octet == 0x7f) {
-            result += {'\\', 'u', '0', '0', digits[octet >> 4], digits[octet & 15]};
+        } else if (byte < 0x20 || byte == 0x7f) {
+            result += {'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15]};
         } else {
             result += c;
         }
@@ -78,7 +78,7 @@ Done check_handler(const std::string& what) {
     constexpr std::array<std::string_view, 3> built_in{"echo", "broadcast", "null"};
     if (std::find(built_in.begin(), built_in.end(), what) != built_in.end()) return {};
     if (what.find('/') != std::string::npos || what.find(".so") != std::string::npos) return {};
-    const auto meant = wsserver::nearest_word(what, built_in);
+    const auto meant = wsserver::closest_match(what, built_in);
     return Unexpected{as_code(what) + " is no handler" +
                       (meant.empty() ? ". " : "; did you mean " + as_code(meant) + "? ") +
                       "Built in are echo, broadcast and null; a shared object is named by its path or NAME.so"};

@@ -218,7 +218,7 @@ std::vector<Setting> make_settings() {
               time("limits.handshake_timeout", "--handshake-timeout", 1ms, WSD_VALUE(server.handshake_timeout),
                    "for the whole opening handshake; beyond: 408"),
               size("limits.max_header", "--max-header", 256, WSD_VALUE(server.handshake.max_header),
-                   "octets of the opening handshake's request; beyond: 431"),
+                   "bytes of the opening handshake's request; beyond: 431"),
               number("limits.max_fields", "--max-fields", 5, any, WSD_VALUE(server.handshake.max_fields),
                      "header fields of that request; beyond: 431"),
               time("limits.ping_interval", "--ping-interval", 0ms, WSD_VALUE(server.ping_interval),
@@ -228,9 +228,9 @@ std::vector<Setting> make_settings() {
               time("limits.close_timeout", "--close-timeout", 1ms, WSD_VALUE(server.close_timeout),
                    "for the closing handshake"),
               size("limits.send_high_mark", "--send-high-mark", 1, WSD_VALUE(server.send_high_mark),
-                   "octets waiting for a slow client: beyond, nothing is read from it and slow_consumer rules"),
+                   "bytes waiting for a slow client: beyond, nothing is read from it and slow_consumer rules"),
               size("limits.send_hard_limit", "--send-hard-limit", 1, WSD_VALUE(server.send_hard_limit),
-                   "octets waiting for a slow client: never more, its own answers included"),
+                   "bytes waiting for a slow client: never more, its own answers included"),
               word("limits.slow_consumer", "--slow-consumer", "POLICY", slow_consumer_words,
                    WSD_VALUE(server.slow_consumer),
                    "what a message to a slow client does: close (1013), drop_oldest, drop_newest, keep_latest"),
@@ -286,8 +286,8 @@ std::string nearest_key(std::string_view key) {
         keys.push_back(setting.key);
         words.push_back(last_word(setting.key));
     }
-    if (const auto best = wsserver::nearest_word(key, keys); !best.empty()) return std::string{best};
-    const auto word = wsserver::nearest_word(last_word(key), words);
+    if (const auto best = wsserver::closest_match(key, keys); !best.empty()) return std::string{best};
+    const auto word = wsserver::closest_match(last_word(key), words);
     const auto found = std::find(words.begin(), words.end(), word);
     return found == words.end() ? std::string{} : std::string{keys[static_cast<std::size_t>(found - words.begin())]};
 }

@@ -15,7 +15,7 @@ namespace wsd {
 /// In which of TOML's types a value is written.
 enum class Kind : std::uint8_t {
     text,     ///< a string
-    size,     ///< a string with a unit, or an integer (octets)
+    size,     ///< a string with a unit, or an integer (bytes)
     time,     ///< a string with a unit
     number,   ///< an integer
     boolean,  ///< true or false

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 namespace wsd {
 
 /// Gives each one that is closed to /dev/null. Else the next thing to be opened gets its number, and what is meant for

@@ -88,7 +88,7 @@ std::string print(const std::array<Unit, count>& units, std::uint64_t value) {
 Result<std::uint64_t, std::string> parse_size(std::string_view text) {
     const auto wanted = [&] {
         return Unexpected{"`" + std::string{text} +
-                          "` is no size; wanted a number of octets, such as 65536, 64KiB, 16MiB"};
+                          "` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB"};
     };
     std::string_view rest = text;
     const auto number = take_number(rest);
@@ -96,12 +96,12 @@ Result<std::uint64_t, std::string> parse_size(std::string_view text) {
     skip_blanks(rest);
     const auto factor = factor_of(size_units, rest);
     if (!factor) return wanted();
-    const auto octets = product(*number, *factor, std::numeric_limits<std::int64_t>::max());
-    if (!octets) return Unexpected{"`" + std::string{text} + "` is too large for a size"};
-    return *octets;
+    const auto bytes = product(*number, *factor, std::numeric_limits<std::int64_t>::max());
+    if (!bytes) return Unexpected{"`" + std::string{text} + "` is too large for a size"};
+    return *bytes;
 }
 
-std::string print_size(std::uint64_t octets) { return octets == 0 ? "0B" : print(size_units, octets); }
+std::string print_size(std::uint64_t bytes) { return bytes == 0 ? "0B" : print(size_units, bytes); }
 
 Result<std::chrono::milliseconds, std::string> parse_time(std::string_view text) {
     const auto wanted = [&](std::string_view why) {

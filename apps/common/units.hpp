@@ -10,13 +10,13 @@
 
 namespace wsd {
 
-/// Reads a number of octets: `512`, `512B`, `64KiB`, `16MiB`, `2GiB` (powers of 1024; `K`, `M`, `G` mean the same),
+/// Reads a number of bytes: `512`, `512B`, `64KiB`, `16MiB`, `2GiB` (powers of 1024; `K`, `M`, `G` mean the same),
 /// `64KB`, `16MB`, `2GB` (powers of 1000). Letters in any case, blanks before the unit allowed.
 /// An error says what is wanted.
 wsserver::Result<std::uint64_t, std::string> parse_size(std::string_view text);
 
 /// `16MiB`: the largest unit that divides it, so that parse_size() reads back the same number.
-std::string print_size(std::uint64_t octets);
+std::string print_size(std::uint64_t bytes);
 
 /// Reads a time: `500ms`, `25s`, `10m` (or `10min`), `2h`, `7d`, several of them (`1m30s`), or `0`.
 /// A number without its unit is an error, for nobody can tell seconds from milliseconds.

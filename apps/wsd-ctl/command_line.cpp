@@ -56,7 +56,7 @@ int show_help(const Terminal& terminal) {
 
 /// What stands where a word is wanted and looks like a flag.
 std::string unknown_flag(const std::string& flag) {
-    const auto meant = wsserver::nearest_word(flag.substr(0, flag.find('=')), flags);
+    const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
     return fmt::format(
         "{} is no flag of wsd-ctl{}: `wsd-ctl --help` shows them, and flags of a command go behind its "
         "word",

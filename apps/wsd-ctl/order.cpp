@@ -134,14 +134,14 @@ class Giver {
         for (;;) {
             if (auto answer = read_answer()) return *answer;
             const auto now = Clock::now();
-            if (order_.timeout && now >= give_up) return take_back(NoAnswer::Why::timeout);
+            if (order_.timeout && now >= give_up) return withdraw(NoAnswer::Why::timeout);
             if (now >= next_look) {
                 next_look = now + look_interval;
                 const auto holder = wsserver::spool_holder(order_.spool);
-                if (holder && !holder->held) return take_back(NoAnswer::Why::ended);
+                if (holder && !holder->held) return withdraw(NoAnswer::Why::ended);
             }
             if (const int signal = sleep(order_.timeout ? std::min(give_up, next_look) : next_look)) {
-                return take_back(NoAnswer::Why::interrupted, signal);
+                return withdraw(NoAnswer::Why::interrupted, signal);
             }
         }
     }
@@ -185,7 +185,7 @@ class Giver {
     }
 
     /// What still lies in new/ has not been begun, and never will be once it is gone from there.
-    Result<OrderAnswer, NoAnswer> take_back(NoAnswer::Why why, int signal = 0) {
+    Result<OrderAnswer, NoAnswer> withdraw(NoAnswer::Why why, int signal = 0) {
         if (::unlink(in("new").c_str()) == 0) {
             return no_answer(why, "the order was not executed and has been taken back", signal);
         }

@@ -8,7 +8,7 @@
 
 namespace wsd::ctl {
 
-/// `-` reads `in` to its end, `@FILE` a file, to the last octet; other text is taken as it stands, and so is text
+/// `-` reads `in` to its end, `@FILE` a file, to the last byte; other text is taken as it stands, and so is text
 /// behind a `--`. An error says what can't be read.
 /// Precondition: the line has a text.
 wsserver::Result<std::string, std::string> payload_of(const wsserver::Invocation& line, int in);

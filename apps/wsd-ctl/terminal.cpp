@@ -28,7 +28,7 @@ Exit Terminal::printed() const {
 }
 
 void Terminal::complain(std::string_view text) const {
-    err << fmt::format("{}: {}\n", program, wsserver::printable(text)) << std::flush;
+    err << fmt::format("{}: {}\n", program, wsserver::escape_control(text)) << std::flush;
 }
 
 }  // namespace wsd::ctl

@@ -91,7 +91,7 @@ class Parser {
 
     static std::string unknown(const std::string& flag) {
         const auto flags = all_flags();
-        const auto meant = wsserver::nearest_word(flag.substr(0, flag.find('=')), flags);
+        const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
         return flag + " is no flag of wsd" + (meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
 

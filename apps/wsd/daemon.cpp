@@ -196,7 +196,7 @@ wsserver::StatusReport Daemon::status() {
     report.connections = statistics.open;
     report.io_threads = server_.io_threads();
     report.handlers = handlers();
-    report.silent_reactors = server_.silent_reactors();  // after handlers(), which has just asked them all
+    report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked them all
     for (const auto& worker : server_.workers()) report.workers.push_back({worker.task, worker.since, worker.overdue});
     report.counters = counters_of(statistics, *log_);
     report.closes = statistics.closes;

@@ -45,7 +45,7 @@ class Daemon final : public wsserver::ControlTarget {
     // ControlTarget
     wsserver::StatusReport status() override;
     std::vector<wsserver::ConnectionInfo> list() override { return server_.list(); }
-    std::vector<std::uint16_t> silent_reactors() override { return server_.silent_reactors(); }
+    std::vector<std::uint16_t> stalled_reactors() override { return server_.stalled_reactors(); }
     std::optional<wsserver::ConnectionInfo> show(wsserver::ConnectionId id) override { return server_.info(id); }
     std::shared_ptr<wsserver::Hub> hub() override { return server_.hub(); }
     std::vector<wsserver::HandlerReport> handlers() override;

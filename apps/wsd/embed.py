@@ -1,7 +1,7 @@
 """Writes a file as a C++ header that holds it: embed.py INPUT OUTPUT NAME."""
 import sys
 
-PIECE = 4000  # characters; compilers promise no more than 65536 octets for one literal, joined or not
+PIECE = 4000  # characters; compilers promise no more than 65536 bytes for one literal, joined or not
 
 
 def literal(text):

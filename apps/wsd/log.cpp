@@ -31,7 +31,7 @@ using wsserver::Unexpected;
 
 // A burst of thousands of connections that end at once still fits.
 constexpr std::size_t waiting_lines = 8192;
-// Writes of up to PIPE_BUF octets are whole or not at all, and fit wherever poll() says there is room.
+// Writes of up to PIPE_BUF bytes are whole or not at all, and fit wherever poll() says there is room.
 constexpr std::size_t piece = 4096;
 constexpr std::chrono::milliseconds patience_for_a_line{1000};
 constexpr std::chrono::milliseconds patience_at_the_end{2000};
@@ -131,7 +131,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
         return true;
     }
 
-    /// How many octets were taken; 0 if that would have taken too long or failed.
+    /// How many bytes were taken; 0 if that would have taken too long or failed.
     std::size_t write_piece(std::string_view text) {
         pollfd poll_descriptor{descriptor(), POLLOUT, 0};
         int ready = 0;

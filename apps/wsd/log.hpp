@@ -21,10 +21,10 @@ struct LogField {
 };
 
 /// One line of text: `key=value`, in quotes where needed. Values may come from anywhere: control characters,
-/// octets that are no UTF-8 and what turns the direction of writing around are written as `\n` or `\x1b`.
+/// bytes that are no UTF-8 and what turns the direction of writing around are written as `\n` or `\x1b`.
 std::string text_line(std::string_view message, std::span<const LogField> fields);
 
-/// The members of one JSON object, without its braces: `"message":"...","peer":"..."`. Octets that are no UTF-8
+/// The members of one JSON object, without its braces: `"message":"...","peer":"..."`. Bytes that are no UTF-8
 /// become U+FFFD.
 std::string json_members(std::string_view message, std::span<const LogField> fields);
 

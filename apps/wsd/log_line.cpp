@@ -17,15 +17,15 @@ struct Character {
     bool valid = false;
 };
 
-/// The character at the front of `text`; an octet that is no UTF-8 stands for itself.
+/// The character at the front of `text`; an byte that is no UTF-8 stands for itself.
 Character first_character(std::string_view text) {
     const auto first = static_cast<std::uint8_t>(text.front());
     const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    const auto octets = wsserver::bytes_of(text.substr(0, length));
-    if (octets.size() < length || !wsserver::is_valid_utf8(octets)) return {1, first, false};
+    const auto bytes = wsserver::bytes_of(text.substr(0, length));
+    if (bytes.size() < length || !wsserver::is_valid_utf8(bytes)) return {1, first, false};
     constexpr std::uint8_t lead_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     std::uint32_t code = first & lead_bits[length];
-    for (const std::uint8_t octet : octets.subspan(1)) code = (code << 6) | (octet & 0x3Fu);
+    for (const std::uint8_t byte : bytes.subspan(1)) code = (code << 6) | (byte & 0x3Fu);
     return {length, code, true};
 }
 

@@ -27,7 +27,7 @@ using wsd::ConfigRequest;
 constexpr int wrong_usage = 2;
 
 int complain(const std::vector<std::string>& errors, int exit_code) {
-    for (const auto& error : errors) wsd::print_to(stderr, "wsd: {}\n", wsserver::printable(error));
+    for (const auto& error : errors) wsd::print_to(stderr, "wsd: {}\n", wsserver::escape_control(error));
     return exit_code;
 }
 
@@ -42,7 +42,7 @@ int check_config(const ConfigRequest& request) {
     if (!config) return complain(config.error(), EX_CONFIG);
     if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
     for (const auto& warning : config->warnings)
-        wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::printable(warning));
+        wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::escape_control(warning));
     wsd::print_to(stdout, "the configuration is good{}\n",
                   config->file.empty() ? " (there is no file)" : ": " + config->file);
     return printed();

@@ -29,7 +29,7 @@ namespace {
 namespace asio = boost::asio;
 
 int fail(const std::vector<std::string>& lines, int exit_code) {
-    for (const auto& line : lines) print_to(stderr, "wsd: {}\n", wsserver::printable(line));
+    for (const auto& line : lines) print_to(stderr, "wsd: {}\n", wsserver::escape_control(line));
     return exit_code;
 }
 

@@ -100,7 +100,7 @@ class AwaitableClient {
         }
         void drop_messages() {
             messages.clear();
-            octets = 0;
+            bytes = 0;
         }
         void wake() { timer.cancel(); }
         /// Returns at that time or when wake() is called, whichever is first.
@@ -114,7 +114,7 @@ class AwaitableClient {
         bool open = false;
         std::optional<ConnectionEnd> end;
         std::deque<ReceivedMessage> messages;
-        std::size_t octets = 0;
+        std::size_t bytes = 0;
     };
 
     /// The handler: puts what comes where the coroutine finds it.
@@ -130,8 +130,8 @@ class AwaitableClient {
         void on_message(AnyConnection&, const Binary& message) { take(Opcode::binary, message.payload()); }
         void take(Opcode opcode, Bytes payload) {
             state->messages.push_back({opcode, std::string{text_of(payload)}});
-            state->octets += payload.size() + sizeof(ReceivedMessage);
-            if (state->octets > enough) client->pause_receiving();
+            state->bytes += payload.size() + sizeof(ReceivedMessage);
+            if (state->bytes > enough) client->pause_receiving();
             state->wake();
         }
     };
@@ -149,8 +149,8 @@ class AwaitableClient {
         }
         ReceivedMessage message = std::move(state_->messages.front());
         state_->messages.pop_front();
-        state_->octets -= message.payload.size() + sizeof(ReceivedMessage);
-        if (state_->octets <= enough / 2) client_.resume_receiving();
+        state_->bytes -= message.payload.size() + sizeof(ReceivedMessage);
+        if (state_->bytes <= enough / 2) client_.resume_receiving();
         co_return message;
     }
 

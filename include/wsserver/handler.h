@@ -33,7 +33,7 @@ enum {
     WSSERVER_QUEUED = 0,  /* it will leave, unless the connection ends before */
     WSSERVER_DROPPED = 1, /* the send queue is full and the connection's policy dropped it */
     WSSERVER_CLOSED = 2,  /* the connection is gone, or its closing handshake has begun */
-    WSSERVER_REFUSED = 3  /* it may not be sent: text that is no UTF-8, a ping of over 125 octets, a bad close code */
+    WSSERVER_REFUSED = 3  /* it may not be sent: text that is no UTF-8, a ping of over 125 bytes, a bad close code */
 };
 
 /* Where a handler's reactions run. */
@@ -81,17 +81,17 @@ typedef void (*wsserver_count)(void* context, size_t receivers);
 /* What the server does for a handler. Handed to create() and valid until destroy() has returned. */
 struct wsserver_host {
     uint32_t abi_version; /* WSSERVER_HANDLER_ABI */
-    uint32_t size;        /* of this table in octets, as the server knows it */
+    uint32_t size;        /* of this table in bytes, as the server knows it */
 
     /* --- the connection that a reaction is about; on its thread, until it returns --- */
 
     /* Queue a message; the payload is copied before they return. Text must be UTF-8. The answer is WSSERVER_QUEUED,
      * ..., WSSERVER_REFUSED, here and wherever an int is returned. */
     int (*send_text)(struct wsserver_connection* connection, const char* text, size_t size);
-    int (*send_binary)(struct wsserver_connection* connection, const void* octets, size_t size);
-    /* At most 125 octets. */
-    int (*ping)(struct wsserver_connection* connection, const void* octets, size_t size);
-    /* Begins the closing handshake; a reason is UTF-8 of at most 123 octets. */
+    int (*send_binary)(struct wsserver_connection* connection, const void* bytes, size_t size);
+    /* At most 125 bytes. */
+    int (*ping)(struct wsserver_connection* connection, const void* bytes, size_t size);
+    /* Begins the closing handshake; a reason is UTF-8 of at most 123 bytes. */
     int (*close)(struct wsserver_connection* connection, uint16_t code, const char* reason, size_t size);
 
     struct wsserver_connection_id (*id)(const struct wsserver_connection* connection);
@@ -110,9 +110,9 @@ struct wsserver_host {
 
     int (*send_text_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const char* text,
                         size_t size);
-    int (*send_binary_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* octets,
+    int (*send_binary_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* bytes,
                           size_t size);
-    int (*ping_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* octets, size_t size);
+    int (*ping_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* bytes, size_t size);
     int (*close_to)(const struct wsserver_host* host, struct wsserver_connection_id to, uint16_t code,
                     const char* reason, size_t size);
 
@@ -125,7 +125,7 @@ struct wsserver_host {
                           const struct wsserver_connection_id* except, const char* text, size_t size,
                           wsserver_count done, void* context);
     int (*broadcast_binary)(const struct wsserver_host* host, const char* subprotocol,
-                            const struct wsserver_connection_id* except, const void* octets, size_t size,
+                            const struct wsserver_connection_id* except, const void* bytes, size_t size,
                             wsserver_count done, void* context);
     int (*ping_all)(const struct wsserver_host* host, wsserver_count done, void* context);
     int (*close_all)(const struct wsserver_host* host, uint16_t code, const char* reason, size_t size,
@@ -161,10 +161,10 @@ struct wsserver_handler {
     int (*on_open)(void* handler, struct wsserver_connection* connection);
     /* A whole message. Where this is NULL, the connection is closed with 1003 (unsupported data). */
     int (*on_text)(void* handler, struct wsserver_connection* connection, const char* text, size_t size);
-    int (*on_binary)(void* handler, struct wsserver_connection* connection, const unsigned char* octets, size_t size);
-    /* At most 125 octets. The pong has been queued already. */
-    int (*on_ping)(void* handler, struct wsserver_connection* connection, const unsigned char* octets, size_t size);
-    int (*on_pong)(void* handler, struct wsserver_connection* connection, const unsigned char* octets, size_t size);
+    int (*on_binary)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
+    /* At most 125 bytes. The pong has been queued already. */
+    int (*on_ping)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
+    int (*on_pong)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
     /* The last call for a connection that had on_open, exactly once, however it ended. */
     int (*on_close)(void* handler, struct wsserver_connection* connection, uint16_t code, const char* reason,
                     size_t reason_size);

@@ -85,24 +85,24 @@ class HostHub final : public Hub {
     }
     void broadcast(const Audience& audience, const Text& message, Count done = {}) override {
         const Address to{audience};
-        const Told told{std::move(done)};
-        host_->broadcast_text(host_, to.subprotocol, to.except, message.text.data(), message.text.size(), told.through,
-                              told.context);
+        const CompletionForC completion{std::move(done)};
+        host_->broadcast_text(host_, to.subprotocol, to.except, message.text.data(), message.text.size(),
+                              completion.through, completion.context);
     }
     void broadcast(const Audience& audience, const Binary& message, Count done = {}) override {
         const Address to{audience};
-        const Told told{std::move(done)};
+        const CompletionForC completion{std::move(done)};
         host_->broadcast_binary(host_, to.subprotocol, to.except, message.bytes.data(), message.bytes.size(),
-                                told.through, told.context);
+                                completion.through, completion.context);
     }
     void ping_all(Count done = {}) override {
-        const Told told{std::move(done)};
-        host_->ping_all(host_, told.through, told.context);
+        const CompletionForC completion{std::move(done)};
+        host_->ping_all(host_, completion.through, completion.context);
     }
     void close_all(CloseCode code, std::string_view reason, Count done = {}) override {
-        const Told told{std::move(done)};
-        host_->close_all(host_, static_cast<std::uint16_t>(code), reason.data(), reason.size(), told.through,
-                         told.context);
+        const CompletionForC completion{std::move(done)};
+        host_->close_all(host_, static_cast<std::uint16_t>(code), reason.data(), reason.size(), completion.through,
+                         completion.context);
     }
 
    private:
@@ -120,8 +120,8 @@ class HostHub final : public Hub {
     };
 
     /// A Count as C has it. The host calls it exactly once, and then it is gone.
-    struct Told {
-        explicit Told(Count done)
+    struct CompletionForC {
+        explicit CompletionForC(Count done)
             : through(done ? &tell : nullptr), context(done ? new Count{std::move(done)} : nullptr) {}
 
         wsserver_count through;
@@ -193,22 +193,22 @@ class Plugin {
             handler.on_message(c, Text{{text, size}});
         });
     }
-    static int on_binary(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+    static int on_binary(void* plugin, wsserver_connection* connection, const unsigned char* bytes,
                          std::size_t size) noexcept {
         return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
-            handler.on_message(c, Binary{{octets, size}});
+            handler.on_message(c, Binary{{bytes, size}});
         });
     }
-    static int on_ping(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+    static int on_ping(void* plugin, wsserver_connection* connection, const unsigned char* bytes,
                        std::size_t size) noexcept {
         return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
-            handler.on_ping(c, Ping{{octets, size}});
+            handler.on_ping(c, Ping{{bytes, size}});
         });
     }
-    static int on_pong(void* plugin, wsserver_connection* connection, const unsigned char* octets,
+    static int on_pong(void* plugin, wsserver_connection* connection, const unsigned char* bytes,
                        std::size_t size) noexcept {
         return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
-            handler.on_pong(c, Pong{{octets, size}});
+            handler.on_pong(c, Pong{{bytes, size}});
         });
     }
     static int on_close(void* plugin, wsserver_connection* connection, std::uint16_t code, const char* reason,

@@ -44,11 +44,11 @@ struct ServerOptions {
     HandshakeLimits handshake{};
     std::chrono::milliseconds handshake_timeout{10'000};
 
-    std::size_t max_message = std::size_t{16} << 20;  ///< octets, beyond: 1009
+    std::size_t max_message = std::size_t{16} << 20;  ///< bytes, beyond: 1009
     std::size_t max_fragments = 131'072;              ///< of one message, beyond: 1009
 
-    std::size_t send_high_mark = std::size_t{1} << 20;    ///< octets queued: the connection stops reading
-    std::size_t send_hard_limit = std::size_t{16} << 20;  ///< octets queued: `slow_consumer` for everything
+    std::size_t send_high_mark = std::size_t{1} << 20;    ///< bytes queued: the connection stops reading
+    std::size_t send_hard_limit = std::size_t{16} << 20;  ///< bytes queued: `slow_consumer` for everything
     SlowConsumer slow_consumer = SlowConsumer::close;
 
     std::chrono::milliseconds ping_interval{25'000};  ///< of silence from the peer, then a ping; 0: never
@@ -157,7 +157,7 @@ class Server {
     std::optional<ConnectionInfo> info(ConnectionId id) const;
     /// The numbers of reactors that still owe list() or info() an answer; they aren't waited for again until they have
     /// given it.
-    std::vector<std::uint16_t> silent_reactors() const;
+    std::vector<std::uint16_t> stalled_reactors() const;
     ServerStatistics statistics() const;
     std::vector<WorkerState> workers() const;
     std::vector<std::string> listening() const;

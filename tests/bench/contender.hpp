@@ -20,7 +20,7 @@ struct Contender {
     std::string name;
     std::vector<std::string> command;     ///< `{port}` in a word stands for a free port
     std::optional<std::uint16_t> port{};  ///< where it listens; else where it says that it does, or on `{port}`
-    bool websocket = true;                ///< else a raw server, which takes octets without an opening handshake
+    bool websocket = true;                ///< else a raw server, which takes bytes without an opening handshake
 
     /// Throws std::runtime_error if it doesn't listen.
     ServerProcess start(std::optional<int> core) const;

@@ -15,13 +15,13 @@ using namespace wsserver;
 namespace {
 
 constexpr std::size_t sizes[] = {16, 64, 125, 1024, 16 << 10, 1 << 20};
-constexpr std::size_t octets_per_run = 100 << 20;
-constexpr std::size_t most_calls = 2'000'000;  // small sizes cost more for each octet
+constexpr std::size_t bytes_per_run = 100 << 20;
+constexpr std::size_t most_calls = 2'000'000;  // small sizes cost more for each byte
 
-/// `call` does its job on `size` octets.
+/// `call` does its job on `size` bytes.
 template <class Call>
 double gigabytes_per_second(std::size_t size, Call call) {
-    const std::size_t calls = std::min(octets_per_run / size, most_calls);
+    const std::size_t calls = std::min(bytes_per_run / size, most_calls);
     std::array<double, 5> runs;
     for (auto& run : runs) {
         const auto begin = std::chrono::steady_clock::now();
@@ -56,8 +56,7 @@ double masking(const detail::Kernel& kernel, std::size_t size) {
 }  // namespace
 
 int main() {
-    std::printf(
-        "| kernel | octets | masking in place | ASCII | three octets a character |\n|---|---:|---:|---:|---:|\n");
+    std::printf("| kernel | bytes | masking in place | ASCII | three bytes a character |\n|---|---:|---:|---:|---:|\n");
     for (const auto& kernel : detail::usable_kernels()) {
         for (const auto size : sizes) {
             std::printf("| %s | %zu | %.1f | %.1f | %.1f |\n", kernel.name, size, masking(kernel, size),

@@ -71,7 +71,7 @@ std::size_t memory_at_rest(const ServerProcess& server) {
 }
 
 struct Figures {
-    std::vector<double> each, all;  ///< octets per connection; MiB of the process
+    std::vector<double> each, all;  ///< bytes per connection; MiB of the process
 };
 
 void measure(const Options& options, const Contender& contender, std::size_t connections, Figures& figures) {
@@ -90,7 +90,7 @@ void measure(const Options& options, const Contender& contender, std::size_t con
 }  // namespace
 
 void run_memory(const Options& options) {
-    Table table{options, "anonymous memory of the server's process per idle connection in octets, medians"};
+    Table table{options, "anonymous memory of the server's process per idle connection in bytes, medians"};
     for (const std::size_t wanted : options.connections) {
         const std::size_t connections = std::min(wanted, most_connections());
         std::vector<Figures> figures(options.contenders.size());
@@ -102,7 +102,7 @@ void run_memory(const Options& options) {
         for (std::size_t i = 0; i < figures.size(); ++i) {
             table.row({{"connections", connections},
                        {"server", options.contenders[i].name},
-                       {"octets", median(figures[i].each)},
+                       {"bytes", median(figures[i].each)},
                        {"process_mib", median(figures[i].all)}});
         }
     }

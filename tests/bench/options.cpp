@@ -21,7 +21,7 @@ Measures several servers in alternating windows. MODE is
   fairness   how long quiet connections wait for an echo: alone, beside one that sends huge messages, one that never
              reads and one that floods with tiny frames
 
-  --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo octets, or send
+  --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo bytes, or send
                         them to all, and know no WebSocket); default: all of them that can do it, or the raw ones if
                         others are named.
                         Echoes that others wrote: beast, websocketpp, libwebsockets, node-ws. `all`: what was built
@@ -29,12 +29,12 @@ Measures several servers in alternating windows. MODE is
   --server-cmd NAME=CMD any other server: a command that becomes one process. It echoes, or for fan-out sends each
                         message to all. It listens on `{port}`, where that stands in the command; else on PORT, if it
                         is NAME@PORT=CMD; else it says `listening on SCHEME://HOST:PORT`. A NAME that begins with
-                        raw- takes octets and knows no WebSocket. Again for more
+                        raw- takes bytes and knows no WebSocket. Again for more
   --base NAME           ratios refer to this one (default raw-epoll, or the first)
   --connections N,...   echo: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
                         memory: idle ones (10000), at most what descriptors allow; fairness: quiet ones (100)
   --in-flight N,...     messages in flight on each connection (echo: 1), publications (fan-out: 1,8)
-  --size N,...          payload octets (echo: 16,1024; fan-out, fairness: 125)
+  --size N,...          payload bytes (echo: 16,1024; fan-out, fairness: 125)
   --binary              binary messages instead of text
   --cores HOW           same: server and load share core 0 (default); apart: cores 0 and 1 (default for fairness);
                         free: not pinned

@@ -20,7 +20,7 @@ MODES = {
     'echo': ('Echo', 'us', 'µs of server CPU for each echoed message'),
     'fan-out': ('Fan-out', 'us', 'µs of server CPU for each delivery'),
     'handshake': ('Handshakes', 'us', 'µs of server CPU for each connection, from accept to close'),
-    'memory': ('Memory', 'octets', 'octets of anonymous memory for each idle connection'),
+    'memory': ('Memory', 'bytes', 'bytes of anonymous memory for each idle connection'),
     'fairness': ('Fairness', 'p99_us', 'µs in which 99 % of the messages of quiet connections are echoed'),
 }
 # What a load is; all else that a row has are figures.
@@ -124,7 +124,7 @@ def title_of(case, cases):
         if len(cases) > 1 and all(dict(other).get(name) == value for other in cases):
             continue
         if name == 'size':
-            parts.append(f'{words(value)} octets')
+            parts.append(f'{words(value)} bytes')
         elif name == 'beside':
             parts.append('alone' if value == 'none' else f'beside one: {value}')
         elif name == 'cores':

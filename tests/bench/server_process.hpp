@@ -27,7 +27,7 @@ class ServerProcess {
     /// CPU time that all its threads have used.
     std::chrono::nanoseconds cpu() const;
 
-    /// Octets that are its own and no file's: heap, stacks, changed data.
+    /// ByteVector that are its own and no file's: heap, stacks, changed data.
     std::size_t anonymous_memory() const;
 
    private:

@@ -13,31 +13,31 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace {
 
-using Octets = std::vector<std::uint8_t>;
+using ByteVector = std::vector<std::uint8_t>;
 
-/// Octets of one of several temperaments: a uniform choice alone would hardly ever look like a frame or like text.
-Octets random_octets(std::mt19937& random) {
+/// ByteVector of one of several temperaments: a uniform choice alone would hardly ever look like a frame or like text.
+ByteVector random_bytes(std::mt19937& random) {
     const auto below = [&](std::uint32_t n) { return random() % n; };
     static constexpr std::uint8_t edges[] = {0x00, 0x01, 0x02, 0x03, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0x82, 0x88, 0x89,
                                              0x8a, 0xbf, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf8, 0xfd, 0xfe, 0xff};
-    Octets octets(below(8) ? below(200) : below(4000));
+    ByteVector bytes(below(8) ? below(200) : below(4000));
     const auto temperament = below(4);
-    for (auto& octet : octets) {
+    for (auto& byte : bytes) {
         switch (temperament) {
             case 0:
-                octet = static_cast<std::uint8_t>(below(256));
+                byte = static_cast<std::uint8_t>(below(256));
                 break;
             case 1:
-                octet = edges[below(std::size(edges))];
+                byte = edges[below(std::size(edges))];
                 break;
             case 2:
-                octet = below(12) ? static_cast<std::uint8_t>(below(16)) : static_cast<std::uint8_t>(below(256));
+                byte = below(12) ? static_cast<std::uint8_t>(below(16)) : static_cast<std::uint8_t>(below(256));
                 break;
             default:
-                octet = below(10) ? static_cast<std::uint8_t>(' ' + below(95)) : edges[below(std::size(edges))];
+                byte = below(10) ? static_cast<std::uint8_t>(' ' + below(95)) : edges[below(std::size(edges))];
         }
     }
-    return octets;
+    return bytes;
 }
 
 }  // namespace
@@ -51,16 +51,16 @@ int main(int argc, char** argv) {
                 return 2;
             }
             const std::string content{std::istreambuf_iterator<char>{file}, {}};
-            const Octets octets{content.begin(), content.end()};
-            LLVMFuzzerTestOneInput(octets.data(), octets.size());
+            const ByteVector bytes{content.begin(), content.end()};
+            LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
         }
         return 0;
     }
     const long rounds = argc > 2 ? std::atol(argv[2]) : 20'000;
     std::mt19937 random{20260101};
     for (long round = 0; round < rounds; ++round) {
-        const auto octets = random_octets(random);
-        LLVMFuzzerTestOneInput(octets.data(), octets.size());
+        const auto bytes = random_bytes(random);
+        LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
     }
     std::printf("%ld inputs\n", rounds);
 }

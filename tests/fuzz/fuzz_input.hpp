@@ -1,4 +1,4 @@
-// A fuzzer's octets read as decisions; when they run out, every answer is nothing.
+// A fuzzer's bytes read as decisions; when they run out, every answer is nothing.
 #pragma once
 
 #include <algorithm>
@@ -20,18 +20,18 @@ inline void require(bool holds, const char* what) {
 
 class FuzzInput {
    public:
-    explicit FuzzInput(Bytes octets) noexcept : rest_(octets) {}
+    explicit FuzzInput(Bytes bytes) noexcept : rest_(bytes) {}
 
     bool empty() const noexcept { return rest_.empty(); }
 
-    std::uint8_t octet() noexcept { return rest_.empty() ? std::uint8_t{0} : take(1)[0]; }
-    bool flag() noexcept { return (octet() & 1) != 0; }
+    std::uint8_t byte() noexcept { return rest_.empty() ? std::uint8_t{0} : take(1)[0]; }
+    bool flag() noexcept { return (byte() & 1) != 0; }
     /// 0 to bound - 1; `bound` at most 65536.
     std::size_t below(std::size_t bound) noexcept {
-        const auto high = octet();
-        return (std::size_t{high} << 8 | octet()) % bound;
+        const auto high = byte();
+        return (std::size_t{high} << 8 | byte()) % bound;
     }
-    /// At most `count` octets.
+    /// At most `count` bytes.
     Bytes take(std::size_t count) noexcept {
         const Bytes taken = rest_.first(std::min(count, rest_.size()));
         rest_ = rest_.subspan(taken.size());
@@ -43,11 +43,11 @@ class FuzzInput {
     Bytes rest_;
 };
 
-/// A copy in memory of exactly its size, so that a sanitizer sees the first octet beyond.
+/// A copy in memory of exactly its size, so that a sanitizer sees the first byte beyond.
 class ExactCopy {
    public:
-    explicit ExactCopy(Bytes octets) : memory_(new std::uint8_t[octets.size()]), size_(octets.size()) {
-        std::copy(octets.begin(), octets.end(), memory_.get());
+    explicit ExactCopy(Bytes bytes) : memory_(new std::uint8_t[bytes.size()]), size_(bytes.size()) {
+        std::copy(bytes.begin(), bytes.end(), memory_.get());
     }
     MutableBytes bytes() const noexcept { return {memory_.get(), size_}; }
 

@@ -1,4 +1,4 @@
-// Both ends of the opening handshake over any octets: the same verdict wherever they are cut, every answer well formed,
+// Both ends of the opening handshake over any bytes: the same verdict wherever they are cut, every answer well formed,
 // and what was accepted holds what the RFC demands.
 #include <string>
 
@@ -38,10 +38,10 @@ constexpr std::string_view pieces[] = {
 std::string text_from(fuzz::FuzzInput& input) {
     std::string text;
     // What most requests and answers have; each line may be missing.
-    const auto kind = input.octet();
+    const auto kind = input.byte();
     const std::size_t likely[2][8] = {{0, 6, 7, 8, 9, 10, 12, 17}, {3, 7, 8, 11, 12, 13, 16, 17}};
     for (std::size_t i = 0; i < 8; ++i) {
-        if (input.octet() > 20) text += pieces[likely[kind % 2][i]];
+        if (input.byte() > 20) text += pieces[likely[kind % 2][i]];
     }
     for (auto changes = input.below(12); changes > 0 && !input.empty(); --changes) {
         const auto at = input.below(text.size() + 1);
@@ -50,13 +50,13 @@ std::string text_from(fuzz::FuzzInput& input) {
                 text.insert(at, pieces[input.below(std::size(pieces))]);
                 break;
             case 1:
-                text.insert(at, text_of(input.take(input.octet())));
+                text.insert(at, text_of(input.take(input.byte())));
                 break;
             case 2:
-                text.erase(at, input.octet());
+                text.erase(at, input.byte());
                 break;
             default:
-                if (at < text.size()) text[at] = static_cast<char>(input.octet());
+                if (at < text.size()) text[at] = static_cast<char>(input.byte());
         }
     }
     return text;
@@ -89,7 +89,7 @@ void check_server(std::string_view text, fuzz::FuzzInput& input) {
     }
     if (const auto* upgrade = std::get_if<ServerHandshake::Upgrade>(&verdict)) {
         const auto& offer = upgrade->offer;
-        require(whole.consumed() <= limits.max_header, "the limit of octets holds");
+        require(whole.consumed() <= limits.max_header, "the limit of bytes holds");
         require(offer.request.fields.size() <= limits.max_fields, "the limit of fields holds");
         require(offer.key.size() == 24 && offer.request.method == "GET" && offer.request.version == 11, "RFC 6455 4.1");
         require(offer.request.target.starts_with('/'), "a target is a path");

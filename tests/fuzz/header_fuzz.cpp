@@ -1,4 +1,4 @@
-// decode_header() over any octets: it reads nothing beyond them, and encode_header() writes the same again.
+// decode_header() over any bytes: it reads nothing beyond them, and encode_header() writes the same again.
 #include <vector>
 
 #include "fuzz_input.hpp"
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes input = copy.bytes();
     const auto result = decode_header(input);
     if (const auto* header = std::get_if<FrameHeader>(&result)) {
-        require(header->size >= 2 && header->size <= max_frame_header, "a header has 2 to 14 octets");
+        require(header->size >= 2 && header->size <= max_frame_header, "a header has 2 to 14 bytes");
         require(header->size <= input.size(), "a header lies in its input");
         require(header->payload_length >> 63 == 0, "a length has 63 bits");
         std::vector<std::uint8_t> again(header_size(header->payload_length, header->masking_key.has_value()));

@@ -1,4 +1,4 @@
-// Protocol in both roles over any octets and over frames that are nearly right: cuts make no difference, limits hold,
+// Protocol in both roles over any bytes and over frames that are nearly right: cuts make no difference, limits hold,
 // and what it puts out is accepted by the other role.
 #include <cstring>
 #include <string>
@@ -10,31 +10,31 @@
 using namespace wsserver;
 using fuzz::FuzzInput;
 using fuzz::require;
-using Octets = std::vector<std::uint8_t>;
+using ByteVector = std::vector<std::uint8_t>;
 
 namespace {
 
 struct Keys final : MaskingKeySource {
     MaskingKey key{1, 2, 3, 4};
     MaskingKey next_key() noexcept override {
-        for (auto& octet : key) octet = static_cast<std::uint8_t>(octet * 5 + 7);
+        for (auto& byte : key) byte = static_cast<std::uint8_t>(byte * 5 + 7);
         return key;
     }
 };
 
 struct Seen {
     std::size_t kind;
-    Octets payload;
+    ByteVector payload;
     bool operator==(const Seen&) const = default;
 };
 
 struct Transcript {
     std::vector<Seen> events{};
-    Octets output{};
+    ByteVector output{};
     bool operator==(const Transcript&) const = default;
 };
 
-Octets copy_of(Bytes bytes) { return {bytes.begin(), bytes.end()}; }
+ByteVector copy_of(Bytes bytes) { return {bytes.begin(), bytes.end()}; }
 
 /// What of an event must hold whatever came; and what of it two runs must have in common.
 Seen judge(const Event& event, const ProtocolOptions& options) {
@@ -65,11 +65,11 @@ Seen judge(const Event& event, const ProtocolOptions& options) {
 }
 
 template <Role role>
-Transcript play(const Octets& stream, FuzzInput cuts, bool cut, ProtocolOptions options) {
+Transcript play(const ByteVector& stream, FuzzInput cuts, bool cut, ProtocolOptions options) {
     Keys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     Transcript transcript;
     bool ended = false;
     Bytes rest{stream};
@@ -102,7 +102,7 @@ void check_output(const Transcript& transcript, ProtocolOptions options) {
     options.keys = &keys;
     options.max_fragments = 1'000'000;
     Protocol<peer_of(role)> peer{options};
-    Output output;
+    OutputBuffer output;
     const fuzz::ExactCopy copy{transcript.output};
     MutableBytes received = copy.bytes();
     for (const auto& seen : transcript.events) {
@@ -118,14 +118,14 @@ void check_output(const Transcript& transcript, ProtocolOptions options) {
 }
 
 template <Role role>
-void check(const Octets& stream, FuzzInput cuts, const ProtocolOptions& options) {
+void check(const ByteVector& stream, FuzzInput cuts, const ProtocolOptions& options) {
     const auto whole = play<role>(stream, FuzzInput{{}}, false, options);
     require(play<role>(stream, cuts, true, options) == whole, "cuts make no difference");
     check_output<role>(whole, options);
 }
 
-/// Frames that are nearly right, told by decisions: random octets alone seldom get beyond the first frame.
-Octets frames(FuzzInput& input, bool masked) {
+/// Frames that are nearly right, told by decisions: random bytes alone seldom get beyond the first frame.
+ByteVector frames(FuzzInput& input, bool masked) {
     static constexpr std::uint8_t firsts[] = {0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x00, 0x80,
                                               0x89, 0x8a, 0x89, 0x8a, 0x88, 0x81, 0x82, 0x89};
     static constexpr std::string_view texts[] = {"plain ASCII",
@@ -141,26 +141,26 @@ Octets frames(FuzzInput& input, bool masked) {
                                                  "",
                                                  "\xed\xa0\x80",
                                                  "x"};
-    Octets stream;
-    Output output;
+    ByteVector stream;
+    OutputBuffer output;
     while (!input.empty()) {
-        const std::uint8_t way = input.octet();
+        const std::uint8_t way = input.byte();
         FrameHeader header;
         header.opcode = Opcode::binary;
         if (masked != (way == 0xFE)) {
-            header.masking_key = MaskingKey{input.octet(), input.octet(), way, 0x77};
+            header.masking_key = MaskingKey{input.byte(), input.byte(), way, 0x77};
         }
-        const std::string_view text = texts[input.octet() % std::size(texts)];
-        Octets payload = (way & 0x30) ? copy_of(bytes_of(text)) : copy_of(input.take(input.octet()));
+        const std::string_view text = texts[input.byte() % std::size(texts)];
+        ByteVector payload = (way & 0x30) ? copy_of(bytes_of(text)) : copy_of(input.take(input.byte()));
         if (way == 0xFC) payload.resize(65'530 + input.below(12));
         if ((way & 0xC0) == 0xC0) payload.resize(payload.size() + input.below(400), 'z');
         header.payload_length = payload.size();
         append_frame(output, header, payload);
         if (way == 0xFD) {  // a length of 64 bits, whatever it may be
             output.bytes()[1] |= 0x7F;
-            for (const auto octet : input.take(8)) output.append({&octet, 1});
+            for (const auto byte : input.take(8)) output.append({&byte, 1});
         }
-        output.bytes()[0] = way == 0xFF ? input.octet() : firsts[way & 0xF];
+        output.bytes()[0] = way == 0xFF ? input.byte() : firsts[way & 0xF];
         stream.insert(stream.end(), output.bytes().begin(), output.bytes().end());
         output.clear();
     }
@@ -171,11 +171,11 @@ Octets frames(FuzzInput& input, bool masked) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     FuzzInput input{{data, size}};
-    const bool server = input.flag(), raw = input.octet() % 8 == 0;
+    const bool server = input.flag(), raw = input.byte() % 8 == 0;
     ProtocolOptions options;  // limits that short inputs reach
     options.max_message = input.flag() ? 100 : 100'000;
     options.max_fragments = input.flag() ? 4 : 1000;
-    options.fragment_size = input.octet();
+    options.fragment_size = input.byte();
     const FuzzInput cuts{input.take(40)};
     const auto stream = raw ? copy_of(input.rest()) : frames(input, server);
     if (server) {

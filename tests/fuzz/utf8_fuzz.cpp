@@ -7,7 +7,7 @@ using fuzz::require;
 
 namespace {
 
-/// RFC 3629 §3, by decoding: length from the lead, tail octets, then the number must need that length.
+/// RFC 3629 §3, by decoding: length from the lead, tail bytes, then the number must need that length.
 bool decodes(Bytes text) {
     while (!text.empty()) {
         const std::uint8_t lead = text[0];
@@ -29,7 +29,7 @@ bool decodes(Bytes text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::FuzzInput input{{data, size}};
-    const std::size_t largest_piece = 1 + input.octet();
+    const std::size_t largest_piece = 1 + input.byte();
     const Bytes text = input.rest();
     const fuzz::ExactCopy copy{text};
     const bool valid = is_valid_utf8(copy.bytes());

@@ -12,14 +12,14 @@
 
 namespace wsserver::test {
 
-inline std::atomic<std::size_t> allocations{0};    ///< calls so far
-inline std::atomic<std::size_t> octets_in_use{0};  ///< as asked for
+inline std::atomic<std::size_t> allocations{0};   ///< calls so far
+inline std::atomic<std::size_t> bytes_in_use{0};  ///< as asked for
 
 /// There is no memory for so much or more, on this thread.
 inline thread_local std::size_t too_much = std::numeric_limits<std::size_t>::max();
 
 /// Of each block, to remember its size.
-inline constexpr std::size_t octets_before_block = 16;
+inline constexpr std::size_t bytes_before_block = 16;
 
 }  // namespace wsserver::test
 
@@ -28,12 +28,12 @@ inline constexpr std::size_t octets_before_block = 16;
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     using namespace wsserver::test;
     if (size >= too_much) return nullptr;
-    auto* block = static_cast<std::uint8_t*>(std::malloc(size + octets_before_block));
+    auto* block = static_cast<std::uint8_t*>(std::malloc(size + bytes_before_block));
     if (block == nullptr) return nullptr;
     std::memcpy(block, &size, sizeof size);
     ++allocations;
-    octets_in_use += size;
-    return block + octets_before_block;
+    bytes_in_use += size;
+    return block + bytes_before_block;
 }
 [[gnu::noinline]] void* operator new(std::size_t size) {
     if (void* place = operator new(size, std::nothrow)) return place;
@@ -45,10 +45,10 @@ void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return 
 [[gnu::noinline]] void operator delete(void* place) noexcept {
     using namespace wsserver::test;
     if (place == nullptr) return;
-    auto* block = static_cast<std::uint8_t*>(place) - octets_before_block;
+    auto* block = static_cast<std::uint8_t*>(place) - bytes_before_block;
     std::size_t size = 0;
     std::memcpy(&size, block, sizeof size);
-    octets_in_use -= size;
+    bytes_in_use -= size;
     std::free(block);
 }
 void operator delete(void* place, std::size_t) noexcept { operator delete(place); }

@@ -52,12 +52,12 @@ class BlockingClient {
 
     std::string response;  ///< the server's answer to the opening handshake
 
-    void write(std::string_view octets) {
-        while (!octets.empty()) {
-            const ssize_t count = ::send(socket_, octets.data(), octets.size(), MSG_NOSIGNAL);
+    void write(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
             if (count < 0 && errno == EINTR) continue;
             if (count < 0) throw std::runtime_error(std::string{"send: "} + std::strerror(errno));
-            octets.remove_prefix(static_cast<std::size_t>(count));
+            bytes.remove_prefix(static_cast<std::size_t>(count));
         }
     }
     void send(std::string_view text) {
@@ -81,17 +81,17 @@ class BlockingClient {
                 flush();
                 return words;
             }
-            end_->octets = read();
-            if (end_->octets.empty()) return "end";
-            end_->received = {reinterpret_cast<std::uint8_t*>(end_->octets.data()), end_->octets.size()};
+            end_->bytes = read();
+            if (end_->bytes.empty()) return "end";
+            end_->received = {reinterpret_cast<std::uint8_t*>(end_->bytes.data()), end_->bytes.size()};
         }
     }
     std::string read_head() {
         std::string head;
         while (!head.ends_with("\r\n\r\n")) {
-            char octet = 0;
-            if (receive(&octet, 1) != 1) break;
-            head.push_back(octet);
+            char byte = 0;
+            if (receive(&byte, 1) != 1) break;
+            head.push_back(byte);
         }
         return head;
     }
@@ -136,11 +136,11 @@ class BlockingClient {
         }
     }
     std::string read() {
-        std::string octets(65536, '\0');
-        const ssize_t count = receive(octets.data(), octets.size());
+        std::string bytes(65536, '\0');
+        const ssize_t count = receive(bytes.data(), bytes.size());
         if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing came for half a minute");
-        octets.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-        return octets;
+        bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+        return bytes;
     }
     void flush() {
         write(text_of(std::as_const(end_->out).bytes()));
@@ -152,9 +152,9 @@ class BlockingClient {
         CountingKeys keys;
         ProtocolOptions options;
         Protocol<Role::client> protocol{options};
-        Output out;
-        std::string octets;
-        MutableBytes received{};  ///< what hasn't been looked at yet of `octets`
+        OutputBuffer out;
+        std::string bytes;
+        MutableBytes received{};  ///< what hasn't been looked at yet of `bytes`
     };
     int socket_ = -1;
     std::unique_ptr<End> end_ = std::make_unique<End>();

@@ -94,7 +94,7 @@ class FakeTarget final : public ControlTarget {
 
     StatusReport status() override { return report; }
     std::vector<ConnectionInfo> list() override {
-        if (!stuck.empty()) report.silent_reactors = stuck;
+        if (!stuck.empty()) report.stalled_reactors = stuck;
         return connections;
     }
     std::optional<ConnectionInfo> show(ConnectionId id) override {
@@ -103,7 +103,7 @@ class FakeTarget final : public ControlTarget {
         }
         return std::nullopt;
     }
-    std::vector<std::uint16_t> silent_reactors() override { return report.silent_reactors; }
+    std::vector<std::uint16_t> stalled_reactors() override { return report.stalled_reactors; }
     std::shared_ptr<Hub> hub() override { return fake_hub; }
     std::vector<HandlerReport> handlers() override { return report.handlers; }
     std::shared_ptr<AnyHandler> find_handler(std::string_view name) override {

@@ -1,4 +1,4 @@
-// A reactor without a kernel, and clients that speak to it octet by octet.
+// A reactor without a kernel, and clients that speak to it byte by byte.
 #pragma once
 
 #include <map>
@@ -32,7 +32,7 @@ class RecordingShared final : public ReactorShared {
     int stopped = 0;
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
-    std::variant<Acceptance, Errc> choose(HostedConnection&, const Offer& offer) override {
+    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer& offer) override {
         if (refuse_with) return *refuse_with;
         for (const auto& name : offer.subprotocols) {
             const auto found = handlers.find(name);
@@ -77,7 +77,7 @@ inline constexpr auto event_in_words = overloaded{
     [](const Failed& m) { return "failed:" + std::string{message_of(m.error)}; },
 };
 
-/// A client of the memory network: frames in and out by Protocol<client>, octets by hand where a test wants it.
+/// A client of the memory network: frames in and out by Protocol<client>, bytes by hand where a test wants it.
 class WireClient {
    public:
     explicit WireClient(MemoryWire wire) : wire_(std::move(wire)) {}
@@ -97,7 +97,7 @@ class WireClient {
         flush();
     }
 
-    /// Takes the server's HTTP answer off; the octets behind it are frames.
+    /// Takes the server's HTTP answer off; the bytes behind it are frames.
     std::string read_response() {
         std::string all = rest_ + wire_.read();
         const auto end = all.find("\r\n\r\n");
@@ -108,9 +108,9 @@ class WireClient {
 
     /// What has come since, in words. Pings are answered, Close frames echoed.
     std::vector<std::string> read() {
-        std::string octets = std::exchange(rest_, {}) + wire_.read();
+        std::string bytes = std::exchange(rest_, {}) + wire_.read();
         std::vector<std::string> events;
-        MutableBytes received{reinterpret_cast<std::uint8_t*>(octets.data()), octets.size()};
+        MutableBytes received{reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()};
         while (const auto event = end_->protocol.next_event(received, out_)) {
             events.push_back(std::visit(event_in_words, *event));
         }
@@ -133,7 +133,7 @@ class WireClient {
         Protocol<Role::client> protocol{options};
     };
     std::unique_ptr<End> end_ = std::make_unique<End>();
-    Output out_;
+    OutputBuffer out_;
     std::string rest_;
 };
 

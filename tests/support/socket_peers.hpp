@@ -27,15 +27,15 @@ class Echo final : public StreamUser {
     std::size_t until = 0;
     bool ended = false;
 
-    void begin(std::string_view octets) {
-        const OutputPiece piece{bytes_of(octets), {}};
+    void begin(std::string_view bytes) {
+        const SendPiece piece{bytes_of(bytes), {}};
         CHECK(stream_.send(std::span{&piece, 1}));
     }
 
    private:
     void on_bytes(MutableBytes bytes) override {
         if (++turns == until) return;
-        const OutputPiece piece{bytes, {}};
+        const SendPiece piece{bytes, {}};
         if (!stream_.send(std::span{&piece, 1})) stream_.pause_receiving();
     }
     void on_sent() override { stream_.resume_receiving(); }

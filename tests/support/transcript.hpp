@@ -1,4 +1,4 @@
-// Drives a Protocol and writes down what it made of the octets, so that two runs can be compared.
+// Drives a Protocol and writes down what it made of the bytes, so that two runs can be compared.
 #pragma once
 
 #include <algorithm>
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
 /// A test case that runs with `role` as each of the two.
@@ -21,7 +21,7 @@ using Strings = std::vector<std::string>;
 class CountingKeys final : public MaskingKeySource {
    public:
     MaskingKey next_key() noexcept override {
-        for (auto& octet : key_) ++octet;
+        for (auto& byte : key_) ++byte;
         return key_;
     }
 
@@ -54,7 +54,7 @@ class Endpoint {
         options_.keys = &keys_;
     }
 
-    /// Gives octets to the protocol, in memory of exactly their size: a sanitizer sees the first octet beyond.
+    /// Gives bytes to the protocol, in memory of exactly their size: a sanitizer sees the first byte beyond.
     void receive(Bytes piece) {
         const std::unique_ptr<std::uint8_t[]> memory{new std::uint8_t[piece.size()]};
         std::copy(piece.begin(), piece.end(), memory.get());
@@ -62,11 +62,11 @@ class Endpoint {
     }
 
     Protocol<role>& protocol() { return protocol_; }
-    Output& output() { return output_; }
+    OutputBuffer& output() { return output_; }
     const Strings& events() const { return events_; }
     /// What was put out since the last call.
-    Octets take_output() {
-        const Octets taken(output_.bytes().begin(), output_.bytes().end());
+    ByteVector take_output() {
+        const ByteVector taken(output_.bytes().begin(), output_.bytes().end());
         output_.clear();
         return taken;
     }
@@ -87,33 +87,33 @@ class Endpoint {
     ProtocolOptions options_;
     bool echoes_;
     Protocol<role> protocol_{options_};
-    Output output_;
+    OutputBuffer output_;
     Strings events_;
 };
 
 /// A frame as `role`'s peer sends it: masked to a server (with 5A A5 0F F0), plain to a client.
 /// first   FIN, RSV and opcode
 template <Role role>
-Octets frame_to(std::uint8_t first, Bytes payload) {
+ByteVector frame_to(std::uint8_t first, Bytes payload) {
     FrameHeader header;
     header.fin = (first & 0x80) != 0;
     header.rsv = static_cast<std::uint8_t>((first >> 4) & 7);
     header.opcode = Opcode::binary;
     if (role == Role::server) header.masking_key = MaskingKey{0x5A, 0xA5, 0x0F, 0xF0};
     header.payload_length = payload.size();
-    Output output;
+    OutputBuffer output;
     append_frame(output, header, payload);
     output.bytes()[0] = first;  // also opcodes that append_frame() must not be asked for
     return {output.bytes().begin(), output.bytes().end()};
 }
 template <Role role>
-Octets frame_to(std::uint8_t first, std::string_view payload) {
+ByteVector frame_to(std::uint8_t first, std::string_view payload) {
     return frame_to<role>(first, bytes_of(payload));
 }
 
 /// The frames in `output`, masked or not, in words: `81 Hello`, `88 03 ea ...` (control frames' payload as
 /// hexadecimal). What doesn't decode is `?` and the rest in hexadecimal.
-inline Strings frames_in(Octets output) {
+inline Strings frames_in(ByteVector output) {
     Strings frames;
     MutableBytes rest{output};
     while (!rest.empty()) {
@@ -145,8 +145,8 @@ inline std::string failing_close(Errc error) { return close_frame(close_code_for
 inline std::string failed(Errc error) { return "failed " + std::string{message_of(error)}; }
 
 /// The payload of a Close frame, with any number as its code.
-inline Octets close_payload(std::uint16_t code, std::string_view reason = {}) {
-    Octets payload(2);
+inline ByteVector close_payload(std::uint16_t code, std::string_view reason = {}) {
+    ByteVector payload(2);
     store_big_endian(MutableBytes{payload}, code);
     return joined(payload, bytes_of(reason));
 }
@@ -154,13 +154,13 @@ inline Octets close_payload(std::uint16_t code, std::string_view reason = {}) {
 /// Everything that a peer can see of an endpoint.
 struct Transcript {
     Strings events;
-    Octets output;
+    ByteVector output;
     bool operator==(const Transcript&) const = default;
 };
 
 /// Plays `script` cut after each of `cuts`, ascending.
 template <Role role>
-Transcript play(const Octets& script, const std::vector<std::size_t>& cuts, const ProtocolOptions& options = {}) {
+Transcript play(const ByteVector& script, const std::vector<std::size_t>& cuts, const ProtocolOptions& options = {}) {
     Endpoint<role> endpoint{options};
     std::size_t at = 0;
     for (const auto cut : cuts) {
@@ -172,7 +172,7 @@ Transcript play(const Octets& script, const std::vector<std::size_t>& cuts, cons
 }
 
 template <Role role>
-Transcript play_octet_by_octet(const Octets& script, const ProtocolOptions& options = {}) {
+Transcript play_byte_by_byte(const ByteVector& script, const ProtocolOptions& options = {}) {
     std::vector<std::size_t> cuts;
     for (std::size_t i = 1; i < script.size(); ++i) cuts.push_back(i);
     return play<role>(script, cuts, options);

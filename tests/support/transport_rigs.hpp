@@ -225,11 +225,11 @@ class Witness final : public StreamUser {
     typename T::Stream& stream() { return *stream_; }
     void destroy_stream() { stream_.reset(); }
 
-    bool send(std::string_view octets) {
-        const OutputPiece piece{bytes_of(octets), {}};
+    bool send(std::string_view bytes) {
+        const SendPiece piece{bytes_of(bytes), {}};
         return send(std::span{&piece, 1});
     }
-    bool send(std::span<const OutputPiece> pieces) {
+    bool send(std::span<const SendPiece> pieces) {
         inside_ = true;
         const bool all = stream_->send(pieces);
         inside_ = false;
@@ -253,13 +253,13 @@ class Witness final : public StreamUser {
     std::size_t received_in_room = 0;
 
    private:
-    bool has_room() const noexcept override { return room > 0; }
-    Room lend_room() noexcept override {
+    bool wants_buffer() const noexcept override { return room > 0; }
+    ReceiveBuffer prepare_buffer() noexcept override {
         came();
         CHECK_FALSE(std::exchange(has_lent_, true));
-        return {Block{room + 3}, 3, room};
+        return {PooledBuffer{room + 3}, 3, room};
     }
-    void on_room(Room lent, std::size_t count) override {
+    void commit_buffer(ReceiveBuffer lent, std::size_t count) override {
         came();
         CHECK(std::exchange(has_lent_, false));
         REQUIRE(lent.size == room);
@@ -306,7 +306,7 @@ class Witness final : public StreamUser {
     bool has_lent_ = false;
 };
 
-/// Octets that tell their places.
+/// ByteVector that tell their places.
 inline std::string pattern(std::size_t size, unsigned seed = 1) {
     std::string text(size, '\0');
     for (auto& c : text) {

@@ -34,10 +34,10 @@ class HostilePeers(SystemTest):
         peer.upgrade()
         return peer
 
-    def closes_with(self, code, *octets):
+    def closes_with(self, code, *bytes):
         """What the server answers to these bytes: a Close frame of that code, then the end of TCP."""
         peer = self.open_peer()
-        peer.send(b''.join(octets))
+        peer.send(b''.join(bytes))
         self.assertEqual(peer.close_code(), code)
         self.assertEqual(peer.ended(), b'')
 
@@ -50,25 +50,25 @@ class HostilePeers(SystemTest):
             'continuation of nothing (§5.4)': (1002, frame(CONTINUATION, b'x')),
             'new message inside another (§5.4)': (1002, frame(TEXT, b'a', fin=False) + frame(TEXT, b'b')),
             'fragmented ping (§5.5)': (1002, frame(PING, b'x', fin=False)),
-            'ping of 126 octets (§5.5)': (1002, frame(PING, b'x' * 126)),
-            '16-bit length for 125 octets (§5.2)': (1002, b'\x82\xfe\x00\x7d' + bytes(4) + bytes(125)),
-            '64-bit length for 65535 octets (§5.2)': (1002, frame(BINARY, announce=65535)),
+            'ping of 126 bytes (§5.5)': (1002, frame(PING, b'x' * 126)),
+            '16-bit length for 125 bytes (§5.2)': (1002, b'\x82\xfe\x00\x7d' + bytes(4) + bytes(125)),
+            '64-bit length for 65535 bytes (§5.2)': (1002, frame(BINARY, announce=65535)),
             '64-bit length with its top bit set (§5.2)': (1002, frame(BINARY, announce=1 << 63)),
-            'close payload of one octet (§5.5.1)': (1002, frame(CLOSE, b'\x03')),
+            'close payload of one byte (§5.5.1)': (1002, frame(CLOSE, b'\x03')),
             'close code 1005 on the wire (§7.4.1)': (1002, frame(CLOSE, struct.pack('!H', 1005))),
             'close code 999 (§7.4.2)': (1002, frame(CLOSE, struct.pack('!H', 999))),
             'close reason that is no UTF-8 (§5.5.1)': (1007, frame(CLOSE, struct.pack('!H', 1000) + b'\xff')),
             'text that is no UTF-8 (§8.1)': (1007, frame(TEXT, b'\xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80')),
             'text cut inside a character (§8.1)': (1007, frame(TEXT, b'\xe2\x82')),
             'text cut, then an empty last fragment': (1007, frame(TEXT, b'\xe2\x82', fin=False) + frame(CONTINUATION)),
-            'announcing 2^62 octets': (1009, frame(BINARY, announce=1 << 62)),
+            'announcing 2^62 bytes': (1009, frame(BINARY, announce=1 << 62)),
             'over the limit in fragments': (1009, frame(BINARY, bytes(1 << 20), fin=False) + frame(CONTINUATION, b'x')),
         }
         for opcode in [0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF]:
             cases[f'reserved opcode {opcode:X} (§5.2)'] = (1002, frame(opcode))
-        for name, (code, octets) in cases.items():
+        for name, (code, bytes) in cases.items():
             with self.subTest(name):
-                await asyncio.to_thread(self.closes_with, code, octets)
+                await asyncio.to_thread(self.closes_with, code, bytes)
 
     async def test_good_frames_before_a_bad_one_are_answered_first(self):
         def script():
@@ -84,17 +84,17 @@ class HostilePeers(SystemTest):
     async def test_bad_utf8_is_answered_before_the_frame_is_whole(self):
         def script():
             peer = self.open_peer()
-            peer.send(frame(TEXT, b'\xf4\x90' + b'x' * 1000)[:10])  # header, key and two octets of payload
+            peer.send(frame(TEXT, b'\xf4\x90' + b'x' * 1000)[:10])  # header, key and two bytes of payload
             self.assertEqual(peer.close_code(), 1007)
         await asyncio.to_thread(script)
 
-    async def test_octet_by_octet(self):
+    async def test_byte_by_byte(self):
         def script():
             peer = Peer(self.daemon.address)
             with peer:
                 peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for octet in request() + frame(TEXT, b'one ', fin=False) + frame(PING, b'p') + frame(CONTINUATION, b'two'):
-                    peer.send(bytes([octet]))
+                for byte in request() + frame(TEXT, b'one ', fin=False) + frame(PING, b'p') + frame(CONTINUATION, b'two'):
+                    peer.send(bytes([byte]))
                 self.assertEqual(peer.head()[0], 101)
                 self.assertEqual(peer.frame(), (True, PONG, b'p'))
                 self.assertEqual(peer.frame(), (True, TEXT, b'one two'))
@@ -139,18 +139,18 @@ class HostilePeers(SystemTest):
             'no Host': (400, request(host=None)),
             'no Connection': (400, request(Connection='keep-alive')),
             'no key': (400, request(Sec_WebSocket_Key=None)),
-            'key of 15 octets': (400, request(Sec_WebSocket_Key='AAAAAAAAAAAAAAAAAAAA')),
+            'key of 15 bytes': (400, request(Sec_WebSocket_Key='AAAAAAAAAAAAAAAAAAAA')),
             'version 8': (426, request(Sec_WebSocket_Version='8')),
             'foreign origin': (403, request(Origin='https://evil.example')),
             'with a payload': (400, request(Content_Length='5') + b'hello'),
             'header of 20 KiB': (431, request(X_Filler='x' * 20480)),
             '150 fields': (431, request(X_Filler=['x'] * 150)),
         }
-        for name, (status, octets) in cases.items():
+        for name, (status, bytes) in cases.items():
             with self.subTest(name):
                 def script():
                     with Peer(self.daemon.address) as peer:
-                        peer.send(octets)
+                        peer.send(bytes)
                         answered, fields = peer.head()
                         self.assertEqual(answered, status)
                         self.assertTrue(peer.body(fields), 'a refusal has a short text')
@@ -184,8 +184,8 @@ class Time(SystemTest):
 
         def drip(peer, stop):
             try:
-                for octet in request(X_Filler='x' * 10000):
-                    peer.send(bytes([octet]))
+                for byte in request(X_Filler='x' * 10000):
+                    peer.send(bytes([byte]))
                     if stop.wait(0.05):  # the drip itself: a byte now and then, for as long as it is let
                         return
             except OSError:
@@ -256,11 +256,11 @@ class Time(SystemTest):
             with Peer(daemon.address, receive_buffer=4096) as deaf:
                 deaf.upgrade()
                 deaf.socket.setblocking(False)
-                octets = frame(BINARY, bytes(65536))
+                bytes = frame(BINARY, bytes(65536))
                 sent, full = 0, 0
                 while sent < 256 << 20 and full < 50:  # until the server reads no more, for 50 looks in a row
                     try:
-                        sent += deaf.socket.send(octets[sent % len(octets):])
+                        sent += deaf.socket.send(bytes[sent % len(bytes):])
                         full = 0
                     except BlockingIOError:
                         full += 1

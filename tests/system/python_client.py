@@ -20,7 +20,7 @@ class PythonClient(SystemTest):
     async def test_a_large_message_comes_back_whole(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url, max_size=None)
-        message = os.urandom(16 << 20)  # the default limit, to the octet
+        message = os.urandom(16 << 20)  # the default limit, to the byte
         await client.send(message)
         self.assertEqual(await self.within(client.recv()), message)
 
@@ -45,7 +45,7 @@ class PythonClient(SystemTest):
     async def test_pings_are_answered_with_their_payload(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
-        for payload in [b'', b'sixteen octets..', b'p' * 125]:
+        for payload in [b'', b'sixteen bytes..', b'p' * 125]:
             pong = await client.ping(payload)  # the library resolves it by the payload
             await self.within(pong)
 

@@ -26,7 +26,7 @@ def frame(opcode, payload=b'', fin=True, rsv=0, masked=True, announce=None):
         head += struct.pack('!BQ', mask_bit | 127, length)
     if not masked:
         return head + payload
-    return head + key + bytes(octet ^ key[index % 4] for index, octet in enumerate(payload))
+    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
 
 
 def request(host='localhost', path='/', **fields):

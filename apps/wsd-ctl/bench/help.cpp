@@ -20,7 +20,7 @@ std::string help() {
            "options:\n"
            "  --mode MODE        echo\n"
            "  --connections N    how many: 64\n"
-           "  --size SIZE        octets of a message: 125\n"
+           "  --size SIZE        bytes of a message: 125\n"
            "  --in-flight P      messages without their answers, of each connection (fan-out: of the one that "
            "publishes): 1\n"
            "  --rate R           so many messages a second of all together, answered or not (up to --in-flight, which\n"

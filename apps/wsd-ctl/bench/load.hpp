@@ -42,7 +42,7 @@ class LoadWatcher {
 /// Its life: opening -> warm_up -> measuring -> draining (the last answers) -> closing -> ended. Connections end early
 /// when the server ends them; then the others go on. Without success the load ends.
 template <wsserver::Transport T>
-class Load final : private wsserver::HostOn<T> {
+class Load final : private wsserver::OwnerOn<T> {
    public:
     /// EAGAIN: in a while. Other errors end the load.
     using Dial = std::function<wsserver::Result<typename T::Socket, std::error_code>(std::uint32_t connection)>;
@@ -61,13 +61,13 @@ class Load final : private wsserver::HostOn<T> {
     using Time = wsserver::Clock::time_point;
     using Stage = LoadWatcher::Stage;
     using ClientConnection = wsserver::Connection<wsserver::Role::client, T>;
-    using wsserver::HostOn<T>::transport;
-    using wsserver::HostOn<T>::connection_options_;
-    using wsserver::HostOn<T>::counters_;
+    using wsserver::OwnerOn<T>::transport;
+    using wsserver::OwnerOn<T>::connection_options_;
+    using wsserver::OwnerOn<T>::counters_;
 
     /// What connections tell.
-    struct Ear final : wsserver::AnyHandler {
-        explicit Ear(Load& load) : load_(load) {}
+    struct BenchHandler final : wsserver::AnyHandler {
+        explicit BenchHandler(Load& load) : load_(load) {}
         std::string_view name() const noexcept override { return "bench"; }
         void on_open(wsserver::AnyConnection& connection) override { load_.opened(connection); }
         void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) override {
@@ -123,17 +123,17 @@ class Load final : private wsserver::HostOn<T> {
     void pump(std::uint32_t number, Time now);
     void failed(Failure failure);
 
-    // ConnectionHost
+    // ConnectionOwner
     const std::shared_ptr<wsserver::Hub>& hub() const noexcept override { return no_hub_; }
-    void schedule(wsserver::HostedConnection& connection, Time when) override { timers_.schedule(connection, when); }
-    void cancel(wsserver::HostedConnection& connection) noexcept override { timers_.cancel(connection); }
+    void schedule(wsserver::OwnedConnection& connection, Time when) override { timers_.schedule(connection, when); }
+    void cancel(wsserver::OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(wsserver::ConnectionId id) override;
     void go_on_later(wsserver::ConnectionId id) override {
         transport().post([this, id] {
             if (ClientConnection* connection = pool_.find(id)) connection->go_on();
         });
     }
-    std::variant<wsserver::Acceptance, wsserver::Errc> choose(wsserver::HostedConnection&,
+    std::variant<wsserver::Acceptance, wsserver::Errc> choose(wsserver::OwnedConnection&,
                                                               const wsserver::Offer&) override {
         return wsserver::Errc::bad_method;  // only servers are asked
     }
@@ -149,8 +149,8 @@ class Load final : private wsserver::HostOn<T> {
     const Dial dial_;
     Random random_;
     std::shared_ptr<wsserver::Hub> no_hub_;
-    std::shared_ptr<Ear> ear_;
-    wsserver::HostTimers<T> timers_;
+    std::shared_ptr<BenchHandler> handler_;
+    wsserver::OwnerTimers<T> timers_;
 
     Outcome outcome_;
     std::unique_ptr<Traffic> traffic_;
@@ -163,7 +163,7 @@ class Load final : private wsserver::HostOn<T> {
     bool end_posted_ = false;  ///< the stage ends before its time
 
     Time turn_time_{};
-    std::uint64_t octets_seen_ = 0;  ///< when turn_time_ was looked up
+    std::uint64_t bytes_seen_ = 0;  ///< when turn_time_ was looked up
     std::uint32_t opening_ = 0;
     std::uint32_t open_ = 0;
     std::vector<wsserver::ConnectionId> dirty_;

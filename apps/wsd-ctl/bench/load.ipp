@@ -5,12 +5,12 @@ namespace wsd::ctl::bench {
 
 template <wsserver::Transport T>
 Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher, Dial dial)
-    : wsserver::HostOn<T>(on),
+    : wsserver::OwnerOn<T>(on),
       options_(options),
       request_(request),
       watcher_(watcher),
       dial_(std::move(dial)),
-      ear_(std::make_shared<Ear>(*this)),
+      handler_(std::make_shared<BenchHandler>(*this)),
       timers_(on),
       traffic_(make_traffic(options, outcome_.tally)),
       slots_(options.connections) {
@@ -85,7 +85,7 @@ void Load<T>::begin_closing() {
     for (Slot& slot : slots_) {
         if (slot.connection == nullptr) continue;
         if (!slot.open) {
-            slot.connection->cut("given up");
+            slot.connection->terminate("given up");
         } else if (!std::exchange(slot.closed_by_us, true)) {
             slot.connection->in_one_turn([&] { slot.connection->close(wsserver::CloseCode::normal, {}); });
         }
@@ -96,7 +96,7 @@ void Load<T>::begin_closing() {
 template <wsserver::Transport T>
 void Load<T>::end() {
     if (std::exchange(over_, true)) return;
-    pool_.for_each([](ClientConnection& connection) { connection.cut("given up"); });
+    pool_.for_each([](ClientConnection& connection) { connection.terminate("given up"); });
     timers_.disarm();
     transport().stop();
 }
@@ -166,8 +166,8 @@ void Load<T>::arm() {
 /// One look at the clock for all messages of one receive.
 template <wsserver::Transport T>
 typename Load<T>::Time Load<T>::turn_time() {
-    const std::uint64_t octets = counters_.bytes_in.read();
-    if (std::exchange(octets_seen_, octets) != octets) turn_time_ = transport().now();
+    const std::uint64_t bytes = counters_.bytes_in.read();
+    if (std::exchange(bytes_seen_, bytes) != bytes) turn_time_ = transport().now();
     return turn_time_;
 }
 
@@ -191,12 +191,12 @@ bool Load<T>::dial() {
         not_dialed(socket.error());
         return false;
     }
-    auto* connection = pool_.emplace(static_cast<wsserver::HostOn<T>&>(*this), std::move(*socket));
+    auto* connection = pool_.emplace(static_cast<wsserver::OwnerOn<T>&>(*this), std::move(*socket));
     slots_[connection->id().slot] = {connection, now};
     ++opening_;
     auto request = request_;
     request.nonce = random_.nonce();
-    connection->start(std::move(request), ear_);
+    connection->start(std::move(request), handler_);
     return true;
 }
 

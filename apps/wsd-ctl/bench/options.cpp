@@ -18,7 +18,7 @@ namespace wsd::ctl::bench {
 
 namespace {
 
-using wsserver::printable;
+using wsserver::escape_control;
 using wsserver::Result;
 using wsserver::Unexpected;
 
@@ -52,7 +52,7 @@ Problem read_number(std::string_view flag, const std::string& text, Number lowes
     if (error == std::errc{} && end == text.data() + text.size() && number >= lowest && number <= highest) {
         return std::nullopt;
     }
-    return fmt::format("{} {}: a number from {} to {} is wanted", flag, printable(text), lowest, highest);
+    return fmt::format("{} {}: a number from {} to {} is wanted", flag, escape_control(text), lowest, highest);
 }
 
 Problem read_time(std::string_view flag, const std::string& text, std::chrono::milliseconds& time) {
@@ -67,7 +67,7 @@ Problem read_mode(const std::string& text, Mode& mode) {
     if (text.empty()) return std::nullopt;
     const auto found = std::find(modes.begin(), modes.end(), text);
     if (found == modes.end()) {
-        return fmt::format("--mode {}: there are echo, fan-out, idle and handshake", printable(text));
+        return fmt::format("--mode {}: there are echo, fan-out, idle and handshake", escape_control(text));
     }
     mode = static_cast<Mode>(found - modes.begin());
     return std::nullopt;
@@ -144,7 +144,7 @@ Problem contradiction(const Written& written, const Options& options) {
 std::string explain(const std::vector<std::string>& extra) {
     for (const auto& word : extra) {
         if (!word.starts_with('-')) continue;
-        const auto meant = wsserver::nearest_word(word.substr(0, word.find('=')), flags);
+        const auto meant = wsserver::closest_match(word.substr(0, word.find('=')), flags);
         return fmt::format("{} is no flag of bench{}", word,
                            meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }

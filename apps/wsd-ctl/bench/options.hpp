@@ -23,7 +23,7 @@ struct Options {
     std::string url{};
     Mode mode = Mode::echo;
     std::uint32_t connections = 64;
-    std::size_t size = 125;        ///< octets of a payload
+    std::size_t size = 125;        ///< bytes of a payload
     std::uint32_t in_flight = 1;   ///< messages without their answers: of each connection, or of the one that publishes
     std::optional<double> rate{};  ///< messages a second of all connections together; none: a closed loop
     std::chrono::milliseconds duration{std::chrono::seconds{10}};

@@ -12,7 +12,7 @@ namespace wsd::ctl::bench {
 
 struct ProcessUse {
     std::chrono::nanoseconds cpu{};      ///< of all its threads that live
-    std::uint64_t rss = 0;               ///< octets of memory that are present
+    std::uint64_t rss = 0;               ///< bytes of memory that are present
     std::optional<std::uint64_t> pss{};  ///< the same, what it shares with others divided among them; if we may know
 };
 

@@ -30,9 +30,9 @@ std::string readable_latency(std::chrono::nanoseconds time) {
     return in_units(static_cast<double>(time.count()), 1000, units);
 }
 
-std::string readable_size(double octets) {
+std::string readable_size(double bytes) {
     static constexpr std::array<std::string_view, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
-    return in_units(octets, 1024, units);
+    return in_units(bytes, 1024, units);
 }
 
 std::string json_string(std::string_view text) {

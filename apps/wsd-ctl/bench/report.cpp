@@ -31,7 +31,7 @@ std::string headline(const Report& report) {
     const auto& options = report.options;
     std::string text = fmt::format("{}, {} connections", to_string(options.mode), readable_number(options.connections));
     if (options.mode == Mode::echo || options.mode == Mode::fan_out) {
-        text += fmt::format(", {} octets of {}", readable_number(options.size), options.binary ? "binary" : "text");
+        text += fmt::format(", {} bytes of {}", readable_number(options.size), options.binary ? "binary" : "text");
         text += options.rate ? fmt::format(", {} a second", readable_number(static_cast<std::uint64_t>(*options.rate)))
                              : fmt::format(", {} in flight{}", readable_number(options.in_flight),
                                            options.mode == Mode::echo ? " each" : "");
@@ -54,7 +54,7 @@ std::string messages(const Report& report) {
     std::string text = fmt::format("{}, {} a second", readable_number(tally.messages),
                                    readable_number(static_cast<std::uint64_t>(report.per_second(tally.messages))));
     if (mode == Mode::handshake) return line(noun(mode), text);
-    text += fmt::format(", {}/s {}", readable_size(report.per_second(tally.octets)),
+    text += fmt::format(", {}/s {}", readable_size(report.per_second(tally.bytes)),
                         mode == Mode::echo ? "each way" : "delivered");
     return line(noun(mode), text) +
            line("", fmt::format("{} lost, {} wrong", readable_number(tally.lost), readable_number(tally.wrong)));
@@ -151,13 +151,13 @@ std::string to_json(const Report& report) {
     return fmt::format(
         "{{\"url\":{},\"mode\":\"{}\",\"connections\":{},\"size\":{},\"in_flight\":{},\"rate\":{},\"duration_ms\":{:."
         "0f},"
-        "\"messages\":{},\"messages_per_s\":{:.1f},\"octets_per_s\":{:.0f},\"lost\":{},\"wrong\":{},\"unsent\":{},"
+        "\"messages\":{},\"messages_per_s\":{:.1f},\"bytes_per_s\":{:.0f},\"lost\":{},\"wrong\":{},\"unsent\":{},"
         "\"failed\":{},\"ended\":{},\"opening_ms\":{:.3f},\"latency_us\":{},\"generator_cpu\":{:.4f},\"generator_"
         "waited\":{:.4f},\"server\":{},"
         "\"interrupted\":{}}}\n",
         json_string(options.url), to_string(options.mode), options.connections, options.size, options.in_flight,
         options.rate ? fmt::format("{}", *options.rate) : "null", 1e3 * report.seconds(), tally.messages,
-        report.per_second(tally.messages), report.per_second(tally.octets), tally.lost, tally.wrong, tally.unsent,
+        report.per_second(tally.messages), report.per_second(tally.bytes), tally.lost, tally.wrong, tally.unsent,
         outcome.failed, outcome.ended, std::chrono::duration<double, std::milli>(outcome.opening).count(),
         json_of(tally.latency), report.share(report.generator.cpu), report.share(report.generator.waited),
         report.server ? json_of(*report.server, report) : "null", outcome.interrupted);

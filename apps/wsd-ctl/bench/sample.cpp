@@ -13,9 +13,9 @@ constexpr std::string_view digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg
 
 }  // namespace
 
-Sample::Sample(std::size_t size, bool binary) : octets_(size, ' '), stamped_(std::min(size, Stamp{}.size())) {
+Sample::Sample(std::size_t size, bool binary) : bytes_(size, ' '), stamped_(std::min(size, Stamp{}.size())) {
     std::minstd_rand random{1};  // the same in every run: what doesn't compress well, doesn't in any
-    for (char& octet : octets_) octet = binary ? static_cast<char>(random() >> 8) : digits[(random() >> 8) % 64];
+    for (char& byte : bytes_) byte = binary ? static_cast<char>(random() >> 8) : digits[(random() >> 8) % 64];
 }
 
 /// The lowest digit first, so that the shortest payloads differ too.
@@ -30,16 +30,16 @@ Sample::Stamp Sample::stamp_of(std::uint64_t number) noexcept {
 
 wsserver::Bytes Sample::payload(std::uint64_t number) noexcept {
     const Stamp stamp = stamp_of(number);
-    std::memcpy(octets_.data(), stamp.data(), stamped_);
-    return wsserver::bytes_of(octets_);
+    std::memcpy(bytes_.data(), stamp.data(), stamped_);
+    return wsserver::bytes_of(bytes_);
 }
 
 bool Sample::is_payload(wsserver::Bytes received, std::uint64_t number) const noexcept {
-    if (received.size() != octets_.size()) return false;
+    if (received.size() != bytes_.size()) return false;
     if (received.empty()) return true;
     const Stamp stamp = stamp_of(number);
     return std::memcmp(received.data(), stamp.data(), stamped_) == 0 &&
-           std::memcmp(received.data() + stamped_, octets_.data() + stamped_, received.size() - stamped_) == 0;
+           std::memcmp(received.data() + stamped_, bytes_.data() + stamped_, received.size() - stamped_) == 0;
 }
 
 }  // namespace wsd::ctl::bench

@@ -17,7 +17,7 @@ struct Tally {
     Time end = Time::max();
 
     std::uint64_t messages = 0;  ///< that arrived in the measurement: echoes, deliveries, finished handshakes
-    std::uint64_t octets = 0;    ///< of their payloads
+    std::uint64_t bytes = 0;     ///< of their payloads
     std::uint64_t wrong = 0;     ///< that arrived, at any time, and are not what was sent
     std::uint64_t lost = 0;      ///< that never arrived
     std::uint64_t unsent = 0;    ///< that were due in the measurement and never sent
@@ -27,7 +27,7 @@ struct Tally {
     void arrived(Time due, Time now, std::size_t size) noexcept {
         if (is_measured(now)) {
             ++messages;
-            octets += size;
+            bytes += size;
         }
         if (is_measured(due)) latency.record(now - due);
     }

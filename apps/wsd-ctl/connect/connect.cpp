@@ -28,17 +28,17 @@ namespace asio = boost::asio;
 using wsserver::Bytes;
 using wsserver::CloseCode;
 using wsserver::ConnectionEnd;
-using wsserver::printable;
+using wsserver::escape_control;
 using Clock = std::chrono::steady_clock;
 
-/// With so many octets queued no further line is read: a large file goes as fast as the server takes it.
+/// With so many bytes queued no further line is read: a large file goes as fast as the server takes it.
 constexpr std::size_t enough_queued = 256 * 1024;
 constexpr std::chrono::milliseconds queue_interval{5};
 constexpr std::size_t max_line = std::size_t{64} << 20;
 
-std::string hexadecimal(Bytes octets) {
+std::string hexadecimal(Bytes bytes) {
     std::string text;
-    for (const auto octet : octets) fmt::format_to(std::back_inserter(text), "{:02x}", octet);
+    for (const auto byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
     return text;
 }
 
@@ -62,19 +62,19 @@ class Session {
         signals_.async_wait([this](boost::system::error_code error, int signal) {
             if (!error) interrupted(signal);
         });
-        client_.connect(options_.url, Ear{this});
+        client_.connect(options_.url, SessionHandler{this});
         context_.run();
         return exit_code_;
     }
 
    private:
     /// What the connection tells.
-    struct Ear {
+    struct SessionHandler {
         Session* session;
         void on_open(wsserver::AnyConnection& connection) { session->opened(connection); }
         void on_message(wsserver::AnyConnection&, const wsserver::Text& message) {
             const bool steer = session->terminal_.out_is_terminal;
-            session->print(steer ? printable(message.text) : std::string{message.text});
+            session->print(steer ? escape_control(message.text) : std::string{message.text});
         }
         void on_message(wsserver::AnyConnection&, const wsserver::Binary& message) {
             session->print(session->options_.binary ? std::string{wsserver::text_of(message.bytes)}
@@ -105,7 +105,7 @@ class Session {
         if (options_.verbose || terminal_.in_is_terminal) {
             say(fmt::format("connected to {}{}{}", connection.peer(),
                             connection.subprotocol().empty() ? "" : ", subprotocol ",
-                            printable(connection.subprotocol())));
+                            escape_control(connection.subprotocol())));
         }
         for (const auto& text : options_.texts) lines_.push_back(text);
         if (!lines_.empty()) {
@@ -135,7 +135,7 @@ class Session {
             std::find_if(pings_.begin(), pings_.end(), [&](const auto& ping) { return ping.first == text; });
         if (sent == pings_.end()) return;
         const auto time = std::chrono::duration<double, std::milli>(Clock::now() - sent->second).count();
-        say(fmt::format("pong after {:.3f} ms{}{}", time, text.empty() ? "" : ": ", printable(text)));
+        say(fmt::format("pong after {:.3f} ms{}{}", time, text.empty() ? "" : ": ", escape_control(text)));
         pings_.erase(pings_.begin(), sent + 1);
     }
 
@@ -190,10 +190,10 @@ class Session {
     }
 
     void send(std::string_view text) {
-        const auto octets = wsserver::bytes_of(text);
+        const auto bytes = wsserver::bytes_of(text);
         if (options_.binary) {
-            client_.send(wsserver::Binary{octets});
-        } else if (wsserver::is_valid_utf8(octets)) {
+            client_.send(wsserver::Binary{bytes});
+        } else if (wsserver::is_valid_utf8(bytes)) {
             client_.send(wsserver::Text{text});
         } else {
             complain("a line is not UTF-8 and was not sent: --binary sends it");
@@ -201,7 +201,7 @@ class Session {
     }
 
     void ping(std::string_view text) {
-        if (text.size() > wsserver::max_control_payload) return complain("a ping carries at most 125 octets");
+        if (text.size() > wsserver::max_control_payload) return complain("a ping carries at most 125 bytes");
         pings_.emplace_back(std::string{text}, Clock::now());
         client_.ping(wsserver::bytes_of(text));
     }
@@ -221,7 +221,7 @@ class Session {
             if (number.size() < words.size()) reason = words.substr(number.size() + 1);
         }
         if (reason.size() > wsserver::max_close_reason || !wsserver::is_valid_utf8(wsserver::bytes_of(reason))) {
-            return complain("a reason is UTF-8 and has at most 123 octets");
+            return complain("a reason is UTF-8 and has at most 123 bytes");
         }
         close(code, reason);
     }

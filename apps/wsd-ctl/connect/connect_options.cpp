@@ -34,14 +34,15 @@ Result<std::optional<std::chrono::milliseconds>, std::string> wait_of(const std:
         return std::optional{std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1e3)}};
     }
     const auto time = parse_time(text);
-    if (!time) return Unexpected{fmt::format("--wait {}: seconds are wanted, or `forever`", wsserver::printable(text))};
+    if (!time)
+        return Unexpected{fmt::format("--wait {}: seconds are wanted, or `forever`", wsserver::escape_control(text))};
     return std::optional{*time};
 }
 
 std::string explain(const std::vector<std::string>& extra) {
     for (const auto& word : extra) {
         if (!word.starts_with('-')) continue;
-        const auto meant = wsserver::nearest_word(word.substr(0, word.find('=')), flags);
+        const auto meant = wsserver::closest_match(word.substr(0, word.find('=')), flags);
         return fmt::format("{} is no flag of connect{}", word,
                            meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
@@ -87,7 +88,7 @@ Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std:
         const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
         if (error != std::errc{} || end != count.data() + count.size() || number == 0) {
             return Unexpected{
-                fmt::format("--count {}: a number of messages is wanted, 1 or more", wsserver::printable(count))};
+                fmt::format("--count {}: a number of messages is wanted, 1 or more", wsserver::escape_control(count))};
         }
         options.count = number;
     }

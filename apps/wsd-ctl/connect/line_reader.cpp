@@ -72,7 +72,7 @@ LineReader::Lines LineReader::read_some() {
     rest_ += text;
     if (rest_.size() > max_line_) {
         result.end = true;
-        result.error = "a line is longer than " + std::to_string(max_line_) + " octets";
+        result.error = "a line is longer than " + std::to_string(max_line_) + " bytes";
         rest_.clear();
     }
     return result;

@@ -17,9 +17,10 @@ Exit exit_code_of_unopened(const wsserver::ConnectionEnd& end) noexcept {
 }
 
 std::string describe_end(const wsserver::ConnectionEnd& end) {
-    using wsserver::printable;
+    using wsserver::escape_control;
     return fmt::format("{}{}{}{}", static_cast<unsigned>(end.code), end.reason.empty() ? "" : " ",
-                       printable(end.reason), end.cause.empty() ? "" : fmt::format(" ({})", printable(end.cause)));
+                       escape_control(end.reason),
+                       end.cause.empty() ? "" : fmt::format(" ({})", escape_control(end.cause)));
 }
 
 }  // namespace wsd::ctl

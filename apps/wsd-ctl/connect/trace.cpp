@@ -30,7 +30,7 @@ std::string_view name_of(wsserver::Opcode opcode) {
 
 void Trace::line(std::string_view mark, std::string_view text) {
     const auto time = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-    out_ << fmt::format("{:8.3f} {} {}\n", time, mark, wsserver::printable(text));
+    out_ << fmt::format("{:8.3f} {} {}\n", time, mark, wsserver::escape_control(text));
 }
 
 void Trace::request(std::string_view text) {
@@ -59,7 +59,7 @@ void Trace::on_frame(bool incoming, const wsserver::FrameHeader& header) {
     auto text =
         fmt::format("{}{}{}", name_of(header.opcode), header.fin ? ", FIN" : "", header.masking_key ? ", masked" : "");
     if (header.rsv != 0) text += fmt::format(", RSV {:03b}", header.rsv);
-    text += fmt::format(", {} octet{}", header.payload_length, header.payload_length == 1 ? "" : "s");
+    text += fmt::format(", {} byte{}", header.payload_length, header.payload_length == 1 ? "" : "s");
     line(incoming ? "<" : ">", text);
     out_ << std::flush;
 }

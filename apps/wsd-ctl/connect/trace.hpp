@@ -17,7 +17,7 @@ class Trace final : public wsserver::FrameTap {
 
     void request(std::string_view text);
     void response(const wsserver::HttpResponse& response);
-    /// `   0.012 < text, FIN, 5 octets`
+    /// `   0.012 < text, FIN, 5 bytes`
     void on_frame(bool incoming, const wsserver::FrameHeader& header) override;
 
    private:

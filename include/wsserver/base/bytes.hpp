@@ -1,4 +1,4 @@
-// Octets as the core sees them: views that own nothing, and big-endian numbers in them.
+// Bytes as the core sees them: views that own nothing, and big-endian numbers in them.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@
 
 namespace wsserver {
 
-/// A view of octets somebody else owns.
+/// A view of bytes somebody else owns.
 using Bytes = std::span<const std::uint8_t>;
 
 /// The same, to be changed in place (payload is unmasked where it lies).
 using MutableBytes = std::span<std::uint8_t>;
 
-/// The octets of `text`. Valid as long as `text` is.
+/// The bytes of `text`. Valid as long as `text` is.
 inline Bytes bytes_of(std::string_view text) noexcept {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
@@ -25,7 +25,7 @@ inline std::string_view text_of(Bytes bytes) noexcept {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// The number in the first sizeof(Unsigned) octets of `from`, network byte order.
+/// The number in the first sizeof(Unsigned) bytes of `from`, network byte order.
 /// Precondition: `from` holds that many.
 template <class Unsigned>
 requires std::is_unsigned_v<Unsigned>
@@ -37,7 +37,7 @@ constexpr Unsigned load_big_endian(Bytes from) noexcept {
     return value;
 }
 
-/// Writes `value` into the first sizeof(Unsigned) octets of `to`, network byte order.
+/// Writes `value` into the first sizeof(Unsigned) bytes of `to`, network byte order.
 /// Precondition: `to` holds that many.
 template <class Unsigned>
 requires std::is_unsigned_v<Unsigned>

@@ -1,4 +1,4 @@
-// The two jobs that cost something for each octet, done with the widest loads that the processor has: masking
+// The two jobs that cost something for each byte, done with the widest loads that the processor has: masking
 // (RFC 6455 §5.3) and the check for UTF-8 (§8.1). mask.hpp and utf8.hpp do small payloads themselves and call these.
 #pragma once
 
@@ -11,8 +11,8 @@ namespace wsserver::detail {
 /// One way to do both.
 struct Kernel {
     const char* name;
-    /// Writes `count` octets of `from`, each exclusive or with its octet of `mask`, to `to`; octet 8 meets the mask's
-    /// first again. The mask is four octets, twice. `to` is `from`, or they don't overlap.
+    /// Writes `count` bytes of `from`, each exclusive or with its byte of `mask`, to `to`; byte 8 meets the mask's
+    /// first again. The mask is four bytes, twice. `to` is `from`, or they don't overlap.
     void (*mask)(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept;
     /// Is it UTF-8? Precondition: it doesn't end within a character, see cut_character() in utf8.hpp.
     bool (*valid_utf8)(const std::uint8_t* text, std::size_t count) noexcept;

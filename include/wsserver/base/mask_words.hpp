@@ -1,4 +1,4 @@
-// Masking by whole words: exclusive or with four octets, eight and more octets at a time.
+// Masking by whole words: exclusive or with four bytes, eight and more bytes at a time.
 #pragma once
 
 #include <bit>
@@ -8,7 +8,7 @@
 
 namespace wsserver::detail {
 
-/// The mask for octets that come `by` octets later.
+/// The mask for bytes that come `by` bytes later.
 inline std::uint64_t turned(std::uint64_t mask, std::size_t by) noexcept {
     const int turn = static_cast<int>(8 * (by & 3));
     return std::endian::native == std::endian::little ? std::rotr(mask, turn) : std::rotl(mask, turn);
@@ -27,7 +27,7 @@ struct MaskedWords {
     void store(std::uint8_t* to) const noexcept { std::memcpy(to, words, size); }
 };
 
-/// From one to two times as many octets as `Words` has: the first ones and the last ones, which may overlap, so both
+/// From one to two times as many bytes as `Words` has: the first ones and the last ones, which may overlap, so both
 /// are read before either is written.
 template <class Words>
 inline void mask_ends(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
@@ -37,7 +37,7 @@ inline void mask_ends(std::uint8_t* to, const std::uint8_t* from, std::size_t co
     last.store(to + count - Words::size);
 }
 
-/// Any number of octets, as well as it goes without knowing the processor. Parameters as of Kernel::mask.
+/// Any number of bytes, as well as it goes without knowing the processor. Parameters as of Kernel::mask.
 inline void mask_words(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
     using Block = MaskedWords<std::uint64_t, 4>;
     if (count >= Block::size) {

@@ -12,35 +12,35 @@
 
 namespace wsserver {
 
-/// A growing run of octets. Unlike std::vector it doesn't zero what is about to be overwritten.
+/// A growing run of bytes. Unlike std::vector it doesn't zero what is about to be overwritten.
 /// Pointers into it are valid until the next call that makes it longer.
-class Output {
+class OutputBuffer {
    public:
-    Output() = default;
+    OutputBuffer() = default;
 
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
     Bytes bytes() const noexcept { return {memory_.data(), size_}; }
     MutableBytes bytes() noexcept { return {memory_.data(), size_}; }
 
-    /// Makes it `count` octets longer and returns these, uninitialised.
+    /// Makes it `count` bytes longer and returns these, uninitialised.
     MutableBytes extend(std::size_t count) {
-        if (capacity() - size_ < count) reserve(std::max(size_ + count, capacity() * 2));
+        if (capacity() - size_ < count) grow_to(std::max(size_ + count, capacity() * 2));
         const MutableBytes fresh{memory_.data() + size_, count};
         size_ += count;
         return fresh;
     }
 
-    /// Makes room for `count` octets more, so that they don't make it grow step by step.
-    void make_room(std::size_t count) {
-        if (capacity() - size_ < count) reserve(std::max(size_ + count, capacity() * 2));
+    /// Allocates for `count` more bytes, so that they don't make it grow step by step.
+    void reserve(std::size_t count) {
+        if (capacity() - size_ < count) grow_to(std::max(size_ + count, capacity() * 2));
     }
 
     void append(Bytes bytes) {
         if (!bytes.empty()) std::memcpy(extend(bytes.size()).data(), bytes.data(), bytes.size());
     }
 
-    /// Forgets all but the first `count` octets, keeps the memory.
+    /// Forgets all but the first `count` bytes, keeps the memory.
     void truncate(std::size_t count) noexcept { size_ = std::min(size_, count); }
     void clear() noexcept { size_ = 0; }
 
@@ -52,25 +52,25 @@ class Output {
         size_ = 0;
     }
 
-    /// Becomes empty and goes on in `fresh`. Returns where the octets lie, for whoever still needs them.
-    Block exchange_memory(Block fresh) noexcept {
+    /// Becomes empty and goes on in `fresh`. Returns where the bytes lie, for whoever still needs them.
+    PooledBuffer exchange_memory(PooledBuffer fresh) noexcept {
         size_ = 0;
         return std::exchange(memory_, std::move(fresh));
     }
-    /// The reverse: its memory is back, with `size` octets in it.
-    void take_back(Block memory, std::size_t size) noexcept {
+    /// The reverse: its memory is back, with `size` bytes in it.
+    void restore_memory(PooledBuffer memory, std::size_t size) noexcept {
         memory_ = std::move(memory);
         size_ = size;
     }
 
    private:
-    void reserve(std::size_t capacity) {
-        Block larger{capacity};
+    void grow_to(std::size_t capacity) {
+        PooledBuffer larger{capacity};
         if (size_ > 0) std::memcpy(larger.data(), memory_.data(), size_);
         memory_ = std::move(larger);
     }
 
-    Block memory_;
+    PooledBuffer memory_;
     std::size_t size_ = 0;
 };
 

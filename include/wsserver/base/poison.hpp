@@ -17,16 +17,16 @@
 
 namespace wsserver::detail {
 
-/// Who uses these `size` octets from now on is reported. Without the sanitizer nothing happens.
-inline void poison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
+/// Who uses these `size` bytes from now on is reported. Without the sanitizer nothing happens.
+inline void poison([[maybe_unused]] void* bytes, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef WSSERVER_POISONS
-    __asan_poison_memory_region(octets, size);
+    __asan_poison_memory_region(bytes, size);
 #endif
 }
 /// From now on they may be used.
-inline void unpoison([[maybe_unused]] void* octets, [[maybe_unused]] std::size_t size) noexcept {
+inline void unpoison([[maybe_unused]] void* bytes, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef WSSERVER_POISONS
-    __asan_unpoison_memory_region(octets, size);
+    __asan_unpoison_memory_region(bytes, size);
 #endif
 }
 

@@ -1,4 +1,4 @@
-// Memory for octets. Large blocks are kept for the next one that a thread needs: getting new pages from the kernel
+// Memory for bytes. Large blocks are kept for the next one that a thread needs: getting new pages from the kernel
 // costs more than copying into them does.
 #pragma once
 
@@ -8,26 +8,26 @@
 
 namespace wsserver {
 
-/// Uninitialised octets with one owner. Large ones come from, and go back to, what the current thread has kept.
-class Block {
+/// Uninitialised bytes with one owner. Large ones come from, and go back to, what the current thread has kept.
+class PooledBuffer {
    public:
     /// From this size on they are kept, and capacities are multiples of it.
     static constexpr std::size_t large = std::size_t{64} << 10;
     /// What a thread keeps at most; what went back first is given up first.
     static constexpr std::size_t most_kept = std::size_t{16} << 20;
 
-    Block() noexcept = default;
+    PooledBuffer() noexcept = default;
     /// Throws std::bad_alloc.
-    explicit Block(std::size_t at_least);
-    Block(Block&& other) noexcept
+    explicit PooledBuffer(std::size_t at_least);
+    PooledBuffer(PooledBuffer&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
-    Block& operator=(Block&& other) noexcept {
-        Block moved{std::move(other)};
+    PooledBuffer& operator=(PooledBuffer&& other) noexcept {
+        PooledBuffer moved{std::move(other)};
         std::swap(data_, moved.data_);
         std::swap(capacity_, moved.capacity_);
         return *this;
     }
-    ~Block() {
+    ~PooledBuffer() {
         if (data_ != nullptr) give_back();
     }
 

@@ -1,4 +1,4 @@
-// Where a message's octets can be received straight into the message.
+// Where a message's bytes can be received straight into the message.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace wsserver {
 
-/// Memory that is lent, with its owner: from octet `begin` on, `size` octets may be overwritten.
-struct Room {
-    Block memory{};
+/// Memory that is lent, with its owner: from byte `begin` on, `size` bytes may be overwritten.
+struct ReceiveBuffer {
+    PooledBuffer memory{};
     std::size_t begin = 0;
     std::size_t size = 0;
 

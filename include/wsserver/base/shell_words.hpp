@@ -13,7 +13,7 @@ namespace wsserver {
 
 /// Where a line could not be split, and why.
 struct QuotingError {
-    std::size_t column = 0;  ///< of the character at fault, counted in octets from 1
+    std::size_t column = 0;  ///< of the character at fault, counted in bytes from 1
     std::string text{};
 };
 
@@ -27,10 +27,10 @@ Result<std::vector<std::string>, QuotingError> split_words(std::string_view line
 std::string join_words(std::span<const std::string> words);
 
 /// The candidate nearest to `word`; empty if none is so near that a slip of the fingers explains it.
-std::string_view nearest_word(std::string_view word, std::span<const std::string_view> candidates);
+std::string_view closest_match(std::string_view word, std::span<const std::string_view> candidates);
 
-/// `text` on one line and harmless to a terminal or a log: control characters and octets that are no UTF-8 are
+/// `text` on one line and harmless to a terminal or a log: control characters and bytes that are no UTF-8 are
 /// written as `\n` or `\x1b`.
-std::string printable(std::string_view text);
+std::string escape_control(std::string_view text);
 
 }  // namespace wsserver

@@ -12,7 +12,7 @@ namespace wsserver {
 template <class Signature>
 class UniqueFunction;
 
-/// Shaped like std::move_only_function (C++23), to become it one day. Callables of up to 48 octets that can be
+/// Shaped like std::move_only_function (C++23), to become it one day. Callables of up to 48 bytes that can be
 /// moved without throwing lie within it; larger ones cost one allocation.
 template <class R, class... Args>
 class UniqueFunction<R(Args...)> {

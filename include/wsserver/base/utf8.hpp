@@ -1,4 +1,4 @@
-// Is it UTF-8? Asked piece by piece, answered at the first octet that can't be (RFC 6455 §8.1, RFC 3629 §4).
+// Is it UTF-8? Asked piece by piece, answered at the first byte that can't be (RFC 6455 §8.1, RFC 3629 §4).
 #pragma once
 
 #include <algorithm>
@@ -14,14 +14,14 @@ namespace wsserver {
 
 namespace detail {
 
-// An automaton whose states are shift counts: an octet's row holds the next state of every state, six bits each.
-// So a step is one load, which waits for nothing, and one shift: the chain from octet to octet is two instructions.
+// An automaton whose states are shift counts: an byte's row holds the next state of every state, six bits each.
+// So a step is one load, which waits for nothing, and one shift: the chain from byte to byte is two instructions.
 namespace utf8 {
 
 using State = std::uint8_t;
 
 inline constexpr State accept = 0;   // between two characters
-inline constexpr State need_1 = 6;   // one octet 80..BF more
+inline constexpr State need_1 = 6;   // one byte 80..BF more
 inline constexpr State need_2 = 12;  // two of them
 inline constexpr State need_3 = 18;
 inline constexpr State after_e0 = 24;  // A0..BF, else the form is overlong; then one more
@@ -30,25 +30,25 @@ inline constexpr State after_f0 = 36;  // 90..BF, else the form is overlong; the
 inline constexpr State after_f4 = 42;  // 80..8F, else it is over U+10FFFF; then two more
 inline constexpr State reject = 48;    // for ever
 
-constexpr State lead(std::uint8_t octet) {
-    if (octet < 0x80) return accept;
-    if (octet < 0xC2) return reject;  // a continuation, or the lead of an overlong form
-    if (octet < 0xE0) return need_1;
-    if (octet == 0xE0) return after_e0;
-    if (octet == 0xED) return after_ed;
-    if (octet < 0xF0) return need_2;
-    if (octet == 0xF0) return after_f0;
-    if (octet < 0xF4) return need_3;
-    return octet == 0xF4 ? after_f4 : reject;
+constexpr State lead(std::uint8_t byte) {
+    if (byte < 0x80) return accept;
+    if (byte < 0xC2) return reject;  // a continuation, or the lead of an overlong form
+    if (byte < 0xE0) return need_1;
+    if (byte == 0xE0) return after_e0;
+    if (byte == 0xED) return after_ed;
+    if (byte < 0xF0) return need_2;
+    if (byte == 0xF0) return after_f0;
+    if (byte < 0xF4) return need_3;
+    return byte == 0xF4 ? after_f4 : reject;
 }
 
-constexpr State next(State state, std::uint8_t octet) {
-    const auto within = [octet](std::uint8_t low, std::uint8_t high, State then) {
-        return octet >= low && octet <= high ? then : reject;
+constexpr State next(State state, std::uint8_t byte) {
+    const auto within = [byte](std::uint8_t low, std::uint8_t high, State then) {
+        return byte >= low && byte <= high ? then : reject;
     };
     switch (state) {
         case accept:
-            return lead(octet);
+            return lead(byte);
         case need_1:
             return within(0x80, 0xBF, accept);
         case need_2:
@@ -70,9 +70,9 @@ constexpr State next(State state, std::uint8_t octet) {
 
 constexpr std::array<std::uint64_t, 256> make_rows() {
     std::array<std::uint64_t, 256> rows{};
-    for (unsigned octet = 0; octet < 256; ++octet) {
+    for (unsigned byte = 0; byte < 256; ++byte) {
         for (State state = accept; state <= reject; state += 6) {
-            rows[octet] |= std::uint64_t{next(state, static_cast<std::uint8_t>(octet))} << state;
+            rows[byte] |= std::uint64_t{next(state, static_cast<std::uint8_t>(byte))} << state;
         }
     }
     return rows;
@@ -81,7 +81,7 @@ constexpr std::array<std::uint64_t, 256> make_rows() {
 inline constexpr std::array<std::uint64_t, 256> rows = make_rows();
 
 /// The state is in the lowest six bits of the result; the rest is left in place, as a shift looks at six only.
-inline std::uint64_t step(std::uint64_t row, std::uint8_t octet) noexcept { return rows[octet] >> (row & 63); }
+inline std::uint64_t step(std::uint64_t row, std::uint8_t byte) noexcept { return rows[byte] >> (row & 63); }
 
 inline State run(State state, const std::uint8_t* at, const std::uint8_t* end) noexcept {
     std::uint64_t row = state;
@@ -89,7 +89,7 @@ inline State run(State state, const std::uint8_t* at, const std::uint8_t* end) n
     return static_cast<State>(row & 63);
 }
 
-/// To the first word (of eight octets) that isn't all ASCII, or to the last octets, fewer than a word.
+/// To the first word (of eight bytes) that isn't all ASCII, or to the last bytes, fewer than a word.
 inline const std::uint8_t* skip_ascii(const std::uint8_t* at, const std::uint8_t* end) noexcept {
     const auto words_are_ascii = [&]<std::size_t count>() {
         std::uint64_t words[count], all = 0;
@@ -105,7 +105,7 @@ inline const std::uint8_t* skip_ascii(const std::uint8_t* at, const std::uint8_t
 inline constexpr std::size_t lanes = 4;
 inline constexpr std::size_t lane_size = 64;
 
-/// The same as run() for lanes * lane_size octets: as many automata run side by side, each from the beginning of a
+/// The same as run() for lanes * lane_size bytes: as many automata run side by side, each from the beginning of a
 /// character, so that the processor needn't wait for one step to begin the next.
 inline State run_lanes(State state, const std::uint8_t* at) noexcept {
     std::array<const std::uint8_t*, lanes + 1> border;
@@ -140,7 +140,7 @@ inline State advance(State state, Bytes text) noexcept {
             at = skip_ascii(at, end);
             if (at == end) break;
         }
-        // Checked a stretch at a time: a long bad text is given up soon, and a good one not asked at every octet.
+        // Checked a stretch at a time: a long bad text is given up soon, and a good one not asked at every byte.
         const auto left = static_cast<std::size_t>(end - at);
         const bool long_stretch = left >= lanes * lane_size;
         const std::size_t stretch = long_stretch ? lanes * lane_size : std::min(left, short_stretch);
@@ -151,13 +151,13 @@ inline State advance(State state, Bytes text) noexcept {
     return state;
 }
 
-/// How many octets at the end may begin a character that goes on behind it. Precondition: `text` has three.
+/// How many bytes at the end may begin a character that goes on behind it. Precondition: `text` has three.
 inline std::size_t cut_character(Bytes text) noexcept {
     const std::uint8_t* const end = text.data() + text.size();
     return end[-1] >= 0xC0 ? 1 : end[-2] >= 0xE0 ? 2 : end[-3] >= 0xF0 ? 3 : 0;
 }
 
-/// The same as advance(), with a kernel for all but the characters that are cut. Precondition: six octets.
+/// The same as advance(), with a kernel for all but the characters that are cut. Precondition: six bytes.
 inline State advance_wide(State state, Bytes text) noexcept {
     std::size_t begun = 0;
     while (state != accept && begun < 3) state = step(state, text[begun++]) & 63;
@@ -174,10 +174,10 @@ inline constexpr std::size_t wide_from = 64;
 }  // namespace utf8
 }  // namespace detail
 
-/// Checks a text that arrives in pieces, cut anywhere. One octet of state; a fresh one stands at the beginning.
+/// Checks a text that arrives in pieces, cut anywhere. One byte of state; a fresh one stands at the beginning.
 class Utf8Validator {
    public:
-    /// Takes the next piece. False as soon as no further octets could make the text valid, and from then on always.
+    /// Takes the next piece. False as soon as no further bytes could make the text valid, and from then on always.
     bool append(Bytes piece) noexcept {
         state_ = piece.size() >= detail::utf8::wide_from ? detail::utf8::advance_wide(state_, piece)
                                                          : detail::utf8::advance(state_, piece);

@@ -22,9 +22,9 @@ class AnyConnection {
     /// Text must be valid UTF-8 (RFC 6455 §5.6): what was received is.
     virtual SendStatus send(const Text& message) = 0;
     virtual SendStatus send(const Binary& message) = 0;
-    /// `payload`: at most 125 octets, else `refused`.
+    /// `payload`: at most 125 bytes, else `refused`.
     virtual SendStatus ping(Bytes payload = {}) = 0;
-    /// Begins the closing handshake. `refused` when the code may not be sent or the reason has over 123 octets.
+    /// Begins the closing handshake. `refused` when the code may not be sent or the reason has over 123 bytes.
     virtual SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) = 0;
 
     virtual ConnectionId id() const noexcept = 0;

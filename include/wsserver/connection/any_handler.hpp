@@ -38,7 +38,7 @@ class AnyHandler {
     virtual std::string_view name() const noexcept = 0;
     virtual Runs runs() const noexcept { return Runs::inline_; }
     /// The handler behind this one, where this one only carries its reactions elsewhere.
-    virtual const AnyHandler& served() const noexcept { return *this; }
+    virtual const AnyHandler& underlying() const noexcept { return *this; }
 
     /// The opening handshake is done.
     virtual void on_open(AnyConnection&) {}

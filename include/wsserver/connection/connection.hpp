@@ -1,4 +1,4 @@
-// Where protocol and stream meet: one WebSocket connection, server or client, from its first octet to its last.
+// Where protocol and stream meet: one WebSocket connection, server or client, from its first byte to its last.
 #pragma once
 
 #include <algorithm>
@@ -25,32 +25,32 @@
 
 namespace wsserver {
 
-/// Lives on its transport's thread, in the host's keeping, at one address. Its life:
+/// Lives on its transport's thread, in the owner's keeping, at one address. Its life:
 ///
-///     opening -> open -> closing -> leaving -> ended -> on_released
+///     opening -> open -> closing -> lingering -> closed -> on_released
 ///
-/// `closing` is the closing handshake (RFC 6455 §7.1.2); in `leaving` the last octets go out and the peer's end
-/// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `ended`.
+/// `closing` is the closing handshake (RFC 6455 §7.1.2); in `lingering` the last bytes go out and the peer's end
+/// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `closed`.
 template <Role role, Transport T>
-class Connection final : public HostedConnection, public StreamUser {
+class Connection final : public OwnedConnection, public StreamUser {
    public:
-    Connection(ConnectionId id, HostOn<T>& host, typename T::Socket socket)
-        : host_(host),
+    Connection(ConnectionId id, OwnerOn<T>& owner, typename T::Socket socket)
+        : owner_(owner),
           id_(id),
-          stream_(host.transport(), std::move(socket)),
-          protocol_(host.options().protocol),
+          stream_(owner.transport(), std::move(socket)),
+          protocol_(owner.options().protocol),
           peer_(stream_.peer()) {}
 
     /// Begins the opening handshake by waiting for the client's request.
     void start() requires(role == Role::server) {
-        extra().opening.emplace(host_.options().handshake);
+        extra().opening.emplace(owner_.options().handshake);
         begin();
     }
     /// Begins the opening handshake by sending `request`.
     void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
-        agreement_ = host_.agreements().of(handler, {}, request.target);
+        handshake_result_ = owner_.handshake_results().of(handler, {}, request.target);
         const Turn turn(*this);
-        auto& opening = extra().opening.emplace(std::move(request), host_.options().handshake);
+        auto& opening = extra().opening.emplace(std::move(request), owner_.options().handshake);
         begin();
         write(bytes_of(opening.request()));
     }
@@ -62,21 +62,23 @@ class Connection final : public HostedConnection, public StreamUser {
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override {
-        return agreement_ ? agreement_->subprotocol() : std::string_view{};
+        return handshake_result_ ? handshake_result_->subprotocol() : std::string_view{};
     }
     std::string peer() const override { return peer_.text(); }
-    std::string_view target() const noexcept override { return agreement_ ? agreement_->target() : std::string_view{}; }
-    const std::shared_ptr<Hub>& hub() const noexcept override { return host_.hub(); }
+    std::string_view target() const noexcept override {
+        return handshake_result_ ? handshake_result_->target() : std::string_view{};
+    }
+    const std::shared_ptr<Hub>& hub() const noexcept override { return owner_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
-    // What its host may do.
+    // What its owner may do.
     SendStatus send_for(const Text& message, bool reply) override { return send_message(message, reply); }
     SendStatus send_for(const Binary& message, bool reply) override { return send_message(message, reply); }
     SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) override;
     /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
     /// is before them.
-    bool send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
+    bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
     void fail_handler(std::string_view what) override;
     void hold_receiving() override { hold(Hold::handler, true); }
     void resume_receiving() override {
@@ -95,20 +97,20 @@ class Connection final : public HostedConnection, public StreamUser {
         f();
     }
     /// Null until it is known.
-    AnyHandler* handler() const noexcept { return agreement_ ? agreement_->handler().get() : nullptr; }
+    AnyHandler* handler() const noexcept { return handshake_result_ ? handshake_result_->handler().get() : nullptr; }
     bool is_opening() const noexcept { return phase_ == Phase::opening; }
     bool is_open() const noexcept { return phase_ == Phase::open; }
 
     /// The server stops: 1001.
     void going_away();
-    /// Ends it without any ceremony: the host has no more time.
-    void cut(std::string_view cause) { end(cause, {}); }
+    /// Ends it without any ceremony: the owner has no more time.
+    void terminate(std::string_view cause) { finish(cause, {}); }
     /// It is one too many: answers the request with 503 whatever it asks for. (Server role, before start().)
     void turn_away() { extra().turned_away = true; }
 
    private:
     using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
-    enum class Phase : std::uint8_t { opening, open, closing, leaving, ended };
+    enum class Phase : std::uint8_t { opening, open, closing, lingering, closed };
     /// Why the connection doesn't read; it does when no bit is set.
     enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4 };
 
@@ -117,7 +119,7 @@ class Connection final : public HostedConnection, public StreamUser {
     static constexpr int events_per_turn = 512;
     /// What has come and must wait for the next turn.
     struct Backlog {
-        Output octets;
+        OutputBuffer bytes;
         std::size_t done = 0;
     };
     /// What it has for a while only, or hardly ever. An idle connection has none of it.
@@ -128,7 +130,7 @@ class Connection final : public HostedConnection, public StreamUser {
         std::uint64_t dropped = 0;
         ConnectionEnd ending{};  ///< what is known of its end before it comes
     };
-    /// In microseconds, in four octets: an hour is the most that can be said.
+    /// In microseconds, in four bytes: an hour is the most that can be said.
     static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
 
     /// What is written while it lives leaves in one send at its end.
@@ -153,12 +155,12 @@ class Connection final : public HostedConnection, public StreamUser {
 
     // StreamUser
     void on_bytes(MutableBytes bytes) override;
-    bool has_room() const noexcept override { return !has_backlog() && protocol_.has_room(); }
-    Room lend_room() noexcept override;
-    void on_room(Room room, std::size_t count) override;
+    bool wants_buffer() const noexcept override { return !has_backlog() && protocol_.wants_buffer(); }
+    ReceiveBuffer prepare_buffer() noexcept override;
+    void commit_buffer(ReceiveBuffer buffer, std::size_t count) override;
     void on_sent() override;
     void on_end(std::error_code error) override;
-    void on_released() override { host_.on_released(id_); }
+    void on_released() override { owner_.on_released(id_); }
 
     // Opening handshake
     void begin();
@@ -169,9 +171,9 @@ class Connection final : public HostedConnection, public StreamUser {
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
-    void write(Bytes octets);
+    void write(Bytes bytes);
 
-    // Octets come in
+    // Bytes come in
     void handle_some(MutableBytes& bytes);
     bool handle_next(MutableBytes& bytes);
     bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
@@ -186,7 +188,7 @@ class Connection final : public HostedConnection, public StreamUser {
     template <class F>
     void guarded(F&& call);
 
-    // Octets go out
+    // Bytes go out
     template <class M>
     SendStatus send_message(const M& message, bool reply);
     SendStatus queued(const PushResult& pushed);
@@ -200,15 +202,15 @@ class Connection final : public HostedConnection, public StreamUser {
     // The end
     SendStatus begin_close(CloseCode code, std::string_view reason);
     void enter_closing();
-    void tell_closed(const Close& close);
-    void leave();
-    void leave_when_sent();
+    void report_closed(const Close& close);
+    void linger();
+    void linger_when_sent();
     void opening_ended();
     void opening_timed_out();
-    void end(std::string_view cause, std::error_code error);
+    void finish(std::string_view cause, std::error_code error);
     void note(std::string_view cause, std::error_code error);
 
-    T& transport() const noexcept { return host_.transport(); }
+    T& transport() const noexcept { return owner_.transport(); }
     bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
     Extra& extra() {
         if (!extra_) extra_ = std::make_unique<Extra>();
@@ -216,26 +218,26 @@ class Connection final : public HostedConnection, public StreamUser {
     }
 
     // Timers
-    void set_timer(std::chrono::milliseconds from_now) { host_.schedule(*this, later(transport().now(), from_now)); }
+    void set_timer(std::chrono::milliseconds from_now) { owner_.schedule(*this, later(transport().now(), from_now)); }
     void watch_silence();
     /// Has nothing followed the ping that silence made us send?
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
-    HostOn<T>& host_;
+    OwnerOn<T>& owner_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;
-    bool probing_ = false;      ///< silence made us send a ping; is_probing() tells whether it still waits
-    bool opened_ = false;       ///< the opening handshake succeeded
-    bool told_closed_ = false;  ///< the handler had on_close
-    bool dirty_ = false;        ///< the host will call flush()
-    bool peer_ended_ = false;   ///< the peer ended its direction of the stream
-    bool send_ended_ = false;   ///< we ended ours
+    bool probing_ = false;         ///< silence made us send a ping; is_probing() tells whether it still waits
+    bool opened_ = false;          ///< the opening handshake succeeded
+    bool close_reported_ = false;  ///< the handler had on_close
+    bool dirty_ = false;           ///< the owner will call flush()
+    bool peer_ended_ = false;      ///< the peer ended its direction of the stream
+    bool send_ended_ = false;      ///< we ended ours
     std::uint32_t round_trip_ = no_round_trip;
     typename T::Stream stream_;
     Protocol<role> protocol_;
-    OutputPath<T> out_;
-    AgreementPtr agreement_;  ///< from the end of the opening handshake on; a client has one before, too
+    SendPath<T> out_;
+    HandshakeResultPtr handshake_result_;  ///< from the end of the opening handshake on; a client has one before, too
     PeerAddress peer_;
     void* user_data_ = nullptr;
     std::unique_ptr<Extra> extra_;

@@ -8,7 +8,7 @@ namespace wsserver {
 template <Role role, Transport T>
 void Connection<role, T>::begin() {
     started_ = heard_ = transport().now();
-    set_timer(host_.options().handshake_timeout);
+    set_timer(owner_.options().handshake_timeout);
     stream_.start(*this);
 }
 
@@ -38,47 +38,47 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 template <Role role, Transport T>
 void Connection<role, T>::accept_offer(const Offer& offer) {
     if (extra_->turned_away) return refuse(Errc::too_many_connections);
-    auto choice = host_.choose(*this, offer);
+    auto choice = owner_.choose(*this, offer);
     if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
     const auto& acceptance = std::get<Acceptance>(choice);
-    agreement_ = host_.agreements().of(acceptance.handler, acceptance.subprotocol, offer.request.target);
-    write(bytes_of(accept_response(offer, acceptance.subprotocol, host_.options().server_name)));
+    handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target);
+    write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.options().server_name)));
     opened();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
     if (extra_->turned_away) return refuse(Errc::too_many_connections);
-    const auto response = host_.answer(request);
+    const auto response = owner_.answer(request);
     if (!response) return refuse(Errc::not_an_upgrade);
-    host_.counts().http_answered.add();
-    write(bytes_of(http_response(*response, request, host_.options().server_name)));
+    owner_.counts().http_answered.add();
+    write(bytes_of(http_response(*response, request, owner_.options().server_name)));
     note("answered a plain HTTP request", {});
     extra().opening.reset();
-    leave();
+    linger();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::refuse(Errc why) {
-    (extra().turned_away ? host_.counts().turned_away : host_.counts().refused).add();
-    write(bytes_of(refusal_response(why, host_.options().server_name)));
+    (extra().turned_away ? owner_.counts().turned_away : owner_.counts().refused).add();
+    write(bytes_of(refusal_response(why, owner_.options().server_name)));
     note(message_of(why), make_error_code(why));
     extra().opening.reset();
-    leave();
+    linger();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
-    host_.on_response(accepted.response);
+    owner_.on_response(accepted.response);
     if (phase_ != Phase::opening) return;  // whoever read the answer has given up
-    agreement_ = host_.agreements().of(agreement_->handler(), accepted.subprotocol, target());
+    handshake_result_ = owner_.handshake_results().of(handshake_result_->handler(), accepted.subprotocol, target());
     opened();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
-    host_.on_response(rejected.response);
-    end(rejected.text, make_error_code(rejected.error));
+    owner_.on_response(rejected.response);
+    finish(rejected.text, make_error_code(rejected.error));
 }
 
 template <Role role, Transport T>
@@ -86,48 +86,48 @@ void Connection<role, T>::opened() {
     extra_.reset();  // it had the opening handshake and nothing more
     phase_ = Phase::open;
     opened_ = true;
-    host_.counts().opened.add();
-    host_.on_opened(id_);
+    owner_.counts().opened.add();
+    owner_.on_opened(id_);
     watch_silence();
     guarded([&] { handler()->on_open(*this); });
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::write(Bytes octets) {
-    transport().output().append(octets);
+void Connection<role, T>::write(Bytes bytes) {
+    transport().output().append(bytes);
 }
 
-// --- Octets come in ---
+// --- Bytes come in ---
 
 template <Role role, Transport T>
 void Connection<role, T>::on_bytes(MutableBytes bytes) {
     const Turn turn(*this);
     heard_ = transport().now();
     bytes_in_ += bytes.size();
-    host_.counts().bytes_in.add(bytes.size());
-    if (has_backlog()) return extra_->backlog->octets.append(bytes);
+    owner_.counts().bytes_in.add(bytes.size());
+    if (has_backlog()) return extra_->backlog->bytes.append(bytes);
     if (phase_ == Phase::opening) receive_opening(bytes);
-    // Frames may follow the opening handshake in the same octets.
+    // Frames may follow the opening handshake in the same bytes.
     handle_some(bytes);
     if (bytes.empty()) return;
     extra().backlog = std::make_unique<Backlog>();
-    extra_->backlog->octets.append(bytes);
+    extra_->backlog->bytes.append(bytes);
     hold(Hold::turn, true);
-    host_.go_on_later(id_);
+    owner_.go_on_later(id_);
 }
 
 template <Role role, Transport T>
-Room Connection<role, T>::lend_room() noexcept {
+ReceiveBuffer Connection<role, T>::prepare_buffer() noexcept {
     try {
-        return protocol_.lend_room();
+        return protocol_.prepare_buffer();
     } catch (const std::bad_alloc&) {
         return {};  // what comes next finds no memory either, and says so
     }
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::on_room(Room room, std::size_t count) {
-    const MutableBytes come = protocol_.take_back(std::move(room), count);
+void Connection<role, T>::commit_buffer(ReceiveBuffer buffer, std::size_t count) {
+    const MutableBytes come = protocol_.commit_buffer(std::move(buffer), count);
     if (!come.empty()) on_bytes(come);
 }
 
@@ -137,12 +137,12 @@ void Connection<role, T>::go_on() {
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     const Turn turn(*this);
     auto backlog = std::move(extra_->backlog);
-    MutableBytes left = backlog->octets.bytes().subspan(backlog->done);
+    MutableBytes left = backlog->bytes.bytes().subspan(backlog->done);
     handle_some(left);
     if (left.empty()) return hold(Hold::turn, false);
-    backlog->done = backlog->octets.size() - left.size();
+    backlog->done = backlog->bytes.size() - left.size();
     extra_->backlog = std::move(backlog);
-    host_.go_on_later(id_);
+    owner_.go_on_later(id_);
 }
 
 /// Takes what it has dealt with from the front of `bytes`: all, unless that is too much for one turn.
@@ -153,9 +153,9 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
             if (!handle_next(bytes)) break;
         }
     } catch (const std::bad_alloc&) {  // one connection's message too much: that connection's end, not everybody's
-        end("out of memory", std::make_error_code(std::errc::not_enough_memory));
+        finish("out of memory", std::make_error_code(std::errc::not_enough_memory));
     }
-    if (!is_listening()) bytes = {};  // what comes in `leaving` nobody reads
+    if (!is_listening()) bytes = {};  // what comes in `lingering` nobody reads
 }
 
 template <Role role, Transport T>
@@ -163,9 +163,9 @@ bool Connection<role, T>::handle_next(MutableBytes& bytes) {
     const auto written = out_.mark(transport());
     const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
     if (!event) return false;
-    // A Ping has been answered, a Close echoed, a broken rule named: these octets go their way first.
+    // A Ping has been answered, a Close echoed, a broken rule named: these bytes go their way first.
     const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
-    if (out_.settle(transport(), host_, written, kind).must_close) slow_consumer();
+    if (out_.settle(transport(), owner_, written, kind).must_close) slow_consumer();
     std::visit([this](const auto& what) { this->react(what); }, *event);
     return true;
 }
@@ -174,7 +174,7 @@ template <Role role, Transport T>
 template <class M>
 void Connection<role, T>::deliver(const M& message) {
     ++messages_in_;
-    host_.counts().messages_in.add();
+    owner_.counts().messages_in.add();
     guarded([&] { handler()->on_message(*this, message); });
 }
 
@@ -197,16 +197,16 @@ void Connection<role, T>::react(const Pong& pong) {
 template <Role role, Transport T>
 void Connection<role, T>::react(const Close& close) {
     enter_closing();
-    tell_closed(close);
-    leave();
+    report_closed(close);
+    linger();
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::react(const Failed& failed) {
     enter_closing();
     note(message_of(failed.error), make_error_code(failed.error));
-    tell_closed({close_code_for(failed.error), message_of(failed.error)});
-    leave();
+    report_closed({close_code_for(failed.error), message_of(failed.error)});
+    linger();
 }
 
 /// A handler's exception is its own connection's end and nobody else's.
@@ -224,38 +224,37 @@ void Connection<role, T>::guarded(F&& call) {
 
 template <Role role, Transport T>
 void Connection<role, T>::fail_handler(std::string_view what) {
-    host_.counts().handler_exceptions.add();
+    owner_.counts().handler_exceptions.add();
     note(std::string{"the handler threw: "}.append(what), {});
     begin_close(CloseCode::internal_error, "the handler failed");
 }
 
-// --- Octets go out ---
+// --- Bytes go out ---
 
 template <Role role, Transport T>
 template <class M>
 SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
-    host_.broadcasts_first();
+    owner_.broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.send(message, transport().output())) return SendStatus::closed;
-    return queued(out_.settle(transport(), host_, written, reply ? OutputKind::reply : OutputKind::message));
+    return queued(out_.settle(transport(), owner_, written, reply ? OutputKind::reply : OutputKind::message));
 }
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::send_shared(const std::shared_ptr<const void>& owner, Bytes frames) {
     if (phase_ != Phase::open) return SendStatus::closed;
-    return queued(out_.push_shared(host_, owner, frames));
+    return queued(out_.push_shared(owner_, owner, frames));
 }
 
 template <Role role, Transport T>
-bool Connection<role, T>::send_past_queue(const std::shared_ptr<const void>& owner, Bytes frames,
-                                          std::size_t messages) {
+bool Connection<role, T>::send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages) {
     if (phase_ != Phase::open || !out_.is_free_for(frames)) return false;
-    out_.send_past_queue(stream_, host_, owner, frames);
+    out_.send_directly(stream_, owner_, owner, frames);
     bytes_out_ += frames.size();
     messages_out_ += messages;
-    host_.counts().bytes_out.add(frames.size());
-    host_.counts().messages_out.add(messages);
+    owner_.counts().bytes_out.add(frames.size());
+    owner_.counts().messages_out.add(messages);
     hold(Hold::send_queue, out_.holds_reading());
     return true;
 }
@@ -267,7 +266,7 @@ SendStatus Connection<role, T>::queued(const PushResult& pushed) {
     if (pushed.must_close) slow_consumer();
     if (pushed.status != SendStatus::queued) return pushed.status;
     ++messages_out_;
-    host_.counts().messages_out.add();
+    owner_.counts().messages_out.add();
     send_soon();
     return SendStatus::queued;
 }
@@ -276,7 +275,7 @@ SendStatus Connection<role, T>::queued(const PushResult& pushed) {
 template <Role role, Transport T>
 void Connection<role, T>::slow_consumer() {
     if (phase_ != Phase::open) return;
-    host_.counts().slow_consumers.add();
+    owner_.counts().slow_consumers.add();
     note("slow consumer: its send queue was full", {});
     discard_queue();
     begin_close(CloseCode::try_again_later, "slow consumer");
@@ -290,7 +289,7 @@ void Connection<role, T>::discard_queue() {
 template <Role role, Transport T>
 void Connection<role, T>::count_dropped(std::size_t messages) {
     extra().dropped += messages;
-    host_.counts().messages_dropped.add(messages);
+    owner_.counts().messages_dropped.add(messages);
 }
 
 template <Role role, Transport T>
@@ -306,7 +305,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     }
     const auto written = out_.mark(transport());
     if (!protocol_.ping(payload, transport().output())) return SendStatus::refused;
-    if (out_.settle(transport(), host_, written, OutputKind::control).must_close) slow_consumer();
+    if (out_.settle(transport(), owner_, written, OutputKind::control).must_close) slow_consumer();
     send_soon();
     return SendStatus::queued;
 }
@@ -315,18 +314,18 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
 template <Role role, Transport T>
 void Connection<role, T>::send_soon() {
     if (out_.in_turn() || dirty_) return;
-    host_.flush_later(id_);
+    owner_.flush_later(id_);
     dirty_ = true;
 }
 
 template <Role role, Transport T>
 void Connection<role, T>::flush() {
     dirty_ = false;
-    if (phase_ == Phase::ended) return;
-    const std::uint64_t octets = out_.send(stream_, transport(), host_);
-    bytes_out_ += octets;
-    host_.counts().bytes_out.add(octets);
-    if (phase_ == Phase::leaving) return leave_when_sent();
+    if (phase_ == Phase::closed) return;
+    const std::uint64_t bytes = out_.send(stream_, transport(), owner_);
+    bytes_out_ += bytes;
+    owner_.counts().bytes_out.add(bytes);
+    if (phase_ == Phase::lingering) return linger_when_sent();
     hold(Hold::send_queue, out_.holds_reading());
 }
 
@@ -341,8 +340,8 @@ template <Role role, Transport T>
 void Connection<role, T>::hold(Hold why, bool held) {
     const auto bit = static_cast<std::uint8_t>(why);
     const auto before = std::exchange(held_, static_cast<std::uint8_t>(held ? held_ | bit : held_ & ~bit));
-    if (before != held_ && has_backlog() && held_ == static_cast<std::uint8_t>(Hold::turn)) host_.go_on_later(id_);
-    if ((before == 0) == (held_ == 0) || phase_ == Phase::ended) return;
+    if (before != held_ && has_backlog() && held_ == static_cast<std::uint8_t>(Hold::turn)) owner_.go_on_later(id_);
+    if ((before == 0) == (held_ == 0) || phase_ == Phase::closed) return;
     held_ != 0 ? stream_.pause_receiving() : stream_.resume_receiving();
 }
 
@@ -355,11 +354,11 @@ SendStatus Connection<role, T>::close(CloseCode code, std::string_view reason) {
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view reason) {
-    host_.broadcasts_first();
+    owner_.broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.close(code, reason, transport().output())) return SendStatus::refused;
-    out_.settle(transport(), host_, written, OutputKind::close);
+    out_.settle(transport(), owner_, written, OutputKind::close);
     enter_closing();
     send_soon();
     return SendStatus::queued;
@@ -367,7 +366,7 @@ SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view rea
 
 template <Role role, Transport T>
 void Connection<role, T>::going_away() {
-    if (phase_ == Phase::opening) return end("the server stops", {});
+    if (phase_ == Phase::opening) return finish("the server stops", {});
     begin_close(CloseCode::going_away, "the server stops");
 }
 
@@ -376,13 +375,13 @@ template <Role role, Transport T>
 void Connection<role, T>::enter_closing() {
     if (phase_ != Phase::open) return;
     phase_ = Phase::closing;
-    host_.on_closing(id_);
-    set_timer(host_.options().close_timeout);
+    owner_.on_closing(id_);
+    set_timer(owner_.options().close_timeout);
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::tell_closed(const Close& close) {
-    if (!opened_ || std::exchange(told_closed_, true)) return;
+void Connection<role, T>::report_closed(const Close& close) {
+    if (!opened_ || std::exchange(close_reported_, true)) return;
     extra().ending.code = close.code;
     extra().ending.reason = close.reason;
     guarded([&] { handler()->on_close(*this, close); });
@@ -390,19 +389,19 @@ void Connection<role, T>::tell_closed(const Close& close) {
 
 /// Nothing more is expected from the peer but the end of the stream. What is queued still goes out.
 template <Role role, Transport T>
-void Connection<role, T>::leave() {
-    if (phase_ == Phase::leaving || phase_ == Phase::ended) return;
-    phase_ = Phase::leaving;
+void Connection<role, T>::linger() {
+    if (phase_ == Phase::lingering || phase_ == Phase::closed) return;
+    phase_ = Phase::lingering;
     hold(Hold::send_queue, false);
     hold(Hold::handler, false);
-    set_timer(host_.options().close_timeout);
+    set_timer(owner_.options().close_timeout);
     send_soon();
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::leave_when_sent() {
+void Connection<role, T>::linger_when_sent() {
     if (!out_.idle()) return;
-    if (peer_ended_) return end({}, {});
+    if (peer_ended_) return finish({}, {});
     // §7.1.1: the server ends the stream first, so that it and not the client holds the port in TIME_WAIT.
     if (role == Role::server && !std::exchange(send_ended_, true)) stream_.shutdown_send();
 }
@@ -410,16 +409,16 @@ void Connection<role, T>::leave_when_sent() {
 template <Role role, Transport T>
 void Connection<role, T>::on_end(std::error_code error) {
     const Turn turn(*this);
-    if (error) return end(error.message(), error);
+    if (error) return finish(error.message(), error);
     peer_ended_ = true;
     protocol_.receive_eof();
     if (phase_ == Phase::opening) return opening_ended();
     if (phase_ == Phase::open || phase_ == Phase::closing) {
         note("the peer ended the stream without a Close frame", {});
         enter_closing();
-        tell_closed({CloseCode::abnormal, "the peer ended the stream without a Close frame"});
+        report_closed({CloseCode::abnormal, "the peer ended the stream without a Close frame"});
     }
-    leave();
+    linger();
     send_soon();
 }
 
@@ -429,7 +428,7 @@ void Connection<role, T>::opening_ended() {
     if constexpr (role == Role::client) {
         rejected(extra_->opening->receive_eof());
     } else {
-        end("the client went away during the opening handshake", {});
+        finish("the client went away during the opening handshake", {});
     }
 }
 
@@ -440,23 +439,23 @@ void Connection<role, T>::opening_timed_out() {
     } else {
         const auto so_far = extra_->opening->receive_eof();
         if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text is long in coming
-        end("no answer to the opening handshake in time", std::make_error_code(std::errc::timed_out));
+        finish("no answer to the opening handshake in time", std::make_error_code(std::errc::timed_out));
     }
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::end(std::string_view cause, std::error_code error) {
-    if (phase_ == Phase::ended) return;
+void Connection<role, T>::finish(std::string_view cause, std::error_code error) {
+    if (phase_ == Phase::closed) return;
     note(cause, error);
     enter_closing();
-    tell_closed({CloseCode::abnormal, cause});
-    phase_ = Phase::ended;
-    host_.cancel(*this);
+    report_closed({CloseCode::abnormal, cause});
+    phase_ = Phase::closed;
+    owner_.cancel(*this);
     stream_.close();
     discard_queue();
     extra().ending.info = info();
     extra().ending.opened = opened_;
-    host_.on_ended(extra().ending);
+    owner_.on_ended(extra().ending);
 }
 
 /// The first cause is the one that counts.
@@ -474,17 +473,17 @@ void Connection<role, T>::on_timer() {
     const Turn turn(*this);
     switch (phase_) {
         case Phase::opening:
-            host_.counts().handshake_timeouts.add();
+            owner_.counts().handshake_timeouts.add();
             return opening_timed_out();
         case Phase::open:
             return watch_silence();
         case Phase::closing:
-            host_.counts().close_timeouts.add();
-            return end("no answer to the Close frame in time", std::make_error_code(std::errc::timed_out));
-        case Phase::leaving:
+            owner_.counts().close_timeouts.add();
+            return finish("no answer to the Close frame in time", std::make_error_code(std::errc::timed_out));
+        case Phase::lingering:
             // It has said all it has to say; that it keeps the stream open is no fault.
-            return end({}, {});
-        case Phase::ended:
+            return finish({}, {});
+        case Phase::closed:
             return;
     }
 }
@@ -492,7 +491,7 @@ void Connection<role, T>::on_timer() {
 /// Looks now and then whether the peer has been silent: nothing is scheduled anew for each message.
 template <Role role, Transport T>
 void Connection<role, T>::watch_silence() {
-    const ConnectionOptions& options = host_.options();
+    const ConnectionOptions& options = owner_.options();
     if (options.ping_interval.count() == 0) return;
     if (is_held(Hold::handler)) {  // it is we who don't listen
         probing_ = false;
@@ -501,13 +500,13 @@ void Connection<role, T>::watch_silence() {
     const auto now = transport().now();
     if (is_probing()) {
         const auto given_up = later(pinged_, options.pong_timeout);
-        if (now < given_up) return host_.schedule(*this, std::min(given_up, later(now, options.ping_interval)));
-        host_.counts().pong_timeouts.add();
-        return end("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
+        if (now < given_up) return owner_.schedule(*this, std::min(given_up, later(now, options.ping_interval)));
+        owner_.counts().pong_timeouts.add();
+        return finish("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
     }
     probing_ = false;
     const auto too_long = later(heard_, options.ping_interval);
-    if (now < too_long) return host_.schedule(*this, too_long);
+    if (now < too_long) return owner_.schedule(*this, too_long);
     ping({});
     if (phase_ != Phase::open) return;  // it was too much for the send queue: now the closing handshake has its time
     probing_ = true;
@@ -522,7 +521,7 @@ ConnectionInfo Connection<role, T>::info() const {
     info.id = id_;
     info.peer = peer();
     info.subprotocol = subprotocol();
-    if (agreement_) info.handler = agreement_->handler()->name();
+    if (handshake_result_) info.handler = handshake_result_->handler()->name();
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
     info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_);

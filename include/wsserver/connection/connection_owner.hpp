@@ -24,7 +24,7 @@
 
 namespace wsserver {
 
-/// One for all connections of a host, which may change it between turns.
+/// One for all connections of an owner, which may change it between turns.
 struct ConnectionOptions {
     HandshakeLimits handshake{};
     ProtocolOptions protocol{};
@@ -56,8 +56,8 @@ struct ConnectionCounters {
     Counter messages_in, messages_out, bytes_in, bytes_out;
 };
 
-/// A connection as its host sees it, beyond what a handler may do.
-class HostedConnection : public AnyConnection, public TimerNode {
+/// A connection as its owner sees it, beyond what a handler may do.
+class OwnedConnection : public AnyConnection, public TimerNode {
    public:
     /// What is sent for others (`reply` false) falls under the slow consumer's policy above the high mark.
     virtual SendStatus send_for(const Text& message, bool reply) = 0;
@@ -70,12 +70,12 @@ class HostedConnection : public AnyConnection, public TimerNode {
     virtual void resume_receiving() = 0;
     /// Sends what has been queued since the last turn.
     virtual void flush() = 0;
-    /// The time has come that its host was told last.
+    /// The time has come that its owner was told last.
     virtual void on_timer() = 0;
     virtual ConnectionInfo info() const = 0;
 
    protected:
-    ~HostedConnection() = default;
+    ~OwnedConnection() = default;
 };
 
 /// Is this broadcast for `connection`?
@@ -84,20 +84,20 @@ inline bool hears(const Audience& audience, const AnyConnection& connection) noe
     return !audience.except || *audience.except != connection.id();
 }
 
-/// The host's answer to a client's offer.
+/// The owner's answer to a client's offer.
 struct Acceptance {
     std::shared_ptr<AnyHandler> handler;
     std::string_view subprotocol;  ///< empty: none; lies in the offer or lives as long as the handler
 };
 
-class ConnectionHost {
+class ConnectionOwner {
    public:
     const ConnectionOptions& options() const noexcept { return connection_options_; }
     ConnectionCounters& counts() noexcept { return counters_; }
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
     /// Calls connection.on_timer() once, then or soon after; a later schedule() replaces the time.
-    virtual void schedule(HostedConnection& connection, Clock::time_point when) = 0;
-    virtual void cancel(HostedConnection& connection) noexcept = 0;
+    virtual void schedule(OwnedConnection& connection, Clock::time_point when) = 0;
+    virtual void cancel(OwnedConnection& connection) noexcept = 0;
     /// Calls connection.flush() before the turn ends.
     virtual void flush_later(ConnectionId id) = 0;
     /// Calls connection.go_on() in a later turn.
@@ -107,10 +107,10 @@ class ConnectionHost {
         if (broadcasts_wait_) send_broadcasts();
     }
 
-    Agreements& agreements() noexcept { return agreements_; }
+    HandshakeResultCache& handshake_results() noexcept { return handshake_results_; }
 
     /// Who serves this client? (Server role.)
-    virtual std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) = 0;
+    virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// The program's answer to a request that is no upgrade. (Server role.)
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
 
@@ -127,7 +127,7 @@ class ConnectionHost {
     virtual void on_released(ConnectionId id) = 0;
 
    protected:
-    ~ConnectionHost() = default;
+    ~ConnectionOwner() = default;
     virtual void send_broadcasts() {}
 
     ConnectionOptions connection_options_;
@@ -135,40 +135,41 @@ class ConnectionHost {
     bool broadcasts_wait_ = false;
 
    private:
-    Agreements agreements_;
+    HandshakeResultCache handshake_results_;
 };
 
-/// The timers of a host's connections, and the one wake-up of its transport that serves them and the host's own times.
+/// The timers of an owner's connections, and the one wake-up of its transport that serves them and the owner's own
+/// times.
 template <Transport T>
-class HostTimers {
+class OwnerTimers {
    public:
     static constexpr auto never = Clock::time_point::max();
 
     /// `transport` must outlive it.
-    explicit HostTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
+    explicit OwnerTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
 
-    void schedule(HostedConnection& connection, Clock::time_point when) {
+    void schedule(OwnedConnection& connection, Clock::time_point when) {
         wheel_.schedule(connection, when);
         arm();
     }
-    void cancel(HostedConnection& connection) noexcept { wheel_.cancel(connection); }
+    void cancel(OwnedConnection& connection) noexcept { wheel_.cancel(connection); }
 
-    /// The transport has woken its host: calls on_timer() of those that are due, and returns the time that it is. The
-    /// next wake-up is for arm() to ask for, when the host has seen to its own times.
+    /// The transport has woken its owner: calls on_timer() of those that are due, and returns the time that it is. The
+    /// next wake-up is for arm() to ask for, when the owner has seen to its own times.
     Clock::time_point fire() {
         armed_for_ = never;
         const auto now = transport_.now();
         wheel_.advance(now);
         return now;
     }
-    /// The transport will wake the host when the next timer is due, or at `own` if that is earlier.
+    /// The transport will wake the owner when the next timer is due, or at `own` if that is earlier.
     void arm(Clock::time_point own = never) {
         const auto next = std::min(wheel_.next_wake().value_or(never), own);
         if (next >= armed_for_) return;
         armed_for_ = next;
         transport_.wake_at(next);
     }
-    /// The transport won't wake the host until arm() asks for it again.
+    /// The transport won't wake the owner until arm() asks for it again.
     void disarm() {
         armed_for_ = never;
         transport_.wake_at(never);
@@ -176,21 +177,21 @@ class HostTimers {
 
    private:
     T& transport_;
-    TimerWheel<HostedConnection> wheel_;
+    TimerWheel<OwnedConnection> wheel_;
     Clock::time_point armed_for_ = never;
 };
 
-/// A host whose connections all live on one transport.
+/// An owner whose connections all live on one transport.
 template <Transport T>
-class HostOn : public ConnectionHost {
+class OwnerOn : public ConnectionOwner {
    public:
     /// `transport` must outlive the connections.
-    explicit HostOn(T& transport) noexcept : transport_(transport) {}
+    explicit OwnerOn(T& transport) noexcept : transport_(transport) {}
 
     T& transport() const noexcept { return transport_; }
 
    protected:
-    ~HostOn() = default;
+    ~OwnerOn() = default;
 
    private:
     T& transport_;

@@ -107,7 +107,7 @@ class ConnectionPool {
         }
     }
 
-    /// Octets of memory for chunk_slots connections, but for their pointer in the table.
+    /// Bytes of memory for chunk_slots connections, but for their pointer in the table.
     static constexpr std::size_t chunk_size() noexcept { return sizeof(Chunk); }
 
    private:

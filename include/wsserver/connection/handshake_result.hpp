@@ -16,11 +16,11 @@
 namespace wsserver {
 
 /// Lives as long as a connection holds it, and belongs to the thread of these.
-class Agreement final : public boost::intrusive_ref_counter<Agreement, boost::thread_unsafe_counter> {
+class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResult, boost::thread_unsafe_counter> {
    public:
-    Agreement(const Agreement&) = delete;
-    Agreement& operator=(const Agreement&) = delete;
-    ~Agreement() {
+    HandshakeResult(const HandshakeResult&) = delete;
+    HandshakeResult& operator=(const HandshakeResult&) = delete;
+    ~HandshakeResult() {
         if (known_ != nullptr) *known_ = nullptr;
     }
 
@@ -30,38 +30,39 @@ class Agreement final : public boost::intrusive_ref_counter<Agreement, boost::th
     std::string_view target() const noexcept { return texts_[1]; }
 
    private:
-    friend class Agreements;
+    friend class HandshakeResultCache;
 
-    Agreement(std::shared_ptr<AnyHandler> handler, std::string_view subprotocol, std::string_view target)
+    HandshakeResult(std::shared_ptr<AnyHandler> handler, std::string_view subprotocol, std::string_view target)
         : handler_(std::move(handler)), texts_{subprotocol, target} {}
 
     std::shared_ptr<AnyHandler> handler_;
-    PackedTexts texts_;
-    Agreement** known_ = nullptr;  ///< where it stands in Agreements, if it does
+    PackedStrings texts_;
+    HandshakeResult** known_ = nullptr;  ///< where it stands in HandshakeResultCache, if it does
 };
 
-using AgreementPtr = boost::intrusive_ptr<const Agreement>;
+using HandshakeResultPtr = boost::intrusive_ptr<const HandshakeResult>;
 
-/// Those of a host's connections: it mostly has few, and then its connections share them. Where there are many
+/// Those of an owner's connections: it mostly has few, and then its connections share them. Where there are many
 /// (each client asks for a target of its own) only the last are known; the others are not shared and work as well.
-class Agreements {
+class HandshakeResultCache {
    public:
-    Agreements() = default;
-    Agreements(const Agreements&) = delete;
-    Agreements& operator=(const Agreements&) = delete;
-    ~Agreements() {
-        for (Agreement* known : known_) {
+    HandshakeResultCache() = default;
+    HandshakeResultCache(const HandshakeResultCache&) = delete;
+    HandshakeResultCache& operator=(const HandshakeResultCache&) = delete;
+    ~HandshakeResultCache() {
+        for (HandshakeResult* known : known_) {
             if (known != nullptr) known->known_ = nullptr;
         }
     }
 
-    AgreementPtr of(const std::shared_ptr<AnyHandler>& handler, std::string_view subprotocol, std::string_view target) {
-        Agreement*& known = known_[place_of(handler.get(), subprotocol, target)];
+    HandshakeResultPtr of(const std::shared_ptr<AnyHandler>& handler, std::string_view subprotocol,
+                          std::string_view target) {
+        HandshakeResult*& known = known_[place_of(handler.get(), subprotocol, target)];
         if (known != nullptr && known->handler_ == handler && known->subprotocol() == subprotocol &&
             known->target() == target) {
             return known;
         }
-        boost::intrusive_ptr<Agreement> made(new Agreement(handler, subprotocol, target));
+        boost::intrusive_ptr<HandshakeResult> made(new HandshakeResult(handler, subprotocol, target));
         if (known != nullptr) known->known_ = nullptr;
         known = made.get();
         made->known_ = &known;
@@ -77,7 +78,7 @@ class Agreements {
         return (hash(target) ^ hash(subprotocol) * 3 ^ std::hash<const AnyHandler*>{}(handler) / 16) % places;
     }
 
-    std::array<Agreement*, places> known_{};
+    std::array<HandshakeResult*, places> known_{};
 };
 
 }  // namespace wsserver

@@ -22,7 +22,7 @@ enum class SendStatus : std::uint8_t {
     queued,   ///< it will leave, unless the connection ends before
     dropped,  ///< the send queue is full and the connection's policy dropped it (counted)
     closed,   ///< the connection is gone, or its closing handshake has begun
-    refused,  ///< the RFC forbids to send that: a code that may not be sent, a control frame over 125 octets
+    refused,  ///< the RFC forbids to send that: a code that may not be sent, a control frame over 125 bytes
 };
 
 std::string_view to_string(SendStatus status) noexcept;
@@ -48,14 +48,14 @@ struct ConnectionInfo {
     std::string handler;
     std::string state;  ///< opening, open, closing
     std::chrono::milliseconds age{};
-    std::chrono::milliseconds idle{};                       ///< since the last octet from the peer
+    std::chrono::milliseconds idle{};                       ///< since the last byte from the peer
     std::optional<std::chrono::microseconds> round_trip{};  ///< of the last ping that was answered
-    std::uint64_t bytes_in = 0;                             ///< octets on the wire, the opening handshake too
+    std::uint64_t bytes_in = 0;                             ///< bytes on the wire, the opening handshake too
     std::uint64_t bytes_out = 0;
     std::uint64_t messages_in = 0;  ///< data messages, whole ones
     std::uint64_t messages_out = 0;
     std::uint64_t dropped = 0;  ///< messages that the send queue's policy dropped
-    std::size_t queued = 0;     ///< octets in the send queue
+    std::size_t queued = 0;     ///< bytes in the send queue
 };
 
 /// How a connection ended, for the log and for a client's caller.
@@ -97,7 +97,7 @@ class Hub {
 };
 
 /// Tells `done`, if there is one. What it throws is nobody's: a reactor goes on.
-inline void tell_count(const Hub::Count& done, std::size_t receivers) noexcept {
+inline void complete(const Hub::Count& done, std::size_t receivers) noexcept {
     if (!done) return;
     try {
         done(receivers);
@@ -106,14 +106,14 @@ inline void tell_count(const Hub::Count& done, std::size_t receivers) noexcept {
 }
 
 /// A Count that is told once in any case: that it reached nobody when its order is thrown away.
-class Telling {
+class Completion {
    public:
-    explicit Telling(Hub::Count done) noexcept : done_(std::move(done)) {}
-    Telling(const Telling&) = delete;
-    Telling& operator=(const Telling&) = delete;
-    ~Telling() { tell(0); }
+    explicit Completion(Hub::Count done) noexcept : done_(std::move(done)) {}
+    Completion(const Completion&) = delete;
+    Completion& operator=(const Completion&) = delete;
+    ~Completion() { report(0); }
 
-    void tell(std::size_t receivers) noexcept { tell_count(std::exchange(done_, nullptr), receivers); }
+    void report(std::size_t receivers) noexcept { complete(std::exchange(done_, nullptr), receivers); }
 
    private:
     Hub::Count done_;

@@ -26,16 +26,16 @@ enum class OutputKind : std::uint8_t {
 };
 
 /// Frames are encoded at the end of the arena; settle() then leaves them there, for the one send at the turn's
-/// end, or moves them to the queue. Of `host` it takes the queue's limits, when it makes one. Belongs to the
+/// end, or moves them to the queue. Of `owner` it takes the queue's limits, when it makes one. Belongs to the
 /// transport's thread.
 template <Transport T>
-class OutputPath {
+class SendPath {
    public:
     /// More than this doesn't go out of the arena in one turn: what has been handed to the transport can't be
     /// overtaken by a pong any more.
     static constexpr std::size_t max_batch = std::size_t{256} << 10;
 
-    /// Octets written to the arena from now on may stay there until end_turn().
+    /// Bytes written to the arena from now on may stay there until end_turn().
     void begin_turn(T& transport) noexcept { turn_start_ = transport.output().size(); }
     bool in_turn() const noexcept { return turn_start_ != no_turn; }
     /// What is still in the arena has no stream any more.
@@ -47,41 +47,41 @@ class OutputPath {
     std::size_t mark(T& transport) const noexcept { return transport.output().size(); }
 
     /// Decides where what the arena holds behind `mark` waits.
-    PushResult settle(T& transport, const ConnectionHost& host, std::size_t mark, OutputKind kind) {
-        Output& arena = transport.output();
+    PushResult settle(T& transport, const ConnectionOwner& owner, std::size_t mark, OutputKind kind) {
+        OutputBuffer& arena = transport.output();
         if (arena.size() == mark) return {};
         if (in_turn() && !queue_ && arena.size() - turn_start_ <= max_batch) return {};
-        const PushResult result = push(queue(host), std::as_const(arena).bytes().subspan(mark), kind, arena);
+        const PushResult result = push(queue(owner), std::as_const(arena).bytes().subspan(mark), kind, arena);
         arena.truncate(mark);
         return result;
     }
 
-    PushResult push_shared(const ConnectionHost& host, const std::shared_ptr<const void>& owner, Bytes frames) {
-        return queue(host).push_shared(owner, frames);
+    PushResult push_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes frames) {
+        return queue(owner).push_shared(memory, frames);
     }
 
     /// Nothing is before `frames`, and they are no longer than a batch: they may go past the queue.
     bool is_free_for(Bytes frames) const noexcept { return !queue_ && !in_turn() && frames.size() <= max_batch; }
     /// Precondition: is_free_for(frames).
-    void send_past_queue(typename T::Stream& stream, const ConnectionHost& host,
-                         const std::shared_ptr<const void>& owner, Bytes frames) {
-        const OutputPiece piece{frames, owner};
-        if (!stream.send({&piece, 1})) queue(host).add_in_flight(frames.size());
+    void send_directly(typename T::Stream& stream, const ConnectionOwner& owner,
+                       const std::shared_ptr<const void>& memory, Bytes frames) {
+        const SendPiece piece{frames, memory};
+        if (!stream.send({&piece, 1})) queue(owner).add_in_flight(frames.size());
     }
 
-    /// Hands over as much as the transport takes: first what this turn left in the arena. Returns the octets.
-    std::uint64_t send(typename T::Stream& stream, T& transport, const ConnectionHost& host) {
-        std::uint64_t octets = send_arena(stream, transport, host);
+    /// Hands over as much as the transport takes: first what this turn left in the arena. Returns the bytes.
+    std::uint64_t send(typename T::Stream& stream, T& transport, const ConnectionOwner& owner) {
+        std::uint64_t bytes = send_arena(stream, transport, owner);
         while (queue_ && queue_->in_flight() == 0) {
-            thread_local std::vector<OutputPiece> batch;
+            thread_local std::vector<SendPiece> batch;
             batch.clear();
             if (!queue_->take(max_batch, batch)) break;
-            octets += queue_->in_flight();
+            bytes += queue_->in_flight();
             if (stream.send(batch)) queue_->batch_sent();
             batch.clear();  // what hasn't left has further owners
         }
         if (queue_ && queue_->idle()) queue_.reset();
-        return octets;
+        return bytes;
     }
 
     /// The batch in flight has left.
@@ -94,26 +94,26 @@ class OutputPath {
 
     bool idle() const noexcept { return !queue_; }
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
-    std::size_t queued() const noexcept { return queue_ ? queue_->octets() : 0; }
+    std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
 
    private:
     /// Beyond this a copy costs more than new memory for the arena.
     static constexpr std::size_t kept_size = std::size_t{64} << 10;
     static constexpr std::size_t no_turn = std::numeric_limits<std::size_t>::max();
 
-    SendQueue& queue(const ConnectionHost& host) {
-        if (!queue_) queue_ = std::make_unique<SendQueue>(host.options().send_queue);
+    SendQueue& queue(const ConnectionOwner& owner) {
+        if (!queue_) queue_ = std::make_unique<SendQueue>(owner.options().send_queue);
         return *queue_;
     }
 
     /// A long message that is all there is in the arena takes the arena's memory with it.
-    static PushResult push_message(SendQueue& queue, Bytes frames, Occasion occasion, Output& arena) {
+    static PushResult push_message(SendQueue& queue, Bytes frames, Occasion occasion, OutputBuffer& arena) {
         if (frames.size() <= kept_size || frames.size() != arena.size()) return queue.push_message(frames, occasion);
-        const auto owner = std::make_shared<const Block>(arena.exchange_memory({}));
+        const auto owner = std::make_shared<const PooledBuffer>(arena.exchange_memory({}));
         return queue.push_shared(owner, frames, occasion);
     }
 
-    static PushResult push(SendQueue& queue, Bytes frames, OutputKind kind, Output& arena) {
+    static PushResult push(SendQueue& queue, Bytes frames, OutputKind kind, OutputBuffer& arena) {
         switch (kind) {
             case OutputKind::message:
                 return push_message(queue, frames, Occasion::other, arena);
@@ -127,15 +127,15 @@ class OutputPath {
         return queue.push_close(frames);
     }
 
-    std::uint64_t send_arena(typename T::Stream& stream, T& transport, const ConnectionHost& host) {
+    std::uint64_t send_arena(typename T::Stream& stream, T& transport, const ConnectionOwner& owner) {
         if (!in_turn()) return 0;
-        Output& arena = transport.output();
-        const OutputPiece piece{std::as_const(arena).bytes().subspan(turn_start_)};
+        OutputBuffer& arena = transport.output();
+        const SendPiece piece{std::as_const(arena).bytes().subspan(turn_start_)};
         if (piece.bytes.empty()) return 0;
-        const std::size_t octets = piece.bytes.size();
-        if (!stream.send({&piece, 1})) queue(host).add_in_flight(octets);
+        const std::size_t bytes = piece.bytes.size();
+        if (!stream.send({&piece, 1})) queue(owner).add_in_flight(bytes);
         arena.truncate(turn_start_);
-        return octets;
+        return bytes;
     }
 
     std::unique_ptr<SendQueue> queue_;  ///< while something waits or is in flight

@@ -22,7 +22,7 @@ enum class SlowConsumer : std::uint8_t {
     keep_latest,  ///< all waiting messages go, this one stays: for states that replace each other
 };
 
-/// In octets that wait or are in flight, with what it takes to keep book of them. A message that finds no more
+/// In bytes that wait or are in flight, with what it takes to keep book of them. A message that finds no more
 /// than the limit queued is taken whatever its size, so a queue holds at most `hard_limit` and one message.
 struct SendQueueLimits {
     std::size_t high_mark = std::size_t{1} << 20;
@@ -65,13 +65,13 @@ class SendQueue {
     /// Copied. From now on messages and further Close frames answer `closed`.
     PushResult push_close(Bytes frame);
 
-    /// Hands out what leaves next: appends pieces to `batch`, whole frames of together at most `max_octets`, but
+    /// Hands out what leaves next: appends pieces to `batch`, whole frames of together at most `max_bytes`, but
     /// at least one frame. False if nothing waits. Each piece has an owner; in_flight() counts them until
     /// batch_sent(). Precondition: nothing is in flight.
-    bool take(std::size_t max_octets, std::vector<OutputPiece>& batch);
-    /// Octets that left for the transport without passing through the queue: in flight until batch_sent().
-    void add_in_flight(std::size_t octets) noexcept {
-        in_flight_ += octets;
+    bool take(std::size_t max_bytes, std::vector<SendPiece>& batch);
+    /// Bytes that left for the transport without passing through the queue: in flight until batch_sent().
+    void add_in_flight(std::size_t bytes) noexcept {
+        in_flight_ += bytes;
         watch_marks();
     }
     void batch_sent() noexcept {
@@ -84,10 +84,10 @@ class SendQueue {
     std::size_t discard() noexcept;
 
     /// Nothing waits and nothing is in flight: the queue may be destroyed.
-    bool idle() const noexcept { return octets() == 0; }
+    bool idle() const noexcept { return bytes() == 0; }
     bool nothing_waits() const noexcept { return waiting_ + controls_.size() + close_.size() == 0; }
-    /// Octets that wait or are in flight.
-    std::size_t octets() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
+    /// Bytes that wait or are in flight.
+    std::size_t bytes() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
     std::size_t in_flight() const noexcept { return in_flight_; }
     /// Messages of which something waits.
     std::size_t messages() const noexcept { return messages_; }
@@ -104,17 +104,17 @@ class SendQueue {
         std::size_t messages;  ///< that end in it
     };
 
-    std::size_t load() const noexcept { return octets() + runs_.size() * sizeof(Run); }
+    std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
     void watch_marks() noexcept;
     template <class Append>
     PushResult push(Bytes frames, Occasion occasion, Append&& append);
-    PushResult make_room(Occasion occasion);
+    PushResult admit(Occasion occasion);
     bool drop_oldest();
     std::size_t drop_waiting();
     void isolate_begun();
     void append_copy(Bytes frames);
-    void hand_out(std::vector<std::uint8_t> octets, std::vector<OutputPiece>& batch);
-    OutputPiece take_from_front(std::size_t max_octets, bool at_least_one);
+    void hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>& batch);
+    SendPiece take_from_front(std::size_t max_bytes, bool at_least_one);
 
     const SendQueueLimits& limits_;
     std::deque<Run> runs_;
@@ -124,7 +124,7 @@ class SendQueue {
     bool takes_messages_ = true;
     bool begun_ = false;  ///< the first waiting frame continues a message that has partly left
     bool holds_reading_ = false;
-    std::size_t waiting_ = 0;   ///< octets in runs_
+    std::size_t waiting_ = 0;   ///< bytes in runs_
     std::size_t messages_ = 0;  ///< in runs_
     std::size_t in_flight_ = 0;
 

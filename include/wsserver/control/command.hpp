@@ -127,7 +127,7 @@ Answer help_on(std::span<const std::string> words);
 /// Executes one line. `payload`: what came behind it; empty: the text in the line, if it has one, is the payload.
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {});
 
-/// Executes an order as files in the spool hold it: a line, a newline, and the payload to the last octet.
+/// Executes an order as files in the spool hold it: a line, a newline, and the payload to the last byte.
 Answer execute_order(ControlTarget& target, std::string_view order, std::stop_token stop = {});
 
 /// The command's words at the beginning of `order`, without arguments and payload: what a log may show of it.

@@ -44,7 +44,7 @@ struct StatusReport {
     std::vector<std::string> listening{};  ///< as URLs
     std::size_t connections = 0;           ///< open now
     std::size_t io_threads = 0;
-    std::vector<std::uint16_t> silent_reactors{};  ///< those of the io threads that don't answer
+    std::vector<std::uint16_t> stalled_reactors{};  ///< those of the io threads that don't answer
     std::vector<HandlerReport> handlers{};
     std::vector<WorkerReport> workers{};
     /// What happened since the start, by name (`messages_in`, ...), in the order in which it is shown.
@@ -65,7 +65,7 @@ class ControlTarget {
     virtual std::vector<ConnectionInfo> list() = 0;
     virtual std::optional<ConnectionInfo> show(ConnectionId id) = 0;
     /// The numbers of reactors whose connections list() and show() don't know, as inline handlers block them.
-    virtual std::vector<std::uint16_t> silent_reactors() = 0;
+    virtual std::vector<std::uint16_t> stalled_reactors() = 0;
     virtual std::shared_ptr<Hub> hub() = 0;
 
     virtual std::vector<HandlerReport> handlers() = 0;

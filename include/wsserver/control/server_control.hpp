@@ -31,7 +31,7 @@ class ServerControl : public ControlTarget {
 
     StatusReport status() override;
     std::vector<ConnectionInfo> list() override { return server_.list(); }
-    std::vector<std::uint16_t> silent_reactors() override { return server_.silent_reactors(); }
+    std::vector<std::uint16_t> stalled_reactors() override { return server_.stalled_reactors(); }
     std::optional<ConnectionInfo> show(ConnectionId id) override { return server_.info(id); }
     std::shared_ptr<Hub> hub() override { return server_.hub(); }
 

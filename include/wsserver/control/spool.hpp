@@ -7,7 +7,7 @@
 //   failed/  orders that failed, each behind the line that says why; and what was no order, as NAME~refused
 //   lock     held by the process that executes orders; its process id is in it
 //
-// An order is a line of words, a newline, and a payload to the last octet. docs/spool-format.md has the whole of it.
+// An order is a line of words, a newline, and a payload to the last byte. docs/spool-format.md has the whole of it.
 #pragma once
 
 #include <sys/stat.h>
@@ -38,7 +38,7 @@ enum class SpoolStep : std::uint8_t {
 
 struct SpoolOptions {
     std::string path{};
-    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< octets of one order
+    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one order
     std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< answers in done/
     std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< in failed/
     std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< in tmp/, since the last write

@@ -1,4 +1,4 @@
-// The opening handshake of both roles (RFC 6455 §4): octets in, a verdict and octets out. No I/O, no clock.
+// The opening handshake of both roles (RFC 6455 §4): bytes in, a verdict and bytes out. No I/O, no clock.
 #pragma once
 
 #include <array>
@@ -21,38 +21,38 @@ namespace wsserver {
 
 /// Beyond them the peer is refused as soon as it is seen, not when the header is complete.
 struct HandshakeLimits {
-    std::size_t max_header = 16 * 1024;  ///< octets from the first line to the empty one, line ends counted
+    std::size_t max_header = 16 * 1024;  ///< bytes from the first line to the empty one, line ends counted
     std::size_t max_fields = 100;
 };
 
 namespace detail {
 
-/// Collects the header of an HTTP message up to its empty line, looking once at each octet.
+/// Collects the header of an HTTP message up to its empty line, looking once at each byte.
 class HeadReader {
    public:
     enum class State : std::uint8_t { reading, complete, malformed, too_large, too_many_fields };
 
     explicit HeadReader(const HandshakeLimits& limits) noexcept : limits_(limits) {}
 
-    /// Takes octets until the state is no longer `reading`; returns how many.
+    /// Takes bytes until the state is no longer `reading`; returns how many.
     std::size_t take(Bytes bytes);
     State state() const noexcept { return state_; }
-    /// Of the first octet that was wrong. Lives for ever.
+    /// Of the first byte that was wrong. Lives for ever.
     std::string_view complaint() const noexcept { return complaint_; }
     /// Complete: all lines and the empty one.
     std::string& head() noexcept { return head_; }
-    /// To read another one; the octets of all count towards the limit.
+    /// To read another one; the bytes of all count towards the limit.
     void restart() noexcept;
 
    private:
     enum class Place : std::uint8_t { line_start, in_line, after_cr, after_last_cr };
 
-    void step(std::uint8_t octet) noexcept;
+    void step(std::uint8_t byte) noexcept;
     void complain(std::string_view why) noexcept;
     void end_line() noexcept;
 
     HandshakeLimits limits_;
-    std::size_t before_ = 0;  // octets of earlier heads
+    std::size_t before_ = 0;  // bytes of earlier heads
     std::size_t lines_ = 0;
     State state_ = State::reading;
     Place place_ = Place::line_start;
@@ -97,7 +97,7 @@ class ServerHandshake {
 
     /// Takes what came from the client, cut anywhere. Precondition: all verdicts so far were NeedMore.
     Verdict receive(Bytes bytes);
-    /// How many octets of the last receive() belonged to the request; those behind it are frames.
+    /// How many bytes of the last receive() belonged to the request; those behind it are frames.
     std::size_t consumed() const noexcept { return consumed_; }
 
    private:
@@ -120,7 +120,7 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
 /// The status that refusal_response() gives, 400 to 503.
 unsigned http_status_for(Errc error) noexcept;
 
-/// A whole HTTP answer with Content-Length and `Connection: close`; to a HEAD request without its body. Octets
+/// A whole HTTP answer with Content-Length and `Connection: close`; to a HEAD request without its body. Bytes
 /// that could forge a further field or answer (CR, LF, other control characters) become spaces.
 std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name);
 
@@ -177,7 +177,7 @@ class ClientHandshake {
 
     /// Takes what came from the server, cut anywhere. Precondition: all verdicts so far were NeedMore.
     Verdict receive(Bytes bytes);
-    /// How many octets of the last receive() belonged to the answer; those behind it are frames.
+    /// How many bytes of the last receive() belonged to the answer; those behind it are frames.
     std::size_t consumed() const noexcept { return consumed_; }
 
     /// Nothing more will come (the end of the stream, or patience's end): what can be said by now.

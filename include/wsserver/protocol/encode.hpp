@@ -38,35 +38,35 @@ void for_each_fragment(Opcode opcode, Bytes payload, std::size_t fragment_size, 
 
 }  // namespace detail
 
-/// The payload of a Close frame; nothing but an empty one for no_status. At most 125 octets.
+/// The payload of a Close frame; nothing but an empty one for no_status. At most 125 bytes.
 class ClosePayload {
    public:
     ClosePayload(CloseCode code, std::string_view reason) noexcept {
         assert(reason.size() <= max_close_reason);
         if (code == CloseCode::no_status) return;
-        store_big_endian(octets_, static_cast<std::uint16_t>(code));
-        if (!reason.empty()) std::memcpy(octets_.data() + 2, reason.data(), reason.size());
+        store_big_endian(bytes_, static_cast<std::uint16_t>(code));
+        if (!reason.empty()) std::memcpy(bytes_.data() + 2, reason.data(), reason.size());
         size_ = 2 + reason.size();
     }
-    Bytes bytes() const noexcept { return {octets_.data(), size_}; }
+    Bytes bytes() const noexcept { return {bytes_.data(), size_}; }
 
    private:
-    std::array<std::uint8_t, max_control_payload> octets_;
+    std::array<std::uint8_t, max_control_payload> bytes_;
     std::size_t size_ = 0;
 };
 
 /// Encodes as a server does, unmasked: once, for any number of receivers. `fragment_size` as in ProtocolOptions.
 /// `message` must lie outside of `output`.
 template <class M>
-void encode_message(const M& message, std::size_t fragment_size, Output& output) {
+void encode_message(const M& message, std::size_t fragment_size, OutputBuffer& output) {
     static_assert(std::same_as<M, Text> || std::same_as<M, Binary>,
                   "only these two are messages; see encode_control()");
     detail::for_each_fragment(M::opcode, message.payload(), fragment_size,
                               [&](const FrameHeader& header, Bytes part) { append_frame(output, header, part); });
 }
 
-/// The same for a control frame. Precondition: `opcode` is one of a control frame, `payload` at most 125 octets.
-inline void encode_control(Opcode opcode, Bytes payload, Output& output) {
+/// The same for a control frame. Precondition: `opcode` is one of a control frame, `payload` at most 125 bytes.
+inline void encode_control(Opcode opcode, Bytes payload, OutputBuffer& output) {
     assert(is_control(opcode));
     FrameHeader header;
     header.opcode = opcode;

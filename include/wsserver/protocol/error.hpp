@@ -14,14 +14,14 @@ enum class Errc : std::uint8_t {
     reserved_bits_set = 1,         ///< §5.2: RSV1, RSV2 or RSV3 without an extension that defines it
     reserved_opcode,               ///< §5.2: opcodes 3 to 7 and 11 to 15
     control_frame_fragmented,      ///< §5.5: a control frame without FIN
-    control_frame_too_long,        ///< §5.5: a control frame of more than 125 octets of payload
+    control_frame_too_long,        ///< §5.5: a control frame of more than 125 bytes of payload
     length_not_minimal,            ///< §5.2: "the minimal number of bytes MUST be used to encode the length"
     length_top_bit_set,            ///< §5.2: "the most significant bit MUST be 0"
     frame_not_masked,              ///< §5.1: from a client
     frame_masked,                  ///< §5.1: from a server
     unexpected_continuation,       ///< §5.4: nothing to continue
     expected_continuation,         ///< §5.4: a new message inside an unfinished one
-    close_payload_of_one_octet,    ///< §5.5.1: half a close code
+    close_payload_of_one_byte,     ///< §5.5.1: half a close code
     invalid_close_code,            ///< §7.4: a code that may not be sent
     invalid_utf8,                  ///< §8.1: in a text message
     invalid_utf8_in_close_reason,  ///< §8.1, §5.5.1
@@ -30,7 +30,7 @@ enum class Errc : std::uint8_t {
 
     // What our caller does wrong: nothing is sent.
     connection_closed,             ///< §5.5.1: no frame after the Close frame
-    payload_too_long_for_control,  ///< §5.5: 125 octets, for a reason 123
+    payload_too_long_for_control,  ///< §5.5: 125 bytes, for a reason 123
     close_code_may_not_be_sent,    ///< §7.4
 
     // A client's opening handshake that the server refuses (§4.2).
@@ -64,7 +64,7 @@ enum class Errc : std::uint8_t {
     unoffered_extension,
 };
 
-/// One line without a full stop, for logs and Close reasons; at most 123 octets of ASCII. Lives for ever.
+/// One line without a full stop, for logs and Close reasons; at most 123 bytes of ASCII. Lives for ever.
 std::string_view message_of(Errc error) noexcept;
 
 /// What the Close frame says that fails the connection. `abnormal` where no Close frame is sent: for errors of

@@ -22,16 +22,16 @@ struct FrameHeader {
     std::uint8_t rsv = 0;  ///< RSV1, RSV2, RSV3 as 4, 2, 1
     Opcode opcode = Opcode::continuation;
     std::optional<MaskingKey> masking_key = {};  ///< there if the MASK bit is set
-    std::uint64_t payload_length = 0;            ///< octets, below 2^63
-    std::size_t size = 0;                        ///< of the header itself, 2 to 14 octets; set by decode_header()
+    std::uint64_t payload_length = 0;            ///< bytes, below 2^63
+    std::size_t size = 0;                        ///< of the header itself, 2 to 14 bytes; set by decode_header()
 };
 
-/// The header is cut short: at least so many further octets are needed, never more than it has.
+/// The header is cut short: at least so many further bytes are needed, never more than it has.
 struct NeedMore {
     std::size_t at_least = 0;
 };
 
-/// Octets of the header of such a frame.
+/// Bytes of the header of such a frame.
 constexpr std::size_t header_size(std::uint64_t payload_length, bool masked) noexcept {
     const std::size_t extended = payload_length < 126 ? 0 : payload_length <= 0xFFFF ? 2 : 8;
     return 2 + extended + (masked ? 4 : 0);
@@ -39,8 +39,8 @@ constexpr std::size_t header_size(std::uint64_t payload_length, bool masked) noe
 
 /// Reads one frame header from the front of `input`. Copies nothing, keeps no state.
 ///
-/// input    octets as received, any length
-/// returns  FrameHeader  whole; its `size` is 2 to 14 octets of `input`
+/// input    bytes as received, any length
+/// returns  FrameHeader  whole; its `size` is 2 to 14 bytes of `input`
 ///          NeedMore     cut short, and what is there breaks no rule
 ///          Errc         a rule that holds for every endpoint is broken: reserved_opcode, control_frame_fragmented,
 ///                       control_frame_too_long, length_not_minimal, length_top_bit_set
@@ -85,7 +85,7 @@ inline std::variant<FrameHeader, NeedMore, Errc> decode_header(Bytes input) noex
 }
 
 /// Writes a header in its shortest form to the front of `to`, and returns its size; `header.size` is not read.
-/// Preconditions: `to` holds header_size() octets, the length is below 2^63, a control frame's at most 125.
+/// Preconditions: `to` holds header_size() bytes, the length is below 2^63, a control frame's at most 125.
 inline std::size_t encode_header(MutableBytes to, const FrameHeader& header) noexcept {
     assert(header.payload_length >> 63 == 0);
     assert(!is_reserved(header.opcode) && header.rsv < 8);
@@ -110,8 +110,8 @@ inline std::size_t encode_header(MutableBytes to, const FrameHeader& header) noe
 }
 
 /// Appends a whole frame: the header, then the payload, masked if the header has a key.
-/// Precondition: `payload` has header.payload_length octets and lies outside of `output`.
-inline void append_frame(Output& output, const FrameHeader& header, Bytes payload) {
+/// Precondition: `payload` has header.payload_length bytes and lies outside of `output`.
+inline void append_frame(OutputBuffer& output, const FrameHeader& header, Bytes payload) {
     assert(header.payload_length == payload.size());
     const std::size_t before = header_size(payload.size(), header.masking_key.has_value());
     const MutableBytes frame = output.extend(before + payload.size());

@@ -1,4 +1,4 @@
-// Masking (RFC 6455 §5.3): exclusive or with four octets, eight and more octets at a time.
+// Masking (RFC 6455 §5.3): exclusive or with four bytes, eight and more bytes at a time.
 #pragma once
 
 #include <cassert>
@@ -15,7 +15,7 @@ namespace wsserver {
 
 namespace detail {
 
-/// The key twice, its octets in the order of memory, turned so that the first one fits payload octet `phase`.
+/// The key twice, its bytes in the order of memory, turned so that the first one fits payload byte `phase`.
 inline std::uint64_t masking_word(const MaskingKey& key, std::size_t phase) noexcept {
     std::uint32_t half;
     std::memcpy(&half, key.data(), 4);
@@ -26,8 +26,8 @@ inline std::uint64_t masking_word(const MaskingKey& key, std::size_t phase) noex
 inline constexpr std::size_t wide_mask_from = 128;
 
 /// `to` may be `from`; otherwise they don't overlap.
-inline void mask_octets(std::uint8_t* to, const std::uint8_t* from, std::size_t count, const MaskingKey& key,
-                        std::size_t phase) noexcept {
+inline void mask_bytes(std::uint8_t* to, const std::uint8_t* from, std::size_t count, const MaskingKey& key,
+                       std::size_t phase) noexcept {
     const std::uint64_t mask = masking_word(key, phase);
     if (count >= wide_mask_from) return mask_wide(to, from, count, mask);
     mask_words(to, from, count, mask);
@@ -36,16 +36,16 @@ inline void mask_octets(std::uint8_t* to, const std::uint8_t* from, std::size_t 
 }  // namespace detail
 
 /// Masks or unmasks in place; the two are the same.
-/// phase  how many octets of the frame's payload came before these: a payload may be cut anywhere
+/// phase  how many bytes of the frame's payload came before these: a payload may be cut anywhere
 inline void apply_mask(MutableBytes payload, const MaskingKey& key, std::size_t phase = 0) noexcept {
-    detail::mask_octets(payload.data(), payload.data(), payload.size(), key, phase);
+    detail::mask_bytes(payload.data(), payload.data(), payload.size(), key, phase);
 }
 
 /// Copies and masks in one pass.
-/// Preconditions: `to` holds as many octets as `from`, and they don't overlap.
+/// Preconditions: `to` holds as many bytes as `from`, and they don't overlap.
 inline void copy_masked(MutableBytes to, Bytes from, const MaskingKey& key, std::size_t phase = 0) noexcept {
     assert(to.size() >= from.size());
-    detail::mask_octets(to.data(), from.data(), from.size(), key, phase);
+    detail::mask_bytes(to.data(), from.data(), from.size(), key, phase);
 }
 
 }  // namespace wsserver

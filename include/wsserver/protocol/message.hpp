@@ -40,14 +40,14 @@ struct Close {
     CloseCode code = CloseCode::no_status;
     std::string_view reason = {};
 
-    /// Precondition: `payload` is empty or holds at least the two octets of the code.
+    /// Precondition: `payload` is empty or holds at least the two bytes of the code.
     static Close from_payload(Bytes payload) noexcept {
         if (payload.empty()) return {};
         return {CloseCode{load_big_endian<std::uint16_t>(payload)}, text_of(payload.subspan(2))};
     }
 };
 
-/// §5.5.2, at most 125 octets. The protocol has queued the pong before anybody sees it.
+/// §5.5.2, at most 125 bytes. The protocol has queued the pong before anybody sees it.
 struct Ping {
     static constexpr Opcode opcode = Opcode::ping;
     Bytes payload = {};
@@ -55,7 +55,7 @@ struct Ping {
     static Ping from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
-/// §5.5.3, at most 125 octets; possibly one that no ping asked for.
+/// §5.5.3, at most 125 bytes; possibly one that no ping asked for.
 struct Pong {
     static constexpr Opcode opcode = Opcode::pong;
     Bytes payload = {};

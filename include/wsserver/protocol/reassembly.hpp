@@ -21,43 +21,43 @@ namespace wsserver {
 /// A message put together from its fragments, and these from their pieces (RFC 6455 §5.4). The buffer grows with
 /// what has come: what a header merely announces costs no memory. It takes what is announced at its word as far as
 /// to 16 times of what has come, as addresses only; without that a message of 1 MiB is copied twice over.
-class MessageAssembly {
+class MessageReassembly {
    public:
     /// `opcode`: text or binary, that of the first fragment.
-    explicit MessageAssembly(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
+    explicit MessageReassembly(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
 
     /// A further frame of this message has begun.
     void count_fragment() noexcept { ++fragments_; }
 
-    /// Adds unmasked payload, which may lie in the room that was lent for it; `to_come` more octets of this frame will
+    /// Adds unmasked payload, which may lie in the room that was lent for it; `to_come` more bytes of this frame will
     /// follow. False if the text can't become valid UTF-8 any more.
     bool append(Bytes piece, std::size_t to_come = 0) {
         if (opcode_ == Opcode::text && !validator_.append(piece)) return false;
-        if (payload_.capacity() - payload_.size() < piece.size()) make_room(piece.size(), to_come);
+        if (payload_.capacity() - payload_.size() < piece.size()) reserve(piece.size(), to_come);
         const MutableBytes place = payload_.extend(piece.size());
         if (place.data() != piece.data() && !piece.empty()) std::memcpy(place.data(), piece.data(), piece.size());
         return true;
     }
 
-    /// Its memory, to be overwritten behind what has come: by what the next append() adds, at most `to_come` octets.
-    /// At least `least_room` of them, or all. Nothing, as long as so little has come that no such room is believed: the
-    /// next octets had better be received elsewhere and copied.
-    /// Nothing else may be asked of it until take_back(), unless that was nothing.
-    Room lend(std::size_t to_come) {
-        if (!has_room(to_come)) return {};
-        if (payload_.capacity() - payload_.size() < std::min(to_come, least_room)) make_room(0, to_come);
+    /// Its memory, to be overwritten behind what has come: by what the next append() adds, at most `to_come` bytes.
+    /// At least `least_buffer` of them, or all. Nothing, as long as so little has come that no such room is believed:
+    /// the next bytes had better be received elsewhere and copied. Nothing else may be asked of it until
+    /// commit_buffer(), unless that was nothing.
+    ReceiveBuffer prepare_buffer(std::size_t to_come) {
+        if (!wants_buffer(to_come)) return {};
+        if (payload_.capacity() - payload_.size() < std::min(to_come, least_buffer)) reserve(0, to_come);
         const std::size_t begin = payload_.size();
         const std::size_t room = std::min(payload_.capacity() - begin, to_come);
         return {payload_.exchange_memory({}), begin, room};
     }
     /// Would lend() give some?
-    bool has_room(std::size_t to_come) const noexcept {
-        const std::size_t least = std::min(to_come, least_room);
+    bool wants_buffer(std::size_t to_come) const noexcept {
+        const std::size_t least = std::min(to_come, least_buffer);
         return payload_.capacity() - payload_.size() >= least || believable(size(), to_come) >= least;
     }
     /// What lend() gave.
-    void take_back(Room room) noexcept {
-        if (room.memory.data() != nullptr) payload_.take_back(std::move(room.memory), room.begin);
+    void commit_buffer(ReceiveBuffer buffer) noexcept {
+        if (buffer.memory.data() != nullptr) payload_.restore_memory(std::move(buffer.memory), buffer.begin);
     }
 
     /// False for a text that ends within a character; asked when the last fragment is whole.
@@ -69,21 +69,21 @@ class MessageAssembly {
     /// Valid until the next append().
     Bytes payload() const noexcept { return payload_.bytes().subspan(unused_); }
 
-    /// In octets. To wait for readiness and receive once more costs 1.1 us, and so does copying half of this.
-    static constexpr std::size_t least_room = std::size_t{32} << 10;
+    /// In bytes. To wait for readiness and receive once more costs 1.1 us, and so does copying half of this.
+    static constexpr std::size_t least_buffer = std::size_t{32} << 10;
 
    private:
     static constexpr std::size_t believed = 16;
     static constexpr std::size_t cache_line = 64;
 
-    /// So many octets of those announced get memory when `come` octets have come.
+    /// So many bytes of those announced get memory when `come` bytes have come.
     static constexpr std::size_t believable(std::size_t come, std::size_t to_come) noexcept {
         return std::min(to_come, come * believed);
     }
 
-    void make_room(std::size_t count, std::size_t to_come) {
+    void reserve(std::size_t count, std::size_t to_come) {
         const std::size_t more = believable(size() + count, to_come);
-        payload_.make_room(count + more + cache_line);
+        payload_.reserve(count + more + cache_line);
         if (size() > 0 || more == 0) return;
         // What follows this piece, which may be received in place, begins a cache line: the kernel copies 1.6 times
         // as fast then.
@@ -92,8 +92,8 @@ class MessageAssembly {
         payload_.extend(unused_);
     }
 
-    Output payload_;
-    std::size_t unused_ = 0;  ///< the first octets of payload_
+    OutputBuffer payload_;
+    std::size_t unused_ = 0;  ///< the first bytes of payload_
     std::size_t fragments_ = 1;
     Opcode opcode_;
     Utf8Validator validator_;
@@ -102,23 +102,23 @@ class MessageAssembly {
 /// A control frame's payload; may arrive while a message is cut, between two fragments.
 class ControlAssembly {
    public:
-    /// Precondition: at most max_control_payload octets in all.
+    /// Precondition: at most max_control_payload bytes in all.
     void append(Bytes piece) noexcept {
-        assert(size_ + piece.size() <= octets_.size());
-        if (!piece.empty()) std::memcpy(octets_.data() + size_, piece.data(), piece.size());
+        assert(size_ + piece.size() <= bytes_.size());
+        if (!piece.empty()) std::memcpy(bytes_.data() + size_, piece.data(), piece.size());
         size_ = static_cast<std::uint8_t>(size_ + piece.size());
     }
 
-    Bytes payload() const noexcept { return {octets_.data(), size_}; }
+    Bytes payload() const noexcept { return {bytes_.data(), size_}; }
 
    private:
-    std::array<std::uint8_t, max_control_payload> octets_;
+    std::array<std::uint8_t, max_control_payload> bytes_;
     std::uint8_t size_ = 0;
 };
 
 /// Both, and whether they are whole by now: then their event is out, and the next call takes them away.
-struct CutPayloads {
-    std::optional<MessageAssembly> message{};
+struct PartialPayloads {
+    std::optional<MessageReassembly> message{};
     std::optional<ControlAssembly> control{};
     bool message_delivered = false;
     bool control_delivered = false;

@@ -58,16 +58,16 @@ constexpr bool may_be_sent(CloseCode code) noexcept {
     return code != CloseCode::no_status && code != CloseCode::abnormal && number != 1004;
 }
 
-/// §5.3: four octets, fresh and unpredictable for each frame that a client sends.
+/// §5.3: four bytes, fresh and unpredictable for each frame that a client sends.
 using MaskingKey = std::array<std::uint8_t, 4>;
 
 /// §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 inline constexpr std::size_t max_control_payload = 125;
 
-/// A Close frame's reason: what two octets of code leave of the 125 (§5.5.1).
+/// A Close frame's reason: what two bytes of code leave of the 125 (§5.5.1).
 inline constexpr std::size_t max_close_reason = max_control_payload - 2;
 
-/// §5.2: 2 octets, 8 of extended length, 4 of masking key.
+/// §5.2: 2 bytes, 8 of extended length, 4 of masking key.
 inline constexpr std::size_t max_frame_header = 14;
 
 }  // namespace wsserver

@@ -19,7 +19,7 @@ namespace wsserver {
 
 struct MailboxLimits {
     std::size_t items = 1024;
-    std::size_t octets = std::size_t{1} << 20;  ///< of payload
+    std::size_t bytes = std::size_t{1} << 20;  ///< of payload
 };
 
 /// While it isn't empty it is a task in the queue, or running. A worker takes at most 16 items, then the mailbox
@@ -36,14 +36,14 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
 
     /// Any thread, but items are in order only if they come from one (the connection's reactor). `payload` is
     /// copied. The mailbox adds itself to `ready` if no worker knows of it: whoever puts must push the batch, at the
-    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before on_room(),
+    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before on_drain(),
     /// which comes once for each row of falses.
     [[nodiscard]] bool put(Item item, Bytes payload, TaskBatch& ready) {
         const std::lock_guard lock(mutex_);
         waiting_.add(std::move(item), payload);
         ++items_;
-        octets_ += payload.size();
-        if (items_ > limits_.items || octets_ > limits_.octets) full_ = true;
+        bytes_ += payload.size();
+        if (items_ > limits_.items || bytes_ > limits_.bytes) full_ = true;
         if (!self_) {
             self_ = this->shared_from_this();
             ready.add(TaskPtr{this});
@@ -56,7 +56,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// `payload` is valid until it returns.
     virtual void on_item(Item& item, Bytes payload) = 0;
     /// put() may go on. On a worker, between two items. Called again if it throws std::bad_alloc.
-    virtual void on_room() = 0;
+    virtual void on_drain() = 0;
 
    private:
     struct Entry {
@@ -68,7 +68,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// thread's to make and another's to free.
     struct Batch {
         std::vector<Entry> entries;
-        Output payloads;
+        OutputBuffer payloads;
 
         void add(Item item, Bytes payload) {
             if (entries.capacity() == 0) entries.reserve(items_at_a_time);
@@ -87,22 +87,22 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         }
     };
 
-    /// Mailboxes that rest are many; each keeps room for so many octets.
+    /// Mailboxes that rest are many; each keeps room for so many bytes.
     static constexpr std::size_t payload_kept = 1024;
 
     TaskPtr run(TaskPtr self, Worker& worker) final {
         if (next_ == taken_.entries.size()) refill();
         const std::size_t first = next_;
         const std::size_t end = std::min(taken_.entries.size(), first + items_at_a_time);
-        std::size_t octets = 0;
+        std::size_t bytes = 0;
         while (next_ < end) {
             Entry& entry = taken_.entries[next_++];
-            octets += entry.size;
+            bytes += entry.size;
             attempt(worker, [&] { on_item(entry.item, taken_.payload_of(entry)); });
         }
-        switch (settle(end - first, octets)) {
-            case Next::tell_room:
-                attempt(worker, [&] { tell_room(); });
+        switch (settle(end - first, bytes)) {
+            case Next::tell_drained:
+                attempt(worker, [&] { tell_drained(); });
                 break;
             case Next::go_on:
                 break;
@@ -124,9 +124,9 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         std::swap(taken_, waiting_);
     }
 
-    enum class Next : std::uint8_t { go_on, tell_room, rest };
+    enum class Next : std::uint8_t { go_on, tell_drained, rest };
     /// So much has been dealt with. From the moment that it rests, the next put() may make it another worker's.
-    Next settle(std::size_t items, std::size_t octets) {
+    Next settle(std::size_t items, std::size_t bytes) {
         const bool all_done = next_ == taken_.entries.size();
         if (all_done) {
             next_ = 0;
@@ -136,11 +136,11 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         Batch spare, large;
         const std::lock_guard lock(mutex_);
         items_ -= items;
-        octets_ -= octets;
+        bytes_ -= bytes;
         // Half of the limit: not after each single item a message to the reactor.
-        if (full_ && items_ <= limits_.items / 2 && octets_ <= limits_.octets / 2) {
+        if (full_ && items_ <= limits_.items / 2 && bytes_ <= limits_.bytes / 2) {
             full_ = false;
-            return Next::tell_room;
+            return Next::tell_drained;
         }
         if (!all_done || !waiting_.entries.empty()) return Next::go_on;
         if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
@@ -151,9 +151,9 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     }
 
     /// Without memory for it once more, behind the others: whoever waits for it would wait for ever.
-    void tell_room() {
+    void tell_drained() {
         try {
-            on_room();
+            on_drain();
         } catch (const std::bad_alloc&) {
             const std::lock_guard lock(mutex_);
             full_ = true;
@@ -173,8 +173,8 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     const MailboxLimits limits_;
     std::mutex mutex_;
     Batch waiting_;
-    std::size_t items_ = 0;   ///< put and not yet settled
-    std::size_t octets_ = 0;  ///< of these
+    std::size_t items_ = 0;  ///< put and not yet settled
+    std::size_t bytes_ = 0;  ///< of these
     bool full_ = false;
     std::shared_ptr<Mailbox> self_;  ///< while a batch, queue or worker knows it
 

@@ -16,7 +16,7 @@ namespace wsserver {
 template <class Timer>
 class TimerWheel;
 
-/// The base of a timer, whatever it is for: 24 octets, and the wheel allocates nothing. It may be destroyed at any
+/// The base of a timer, whatever it is for: 24 bytes, and the wheel allocates nothing. It may be destroyed at any
 /// time, also while it is scheduled.
 class TimerNode {
    public:

@@ -45,7 +45,7 @@ class AsioTransport {
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
 
-    Output& output() noexcept;
+    OutputBuffer& output() noexcept;
     void post(UniqueFunction<void()> task);
     Clock::time_point now() const noexcept { return Clock::now(); }
     void on_wake(UniqueFunction<void()> task);
@@ -82,7 +82,7 @@ class AsioTransport::Stream {
     Stream& operator=(const Stream&) = delete;
 
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving();
     void resume_receiving();
     void shutdown_send();

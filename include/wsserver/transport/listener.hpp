@@ -36,11 +36,11 @@ class ListeningSocket {
 };
 
 /// Ends listening on a socket from any thread, while the one that accepts there is busy, or blocked for ever.
-class Door {
+class ListenerShutdown {
    public:
     /// Keeps a duplicate: until it is shut the port stays taken, also when `socket` is gone. Out of descriptors it
     /// has none, and shut() does nothing.
-    explicit Door(const ListeningSocket& socket) noexcept;
+    explicit ListenerShutdown(const ListeningSocket& socket) noexcept;
 
     /// Who connects from now on is refused; accept() fails with EINVAL or finds nobody. That goes for all duplicates of
     /// the socket, so also for those of other processes. Only Linux does so; elsewhere closing the socket must do.

@@ -65,7 +65,7 @@ class MemoryListener {
     std::shared_ptr<detail::MemoryAcceptor> acceptor_;
 };
 
-/// A peer that a test writes by hand: octets in, octets out, at once, on no loop. What it does is noticed by the
+/// A peer that a test writes by hand: bytes in, bytes out, at once, on no loop. What it does is noticed by the
 /// other side's stream when the network runs.
 class MemoryWire {
    public:
@@ -74,14 +74,14 @@ class MemoryWire {
     MemoryWire& operator=(MemoryWire&& other) noexcept;
     ~MemoryWire();
 
-    void write(Bytes octets);
-    void write(std::string_view octets) { write(bytes_of(octets)); }
-    /// What has come since the last read(), `at_most` octets of it.
+    void write(Bytes bytes);
+    void write(std::string_view bytes) { write(bytes_of(bytes)); }
+    /// What has come since the last read(), `at_most` bytes of it.
     std::string read(std::size_t at_most = std::numeric_limits<std::size_t>::max());
     /// What has come and wasn't read. Valid until the next read() or turn.
     Bytes unread() const noexcept;
-    /// No more than `octets` unread ones are taken: the other side's sends stay in flight.
-    void set_window(std::size_t octets) noexcept;
+    /// No more than `bytes` unread ones are taken: the other side's sends stay in flight.
+    void set_window(std::size_t bytes) noexcept;
 
     /// Ends our direction.
     void shutdown();
@@ -159,7 +159,7 @@ class MemoryTransport {
     MemoryTransport(const MemoryTransport&) = delete;
     MemoryTransport& operator=(const MemoryTransport&) = delete;
 
-    Output& output() noexcept { return output_; }
+    OutputBuffer& output() noexcept { return output_; }
     void post(UniqueFunction<void()> task);
     Clock::time_point now() const noexcept { return network_.now(); }
     void on_wake(UniqueFunction<void()> task) { on_wake_ = std::move(task); }
@@ -175,13 +175,13 @@ class MemoryTransport {
 
     // What a test may do to it.
 
-    /// No stream receives more than `octets` at once.
-    void receive_at_most(std::size_t octets) noexcept;
-    /// A stream made from now on has room for `octets` that wait to be received; a peer's sends stay in flight then.
+    /// No stream receives more than `bytes` at once.
+    void receive_at_most(std::size_t bytes) noexcept;
+    /// A stream made from now on has room for `bytes` that wait to be received; a peer's sends stay in flight then.
     /// (What a wire writes always has room.)
-    void receive_window(std::size_t octets) noexcept { receive_window_ = octets; }
-    /// The kernel takes no more than `octets` of a batch in one turn.
-    void send_at_most(std::size_t octets) noexcept { send_at_most_ = octets; }
+    void receive_window(std::size_t bytes) noexcept { receive_window_ = bytes; }
+    /// The kernel takes no more than `bytes` of a batch in one turn.
+    void send_at_most(std::size_t bytes) noexcept { send_at_most_ = bytes; }
     /// The kernel takes nothing: each batch stays in flight until release_sends().
     void hold_sends() noexcept { sends_held_ = true; }
     void release_sends();
@@ -210,7 +210,7 @@ class MemoryTransport {
     void stream_closed();
 
     MemoryNetwork& network_;
-    Output output_;
+    OutputBuffer output_;
     std::unique_ptr<std::uint8_t[]> buffer_;
     Clock::time_point wake_at_ = Clock::time_point::max();
     UniqueFunction<void()> on_wake_;
@@ -241,7 +241,7 @@ class MemoryTransport::Stream {
     Stream& operator=(const Stream&) = delete;
 
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving();
     void resume_receiving();
     void shutdown_send();

@@ -12,7 +12,7 @@ namespace wsserver {
 class PeerAddress {
    public:
     PeerAddress() noexcept = default;
-    /// Any text, mostly one of peer_name() (endpoint.hpp); what follows a zero octet is lost.
+    /// Any text, mostly one of peer_name() (endpoint.hpp); what follows a zero byte is lost.
     explicit PeerAddress(std::string_view text);
     PeerAddress(const PeerAddress&) = delete;
     PeerAddress& operator=(const PeerAddress&) = delete;
@@ -25,7 +25,7 @@ class PeerAddress {
     const char* name() const noexcept { return reinterpret_cast<const char*>(static_cast<std::uintptr_t>(word_)); }
 
     static constexpr std::uint64_t ipv4_mark = 1;  ///< no pointer of operator new is odd
-    /// 0: no text. The address, the port, two octets that hold the mark; or a pointer.
+    /// 0: no text. The address, the port, two bytes that hold the mark; or a pointer.
     std::uint64_t word_ = 0;
 };
 

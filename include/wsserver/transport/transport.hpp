@@ -21,7 +21,7 @@
 namespace wsserver {
 
 /// A part of what is to be sent.
-struct OutputPiece {
+struct SendPiece {
     Bytes bytes;
     /// Keeps `bytes` alive until they have left (a broadcast is shared by all its receivers). Null: they lie in
     /// the transport's arena or in other memory of the caller that is valid during this call only, and the
@@ -30,11 +30,11 @@ struct OutputPiece {
 };
 
 /// What stands above a stream. All calls come on the transport's thread; none comes from within a call of the
-/// stream's members, but has_room() and lend_room(); after close() none but on_released(). Each of them may call any
-/// member of the stream; none may throw.
+/// stream's members, but wants_buffer() and prepare_buffer(); after close() none but on_released(). Each of them may
+/// call any member of the stream; none may throw.
 class StreamUser {
    public:
-    /// The next octets from the peer. They may be changed (unmasked in place) and are valid until it returns.
+    /// The next bytes from the peer. They may be changed (unmasked in place) and are valid until it returns.
     virtual void on_bytes(MutableBytes bytes) = 0;
     /// The batch for which send() said `false` has left for the kernel.
     virtual void on_sent() = 0;
@@ -44,13 +44,13 @@ class StreamUser {
     /// The last call, after close(): nothing is in flight, the stream may be destroyed, from within this call too.
     virtual void on_released() = 0;
 
-    /// Has it a better place for the octets that come next: the message that they belong to? Then a stream that can
-    /// receives into what lend_room() gives (nothing, where memory is short or the room wouldn't be worth a receive),
-    /// as long as on_bytes() doesn't come, and returns it by on_room() with so many octets in it, 0 if it came to
-    /// nothing. To a user who has closed the stream it isn't returned.
-    virtual bool has_room() const noexcept { return false; }
-    virtual Room lend_room() noexcept { return {}; }
-    virtual void on_room(Room, std::size_t) {}
+    /// Has it a better place for the bytes that come next: the message that they belong to? Then a stream that can
+    /// receives into what prepare_buffer() gives (nothing, where memory is short or the room wouldn't be worth a
+    /// receive), as long as on_bytes() doesn't come, and returns it by commit_buffer() with so many bytes in it, 0 if
+    /// it came to nothing. To a user who has closed the stream it isn't returned.
+    virtual bool wants_buffer() const noexcept { return false; }
+    virtual ReceiveBuffer prepare_buffer() noexcept { return {}; }
+    virtual void commit_buffer(ReceiveBuffer, std::size_t) {}
 
    protected:
     ~StreamUser() = default;
@@ -61,7 +61,7 @@ class StreamUser {
 /// and its user is not called again.
 template <class S>
 concept TransportStream =
-    !std::movable<S> && requires(S stream, const S& constant, StreamUser& user, std::span<const OutputPiece> pieces) {
+    !std::movable<S> && requires(S stream, const S& constant, StreamUser& user, std::span<const SendPiece> pieces) {
     // Begins to receive. Once, before all others. `user` lives until on_released(), or as long as the stream.
     { stream.start(user) } -> std::same_as<void>;
     // True: all has left for the kernel. False: on_sent() follows, or on_end() with an error.
@@ -98,7 +98,7 @@ concept Transport = TransportStream<typename T::Stream> &&
     requires(T transport, const T& constant, UniqueFunction<void()> task, Clock::time_point time,
              typename T::Listener listener, UniqueFunction<void(typename T::Socket)> accepted) {
     // The thread's arena: encode into it, hand pieces of it to send(), clear it. Empty between turns.
-    { transport.output() } -> std::same_as<Output&>;
+    { transport.output() } -> std::same_as<OutputBuffer&>;
     // Any thread: runs the task in a later turn, in the order of posting.
     { transport.post(std::move(task)) } -> std::same_as<void>;
     // The clock that wake_at() goes by.

@@ -67,7 +67,7 @@ class UringTransport {
     UringTransport(const UringTransport&) = delete;
     UringTransport& operator=(const UringTransport&) = delete;
 
-    Output& output() noexcept;
+    OutputBuffer& output() noexcept;
     void post(UniqueFunction<void()> task);
     /// Within a turn the time when somebody first asked: the clock isn't looked at for each message.
     Clock::time_point now() const noexcept;
@@ -99,7 +99,7 @@ class UringTransport::Stream {
     Stream& operator=(const Stream&) = delete;
 
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving();
     void resume_receiving();
     void shutdown_send();

@@ -51,9 +51,9 @@ void shake_hands(int socket, const std::string& target) {
     }
     std::string response;
     while (!response.ends_with("\r\n\r\n")) {
-        char octet = 0;
-        if (recv(socket, &octet, 1, 0) != 1) throw std::runtime_error{"no answer to the opening handshake"};
-        response += octet;
+        char byte = 0;
+        if (recv(socket, &byte, 1, 0) != 1) throw std::runtime_error{"no answer to the opening handshake"};
+        response += byte;
     }
     if (!response.starts_with("HTTP/1.1 101 ")) throw std::runtime_error{"refused: " + response};
 }

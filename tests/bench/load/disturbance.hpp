@@ -12,7 +12,7 @@ namespace wsserver::bench {
 
 struct DisturbanceKind {
     const char* name;
-    std::size_t size;      ///< payload octets of each message
+    std::size_t size;      ///< payload bytes of each message
     std::size_t messages;  ///< handed to the kernel at once, if it takes them
     bool reads;            ///< else it never takes a reply
 };
@@ -34,7 +34,7 @@ class Disturbance {
     Disturbance& operator=(const Disturbance&) = delete;
     ~Disturbance();
 
-    /// Octets that the server has taken so far: told by its replies, or if they aren't read by what could be sent.
+    /// ByteVector that the server has taken so far: told by its replies, or if they aren't read by what could be sent.
     std::uint64_t taken() const noexcept { return taken_; }
 
    private:

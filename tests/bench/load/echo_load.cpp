@@ -37,16 +37,16 @@ bool EchoLoad::under_way() const {
                        [](const Connection& each) { return each.in_flight > 0; });
 }
 
-void EchoLoad::on_octets(std::size_t index, std::string_view octets) {
+void EchoLoad::on_bytes(std::size_t index, std::string_view bytes) {
     Connection& connection = connections_[index];
     const std::size_t replies =
-        options_.websocket ? counter_.count(connection.progress, octets) : count_octets(connection, octets.size());
+        options_.websocket ? counter_.count(connection.progress, bytes) : count_bytes(connection, bytes.size());
     connection.in_flight -= replies;
     count(replies);
     if (replies > 0 && !stopping()) owe(index, replies);
 }
 
-void EchoLoad::on_room(std::size_t index) {
+void EchoLoad::on_writable(std::size_t index) {
     if (connections_[index].owed > 0) owing_.push_back(index);
 }
 
@@ -59,15 +59,15 @@ void EchoLoad::owe(std::size_t index, std::size_t messages) {
 
 void EchoLoad::send_owed() {
     for (const std::size_t index : owing_) {
-        if (io_->waits_for_room(index)) continue;  // on_room() comes
+        if (io_->waits_to_send(index)) continue;  // on_writable() comes
         const std::size_t messages = std::exchange(connections_[index].owed, 0);
         io_->send(index, std::string_view{frames_}.substr(0, messages * frame_size_));
     }
     owing_.clear();
 }
 
-std::size_t EchoLoad::count_octets(Connection& connection, std::size_t octets) const {
-    connection.progress.received += octets;
+std::size_t EchoLoad::count_bytes(Connection& connection, std::size_t bytes) const {
+    connection.progress.received += bytes;
     const std::size_t replies = connection.progress.received / frame_size_;
     connection.progress.received %= frame_size_;
     return replies;

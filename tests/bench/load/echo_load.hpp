@@ -17,7 +17,7 @@ namespace wsserver::bench {
 struct EchoLoadOptions {
     std::uint16_t port = 0;
     std::string target = "/";
-    bool websocket = true;  ///< else the same octets go to a raw echo, without an opening handshake
+    bool websocket = true;  ///< else the same bytes go to a raw echo, without an opening handshake
     MessageKind kind{};
     std::size_t connections = 1;
     std::size_t in_flight = 1;  ///< messages sent and not yet answered, on each connection
@@ -39,9 +39,9 @@ class EchoLoad final : public Load, LoadIo::Handler {
     void begin() override;
     void turn() override;
     bool under_way() const override;
-    void on_octets(std::size_t index, std::string_view octets) override;
-    void on_room(std::size_t index) override;
-    std::size_t count_octets(Connection& connection, std::size_t octets) const;
+    void on_bytes(std::size_t index, std::string_view bytes) override;
+    void on_writable(std::size_t index) override;
+    std::size_t count_bytes(Connection& connection, std::size_t bytes) const;
     void owe(std::size_t index, std::size_t messages);
     void send_owed();
 

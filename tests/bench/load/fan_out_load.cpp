@@ -28,18 +28,18 @@ void FanOutLoad::begin() { owed_ = in_flight_ = options_.in_flight; }
 
 void FanOutLoad::turn() {
     const std::size_t publisher = options_.receivers;
-    if (owed_ > 0 && !io_->waits_for_room(publisher)) {
+    if (owed_ > 0 && !io_->waits_to_send(publisher)) {
         io_->send(publisher, std::string_view{frames_}.substr(0, std::exchange(owed_, 0) * frame_size_));
     }
     io_->turn(100ms, *this);
 }
 
-void FanOutLoad::on_octets(std::size_t index, std::string_view octets) {
+void FanOutLoad::on_bytes(std::size_t index, std::string_view bytes) {
     Receiver& receiver = receivers_[index];
-    const std::size_t messages = counter_.count(receiver.progress, octets);
+    const std::size_t messages = counter_.count(receiver.progress, bytes);
     count(messages);
     // They say nothing else, and would be taken for dead.
-    if (std::exchange(receiver.progress.pinged, false) && !io_->waits_for_room(index)) io_->send(index, pong_);
+    if (std::exchange(receiver.progress.pinged, false) && !io_->waits_to_send(index)) io_->send(index, pong_);
     if (index == options_.receivers) return;
     for (std::size_t i = 0; i < messages; ++i) arrived(receiver);
 }

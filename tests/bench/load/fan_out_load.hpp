@@ -39,8 +39,8 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     void begin() override;
     void turn() override;
     bool under_way() const override { return in_flight_ > 0; }
-    void on_octets(std::size_t index, std::string_view octets) override;
-    void on_room(std::size_t) override {}  // turn() looks
+    void on_bytes(std::size_t index, std::string_view bytes) override;
+    void on_writable(std::size_t) override {}  // turn() looks
     void arrived(Receiver& receiver);
 
     FanOutLoadOptions options_;

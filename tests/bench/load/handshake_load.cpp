@@ -18,9 +18,9 @@ namespace {
 
 [[noreturn]] void fail(const char* what) { throw std::system_error{errno, std::generic_category(), what}; }
 
-void send_all(int socket, std::string_view octets) {
-    const ssize_t count = send(socket, octets.data(), octets.size(), MSG_NOSIGNAL);
-    if (count != static_cast<ssize_t>(octets.size())) fail("send");
+void send_all(int socket, std::string_view bytes) {
+    const ssize_t count = send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count != static_cast<ssize_t>(bytes.size())) fail("send");
 }
 
 /// FIN, close code 1000, masked with zeros.
@@ -74,7 +74,7 @@ void HandshakeLoad::receive(std::size_t index) {
     std::array<char, 2048> buffer;
     const ssize_t count = recv(connection.socket, buffer.data(), buffer.size(), 0);
     if (count > 0) {
-        if (!connection.closing) on_octets(index, {buffer.data(), static_cast<std::size_t>(count)});
+        if (!connection.closing) on_bytes(index, {buffer.data(), static_cast<std::size_t>(count)});
     } else if (connection.closing) {
         end(index);
     } else {
@@ -82,9 +82,9 @@ void HandshakeLoad::receive(std::size_t index) {
     }
 }
 
-void HandshakeLoad::on_octets(std::size_t index, std::string_view octets) {
+void HandshakeLoad::on_bytes(std::size_t index, std::string_view bytes) {
     Connection& connection = connections_[index];
-    connection.response += octets;
+    connection.response += bytes;
     if (!options_.websocket) {
         if (connection.response.size() < request_.size()) return;
         // It is the load that leaves; its ports shall not linger.

@@ -37,7 +37,7 @@ class HandshakeLoad final : public Load {
     bool under_way() const override { return open_ > 0; }
     void open(std::size_t index);
     void receive(std::size_t index);
-    void on_octets(std::size_t index, std::string_view octets);
+    void on_bytes(std::size_t index, std::string_view bytes);
     void end(std::size_t index);
 
     HandshakeLoadOptions options_;

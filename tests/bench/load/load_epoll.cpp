@@ -33,12 +33,12 @@ void LoadEpoll::add(int socket) {
     watch(EPOLL_CTL_ADD, connections_.size() - 1, EPOLLIN);
 }
 
-void LoadEpoll::send(std::size_t connection, std::string_view octets) {
+void LoadEpoll::send(std::size_t connection, std::string_view bytes) {
     std::string_view& unsent = connections_[connection].unsent;
     const bool waited = !unsent.empty();
-    const ssize_t count = ::send(connections_[connection].socket, octets.data(), octets.size(), MSG_NOSIGNAL);
+    const ssize_t count = ::send(connections_[connection].socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count < 0 && errno != EAGAIN) fail("send");
-    unsent = octets.substr(count < 0 ? 0 : static_cast<std::size_t>(count));
+    unsent = bytes.substr(count < 0 ? 0 : static_cast<std::size_t>(count));
     if (waited != !unsent.empty()) watch(EPOLL_CTL_MOD, connection, waited ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
@@ -52,7 +52,7 @@ void LoadEpoll::turn(std::chrono::milliseconds timeout, Handler& handler) {
         if ((event.events & ~std::uint32_t{EPOLLOUT}) != 0) receive(event.data.u64, handler);
         if ((event.events & EPOLLOUT) == 0) continue;
         send(event.data.u64, connections_[event.data.u64].unsent);
-        if (!waits_for_room(event.data.u64)) handler.on_room(event.data.u64);
+        if (!waits_to_send(event.data.u64)) handler.on_writable(event.data.u64);
     }
 }
 
@@ -60,7 +60,7 @@ void LoadEpoll::receive(std::size_t connection, Handler& handler) {
     const ssize_t count = recv(connections_[connection].socket, buffer_.data(), buffer_.size(), 0);
     if (count < 0 && errno == EAGAIN) return;
     if (count <= 0) throw std::runtime_error{"the server under test closed a connection"};
-    handler.on_octets(connection, {buffer_.data(), static_cast<std::size_t>(count)});
+    handler.on_bytes(connection, {buffer_.data(), static_cast<std::size_t>(count)});
 }
 
 void LoadEpoll::watch(int operation, std::size_t connection, std::uint32_t events) {

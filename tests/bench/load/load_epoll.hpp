@@ -17,8 +17,8 @@ class LoadEpoll final : public LoadIo {
     ~LoadEpoll() override;
 
     void add(int socket) override;
-    bool waits_for_room(std::size_t connection) const override { return !connections_[connection].unsent.empty(); }
-    void send(std::size_t connection, std::string_view octets) override;
+    bool waits_to_send(std::size_t connection) const override { return !connections_[connection].unsent.empty(); }
+    void send(std::size_t connection, std::string_view bytes) override;
     void turn(std::chrono::milliseconds timeout, Handler& handler) override;
 
    private:

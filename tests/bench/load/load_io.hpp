@@ -1,4 +1,4 @@
-// How a load's octets get through the kernel: the cheapest way that there is, so that servers and not the load are
+// How a load's bytes get through the kernel: the cheapest way that there is, so that servers and not the load are
 // what is measured.
 #pragma once
 
@@ -12,9 +12,9 @@ namespace wsserver::bench {
 class LoadIo {
    public:
     struct Handler {
-        virtual void on_octets(std::size_t connection, std::string_view octets) = 0;
+        virtual void on_bytes(std::size_t connection, std::string_view bytes) = 0;
         /// What waited for room has been sent.
-        virtual void on_room(std::size_t connection) = 0;
+        virtual void on_writable(std::size_t connection) = 0;
 
        protected:
         ~Handler() = default;
@@ -24,10 +24,10 @@ class LoadIo {
 
     /// Takes over a connected socket; connections count from 0 in the order in which they are added.
     virtual void add(int socket) = 0;
-    /// Whether octets wait for room, so that nothing else may be sent. True at most until on_room().
-    virtual bool waits_for_room(std::size_t connection) const = 0;
-    /// At most once for each connection between two turns. `octets` must stay until they are sent.
-    virtual void send(std::size_t connection, std::string_view octets) = 0;
+    /// Whether bytes wait for room, so that nothing else may be sent. True at most until on_writable().
+    virtual bool waits_to_send(std::size_t connection) const = 0;
+    /// At most once for each connection between two turns. `bytes` must stay until they are sent.
+    virtual void send(std::size_t connection, std::string_view bytes) = 0;
     /// Waits for something to do, and does what there is. Throws std::runtime_error if a server closes a connection.
     virtual void turn(std::chrono::milliseconds timeout, Handler& handler) = 0;
 };

@@ -29,10 +29,10 @@ void LoadUring::add(int socket) {
     connections_.push_back({socket});
 }
 
-void LoadUring::send(std::size_t connection, std::string_view octets) {
+void LoadUring::send(std::size_t connection, std::string_view bytes) {
     const auto file = static_cast<std::uint32_t>(connection);
-    connections_[connection].sending = octets;
-    ring_.send_now(file, octets, data(What::sent_some, file));
+    connections_[connection].sending = bytes;
+    ring_.send_now(file, bytes, data(What::sent_some, file));
 }
 
 void LoadUring::turn(std::chrono::milliseconds timeout, Handler& handler) {
@@ -49,14 +49,14 @@ void LoadUring::react(const io_uring_cqe& completion, Handler& handler) {
         case What::sent_rest:
             if (completion.res < 0) throw std::system_error{-completion.res, std::generic_category(), "send"};
             connections_[connection].waits = false;
-            return handler.on_room(connection);
+            return handler.on_writable(connection);
     }
 }
 
 void LoadUring::received(std::uint32_t connection, const io_uring_cqe& completion, Handler& handler) {
     if (completion.res > 0) {
-        const iovec octets = ring_.buffers().take(completion);
-        handler.on_octets(connection, {static_cast<const char*>(octets.iov_base), octets.iov_len});
+        const iovec bytes = ring_.buffers().take(completion);
+        handler.on_bytes(connection, {static_cast<const char*>(bytes.iov_base), bytes.iov_len});
         ring_.buffers().release(ReceiveBuffers::buffer_of(completion));
     } else if (completion.res != -ENOBUFS) {
         throw std::runtime_error{"the server under test closed a connection"};

@@ -26,7 +26,7 @@ std::string make_frames(MessageKind kind, std::size_t count, Masked masked) {
         for (char& c : payload) c = static_cast<char>('a' + random() % 26);
         FrameHeader header{.opcode = opcode(kind), .payload_length = payload.size()};
         if (masked == Masked::yes) {
-            for (auto& octet : header.masking_key.emplace()) octet = static_cast<std::uint8_t>(random());
+            for (auto& byte : header.masking_key.emplace()) byte = static_cast<std::uint8_t>(random());
         }
         append_frame(frames, header, bytes_of(payload));
     }
@@ -51,33 +51,33 @@ MessageCounter::MessageCounter(MessageKind kind) : size_(kind.size) {
     header_ = text_of(frame.bytes()).substr(0, frame.bytes().size() - size_);
 }
 
-std::size_t MessageCounter::count(Progress& progress, std::string_view octets) const {
+std::size_t MessageCounter::count(Progress& progress, std::string_view bytes) const {
     std::size_t messages = 0;
     if (progress.received == 0 && progress.header.empty() && progress.payload_left == 0) {
         const std::size_t whole = header_.size() + size_;
-        for (; octets.size() >= whole && octets.starts_with(header_); octets.remove_prefix(whole)) ++messages;
-        if (octets.empty()) return messages;
+        for (; bytes.size() >= whole && bytes.starts_with(header_); bytes.remove_prefix(whole)) ++messages;
+        if (bytes.empty()) return messages;
     }
     for (;;) {
-        const std::size_t payload = std::min(progress.payload_left, octets.size());
-        octets.remove_prefix(payload);
+        const std::size_t payload = std::min(progress.payload_left, bytes.size());
+        bytes.remove_prefix(payload);
         progress.payload_left -= payload;
         if (!progress.control) progress.received += payload;
         if (progress.payload_left == 0 && std::exchange(progress.last_fragment, false)) {
             if (std::exchange(progress.received, 0) != size_) throw std::runtime_error{wrong_message};
             ++messages;
         }
-        if (octets.empty() || !take_header(progress, octets)) return messages;
+        if (bytes.empty() || !take_header(progress, bytes)) return messages;
     }
 }
 
 /// False if it is cut short.
-bool MessageCounter::take_header(Progress& progress, std::string_view& octets) const {
+bool MessageCounter::take_header(Progress& progress, std::string_view& bytes) const {
     const std::size_t known = progress.header.size();
-    progress.header += octets.substr(0, max_frame_header - known);
+    progress.header += bytes.substr(0, max_frame_header - known);
     const auto decoded = decode_header(bytes_of(progress.header));
     if (std::holds_alternative<NeedMore>(decoded)) {
-        octets = {};
+        bytes = {};
         return false;
     }
     const auto* header = std::get_if<FrameHeader>(&decoded);
@@ -86,7 +86,7 @@ bool MessageCounter::take_header(Progress& progress, std::string_view& octets) c
     progress.control = is_control(header->opcode);
     progress.pinged = progress.pinged || header->opcode == Opcode::ping;
     progress.last_fragment = header->fin && !progress.control;
-    octets.remove_prefix(header->size - known);
+    bytes.remove_prefix(header->size - known);
     progress.header.clear();
     return true;
 }

@@ -9,7 +9,7 @@ namespace wsserver::bench {
 
 struct MessageKind {
     bool text = true;       ///< ASCII text, else binary
-    std::size_t size = 16;  ///< payload octets
+    std::size_t size = 16;  ///< payload bytes
 };
 
 /// `count` messages as a client sends them: one frame each, masked.
@@ -27,7 +27,7 @@ class MessageCounter {
 
     /// How far one connection has come.
     struct Progress {
-        std::size_t received = 0;      ///< payload octets of the message under way
+        std::size_t received = 0;      ///< payload bytes of the message under way
         std::string header{};          ///< of the frame under way, while it is cut short
         std::size_t payload_left = 0;  ///< of the frame under way
         bool last_fragment = false;    ///< that frame is
@@ -35,11 +35,11 @@ class MessageCounter {
         bool pinged = false;           ///< for the caller to reset
     };
 
-    /// Messages that end in `octets`. Throws std::runtime_error if they aren't of this kind.
-    std::size_t count(Progress& progress, std::string_view octets) const;
+    /// Messages that end in `bytes`. Throws std::runtime_error if they aren't of this kind.
+    std::size_t count(Progress& progress, std::string_view bytes) const;
 
    private:
-    bool take_header(Progress& progress, std::string_view& octets) const;
+    bool take_header(Progress& progress, std::string_view& bytes) const;
 
     std::size_t size_;
     std::string header_;  ///< as a server writes it that doesn't fragment

@@ -103,11 +103,11 @@ void QuietLoad::receive(Connection& connection) {
     }
 }
 
-std::size_t QuietLoad::count(Connection& connection, std::string_view octets) const {
-    if (options_.websocket) return counter_.count(connection.progress, octets);
-    connection.octets += octets.size();
-    const std::size_t replies = connection.octets / frame_.size();
-    connection.octets %= frame_.size();
+std::size_t QuietLoad::count(Connection& connection, std::string_view bytes) const {
+    if (options_.websocket) return counter_.count(connection.progress, bytes);
+    connection.bytes += bytes.size();
+    const std::size_t replies = connection.bytes / frame_.size();
+    connection.bytes %= frame_.size();
     return replies;
 }
 

@@ -16,7 +16,7 @@ namespace wsserver::bench {
 struct QuietLoadOptions {
     std::uint16_t port = 0;
     std::string target = "/";
-    bool websocket = true;  ///< else the same octets go to a raw echo
+    bool websocket = true;  ///< else the same bytes go to a raw echo
     MessageKind kind{};
     std::size_t connections = 100;
     std::chrono::nanoseconds pause = std::chrono::milliseconds{20};  ///< from one message of a connection to its next
@@ -43,13 +43,13 @@ class QuietLoad {
         int socket;
         std::deque<Clock::time_point> waiting{};  ///< since when; the first has been sent, the others are to follow
         MessageCounter::Progress progress{};
-        std::size_t octets = 0;
+        std::size_t bytes = 0;
     };
 
     void send_message(Connection& connection);
     void wait_until(Clock::time_point time);
     void receive(Connection& connection);
-    std::size_t count(Connection& connection, std::string_view octets) const;
+    std::size_t count(Connection& connection, std::string_view bytes) const;
 
     QuietLoadOptions options_;
     std::string frame_;

@@ -36,7 +36,7 @@ unsigned most_files() {
 }  // namespace
 
 ReceiveBuffers::ReceiveBuffers(io_uring& ring, unsigned count, std::size_t size)
-    : size_(size), octets_(new char[count * size]), ring_(nullptr, &std::free), uses_(count) {
+    : size_(size), bytes_(new char[count * size]), ring_(nullptr, &std::free), uses_(count) {
     void* memory = nullptr;
     if (posix_memalign(&memory, 4096, count * sizeof(io_uring_buf)) != 0) throw std::bad_alloc{};
     ring_.reset(static_cast<io_uring_buf_ring*>(memory));
@@ -52,7 +52,7 @@ ReceiveBuffers::ReceiveBuffers(io_uring& ring, unsigned count, std::size_t size)
 
 void ReceiveBuffers::provide(unsigned buffer) {
     uses_[buffer] = {};
-    io_uring_buf_ring_add(ring_.get(), octets_.get() + buffer * size_, static_cast<unsigned>(size_),
+    io_uring_buf_ring_add(ring_.get(), bytes_.get() + buffer * size_, static_cast<unsigned>(size_),
                           static_cast<unsigned short>(buffer),
                           io_uring_buf_ring_mask(static_cast<unsigned>(uses_.size())), 0);
     io_uring_buf_ring_advance(ring_.get(), 1);
@@ -61,11 +61,11 @@ void ReceiveBuffers::provide(unsigned buffer) {
 iovec ReceiveBuffers::take(const io_uring_cqe& completion) {
     const unsigned buffer = buffer_of(completion);
     Use& use = uses_[buffer];
-    const iovec octets{octets_.get() + buffer * size_ + use.filled, static_cast<std::size_t>(completion.res)};
-    use.filled += octets.iov_len;
+    const iovec bytes{bytes_.get() + buffer * size_ + use.filled, static_cast<std::size_t>(completion.res)};
+    use.filled += bytes.iov_len;
     use.full = (completion.flags & IORING_CQE_F_BUF_MORE) == 0;
     ++use.holders;
-    return octets;
+    return bytes;
 }
 
 void ReceiveBuffers::release(unsigned buffer) {
@@ -78,7 +78,7 @@ Ring::Ring(const Options& options) {
     parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
                        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
     parameters.cq_entries = options.completions;
-    check(io_uring_queue_init_params(options.orders, &ring_, &parameters), "io_uring_queue_init_params");
+    check(io_uring_queue_init_params(options.submissions, &ring_, &parameters), "io_uring_queue_init_params");
     try {
         check(io_uring_register_ring_fd(&ring_), "io_uring_register_ring_fd");
         check(io_uring_register_files_sparse(&ring_, most_files()), "io_uring_register_files_sparse");
@@ -91,13 +91,13 @@ Ring::Ring(const Options& options) {
 
 Ring::~Ring() { io_uring_queue_exit(&ring_); }
 
-io_uring_sqe& Ring::order() {
-    io_uring_sqe* order = io_uring_get_sqe(&ring_);
-    while (order == nullptr) {
+io_uring_sqe& Ring::sqe() {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+    while (sqe == nullptr) {
         check(io_uring_submit(&ring_), "io_uring_submit");
-        order = io_uring_get_sqe(&ring_);
+        sqe = io_uring_get_sqe(&ring_);
     }
-    return *order;
+    return *sqe;
 }
 
 void Ring::register_file(std::uint32_t file, int descriptor) {
@@ -105,62 +105,62 @@ void Ring::register_file(std::uint32_t file, int descriptor) {
 }
 
 void Ring::accept_many(int listener, std::uint64_t data) {
-    io_uring_sqe& accept = order();
+    io_uring_sqe& accept = sqe();
     io_uring_prep_multishot_accept_direct(&accept, listener, nullptr, nullptr, 0);
     io_uring_sqe_set_data64(&accept, data);
 }
 
 void Ring::receive_many(std::uint32_t file, std::uint64_t data) {
-    io_uring_sqe& receive = order();
+    io_uring_sqe& receive = sqe();
     io_uring_prep_recv_multishot(&receive, static_cast<int>(file), nullptr, 0, 0);
     receive.flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     receive.buf_group = ReceiveBuffers::group;
     io_uring_sqe_set_data64(&receive, data);
 }
 
-void Ring::send_now(std::uint32_t file, std::span<iovec> octets, msghdr& message, std::uint64_t data) {
-    if (octets.size() == 1) {
-        return send_now(file, {static_cast<const char*>(octets[0].iov_base), octets[0].iov_len}, data);
+void Ring::send_now(std::uint32_t file, std::span<iovec> bytes, msghdr& message, std::uint64_t data) {
+    if (bytes.size() == 1) {
+        return send_now(file, {static_cast<const char*>(bytes[0].iov_base), bytes[0].iov_len}, data);
     }
     message = {};
-    message.msg_iov = octets.data();
-    message.msg_iovlen = octets.size();
-    io_uring_sqe& send = order();
+    message.msg_iov = bytes.data();
+    message.msg_iovlen = bytes.size();
+    io_uring_sqe& send = sqe();
     io_uring_prep_sendmsg(&send, static_cast<int>(file), &message, as_much_as_fits);
     send.flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(&send, data);
 }
 
-void Ring::send_now(std::uint32_t file, std::string_view octets, std::uint64_t data) {
-    io_uring_sqe& send = order();
-    io_uring_prep_send(&send, static_cast<int>(file), octets.data(), octets.size(), as_much_as_fits);
+void Ring::send_now(std::uint32_t file, std::string_view bytes, std::uint64_t data) {
+    io_uring_sqe& send = sqe();
+    io_uring_prep_send(&send, static_cast<int>(file), bytes.data(), bytes.size(), as_much_as_fits);
     send.flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(&send, data);
 }
 
-void Ring::send_all(std::uint32_t file, std::string_view octets, std::uint64_t data) {
-    io_uring_sqe& send = order();
-    io_uring_prep_send(&send, static_cast<int>(file), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_WAITALL);
+void Ring::send_all(std::uint32_t file, std::string_view bytes, std::uint64_t data) {
+    io_uring_sqe& send = sqe();
+    io_uring_prep_send(&send, static_cast<int>(file), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_WAITALL);
     send.flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(&send, data);
 }
 
 void Ring::cancel(std::uint64_t data) {
-    io_uring_sqe& cancel = order();
+    io_uring_sqe& cancel = sqe();
     io_uring_prep_cancel64(&cancel, data, 0);
     ignore(cancel);
 }
 
 void Ring::close(std::uint32_t file) {
-    io_uring_sqe& close = order();
+    io_uring_sqe& close = sqe();
     io_uring_prep_close_direct(&close, file);
     ignore(close);
 }
 
 /// Success goes without a completion, failure with one that means nothing.
-void Ring::ignore(io_uring_sqe& order) {
-    order.flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(&order, ignored);
+void Ring::ignore(io_uring_sqe& sqe) {
+    sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(&sqe, ignored);
 }
 
 void Ring::submit_and_wait(std::optional<std::chrono::milliseconds> timeout) {

@@ -18,7 +18,7 @@
 namespace wsserver::bench {
 
 /// The kernel fills a buffer with one receive after the other and gives it back once it is full, so small messages
-/// lie side by side. Who holds octets of a buffer keeps it from being filled anew.
+/// lie side by side. Who holds bytes of a buffer keeps it from being filled anew.
 class ReceiveBuffers {
    public:
     /// `count` is a power of two. Throws std::system_error.
@@ -28,7 +28,7 @@ class ReceiveBuffers {
 
     static constexpr std::uint16_t group = 0;
 
-    /// What a completed receive has brought; held until release(). Each completion is to be asked once, in order.
+    /// What a completed receive has brought; held until release(). Each completion is to be asked once, in sqe.
     iovec take(const io_uring_cqe& completion);
     void release(unsigned buffer);
     static unsigned buffer_of(const io_uring_cqe& completion) { return completion.flags >> IORING_CQE_BUFFER_SHIFT; }
@@ -42,7 +42,7 @@ class ReceiveBuffers {
     void provide(unsigned buffer);
 
     std::size_t size_;
-    std::unique_ptr<char[]> octets_;
+    std::unique_ptr<char[]> bytes_;
     std::unique_ptr<io_uring_buf_ring, void (*)(void*)> ring_;
     std::vector<Use> uses_;
 };
@@ -50,7 +50,7 @@ class ReceiveBuffers {
 class Ring {
    public:
     struct Options {
-        unsigned orders = 1024, completions = 16 * 1024;
+        unsigned submissions = 1024, completions = 16 * 1024;
         unsigned buffers = 16;  ///< a power of two
         std::size_t buffer_size = 64 * 1024;
     };
@@ -62,16 +62,16 @@ class Ring {
     ReceiveBuffers& buffers() noexcept { return *buffers_; }
 
     /// Room for one order; submits what stands there if there is none left.
-    io_uring_sqe& order();
+    io_uring_sqe& sqe();
     void register_file(std::uint32_t file, int descriptor);
     void accept_many(int listener, std::uint64_t data);
     void receive_many(std::uint32_t file, std::uint64_t data);
     /// Sends what fits at once; completes only if that isn't everything. `message` is for this call to fill in and
     /// must stay until it is submitted.
-    void send_now(std::uint32_t file, std::span<iovec> octets, msghdr& message, std::uint64_t data);
-    void send_now(std::uint32_t file, std::string_view octets, std::uint64_t data);
+    void send_now(std::uint32_t file, std::span<iovec> bytes, msghdr& message, std::uint64_t data);
+    void send_now(std::uint32_t file, std::string_view bytes, std::uint64_t data);
     /// Waits for room; completes when all is sent.
-    void send_all(std::uint32_t file, std::string_view octets, std::uint64_t data);
+    void send_all(std::uint32_t file, std::string_view bytes, std::uint64_t data);
     void cancel(std::uint64_t data);
     void close(std::uint32_t file);
 
@@ -92,7 +92,7 @@ class Ring {
 
    private:
     static constexpr std::uint64_t ignored = ~std::uint64_t{0};
-    static void ignore(io_uring_sqe& order);
+    static void ignore(io_uring_sqe& sqe);
     void submit_and_wait(std::optional<std::chrono::milliseconds> timeout);
 
     io_uring ring_{};

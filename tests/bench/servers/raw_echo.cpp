@@ -48,22 +48,22 @@ void accept_all(int listener, int epoll, Peers& peers) {
     }
 }
 
-/// Octets sent; -1 if the peer is gone.
-ssize_t send_some(int socket, std::string_view octets) {
-    const ssize_t count = send(socket, octets.data(), octets.size(), MSG_NOSIGNAL);
+/// ByteVector sent; -1 if the peer is gone.
+ssize_t send_some(int socket, std::string_view bytes) {
+    const ssize_t count = send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     return count >= 0 ? count : errno == EAGAIN ? 0 : -1;
 }
 
-void send_to(Peer& peer, int epoll, std::string_view octets) {
+void send_to(Peer& peer, int epoll, std::string_view bytes) {
     if (!peer.unsent.empty()) {
-        peer.unsent += octets;
+        peer.unsent += bytes;
         return;
     }
-    const ssize_t sent = send_some(peer.socket, octets);
+    const ssize_t sent = send_some(peer.socket, bytes);
     if (sent < 0) {
         peer.gone = true;
-    } else if (static_cast<std::size_t>(sent) < octets.size()) {
-        peer.unsent = octets.substr(static_cast<std::size_t>(sent));
+    } else if (static_cast<std::size_t>(sent) < bytes.size()) {
+        peer.unsent = bytes.substr(static_cast<std::size_t>(sent));
         watch(epoll, EPOLL_CTL_MOD, peer.socket, EPOLLOUT, &peer);
     }
 }
@@ -83,17 +83,17 @@ std::string_view receive(Peer& peer, std::vector<char>& buffer) {
     return {buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0};
 }
 
-void pass_on(Sends sends, Peer& from, Peers& peers, int epoll, std::string_view octets) {
-    if (sends == Sends::back) return send_to(from, epoll, octets);
+void pass_on(Sends sends, Peer& from, Peers& peers, int epoll, std::string_view bytes) {
+    if (sends == Sends::back) return send_to(from, epoll, bytes);
     for (const auto& peer : peers) {
-        if (!peer->gone) send_to(*peer, epoll, octets);
+        if (!peer->gone) send_to(*peer, epoll, bytes);
     }
 }
 
 void serve(Sends sends, Peer& peer, Peers& peers, int epoll, std::vector<char>& buffer) {
     if (!peer.unsent.empty()) return send_rest(peer, epoll);
-    const std::string_view octets = receive(peer, buffer);
-    if (!octets.empty()) pass_on(sends, peer, peers, epoll, octets);
+    const std::string_view bytes = receive(peer, buffer);
+    if (!bytes.empty()) pass_on(sends, peer, peers, epoll, bytes);
 }
 
 void remove_gone(Peers& peers) {

@@ -75,10 +75,10 @@ void accept_all(Sockets& sockets, bool selects) {
 }
 
 /// False if the peer is gone.
-bool send_some(pollfd& peer, std::string& unsent, std::string_view octets) {
-    const ssize_t sent = send(peer.fd, octets.data(), octets.size(), MSG_NOSIGNAL);
+bool send_some(pollfd& peer, std::string& unsent, std::string_view bytes) {
+    const ssize_t sent = send(peer.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) return false;
-    unsent = std::string{octets.substr(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)))};
+    unsent = std::string{bytes.substr(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)))};
     peer.events = unsent.empty() ? POLLIN : POLLOUT;
     return true;
 }

@@ -97,18 +97,18 @@ class RawEcho {
 
     void keep(std::uint32_t file, const io_uring_cqe& completion) {
         Peer& peer = peers_[file];
-        const iovec octets = ring_.buffers().take(completion);
+        const iovec bytes = ring_.buffers().take(completion);
         if (sends_ == Sends::back && !peer.leaving.empty()) {
-            peer.unsent.append(static_cast<const char*>(octets.iov_base), octets.iov_len);
+            peer.unsent.append(static_cast<const char*>(bytes.iov_base), bytes.iov_len);
             return ring_.buffers().release(ReceiveBuffers::buffer_of(completion));
         }
         lent_.push_back(ReceiveBuffers::buffer_of(completion));
-        if (sends_ == Sends::to_all) return publication_.push_back(octets);
+        if (sends_ == Sends::to_all) return publication_.push_back(bytes);
         if (std::exchange(peer.reply_turn, turn_) != turn_) {
             peer.reply.clear();
             owing_.push_back(file);
         }
-        peer.reply.push_back(octets);
+        peer.reply.push_back(bytes);
     }
 
     /// All of this turn, to each peer in one send.
@@ -121,8 +121,8 @@ class RawEcho {
                 owing_.push_back(file);
                 continue;
             }
-            for (const iovec& octets : publication_) {
-                peer.unsent.append(static_cast<const char*>(octets.iov_base), octets.iov_len);
+            for (const iovec& bytes : publication_) {
+                peer.unsent.append(static_cast<const char*>(bytes.iov_base), bytes.iov_len);
             }
         }
         publication_.clear();
@@ -138,9 +138,9 @@ class RawEcho {
         if (result < 0 && result != -EAGAIN) return;  // the receive will tell
         Peer& peer = peers_[file];
         auto sent = static_cast<std::size_t>(std::max(result, 0));
-        for (const iovec& octets : peer.reply) {
-            const std::size_t skipped = std::min(sent, octets.iov_len);
-            peer.unsent.append(static_cast<const char*>(octets.iov_base) + skipped, octets.iov_len - skipped);
+        for (const iovec& bytes : peer.reply) {
+            const std::size_t skipped = std::min(sent, bytes.iov_len);
+            peer.unsent.append(static_cast<const char*>(bytes.iov_base) + skipped, bytes.iov_len - skipped);
             sent -= skipped;
         }
         if (peer.receives) ring_.cancel(data(What::received, file));

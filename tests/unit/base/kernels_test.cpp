@@ -1,4 +1,4 @@
-// Every kernel that this processor can run, against the octet-by-octet way.
+// Every kernel that this processor can run, against the byte-by-byte way.
 #include "wsserver/base/kernels.hpp"
 
 #include <array>
@@ -6,15 +6,15 @@
 #include <memory>
 #include <string>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/protocol/mask.hpp"
 
 using namespace wsserver;
+using test::byte_script;
+using test::ByteVector;
 using test::hex;
-using test::Octets;
-using test::octets;
 
 namespace {
 
@@ -27,12 +27,12 @@ bool plainly_valid(Bytes text) {
     return detail::utf8::run(detail::utf8::accept, text.data(), end) == detail::utf8::accept;
 }
 
-/// Exactly these octets on the heap, where a sanitizer sees each read beyond them.
+/// Exactly these bytes on the heap, where a sanitizer sees each read beyond them.
 struct Exact {
-    explicit Exact(Bytes text) : octets{new std::uint8_t[text.size()]}, size{text.size()} {
-        if (size > 0) std::memcpy(octets.get(), text.data(), size);
+    explicit Exact(Bytes text) : bytes{new std::uint8_t[text.size()]}, size{text.size()} {
+        if (size > 0) std::memcpy(bytes.get(), text.data(), size);
     }
-    std::unique_ptr<std::uint8_t[]> octets;
+    std::unique_ptr<std::uint8_t[]> bytes;
     std::size_t size;
 };
 
@@ -41,7 +41,7 @@ std::size_t wrong_about(Bytes text) {
     const Exact exact{text};
     std::size_t wrong = 0;
     for (const auto& kernel : detail::usable_kernels()) {
-        if (kernel.valid_utf8(exact.octets.get(), exact.size) == plainly_valid(text)) continue;
+        if (kernel.valid_utf8(exact.bytes.get(), exact.size) == plainly_valid(text)) continue;
         ++wrong;
         UNSCOPED_INFO(kernel.name << " with " << hex(text));
     }
@@ -72,18 +72,18 @@ TEST_CASE("masking: each length, phase and alignment of either end, and nothing 
     std::size_t wrong = 0;
     const auto check = [&](const detail::Kernel& kernel, std::size_t length, std::size_t source, std::size_t target,
                            std::size_t phase) {
-        const std::uint8_t* const octets = from.data() + source;
+        const std::uint8_t* const bytes = from.data() + source;
         auto expected = untouched;
         for (std::size_t i = 0; i < length; ++i) {
-            expected[target + i] = static_cast<std::uint8_t>(octets[i] ^ key[(i + phase) % 4]);
+            expected[target + i] = static_cast<std::uint8_t>(bytes[i] ^ key[(i + phase) % 4]);
         }
         const auto mask = detail::masking_word(key, phase);
         place = untouched;
-        kernel.mask(place.data() + target, octets, length, mask);
+        kernel.mask(place.data() + target, bytes, length, mask);
         const bool copied = place == expected;
 
         place = untouched;
-        if (length > 0) std::memcpy(place.data() + target, octets, length);
+        if (length > 0) std::memcpy(place.data() + target, bytes, length);
         kernel.mask(place.data() + target, place.data() + target, length, mask);
         if (copied && place == expected) return;
         ++wrong;
@@ -104,11 +104,11 @@ TEST_CASE("masking: each length, phase and alignment of either end, and nothing 
     CHECK(wrong == 0);
 }
 
-TEST_CASE("UTF-8: every pair of octets, and every triple of edges, across registers' borders", "[kernels]") {
+TEST_CASE("UTF-8: every pair of bytes, and every triple of edges, across registers' borders", "[kernels]") {
     std::size_t wrong = 0;
     const auto check = [&](Bytes middle) {
         for (const std::size_t before : {0u, 13u, 15u, 29u, 31u, 61u, 62u, 63u, 64u, 127u}) {
-            Octets text(before, 'x');
+            ByteVector text(before, 'x');
             text.insert(text.end(), middle.begin(), middle.end());
             text.insert(text.end(), 4, 'x');  // nothing is cut, whatever the middle is
             wrong += wrong_about(text);
@@ -118,7 +118,7 @@ TEST_CASE("UTF-8: every pair of octets, and every triple of edges, across regist
         const std::uint8_t two[] = {static_cast<std::uint8_t>(pair >> 8), static_cast<std::uint8_t>(pair)};
         check(two);
     }
-    const auto edges = octets("41 7f 80 8f 90 9f a0 bf c1 c2 df e0 e1 ed ef f0 f1 f4 f5 ff");
+    const auto edges = byte_script("41 7f 80 8f 90 9f a0 bf c1 c2 df e0 e1 ed ef f0 f1 f4 f5 ff");
     for (const auto a : edges) {
         for (const auto b : edges) {
             for (const auto c : edges) {
@@ -132,16 +132,16 @@ TEST_CASE("UTF-8: every pair of octets, and every triple of edges, across regist
 }
 
 TEST_CASE("UTF-8: a fault at each place of texts of each length", "[kernels]") {
-    const auto fault = octets(GENERATE(as<std::string>{}, "80", "c0 af", "e0 9f bf", "ed a0 80", "f0 8f bf bf",
-                                       "f4 90 80 80", "ff", "c2 41", "e1 80 41", "f1 80 80 41"));
-    const auto character = octets(GENERATE(as<std::string>{}, "'x'", "c3 a9", "e2 82 ac", "f0 9f 98 80"));
+    const auto fault = byte_script(GENERATE(as<std::string>{}, "80", "c0 af", "e0 9f bf", "ed a0 80", "f0 8f bf bf",
+                                            "f4 90 80 80", "ff", "c2 41", "e1 80 41", "f1 80 80 41"));
+    const auto character = byte_script(GENERATE(as<std::string>{}, "'x'", "c3 a9", "e2 82 ac", "f0 9f 98 80"));
     std::size_t wrong = 0;
     for (std::size_t characters = 0; characters <= 60; ++characters) {
-        Octets text;
+        ByteVector text;
         for (std::size_t i = 0; i < characters; ++i) text.insert(text.end(), character.begin(), character.end());
         wrong += wrong_about(text);
         for (std::size_t at = 0; at <= characters; ++at) {
-            Octets bad = text;
+            ByteVector bad = text;
             bad.insert(bad.begin() + static_cast<std::ptrdiff_t>(at * character.size()), fault.begin(), fault.end());
             if (fault.back() >= 0xC0) bad.push_back('x');  // else the text might end within a character
             wrong += wrong_about(bad);
@@ -151,20 +151,20 @@ TEST_CASE("UTF-8: a fault at each place of texts of each length", "[kernels]") {
 }
 
 TEST_CASE("a long text cut in two anywhere is the same text, and a fault shows in its piece", "[kernels][utf8]") {
-    const auto character = octets(GENERATE(as<std::string>{}, "c3 a9", "e2 82 ac", "f0 9f 98 80"));
-    Octets text;
+    const auto character = byte_script(GENERATE(as<std::string>{}, "c3 a9", "e2 82 ac", "f0 9f 98 80"));
+    ByteVector text;
     while (text.size() < 300) text.insert(text.end(), character.begin(), character.end());
     std::size_t wrong = 0;
     for (std::size_t cut = 0; cut <= text.size(); ++cut) {
         Utf8Validator validator;
         const Exact first{Bytes{text}.first(cut)}, second{Bytes{text}.subspan(cut)};
-        const bool good = validator.append({first.octets.get(), first.size}) &&
-                          validator.append({second.octets.get(), second.size}) && validator.complete();
+        const bool good = validator.append({first.bytes.get(), first.size}) &&
+                          validator.append({second.bytes.get(), second.size}) && validator.complete();
         if (!good) ++wrong, UNSCOPED_INFO("cut at " << cut);
 
-        Octets bad(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(cut - cut % character.size()));
+        ByteVector bad(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(cut - cut % character.size()));
         bad.push_back(0xF4);
-        bad.push_back(0x90);  // over U+10FFFF: no further octet is needed to know
+        bad.push_back(0x90);  // over U+10FFFF: no further byte is needed to know
         Utf8Validator strict;
         if (strict.append(bad)) ++wrong, UNSCOPED_INFO("F4 90 behind " << cut);
     }

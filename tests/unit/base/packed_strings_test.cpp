@@ -8,10 +8,10 @@
 
 using namespace wsserver;
 
-TEST_CASE("packed texts are read as they were given", "[packed_texts]") {
-    static_assert(sizeof(PackedTexts) == sizeof(void*));
+TEST_CASE("packed texts are read as they were given", "[packed_strings]") {
+    static_assert(sizeof(PackedStrings) == sizeof(void*));
     const std::string long_one(100'000, 'x');
-    const PackedTexts texts{"127.0.0.1:54321", "", long_one, "chat", ""};
+    const PackedStrings texts{"127.0.0.1:54321", "", long_one, "chat", ""};
     CHECK(texts[0] == "127.0.0.1:54321");
     CHECK(texts[1].empty());
     CHECK(texts[2] == long_one);
@@ -19,24 +19,24 @@ TEST_CASE("packed texts are read as they were given", "[packed_texts]") {
     CHECK(texts[4].empty());
 }
 
-TEST_CASE("packed texts may be replaced by some of themselves", "[packed_texts]") {
-    PackedTexts texts{"a", "b"};
+TEST_CASE("packed texts may be replaced by some of themselves", "[packed_strings]") {
+    PackedStrings texts{"a", "b"};
     texts = {texts[1], "c", texts[0]};
     CHECK(texts[0] == "b");
     CHECK(texts[1] == "c");
     CHECK(texts[2] == "a");
 }
 
-TEST_CASE("packed texts stay where they are when they are moved", "[packed_texts]") {
-    PackedTexts texts{"a", "b"};
+TEST_CASE("packed texts stay where they are when they are moved", "[packed_strings]") {
+    PackedStrings texts{"a", "b"};
     const std::string_view second = texts[1];
-    const PackedTexts moved = std::move(texts);
+    const PackedStrings moved = std::move(texts);
     CHECK(moved[1].data() == second.data());
 }
 
-TEST_CASE("a packed text ends before its first zero octet", "[packed_texts]") {
+TEST_CASE("a packed text ends before its first zero byte", "[packed_strings]") {
     using namespace std::string_view_literals;
-    const PackedTexts texts{"unix:@a\0b"sv, "/"};
+    const PackedStrings texts{"unix:@a\0b"sv, "/"};
     CHECK(texts[0] == "unix:@a");
     CHECK(texts[1] == "/");
 }

@@ -17,7 +17,7 @@ Words split(std::string_view line) {
 
 }  // namespace
 
-TEST_CASE("a line is split as a shell splits it", "[words]") {
+TEST_CASE("a line is split as a shell splits it", "[shell_words]") {
     CHECK(split("").empty());
     CHECK(split(" \t ").empty());
     CHECK(split("list") == Words{"list"});
@@ -31,19 +31,19 @@ TEST_CASE("a line is split as a shell splits it", "[words]") {
                               "e"});
 }
 
-TEST_CASE("a backslash takes a meaning away, where the shell lets it", "[words]") {
+TEST_CASE("a backslash takes a meaning away, where the shell lets it", "[shell_words]") {
     CHECK(split(R"(it\'s a\ word \\ \")") == Words{"it's", "a word", "\\", "\""});
     CHECK(split(R"('a\b')") == Words{R"(a\b)"});
     CHECK(split(R"("a\"b\\c\d")") == Words{R"(a"b\c\d)"});
 }
 
-TEST_CASE("nothing is expanded", "[words]") {
+TEST_CASE("nothing is expanded", "[shell_words]") {
     CHECK(split("$HOME * ~ `ls` #x | ; & > <") == Words{"$HOME", "*", "~", "`ls`", "#x", "|", ";", "&", ">", "<"});
 }
 
-TEST_CASE("a line may end as on Windows", "[words]") { CHECK(split("list\r") == Words{"list"}); }
+TEST_CASE("a line may end as on Windows", "[shell_words]") { CHECK(split("list\r") == Words{"list"}); }
 
-TEST_CASE("bad quoting is told with its column", "[words]") {
+TEST_CASE("bad quoting is told with its column", "[shell_words]") {
     const auto column_of = [](std::string_view line) {
         const auto words = split_words(line);
         REQUIRE_FALSE(words);
@@ -55,7 +55,7 @@ TEST_CASE("bad quoting is told with its column", "[words]") {
     CHECK(column_of("a b\\") == 4);
 }
 
-TEST_CASE("what is joined is split into the same words", "[words]") {
+TEST_CASE("what is joined is split into the same words", "[shell_words]") {
     for (const Words& words : {Words{}, Words{"a"}, Words{"a", "b"}, Words{"", "a b", "it's", "\"", "\\", "\t", "'"},
                                Words{"'\\''", "--reason=a 'b' c"}}) {
         CHECK(split(join_words(words)) == words);
@@ -63,25 +63,25 @@ TEST_CASE("what is joined is split into the same words", "[words]") {
     CHECK(join_words(Words{"send", "0-1-1", "a b"}) == "send 0-1-1 'a b'");
 }
 
-TEST_CASE("the nearest word is one that a slip explains", "[words]") {
+TEST_CASE("the nearest word is one that a slip explains", "[shell_words]") {
     constexpr std::array<std::string_view, 4> known{"broadcast", "list", "stop", "status"};
-    CHECK(nearest_word("brodcast", known) == "broadcast");
-    CHECK(nearest_word("lsit", known) == "list");
-    CHECK(nearest_word("sttus", known) == "status");
-    CHECK(nearest_word("quit", known) != "broadcast");
-    CHECK(nearest_word("xyz", known).empty());
-    CHECK(nearest_word("", known).empty());
-    CHECK(nearest_word(std::string(1000, 'a'), known).empty());
+    CHECK(closest_match("brodcast", known) == "broadcast");
+    CHECK(closest_match("lsit", known) == "list");
+    CHECK(closest_match("sttus", known) == "status");
+    CHECK(closest_match("quit", known) != "broadcast");
+    CHECK(closest_match("xyz", known).empty());
+    CHECK(closest_match("", known).empty());
+    CHECK(closest_match(std::string(1000, 'a'), known).empty());
 }
 
-TEST_CASE("printable text can neither break a line nor steer a terminal", "[words]") {
-    CHECK(printable("plain") == "plain");
-    CHECK(printable("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80") ==
+TEST_CASE("printable text can neither break a line nor steer a terminal", "[shell_words]") {
+    CHECK(escape_control("plain") == "plain");
+    CHECK(escape_control("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80") ==
           "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
-    CHECK(printable("a\nb\r\x1B[31m\x7F") == "a\\nb\\x0d\\x1b[31m\\x7f");
-    CHECK(printable(std::string_view{"a\0b", 3}) == "a\\x00b");
-    CHECK(printable("\xC2\x9B"
-                    "31m") == "\\xc2\\x9b31m");  // CSI as one character of C1
-    CHECK(printable("\xFF\xC3") == "\\xff\\xc3");
-    CHECK(printable("\xE2\x82") == "\\xe2\\x82");
+    CHECK(escape_control("a\nb\r\x1B[31m\x7F") == "a\\nb\\x0d\\x1b[31m\\x7f");
+    CHECK(escape_control(std::string_view{"a\0b", 3}) == "a\\x00b");
+    CHECK(escape_control("\xC2\x9B"
+                         "31m") == "\\xc2\\x9b31m");  // CSI as one character of C1
+    CHECK(escape_control("\xFF\xC3") == "\\xff\\xc3");
+    CHECK(escape_control("\xE2\x82") == "\\xe2\\x82");
 }

@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 
 using namespace wsserver;
+using test::byte_script;
+using test::ByteVector;
 using test::hex;
-using test::Octets;
-using test::octets;
 
 namespace {
 
@@ -41,7 +41,7 @@ bool reference(Bytes text) {
     return true;
 }
 
-/// The count of octets after which the validator gives up, fed one by one; size + 1 if it never does.
+/// The count of bytes after which the validator gives up, fed one by one; size + 1 if it never does.
 std::size_t gives_up_after(Bytes text) {
     Utf8Validator validator;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -50,13 +50,13 @@ std::size_t gives_up_after(Bytes text) {
     return text.size() + 1;
 }
 
-Octets encode(std::uint32_t c) {
-    const auto octet = [](std::uint32_t bits) { return static_cast<std::uint8_t>(bits); };
-    const auto tail = [&](int shift) { return octet(0x80 | ((c >> shift) & 0x3F)); };
-    if (c < 0x80) return {octet(c)};
-    if (c < 0x800) return {octet(0xC0 | c >> 6), tail(0)};
-    if (c < 0x10000) return {octet(0xE0 | c >> 12), tail(6), tail(0)};
-    return {octet(0xF0 | c >> 18), tail(12), tail(6), tail(0)};
+ByteVector encode(std::uint32_t c) {
+    const auto byte = [](std::uint32_t bits) { return static_cast<std::uint8_t>(bits); };
+    const auto tail = [&](int shift) { return byte(0x80 | ((c >> shift) & 0x3F)); };
+    if (c < 0x80) return {byte(c)};
+    if (c < 0x800) return {byte(0xC0 | c >> 6), tail(0)};
+    if (c < 0x10000) return {byte(0xE0 | c >> 12), tail(6), tail(0)};
+    return {byte(0xF0 | c >> 18), tail(12), tail(6), tail(0)};
 }
 
 // The greek word and the edited halves around it are those that the Autobahn|Testsuite likes.
@@ -75,14 +75,14 @@ TEST_CASE("valid texts", "[utf8][rfc3629-4]") {
                  "f0 9f bf be f0 9f bf bf", "f3 bf bf bf",   // no characters of higher planes
                  "ef b7 90 ef b7 af",                        // U+FDD0, U+FDEF
                  "f0 9f 98 80 20 f0 9f 87 a9 f0 9f 87 aa");  // emoji
-    const auto text = octets(script);
+    const auto text = byte_script(script);
     CAPTURE(hex(text));
     CHECK(is_valid_utf8(text));
     CHECK(reference(text));
     CHECK(gives_up_after(text) == text.size() + 1);
 }
 
-TEST_CASE("invalid texts, and the octet where it shows", "[utf8][rfc3629-4]") {
+TEST_CASE("invalid texts, and the byte where it shows", "[utf8][rfc3629-4]") {
     struct Case {
         const char* script;
         std::size_t gives_up_after;
@@ -95,11 +95,11 @@ TEST_CASE("invalid texts, and the octet where it shows", "[utf8][rfc3629-4]") {
         Case{"ed a0 80", 2}, Case{"ed ad bf", 2}, Case{"ed ae 80", 2}, Case{"ed bf bf", 2},  // surrogates
         Case{"ed a0 80 ed b0 80", 2},                                                        // and a pair of them
         Case{"f4 90 80 80", 2}, Case{"f5 80 80 80", 1}, Case{"f7 bf bf bf", 1},              // over U+10FFFF
-        Case{"f8 88 80 80 80", 1}, Case{"fc 84 80 80 80 80", 1},                             // five and six octets
+        Case{"f8 88 80 80 80", 1}, Case{"fc 84 80 80 80 80", 1},                             // five and six bytes
         Case{"fe", 1}, Case{"ff", 1}, Case{"fe fe ff ff", 1},                                // never used
         Case{"c2 41", 2}, Case{"e1 bd 41", 3}, Case{"f1 80 80 41", 4},                       // cut, then ASCII
         Case{"c2 c2", 2}, Case{"e1 e1", 2}, Case{"f1 80 f1", 3});                            // cut, then a new lead
-    const auto text = octets(c.script);
+    const auto text = byte_script(c.script);
     CAPTURE(hex(text));
     CHECK_FALSE(is_valid_utf8(text));
     CHECK_FALSE(reference(text));
@@ -109,7 +109,7 @@ TEST_CASE("invalid texts, and the octet where it shows", "[utf8][rfc3629-4]") {
 TEST_CASE("a text that ends within a character may still become valid, but isn't", "[utf8]") {
     const auto* const script = GENERATE("c2", "df", "e0", "e0 a0", "e1", "e1 80", "ed", "ed 9f", "ef bf", "f0", "f0 90",
                                         "f0 90 80", "f1", "f3 bf bf", "f4", "f4 8f", "f4 8f bf");
-    const auto text = octets(script);
+    const auto text = byte_script(script);
     CAPTURE(hex(text));
     Utf8Validator validator;
     CHECK(validator.append(text));
@@ -119,9 +119,9 @@ TEST_CASE("a text that ends within a character may still become valid, but isn't
 
 TEST_CASE("the suite's fail-fast: valid, cut, impossible", "[utf8][autobahn-6.4]") {
     Utf8Validator validator;
-    CHECK(validator.append(octets(kosme + "f4")));
-    CHECK_FALSE(validator.append(octets("90")));  // F4 90 would be over U+10FFFF: not one octet later
-    CHECK_FALSE(validator.append(octets("80 80 'edited'")));
+    CHECK(validator.append(byte_script(kosme + "f4")));
+    CHECK_FALSE(validator.append(byte_script("90")));  // F4 90 would be over U+10FFFF: not one byte later
+    CHECK_FALSE(validator.append(byte_script("80 80 'edited'")));
     CHECK_FALSE(validator.complete());
 }
 
@@ -135,7 +135,7 @@ TEST_CASE("every code point", "[utf8][rfc3629-3]") {
     CHECK(valid == 0x11'0000 - 0x800);
 }
 
-TEST_CASE("every run of one, two and three octets, as the Unicode table says", "[utf8]") {
+TEST_CASE("every run of one, two and three bytes, as the Unicode table says", "[utf8]") {
     std::size_t valid = 0;
     for (unsigned a = 0; a < 256; ++a) {
         for (unsigned b = 0; b < 256; ++b) {
@@ -150,12 +150,12 @@ TEST_CASE("every run of one, two and three octets, as the Unicode table says", "
         const std::uint8_t one[] = {static_cast<std::uint8_t>(a)};
         if (is_valid_utf8(one) != reference(one)) FAIL_CHECK(hex(one));
     }
-    // Three ASCII characters; one of them and one of two octets, in either order; one character of three octets.
+    // Three ASCII characters; one of them and one of two bytes, in either order; one character of three bytes.
     CHECK(valid == 128u * 128 * 128 + 2u * 128 * 1920 + (0x10000 - 0x800 - 0x800));
 }
 
-TEST_CASE("every run of four octets with leads and edges of ranges", "[utf8]") {
-    const auto edges = octets("00 41 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 f7 f8 ff");
+TEST_CASE("every run of four bytes with leads and edges of ranges", "[utf8]") {
+    const auto edges = byte_script("00 41 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 f7 f8 ff");
     std::size_t wrong = 0;
     for (const auto a : edges)
         for (const auto b : edges)
@@ -170,12 +170,12 @@ TEST_CASE("every run of four octets with leads and edges of ranges", "[utf8]") {
 TEST_CASE("a fault is found wherever it lies among words and blocks", "[utf8]") {
     // Around the blocks that are skipped as ASCII: the fault at each place of texts of each length.
     const auto fault = GENERATE(as<std::string>{}, "80", "c0 af", "ed a0 80", "f4 90 80 80", "ff");
-    const auto octet = octets(fault);
+    const auto byte = byte_script(fault);
     std::size_t overlooked = 0;
     for (std::size_t length = 0; length <= 100; ++length) {
         for (std::size_t at = 0; at <= length; ++at) {
-            Octets text(length, 'x');
-            text.insert(text.begin() + static_cast<std::ptrdiff_t>(at), octet.begin(), octet.end());
+            ByteVector text(length, 'x');
+            text.insert(text.begin() + static_cast<std::ptrdiff_t>(at), byte.begin(), byte.end());
             if (is_valid_utf8(text)) ++overlooked, UNSCOPED_INFO(fault << " at " << at << " of " << length);
         }
     }
@@ -183,10 +183,10 @@ TEST_CASE("a fault is found wherever it lies among words and blocks", "[utf8]") 
 }
 
 TEST_CASE("characters at every place among words and blocks, cut everywhere", "[utf8]") {
-    const auto character = octets(GENERATE(as<std::string>{}, "c3 a9", "e2 82 ac", "f0 9f 98 80"));
+    const auto character = byte_script(GENERATE(as<std::string>{}, "c3 a9", "e2 82 ac", "f0 9f 98 80"));
     std::size_t wrong = 0;
     for (std::size_t at = 0; at <= 70; ++at) {
-        Octets text(70, 'x');
+        ByteVector text(70, 'x');
         text.insert(text.begin() + static_cast<std::ptrdiff_t>(at), character.begin(), character.end());
         for (std::size_t cut = 0; cut <= text.size(); ++cut) {
             Utf8Validator validator;

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 
 using namespace wsserver;
 
@@ -42,7 +42,7 @@ class FakeConnection final : public AnyConnection {
 /// All reactions of `handler` once, in the order of a connection's life.
 std::vector<std::string> live_with(AnyHandler& handler) {
     FakeConnection connection;
-    const auto payload = test::octets("01 02");
+    const auto payload = test::byte_script("01 02");
     handler.on_open(connection);
     handler.on_message(connection, Text{"hi"});
     handler.on_message(connection, Binary{payload});
@@ -126,7 +126,7 @@ TEST_CASE("name, thread and commands", "[any_handler]") {
     CHECK(make_handler("binary", BinaryOnly{})->runs() == Runs::pooled);
 
     const std::vector<std::string> words{"apples"};
-    const auto payload = test::octets("01 02 03");
+    const auto payload = test::byte_script("01 02 03");
     const auto counted = make_handler("count", Counter{})->on_command(words, payload);
     CHECK(counted.ok);
     CHECK(counted.output == "apples 3");

@@ -23,7 +23,7 @@ namespace {
 constexpr std::uint16_t reactor = 3;
 constexpr std::uint32_t last_generation = std::numeric_limits<std::uint32_t>::max();
 
-/// As little of a connection as the pool needs; counts those that live. `size` in octets.
+/// As little of a connection as the pool needs; counts those that live. `size` in bytes.
 template <std::size_t size>
 class Fake {
    public:
@@ -331,13 +331,13 @@ TEST_CASE("who is being destroyed isn't found any more", "[pool]") {
 TEST_CASE("the address sanitizer sees who uses a connection that is gone", "[pool]") {
     Pool pool{reactor};
     Small* connection = pool.emplace();
-    auto* octets = reinterpret_cast<std::uint8_t*>(connection);
-    CHECK(__asan_region_is_poisoned(octets, sizeof *connection) == nullptr);
-    CHECK(__asan_address_is_poisoned(octets + sizeof *connection));  // no one is there yet
+    auto* bytes = reinterpret_cast<std::uint8_t*>(connection);
+    CHECK(__asan_region_is_poisoned(bytes, sizeof *connection) == nullptr);
+    CHECK(__asan_address_is_poisoned(bytes + sizeof *connection));  // no one is there yet
     pool.erase(connection->id());
-    for (std::size_t i = 0; i < sizeof *connection; ++i) CHECK(__asan_address_is_poisoned(octets + i));
+    for (std::size_t i = 0; i < sizeof *connection; ++i) CHECK(__asan_address_is_poisoned(bytes + i));
     CHECK(pool.emplace() == connection);
-    CHECK(__asan_region_is_poisoned(octets, sizeof *connection) == nullptr);
+    CHECK(__asan_region_is_poisoned(bytes, sizeof *connection) == nullptr);
 }
 #endif
 

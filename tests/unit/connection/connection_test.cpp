@@ -67,7 +67,7 @@ TEST_CASE("frames in the packet of the opening handshake are not lost", "[connec
     ProtocolOptions options;
     options.keys = &keys;
     Protocol<Role::client> protocol{options};
-    Output frames;
+    OutputBuffer frames;
     REQUIRE(protocol.send(Text{"early"}, frames));
     const std::string all = upgrade_request() + std::string{text_of(std::as_const(frames).bytes())};
 
@@ -137,7 +137,7 @@ TEST_CASE("what is owed for good frames leaves before the close that names a bad
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
-    Output frames;
+    OutputBuffer frames;
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
@@ -190,11 +190,11 @@ TEST_CASE("a handler that takes no binary messages declines them", "[connection]
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
-    Output frame;
+    OutputBuffer frame;
     encode_message(Binary{bytes_of("x")}, 0, frame);
-    Bytes octets = std::as_const(frame).bytes();
+    Bytes bytes = std::as_const(frame).bytes();
     std::string masked{"\x82\x81\0\0\0\0", 6};
-    masked.push_back(static_cast<char>(octets.back()));
+    masked.push_back(static_cast<char>(bytes.back()));
     client.wire().write(masked);
     server.run();
     const Words words = client.read();
@@ -681,13 +681,13 @@ TEST_CASE("only silence counts, not an unanswered ping of another's", "[connecti
 
 TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
     struct Busy {
-        HostedConnection** held;
+        OwnedConnection** held;
         void on_message(AnyConnection& connection, const Text&) {
-            *held = static_cast<HostedConnection*>(&connection);
+            *held = static_cast<OwnedConnection*>(&connection);
             (*held)->hold_receiving();
         }
     };
-    HostedConnection* held = nullptr;
+    OwnedConnection* held = nullptr;
     MemoryServer server;
     server.handle("", Busy{&held});
     WireClient client = server.open();

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
 
 std::string frame(Opcode opcode, bool fin, std::string_view payload, std::optional<MaskingKey> key = {}) {
-    Output output;
+    OutputBuffer output;
     append_frame(output, {.fin = fin, .opcode = opcode, .masking_key = key, .payload_length = payload.size()},
                  bytes_of(payload));
     return std::string{text_of(output.bytes())};
@@ -36,17 +36,17 @@ std::string message(const std::vector<std::string>& fragments) {
 std::string ping(std::string_view payload) { return frame(Opcode::ping, true, payload); }
 std::string close_frame() { return frame(Opcode::close, true, "\x03\xE8"); }
 
-/// The frames in `octets`, as opcode and payload: "1 hello", a `+` behind the opcode where more fragments follow.
-std::vector<std::string> frames_in(std::string_view octets) {
+/// The frames in `bytes`, as opcode and payload: "1 hello", a `+` behind the opcode where more fragments follow.
+std::vector<std::string> frames_in(std::string_view bytes) {
     std::vector<std::string> frames;
-    while (!octets.empty()) {
-        const auto decoded = decode_header(bytes_of(octets));
+    while (!bytes.empty()) {
+        const auto decoded = decode_header(bytes_of(bytes));
         const auto& header = std::get<FrameHeader>(decoded);
         const auto length = static_cast<std::size_t>(header.payload_length);
         frames.push_back(std::to_string(static_cast<int>(header.opcode)) + (header.fin ? " " : "+ ") +
-                         std::string{octets.substr(header.size, length)});
-        REQUIRE(octets.size() >= header.size + length);
-        octets.remove_prefix(header.size + length);
+                         std::string{bytes.substr(header.size, length)});
+        REQUIRE(bytes.size() >= header.size + length);
+        bytes.remove_prefix(header.size + length);
     }
     return frames;
 }
@@ -61,22 +61,22 @@ struct Fixture {
         return queue.push_message(bytes_of(frames), occasion);
     }
     /// What one take() hands out, and it is sent.
-    std::string take(std::size_t max_octets = everything) {
-        std::string octets = take_only(max_octets);
+    std::string take(std::size_t max_bytes = everything) {
+        std::string bytes = take_only(max_bytes);
         queue.batch_sent();
-        return octets;
+        return bytes;
     }
-    std::string take_only(std::size_t max_octets = everything) {
-        std::vector<OutputPiece> batch;
-        const bool any = queue.take(max_octets, batch);
+    std::string take_only(std::size_t max_bytes = everything) {
+        std::vector<SendPiece> batch;
+        const bool any = queue.take(max_bytes, batch);
         CHECK(any == !batch.empty());
-        std::string octets;
-        for (const OutputPiece& piece : batch) {
+        std::string bytes;
+        for (const SendPiece& piece : batch) {
             CHECK(piece.owner);
-            octets += text_of(piece.bytes);
+            bytes += text_of(piece.bytes);
         }
-        CHECK(queue.in_flight() == octets.size());
-        return octets;
+        CHECK(queue.in_flight() == bytes.size());
+        return bytes;
     }
 };
 
@@ -105,7 +105,7 @@ TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
 TEST_CASE("short messages are put together into one piece", "[send_queue]") {
     Fixture f;
     for (int i = 0; i < 100; ++i) f.push(message({"hello"}));
-    std::vector<OutputPiece> batch;
+    std::vector<SendPiece> batch;
     f.queue.take(everything, batch);
     CHECK(batch.size() == 1);
 }
@@ -113,7 +113,7 @@ TEST_CASE("short messages are put together into one piece", "[send_queue]") {
 TEST_CASE("what is in flight stays where it is while more is pushed", "[send_queue]") {
     Fixture f;
     f.push(message({"first"}));
-    std::vector<OutputPiece> batch;
+    std::vector<SendPiece> batch;
     f.queue.take(everything, batch);
     for (int i = 0; i < 10'000; ++i) f.push(message({std::string(100, 'x')}));
     REQUIRE(batch.size() == 1);
@@ -128,7 +128,7 @@ TEST_CASE("a shared message isn't copied, and is let go of when it has been hand
     f.queue.push_shared(shared, bytes_of(*shared));
     CHECK(shared.use_count() == 2);
     {
-        std::vector<OutputPiece> batch;
+        std::vector<SendPiece> batch;
         f.queue.take(everything, batch);
         REQUIRE(batch.size() == 1);
         CHECK(batch[0].bytes.data() == bytes_of(*shared).data());
@@ -146,9 +146,9 @@ TEST_CASE("a short shared message is copied", "[send_queue]") {
     CHECK(frames_in(f.take()) == Frames{"1 hi"});
 }
 
-TEST_CASE("a batch has whole frames of at most so many octets", "[send_queue]") {
+TEST_CASE("a batch has whole frames of at most so many bytes", "[send_queue]") {
     Fixture f;
-    f.push(message({"1234", "5678"}));  // 6 octets a frame
+    f.push(message({"1234", "5678"}));  // 6 bytes a frame
     f.push(message({"abcd"}));
     CHECK(frames_in(f.take(13)) == Frames{"1+ 1234", "0 5678"});
     f.push(message({"efgh"}));
@@ -212,7 +212,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     f.queue.push_control(bytes_of(ping("")));
     CHECK(f.queue.discard() == 2);
     CHECK(f.queue.nothing_waits());
-    CHECK(f.queue.octets() == 3);
+    CHECK(f.queue.bytes() == 3);
     CHECK(f.push(message({"4"})).status == SendStatus::closed);
     f.queue.push_close(bytes_of(close_frame()));
     f.queue.batch_sent();
@@ -251,7 +251,7 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
         return result.status == SendStatus::dropped && !result.must_close && result.dropped == 1;
     };
     CHECK(refused(f.push(kilo, Occasion::other)));
-    while (f.queue.octets() < 5000) CHECK(f.push(kilo, Occasion::reply).status == SendStatus::queued);
+    while (f.queue.bytes() < 5000) CHECK(f.push(kilo, Occasion::reply).status == SendStatus::queued);
     CHECK(refused(f.push(kilo, Occasion::reply)));
     CHECK(f.queue.messages() == 5);
 }
@@ -267,7 +267,7 @@ TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
 }
 
 TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
-    // 7 octets each, and 40 to keep book of the run that they make together.
+    // 7 bytes each, and 40 to keep book of the run that they make together.
     Fixture f{{.high_mark = 60, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
     f.push(message({"first"}), Occasion::reply);
     f.push(message({"secnd"}), Occasion::other);
@@ -322,12 +322,12 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
 TEST_CASE("pings and pongs have a bound too", "[send_queue]") {
     SECTION("close") {
         Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::close}};
-        while (f.queue.octets() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
+        while (f.queue.bytes() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
         CHECK(f.queue.push_control(bytes_of(ping("x"))).must_close);
     }
     SECTION("any other policy") {
         Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::keep_latest}};
-        while (f.queue.octets() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
+        while (f.queue.bytes() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
         CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::dropped);
         CHECK(frames_in(f.take()).size() == 34);
     }
@@ -355,13 +355,13 @@ TEST_CASE("limits may change", "[send_queue]") {
     CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
 }
 
-TEST_CASE("short messages cost little more than their octets", "[send_queue]") {
-    // Else the bound would be one on paper: 2 octets a message, with 40 of book-keeping each.
+TEST_CASE("short messages cost little more than their bytes", "[send_queue]") {
+    // Else the bound would be one on paper: 2 bytes a message, with 40 of book-keeping each.
     Fixture f{{.high_mark = 10'000, .hard_limit = 20'000, .policy = SlowConsumer::drop_newest}};
     std::size_t queued = 0;
     while (f.push(message({""}), Occasion::other).status == SendStatus::queued) ++queued;
     CHECK(queued >= 4'900);
-    CHECK(f.queue.octets() <= 10'002);
+    CHECK(f.queue.bytes() <= 10'002);
 }
 
 TEST_CASE("shared messages are charged with what it takes to keep book of them", "[send_queue]") {
@@ -369,7 +369,7 @@ TEST_CASE("shared messages are charged with what it takes to keep book of them",
     const auto shared = std::make_shared<const std::string>(message({std::string(200, 'x')}));
     while (f.queue.push_shared(shared, bytes_of(*shared)).status == SendStatus::queued) {
     }
-    CHECK(f.queue.octets() < 90'000);
+    CHECK(f.queue.bytes() < 90'000);
 }
 
 TEST_CASE("it does what a list of frames would do", "[send_queue]") {
@@ -407,7 +407,7 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
                 }
                 const auto occasion = below(3) == 0 ? Occasion::reply : Occasion::other;
                 const bool over = f.queue.over_high_mark();
-                const bool surely_over_hard = f.queue.octets() > 4000;
+                const bool surely_over_hard = f.queue.bytes() > 4000;
                 PushResult result;
                 if (below(2) == 0) {
                     const auto shared = std::make_shared<const std::string>(frames);
@@ -448,7 +448,7 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
             } else {
                 if (f.queue.in_flight() > 0) f.queue.batch_sent();
                 const std::size_t limit = below(4) == 0 ? below(40) : below(1500);
-                const std::string octets = f.take_only(limit);
+                const std::string bytes = f.take_only(limit);
                 std::string expected = std::exchange(controls, {});
                 while (!model.empty()) {
                     Waiting& front = model.front();
@@ -457,13 +457,13 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
                     expected += next;
                     if (++front.left == front.frames.size()) model.pop_front();
                 }
-                REQUIRE(octets == expected);
+                REQUIRE(bytes == expected);
             }
             std::size_t waiting = controls.size();
             for (const Waiting& each : model) {
                 for (std::size_t i = each.left; i < each.frames.size(); ++i) waiting += each.frames[i].size();
             }
-            REQUIRE(f.queue.octets() == waiting + f.queue.in_flight());
+            REQUIRE(f.queue.bytes() == waiting + f.queue.in_flight());
             REQUIRE(f.queue.messages() == model.size());
         }
     }

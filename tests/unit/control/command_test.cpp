@@ -90,8 +90,8 @@ TEST_CASE("send: what became of it is told", "[command]") {
 TEST_CASE("text must be UTF-8, binary need not", "[command]") {
     FakeTarget target;
     check_error(execute_line(target, "broadcast", bytes_of("caf\xE9 noir")), CommandErrc::bad_utf8,
-                {"octet 5 of 9", "iconv", "--binary"});
-    check_error(execute_line(target, "send 0-1-1", bytes_of("cut \xE2\x82")), CommandErrc::bad_utf8, {"octet 6 of 6"});
+                {"byte 5 of 9", "iconv", "--binary"});
+    check_error(execute_line(target, "send 0-1-1", bytes_of("cut \xE2\x82")), CommandErrc::bad_utf8, {"byte 6 of 6"});
     check_error(execute_line(target, "close 0-1-1 --reason=\xFF"), CommandErrc::bad_utf8, {"--reason"});
     CHECK(target.fake_hub->calls.all().empty());
     output_of(target, "broadcast --binary", "caf\xE9");
@@ -132,7 +132,7 @@ TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[comman
     // To wait for it each time would take 100 s.
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
     target.stuck = {};
-    target.report.silent_reactors = {};
+    target.report.stalled_reactors = {};
     target.fake_hub->answers = true;
     CHECK(output_of(target, "broadcast hi") == "3 receivers\n");
 }
@@ -165,7 +165,7 @@ TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") 
     }
     const std::string longest(123, 'r');
     CHECK_FALSE(run("close 0-1-1 --reason " + longest).error);
-    check_error(run("close 0-1-1 --reason r" + longest), CommandErrc::usage, {"124 octets", "123"});
+    check_error(run("close 0-1-1 --reason r" + longest), CommandErrc::usage, {"124 bytes", "123"});
 }
 
 TEST_CASE("--json stands before the word or behind it", "[command]") {
@@ -208,7 +208,7 @@ TEST_CASE("arguments that are missing, too many or wrong", "[command]") {
     check_error(run("close 0-1-1 --code 1000 --code 1001"), CommandErrc::usage, {"twice"});
     check_error(run("send --binary=yes 0-1-1 hi"), CommandErrc::usage, {"no value"});
     check_error(run("handler load chat"), CommandErrc::usage, {"PATH is missing"});
-    check_error(run("list", "some text"), CommandErrc::usage, {"takes no text", "9 octets"});
+    check_error(run("list", "some text"), CommandErrc::usage, {"takes no text", "9 bytes"});
     CHECK_FALSE(run("list", "\n \r\n").error);
 }
 
@@ -223,7 +223,7 @@ TEST_CASE("an option behind the text is an error, for it would change who hears 
 }
 
 TEST_CASE("two texts are one too many", "[command]") {
-    check_error(run("broadcast hi", "there"), CommandErrc::usage, {"two texts", "5 octets"});
+    check_error(run("broadcast hi", "there"), CommandErrc::usage, {"two texts", "5 bytes"});
 }
 
 TEST_CASE("the daemon reads no files for those who give orders", "[command]") {
@@ -320,7 +320,7 @@ TEST_CASE("status names the handler that hangs, and since when", "[command]") {
         output_of(target, "status --json") ==
         R"({"program":"wsd","version":"1.2.3","pid":4711,"uptime_ms":180000000,"draining":false,)"
         R"("listening":["ws://127.0.0.1:8080","ws+unix:/run/wsd.sock"],"connections":2,"io_threads":4,)"
-        R"("silent_reactors":[],"handlers":[)"
+        R"("stalled_reactors":[],"handlers":[)"
         R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
         R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
         R"({"handler":null,"since_ms":null,"overdue":false},{"handler":"slow","since_ms":90000,"overdue":true}],)"
@@ -333,9 +333,9 @@ TEST_CASE("what is said when inline handlers block reactors", "[command]") {
     target.connections.push_back(some_connection());
     target.connections[0].id = {0, 1, 1};
     target.report.io_threads = 4;
-    target.report.silent_reactors = {1, 3};
+    target.report.stalled_reactors = {1, 3};
     CHECK(has(output_of(target, "status"), "io threads   4, no answer from 1, 3\n"));
-    CHECK(has(output_of(target, "status --json"), R"("io_threads":4,"silent_reactors":[1,3],)"));
+    CHECK(has(output_of(target, "status --json"), R"("io_threads":4,"stalled_reactors":[1,3],)"));
     const auto list = output_of(target, "list");
     for (const char* part : {"0-1-1", "reactor 1 doesn't answer", "reactor 3 doesn't answer"}) CHECK(has(list, part));
     CHECK_FALSE(has(output_of(target, "list --json"), "reactor"));  // one object a connection, nothing else
@@ -435,7 +435,7 @@ TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]")
     CHECK(output_of(target, "call chat x") == "[x]\n");
 }
 
-TEST_CASE("an order is a line and a payload to the last octet", "[command]") {
+TEST_CASE("an order is a line and a payload to the last byte", "[command]") {
     FakeTarget target;
     CHECK_FALSE(execute_order(target, "broadcast hi").error);
     CHECK_FALSE(execute_order(target, "broadcast hi\n").error);

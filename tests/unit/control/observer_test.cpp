@@ -373,7 +373,7 @@ TEST_CASE("an exception in the program behind the commands becomes an answer", "
         StatusReport status() override { throw std::runtime_error{"no status today"}; }
         std::vector<ConnectionInfo> list() override { throw 7; }
         std::optional<ConnectionInfo> show(ConnectionId) override { return std::nullopt; }
-        std::vector<std::uint16_t> silent_reactors() override { return {}; }
+        std::vector<std::uint16_t> stalled_reactors() override { return {}; }
         std::shared_ptr<Hub> hub() override { return std::make_shared<FakeHub>(); }
         std::vector<HandlerReport> handlers() override { return {}; }
         std::shared_ptr<AnyHandler> find_handler(std::string_view) override { return nullptr; }

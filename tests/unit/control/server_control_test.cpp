@@ -47,7 +47,7 @@ struct House {
     bool open = false;
     std::optional<CloseCode> closed{};
 
-    struct Ear {
+    struct Listener {
         House* house;
         void on_open(AnyConnection&) { house->open = true; }
         void on_message(AnyConnection&, const Text& message) { house->heard.emplace_back(message.text); }
@@ -74,7 +74,7 @@ struct House {
         }
     }
     void connect() {
-        client.connect(url, Ear{this});
+        client.connect(url, Listener{this});
         until([this] { return open; });
     }
 };

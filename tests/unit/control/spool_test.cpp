@@ -115,13 +115,13 @@ TEST_CASE("what is being written is not touched", "[spool]") {
 
 TEST_CASE("empty and binary files arrive as they are", "[spool]") {
     Desk desk;
-    std::string octets;
-    for (int i = 0; i < 100'000; ++i) octets += static_cast<char>(i % 256);
+    std::string bytes;
+    for (int i = 0; i < 100'000; ++i) bytes += static_cast<char>(i % 256);
     desk.put("empty", "");
-    desk.put("octets", octets);
+    desk.put("bytes", bytes);
     desk.run();
     CHECK(desk.contents["empty"].empty());
-    CHECK(desk.contents["octets"] == octets);
+    CHECK(desk.contents["bytes"] == bytes);
 }
 
 TEST_CASE("a name used again: the answer is that of the last order", "[spool]") {
@@ -350,7 +350,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     desk.run();
     CHECK(desk.executed == Names{"at"});
     CHECK(text_in(desk.in("failed", "over")) ==
-          "error too-big the file has 1001 octets, at most 1000 are taken (spool.max_file)\n");
+          "error too-big the file has 1001 bytes, at most 1000 are taken (spool.max_file)\n");
     CHECK(text_in(desk.in("failed", "over~refused")) == std::string(1001, 'x'));
     desk.options.max_file = 1001;
     desk.spool->reconfigure(desk.options);

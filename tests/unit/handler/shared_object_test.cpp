@@ -470,9 +470,9 @@ TEST_CASE("a file that ends too early is refused wherever it ends", "[shared_obj
 TEST_CASE("headers that lie are refused", "[shared_object]") {
     const Directory directory;
     const auto good = read_file(module_path("handler_counter"));
-    const auto with = [&](std::size_t at, std::string_view octets) {
+    const auto with = [&](std::size_t at, std::string_view bytes) {
         auto bad = good;
-        bad.replace(at, octets.size(), octets);
+        bad.replace(at, bytes.size(), bytes);
         write_file(directory / "lying.so", bad);
         return error_of(directory / "lying.so");
     };

@@ -217,7 +217,7 @@ TEST_CASE("an answer's limits", "[handshake]") {
     }
 }
 
-TEST_CASE("interim answers are passed over, their octets count", "[handshake][rfc9110-15.2]") {
+TEST_CASE("interim answers are passed over, their bytes count", "[handshake][rfc9110-15.2]") {
     const std::string hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     const auto text = "HTTP/1.1 100 Continue\r\n\r\n" + hints + answer_with(good_fields());
     CHECK(std::holds_alternative<ClientHandshake::Accepted>(receive(text)));

@@ -17,7 +17,7 @@ Verdict receive(std::string_view text, HandshakeLimits limits = {}) {
     return handshake.receive(bytes_of(text));
 }
 
-Verdict receive_octet_by_octet(std::string_view text, HandshakeLimits limits = {}) {
+Verdict receive_byte_by_byte(std::string_view text, HandshakeLimits limits = {}) {
     ServerHandshake handshake{limits};
     for (std::size_t i = 0; i < text.size(); ++i) {
         auto verdict = handshake.receive(bytes_of(text.substr(i, 1)));
@@ -50,7 +50,7 @@ Answer refused(std::string_view text, Errc error, unsigned status, HandshakeLimi
         CHECK(answer.find("Content-Length") == std::to_string(answer.body.size()));
     }
 
-    const auto dripped = receive_octet_by_octet(text, limits);
+    const auto dripped = receive_byte_by_byte(text, limits);
     REQUIRE(std::holds_alternative<ServerHandshake::Refused>(dripped));
     CHECK(std::get<ServerHandshake::Refused>(dripped).response == refusal.response);
     return answer;
@@ -114,7 +114,7 @@ TEST_CASE("a request is the same wherever it is cut", "[handshake]") {
         REQUIRE(std::holds_alternative<ServerHandshake::Upgrade>(verdict));
         CHECK(std::get<ServerHandshake::Upgrade>(verdict).offer.subprotocols == std::vector<std::string>{"a", "b"});
     }
-    CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive_octet_by_octet(text)));
+    CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive_byte_by_byte(text)));
 }
 
 TEST_CASE("frames in the request's packet are left to the caller", "[handshake]") {
@@ -335,7 +335,7 @@ TEST_CASE("what two readers could understand differently is malformed", "[handsh
             malformed(static_cast<char>(c) + good);
         }
     }
-    SECTION("octets over 127 in a value are nobody's business") {
+    SECTION("bytes over 127 in a value are nobody's business") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(with_line("A: \x80\xFF\r\n"))));
     }
     SECTION("the first line") {
@@ -347,7 +347,7 @@ TEST_CASE("what two readers could understand differently is malformed", "[handsh
         }
     }
     SECTION("other protocols") {
-        malformed(std::string{"\x16\x03\x01\x02\x00\x01\x00", 7});  // a TLS client's first octets
+        malformed(std::string{"\x16\x03\x01\x02\x00\x01\x00", 7});  // a TLS client's first bytes
         malformed("SSH-2.0-OpenSSH_9.2\r\n\r\n");
     }
 }
@@ -360,9 +360,9 @@ TEST_CASE("a broken request is refused when it breaks, not at its end", "[handsh
 
 TEST_CASE("limits hold at their edges", "[handshake]") {
     const auto text = request_with(example_fields());
-    SECTION("octets") {
+    SECTION("bytes") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(text, {text.size(), 100})));
-        CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive_octet_by_octet(text, {text.size(), 100})));
+        CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive_byte_by_byte(text, {text.size(), 100})));
         refused(text, Errc::request_header_too_large, 431, {text.size() - 1, 100});
     }
     SECTION("fields") {
@@ -375,7 +375,7 @@ TEST_CASE("limits hold at their edges", "[handshake]") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(handshake.receive(bytes_of(packet))));
         CHECK(handshake.consumed() == text.size());
     }
-    SECTION("a line without end is refused after so many octets") {
+    SECTION("a line without end is refused after so many bytes") {
         ServerHandshake handshake{{1000, 100}};
         const std::string endless(999, 'x');
         CHECK(std::holds_alternative<ServerHandshake::NeedMore>(handshake.receive(bytes_of(endless))));
@@ -495,7 +495,7 @@ TEST_CASE("a page is served with what a browser needs to know", "[handshake]") {
     }
 }
 
-TEST_CASE("octets without any sense are refused, never more", "[handshake]") {
+TEST_CASE("bytes without any sense are refused, never more", "[handshake]") {
     // A fixed generator: what fails once fails again.
     std::uint32_t state = 12345;
     const auto random = [&] { return state = state * 1664525u + 1013904223u, state >> 24; };
@@ -516,7 +516,7 @@ TEST_CASE("octets without any sense are refused, never more", "[handshake]") {
             }
         }
         const auto whole = receive(text);
-        const auto dripped = receive_octet_by_octet(text);
+        const auto dripped = receive_byte_by_byte(text);
         REQUIRE(whole.index() == dripped.index());
         if (const auto* refusal = std::get_if<ServerHandshake::Refused>(&whole))
             REQUIRE_NOTHROW(read_answer(refusal->response));

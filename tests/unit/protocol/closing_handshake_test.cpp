@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "support/octets.hpp"
+#include "support/byte_script.hpp"
 #include "support/transcript.hpp"
 
 using namespace wsserver;
@@ -11,7 +11,7 @@ using namespace wsserver::test;
 
 FOR_BOTH_ROLES("the peer begins to close", "[protocol][rfc6455-5.5.1][rfc6455-7.1.5]") {
     struct Case {
-        Octets payload;
+        ByteVector payload;
         std::string event, reply;
         CloseCode code;
     };
@@ -38,7 +38,7 @@ FOR_BOTH_ROLES("the peer begins to close", "[protocol][rfc6455-5.5.1][rfc6455-7.
 
 FOR_BOTH_ROLES("after the peer's Close everything is ignored", "[protocol][rfc6455-1.4][autobahn-7.1]") {
     const auto late = joined(frame_to<role>(0x88, close_payload(1001)), frame_to<role>(0x89, "ping"),
-                             frame_to<role>(0x81, "text"), frame_to<role>(0x80, "last fragment"), octets("ff*30"));
+                             frame_to<role>(0x81, "text"), frame_to<role>(0x80, "last fragment"), byte_script("ff*30"));
     SECTION("in the same receive") {
         Endpoint<role> endpoint;
         endpoint.receive(joined(frame_to<role>(0x01, "first"), frame_to<role>(0x88, close_payload(1000)), late));

@@ -2,14 +2,14 @@
 
 #include <string>
 
-#include "support/octets.hpp"
+#include "support/byte_script.hpp"
 #include "support/transcript.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
 
 TEST_CASE("the RFC's fragmented Hello", "[encode][rfc6455-5.7]") {
-    Output output;
+    OutputBuffer output;
     encode_message(Text{"Hello"}, 3, output);
     CHECK(hex(output.bytes()) == "01 03 48 65 6c 80 02 6c 6f");
 }
@@ -22,7 +22,7 @@ TEST_CASE("the payload of a Close", "[encode][rfc6455-5.5.1]") {
 }
 
 TEST_CASE("control frames", "[encode][rfc6455-5.5]") {
-    Output output;
+    OutputBuffer output;
     encode_control(Opcode::ping, {}, output);
     encode_control(Opcode::pong, bytes_of("p"), output);
     encode_control(Opcode::close, ClosePayload{CloseCode::normal, ""}.bytes(), output);
@@ -36,7 +36,7 @@ TEST_CASE("a broadcast is encoded as a server sends", "[protocol]") {
     ProtocolOptions options;
     options.fragment_size = fragment_size;
     Protocol<Role::server> server{options};
-    Output sent, encoded;
+    OutputBuffer sent, encoded;
     REQUIRE(server.send(Text{text}, sent));
     REQUIRE(server.send(Binary{bytes_of(text)}, sent));
     REQUIRE(server.ping(bytes_of("p"), sent));

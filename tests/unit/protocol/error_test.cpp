@@ -49,7 +49,7 @@ TEST_CASE("the close code of each rule after the opening handshake", "[error][rf
         {Errc::frame_masked, CloseCode::protocol_error},
         {Errc::unexpected_continuation, CloseCode::protocol_error},
         {Errc::expected_continuation, CloseCode::protocol_error},
-        {Errc::close_payload_of_one_octet, CloseCode::protocol_error},
+        {Errc::close_payload_of_one_byte, CloseCode::protocol_error},
         {Errc::invalid_close_code, CloseCode::protocol_error},
         {Errc::invalid_utf8, CloseCode::invalid_payload},
         {Errc::invalid_utf8_in_close_reason, CloseCode::invalid_payload},

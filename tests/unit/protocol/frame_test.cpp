@@ -2,14 +2,14 @@
 
 #include <string>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 
 using namespace wsserver;
+using test::byte_script;
+using test::ByteVector;
 using test::hex;
 using test::joined;
-using test::Octets;
-using test::octets;
 
 namespace {
 
@@ -22,13 +22,13 @@ bool same(const FrameHeader& a, const FrameHeader& b) {
            a.payload_length == b.payload_length && a.size == b.size;
 }
 
-Octets encoded(const FrameHeader& header) {
-    Octets result(header_size(header.payload_length, header.masking_key.has_value()));
+ByteVector encoded(const FrameHeader& header) {
+    ByteVector result(header_size(header.payload_length, header.masking_key.has_value()));
     CHECK(encode_header(result, header) == result.size());
     return result;
 }
 
-std::optional<Errc> error_of(const Octets& input) {
+std::optional<Errc> error_of(const ByteVector& input) {
     const auto result = decode_header(input);
     const auto* error = std::get_if<Errc>(&result);
     return error ? std::optional{*error} : std::nullopt;
@@ -51,7 +51,7 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
         Case{"80 02", header_of(true, 0, Opcode::continuation, 2)},           // "lo"
         Case{"89 05", header_of(true, 0, Opcode::ping, 5)},                   //
         Case{"8a 85 37 fa 21 3d", header_of(true, 0, Opcode::pong, 5, key)},  //
-        Case{"82 7e 01 00", header_of(true, 0, Opcode::binary, 256)},         // 256 octets
+        Case{"82 7e 01 00", header_of(true, 0, Opcode::binary, 256)},         // 256 bytes
         Case{"82 7f 00 00 00 00 00 01 00 00", header_of(true, 0, Opcode::binary, 65536)},  // 64 KiB
         // the edges of each form of the length
         Case{"82 00", header_of(true, 0, Opcode::binary, 0)},            //
@@ -67,7 +67,7 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
         Case{"21 00", header_of(false, 2, Opcode::text, 0)},                           // RSV2
         Case{"9a 80 00 00 00 00", header_of(true, 1, Opcode::pong, 0, MaskingKey{})},  // RSV3; a key of zeros is a key
         Case{"00 fe 12 34 37 fa 21 3d", header_of(false, 0, Opcode::continuation, 0x1234, key)});
-    const auto script = octets(c.script);
+    const auto script = byte_script(c.script);
     CAPTURE(c.script);
 
     const auto decoded = decode_header(script);
@@ -76,7 +76,7 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
     CHECK(hex(encoded(c.header)) == hex(script));
 
     // What follows isn't looked at.
-    const auto followed = decode_header(joined(script, octets("ff*20")));
+    const auto followed = decode_header(joined(script, byte_script("ff*20")));
     REQUIRE(std::holds_alternative<FrameHeader>(followed));
     CHECK(same(std::get<FrameHeader>(followed), c.header));
 }
@@ -84,7 +84,7 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
 TEST_CASE("a header that is cut anywhere says how much it lacks at least", "[frame]") {
     const auto* const script = GENERATE("81 05", "81 85 37 fa 21 3d", "82 7e 01 00", "82 fe 01 00 37 fa 21 3d",
                                         "82 7f 00 00 00 00 00 01 00 00", "82 ff 00 00 00 00 00 01 00 00 37 fa 21 3d");
-    const auto whole = octets(script);
+    const auto whole = byte_script(script);
     for (std::size_t size = 0; size < whole.size(); ++size) {
         const auto result = decode_header(Bytes{whole}.first(size));
         CAPTURE(script, size);
@@ -96,26 +96,26 @@ TEST_CASE("a header that is cut anywhere says how much it lacks at least", "[fra
     }
 }
 
-TEST_CASE("all 256 first octets", "[frame][rfc6455-5.2][rfc6455-5.5]") {
-    for (unsigned octet = 0; octet < 256; ++octet) {
-        const auto first = static_cast<std::uint8_t>(octet);
-        const unsigned opcode = octet & 0xF;
-        const bool fin = octet >= 0x80;
-        CAPTURE(octet);
+TEST_CASE("all 256 first bytes", "[frame][rfc6455-5.2][rfc6455-5.5]") {
+    for (unsigned byte = 0; byte < 256; ++byte) {
+        const auto first = static_cast<std::uint8_t>(byte);
+        const unsigned opcode = byte & 0xF;
+        const bool fin = byte >= 0x80;
+        CAPTURE(byte);
         std::optional<Errc> expected;
         if ((opcode >= 3 && opcode <= 7) || opcode >= 0xB) {
             expected = Errc::reserved_opcode;
         } else if (opcode >= 8 && !fin) {
             expected = Errc::control_frame_fragmented;
         }
-        CHECK(error_of({first}) == expected);  // seen without waiting for the second octet
+        CHECK(error_of({first}) == expected);  // seen without waiting for the second byte
         CHECK(error_of({first, 0x00}) == expected);
         if (expected) continue;
-        const auto result = decode_header(Octets{first, 0x00});
+        const auto result = decode_header(ByteVector{first, 0x00});
         REQUIRE(std::holds_alternative<FrameHeader>(result));
         const auto& header = std::get<FrameHeader>(result);
         CHECK(header.fin == fin);
-        CHECK(header.rsv == ((octet >> 4) & 7));
+        CHECK(header.rsv == ((byte >> 4) & 7));
         CHECK(static_cast<unsigned>(header.opcode) == opcode);
         CHECK(header.size == 2);
     }
@@ -124,38 +124,38 @@ TEST_CASE("all 256 first octets", "[frame][rfc6455-5.2][rfc6455-5.5]") {
 TEST_CASE("reserved opcodes", "[frame][rfc6455-5.2]") {
     const auto script = GENERATE(as<std::string>{}, "83 00", "87 00", "8b 00", "8f 00", "03", "0f 80 00 00 00 00");
     CAPTURE(script);
-    CHECK(error_of(octets(script)) == Errc::reserved_opcode);
+    CHECK(error_of(byte_script(script)) == Errc::reserved_opcode);
 }
 
 TEST_CASE("control frames are never fragmented", "[frame][rfc6455-5.5]") {
-    CHECK(error_of(octets("08 00")) == Errc::control_frame_fragmented);
-    CHECK(error_of(octets("09 00")) == Errc::control_frame_fragmented);
-    CHECK(error_of(octets("0a 00")) == Errc::control_frame_fragmented);
+    CHECK(error_of(byte_script("08 00")) == Errc::control_frame_fragmented);
+    CHECK(error_of(byte_script("09 00")) == Errc::control_frame_fragmented);
+    CHECK(error_of(byte_script("0a 00")) == Errc::control_frame_fragmented);
 }
 
-TEST_CASE("control frames hold at most 125 octets", "[frame][rfc6455-5.5]") {
-    CHECK(error_of(octets("89 7d")) == std::nullopt);
-    CHECK(error_of(octets("89 7e")) == Errc::control_frame_too_long);  // seen before the length has come
-    CHECK(error_of(octets("89 7e 00 7e")) == Errc::control_frame_too_long);
-    CHECK(error_of(octets("8a ff 00 00 00 00 00 01 00 00 00 00 00 00")) == Errc::control_frame_too_long);
-    CHECK(error_of(octets("88 fe 00 05 00 00 00 00")) == Errc::control_frame_too_long);
+TEST_CASE("control frames hold at most 125 bytes", "[frame][rfc6455-5.5]") {
+    CHECK(error_of(byte_script("89 7d")) == std::nullopt);
+    CHECK(error_of(byte_script("89 7e")) == Errc::control_frame_too_long);  // seen before the length has come
+    CHECK(error_of(byte_script("89 7e 00 7e")) == Errc::control_frame_too_long);
+    CHECK(error_of(byte_script("8a ff 00 00 00 00 00 01 00 00 00 00 00 00")) == Errc::control_frame_too_long);
+    CHECK(error_of(byte_script("88 fe 00 05 00 00 00 00")) == Errc::control_frame_too_long);
 }
 
 TEST_CASE("lengths longer than they need be", "[frame][rfc6455-5.2]") {
-    CHECK(error_of(octets("82 7e 00 00")) == Errc::length_not_minimal);
-    CHECK(error_of(octets("82 7e 00 7d")) == Errc::length_not_minimal);
-    CHECK(error_of(octets("82 7e 00 7e")) == std::nullopt);
-    CHECK(error_of(octets("82 7f 00 00 00 00 00 00 00 05")) == Errc::length_not_minimal);
-    CHECK(error_of(octets("82 7f 00 00 00 00 00 00 ff ff")) == Errc::length_not_minimal);
-    CHECK(error_of(octets("82 7f 00 00 00 00 00 01 00 00")) == std::nullopt);
-    CHECK(error_of(octets("81 fe 00 01 00 00 00 00")) == Errc::length_not_minimal);
+    CHECK(error_of(byte_script("82 7e 00 00")) == Errc::length_not_minimal);
+    CHECK(error_of(byte_script("82 7e 00 7d")) == Errc::length_not_minimal);
+    CHECK(error_of(byte_script("82 7e 00 7e")) == std::nullopt);
+    CHECK(error_of(byte_script("82 7f 00 00 00 00 00 00 00 05")) == Errc::length_not_minimal);
+    CHECK(error_of(byte_script("82 7f 00 00 00 00 00 00 ff ff")) == Errc::length_not_minimal);
+    CHECK(error_of(byte_script("82 7f 00 00 00 00 00 01 00 00")) == std::nullopt);
+    CHECK(error_of(byte_script("81 fe 00 01 00 00 00 00")) == Errc::length_not_minimal);
 }
 
 TEST_CASE("lengths with the most significant bit", "[frame][rfc6455-5.2]") {
-    CHECK(error_of(octets("82 7f 80 00 00 00 00 00 00 00")) == Errc::length_top_bit_set);
-    CHECK(error_of(octets("82 7f ff ff ff ff ff ff ff ff")) == Errc::length_top_bit_set);
-    CHECK(error_of(octets("82 7f 80 00 00 00 00 00 00 05")) == Errc::length_top_bit_set);
-    CHECK(error_of(octets("82 7f 80")) == Errc::length_top_bit_set);  // seen at its first octet
+    CHECK(error_of(byte_script("82 7f 80 00 00 00 00 00 00 00")) == Errc::length_top_bit_set);
+    CHECK(error_of(byte_script("82 7f ff ff ff ff ff ff ff ff")) == Errc::length_top_bit_set);
+    CHECK(error_of(byte_script("82 7f 80 00 00 00 00 00 00 05")) == Errc::length_top_bit_set);
+    CHECK(error_of(byte_script("82 7f 80")) == Errc::length_top_bit_set);  // seen at its first byte
 }
 
 TEST_CASE("a broken header is broken wherever it is cut", "[frame]") {
@@ -163,7 +163,7 @@ TEST_CASE("a broken header is broken wherever it is cut", "[frame]") {
     const auto script = GENERATE(as<std::string>{}, "83 00", "09 00", "89 7e 00 7e", "82 7e 00 7d",
                                  "82 7f 00 00 00 00 00 00 ff ff", "82 7f 80 00 00 00 00 00 00 00",
                                  "81 fe 00 01 00 00 00 00", "7f ff ff ff ff ff ff ff ff ff ff ff ff ff");
-    const auto whole = octets(script);
+    const auto whole = byte_script(script);
     const auto error = error_of(whole);
     REQUIRE(error);
     for (std::size_t size = 0; size < whole.size(); ++size) {
@@ -175,13 +175,13 @@ TEST_CASE("a broken header is broken wherever it is cut", "[frame]") {
 }
 
 TEST_CASE("whole frames are appended", "[frame][rfc6455-5.7]") {
-    Output output;
+    OutputBuffer output;
     append_frame(output, header_of(true, 0, Opcode::text, 5), bytes_of("Hello"));
     append_frame(output, header_of(true, 0, Opcode::text, 5, key), bytes_of("Hello"));
     append_frame(output, header_of(true, 0, Opcode::ping, 0), {});
-    CHECK(hex(output.bytes()) == hex(octets("81 05 48 65 6c 6c 6f                 # unmasked\n"
-                                            "81 85 37 fa 21 3d 7f 9f 4d 51 58     # masked\n"
-                                            "89 00")));
+    CHECK(hex(output.bytes()) == hex(byte_script("81 05 48 65 6c 6c 6f                 # unmasked\n"
+                                                 "81 85 37 fa 21 3d 7f 9f 4d 51 58     # masked\n"
+                                                 "89 00")));
 }
 
 TEST_CASE("every length about the edges goes through encode and decode", "[frame][rfc6455-5.2]") {
@@ -201,9 +201,9 @@ TEST_CASE("every length about the edges goes through encode and decode", "[frame
 
 TEST_CASE("a walk over encoded frames finds their borders", "[frame]") {
     // What a send queue does with what it holds.
-    Output output;
+    OutputBuffer output;
     for (const std::size_t size : {0u, 125u, 126u, 65535u, 65536u, 3u}) {
-        const Octets payload(size, 0xAB);
+        const ByteVector payload(size, 0xAB);
         append_frame(output, header_of(true, 0, Opcode::binary, size), payload);
     }
     std::vector<std::uint64_t> lengths;

@@ -3,21 +3,21 @@
 #include <array>
 #include <vector>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 
 using namespace wsserver;
-using test::Octets;
-using test::octets;
+using test::byte_script;
+using test::ByteVector;
 
 namespace {
 
 constexpr MaskingKey key{0x37, 0xfa, 0x21, 0x3d};
 
-/// Octet number i: (i * 89 + 7) mod 256, so that neighbours and rows differ.
+/// Byte number i: (i * 89 + 7) mod 256, so that neighbours and rows differ.
 std::uint8_t sample(std::size_t i) { return static_cast<std::uint8_t>(i * 89 + 7); }
 
-/// §5.3 as it stands: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", j = i MOD 4.
+/// §5.3 as it stands: "transformed-byte-i = original-byte-i XOR masking-key-byte-j", j = i MOD 4.
 std::uint8_t masked(std::size_t i, std::size_t phase) {
     return static_cast<std::uint8_t>(sample(i) ^ key[(i + phase) % 4]);
 }
@@ -25,11 +25,11 @@ std::uint8_t masked(std::size_t i, std::size_t phase) {
 }  // namespace
 
 TEST_CASE("the RFC's masked Hello", "[mask][rfc6455-5.3][rfc6455-5.7]") {
-    auto payload = octets("7f 9f 4d 51 58");
+    auto payload = byte_script("7f 9f 4d 51 58");
     apply_mask(payload, key);
-    CHECK(payload == octets("'Hello'"));
+    CHECK(payload == byte_script("'Hello'"));
     apply_mask(payload, key);
-    CHECK(payload == octets("7f 9f 4d 51 58"));
+    CHECK(payload == byte_script("7f 9f 4d 51 58"));
 }
 
 TEST_CASE("each length, alignment and phase, and nothing beside", "[mask][rfc6455-5.3]") {
@@ -37,14 +37,14 @@ TEST_CASE("each length, alignment and phase, and nothing beside", "[mask][rfc645
     for (std::size_t length = 0; length <= 130; ++length) {
         for (std::size_t alignment = 0; alignment < 16; ++alignment) {
             for (std::size_t phase = 0; phase < 9; ++phase) {
-                Octets place(alignment + length + 8, 0xEE), copy = place;
-                Octets from(length);
+                ByteVector place(alignment + length + 8, 0xEE), copy = place;
+                ByteVector from(length);
                 for (std::size_t i = 0; i < length; ++i) place[alignment + i] = from[i] = sample(i);
 
                 apply_mask(MutableBytes{place}.subspan(alignment, length), key, phase);
                 copy_masked(MutableBytes{copy}.subspan(alignment, length), from, key, phase);
 
-                Octets expected(alignment + length + 8, 0xEE);
+                ByteVector expected(alignment + length + 8, 0xEE);
                 for (std::size_t i = 0; i < length; ++i) expected[alignment + i] = masked(i, phase);
                 if (place != expected || copy != expected) {
                     ++wrong;
@@ -58,13 +58,13 @@ TEST_CASE("each length, alignment and phase, and nothing beside", "[mask][rfc645
 
 TEST_CASE("a payload cut in two or three is masked as if it were whole", "[mask][rfc6455-5.3]") {
     constexpr std::size_t length = 70;
-    Octets whole(length);
+    ByteVector whole(length);
     for (std::size_t i = 0; i < length; ++i) whole[i] = masked(i, 0);
 
     std::size_t wrong = 0;
     for (std::size_t first = 0; first <= length; ++first) {
         for (std::size_t second = first; second <= length; second += 7) {
-            Octets payload(length);
+            ByteVector payload(length);
             for (std::size_t i = 0; i < length; ++i) payload[i] = sample(i);
             const MutableBytes view{payload};
             apply_mask(view.first(first), key);
@@ -76,7 +76,7 @@ TEST_CASE("a payload cut in two or three is masked as if it were whole", "[mask]
     CHECK(wrong == 0);
 }
 
-TEST_CASE("no octets at all", "[mask]") {
+TEST_CASE("no bytes at all", "[mask]") {
     apply_mask({}, key, 3);
     copy_masked({}, {}, key, 3);
     SUCCEED("an empty view may have no address");

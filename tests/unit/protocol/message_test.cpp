@@ -4,11 +4,11 @@
 #include <string>
 #include <type_traits>
 
+#include "support/byte_script.hpp"
 #include "support/catch.hpp"
-#include "support/octets.hpp"
 
 using namespace wsserver;
-using test::octets;
+using test::byte_script;
 
 // Opcode to type at compile time.
 static_assert(std::same_as<MessageType<Opcode::text>::type, Text>);
@@ -57,7 +57,7 @@ TEST_CASE("the call happens once, and at compile time too", "[message]") {
 }
 
 TEST_CASE("messages are made over their payload", "[message]") {
-    const auto payload = octets("'Hello'");
+    const auto payload = byte_script("'Hello'");
     const auto text = make_message(Opcode::text, payload);
     REQUIRE(text);
     REQUIRE(std::holds_alternative<Text>(*text));
@@ -74,12 +74,12 @@ TEST_CASE("messages are made over their payload", "[message]") {
 }
 
 TEST_CASE("a Close has a code and a reason, or neither", "[message][rfc6455-5.5.1]") {
-    const auto payload = octets("03 e9 'going'");
+    const auto payload = byte_script("03 e9 'going'");
     const auto close = Close::from_payload(payload);
     CHECK(close.code == CloseCode::going_away);
     CHECK(close.reason == "going");
 
-    const auto only_code = octets("0f a0");
+    const auto only_code = byte_script("0f a0");
     CHECK(Close::from_payload(only_code).code == CloseCode{4000});
     CHECK(Close::from_payload(only_code).reason.empty());
 
@@ -95,7 +95,7 @@ TEST_CASE("std::visit reaches the alternative that is there", "[message]") {
         [](const Ping&) { return std::string{"ping"}; },
         [](const Pong&) { return std::string{"pong"}; },
     };
-    const auto payload = octets("03 e8");
+    const auto payload = byte_script("03 e8");
     CHECK(std::visit(describe, *make_message(Opcode::text, payload)) == "text of 2");
     CHECK(std::visit(describe, *make_message(Opcode::binary, payload)) == "binary of 2");
     CHECK(std::visit(describe, *make_message(Opcode::close, payload)) == "close 1000");

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "support/allocations.hpp"
-#include "support/octets.hpp"
+#include "support/byte_script.hpp"
 #include "support/transcript.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
@@ -20,14 +20,14 @@ struct Allocated {
 };
 template <class F>
 Allocated allocated_by(F f) {
-    const std::size_t count = allocations, in_use = octets_in_use;
+    const std::size_t count = allocations, in_use = bytes_in_use;
     f();
-    return {allocations - count, octets_in_use - in_use};
+    return {allocations - count, bytes_in_use - in_use};
 }
 
 /// Takes everything, echoes messages.
 template <Role role>
-std::size_t serve(Protocol<role>& protocol, MutableBytes received, Output& output) {
+std::size_t serve(Protocol<role>& protocol, MutableBytes received, OutputBuffer& output) {
     std::size_t events = 0;
     while (const auto event = protocol.next_event(received, output)) {
         ++events;
@@ -46,7 +46,7 @@ FOR_BOTH_ROLES("whole messages cost no allocation once the output has grown", "[
     auto received = joined(frame_to<role>(0x81, "text"), frame_to<role>(0x82, std::string(40'000, 'b')),
                            frame_to<role>(0x89, "ping"), frame_to<role>(0x8A, ""));
     auto again = received;
-    Output output;
+    OutputBuffer output;
     output.extend(100'000);
     output.clear();
     Protocol<role> protocol{options};
@@ -68,12 +68,12 @@ FOR_BOTH_ROLES("what a header announces is not allocated", "[protocol][rfc6455-1
     FrameHeader header;
     header.payload_length = std::uint64_t{1} << 39;
     if (role == Role::server) header.masking_key = MaskingKey{};
-    Octets received(header_size(header.payload_length, role == Role::server));
+    ByteVector received(header_size(header.payload_length, role == Role::server));
     encode_header(received, header);
     received[0] = first;
-    Octets piece(1000, 'x');
+    ByteVector piece(1000, 'x');
 
-    Output output;
+    OutputBuffer output;
     Protocol<role> protocol{options};
     CHECK(allocated_by([&] { serve(protocol, received, output); }).count == 0);
     std::size_t came = 0;
@@ -99,18 +99,18 @@ FOR_BOTH_ROLES("what was cut is given back with its event", "[protocol]") {
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
-    Output output;
+    OutputBuffer output;
     output.extend(10'000);
     output.clear();
     Protocol<role> protocol{options};
     auto script = joined(frame_to<role>(0x01, "fragments"), frame_to<role>(0x89, "ping"), frame_to<role>(0x80, "end"),
                          frame_to<role>(0x82, std::string(1000, 'b')), frame_to<role>(0x8A, "pong"));
     std::size_t events = 0, most = 0;
-    const std::size_t start = octets_in_use;
+    const std::size_t start = bytes_in_use;
     const auto allocated = allocated_by([&] {
-        for (auto& octet : script) {
-            events += serve(protocol, {&octet, 1}, output);
-            most = std::max(most, octets_in_use - start);
+        for (auto& byte : script) {
+            events += serve(protocol, {&byte, 1}, output);
+            most = std::max(most, bytes_in_use - start);
         }
     });
     CHECK(events == 4);
@@ -122,7 +122,7 @@ FOR_BOTH_ROLES("what was cut is given back when the connection ends", "[protocol
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
-    Output output;
+    OutputBuffer output;
     output.extend(10'000);
     output.clear();
     Protocol<role> protocol{options};
@@ -131,7 +131,7 @@ FOR_BOTH_ROLES("what was cut is given back when the connection ends", "[protocol
     const int way = GENERATE(0, 1, 2);
     const auto allocated = allocated_by([&] {
         serve(protocol, begin, output);
-        REQUIRE(octets_in_use > 1000);
+        REQUIRE(bytes_in_use > 1000);
         if (way == 0) serve(protocol, bad, output);
         if (way == 1) serve(protocol, close, output);
         if (way == 2) protocol.receive_eof();

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "support/octets.hpp"
+#include "support/byte_script.hpp"
 #include "support/transcript.hpp"
 
 using namespace wsserver;
@@ -14,18 +14,18 @@ namespace {
 
 struct Violation {
     Errc error;
-    Octets frames;
+    ByteVector frames;
     std::string name;
 };
 
 template <Role role>
 std::vector<Violation> violations() {
     const auto f = [](std::uint8_t first, std::string_view script = "") {
-        return frame_to<role>(first, octets(script));
+        return frame_to<role>(first, byte_script(script));
     };
     const bool to_server = role == Role::server;
     const auto raw = [&](std::string_view masked, std::string_view plain) {
-        return octets(to_server ? masked : plain);
+        return byte_script(to_server ? masked : plain);
     };
     return {
         {Errc::reserved_bits_set, f(0xC1, "'x'"), "RSV1"},
@@ -49,9 +49,9 @@ std::vector<Violation> violations() {
         {Errc::control_frame_fragmented, f(0x08), "a Close without FIN"},
         {Errc::control_frame_fragmented, f(0x09, "'x'"), "a ping without FIN"},
         {Errc::control_frame_fragmented, f(0x0A), "a pong without FIN"},
-        {Errc::control_frame_too_long, f(0x89, "00*126"), "a ping of 126 octets"},
-        {Errc::control_frame_too_long, f(0x8A, "00*70000"), "a pong of 70000 octets"},
-        {Errc::control_frame_too_long, f(0x88, "03 e8 'x' 78*123"), "a Close with a reason of 124 octets"},
+        {Errc::control_frame_too_long, f(0x89, "00*126"), "a ping of 126 bytes"},
+        {Errc::control_frame_too_long, f(0x8A, "00*70000"), "a pong of 70000 bytes"},
+        {Errc::control_frame_too_long, f(0x88, "03 e8 'x' 78*123"), "a Close with a reason of 124 bytes"},
         {Errc::length_not_minimal, raw("81 fe 00 7d 00 00 00 00", "81 7e 00 7d"), "125 in 16 bits"},
         {Errc::length_not_minimal, raw("82 ff 00 00 00 00 00 00 ff ff 00 00 00 00", "82 7f 00 00 00 00 00 00 ff ff"),
          "65535 in 64 bits"},
@@ -71,7 +71,7 @@ std::vector<Violation> violations() {
         {Errc::expected_continuation, joined(f(0x01, "'x'"), f(0x81, "'y'")), "a text inside a text"},
         {Errc::expected_continuation, joined(f(0x02), f(0x89), f(0x01)), "a text inside a binary"},
         {Errc::expected_continuation, joined(f(0x02, "'x'"), f(0x00), f(0x82)), "a binary inside a binary"},
-        {Errc::close_payload_of_one_octet, f(0x88, "03"), "half a code"},
+        {Errc::close_payload_of_one_byte, f(0x88, "03"), "half a code"},
         {Errc::invalid_close_code, f(0x88, "03 ed"), "1005"},
         {Errc::invalid_close_code, f(0x88, "00 00 'zero'"), "0"},
         {Errc::invalid_utf8, f(0x81, "ff"), "a whole text"},
@@ -129,7 +129,7 @@ FOR_BOTH_ROLES("every violation is the same wherever it is cut", "[protocol][eve
         std::size_t different = 0;
         for (std::size_t cut = 0; cut <= script.size(); ++cut) different += play<role>(script, {cut}) != whole;
         CHECK(different == 0);
-        CHECK(play_octet_by_octet<role>(script) == whole);
+        CHECK(play_byte_by_byte<role>(script) == whole);
     }
 }
 
@@ -147,7 +147,7 @@ FOR_BOTH_ROLES("a violation after our Close is no reason for a second one", "[pr
     }
 }
 
-TEST_CASE("all 256 first octets to a server", "[protocol][rfc6455-5.2]") {
+TEST_CASE("all 256 first bytes to a server", "[protocol][rfc6455-5.2]") {
     for (unsigned first = 0; first < 256; ++first) {
         Endpoint<Role::server> server;
         server.receive(frame_to<Role::server>(static_cast<std::uint8_t>(first), ""));
@@ -173,9 +173,9 @@ TEST_CASE("all 256 first octets to a server", "[protocol][rfc6455-5.2]") {
 }
 
 FOR_BOTH_ROLES("bad UTF-8 is seen before its frame is whole", "[protocol][rfc6455-8.1][autobahn-6.4]") {
-    // In one frame: a Greek word, then F4; then 90, the first octet that makes it impossible; the rest never comes.
-    const auto frame = frame_to<role>(0x81, octets("ce ba e1 bd b9 cf 83 ce bc ce b5 f4 90 80 80 'edited'"));
-    const std::size_t before = frame.size() - 9;  // F4 is the last octet of these
+    // In one frame: a Greek word, then F4; then 90, the first byte that makes it impossible; the rest never comes.
+    const auto frame = frame_to<role>(0x81, byte_script("ce ba e1 bd b9 cf 83 ce bc ce b5 f4 90 80 80 'edited'"));
+    const std::size_t before = frame.size() - 9;  // F4 is the last byte of these
     Endpoint<role> endpoint;
     endpoint.receive(Bytes{frame}.first(before));
     CHECK(endpoint.events().empty());
@@ -186,16 +186,16 @@ FOR_BOTH_ROLES("bad UTF-8 is seen before its frame is whole", "[protocol][rfc645
 
 FOR_BOTH_ROLES("bad UTF-8 is seen before its message is whole", "[protocol][rfc6455-8.1][autobahn-6.4]") {
     Endpoint<role> endpoint;
-    endpoint.receive(frame_to<role>(0x01, octets("ce ba e1 bd b9 cf 83 ce bc ce b5 f4")));
+    endpoint.receive(frame_to<role>(0x01, byte_script("ce ba e1 bd b9 cf 83 ce bc ce b5 f4")));
     CHECK(endpoint.events().empty());
-    endpoint.receive(frame_to<role>(0x00, octets("90")));
+    endpoint.receive(frame_to<role>(0x00, byte_script("90")));
     CHECK(endpoint.events() == Strings{failed(Errc::invalid_utf8)});
 }
 
-FOR_BOTH_ROLES("each octet of a text in a frame of its own", "[protocol][rfc6455-8.1][autobahn-6.2]") {
-    const auto text = octets("'Hello-' c2 b5 '@' c3 9f c3 b6 c3 a4 f0 9f 98 80 ef bf be '-UTF-8!!'");
-    Octets script = frame_to<role>(0x01, Bytes{});
-    for (const auto octet : text) script = joined(script, frame_to<role>(0x00, Bytes{&octet, 1}));
+FOR_BOTH_ROLES("each byte of a text in a frame of its own", "[protocol][rfc6455-8.1][autobahn-6.2]") {
+    const auto text = byte_script("'Hello-' c2 b5 '@' c3 9f c3 b6 c3 a4 f0 9f 98 80 ef bf be '-UTF-8!!'");
+    ByteVector script = frame_to<role>(0x01, Bytes{});
+    for (const auto byte : text) script = joined(script, frame_to<role>(0x00, Bytes{&byte, 1}));
     Endpoint<role> endpoint;
     endpoint.receive(joined(script, frame_to<role>(0x80, "")));
     CHECK(endpoint.events() == Strings{"text " + std::string{text_of(text)}});
@@ -203,12 +203,12 @@ FOR_BOTH_ROLES("each octet of a text in a frame of its own", "[protocol][rfc6455
 
 FOR_BOTH_ROLES("binary messages may hold anything", "[protocol][rfc6455-5.6]") {
     Endpoint<role> endpoint{{}, false};
-    endpoint.receive(joined(frame_to<role>(0x82, octets("ff fe c0 80")), frame_to<role>(0x02, octets("f4")),
-                            frame_to<role>(0x80, octets("90"))));
+    endpoint.receive(joined(frame_to<role>(0x82, byte_script("ff fe c0 80")), frame_to<role>(0x02, byte_script("f4")),
+                            frame_to<role>(0x80, byte_script("90"))));
     CHECK(endpoint.events() == Strings{"binary ff fe c0 80", "binary f4 90"});
 }
 
-FOR_BOTH_ROLES("a message of max_message octets passes, one more fails by its header", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("a message of max_message bytes passes, one more fails by its header", "[protocol][rfc6455-10.4]") {
     ProtocolOptions options;
     options.max_message = 1000;
     Endpoint<role> fits{options, false};
@@ -230,7 +230,7 @@ FOR_BOTH_ROLES("fragments count together", "[protocol][rfc6455-10.4]") {
     options.max_message = 10;
     Endpoint<role> endpoint{options, false};
     for (int i = 0; i < 2; ++i) {  // and each message for itself
-        endpoint.receive(joined(frame_to<role>(0x01, "1234"), frame_to<role>(0x89, octets("00*125")),
+        endpoint.receive(joined(frame_to<role>(0x01, "1234"), frame_to<role>(0x89, byte_script("00*125")),
                                 frame_to<role>(0x00, "567890"), frame_to<role>(0x80, "")));
         CHECK(endpoint.take_events_seen().back() == "text 1234567890");
     }
@@ -252,10 +252,10 @@ FOR_BOTH_ROLES("lengths that would overflow a sum", "[protocol][rfc6455-10.4]") 
         FrameHeader header;
         header.payload_length = length;
         if (role == Role::server) header.masking_key = MaskingKey{};
-        Octets octets_of_header(header_size(length, role == Role::server));
-        encode_header(octets_of_header, header);
-        octets_of_header[0] = first;
-        endpoint.receive(octets_of_header);
+        ByteVector bytes_of_header(header_size(length, role == Role::server));
+        encode_header(bytes_of_header, header);
+        bytes_of_header[0] = first;
+        endpoint.receive(bytes_of_header);
         CHECK(endpoint.events() == Strings{failed(Errc::message_too_big)});
     }
 }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "support/octets.hpp"
+#include "support/byte_script.hpp"
 #include "support/transcript.hpp"
 
 using namespace wsserver;
@@ -15,13 +15,13 @@ using namespace wsserver::test;
 TEST_CASE("a single-frame text", "[protocol][rfc6455-5.7]") {
     SECTION("masked, to a server") {
         Endpoint<Role::server> server;
-        server.receive(octets("81 85 37 fa 21 3d 7f 9f 4d 51 58"));
+        server.receive(byte_script("81 85 37 fa 21 3d 7f 9f 4d 51 58"));
         CHECK(server.events() == Strings{"text Hello"});
-        CHECK(server.take_output() == octets("81 05 48 65 6c 6c 6f"));
+        CHECK(server.take_output() == byte_script("81 05 48 65 6c 6c 6f"));
     }
     SECTION("unmasked, to a client") {
         Endpoint<Role::client> client{{}, false};
-        client.receive(octets("81 05 48 65 6c 6c 6f"));
+        client.receive(byte_script("81 05 48 65 6c 6c 6f"));
         CHECK(client.events() == Strings{"text Hello"});
     }
     SECTION("sent by a client") {
@@ -31,7 +31,7 @@ TEST_CASE("a single-frame text", "[protocol][rfc6455-5.7]") {
         ProtocolOptions options;
         options.keys = &key;
         Protocol<Role::client> client{options};
-        Output output;
+        OutputBuffer output;
         REQUIRE(client.send(Text{"Hello"}, output));
         CHECK(hex(output.bytes()) == "81 85 37 fa 21 3d 7f 9f 4d 51 58");
     }
@@ -40,35 +40,35 @@ TEST_CASE("a single-frame text", "[protocol][rfc6455-5.7]") {
 TEST_CASE("a fragmented text, unmasked", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client{{}, false};
     client.receive(
-        octets("01 03 48 65 6c   # Hel\n"
-               "80 02 6c 6f      # lo"));
+        byte_script("01 03 48 65 6c   # Hel\n"
+                    "80 02 6c 6f      # lo"));
     CHECK(client.events() == Strings{"text Hello"});
 }
 
 TEST_CASE("an unmasked ping and its masked pong", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client;
-    client.receive(octets("89 05 48 65 6c 6c 6f"));
+    client.receive(byte_script("89 05 48 65 6c 6c 6f"));
     CHECK(client.events() == Strings{"ping 48 65 6c 6c 6f"});
     CHECK(frames_in(client.take_output()) == Strings{"8a 48 65 6c 6c 6f"});
 
     Endpoint<Role::server> server;
-    server.receive(octets("8a 85 37 fa 21 3d 7f 9f 4d 51 58"));
+    server.receive(byte_script("8a 85 37 fa 21 3d 7f 9f 4d 51 58"));
     CHECK(server.events() == Strings{"pong 48 65 6c 6c 6f"});
     CHECK(server.take_output().empty());
 }
 
-TEST_CASE("256 octets and 64 KiB in single unmasked frames", "[protocol][rfc6455-5.7]") {
+TEST_CASE("256 bytes and 64 KiB in single unmasked frames", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client{{}, false};
-    client.receive(octets("82 7e 01 00 ab*256"));
-    client.receive(octets("82 7f 00 00 00 00 00 01 00 00 cd*65536"));
-    CHECK(client.events() == Strings{"binary " + hex(octets("ab*256")), "binary " + hex(octets("cd*65536"))});
+    client.receive(byte_script("82 7e 01 00 ab*256"));
+    client.receive(byte_script("82 7f 00 00 00 00 00 01 00 00 cd*65536"));
+    CHECK(client.events() == Strings{"binary " + hex(byte_script("ab*256")), "binary " + hex(byte_script("cd*65536"))});
 
     ProtocolOptions options;
     Protocol<Role::server> server{options};
-    Output output;
-    REQUIRE(server.send(Binary{octets("ab*256")}, output));
-    REQUIRE(server.send(Binary{octets("cd*65536")}, output));
-    CHECK(hex(output.bytes()) == hex(octets("82 7e 01 00 ab*256 82 7f 00 00 00 00 00 01 00 00 cd*65536")));
+    OutputBuffer output;
+    REQUIRE(server.send(Binary{byte_script("ab*256")}, output));
+    REQUIRE(server.send(Binary{byte_script("cd*65536")}, output));
+    CHECK(hex(output.bytes()) == hex(byte_script("82 7e 01 00 ab*256 82 7f 00 00 00 00 00 01 00 00 cd*65536")));
 }
 
 FOR_BOTH_ROLES("several frames in one receive", "[protocol][rfc6455-5.4]") {
@@ -104,7 +104,7 @@ FOR_BOTH_ROLES("a whole message is seen where it was received", "[protocol]") {
     CountingKeys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     MutableBytes rest{received};
     for (int i = 0; i < 3; ++i) {
         const auto event = protocol.next_event(rest, output);
@@ -128,9 +128,9 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
     CountingKeys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     Strings events;
-    std::size_t in_room = 0;
+    std::size_t direct = 0;
     MutableBytes rest{wire};
     const auto take = [&](std::size_t most) {
         const MutableBytes piece = rest.first(std::min(most, rest.size()));
@@ -139,12 +139,12 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
     };
     while (!rest.empty()) {
         MutableBytes received;
-        if (protocol.has_room()) {
-            Room room = protocol.lend_room();
-            const MutableBytes piece = take(std::min(step, room.size));
-            std::memcpy(room.bytes().data(), piece.data(), piece.size());
-            in_room += piece.size();
-            received = protocol.take_back(std::move(room), piece.size());
+        if (protocol.wants_buffer()) {
+            ReceiveBuffer buffer = protocol.prepare_buffer();
+            const MutableBytes piece = take(std::min(step, buffer.size));
+            std::memcpy(buffer.bytes().data(), piece.data(), piece.size());
+            direct += piece.size();
+            received = protocol.commit_buffer(std::move(buffer), piece.size());
         } else {
             received = take(10'000);
         }
@@ -155,7 +155,7 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
         }
     }
     CHECK(events == Strings{"other", "long", "next"});
-    CHECK((in_room > payload.size()) == (payload.size() == 500'000));
+    CHECK((direct > payload.size()) == (payload.size() == 500'000));
 }
 
 FOR_BOTH_ROLES("who has room lends some", "[protocol]") {
@@ -163,17 +163,17 @@ FOR_BOTH_ROLES("who has room lends some", "[protocol]") {
     CountingKeys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     auto wire = frame_to<role>(0x82, std::string(500'000, 'x'));
     bool had_room = false;
     for (std::size_t come = 0; come < 10'000; come += 500) {
         MutableBytes received = MutableBytes{wire}.subspan(come, 500);
         CHECK_FALSE(protocol.next_event(received, output));
-        if (!protocol.has_room()) continue;
+        if (!protocol.wants_buffer()) continue;
         had_room = true;
-        Room room = protocol.lend_room();
-        CHECK_FALSE(room.empty());
-        CHECK(protocol.take_back(std::move(room), 0).empty());
+        ReceiveBuffer buffer = protocol.prepare_buffer();
+        CHECK_FALSE(buffer.empty());
+        CHECK(protocol.commit_buffer(std::move(buffer), 0).empty());
     }
     CHECK(had_room);
 }
@@ -183,31 +183,31 @@ FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][r
     CountingKeys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     auto wire = frame_to<role>(0x81, std::string(100'000, 'x') + '\xFF' + std::string(100'000, 'x'));
     MutableBytes received = MutableBytes{wire}.first(20'000);
     CHECK_FALSE(protocol.next_event(received, output));
-    REQUIRE(protocol.has_room());
-    Room room = protocol.lend_room();
-    std::memcpy(room.bytes().data(), wire.data() + 20'000, 100'000);
-    received = protocol.take_back(std::move(room), 100'000);
+    REQUIRE(protocol.wants_buffer());
+    ReceiveBuffer buffer = protocol.prepare_buffer();
+    std::memcpy(buffer.bytes().data(), wire.data() + 20'000, 100'000);
+    received = protocol.commit_buffer(std::move(buffer), 100'000);
     const auto event = protocol.next_event(received, output);
     REQUIRE(event);
     CHECK(std::get<Failed>(*event).error == Errc::invalid_utf8);
-    CHECK_FALSE(protocol.has_room());
+    CHECK_FALSE(protocol.wants_buffer());
 }
 
 FOR_BOTH_ROLES("the stream may end while room is lent", "[protocol]") {
     ProtocolOptions options;
     Protocol<role> protocol{options};
-    Output output;
+    OutputBuffer output;
     auto wire = frame_to<role>(0x82, std::string(200'000, 'x'));
     MutableBytes received = MutableBytes{wire}.first(10'000);
     CHECK_FALSE(protocol.next_event(received, output));
-    Room room = protocol.lend_room();
-    REQUIRE_FALSE(room.empty());
+    ReceiveBuffer buffer = protocol.prepare_buffer();
+    REQUIRE_FALSE(buffer.empty());
     protocol.receive_eof();
-    received = protocol.take_back(std::move(room), 500);
+    received = protocol.commit_buffer(std::move(buffer), 500);
     CHECK(received.empty());
     CHECK_FALSE(protocol.next_event(received, output));
 }
@@ -216,9 +216,9 @@ FOR_BOTH_ROLES("no receive at all, and empty ones", "[protocol]") {
     Endpoint<role> endpoint;
     endpoint.receive({});
     const auto frame = frame_to<role>(0x81, "x");
-    for (const auto octet : frame) {
+    for (const auto byte : frame) {
         endpoint.receive({});
-        endpoint.receive({&octet, 1});
+        endpoint.receive({&byte, 1});
     }
     endpoint.receive({});
     CHECK(endpoint.events() == Strings{"text x"});
@@ -228,13 +228,13 @@ namespace {
 
 /// Something of everything; ends with a Close.
 template <Role role>
-Octets long_script() {
-    Octets kilobyte(1000);
+ByteVector long_script() {
+    ByteVector kilobyte(1000);
     for (std::size_t i = 0; i < kilobyte.size(); ++i) kilobyte[i] = static_cast<std::uint8_t>(i * 7);
     return joined(frame_to<role>(0x81, "plain"), frame_to<role>(0x82, ""), frame_to<role>(0x89, "p1"),
-                  frame_to<role>(0x01, octets("'k' ce")), frame_to<role>(0x89, octets("00*125")),
-                  frame_to<role>(0x00, octets("ba e1 bd")), frame_to<role>(0x00, ""), frame_to<role>(0x8A, ""),
-                  frame_to<role>(0x80, octets("b9 f0 9f 98 80")), frame_to<role>(0x82, octets("11*126")),
+                  frame_to<role>(0x01, byte_script("'k' ce")), frame_to<role>(0x89, byte_script("00*125")),
+                  frame_to<role>(0x00, byte_script("ba e1 bd")), frame_to<role>(0x00, ""), frame_to<role>(0x8A, ""),
+                  frame_to<role>(0x80, byte_script("b9 f0 9f 98 80")), frame_to<role>(0x82, byte_script("11*126")),
                   frame_to<role>(0x02, kilobyte), frame_to<role>(0x89, ""), frame_to<role>(0x80, kilobyte),
                   frame_to<role>(0x81, ""), frame_to<role>(0x88, close_payload(1000, "bye")),
                   frame_to<role>(0x81, "too late"));
@@ -254,7 +254,7 @@ FOR_BOTH_ROLES("every cut gives the same events and output", "[protocol][every-c
         if (play<role>(script, {cut}) != whole) ++different, UNSCOPED_INFO("cut after " << cut);
     }
     CHECK(different == 0);
-    CHECK(play_octet_by_octet<role>(script) == whole);
+    CHECK(play_byte_by_byte<role>(script) == whole);
 }
 
 FOR_BOTH_ROLES("random cuts give the same events and output", "[protocol][every-cut]") {
@@ -269,10 +269,10 @@ FOR_BOTH_ROLES("random cuts give the same events and output", "[protocol][every-
     }
 }
 
-FOR_BOTH_ROLES("pings and pongs of 125 octets and no more", "[protocol][rfc6455-5.5]") {
+FOR_BOTH_ROLES("pings and pongs of 125 bytes and no more", "[protocol][rfc6455-5.5]") {
     Endpoint<role> endpoint;
     auto& output = endpoint.output();
-    const auto fits = octets("ab*125"), too_long = octets("ab*126");
+    const auto fits = byte_script("ab*125"), too_long = byte_script("ab*126");
     REQUIRE(endpoint.protocol().ping(fits, output));
     REQUIRE(endpoint.protocol().pong(fits, output));
     REQUIRE(endpoint.protocol().ping({}, output));
@@ -307,7 +307,7 @@ TEST_CASE("a client masks each frame with a key of its own", "[protocol][rfc6455
     options.fragment_size = 2;
     Endpoint<Role::client> client{options};
     REQUIRE(client.protocol().send(Text{"abcdef"}, client.output()));
-    client.receive(octets("89 01 'p'"));
+    client.receive(byte_script("89 01 'p'"));
     REQUIRE(client.protocol().close(CloseCode::normal, "", client.output()));
     std::vector<MaskingKey> keys;
     for (Bytes rest = client.output().bytes(); !rest.empty();) {
@@ -354,7 +354,7 @@ TEST_CASE("a client and a server talk at random", "[protocol][pair]") {
         Endpoint<Role::server> server{options, false};
         Endpoint<Role::client> client{options, false};
         Strings to_server, to_client;
-        Octets wire_to_server, wire_to_client;
+        ByteVector wire_to_server, wire_to_client;
 
         const auto speak = [&](auto& endpoint, Strings& expected) {
             std::string payload(below(2) ? below(20) : below(1500), ' ');
@@ -374,7 +374,7 @@ TEST_CASE("a client and a server talk at random", "[protocol][pair]") {
                     expected.push_back("pong" + std::string(payload.empty() ? 0 : 1, ' ') + hex(bytes_of(payload)));
             }
         };
-        const auto carry = [&](auto& from, Octets& wire, auto& to, bool all) {
+        const auto carry = [&](auto& from, ByteVector& wire, auto& to, bool all) {
             wire = joined(wire, from.take_output());
             const std::size_t count = all ? wire.size() : below(wire.size() + 1);
             to.receive(Bytes{wire}.first(count));

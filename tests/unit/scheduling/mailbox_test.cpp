@@ -18,7 +18,7 @@
 #include "wsserver/server/detail/pooled_handler.hpp"
 
 using namespace wsserver;
-using wsserver::test::octets_in_use;
+using wsserver::test::bytes_in_use;
 using wsserver::test::run;
 using wsserver::test::TestWorker;
 using namespace std::chrono_literals;
@@ -43,7 +43,7 @@ class Recorder : public Mailbox<std::unique_ptr<int>> {
         items.push_back(*item);
         payloads.emplace_back(text_of(payload));
     }
-    void on_room() override { ++rooms; }
+    void on_drain() override { ++rooms; }
 };
 
 std::unique_ptr<int> item(int number) { return std::make_unique<int>(number); }
@@ -59,9 +59,9 @@ struct Fixture {
     TestWorker worker;
 
     template <class Box>
-    bool put(Box& box, int number, std::size_t octets = 1) {
+    bool put(Box& box, int number, std::size_t bytes = 1) {
         TaskBatch ready;
-        const bool room = box.put(item(number), bytes_of(std::string(octets, 'x')), ready);
+        const bool room = box.put(item(number), bytes_of(std::string(bytes, 'x')), ready);
         queue.push(ready);
         return room;
     }
@@ -141,7 +141,7 @@ TEST_CASE("a turn takes 16 items, then others have theirs", "[mailbox]") {
 
 TEST_CASE("over its limit of items a mailbox has no room until half of them are done", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .octets = 1000});
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .bytes = 1000});
     for (int i = 1; i <= 40; ++i) CHECK(f.put(*box, i));
     CHECK_FALSE(f.put(*box, 41));
     CHECK_FALSE(f.put(*box, 42));
@@ -161,8 +161,8 @@ TEST_CASE("that there is room is told again where there was no memory for it", "
         using Recorder::Recorder;
 
        private:
-        void on_room() override {
-            Recorder::on_room();
+        void on_drain() override {
+            Recorder::on_drain();
             if (rooms == 1) throw std::bad_alloc{};
         }
     };
@@ -177,9 +177,9 @@ TEST_CASE("that there is room is told again where there was no memory for it", "
     CHECK(box->rooms == 2);
 }
 
-TEST_CASE("a mailbox is bound in octets too", "[mailbox]") {
+TEST_CASE("a mailbox is bound in bytes too", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .octets = 1000});
+    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .bytes = 1000});
     CHECK(f.put(*box, 1, 1000));
     CHECK_FALSE(f.put(*box, 2, 1));
     f.work_all();
@@ -203,7 +203,7 @@ TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
             if (*item % 2 == 0) throw std::runtime_error{"even"};
             items.push_back(*item);
         }
-        void on_room() override { throw std::runtime_error{"room"}; }
+        void on_drain() override { throw std::runtime_error{"room"}; }
     };
     Fixture f;
     const auto box = std::make_shared<Throwing>();
@@ -251,7 +251,7 @@ TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]"
 
        private:
         void on_item(int&, Bytes) override {}
-        void on_room() override {}
+        void on_drain() override {}
     };
     Fixture f;
     const auto box = std::make_shared<Discarding>();
@@ -263,7 +263,7 @@ TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]"
     };
     const auto rest = [&] {
         f.work_all();
-        return octets_in_use.load();
+        return bytes_in_use.load();
     };
     put(1);
     const std::size_t at_rest = rest() + 1024;  // a little more or less
@@ -308,7 +308,7 @@ TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {
             CHECK(ready.empty());
             queue_.push(ready);
         }
-        void on_room() override {}
+        void on_drain() override {}
 
         PriorityTaskQueue& queue_;
     };
@@ -368,7 +368,7 @@ TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
             inside_ = false;
             if (seen_ == last_) done_.count_down();
         }
-        void on_room() override {
+        void on_drain() override {
             if (inside_) broken = true;
             if (!held.exchange(false)) broken = true;
         }

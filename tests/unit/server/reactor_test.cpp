@@ -141,13 +141,13 @@ TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
         ++told;
         throw std::runtime_error{"no"};
     };
-    const auto order = [&] {
+    const auto run = [&] {
         server.hub().ping_all(tell);
         server.hub().broadcast({}, Text{"a"}, tell);
         server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
         server.run();
     };
-    SECTION("on the thread that gave the order") { CHECK_NOTHROW(order()); }
+    SECTION("on the thread that called") { CHECK_NOTHROW(run()); }
     SECTION("on a reactor's") {
         // The orders of another thread wait in the inbox.
         std::thread{[&] {
@@ -256,7 +256,7 @@ TEST_CASE("what can't be done for want of memory keeps nothing later from being 
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
     bool failed = false;
-    const auto order = [&](const std::function<void()>& give) {
+    const auto refuses = [&](const std::function<void()>& give) {
         server.transport().refuse_posts(true);
         try {
             give();
@@ -267,16 +267,16 @@ TEST_CASE("what can't be done for want of memory keeps nothing later from being 
         give();
     };
     SECTION("for one, by the inbox") {
-        std::thread{[&] { order([&] { server.hub().send(id, Text{"x"}); }); }}.join();
+        std::thread{[&] { refuses([&] { server.hub().send(id, Text{"x"}); }); }}.join();
     }
     SECTION("for all, by the inbox") {
-        std::thread{[&] { order([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
+        std::thread{[&] { refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
     }
     SECTION("for one, on its thread") {
-        order([&] { server.hub().send(id, Text{"x"}); });
+        refuses([&] { server.hub().send(id, Text{"x"}); });
     }
     SECTION("for all, on its thread") {
-        order([&] { server.hub().broadcast({}, Text{"x"}, {}); });
+        refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); });
     }
     CHECK(failed);
     server.run();
@@ -294,7 +294,7 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
     SECTION("long messages") { payload.assign(limit / 4, 'x'); }
     SECTION("short ones") {
         payload = "x";
-        at_most = limit / sizeof(InboxOrder);
+        at_most = limit / sizeof(InboxItem);
     }
     SECTION("broadcasts") {
         shared = std::make_shared<SharedMessage>();
@@ -303,23 +303,23 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
     int woken = 0;
     const auto wake = [&] { ++woken; };
     const auto put = [&] {
-        InboxOrder order;
-        order.kind = shared ? InboxOrder::Kind::broadcast : InboxOrder::Kind::send_text;
-        if (shared) order.for_all = std::make_unique<OrderForAll>(OrderForAll{.shared = shared});
-        return inbox.put(std::move(order), bytes_of(payload), wake);
+        InboxItem item;
+        item.kind = shared ? InboxItem::Kind::broadcast : InboxItem::Kind::send_text;
+        if (shared) item.to_all = std::make_unique<Broadcast>(Broadcast{.shared = shared});
+        return inbox.put(std::move(item), bytes_of(payload), wake);
     };
     std::size_t taken = 0;
     while (taken <= at_most && put()) ++taken;
     CHECK(taken > 0);
     CHECK(taken <= at_most);
 
-    InboxOrder room;  // is never refused
-    room.kind = InboxOrder::Kind::resume;
+    InboxItem room;  // is never refused
+    room.kind = InboxItem::Kind::resume;
     CHECK(inbox.put(std::move(room), {}, wake));
     CHECK(woken == 1);
     Inbox::Batch batch;
     inbox.take(batch);
-    CHECK(batch.orders.size() == taken + 1);
+    CHECK(batch.items.size() == taken + 1);
     CHECK(put());
     CHECK(woken == 2);
 }
@@ -327,14 +327,14 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
 TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
     struct Full {
         void on_message(AnyConnection& connection, const Text&) {
-            static_cast<HostedConnection&>(connection).hold_receiving();
+            static_cast<OwnedConnection&>(connection).hold_receiving();
         }
     };
     MemoryServer server;
     server.handle("", Full{});
     WireClient client = server.open();
-    InboxOrder room;
-    room.kind = InboxOrder::Kind::resume;
+    InboxItem room;
+    room.kind = InboxItem::Kind::resume;
     room.to = server.reactor().list().at(0).id;
     client.send("x");
     server.run();

@@ -566,7 +566,7 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     server.start();
     BlockingClient stuck{url, "blocks"};
     const ConnectionId stuck_id = server.list().at(0).id;
-    CHECK(server.silent_reactors().empty());
+    CHECK(server.stalled_reactors().empty());
     BlockingClient other = client_on_another_reactor(server, url, stuck_id.reactor);
     stuck.send("x");
     gate->wait_for_visitors(1);
@@ -574,14 +574,14 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     const auto listed = server.list();
     REQUIRE(listed.size() == 1);
     CHECK(listed[0].id.reactor != stuck_id.reactor);
-    CHECK(server.silent_reactors() == std::vector{stuck_id.reactor});
+    CHECK(server.stalled_reactors() == std::vector{stuck_id.reactor});
     CHECK_FALSE(server.info(stuck_id));
     CHECK(server.info(listed[0].id));
     CHECK(server.list().size() == 1);
     CHECK(complaints == 1);  // asked again it isn't waited for
 
     gate->open();
-    while (!server.silent_reactors().empty()) std::this_thread::yield();
+    while (!server.stalled_reactors().empty()) std::this_thread::yield();
     CHECK(server.list().size() == 2);
     CHECK(server.info(stuck_id));
     CHECK(complaints == 1);

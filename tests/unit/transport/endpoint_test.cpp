@@ -83,7 +83,7 @@ TEST_CASE("what is no endpoint is refused with what is wrong", "[endpoint]") {
              {"h\xC3\xB6st:80", "no name"},
              {"unix:", "path is missing"},
              {"unix:@", "path is missing"},
-             {"unix:/a\0b"sv, "zero octets"},
+             {"unix:/a\0b"sv, "zero bytes"},
          }) {
         CAPTURE(text);
         const auto parsed = parse_endpoint(text);

@@ -64,19 +64,19 @@ Descriptor somebody(const Endpoint& endpoint, bool listens, bool shares_port) {
 
 }  // namespace
 
-TEST_CASE("shut doors refuse, though nobody accepts or closes", "[listener]") {
+TEST_CASE("shut shutdowns refuse, though nobody accepts or closes", "[listener]") {
     const TemporaryFolder folder;
     const std::string host = GENERATE("127.0.0.1", "::1", "");
     const Endpoint wanted = host.empty() ? socket_in(folder) : Endpoint{.host = host};
     CAPTURE(host);
     auto listeners = open_listeners(wanted, 3);
     REQUIRE(listeners);
-    std::vector<Door> doors;
-    for (const auto& socket : listeners->sockets) doors.emplace_back(socket);
+    std::vector<ListenerShutdown> shutdowns;
+    for (const auto& socket : listeners->sockets) shutdowns.emplace_back(socket);
     CHECK(visit(listeners->endpoint));
-    for (Door& door : doors) door.shut();
+    for (ListenerShutdown& listener : shutdowns) listener.shut();
     for (int i = 0; i < 20; ++i) CHECK_FALSE(visit(listeners->endpoint));  // none of the three lets anybody in
-    for (Door& door : doors) door.shut();                                  // harmless
+    for (ListenerShutdown& listener : shutdowns) listener.shut();          // harmless
     CHECK(open_listeners(listeners->endpoint, 3));  // the place is free, though the old sockets are still there
 }
 
@@ -144,8 +144,8 @@ TEST_CASE("our own port is in use while we listen, and free right after", "[list
         for (const auto& socket : listeners->sockets) {
             Descriptor{::accept4(socket.descriptor(), nullptr, nullptr, SOCK_CLOEXEC)}.reset();
         }
-        char octet;
-        CHECK(::recv(visitor.get(), &octet, 1, 0) == 0);
+        char byte;
+        CHECK(::recv(visitor.get(), &byte, 1, 0) == 0);
     }
     CHECK(open_listeners(endpoint, count));
 }

@@ -160,7 +160,7 @@ TEST_CASE("a wire's window holds the rest back", "[transport_memory]") {
     CHECK(line.stream->sent == 1);
 }
 
-TEST_CASE("a wire's octets unread at its close reset the stream", "[transport_memory]") {
+TEST_CASE("a wire's bytes unread at its close reset the stream", "[transport_memory]") {
     Line line;
     line.stream->send("never read");
     line.wire->write("but this");
@@ -175,7 +175,7 @@ TEST_CASE("a wire's octets unread at its close reset the stream", "[transport_me
 TEST_CASE("a wire notices a reset", "[transport_memory]") {
     Line line;
     SECTION("aborted") { line.stream->stream().abort(); }
-    SECTION("closed with octets unread") {
+    SECTION("closed with bytes unread") {
         line.wire->write("unread");
         line.stream->stream().close();
     }

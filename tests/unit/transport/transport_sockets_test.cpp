@@ -295,7 +295,7 @@ TEMPLATE_TEST_CASE("thousands of connections", "[transport_sockets]", SOCKET_TRA
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
-TEMPLATE_TEST_CASE("octets that wait in a socket are heard though it was reset while paused", "[transport_sockets]",
+TEMPLATE_TEST_CASE("bytes that wait in a socket are heard though it was reset while paused", "[transport_sockets]",
                    SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;

@@ -47,7 +47,7 @@ void fill(W& from) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("octets go both ways", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes go both ways", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     int rounds = 0;
@@ -64,9 +64,9 @@ TEMPLATE_TEST_CASE("octets go both ways", "[transport]", EVERY_TRANSPORT) {
 TEMPLATE_TEST_CASE("nothing to send has left at once", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
-    CHECK(two.one.send(std::span<const OutputPiece>{}));
+    CHECK(two.one.send(std::span<const SendPiece>{}));
     CHECK(two.one.send(""));
-    const std::array<OutputPiece, 3> pieces{OutputPiece{}, OutputPiece{bytes_of("x"), {}}, OutputPiece{}};
+    const std::array<SendPiece, 3> pieces{SendPiece{}, SendPiece{bytes_of("x"), {}}, SendPiece{}};
     CHECK(two.one.send(pieces));
     rig.until([&] { return two.other.received == "x"; });
 }
@@ -75,10 +75,10 @@ TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[tr
     TestType rig;
     Two<TestType> two{rig, rig.narrow_pair()};
     const auto shared = std::make_shared<const std::string>(pattern(200'000, 7));
-    Output& arena = rig.transport.output();
+    OutputBuffer& arena = rig.transport.output();
     arena.append(bytes_of(pattern(150'000, 3)));
 
-    std::vector<OutputPiece> pieces;
+    std::vector<SendPiece> pieces;
     std::string expected;
     for (std::size_t i = 0; i < 1500; ++i) {  // more than the kernel takes in one call
         const std::size_t size = i % 17 == 0 ? 0 : 10 + i % 80;
@@ -107,9 +107,9 @@ TEMPLATE_TEST_CASE("what a peer doesn't read stays in flight, and is kept alive"
     auto owner = std::make_shared<const std::string>(pattern(3'000'000));
     const std::string expected = *owner;
     const std::weak_ptr<const std::string> watched = owner;
-    const OutputPiece piece{bytes_of(*owner), owner};
+    const SendPiece piece{bytes_of(*owner), owner};
     CHECK_FALSE(two.one.send(std::span{&piece, 1}));
-    const_cast<OutputPiece&>(piece).owner.reset();
+    const_cast<SendPiece&>(piece).owner.reset();
     owner.reset();
     let_things_arrive(rig);
     CHECK(two.one.sent == 0);
@@ -156,19 +156,19 @@ TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transp
     CHECK(quiet.other.received == "psst");
 }
 
-TEMPLATE_TEST_CASE("octets stay though their user closes the stream", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes stay though their user closes the stream", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.stream().pause_receiving();
-    two.one.send("something that had to wait, and doesn't fit into a few octets");
+    two.one.send("something that had to wait, and doesn't fit into a few bytes");
     let_things_arrive(rig);
     two.other.at_bytes = [&] { two.other.close(); };  // then the witness writes into what it got
     two.other.stream().resume_receiving();
     rig.until([&] { return two.other.released == 1; });
-    CHECK(two.other.received.ends_with("few octets"));
+    CHECK(two.other.received.ends_with("few bytes"));
 }
 
-TEMPLATE_TEST_CASE("octets are received where the user has room", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes are received where the user has room", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     const std::string text = pattern(12'000'000);
@@ -222,7 +222,7 @@ TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport
         let_things_arrive(rig);
         CHECK(two.other.received.empty());
     }
-    SECTION("paused while octets come") {
+    SECTION("paused while bytes come") {
         two.other.at_bytes = [&] { two.other.stream().pause_receiving(); };
         two.one.send("a");
         rig.until([&] { return two.other.received == "a"; });
@@ -253,7 +253,7 @@ TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport
     rig.until([&] { return two.other.received.ends_with('z'); });
 }
 
-TEMPLATE_TEST_CASE("the peer's end is heard after its octets, not while paused", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("the peer's end is heard after its bytes, not while paused", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.stream().pause_receiving();
@@ -362,7 +362,7 @@ TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVE
     Two<TestType> two{rig, rig.narrow_pair()};
     SECTION("idle") {}
     SECTION("closed") { two.one.close(); }
-    SECTION("octets on their way") { two.other.send("x"); }
+    SECTION("bytes on their way") { two.other.send("x"); }
     SECTION("a batch in flight") {
         two.other.stream().pause_receiving();
         fill(two.one);
@@ -388,7 +388,7 @@ TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVE
     CHECK(two.one.released == 0);
 }
 
-TEMPLATE_TEST_CASE("a transport goes though octets, tasks and peers wait", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a transport goes though bytes, tasks and peers wait", "[transport]", EVERY_TRANSPORT) {
     auto rig = std::make_unique<TestType>();
     auto two = std::make_unique<Two<TestType>>(*rig, rig->narrow_pair());
     auto [endpoint, door] = rig->door();

@@ -104,16 +104,16 @@ class Talker final : public StreamUser {
         const std::string_view batch = words_.substr(said_, size);
         said_ += size;
         if (one_in(3)) return send_as_pieces(batch);
-        Output& arena = transport_.output();
+        OutputBuffer& arena = transport_.output();
         arena.append(bytes_of(batch));
-        const OutputPiece piece{std::as_const(arena).bytes(), {}};
+        const SendPiece piece{std::as_const(arena).bytes(), {}};
         const bool left = stream_->send(std::span{&piece, 1});
         arena.clear();
         return left;
     }
 
     bool send_as_pieces(std::string_view batch) {
-        std::vector<OutputPiece> pieces;
+        std::vector<SendPiece> pieces;
         const std::size_t count = up_to(100);
         const auto owner = std::make_shared<const std::string>(batch);
         std::string copy{batch};
@@ -142,20 +142,20 @@ class Talker final : public StreamUser {
         if (fate != Fate::none && one_in(4)) return meet(fate);
         speak();
     }
-    bool has_room() const noexcept override { return expected_.size() - heard > 200'000; }
-    Room lend_room() noexcept override {
+    bool wants_buffer() const noexcept override { return expected_.size() - heard > 200'000; }
+    ReceiveBuffer prepare_buffer() noexcept override {
         came();
         if (is_lending_) broke_promise = true;
         if (one_in(4)) return {};
         is_lending_ = true;
-        return {Block{100'000}, 7, up_to(99'000)};
+        return {PooledBuffer{100'000}, 7, up_to(99'000)};
     }
-    void on_room(Room room, std::size_t count) override {
+    void commit_buffer(ReceiveBuffer buffer, std::size_t count) override {
         came();
-        if (!is_lending_ || room.begin != 7) broke_promise = true;
+        if (!is_lending_ || buffer.begin != 7) broke_promise = true;
         is_lending_ = false;
         if (count > 0) ++rooms_filled;
-        if (count > 0) on_bytes(room.bytes().first(count));
+        if (count > 0) on_bytes(buffer.bytes().first(count));
     }
     void on_sent() override {
         came();
@@ -216,7 +216,7 @@ bool all_of(const Talkers& all, F&& f) {
     return std::all_of(all.begin(), all.end(), [&](const auto& one) { return f(*one); });
 }
 
-/// Reads from a blocking socket what is there, at most `most` octets. False: its end.
+/// Reads from a blocking socket what is there, at most `most` bytes. False: its end.
 bool read_some(const Descriptor& socket, std::string& to, std::size_t most) {
     std::string some(most, '\0');
     const ssize_t count = ::recv(socket.get(), some.data(), some.size(), MSG_DONTWAIT);
@@ -390,7 +390,7 @@ TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
         Dice dice{13};
         for (unsigned i = 0; i < some_pages; ++i) pairs.push_back(narrow_pair(transport, words_of(i, 20'000)));
         transport.run_turn(Clock::now());
-        // All receive. Some send, too, have octets of a peer while they are paused, or are closing.
+        // All receive. Some send, too, have bytes of a peer while they are paused, or are closing.
         at_random(pairs, dice, [&](Pair& pair) {
             if (dice() / 8 % 2 == 0) CHECK(pair.here->send(pair.words));
             if (dice() / 8 % 2 == 0) {
@@ -496,12 +496,12 @@ TEST_CASE("pieces of the thread's arena go to several streams", "[transport_urin
     auto &two = two_and_another.first, &another = two_and_another.second;
     W first{transport, std::move(one)}, second{transport, std::move(two)};
     const std::string text = pattern(50'000);
-    Output& arena = transport.output();
+    OutputBuffer& arena = transport.output();
     arena.append(bytes_of(text));
-    const OutputPiece front{std::as_const(arena).bytes().first(20'000), {}};
+    const SendPiece front{std::as_const(arena).bytes().first(20'000), {}};
     CHECK(first.send(std::span{&front, 1}));
     REQUIRE(arena.size() == text.size());
-    const OutputPiece rest{std::as_const(arena).bytes().subspan(20'000), {}};
+    const SendPiece rest{std::as_const(arena).bytes().subspan(20'000), {}};
     CHECK(second.send(std::span{&rest, 1}));
     arena.clear();
     std::string heard, heard_too;
@@ -522,7 +522,7 @@ TEST_CASE("what was said to have left arrives though the stream is closed", "[tr
     auto here = std::make_unique<W>(transport, std::move(one));
     // In more than the kernel takes at a time.
     const std::size_t size = GENERATE(60'000U, 300U);
-    std::vector<OutputPiece> pieces;
+    std::vector<SendPiece> pieces;
     for (std::size_t at = 0; at < text.size(); at += size) {
         pieces.push_back({bytes_of(std::string_view{text}.substr(at, size)), {}});
     }
@@ -569,7 +569,7 @@ TEST_CASE("a peer that goes in the middle of a batch ends it", "[transport_uring
     make_narrow(one);
     W here{transport, std::move(one)};
     const auto owner = std::make_shared<const std::string>(pattern(3'000'000));
-    std::vector<OutputPiece> pieces;
+    std::vector<SendPiece> pieces;
     for (std::size_t i = 0; i < owner->size(); i += 6000) {
         pieces.push_back({bytes_of(std::string_view{*owner}.substr(i, 6000)), owner});
     }
@@ -611,9 +611,9 @@ TEST_CASE("tasks run though peers never stop sending", "[transport_uring]") {
     std::atomic<bool> enough{false};
     std::thread loop([&] { transport.run(); });
     std::thread flood([&] {
-        const std::string octets = pattern(1000);
+        const std::string bytes = pattern(1000);
         while (!enough) {
-            for (const Descriptor& peer : peers) ::send(peer.get(), octets.data(), octets.size(), MSG_DONTWAIT);
+            for (const Descriptor& peer : peers) ::send(peer.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
         }
     });
     for (int i = 0; i < 200; ++i) {
@@ -673,8 +673,8 @@ TEST_CASE("whom nobody heard of yet goes with the transport", "[transport_uring]
         SECTION("not even started") {}
     }
     for (const Descriptor& visitor : visitors) {
-        char octet;
-        CHECK(::recv(visitor.get(), &octet, 1, 0) <= 0);
+        char byte;
+        CHECK(::recv(visitor.get(), &byte, 1, 0) <= 0);
     }
     CHECK_FALSE(visit(listeners->endpoint));
     visitors.clear();
@@ -709,7 +709,7 @@ TEST_CASE("a piece of over 2 GiB", "[transport_uring]") {
             if (count < 0) break;
         }
     });
-    const OutputPiece piece{{static_cast<const std::uint8_t*>(memory), size}, std::make_shared<int>()};
+    const SendPiece piece{{static_cast<const std::uint8_t*>(memory), size}, std::make_shared<int>()};
     CHECK_FALSE(here.send(std::span{&piece, 1}));
     run_until(transport, [&] { return here.sent + here.failed + here.ended > 0; });
     CHECK(here.sent == 1);

@@ -9,7 +9,7 @@ namespace wsserver {
 
 namespace {
 
-struct Octets {
+struct Memory {
     std::uint8_t* data;
     std::size_t capacity;
 };
@@ -29,28 +29,28 @@ class Kept {
     }
 
     /// The newest that fits, as it may still be in a cache, and isn't much too large. Without data: there is none.
-    Octets take(std::size_t capacity) noexcept {
+    Memory take(std::size_t capacity) noexcept {
         for (std::size_t i = count_; i-- > 0;) {
-            const Octets found = all_[i];
+            const Memory found = all_[i];
             if (found.capacity < capacity || found.capacity > 2 * capacity) continue;
             std::copy(all_.begin() + i + 1, all_.begin() + count_, all_.begin() + i);
             --count_;
-            octets_ -= found.capacity;
+            bytes_ -= found.capacity;
             return found;
         }
         return {nullptr, 0};
     }
 
-    void keep(Octets octets) noexcept {
-        if (octets.capacity > Block::most_kept) {
-            delete[] octets.data;
+    void keep(Memory memory) noexcept {
+        if (memory.capacity > PooledBuffer::most_kept) {
+            delete[] memory.data;
             return;
         }
         std::size_t too_old = 0;
-        octets_ += octets.capacity;
-        for (; octets_ > Block::most_kept; ++too_old) octets_ -= all_[too_old].capacity;
+        bytes_ += memory.capacity;
+        for (; bytes_ > PooledBuffer::most_kept; ++too_old) bytes_ -= all_[too_old].capacity;
         drop_oldest(too_old);
-        all_[count_++] = octets;
+        all_[count_++] = memory;
     }
 
    private:
@@ -60,19 +60,19 @@ class Kept {
         count_ -= count;
     }
 
-    std::array<Octets, Block::most_kept / Block::large> all_{};
+    std::array<Memory, PooledBuffer::most_kept / PooledBuffer::large> all_{};
     std::size_t count_ = 0;
-    std::size_t octets_ = 0;
+    std::size_t bytes_ = 0;
 };
 
 thread_local Kept kept;
 
 }  // namespace
 
-Block::Block(std::size_t at_least) : capacity_(at_least) {
+PooledBuffer::PooledBuffer(std::size_t at_least) : capacity_(at_least) {
     if (at_least >= large) {
         capacity_ = (at_least + large - 1) / large * large;
-        const Octets found = thread_ends ? Octets{nullptr, 0} : kept.take(capacity_);
+        const Memory found = thread_ends ? Memory{nullptr, 0} : kept.take(capacity_);
         if (found.data != nullptr) {
             data_ = found.data;
             capacity_ = found.capacity;
@@ -82,7 +82,7 @@ Block::Block(std::size_t at_least) : capacity_(at_least) {
     data_ = new std::uint8_t[capacity_];
 }
 
-void Block::give_back() noexcept {
+void PooledBuffer::give_back() noexcept {
     if (capacity_ < large || thread_ends) {
         delete[] data_;
     } else {

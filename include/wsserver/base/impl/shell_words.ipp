@@ -2,8 +2,6 @@
 
 #include "wsserver/base/shell_words.hpp"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
@@ -148,7 +146,7 @@ std::string join_words(std::span<const std::string> words) {
     return line;
 }
 
-std::string_view nearest_word(std::string_view word, std::span<const std::string_view> candidates) {
+std::string_view closest_match(std::string_view word, std::span<const std::string_view> candidates) {
     if (word.size() > 64) return {};  // no slip; and the distance costs the product of the lengths
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
@@ -163,7 +161,9 @@ std::string_view nearest_word(std::string_view word, std::span<const std::string
     return best;
 }
 
-std::string printable(std::string_view text) {
+constexpr std::string_view hex_digits = "0123456789abcdef";
+
+std::string escape_control(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
@@ -174,7 +174,8 @@ std::string printable(std::string_view text) {
             out += text.substr(0, length);
         } else {
             for (const char c : text.substr(0, std::max<std::size_t>(length, 1))) {
-                out += fmt::format("\\x{:02x}", static_cast<std::uint8_t>(c));
+                const auto byte = static_cast<std::uint8_t>(c);
+                out += {'\\', 'x', hex_digits[byte >> 4], hex_digits[byte & 0xF]};
             }
         }
         text.remove_prefix(std::max<std::size_t>(length, 1));

@@ -50,16 +50,16 @@ class ClientHub final : public Hub {
 
    private:
     using ClientConnection = Connection<Role::client, AsioTransport>;
-    using Order = std::function<SendStatus(ClientConnection&)>;
-    SendStatus order(ConnectionId to, Order order);
-    void order_all(Order order, Count done);
+    using Action = std::function<SendStatus(ClientConnection&)>;
+    SendStatus run(ConnectionId to, Action action);
+    void run_for_all(Action action, Count done);
 
     std::mutex mutex_;
     Client::Impl* client_;
     ConnectionId open_{};
 };
 
-struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
+struct Client::Impl final : OwnerOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
     using ClientConnection = Connection<Role::client, AsioTransport>;
 
     Impl(boost::asio::io_context& context, ClientOptions given);
@@ -80,13 +80,13 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     void dont_retry();
     void post(void (Impl::*step)());
 
-    // ConnectionHost
+    // ConnectionOwner
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
-    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
+    void schedule(OwnedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
+    void cancel(OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override;
-    std::variant<Acceptance, Errc> choose(HostedConnection&, const Offer&) override { return Errc::bad_method; }
+    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer&) override { return Errc::bad_method; }
     std::optional<HttpResponse> answer(const HttpRequest&) override { return std::nullopt; }
     void on_response(const HttpResponse& response) override {
         if (response_) response_(response);
@@ -127,7 +127,7 @@ struct Client::Impl final : HostOn<AsioTransport>, std::enable_shared_from_this<
     std::minstd_rand jitter_{std::random_device{}()};
 
     AsioTransport transport_;
-    HostTimers<AsioTransport> timers_;
+    OwnerTimers<AsioTransport> timers_;
     Clock::time_point retry_at_ = never;
     AsioTransport::Connecting attempt_;
     std::optional<ClientConnection> connection_;  // last: it uses all of the above until it is gone

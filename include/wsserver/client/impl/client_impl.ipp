@@ -33,75 +33,75 @@ void ClientHub::set_open(ConnectionId id) {
 }
 
 /// Carries it out on the loop's thread; whether the connection is still there shows itself there.
-SendStatus ClientHub::order(ConnectionId to, Order order) {
+SendStatus ClientHub::run(ConnectionId to, Action action) {
     const std::lock_guard lock(mutex_);
     if (client_ == nullptr || to.generation == 0 || to != open_) return SendStatus::closed;
-    client_->transport_.post([client = client_->weak_from_this(), to, order = std::move(order)] {
+    client_->transport_.post([client = client_->weak_from_this(), to, action = std::move(action)] {
         const auto impl = client.lock();
-        if (impl && impl->connection_ && impl->connection_->id() == to) order(*impl->connection_);
+        if (impl && impl->connection_ && impl->connection_->id() == to) action(*impl->connection_);
     });
     return SendStatus::queued;
 }
 
-void ClientHub::order_all(Order order, Count done) {
+void ClientHub::run_for_all(Action action, Count done) {
     // Outlives the lock, though there be no memory for the task: whoever is told may use the hub.
-    const auto telling = std::make_shared<Telling>(std::move(done));
+    const auto completion = std::make_shared<Completion>(std::move(done));
     const std::lock_guard lock(mutex_);
     if (client_ == nullptr) return;
-    client_->transport_.post([client = client_->weak_from_this(), order = std::move(order), telling] {
+    client_->transport_.post([client = client_->weak_from_this(), action = std::move(action), completion] {
         const auto impl = client.lock();
-        const bool taken = impl && impl->connection_ && order(*impl->connection_) == SendStatus::queued;
-        telling->tell(taken ? 1 : 0);
+        const bool taken = impl && impl->connection_ && action(*impl->connection_) == SendStatus::queued;
+        completion->report(taken ? 1 : 0);
     });
 }
 
 SendStatus ClientHub::send(ConnectionId to, const Text& message) {
-    return order(to, [text = std::string{message.text}](ClientConnection& c) { return c.send(Text{text}); });
+    return run(to, [text = std::string{message.text}](ClientConnection& c) { return c.send(Text{text}); });
 }
 
 SendStatus ClientHub::send(ConnectionId to, const Binary& message) {
-    return order(to, [octets = std::string{text_of(message.bytes)}](ClientConnection& c) {
-        return c.send(Binary{bytes_of(octets)});
+    return run(to, [bytes = std::string{text_of(message.bytes)}](ClientConnection& c) {
+        return c.send(Binary{bytes_of(bytes)});
     });
 }
 
 SendStatus ClientHub::ping(ConnectionId to, Bytes payload) {
     if (payload.size() > max_control_payload) return SendStatus::refused;
-    return order(to,
-                 [octets = std::string{text_of(payload)}](ClientConnection& c) { return c.ping(bytes_of(octets)); });
+    return run(to, [bytes = std::string{text_of(payload)}](ClientConnection& c) { return c.ping(bytes_of(bytes)); });
 }
 
 SendStatus ClientHub::close(ConnectionId to, CloseCode code, std::string_view reason) {
     if (!may_be_sent(code) || reason.size() > max_close_reason) return SendStatus::refused;
-    return order(to, [code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); });
+    return run(to, [code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); });
 }
 
 void ClientHub::broadcast(const Audience& audience, const Text& message, Count done) {
-    order_all([audience, text = std::string{message.text}](
-                  ClientConnection& c) { return hears(audience, c) ? c.send(Text{text}) : SendStatus::refused; },
-              std::move(done));
+    run_for_all([audience, text = std::string{message.text}](
+                    ClientConnection& c) { return hears(audience, c) ? c.send(Text{text}) : SendStatus::refused; },
+                std::move(done));
 }
 
 void ClientHub::broadcast(const Audience& audience, const Binary& message, Count done) {
-    order_all(
-        [audience, octets = std::string{text_of(message.bytes)}](ClientConnection& c) {
-            return hears(audience, c) ? c.send(Binary{bytes_of(octets)}) : SendStatus::refused;
+    run_for_all(
+        [audience, bytes = std::string{text_of(message.bytes)}](ClientConnection& c) {
+            return hears(audience, c) ? c.send(Binary{bytes_of(bytes)}) : SendStatus::refused;
         },
         std::move(done));
 }
 
 void ClientHub::ping_all(Count done) {
-    order_all([](ClientConnection& c) { return c.ping({}); }, std::move(done));
+    run_for_all([](ClientConnection& c) { return c.ping({}); }, std::move(done));
 }
 
 void ClientHub::close_all(CloseCode code, std::string_view reason, Count done) {
-    order_all([code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); }, std::move(done));
+    run_for_all([code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); },
+                std::move(done));
 }
 
 // --- Attempts ---
 
 Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
-    : HostOn(transport_),
+    : OwnerOn(transport_),
       options_(std::move(given)),
       hub_(std::make_shared<ClientHub>(*this)),
       any_hub_(hub_),
@@ -191,7 +191,7 @@ void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> sock
     if (restart_) return;  // it has called connect()
     if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
     if (++generation_ == 0) ++generation_;
-    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<HostOn&>(*this), std::move(*socket));
+    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<OwnerOn&>(*this), std::move(*socket));
     connection_->start(std::move(request), handler_);
 }
 
@@ -226,7 +226,7 @@ SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     dont_retry();
     if (connection_ && !connection_->is_opening()) return connection_->close(code, reason);
     if (connection_) {
-        connection_->cut("given up");
+        connection_->terminate("given up");
     } else if (std::exchange(connecting_, false)) {
         attempt_.cancel();
         failed("given up", std::make_error_code(std::errc::operation_canceled));
@@ -245,7 +245,7 @@ void Client::Impl::shut_down() {
     hub_->detach();
     retry_at_ = never;
     attempt_.cancel();
-    if (connection_) connection_->cut("the client is gone");
+    if (connection_) connection_->terminate("the client is gone");
 }
 
 // --- The connection's host ---

@@ -36,7 +36,7 @@ FrameExtent first_frame(Bytes frames) noexcept {
     return {size, header->fin};
 }
 
-/// Octets of the (rest of the) message at the front of `frames`.
+/// Bytes of the (rest of the) message at the front of `frames`.
 std::size_t first_message_size(Bytes frames) noexcept {
     std::size_t size = 0;
     for (;;) {
@@ -61,14 +61,14 @@ template <class Append>
 PushResult SendQueue::push(Bytes frames, Occasion occasion, Append&& append) {
     assert(first_message_size(frames) == frames.size());
     if (!takes_messages_) return {SendStatus::closed};
-    const PushResult room = make_room(occasion);
-    if (room.status == SendStatus::queued) {
+    const PushResult admitted = admit(occasion);
+    if (admitted.status == SendStatus::queued) {
         append();
         waiting_ += frames.size();
         ++messages_;
     }
     watch_marks();
-    return room;
+    return admitted;
 }
 
 PushResult SendQueue::push_control(Bytes frames) {
@@ -90,7 +90,7 @@ PushResult SendQueue::push_close(Bytes frame) {
 }
 
 /// Applies the policy before a message comes in: its status says whether it may.
-PushResult SendQueue::make_room(Occasion occasion) {
+PushResult SendQueue::admit(Occasion occasion) {
     const std::size_t limit =
         occasion == Occasion::other ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
     PushResult result;
@@ -158,7 +158,7 @@ std::size_t SendQueue::discard() noexcept {
 
 void SendQueue::append_copy(Bytes frames) {
     if (block_capacity_ - block_size_ < frames.size()) {
-        block_capacity_ = std::max(frames.size(), std::clamp(octets(), smallest_block, largest_block));
+        block_capacity_ = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
         block_ = std::make_shared_for_overwrite<std::uint8_t[]>(block_capacity_);
         block_size_ = 0;
     }
@@ -174,11 +174,11 @@ void SendQueue::append_copy(Bytes frames) {
     }
 }
 
-bool SendQueue::take(std::size_t max_octets, std::vector<OutputPiece>& batch) {
+bool SendQueue::take(std::size_t max_bytes, std::vector<SendPiece>& batch) {
     assert(in_flight_ == 0);
     if (!controls_.empty()) hand_out(std::exchange(controls_, {}), batch);
-    while (!runs_.empty() && (in_flight_ == 0 || in_flight_ < max_octets)) {
-        OutputPiece piece = take_from_front(max_octets - std::min(in_flight_, max_octets), in_flight_ == 0);
+    while (!runs_.empty() && (in_flight_ == 0 || in_flight_ < max_bytes)) {
+        SendPiece piece = take_from_front(max_bytes - std::min(in_flight_, max_bytes), in_flight_ == 0);
         if (piece.bytes.empty()) break;
         in_flight_ += piece.bytes.size();
         batch.push_back(std::move(piece));
@@ -188,17 +188,17 @@ bool SendQueue::take(std::size_t max_octets, std::vector<OutputPiece>& batch) {
     return in_flight_ != 0;
 }
 
-void SendQueue::hand_out(std::vector<std::uint8_t> octets, std::vector<OutputPiece>& batch) {
-    const auto owner = std::make_shared<const std::vector<std::uint8_t>>(std::move(octets));
+void SendQueue::hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>& batch) {
+    const auto owner = std::make_shared<const std::vector<std::uint8_t>>(std::move(bytes));
     batch.push_back({*owner, owner});
     in_flight_ += owner->size();
 }
 
 /// Whole frames of the first run, as many as fit, or one frame that doesn't if `at_least_one`.
-OutputPiece SendQueue::take_from_front(std::size_t max_octets, bool at_least_one) {
+SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     Run& front = runs_.front();
-    if (front.frames.size() <= max_octets) {
-        OutputPiece piece{front.frames, std::move(front.owner)};
+    if (front.frames.size() <= max_bytes) {
+        SendPiece piece{front.frames, std::move(front.owner)};
         waiting_ -= front.frames.size();
         messages_ -= front.messages;
         begun_ = false;
@@ -209,13 +209,13 @@ OutputPiece SendQueue::take_from_front(std::size_t max_octets, bool at_least_one
     std::size_t ended = 0;
     for (;;) {
         const FrameExtent frame = first_frame(front.frames.subspan(taken));
-        if (taken + frame.size > max_octets && !(at_least_one && taken == 0)) break;
+        if (taken + frame.size > max_bytes && !(at_least_one && taken == 0)) break;
         taken += frame.size;
         begun_ = !frame.ends_message;
         if (frame.ends_message) ++ended;
         if (taken == front.frames.size()) break;
     }
-    OutputPiece piece{front.frames.first(taken), front.owner};
+    SendPiece piece{front.frames.first(taken), front.owner};
     front.frames = front.frames.subspan(taken);
     front.messages -= ended;
     waiting_ -= taken;

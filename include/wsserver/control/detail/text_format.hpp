@@ -12,7 +12,7 @@
 namespace wsserver {
 
 /// `512 B`, `1.2 KiB`, `34 MiB`: three digits at most, powers of 1024.
-std::string readable_size(std::uint64_t octets);
+std::string readable_size(std::uint64_t bytes);
 
 /// `350 us`, `12.3 ms`, `4.2 s`, `3m 12s`, `2h 05m`, `3d 04h`.
 std::string readable_time(std::chrono::microseconds time);

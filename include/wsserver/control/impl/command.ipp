@@ -45,11 +45,11 @@ Unexpected<Answer> usage_error(std::string text) {
 /// A word for an error: a long one is cut.
 std::string quoted_word(std::string_view word) {
     constexpr std::size_t most = 80;
-    return '`' + printable(word.substr(0, most)) + (word.size() > most ? "...`" : "`");
+    return '`' + escape_control(word.substr(0, most)) + (word.size() > most ? "...`" : "`");
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
-    const auto nearest = nearest_word(word, candidates);
+    const auto nearest = closest_match(word, candidates);
     return nearest.empty() ? "" : fmt::format(" (did you mean `{}`?)", nearest);
 }
 
@@ -84,9 +84,9 @@ Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<co
 }
 
 /// Sorts the words behind the command's name into options, arguments and the rest.
-class Sorter {
+class ArgumentParser {
    public:
-    Sorter(const Command& command, std::span<const std::string> words) : command_(command), words_(words) {
+    ArgumentParser(const Command& command, std::span<const std::string> words) : command_(command), words_(words) {
         line_.command = &command;
     }
 
@@ -198,7 +198,7 @@ Result<std::string, Answer> text_of_line(const Invocation& line, Bytes behind) {
     const auto rest = line.command->rest;
     if (rest == Command::Rest::none && !is_blank(text_of(behind))) {
         return usage_error(
-            fmt::format("`{}` takes no text, but {} octets follow its line", line.command->name, behind.size()));
+            fmt::format("`{}` takes no text, but {} bytes follow its line", line.command->name, behind.size()));
     }
     if (rest != Command::Rest::text) return std::string{};
     if (line.rest.empty()) {
@@ -210,7 +210,7 @@ Result<std::string, Answer> text_of_line(const Invocation& line, Bytes behind) {
     }
     if (!behind.empty()) {
         return usage_error(
-            fmt::format("there are two texts, one in the line and {} octets behind it: leave one out", behind.size()));
+            fmt::format("there are two texts, one in the line and {} bytes behind it: leave one out", behind.size()));
     }
     const auto& first = line.rest.front();
     if (!line.literal && line.rest.size() == 1 && (first == "-" || first.starts_with('@'))) {
@@ -265,7 +265,7 @@ int exit_status_of(std::string_view code) noexcept {
 }
 
 std::string error_line(CommandErrc code, std::string_view text) {
-    return fmt::format("error {} {}\n", to_string(code), printable(text));
+    return fmt::format("error {} {}\n", to_string(code), escape_control(text));
 }
 
 std::string to_text(const Answer& answer) {
@@ -329,7 +329,7 @@ Result<Invocation, Answer> parse_command(std::span<const std::string> words) {
     if (json_first) words = words.subspan(1);
     const auto found = find_command(words);
     if (!found) return Unexpected{found.error()};
-    auto line = Sorter{*found->first, words.subspan(found->second)}.sort();
+    auto line = ArgumentParser{*found->first, words.subspan(found->second)}.sort();
     if (line && json_first) line->options.emplace(json_option.name, "");
     return line;
 }
@@ -354,7 +354,7 @@ Answer help_on(std::span<const std::string> words) {
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop) {
     if (line.size() > max_line) {
         return Answer::failed(CommandErrc::usage,
-                              fmt::format("the line of words has {} octets, at most {} are read: a long text goes on "
+                              fmt::format("the line of words has {} bytes, at most {} are read: a long text goes on "
                                           "the lines after the words",
                                           line.size(), max_line));
     }

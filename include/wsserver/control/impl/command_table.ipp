@@ -69,7 +69,7 @@ std::string ended_with_newline(std::string text) {
     return text;
 }
 
-std::string quoted(std::string_view word) { return '`' + printable(word.substr(0, 80)) + '`'; }
+std::string quoted(std::string_view word) { return '`' + escape_control(word.substr(0, 80)) + '`'; }
 
 std::string subprotocol_of(std::string_view word) { return word == default_handler ? "" : std::string{word}; }
 
@@ -109,7 +109,7 @@ Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
 /// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each order of a
 /// row would keep those behind it waiting.
 std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
-    const auto one_is_silent = [&] { return !call.target.silent_reactors().empty(); };
+    const auto one_is_silent = [&] { return !call.target.stalled_reactors().empty(); };
     if (!one_is_silent()) {
         if (const auto number = count.wait(call.stop, soon)) return number;
         if (!call.stop.stop_requested()) call.target.list();  // asks them all, and who doesn't answer is silent
@@ -136,7 +136,7 @@ Answer report(const CommandCall& call, const Outcome& outcome) {
     return Answer::done(ended_with_newline(*outcome));
 }
 
-/// The offset of the first octet that can't be UTF-8; the size if the text is cut within a character.
+/// The offset of the first byte that can't be UTF-8; the size if the text is cut within a character.
 std::size_t invalid_utf8_at(Bytes text) {
     Utf8Validator validator;
     std::size_t at = 0;
@@ -148,7 +148,7 @@ std::size_t invalid_utf8_at(Bytes text) {
 std::optional<Answer> check_text(Bytes text) {
     if (is_valid_utf8(text)) return std::nullopt;
     return fail(CommandErrc::bad_utf8,
-                fmt::format("the text is not UTF-8 (octet {} of {}): convert it (iconv -t UTF-8), or send it with "
+                fmt::format("the text is not UTF-8 (byte {} of {}): convert it (iconv -t UTF-8), or send it with "
                             "--binary",
                             std::min(invalid_utf8_at(text) + 1, text.size()), text.size()));
 }
@@ -166,7 +166,7 @@ Answer list(const CommandCall& call) {
     const auto connections = call.target.list();
     if (!call.line.json()) {
         std::string text = table_of(connections);
-        for (const auto reactor : call.target.silent_reactors()) text += silent(reactor) + '\n';
+        for (const auto reactor : call.target.stalled_reactors()) text += silent(reactor) + '\n';
         return Answer::done(std::move(text));
     }
     std::string text;
@@ -179,7 +179,7 @@ Answer show(const CommandCall& call) {
     if (!id) return id.error();
     const auto found = call.target.show(*id);
     if (!found) {
-        const auto silent_ones = call.target.silent_reactors();
+        const auto silent_ones = call.target.stalled_reactors();
         const bool unknown = std::find(silent_ones.begin(), silent_ones.end(), id->reactor) != silent_ones.end();
         return unknown ? fail(CommandErrc::timeout, silent(id->reactor)) : gone(*id);
     }
@@ -253,7 +253,7 @@ Answer close(const CommandCall& call) {
     if (!code) return code.error();
     const auto reason = call.line.value("--reason").value_or("");
     if (reason.size() > max_close_reason) {
-        return fail(CommandErrc::usage, fmt::format("--reason has {} octets: a Close frame has room for {}",
+        return fail(CommandErrc::usage, fmt::format("--reason has {} bytes: a Close frame has room for {}",
                                                     reason.size(), max_close_reason));
     }
     if (!is_valid_utf8(bytes_of(reason))) return fail(CommandErrc::bad_utf8, "--reason is not UTF-8");
@@ -300,7 +300,7 @@ Answer handler_reload(const CommandCall& call) {
         fmt::format("handlers can't be exchanged under their connections yet: `handler load {0} PATH` gives the "
                     "new code to new connections and leaves the old ones with the old code; `handler unload {0}` "
                     "before it closes them",
-                    printable(word)));
+                    escape_control(word)));
 }
 
 /// A handler's own command runs on a thread of its own: it may wait for a lock that a stuck worker holds.
@@ -345,7 +345,7 @@ Answer call_handler(const CommandCall& call) {
                                                       "does goes on",
                                                       quoted(name), readable_time(answer_patience)));
     }
-    if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", printable(name), answer->output));
+    if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", escape_control(name), answer->output));
     if (call.line.json()) return Answer::done(JsonObject{}.add("output", answer->output).text() + '\n');
     return Answer::done(ended_with_newline(std::move(answer->output)));
 }
@@ -369,7 +369,7 @@ Answer help(const CommandCall& call) { return help_on(call.line.rest); }
 
 std::vector<Command> make_table() {
     using Rest = Command::Rest;
-    const CommandOption binary{"--binary", "", "send a binary message; the payload may be any octets"};
+    const CommandOption binary{"--binary", "", "send a binary message; the payload may be any bytes"};
     return {
         {.name = "status",
          .summary = "what runs, what listens, who is connected, what happened since the start, which handlers hang",
@@ -409,7 +409,7 @@ std::vector<Command> make_table() {
          .arguments = {"ID"},
          .options = {{"--all", "", "all connections"},
                      {"--code", "N", "the close code, 1000 if not given"},
-                     {"--reason", "R", "at most 123 octets for the peer to read"}},
+                     {"--reason", "R", "at most 123 bytes for the peer to read"}},
          .instead_of_argument = "--all",
          .summary = "begin the closing handshake",
          .details = "example: close 0-12-3 --code 4001 --reason 'please log in again'\n"

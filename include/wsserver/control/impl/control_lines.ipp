@@ -47,7 +47,7 @@ void ControlLines::take_lines(const Execute& execute) {
     if (output_.empty() && input_.size() > max_input_line) {
         if (!std::exchange(skipping_, true)) {
             put(Answer::failed(CommandErrc::usage,
-                               "the line is longer than 65536 octets: put long texts into the "
+                               "the line is longer than 65536 bytes: put long texts into the "
                                "spool"));
         }
         input_.clear();

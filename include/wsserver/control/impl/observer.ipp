@@ -108,7 +108,7 @@ Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run
     }
     if (answer.error) {
         log(Severity::warning,
-            fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), printable(answer.text)));
+            fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
     } else {
         log(Severity::info, fmt::format("{}: {}: ok", from, name));
     }
@@ -175,7 +175,7 @@ void Observer::Impl::watch_spool() {
                         spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
     spool->on_refused([this](std::string_view name, const Answer& why) {
-        log(Severity::warning, fmt::format("order {}: {}: {}", name, to_string(*why.error), printable(why.text)));
+        log(Severity::warning, fmt::format("order {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
     });
 }
 

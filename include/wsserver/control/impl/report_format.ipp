@@ -45,7 +45,7 @@ std::string text_of_workers(const std::vector<WorkerReport>& workers) {
     text += '\n';
     for (const WorkerReport& worker : workers) {
         if (worker.handler.empty()) continue;
-        text += fmt::format("             {} {} for {}\n", printable(worker.handler),
+        text += fmt::format("             {} {} for {}\n", escape_control(worker.handler),
                             worker.overdue ? "hangs" : "works", readable_time(worker.since));
     }
     return text;
@@ -96,10 +96,10 @@ std::string table_of(const std::vector<ConnectionInfo>& connections) {
 }
 
 std::string text_of(const ConnectionInfo& c) {
-    const auto octets = [](std::uint64_t number) { return fmt::format("{} ({})", readable_size(number), number); };
+    const auto bytes = [](std::uint64_t number) { return fmt::format("{} ({})", readable_size(number), number); };
     std::string text;
     const auto line = [&text](std::string_view name, std::string_view value) {
-        text += fmt::format("{:<12}  {}\n", name, value.empty() ? "-" : printable(value));
+        text += fmt::format("{:<12}  {}\n", name, value.empty() ? "-" : escape_control(value));
     };
     line("id", to_string(c.id));
     line("peer", c.peer);
@@ -111,9 +111,9 @@ std::string text_of(const ConnectionInfo& c) {
     line("round trip", readable_round_trip(c));
     line("messages in", std::to_string(c.messages_in));
     line("messages out", std::to_string(c.messages_out));
-    line("bytes in", octets(c.bytes_in));
-    line("bytes out", octets(c.bytes_out));
-    line("queued", octets(c.queued));
+    line("bytes in", bytes(c.bytes_in));
+    line("bytes out", bytes(c.bytes_out));
+    line("queued", bytes(c.queued));
     line("dropped", std::to_string(c.dropped));
     return text;
 }
@@ -140,7 +140,7 @@ std::string table_of(const std::vector<HandlerReport>& handlers) {
 std::string json_of(const StatusReport& status) {
     std::vector<std::string> listening, silent, handlers, workers;
     for (const auto& url : status.listening) listening.push_back(json_string(url));
-    for (const auto reactor : status.silent_reactors) silent.push_back(std::to_string(reactor));
+    for (const auto reactor : status.stalled_reactors) silent.push_back(std::to_string(reactor));
     for (const auto& handler : status.handlers) handlers.push_back(json_of(handler));
     for (const auto& worker : status.workers) workers.push_back(json_of(worker));
     JsonObject counters, closes;
@@ -155,7 +155,7 @@ std::string json_of(const StatusReport& status) {
         .raw("listening", json_array(listening))
         .add("connections", status.connections)
         .add("io_threads", status.io_threads)
-        .raw("silent_reactors", json_array(silent))
+        .raw("stalled_reactors", json_array(silent))
         .raw("handlers", json_array(handlers))
         .raw("workers", json_array(workers))
         .raw("counters", counters.text())
@@ -170,11 +170,11 @@ std::string text_of(const StatusReport& status) {
         text += fmt::format("{:<11}  {}\n", name, value);
     };
     if (status.listening.empty()) line("listening", "on nothing");
-    for (const auto& url : status.listening) line("listening", printable(url));
+    for (const auto& url : status.listening) line("listening", escape_control(url));
     line("connections", std::to_string(status.connections));
     line("io threads",
-         fmt::format("{}{}{}", status.io_threads, status.silent_reactors.empty() ? "" : ", no answer from ",
-                     fmt::join(status.silent_reactors, ", ")));
+         fmt::format("{}{}{}", status.io_threads, status.stalled_reactors.empty() ? "" : ", no answer from ",
+                     fmt::join(status.stalled_reactors, ", ")));
     text += fmt::format("{:<11}  {}", "workers", text_of_workers(status.workers));
     std::string closes;
     for (const auto& [code, number] : status.closes) {

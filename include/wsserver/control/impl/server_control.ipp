@@ -52,7 +52,7 @@ StatusReport ServerControl::status() {
     report.connections = statistics.open;
     report.io_threads = server_.io_threads();
     report.handlers = handlers();
-    report.silent_reactors = server_.silent_reactors();  // after handlers(), which has just asked them all
+    report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked them all
     for (auto& worker : server_.workers()) {
         report.workers.push_back({std::move(worker.task), worker.since, worker.overdue});
     }

@@ -320,7 +320,7 @@ Spool::Impl::Step Spool::Impl::refuse_file(const Descriptor& folder, const std::
         if (passes(error)) return block("what was refused cannot be moved to failed/", error);
         immovable[name] = status.st_ino;
     }
-    if (refused) refused(printable(name), why);
+    if (refused) refused(escape_control(name), why);
     return Step::done;
 }
 

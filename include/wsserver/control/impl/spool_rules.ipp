@@ -48,7 +48,7 @@ std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rule
     if (static_cast<std::uint64_t>(file.st_size) > rules.max_file) {
         return refuse_file(
             CommandErrc::too_big,
-            fmt::format("the file has {} octets, at most {} are taken (spool.max_file)", file.st_size, rules.max_file));
+            fmt::format("the file has {} bytes, at most {} are taken (spool.max_file)", file.st_size, rules.max_file));
     }
     return std::nullopt;
 }

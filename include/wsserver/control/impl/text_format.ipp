@@ -59,10 +59,10 @@ std::size_t utf8_length(std::string_view text) {
 
 }  // namespace
 
-std::string readable_size(std::uint64_t octets) {
+std::string readable_size(std::uint64_t bytes) {
     static constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (octets < 1024) return fmt::format("{} B", octets);
-    auto value = static_cast<double>(octets);
+    if (bytes < 1024) return fmt::format("{} B", bytes);
+    auto value = static_cast<double>(bytes);
     std::size_t unit = 0;
     // 1023.95 would be written as 1024.0
     while (value >= 1023.5 && unit + 1 < units.size()) {
@@ -132,7 +132,7 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
 
 void Table::add(std::vector<std::string> cells) {
     assert(cells.size() == columns_.size());
-    for (std::string& cell : cells) cell = cell.empty() ? "-" : printable(cell);
+    for (std::string& cell : cells) cell = cell.empty() ? "-" : escape_control(cell);
     rows_.push_back(std::move(cells));
 }
 

@@ -44,9 +44,10 @@ bool is_path(std::string_view what) {
 std::string unknown(std::string_view what, std::string_view subprotocol) {
     std::array<std::string_view, built_in.size()> names;
     std::transform(built_in.begin(), built_in.end(), names.begin(), [](const BuiltIn& one) { return one.name; });
-    std::string text = "no handler '" + printable(what) + "'";
-    if (!subprotocol.empty()) text += " for the subprotocol " + printable(subprotocol);
-    if (const auto near = nearest_word(what, names); !near.empty()) text += "; did you mean " + std::string{near} + "?";
+    std::string text = "no handler '" + escape_control(what) + "'";
+    if (!subprotocol.empty()) text += " for the subprotocol " + escape_control(subprotocol);
+    if (const auto near = closest_match(what, names); !near.empty())
+        text += "; did you mean " + std::string{near} + "?";
     return text + " There are echo, broadcast, null, and shared objects by their path, as in ./rooms.so";
 }
 

@@ -31,7 +31,7 @@ struct Table : wsserver_handler {
         }
         if (theirs->size < offsetof(wsserver_handler, on_command) + sizeof(theirs->on_command)) {
             return Problem{"its table has " + std::to_string(theirs->size) +
-                           " octets, which is too few; set its size to sizeof(struct wsserver_handler)"};
+                           " bytes, which is too few; set its size to sizeof(struct wsserver_handler)"};
         }
         Table table{};
         std::memcpy(static_cast<wsserver_handler*>(&table), theirs,
@@ -46,7 +46,7 @@ struct Table : wsserver_handler {
 
 std::string file_name_of(std::string_view path) { return std::string{path.substr(path.rfind('/') + 1)}; }
 
-/// Octets for C: also of nothing the address isn't null.
+/// Bytes for C: also of nothing the address isn't null.
 const unsigned char* start_of(Bytes bytes) noexcept {
     static constexpr unsigned char nothing = 0;
     return bytes.empty() ? &nothing : bytes.data();
@@ -165,7 +165,7 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
 Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string& path, std::string_view name,
                                                               std::string_view config, HandlerLog log) {
     auto handler = open_handler(path, name, config, std::move(log));
-    if (!handler) return Problem{"handler '" + printable(path) + "': " + handler.error()};
+    if (!handler) return Problem{"handler '" + escape_control(path) + "': " + handler.error()};
     return handler;
 }
 

@@ -36,8 +36,8 @@ std::string_view text_from(const char* text, std::size_t size) noexcept {
     return size > 0 ? std::string_view{text, size} : std::string_view{};
 }
 
-Bytes bytes_from(const void* octets, std::size_t size) noexcept {
-    return size > 0 ? Bytes{static_cast<const std::uint8_t*>(octets), size} : Bytes{};
+Bytes bytes_from(const void* bytes, std::size_t size) noexcept {
+    return size > 0 ? Bytes{static_cast<const std::uint8_t*>(bytes), size} : Bytes{};
 }
 
 AnyConnection& connection_of(wsserver_connection* connection) noexcept {
@@ -67,11 +67,11 @@ int send_text(wsserver_connection* connection, const char* text, std::size_t siz
     const Text message{text_from(text, size)};
     return guarded_text(message.text, [&] { return connection_of(connection).send(message); });
 }
-int send_binary(wsserver_connection* connection, const void* octets, std::size_t size) {
-    return guarded([&] { return connection_of(connection).send(Binary{bytes_from(octets, size)}); });
+int send_binary(wsserver_connection* connection, const void* bytes, std::size_t size) {
+    return guarded([&] { return connection_of(connection).send(Binary{bytes_from(bytes, size)}); });
 }
-int ping(wsserver_connection* connection, const void* octets, std::size_t size) {
-    return guarded([&] { return connection_of(connection).ping(bytes_from(octets, size)); });
+int ping(wsserver_connection* connection, const void* bytes, std::size_t size) {
+    return guarded([&] { return connection_of(connection).ping(bytes_from(bytes, size)); });
 }
 int close(wsserver_connection* connection, std::uint16_t code, const char* reason, std::size_t size) {
     const auto text = text_from(reason, size);
@@ -114,11 +114,11 @@ int send_text_to(const wsserver_host* host, wsserver_connection_id to, const cha
     if (!is_valid_utf8(message.payload())) return WSSERVER_REFUSED;
     return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), message); });
 }
-int send_binary_to(const wsserver_host* host, wsserver_connection_id to, const void* octets, std::size_t size) {
-    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), Binary{bytes_from(octets, size)}); });
+int send_binary_to(const wsserver_host* host, wsserver_connection_id to, const void* bytes, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), Binary{bytes_from(bytes, size)}); });
 }
-int ping_to(const wsserver_host* host, wsserver_connection_id to, const void* octets, std::size_t size) {
-    return with_hub(host, [&](Hub& hub) { return hub.ping(id_from(to), bytes_from(octets, size)); });
+int ping_to(const wsserver_host* host, wsserver_connection_id to, const void* bytes, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.ping(id_from(to), bytes_from(bytes, size)); });
 }
 int close_to(const wsserver_host* host, wsserver_connection_id to, std::uint16_t code, const char* reason,
              std::size_t size) {
@@ -134,10 +134,10 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
     return audience;
 }
 
-/// Gives `order` a hub and a Count that tells `done`. Until then the handler lives, or else the Count would call
+/// Gives `action` a hub and a Count that tells `done`. Until then the handler lives, or else the Count would call
 /// code that has been unloaded; so from within destroy(), where nothing can keep it alive, nothing is counted.
-template <class Order>
-int order_all(const wsserver_host* host, wsserver_count done, void* context, Order&& order) noexcept {
+template <class Action>
+int run_for_all(const wsserver_host* host, wsserver_count done, void* context, Action&& action) noexcept {
     const HostCall call;  // the Count may become the last owner, and go before this returns to the handler's code
     bool handed_over = false;
     const int answer = guarded([&] {
@@ -147,11 +147,11 @@ int order_all(const wsserver_host* host, wsserver_count done, void* context, Ord
         Hub::Count count;
         if (done) {
             count = [owner = std::move(owner), done, context](std::size_t receivers) { done(context, receivers); };
-            const auto telling = std::make_shared<Telling>(std::move(count));
+            const auto completion = std::make_shared<Completion>(std::move(count));
             handed_over = true;
-            count = [telling](std::size_t receivers) { telling->tell(receivers); };
+            count = [completion](std::size_t receivers) { completion->report(receivers); };
         }
-        order(*hub, std::move(count));
+        action(*hub, std::move(count));
         return SendStatus::queued;
     });
     if (done && !handed_over) done(context, 0);
@@ -167,18 +167,18 @@ int broadcast_text(const wsserver_host* host, const char* subprotocol, const wss
                    const char* text, std::size_t size, wsserver_count done, void* context) {
     const Text message{text_from(text, size)};
     if (!is_valid_utf8(message.payload())) return refuse_all(done, context);
-    return order_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+    return run_for_all(host, done, context, [&](Hub& hub, Hub::Count count) {
         hub.broadcast(audience_of(subprotocol, except), message, std::move(count));
     });
 }
 int broadcast_binary(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
-                     const void* octets, std::size_t size, wsserver_count done, void* context) {
-    return order_all(host, done, context, [&](Hub& hub, Hub::Count count) {
-        hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(octets, size)}, std::move(count));
+                     const void* bytes, std::size_t size, wsserver_count done, void* context) {
+    return run_for_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+        hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(bytes, size)}, std::move(count));
     });
 }
 int ping_all(const wsserver_host* host, wsserver_count done, void* context) {
-    return order_all(host, done, context, [](Hub& hub, Hub::Count count) { hub.ping_all(std::move(count)); });
+    return run_for_all(host, done, context, [](Hub& hub, Hub::Count count) { hub.ping_all(std::move(count)); });
 }
 int close_all(const wsserver_host* host, std::uint16_t code, const char* reason, std::size_t size, wsserver_count done,
               void* context) {
@@ -186,21 +186,21 @@ int close_all(const wsserver_host* host, std::uint16_t code, const char* reason,
     if (!may_be_sent(CloseCode{code}) || size > max_close_reason || !is_valid_utf8(bytes_of(text))) {
         return refuse_all(done, context);
     }
-    return order_all(host, done, context,
-                     [&](Hub& hub, Hub::Count count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
+    return run_for_all(host, done, context,
+                       [&](Hub& hub, Hub::Count count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
 }
 
 void log(const wsserver_host* host, int level, const char* text, std::size_t size) {
     const auto known = static_cast<HandlerLogLevel>(std::clamp(level, WSSERVER_LOG_DEBUG + 0, WSSERVER_LOG_ERROR + 0));
     guarded([&] {
         const auto& self = SharedObjectHost::of(host);
-        self.log_to()(known, self.name(), printable(text_from(text, size)));
+        self.log_to()(known, self.name(), escape_control(text_from(text, size)));
         return SendStatus::queued;
     });
 }
 
 void set_error(const wsserver_host*, const char* text, std::size_t size) {
-    guarded([&] { return handler_said().error = printable(text_from(text, size)), SendStatus::queued; });
+    guarded([&] { return handler_said().error = escape_control(text_from(text, size)), SendStatus::queued; });
 }
 
 void answer(const wsserver_host*, const char* text, std::size_t size) {

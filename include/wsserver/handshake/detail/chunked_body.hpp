@@ -8,10 +8,10 @@
 
 namespace wsserver {
 
-/// Takes the chunked coding off, octet by octet. Trailers end it unread: who reads an error page needs none.
+/// Takes the chunked coding off, byte by byte. Trailers end it unread: who reads an error page needs none.
 class ChunkedBody {
    public:
-    /// Appends what is payload to `body`, up to `max` octets altogether.
+    /// Appends what is payload to `body`, up to `max` bytes altogether.
     void take(Bytes bytes, std::string& body, std::size_t max);
     /// The last chunk has come, or something that is no chunk.
     bool ended() const noexcept { return state_ == State::ended; }
@@ -24,7 +24,7 @@ class ChunkedBody {
 
     State state_ = State::size;
     bool any_digit_ = false;
-    std::uint64_t left_ = 0;  // octets of this chunk
+    std::uint64_t left_ = 0;  // bytes of this chunk
 };
 
 }  // namespace wsserver

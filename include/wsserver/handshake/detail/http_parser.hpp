@@ -29,7 +29,7 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
     std::string parse(std::string_view head) {
         Error error;
         const auto taken = this->put({head.data(), head.size()}, error);
-        if (!error && taken != head.size()) return "octets behind the header";
+        if (!error && taken != head.size()) return "bytes behind the header";
         return error ? error.message() : std::string{};
     }
 

@@ -26,22 +26,22 @@ std::size_t HeadReader::take(Bytes bytes) {
 // Stricter than the parser that reads the whole head later, and at once: who sends bare LFs would else wait for an
 // answer until the handshake's time is over. What two readers could understand differently is how requests are
 // smuggled (RFC 9112 §11.2), so nothing is repaired here.
-void HeadReader::step(std::uint8_t octet) noexcept {
+void HeadReader::step(std::uint8_t byte) noexcept {
     switch (place_) {
         case Place::after_cr:
-            return octet == '\n' ? end_line() : complain("CR without LF");
+            return byte == '\n' ? end_line() : complain("CR without LF");
         case Place::after_last_cr:
-            if (octet != '\n') return complain("CR without LF");
+            if (byte != '\n') return complain("CR without LF");
             state_ = State::complete;
             return;
         case Place::line_start:
-            if (octet == '\r' && lines_ > 0) {
+            if (byte == '\r' && lines_ > 0) {
                 place_ = Place::after_last_cr;
                 return;
             }
             // RFC 9112 §5.2: a server "MUST either reject the message [...] or replace each received obs-fold"
-            if (octet == ' ' || octet == '\t') return complain("a line begins with a space");
-            if (octet == '\r') return complain("an empty line before the first one");
+            if (byte == ' ' || byte == '\t') return complain("a line begins with a space");
+            if (byte == '\r') return complain("an empty line before the first one");
             if (lines_ > limits_.max_fields) {
                 state_ = State::too_many_fields;
                 return;
@@ -49,11 +49,11 @@ void HeadReader::step(std::uint8_t octet) noexcept {
             place_ = Place::in_line;
             [[fallthrough]];
         case Place::in_line:
-            if (octet == '\r') {
+            if (byte == '\r') {
                 place_ = Place::after_cr;
-            } else if (octet == '\n') {
+            } else if (byte == '\n') {
                 complain("LF without CR");
-            } else if ((octet < 0x20 && octet != '\t') || octet == 0x7F) {
+            } else if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
                 complain("a control character");
             }
             return;

@@ -145,7 +145,7 @@ ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
 
 namespace {
 
-/// §4.1 (7): base64 of 16 octets, which is 22 characters and two of padding.
+/// §4.1 (7): base64 of 16 bytes, which is 22 characters and two of padding.
 bool is_key(std::string_view text) noexcept {
     const auto is_base64 = [](char c) {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';

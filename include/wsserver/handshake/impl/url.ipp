@@ -20,7 +20,7 @@ constexpr std::string_view example = "ws://localhost:8080/chat";
 
 /// "URL 'x': why, as in ws://localhost:8080/chat"
 Problem problem(std::string_view text, std::string_view why, std::string_view right = example) {
-    std::string message = "URL '" + printable(text) + "': ";
+    std::string message = "URL '" + escape_control(text) + "': ";
     message += why;
     if (!right.empty()) (message += ", as in ") += right;
     return Problem{std::move(message)};

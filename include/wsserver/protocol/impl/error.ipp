@@ -15,7 +15,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::control_frame_fragmented:
             return "a control frame must not be fragmented";
         case Errc::control_frame_too_long:
-            return "a control frame holds at most 125 octets";
+            return "a control frame holds at most 125 bytes";
         case Errc::length_not_minimal:
             return "the payload length is not in its shortest form";
         case Errc::length_top_bit_set:
@@ -28,8 +28,8 @@ std::string_view message_of(Errc error) noexcept {
             return "a continuation without a message to continue";
         case Errc::expected_continuation:
             return "a new message inside an unfinished one";
-        case Errc::close_payload_of_one_octet:
-            return "a Close frame's code has two octets";
+        case Errc::close_payload_of_one_byte:
+            return "a Close frame's code has two bytes";
         case Errc::invalid_close_code:
             return "a close code that may not be sent";
         case Errc::invalid_utf8:
@@ -67,7 +67,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::missing_key:
             return "the Sec-WebSocket-Key field is missing";
         case Errc::bad_key:
-            return "the Sec-WebSocket-Key field must be 16 octets in base64";
+            return "the Sec-WebSocket-Key field must be 16 bytes in base64";
         case Errc::unsupported_version:
             return "Sec-WebSocket-Version must be 13";
         case Errc::origin_forbidden:

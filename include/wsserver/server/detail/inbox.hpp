@@ -15,21 +15,21 @@ namespace wsserver {
 
 /// A message, encoded once, that many send queues share.
 struct SharedMessage {
-    Output frames;
+    OutputBuffer frames;
     std::size_t payload_size = 0;
 };
 
 /// What an order to all connections has besides.
-struct OrderForAll {
+struct Broadcast {
     std::shared_ptr<const SharedMessage> shared{};  ///< a broadcast's
     std::shared_ptr<const Audience> audience{};     ///< a broadcast's
     Hub::Count done{};
 
-    void tell(std::size_t receivers) const noexcept { tell_count(done, receivers); }
+    void report(std::size_t receivers) const noexcept { complete(done, receivers); }
 };
 
-/// One order. What it needs depends on `kind`; the rest stays empty. Each reply of a worker is one, so it is small.
-struct InboxOrder {
+/// One item. What it needs depends on `kind`; the rest stays empty. Each reply of a worker is one, so it is small.
+struct InboxItem {
     enum class Kind : std::uint8_t {
         send_text,
         send_binary,
@@ -46,54 +46,54 @@ struct InboxOrder {
     bool reply = false;  ///< from the connection's own handler, so not subject to the slow consumer's policy
     CloseCode code = CloseCode::normal;
     ConnectionId to{};
-    std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's octets
+    std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's bytes
     std::size_t size = 0;
-    std::unique_ptr<OrderForAll> for_all{};
+    std::unique_ptr<Broadcast> to_all{};
 };
 
-static_assert(sizeof(InboxOrder) <= 48);
+static_assert(sizeof(InboxItem) <= 48);
 
 class Inbox {
    public:
-    /// Orders in the sequence in which they were put in, and the octets they refer to.
+    /// Orders in the sequence in which they were put in, and the bytes they refer to.
     struct Batch {
-        std::vector<InboxOrder> orders;
-        Output payload;
-        std::size_t octets = 0;  ///< that orders with a payload, of their own or a shared one, keep in memory
+        std::vector<InboxItem> items;
+        OutputBuffer payload;
+        std::size_t bytes = 0;  ///< that orders with a payload, of their own or a shared one, keep in memory
 
         /// A batch's memory up to this is used again; what a burst needed beyond is given back.
         static constexpr std::size_t kept = std::size_t{1} << 20;
 
-        Bytes payload_of(const InboxOrder& order) const noexcept {
-            return std::as_const(payload).bytes().subspan(order.offset, order.size);
+        Bytes payload_of(const InboxItem& item) const noexcept {
+            return std::as_const(payload).bytes().subspan(item.offset, item.size);
         }
         void clear() noexcept {
-            orders.clear();
-            octets = 0;
+            items.clear();
+            bytes = 0;
             payload.clear();
             if (payload.capacity() > kept) payload.release();
         }
     };
 
-    /// More than `limit` octets aren't kept for a reactor that doesn't come to take them.
+    /// More than `limit` bytes aren't kept for a reactor that doesn't come to take them.
     explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
 
     /// Copies `payload`. Any thread. False: over the limit, not taken. Calls wake() unless the reactor is on its way
-    /// for an earlier order; what that throws comes out, and then there is no order either.
+    /// for an earlier item; what that throws comes out, and then there is no order either.
     template <class Wake>
-    [[nodiscard]] bool put(InboxOrder order, Bytes payload, Wake&& wake) {
-        const bool shares = order.for_all && order.for_all->shared;
-        const std::size_t carried = payload.size() + (shares ? order.for_all->shared->frames.size() : 0);
+    [[nodiscard]] bool put(InboxItem item, Bytes payload, Wake&& wake) {
+        const bool shares = item.to_all && item.to_all->shared;
+        const std::size_t carried = payload.size() + (shares ? item.to_all->shared->frames.size() : 0);
         const std::lock_guard lock(mutex_);
-        const std::size_t octets = carried > 0 ? waiting_.octets + carried + sizeof order : waiting_.octets;
-        if (carried > 0 && octets > limit_) return false;
+        const std::size_t bytes = carried > 0 ? waiting_.bytes + carried + sizeof item : waiting_.bytes;
+        if (carried > 0 && bytes > limit_) return false;
         if (!woken_) wake();
         woken_ = true;
-        order.offset = waiting_.payload.size();
-        order.size = payload.size();
+        item.offset = waiting_.payload.size();
+        item.size = payload.size();
         waiting_.payload.append(payload);
-        waiting_.orders.push_back(std::move(order));
-        waiting_.octets = octets;
+        waiting_.items.push_back(std::move(item));
+        waiting_.bytes = bytes;
         return true;
     }
 

@@ -41,7 +41,7 @@ class ReadyMailboxes {
 };
 
 /// For `connection` only. `ready` belongs to its reactor and lives as long.
-std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, HostedConnection& connection,
+std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
                                         std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready);
 

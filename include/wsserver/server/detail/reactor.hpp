@@ -27,8 +27,8 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// As ConnectionHost's.
-    virtual std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) = 0;
+    /// As ConnectionOwner's.
+    virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
     /// One more stream? Counts it if so; every true is followed by one released().
@@ -53,14 +53,14 @@ class AnyReactor {
     // Any thread.
 
     /// Copies `payload` and returns at once. `closed` when the order is for a connection that is gone.
-    virtual SendStatus put(InboxOrder order, Bytes payload) = 0;
+    virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     virtual void post(UniqueFunction<void()> task) = 0;
     virtual bool on_own_thread() const noexcept = 0;
     virtual const ConnectionCounters& counters() const noexcept = 0;
     /// Streams accepted, and how often accept had to wait for descriptors.
     virtual std::uint64_t accepted() const noexcept = 0;
     /// Orders that found the inbox full.
-    virtual std::uint64_t dropped_orders() const noexcept = 0;
+    virtual std::uint64_t dropped_items() const noexcept = 0;
 
     // The reactor's thread (or before it runs).
 
@@ -81,13 +81,13 @@ class AnyReactor {
 };
 
 template <Transport T>
-class Reactor final : public AnyReactor, private HostOn<T> {
+class Reactor final : public AnyReactor, private OwnerOn<T> {
    public:
     using ServerConnection = Connection<Role::server, T>;
 
     template <class... Args>
     Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options, Args&&... transport)
-        : HostOn<T>(transport_),
+        : OwnerOn<T>(transport_),
           number_(number),
           shared_(shared),
           transport_(std::forward<Args>(transport)...),
@@ -100,11 +100,11 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     /// Cuts what is still connected.
     ~Reactor() override {
         cut_all();
-        inbox_.take(orders_);
-        for (const InboxOrder& order : orders_.orders) {
-            if (order.for_all) order.for_all->tell(0);
+        inbox_.take(taken_);
+        for (const InboxItem& item : taken_.items) {
+            if (item.to_all) item.to_all->report(0);
         }
-        for (const OrderForAll& broadcast : broadcasts_) broadcast.tell(0);
+        for (const Broadcast& broadcast : broadcasts_) broadcast.report(0);
     }
 
     T& transport() noexcept { return transport_; }
@@ -115,12 +115,12 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     }
     void accept(typename T::Socket socket);
 
-    SendStatus put(InboxOrder order, Bytes payload) override;
+    SendStatus put(InboxItem item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport_.post(std::move(task)); }
     bool on_own_thread() const noexcept override { return thread_.load() == std::this_thread::get_id(); }
     const ConnectionCounters& counters() const noexcept override { return counters_; }
     std::uint64_t accepted() const noexcept override { return accepted_.read(); }
-    std::uint64_t dropped_orders() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
+    std::uint64_t dropped_items() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
 
     void attach() noexcept override { thread_ = std::this_thread::get_id(); }
     void run() override {
@@ -134,24 +134,24 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
     void cut_all() override {
-        pool_.for_each([](ServerConnection& connection) { connection.cut("the server stopped"); });
+        pool_.for_each([](ServerConnection& connection) { connection.terminate("the server stopped"); });
     }
 
    private:
-    // ConnectionHost
-    using HostOn<T>::broadcasts_first;
-    using HostOn<T>::broadcasts_wait_;
-    using HostOn<T>::counters_;
+    // ConnectionOwner
+    using OwnerOn<T>::broadcasts_first;
+    using OwnerOn<T>::broadcasts_wait_;
+    using OwnerOn<T>::counters_;
     const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
-    void schedule(HostedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
-    void cancel(HostedConnection& connection) noexcept override { timers_.cancel(connection); }
+    void schedule(OwnedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
+    void cancel(OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override {
         transport_.post([this, id] {
             if (ServerConnection* connection = pool_.find(id)) connection->go_on();
         });
     }
-    std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) override {
+    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
@@ -161,14 +161,14 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     void on_released(ConnectionId id) override;
 
     // Orders from other threads
-    void take_orders();
-    void execute_taken(InboxOrder& order);
-    SendStatus execute(InboxOrder& order, Bytes payload);
-    SendStatus execute_for_one(ServerConnection& connection, const InboxOrder& order, Bytes payload);
-    std::size_t execute_for_each(const InboxOrder& order, Bytes payload);
+    void take_items();
+    void execute_taken(InboxItem& item);
+    SendStatus execute(InboxItem& item, Bytes payload);
+    SendStatus execute_for_one(ServerConnection& connection, const InboxItem& item, Bytes payload);
+    std::size_t execute_for_each(const InboxItem& item, Bytes payload);
 
     // Broadcasts
-    void broadcast_later(OrderForAll broadcast);
+    void broadcast_later(Broadcast broadcast);
     void send_broadcasts() override;
     void join_broadcasts();
     void send_broadcasts_to(ServerConnection& connection);
@@ -182,16 +182,16 @@ class Reactor final : public AnyReactor, private HostOn<T> {
     ReactorShared& shared_;
     Counter accepted_;
     T transport_;
-    HostTimers<T> timers_;
+    OwnerTimers<T> timers_;
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;
-    Inbox::Batch orders_;
+    Inbox::Batch taken_;
     std::vector<ConnectionId> dirty_;
-    std::vector<OrderForAll> broadcasts_;  ///< of this turn
+    std::vector<Broadcast> broadcasts_;  ///< of this turn
 
     /// Those that are being sent.
     struct Leaving {
-        std::vector<OrderForAll> broadcasts;
+        std::vector<Broadcast> broadcasts;
         std::vector<std::size_t> receivers;             ///< by broadcast
         std::vector<std::size_t> begins;                ///< where each begins in `together`, and where the last ends
         std::shared_ptr<const SharedMessage> together;  ///< all of their frames

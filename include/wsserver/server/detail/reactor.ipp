@@ -13,7 +13,7 @@ void Reactor<T>::accept(typename T::Socket socket) {
         counters_.turned_away.add();
         return;  // the socket closes itself
     }
-    ServerConnection* connection = pool_.emplace(static_cast<HostOn<T>&>(*this), std::move(socket));
+    ServerConnection* connection = pool_.emplace(static_cast<OwnerOn<T>&>(*this), std::move(socket));
     if (connection == nullptr) {
         counters_.turned_away.add();
         shared_.released();
@@ -48,89 +48,89 @@ std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
 // --- Orders ---
 
 template <Transport T>
-SendStatus Reactor<T>::put(InboxOrder order, Bytes payload) {
+SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
     // That a handler failed is to be counted though its connection is about to end. That it has room again is to be
     // heard in the closing handshake too: the peer's Close frame lies behind what isn't read.
     const bool for_open_one =
-        order.to.generation != 0 && order.kind != InboxOrder::Kind::fail && order.kind != InboxOrder::Kind::resume;
-    if (for_open_one && !pool_.is_open(order.to)) return SendStatus::closed;
-    if (on_own_thread()) return execute(order, payload);
-    const auto wake = [this] { transport_.post([this] { take_orders(); }); };
-    if (inbox_.put(std::move(order), payload, wake)) return SendStatus::queued;
+        item.to.generation != 0 && item.kind != InboxItem::Kind::fail && item.kind != InboxItem::Kind::resume;
+    if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
+    if (on_own_thread()) return execute(item, payload);
+    const auto wake = [this] { transport_.post([this] { take_items(); }); };
+    if (inbox_.put(std::move(item), payload, wake)) return SendStatus::queued;
     inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
     return SendStatus::dropped;
 }
 
 template <Transport T>
-void Reactor<T>::take_orders() {
-    inbox_.take(orders_);
-    for (auto next = orders_.orders.begin(); next != orders_.orders.end();) {
+void Reactor<T>::take_items() {
+    inbox_.take(taken_);
+    for (auto next = taken_.items.begin(); next != taken_.items.end();) {
         // What a worker sent to one connection mostly lies together; it leaves together, past the send queue.
-        const auto end = std::find_if(next, orders_.orders.end(),
-                                      [to = next->to](const InboxOrder& order) { return order.to != to; });
+        const auto end =
+            std::find_if(next, taken_.items.end(), [to = next->to](const InboxItem& item) { return item.to != to; });
         const auto execute_run = [&] {
             for (; next != end; ++next) execute_taken(*next);
         };
         ServerConnection* connection = next->to.generation != 0 ? pool_.find(next->to) : nullptr;
         connection != nullptr ? connection->in_one_turn(execute_run) : execute_run();
     }
-    orders_.clear();  // shared messages aren't kept longer than needed
+    taken_.clear();  // shared messages aren't kept longer than needed
 }
 
 template <Transport T>
-void Reactor<T>::execute_taken(InboxOrder& order) {
-    const bool is_message = order.kind == InboxOrder::Kind::send_text || order.kind == InboxOrder::Kind::send_binary;
+void Reactor<T>::execute_taken(InboxItem& item) {
+    const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
     // It was open when the sender was told `queued`.
-    if (execute(order, orders_.payload_of(order)) == SendStatus::closed && is_message) counters_.messages_dropped.add();
+    if (execute(item, taken_.payload_of(item)) == SendStatus::closed && is_message) counters_.messages_dropped.add();
 }
 
 template <Transport T>
-SendStatus Reactor<T>::execute(InboxOrder& order, Bytes payload) {
-    if (order.to.generation != 0) {
-        ServerConnection* connection = pool_.find(order.to);
-        return connection != nullptr ? execute_for_one(*connection, order, payload) : SendStatus::closed;
+SendStatus Reactor<T>::execute(InboxItem& item, Bytes payload) {
+    if (item.to.generation != 0) {
+        ServerConnection* connection = pool_.find(item.to);
+        return connection != nullptr ? execute_for_one(*connection, item, payload) : SendStatus::closed;
     }
-    if (order.kind == InboxOrder::Kind::broadcast) {
-        broadcast_later(std::move(*order.for_all));
+    if (item.kind == InboxItem::Kind::broadcast) {
+        broadcast_later(std::move(*item.to_all));
         return SendStatus::queued;
     }
-    order.for_all->tell(execute_for_each(order, payload));
+    item.to_all->report(execute_for_each(item, payload));
     return SendStatus::queued;
 }
 
 template <Transport T>
-SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const InboxOrder& order, Bytes payload) {
-    switch (order.kind) {
-        case InboxOrder::Kind::send_text:
-            return connection.send_for(Text::from_payload(payload), order.reply);
-        case InboxOrder::Kind::send_binary:
-            return connection.send_for(Binary::from_payload(payload), order.reply);
-        case InboxOrder::Kind::ping:
+SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const InboxItem& item, Bytes payload) {
+    switch (item.kind) {
+        case InboxItem::Kind::send_text:
+            return connection.send_for(Text::from_payload(payload), item.reply);
+        case InboxItem::Kind::send_binary:
+            return connection.send_for(Binary::from_payload(payload), item.reply);
+        case InboxItem::Kind::ping:
             return connection.ping(payload);
-        case InboxOrder::Kind::close:
-            return connection.close(order.code, text_of(payload));
-        case InboxOrder::Kind::fail:
+        case InboxItem::Kind::close:
+            return connection.close(item.code, text_of(payload));
+        case InboxItem::Kind::fail:
             connection.fail_handler(text_of(payload));
             return SendStatus::queued;
-        case InboxOrder::Kind::resume:
+        case InboxItem::Kind::resume:
             connection.resume_receiving();
             return SendStatus::queued;
-        case InboxOrder::Kind::broadcast:
-        case InboxOrder::Kind::ping_all:
-        case InboxOrder::Kind::close_all:
+        case InboxItem::Kind::broadcast:
+        case InboxItem::Kind::ping_all:
+        case InboxItem::Kind::close_all:
             break;
     }
     return SendStatus::refused;
 }
 
 template <Transport T>
-std::size_t Reactor<T>::execute_for_each(const InboxOrder& order, Bytes payload) {
+std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
     std::size_t receivers = 0;
     pool_.for_each([&](ServerConnection& connection) {
         if (!connection.is_open()) return;
-        const SendStatus status = order.kind == InboxOrder::Kind::ping_all
+        const SendStatus status = item.kind == InboxItem::Kind::ping_all
                                       ? connection.ping(payload)
-                                      : connection.close(order.code, text_of(payload));
+                                      : connection.close(item.code, text_of(payload));
         if (status == SendStatus::queued) ++receivers;
     });
     return receivers;
@@ -140,7 +140,7 @@ std::size_t Reactor<T>::execute_for_each(const InboxOrder& order, Bytes payload)
 
 /// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
 template <Transport T>
-void Reactor<T>::broadcast_later(OrderForAll broadcast) {
+void Reactor<T>::broadcast_later(Broadcast broadcast) {
     if (!broadcasts_wait_) transport_.post([this] { send_broadcasts(); });
     broadcasts_wait_ = true;
     broadcasts_.push_back(std::move(broadcast));
@@ -157,15 +157,15 @@ void Reactor<T>::send_broadcasts() {
     });
     leaving_.together.reset();
     // Who is told how many it reached may broadcast again.
-    const auto told = std::exchange(leaving_.broadcasts, {});
+    const auto reported = std::exchange(leaving_.broadcasts, {});
     const auto receivers = std::exchange(leaving_.receivers, {});
-    for (std::size_t i = 0; i < told.size(); ++i) told[i].tell(receivers[i]);
+    for (std::size_t i = 0; i < reported.size(); ++i) reported[i].report(receivers[i]);
 }
 
 template <Transport T>
 void Reactor<T>::join_broadcasts() {
     leaving_.begins.assign(1, 0);
-    for (const OrderForAll& broadcast : leaving_.broadcasts) {
+    for (const Broadcast& broadcast : leaving_.broadcasts) {
         leaving_.begins.push_back(leaving_.begins.back() + broadcast.shared->frames.size());
     }
     if (leaving_.broadcasts.size() == 1) {
@@ -173,8 +173,8 @@ void Reactor<T>::join_broadcasts() {
         return;
     }
     const auto together = std::make_shared<SharedMessage>();
-    together->frames.make_room(leaving_.begins.back());
-    for (const OrderForAll& broadcast : leaving_.broadcasts) {
+    together->frames.reserve(leaving_.begins.back());
+    for (const Broadcast& broadcast : leaving_.broadcasts) {
         together->frames.append(broadcast.shared->frames.bytes());
     }
     leaving_.together = together;
@@ -190,7 +190,7 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
         while (end < all.size() && hears(*all[end].audience, connection)) ++end;
         const Bytes frames = leaving_.together->frames.bytes().subspan(leaving_.begins[first],
                                                                        leaving_.begins[end] - leaving_.begins[first]);
-        const bool sent = end > first && connection.send_past_queue(leaving_.together, frames, end - first);
+        const bool sent = end > first && connection.send_directly(leaving_.together, frames, end - first);
         for (std::size_t i = first; i < end; ++i) {
             const bool taken =
                 sent || connection.send_shared(all[i].shared, all[i].shared->frames.bytes()) == SendStatus::queued;
@@ -204,7 +204,7 @@ template <Transport T>
 void Reactor<T>::close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) {
     pool_.for_each([&](ServerConnection& connection) {
         const auto* served_by = connection.handler();
-        if (served_by == nullptr || &served_by->served() != &handler) return;
+        if (served_by == nullptr || &served_by->underlying() != &handler) return;
         if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
     });
 }

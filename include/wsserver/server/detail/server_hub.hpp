@@ -12,7 +12,7 @@ namespace wsserver {
 
 class ServerHub final : public Hub {
    public:
-    /// `fragment_size`: octets of payload in a frame of a broadcast.
+    /// `fragment_size`: bytes of payload in a frame of a broadcast.
     explicit ServerHub(std::size_t fragment_size) noexcept : fragment_size_(fragment_size) {}
 
     /// Before anybody sends.
@@ -20,8 +20,8 @@ class ServerHub final : public Hub {
     /// From now on the answer is `closed`. When it returns no call is in a reactor any more, but from its own thread.
     void detach();
 
-    /// Any order; `closed` when its connection, or the whole server, is gone.
-    SendStatus put(InboxOrder order, Bytes payload);
+    /// Any item; `closed` when its connection, or the whole server, is gone.
+    SendStatus put(InboxItem item, Bytes payload);
 
     SendStatus send(ConnectionId to, const Text& message) override;
     SendStatus send(ConnectionId to, const Binary& message) override;
@@ -36,7 +36,7 @@ class ServerHub final : public Hub {
     template <class M>
     void broadcast_message(const Audience& audience, const M& message, Count done);
     /// To each reactor a copy of `all`, whose `done` hears once what they reached together.
-    void put_all(InboxOrder::Kind kind, OrderForAll all, CloseCode code = CloseCode::normal, Bytes payload = {});
+    void put_all(InboxItem::Kind kind, Broadcast all, CloseCode code = CloseCode::normal, Bytes payload = {});
 
     const std::size_t fragment_size_;
     // Shared by callers, owned by attach() and detach(): a reactor isn't destroyed under a call.

@@ -34,7 +34,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    std::variant<Acceptance, Errc> choose(HostedConnection& connection, const Offer& offer) override;
+    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override;
     std::optional<HttpResponse> answer(const HttpRequest& request) override;
     void on_ended(const ConnectionEnd& end) override;
     Admission admit() noexcept override;
@@ -51,7 +51,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void request_stop(std::chrono::milliseconds grace);
     void drain();
     /// Refuses new connections, on the ports of blocked reactors too; state_mutex_ is held.
-    void shut_doors() noexcept;
+    void stop_listening() noexcept;
     /// Until request_stop() was called and its work is done, or its deadline has passed.
     void wait_until_stopped();
     /// Ends threads and connections.
@@ -85,7 +85,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::optional<Answer> await(std::uint16_t reactor, std::optional<Answer>& answer, Clock::time_point deadline);
     /// It runs, and hasn't left an earlier question without an answer; state_mutex_ is held.
     bool may_answer(std::uint16_t reactor) const;
-    std::vector<std::uint16_t> silent_reactors() const;
+    std::vector<std::uint16_t> stalled_reactors() const;
     /// Calls `task` on each reactor's thread, without waiting.
     void tell_all(const std::function<void(AnyReactor&)>& task);
 
@@ -139,7 +139,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::mutex finish_mutex_;
     bool finished_ = false;
     std::vector<std::string> listening_;
-    std::vector<Door> doors_;  ///< of all listening sockets, of which the reactors have one each
+    std::vector<ListenerShutdown> shutdowns_;  ///< of all listening sockets, of which the reactors have one each
 
     std::string why_no_uring_;  ///< empty if it serves, was not to be tried, or has been told
     std::vector<std::unique_ptr<AnyReactor>> reactors_;

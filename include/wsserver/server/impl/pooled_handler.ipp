@@ -21,7 +21,7 @@ struct Reaction {
 /// The connection as its handler sees it on a worker. What it sends reaches the reactor in order.
 class PooledConnection final : public AnyConnection {
    public:
-    PooledConnection(const HostedConnection& connection, std::string_view subprotocol, std::string_view target,
+    PooledConnection(const OwnedConnection& connection, std::string_view subprotocol, std::string_view target,
                      std::shared_ptr<ServerHub> hub)
         : hub_(std::move(hub)),
           any_hub_(hub_),
@@ -30,8 +30,8 @@ class PooledConnection final : public AnyConnection {
           peer_(connection.peer()),
           target_(target) {}
 
-    SendStatus send(const Text& message) override { return put(InboxOrder::Kind::send_text, message.payload()); }
-    SendStatus send(const Binary& message) override { return put(InboxOrder::Kind::send_binary, message.payload()); }
+    SendStatus send(const Text& message) override { return put(InboxItem::Kind::send_text, message.payload()); }
+    SendStatus send(const Binary& message) override { return put(InboxItem::Kind::send_binary, message.payload()); }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
     SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
     ConnectionId id() const noexcept override { return id_; }
@@ -42,12 +42,12 @@ class PooledConnection final : public AnyConnection {
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
-    SendStatus put(InboxOrder::Kind kind, Bytes payload = {}) {
-        InboxOrder order;
-        order.kind = kind;
-        order.to = id_;
-        order.reply = true;
-        return hub_->put(std::move(order), payload);
+    SendStatus put(InboxItem::Kind kind, Bytes payload = {}) {
+        InboxItem item;
+        item.kind = kind;
+        item.to = id_;
+        item.reply = true;
+        return hub_->put(std::move(item), payload);
     }
 
    private:
@@ -63,7 +63,7 @@ class PooledConnection final : public AnyConnection {
 
 class ReactionMailbox final : public Mailbox<Reaction> {
    public:
-    ReactionMailbox(std::shared_ptr<AnyHandler> handler, const HostedConnection& connection,
+    ReactionMailbox(std::shared_ptr<AnyHandler> handler, const OwnedConnection& connection,
                     std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub)
         : Mailbox(TaskName{handler->name()}),
           handler_(std::move(handler)),
@@ -76,9 +76,9 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
-            connection_.put(InboxOrder::Kind::fail, bytes_of(exception.what()));
+            connection_.put(InboxItem::Kind::fail, bytes_of(exception.what()));
         } catch (...) {
-            connection_.put(InboxOrder::Kind::fail, bytes_of("an exception that is no std::exception"));
+            connection_.put(InboxItem::Kind::fail, bytes_of("an exception that is no std::exception"));
         }
     }
 
@@ -99,7 +99,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         }
     }
 
-    void on_room() override { connection_.put(InboxOrder::Kind::resume); }
+    void on_drain() override { connection_.put(InboxItem::Kind::resume); }
 
     const std::shared_ptr<AnyHandler> handler_;
     PooledConnection connection_;
@@ -108,12 +108,12 @@ class ReactionMailbox final : public Mailbox<Reaction> {
 /// On the reactor's thread: turns each reaction into an item of the mailbox.
 class PooledHandler final : public AnyHandler {
    public:
-    PooledHandler(std::shared_ptr<ReactionMailbox> mailbox, HostedConnection& connection, ReadyMailboxes& ready)
+    PooledHandler(std::shared_ptr<ReactionMailbox> mailbox, OwnedConnection& connection, ReadyMailboxes& ready)
         : mailbox_(std::move(mailbox)), connection_(connection), ready_(ready) {}
 
     std::string_view name() const noexcept override { return mailbox_->handler().name(); }
     Runs runs() const noexcept override { return Runs::pooled; }
-    const AnyHandler& served() const noexcept override { return mailbox_->handler(); }
+    const AnyHandler& underlying() const noexcept override { return mailbox_->handler(); }
 
     void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
     void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
@@ -132,13 +132,13 @@ class PooledHandler final : public AnyHandler {
     }
 
     const std::shared_ptr<ReactionMailbox> mailbox_;
-    HostedConnection& connection_;
+    OwnedConnection& connection_;
     ReadyMailboxes& ready_;
 };
 
 }  // namespace
 
-std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, HostedConnection& connection,
+std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
                                         std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready) {
     auto mailbox =

@@ -85,7 +85,7 @@ std::optional<ConnectionInfo> Server::info(ConnectionId id) const {
     return answer ? std::move(*answer) : std::nullopt;
 }
 
-std::vector<std::uint16_t> Server::silent_reactors() const { return impl_->silent_reactors(); }
+std::vector<std::uint16_t> Server::stalled_reactors() const { return impl_->stalled_reactors(); }
 
 ServerStatistics Server::statistics() const { return impl_->statistics(); }
 

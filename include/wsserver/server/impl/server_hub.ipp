@@ -9,11 +9,11 @@ namespace wsserver {
 
 namespace {
 
-InboxOrder order_for(ConnectionId to, InboxOrder::Kind kind) {
-    InboxOrder order;
-    order.kind = kind;
-    order.to = to;
-    return order;
+InboxItem item_for(ConnectionId to, InboxItem::Kind kind) {
+    InboxItem item;
+    item.kind = kind;
+    item.to = to;
+    return item;
 }
 
 bool may_be_closed_with(CloseCode code, std::string_view reason) noexcept {
@@ -27,7 +27,7 @@ class Tally {
 
     void add(std::size_t receivers) noexcept {
         sum_.fetch_add(receivers, std::memory_order_relaxed);
-        if (parts_.fetch_sub(1, std::memory_order_acq_rel) == 1) tell_count(done_, sum_.load());
+        if (parts_.fetch_sub(1, std::memory_order_acq_rel) == 1) complete(done_, sum_.load());
     }
 
    private:
@@ -48,34 +48,34 @@ void ServerHub::detach() {
     reactors_.clear();
 }
 
-SendStatus ServerHub::put(InboxOrder order, Bytes payload) {
+SendStatus ServerHub::put(InboxItem item, Bytes payload) {
     std::shared_lock lock(mutex_);
-    if (order.to.generation == 0 || order.to.reactor >= reactors_.size()) return SendStatus::closed;
-    AnyReactor& reactor = *reactors_[order.to.reactor];
+    if (item.to.generation == 0 || item.to.reactor >= reactors_.size()) return SendStatus::closed;
+    AnyReactor& reactor = *reactors_[item.to.reactor];
     // It executes at once what its own thread orders, and that may tell a Count, which may do anything. Nor is it
     // destroyed under a call of its own thread.
     if (reactor.on_own_thread()) lock.unlock();
-    return reactor.put(std::move(order), payload);
+    return reactor.put(std::move(item), payload);
 }
 
 SendStatus ServerHub::send(ConnectionId to, const Text& message) {
-    return put(order_for(to, InboxOrder::Kind::send_text), message.payload());
+    return put(item_for(to, InboxItem::Kind::send_text), message.payload());
 }
 
 SendStatus ServerHub::send(ConnectionId to, const Binary& message) {
-    return put(order_for(to, InboxOrder::Kind::send_binary), message.payload());
+    return put(item_for(to, InboxItem::Kind::send_binary), message.payload());
 }
 
 SendStatus ServerHub::ping(ConnectionId to, Bytes payload) {
     if (payload.size() > max_control_payload) return SendStatus::refused;
-    return put(order_for(to, InboxOrder::Kind::ping), payload);
+    return put(item_for(to, InboxItem::Kind::ping), payload);
 }
 
 SendStatus ServerHub::close(ConnectionId to, CloseCode code, std::string_view reason) {
     if (!may_be_closed_with(code, reason)) return SendStatus::refused;
-    InboxOrder order = order_for(to, InboxOrder::Kind::close);
-    order.code = code;
-    return put(std::move(order), bytes_of(reason));
+    InboxItem item = item_for(to, InboxItem::Kind::close);
+    item.code = code;
+    return put(std::move(item), bytes_of(reason));
 }
 
 void ServerHub::broadcast(const Audience& audience, const Text& message, Count done) {
@@ -90,31 +90,31 @@ template <class M>
 void ServerHub::broadcast_message(const Audience& audience, const M& message, Count done) {
     auto shared = std::make_shared<SharedMessage>();
     encode_message(message, fragment_size_, shared->frames);
-    put_all(InboxOrder::Kind::broadcast,
+    put_all(InboxItem::Kind::broadcast,
             {std::move(shared), std::make_shared<const Audience>(audience), std::move(done)});
 }
 
-void ServerHub::ping_all(Count done) { put_all(InboxOrder::Kind::ping_all, {.done = std::move(done)}); }
+void ServerHub::ping_all(Count done) { put_all(InboxItem::Kind::ping_all, {.done = std::move(done)}); }
 
 void ServerHub::close_all(CloseCode code, std::string_view reason, Count done) {
     if (!may_be_closed_with(code, reason)) {
-        tell_count(done, 0);
+        complete(done, 0);
         return;
     }
-    put_all(InboxOrder::Kind::close_all, {.done = std::move(done)}, code, bytes_of(reason));
+    put_all(InboxItem::Kind::close_all, {.done = std::move(done)}, code, bytes_of(reason));
 }
 
-void ServerHub::put_all(InboxOrder::Kind kind, OrderForAll all, CloseCode code, Bytes payload) {
+void ServerHub::put_all(InboxItem::Kind kind, Broadcast all, CloseCode code, Bytes payload) {
     std::shared_lock lock(mutex_);
     // One part is ours, and counted last: `done` is never called under the lock, so it may use the hub.
     const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(all.done));
     all.done = [tally](std::size_t receivers) { tally->add(receivers); };
     const auto put_part = [&](AnyReactor& reactor) {
-        InboxOrder order;
-        order.kind = kind;
-        order.code = code;
-        order.for_all = std::make_unique<OrderForAll>(all);
-        if (reactor.put(std::move(order), payload) != SendStatus::queued) tally->add(0);
+        InboxItem item;
+        item.kind = kind;
+        item.code = code;
+        item.to_all = std::make_unique<Broadcast>(all);
+        if (reactor.put(std::move(item), payload) != SendStatus::queued) tally->add(0);
     };
     std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may tell another Count
     for (AnyReactor* reactor : reactors_) {

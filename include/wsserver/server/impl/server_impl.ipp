@@ -27,7 +27,7 @@ std::size_t nine_tenths_of_descriptors() {
 }
 
 /// So many more than max_connections get a proper 503 before streams are closed without a word.
-constexpr std::size_t politely_turned_away = 64;
+constexpr std::size_t extra_503_connections = 64;
 
 /// So long after the deadline of stop() a thread that an inline handler blocks is given up.
 constexpr std::chrono::seconds left_behind_after{1};
@@ -110,7 +110,7 @@ void Server::Impl::add_reactor(Args&&... transport) {
 
 // --- What connections ask ---
 
-std::variant<Acceptance, Errc> Server::Impl::choose(HostedConnection& connection, const Offer& offer) {
+std::variant<Acceptance, Errc> Server::Impl::choose(OwnedConnection& connection, const Offer& offer) {
     HandlerTable::Choice choice;
     {
         const std::shared_lock lock(rules_mutex_);
@@ -163,7 +163,7 @@ void Server::Impl::on_ended(const ConnectionEnd& end) {
 ReactorShared::Admission Server::Impl::admit() noexcept {
     const std::size_t before = open_.fetch_add(1, std::memory_order_relaxed);
     if (before < max_connections_) return Admission::welcome;
-    if (before < max_connections_ + politely_turned_away) return Admission::answer_503;
+    if (before < max_connections_ + extra_503_connections) return Admission::answer_503;
     open_.fetch_sub(1, std::memory_order_relaxed);
     return Admission::close_at_once;
 }
@@ -188,7 +188,7 @@ Result<std::string, std::string> Server::Impl::listen(std::string_view text) {
     }
     listening_.push_back(url);
     for (std::size_t i = 0; i < reactors_.size(); ++i) {
-        doors_.emplace_back(listeners->sockets[i]);
+        shutdowns_.emplace_back(listeners->sockets[i]);
         reactors_[i]->post(
             [&on = listen_on_[i], socket = std::move(listeners->sockets[i])]() mutable { on(std::move(socket)); });
     }
@@ -218,7 +218,7 @@ void Server::Impl::start() {
 void Server::Impl::request_stop(std::chrono::milliseconds grace) {
     const std::lock_guard lock(state_mutex_);
     // Before any reactor says 1001: whoever heard it must not get in again through another's door.
-    shut_doors();
+    stop_listening();
     if (state_ == State::idle) state_ = State::stopped;
     if (state_ == State::stopped) return;
     state_ = State::stopping;
@@ -232,14 +232,14 @@ void Server::Impl::request_stop(std::chrono::milliseconds grace) {
 void Server::Impl::drain() {
     {
         const std::lock_guard lock(state_mutex_);
-        shut_doors();
+        stop_listening();
     }
     tell_all([](AnyReactor& reactor) { reactor.stop_listening(); });
 }
 
-void Server::Impl::shut_doors() noexcept {
-    for (Door& door : doors_) door.shut();
-    doors_.clear();
+void Server::Impl::stop_listening() noexcept {
+    for (ListenerShutdown& listener : shutdowns_) listener.shut();
+    shutdowns_.clear();
 }
 
 void Server::Impl::on_stopped(std::uint16_t reactor) {
@@ -407,7 +407,7 @@ bool Server::Impl::may_answer(std::uint16_t reactor) const {
     return running && !stopped_[reactor] && !silent_.contains(reactor);
 }
 
-std::vector<std::uint16_t> Server::Impl::silent_reactors() const {
+std::vector<std::uint16_t> Server::Impl::stalled_reactors() const {
     const std::lock_guard lock(state_mutex_);
     return {silent_.begin(), silent_.end()};
 }
@@ -428,7 +428,7 @@ ServerStatistics Server::Impl::statistics() const {
         sum.pong_timeouts += counters.pong_timeouts.read();
         sum.close_timeouts += counters.close_timeouts.read();
         sum.slow_consumers += counters.slow_consumers.read();
-        sum.messages_dropped += counters.messages_dropped.read() + reactor->dropped_orders();
+        sum.messages_dropped += counters.messages_dropped.read() + reactor->dropped_items();
         sum.handler_exceptions += counters.handler_exceptions.read();
         sum.messages_in += counters.messages_in.read();
         sum.messages_out += counters.messages_out.read();

@@ -83,7 +83,7 @@ Result<Endpoint, std::string> parse_endpoint(std::string_view text) {
     if (text.starts_with(unix_prefix)) {
         const std::string_view path = text.substr(unix_prefix.size());
         if (path.empty() || path == "@") return wrong(text, "the path is missing");
-        if (path.find('\0') != std::string_view::npos) return wrong(text, "a path has no zero octets");
+        if (path.find('\0') != std::string_view::npos) return wrong(text, "a path has no zero bytes");
         return Endpoint{.unix_path = std::string{path}};
     }
     if (text.find("://") != std::string_view::npos) return wrong(text, "this is a URL, not an address");

@@ -38,9 +38,10 @@ class SocketFile {
     ino_t inode_;
 };
 
-Door::Door(const ListeningSocket& socket) noexcept : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)) {}
+ListenerShutdown::ListenerShutdown(const ListeningSocket& socket) noexcept
+    : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)) {}
 
-void Door::shut() noexcept {
+void ListenerShutdown::shut() noexcept {
     if (!descriptor_) return;
     ::shutdown(descriptor_.get(), SHUT_RD);
     descriptor_.reset();

@@ -6,7 +6,7 @@
 
 namespace wsserver::detail {
 
-SendBatch::SendBatch(std::span<const OutputPiece> pieces, std::size_t done) {
+SendBatch::SendBatch(std::span<const SendPiece> pieces, std::size_t done) {
     while (done >= pieces.front().bytes.size()) {
         done -= pieces.front().bytes.size();
         pieces = pieces.subspan(1);
@@ -15,11 +15,11 @@ SendBatch::SendBatch(std::span<const OutputPiece> pieces, std::size_t done) {
     pieces_.front().bytes = pieces_.front().bytes.subspan(done);
 
     std::size_t size = 0;
-    for (const OutputPiece& piece : pieces_) size += piece.owner ? 0 : piece.bytes.size();
+    for (const SendPiece& piece : pieces_) size += piece.owner ? 0 : piece.bytes.size();
     if (size == 0) return;
     copied_.reset(new std::uint8_t[size]);
     std::uint8_t* to = copied_.get();
-    for (OutputPiece& piece : pieces_) {
+    for (SendPiece& piece : pieces_) {
         if (piece.owner || piece.bytes.empty()) continue;
         std::memcpy(to, piece.bytes.data(), piece.bytes.size());
         piece.bytes = {to, piece.bytes.size()};

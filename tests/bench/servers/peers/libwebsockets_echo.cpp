@@ -14,21 +14,21 @@ const std::string room(LWS_PRE, '\0');
 constexpr std::size_t high_mark = std::size_t{1} << 20;
 
 struct Message {
-    std::string octets = room;
+    std::string bytes = room;
     bool binary = false;
 };
 
 struct Session {
     Message incoming{};
     std::deque<Message> outgoing{};
-    std::size_t waiting = 0;  ///< octets in `outgoing`
+    std::size_t waiting = 0;  ///< bytes in `outgoing`
 };
 
-void receive(lws* connection, Session& session, std::string_view octets) {
-    session.incoming.octets += octets;
+void receive(lws* connection, Session& session, std::string_view bytes) {
+    session.incoming.bytes += bytes;
     session.incoming.binary = lws_frame_is_binary(connection) != 0;
     if (lws_is_final_fragment(connection) == 0 || lws_remaining_packet_payload(connection) != 0) return;
-    session.waiting += session.incoming.octets.size();
+    session.waiting += session.incoming.bytes.size();
     session.outgoing.push_back(std::exchange(session.incoming, {}));
     if (session.waiting > high_mark) lws_rx_flow_control(connection, 0);
     lws_callback_on_writable(connection);
@@ -38,26 +38,26 @@ void receive(lws* connection, Session& session, std::string_view octets) {
 bool send_next(lws* connection, Session& session) {
     if (session.outgoing.empty()) return true;
     Message& message = session.outgoing.front();
-    auto* const payload = reinterpret_cast<unsigned char*>(message.octets.data()) + LWS_PRE;
-    const std::size_t size = message.octets.size() - LWS_PRE;
+    auto* const payload = reinterpret_cast<unsigned char*>(message.bytes.data()) + LWS_PRE;
+    const std::size_t size = message.bytes.size() - LWS_PRE;
     const int written = lws_write(connection, payload, size, message.binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
     if (written < static_cast<int>(size)) return false;
     const bool was_over = session.waiting > high_mark;
-    session.waiting -= message.octets.size();
+    session.waiting -= message.bytes.size();
     session.outgoing.pop_front();
     if (was_over && session.waiting <= high_mark) lws_rx_flow_control(connection, 1);
     if (!session.outgoing.empty()) lws_callback_on_writable(connection);
     return true;
 }
 
-int react(lws* connection, lws_callback_reasons reason, void* user, void* octets, std::size_t size) {
+int react(lws* connection, lws_callback_reasons reason, void* user, void* bytes, std::size_t size) {
     auto* const session = static_cast<Session**>(user);
     switch (reason) {
         case LWS_CALLBACK_ESTABLISHED:
             *session = new Session;
             return 0;
         case LWS_CALLBACK_RECEIVE:
-            receive(connection, **session, {static_cast<const char*>(octets), size});
+            receive(connection, **session, {static_cast<const char*>(bytes), size});
             return 0;
         case LWS_CALLBACK_SERVER_WRITEABLE:
             return send_next(connection, **session) ? 0 : -1;

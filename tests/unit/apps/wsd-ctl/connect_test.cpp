@@ -192,8 +192,8 @@ TEST_CASE("slash commands", "[connect]") {
         CAPTURE(code);
         check(run({house.url, "--wait", "0"}, std::string{"/close "} + code + '\n'), 1, "", {code, "3000 to 4999"});
     }
-    check(run({house.url, "--wait", "0"}, "/close 1000 " + std::string(124, 'r') + '\n'), 1, "", {"123 octets"});
-    check(run({house.url, "--wait", "0"}, "/ping " + std::string(126, 'p') + '\n'), 1, "", {"125 octets"});
+    check(run({house.url, "--wait", "0"}, "/close 1000 " + std::string(124, 'r') + '\n'), 1, "", {"123 bytes"});
+    check(run({house.url, "--wait", "0"}, "/ping " + std::string(126, 'p') + '\n'), 1, "", {"125 bytes"});
 }
 
 TEST_CASE("-v shows the handshake both ways and every frame", "[connect]") {
@@ -207,8 +207,8 @@ TEST_CASE("-v shows the handshake both ways and every frame", "[connect]") {
     check(run({"-v", house.url + "/echo", "--subprotocol", "sender,", "--count", "1"}), 2, "", {"sender,"});
     check(run({"-v", house.url + "/echo", "--count", "1"}, "hello\n"), 0, "hello\n",
           {"> Sec-WebSocket-Key: ", "< HTTP/1.1 101 Switching Protocols",
-           "< Sec-WebSocket-Accept: ", "> text, FIN, masked, 5 octets", "< text, FIN, 5 octets",
-           "> close, FIN, masked, 2 octets", "< close, FIN, 2 octets"});
+           "< Sec-WebSocket-Accept: ", "> text, FIN, masked, 5 bytes", "< text, FIN, 5 bytes",
+           "> close, FIN, masked, 2 bytes", "< close, FIN, 2 bytes"});
 }
 
 TEST_CASE("no connection: why, and with which exit code", "[connect]") {

@@ -97,8 +97,8 @@ TEST_CASE("-v says which order went where", "[ctl]") {
 
 TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
     Daemon daemon;
-    const std::string octets{"a\0'\"\\\n\xFF\n", 8};
-    write_to(daemon.folder / "file", octets);
+    const std::string bytes{"a\0'\"\\\n\xFF\n", 8};
+    write_to(daemon.folder / "file", bytes);
     check(daemon.ctl({"send", "--binary", "0-1-1", "@" + (daemon.folder / "file")}), 0, {});
     check(daemon.ctl({"send", "--binary", "0-1-1", "-"}, daemon.folder / "file"), 0, {});
     check(daemon.ctl({"broadcast", ""}), 0, {});
@@ -108,7 +108,7 @@ TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
     check(daemon.ctl({"broadcast", "- one", "two"}), 0, {});
     check(daemon.ctl({"broadcast", "two\nlines"}), 0, {});
     check(daemon.ctl({"broadcast", "--", "--json"}), 0, {});
-    CHECK(daemon.sent() == Lines{"send 0-1-1 binary " + octets, "send 0-1-1 binary " + octets, "broadcast * text ",
+    CHECK(daemon.sent() == Lines{"send 0-1-1 binary " + bytes, "send 0-1-1 binary " + bytes, "broadcast * text ",
                                  "broadcast * text ", "broadcast * text -", "broadcast * text @bob",
                                  "broadcast * text - one two", "broadcast * text two\nlines",
                                  "broadcast * text --json"});

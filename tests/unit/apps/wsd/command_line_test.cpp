@@ -105,7 +105,7 @@ TEST_CASE("a wrong flag is named, and the one that was meant", "[wsd][command_li
 
 TEST_CASE("a wrong value of a flag is named with what is wanted", "[wsd][command_line]") {
     CHECK(bad({"--max-message", "big"}) ==
-          "--max-message: `big` is no size; wanted a number of octets, such as 65536, 64KiB, 16MiB");
+          "--max-message: `big` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB");
     CHECK(bad({"--ping-interval", "25"}) ==
           "--ping-interval: `25` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h");
     CHECK(bad({"--handler", "chat"}) == "--handler: `chat` is no SUBPROTOCOL=WHAT");

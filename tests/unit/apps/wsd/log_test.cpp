@@ -72,13 +72,13 @@ TEST_CASE("nothing from outside forges a line, a field or a terminal's command",
     CHECK(json("grün 🙂") == "\"message\":\"m\",\"k\":\"grün 🙂\"");
 }
 
-TEST_CASE("every octet and pair of octets stays on one line, and JSON stays UTF-8", "[wsd][log]") {
+TEST_CASE("every byte and pair of bytes stays on one line, and JSON stays UTF-8", "[wsd][log]") {
     for (unsigned pair = 0; pair < 0x10000; ++pair) {
         const std::string value{static_cast<char>(pair >> 8), static_cast<char>(pair & 0xFF)};
         for (const auto& line : {text(value), json(value)}) {
             const bool clean = std::none_of(line.begin(), line.end(), [](char c) {
-                const auto octet = static_cast<unsigned char>(c);
-                return octet < 0x20 || octet == 0x7F;
+                const auto byte = static_cast<unsigned char>(c);
+                return byte < 0x20 || byte == 0x7F;
             });
             if (!clean) FAIL("pair " << pair);
         }
@@ -218,7 +218,7 @@ TEST_CASE("a pipe that nobody reads holds up nobody; when it is read again the l
 
     auto log = open_log({.file = path});
     const std::string pad(1000, 'x');
-    // Far more than a pipe and the queue hold: every call returns though not a single octet is read.
+    // Far more than a pipe and the queue hold: every call returns though not a single byte is read.
     for (int i = 0; i < 20'000; ++i) log->info("flood", {{"pad", std::string_view{pad}}});
     while (log->lost() == 0) std::this_thread::yield();
 

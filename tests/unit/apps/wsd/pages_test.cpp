@@ -37,7 +37,7 @@ TEST_CASE("without the demo everything else wants an upgrade", "[wsd][pages]") {
     }
 }
 
-TEST_CASE("the demo serves the chat page, octet for octet", "[wsd][pages]") {
+TEST_CASE("the demo serves the chat page, byte for byte", "[wsd][pages]") {
     std::ifstream file{SOURCE_ROOT "/apps/wsd/chat.html", std::ios::binary};
     const std::string page{std::istreambuf_iterator<char>{file}, {}};
     REQUIRE(page.size() > 1000);

@@ -14,7 +14,7 @@ using wsd::parse_time;
 using wsd::print_size;
 using wsd::print_time;
 
-TEST_CASE("sizes are read in octets, powers of 1024 and of 1000", "[wsd][units]") {
+TEST_CASE("sizes are read in bytes, powers of 1024 and of 1000", "[wsd][units]") {
     const std::pair<const char*, std::uint64_t> right[] = {
         {"0", 0},
         {"512", 512},
@@ -32,11 +32,11 @@ TEST_CASE("sizes are read in octets, powers of 1024 and of 1000", "[wsd][units]"
         {"3GB", 3000000000},
         {"9223372036854775807", 9223372036854775807u},
     };
-    for (const auto& [text, octets] : right) {
+    for (const auto& [text, bytes] : right) {
         CAPTURE(text);
         const auto size = parse_size(text);
         REQUIRE(size);
-        CHECK(*size == octets);
+        CHECK(*size == bytes);
     }
 }
 
@@ -47,7 +47,7 @@ TEST_CASE("what is no size is named, and what one looks like", "[wsd][units]") {
         const auto size = parse_size(text);
         REQUIRE(!size);
         CHECK(size.error() ==
-              "`" + std::string{text} + "` is no size; wanted a number of octets, such as 65536, 64KiB, 16MiB");
+              "`" + std::string{text} + "` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB");
     }
     for (const char* text : {"9223372036854775808", "99999999999GiB", "8796093022208MiB"}) {
         CAPTURE(text);
@@ -64,10 +64,10 @@ TEST_CASE("a printed size reads back as itself", "[wsd][units]") {
     CHECK(print_size(16 << 20) == "16MiB");
     CHECK(print_size(1536) == "1536B");
     CHECK(print_size(3'000'000) == "3MB");
-    for (std::uint64_t octets = 0; octets < 5'000'000; octets += 997) {
-        const auto back = parse_size(print_size(octets));
+    for (std::uint64_t bytes = 0; bytes < 5'000'000; bytes += 997) {
+        const auto back = parse_size(print_size(bytes));
         REQUIRE(back);
-        REQUIRE(*back == octets);
+        REQUIRE(*back == bytes);
     }
 }
 

@@ -68,20 +68,20 @@ static int probe_text(void* handler, struct wsserver_connection* connection, con
     return 0;
 }
 
-static int probe_binary(void* handler, struct wsserver_connection* connection, const unsigned char* octets,
+static int probe_binary(void* handler, struct wsserver_connection* connection, const unsigned char* bytes,
                         size_t size) {
     (void)handler, (void)connection;
-    say("binary", (const char*)octets, size);
+    say("binary", (const char*)bytes, size);
     return 0;
 }
-static int probe_ping(void* handler, struct wsserver_connection* connection, const unsigned char* octets, size_t size) {
+static int probe_ping(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size) {
     (void)handler, (void)connection;
-    say("ping", (const char*)octets, size);
+    say("ping", (const char*)bytes, size);
     return 0;
 }
-static int probe_pong(void* handler, struct wsserver_connection* connection, const unsigned char* octets, size_t size) {
+static int probe_pong(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size) {
     (void)handler, (void)connection;
-    say("pong", (const char*)octets, size);
+    say("pong", (const char*)bytes, size);
     return 0;
 }
 static int probe_close(void* handler, struct wsserver_connection* connection, uint16_t code, const char* reason,

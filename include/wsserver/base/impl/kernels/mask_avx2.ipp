@@ -1,4 +1,4 @@
-// Masking with registers of 32 octets.
+// Masking with registers of 32 bytes.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -19,8 +19,8 @@ TARGET inline __m256i masked(const std::uint8_t* from, __m256i mask) noexcept {
     return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), mask);
 }
 
-TARGET inline void store(std::uint8_t* to, __m256i octets) noexcept {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), octets);
+TARGET inline void store(std::uint8_t* to, __m256i bytes) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
 }
 
 TARGET inline __m256i repeated(std::uint64_t mask) noexcept { return _mm256_set1_epi64x(static_cast<long long>(mask)); }
@@ -39,12 +39,12 @@ TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t co
     std::size_t at = width - (reinterpret_cast<std::uintptr_t>(to) & (width - 1));
     const __m256i middle = repeated(turned(mask, at));
     for (; at + 4 * width <= count; at += 4 * width) {
-        const __m256i octets[] = {masked(from + at, middle), masked(from + at + width, middle),
-                                  masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};
-        store(to + at, octets[0]);
-        store(to + at + width, octets[1]);
-        store(to + at + 2 * width, octets[2]);
-        store(to + at + 3 * width, octets[3]);
+        const __m256i bytes[] = {masked(from + at, middle), masked(from + at + width, middle),
+                                 masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};
+        store(to + at, bytes[0]);
+        store(to + at + width, bytes[1]);
+        store(to + at + 2 * width, bytes[2]);
+        store(to + at + 3 * width, bytes[3]);
     }
     for (; at + width <= count; at += width) store(to + at, masked(from + at, middle));
 

@@ -1,4 +1,4 @@
-// Masking with registers of 64 octets.
+// Masking with registers of 64 bytes.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -19,8 +19,8 @@ TARGET inline __m512i masked(const std::uint8_t* from, __m512i mask) noexcept {
     return _mm512_xor_si512(_mm512_loadu_si512(reinterpret_cast<const __m512i*>(from)), mask);
 }
 
-TARGET inline void store(std::uint8_t* to, __m512i octets) noexcept {
-    _mm512_storeu_si512(reinterpret_cast<__m512i*>(to), octets);
+TARGET inline void store(std::uint8_t* to, __m512i bytes) noexcept {
+    _mm512_storeu_si512(reinterpret_cast<__m512i*>(to), bytes);
 }
 
 TARGET inline __m512i repeated(std::uint64_t mask) noexcept { return _mm512_set1_epi64(static_cast<long long>(mask)); }
@@ -39,12 +39,12 @@ TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t 
     std::size_t at = width - (reinterpret_cast<std::uintptr_t>(to) & (width - 1));
     const __m512i middle = repeated(turned(mask, at));
     for (; at + 4 * width <= count; at += 4 * width) {
-        const __m512i octets[] = {masked(from + at, middle), masked(from + at + width, middle),
-                                  masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};
-        store(to + at, octets[0]);
-        store(to + at + width, octets[1]);
-        store(to + at + 2 * width, octets[2]);
-        store(to + at + 3 * width, octets[3]);
+        const __m512i bytes[] = {masked(from + at, middle), masked(from + at + width, middle),
+                                 masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};
+        store(to + at, bytes[0]);
+        store(to + at + width, bytes[1]);
+        store(to + at + 2 * width, bytes[2]);
+        store(to + at + 3 * width, bytes[3]);
     }
     for (; at + width <= count; at += width) store(to + at, masked(from + at, middle));
 

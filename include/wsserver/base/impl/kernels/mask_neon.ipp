@@ -1,4 +1,4 @@
-// Masking with registers of 16 octets, as every 64-bit ARM has them.
+// Masking with registers of 16 bytes, as every 64-bit ARM has them.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -21,9 +21,9 @@ void mask_neon(std::uint8_t* to, const std::uint8_t* from, std::size_t count, st
 
     std::size_t at = 0;
     for (; at + 4 * width <= count; at += 4 * width) {
-        uint8x16x4_t octets = vld1q_u8_x4(from + at);
-        for (auto& part : octets.val) part = veorq_u8(part, repeated);
-        vst1q_u8_x4(to + at, octets);
+        uint8x16x4_t bytes = vld1q_u8_x4(from + at);
+        for (auto& part : bytes.val) part = veorq_u8(part, repeated);
+        vst1q_u8_x4(to + at, bytes);
     }
     for (; at + width <= count; at += width) vst1q_u8(to + at, veorq_u8(vld1q_u8(from + at), repeated));
 

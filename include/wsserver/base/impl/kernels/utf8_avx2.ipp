@@ -1,4 +1,4 @@
-// UTF-8 with registers of 32 octets.
+// UTF-8 with registers of 32 bytes.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -16,9 +16,9 @@ namespace wsserver::detail {
 namespace avx2_utf8 {
 
 constexpr std::size_t width = 32;
-constexpr std::size_t look_back = 3;  // octets in front of a register that tell what is due in it
+constexpr std::size_t look_back = 3;  // bytes in front of a register that tell what is due in it
 
-TARGET inline __m256i repeated(std::uint8_t octet) noexcept { return _mm256_set1_epi8(static_cast<char>(octet)); }
+TARGET inline __m256i repeated(std::uint8_t byte) noexcept { return _mm256_set1_epi8(static_cast<char>(byte)); }
 
 TARGET inline __m256i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
     return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table.data())));
@@ -28,16 +28,16 @@ TARGET inline __m256i load(const std::uint8_t* from) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-TARGET inline __m256i high_halves(__m256i octets) noexcept {
-    return _mm256_and_si256(_mm256_srli_epi16(octets, 4), repeated(0x0F));
+TARGET inline __m256i high_halves(__m256i bytes) noexcept {
+    return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), repeated(0x0F));
 }
 
-/// Of the octets at `text`, given those `look_back` before them.
+/// Of the bytes at `text`, given those `look_back` before them.
 TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
-    const __m256i octets = load(text), before = load(text - 1);
+    const __m256i bytes = load(text), before = load(text - 1);
     const __m256i by_high = _mm256_shuffle_epi8(repeated(utf8::rules_of_high), high_halves(before));
     const __m256i by_low = _mm256_shuffle_epi8(repeated(utf8::rules_of_low), _mm256_and_si256(before, repeated(0x0F)));
-    const __m256i by_next = _mm256_shuffle_epi8(repeated(utf8::rules_of_next_high), high_halves(octets));
+    const __m256i by_next = _mm256_shuffle_epi8(repeated(utf8::rules_of_next_high), high_halves(bytes));
     const __m256i broken = _mm256_and_si256(_mm256_and_si256(by_high, by_low), by_next);
 
     const __m256i third = _mm256_subs_epu8(load(text - 2), repeated(utf8::below_lead_of_three));
@@ -47,7 +47,7 @@ TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
     return _mm256_testz_si256(faults, faults) == 0;
 }
 
-/// Of the same octets and those that may want a continuation among them.
+/// Of the same bytes and those that may want a continuation among them.
 TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(text), load(text - look_back))) == 0;
 }

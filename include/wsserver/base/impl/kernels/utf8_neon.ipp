@@ -1,4 +1,4 @@
-// UTF-8 with registers of 16 octets, as every 64-bit ARM has them.
+// UTF-8 with registers of 16 bytes, as every 64-bit ARM has them.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -14,18 +14,18 @@ namespace wsserver::detail {
 namespace neon_utf8 {
 
 constexpr std::size_t width = 16;
-constexpr std::size_t look_back = 3;  // octets in front of a register that tell what is due in it
+constexpr std::size_t look_back = 3;  // bytes in front of a register that tell what is due in it
 
 inline uint8x16_t ruled(const std::array<std::uint8_t, 16>& table, uint8x16_t halves) noexcept {
     return vqtbl1q_u8(vld1q_u8(table.data()), halves);
 }
 
-/// Of the octets at `text`, given those `look_back` before them.
+/// Of the bytes at `text`, given those `look_back` before them.
 inline bool has_fault(const std::uint8_t* text) noexcept {
-    const uint8x16_t octets = vld1q_u8(text), before = vld1q_u8(text - 1);
+    const uint8x16_t bytes = vld1q_u8(text), before = vld1q_u8(text - 1);
     const uint8x16_t by_high = ruled(utf8::rules_of_high, vshrq_n_u8(before, 4));
     const uint8x16_t by_low = ruled(utf8::rules_of_low, vandq_u8(before, vdupq_n_u8(0x0F)));
-    const uint8x16_t by_next = ruled(utf8::rules_of_next_high, vshrq_n_u8(octets, 4));
+    const uint8x16_t by_next = ruled(utf8::rules_of_next_high, vshrq_n_u8(bytes, 4));
     const uint8x16_t broken = vandq_u8(vandq_u8(by_high, by_low), by_next);
 
     const uint8x16_t third = vqsubq_u8(vld1q_u8(text - 2), vdupq_n_u8(utf8::below_lead_of_three));
@@ -34,7 +34,7 @@ inline bool has_fault(const std::uint8_t* text) noexcept {
     return vmaxvq_u8(veorq_u8(broken, due)) != 0;
 }
 
-/// Of the same octets and those that may want a continuation among them.
+/// Of the same bytes and those that may want a continuation among them.
 inline bool is_ascii(const std::uint8_t* text) noexcept {
     return vmaxvq_u8(vorrq_u8(vld1q_u8(text), vld1q_u8(text - look_back))) < 0x80;
 }

@@ -32,7 +32,7 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     AsioLoop(boost::asio::io_context& context, Context whose);
 
     boost::asio::io_context& context() noexcept { return context_; }
-    Output& output() noexcept { return output_; }
+    OutputBuffer& output() noexcept { return output_; }
     MutableBytes buffer() noexcept { return {buffer_.get(), AsioTransport::receive_buffer_size}; }
 
     /// Any thread.
@@ -61,7 +61,7 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     boost::asio::io_context& context_;
     std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
     std::unique_ptr<std::uint8_t[]> buffer_;
-    Output output_;
+    OutputBuffer output_;
     bool detached_ = false;
 
     std::mutex mutex_;

@@ -23,7 +23,7 @@ class AsioStream {
     AsioStream& operator=(const AsioStream&) = delete;
 
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();

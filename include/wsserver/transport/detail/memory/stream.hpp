@@ -20,7 +20,7 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
         : transport_(transport), end_(std::move(end)) {}
 
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
@@ -48,8 +48,8 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void receive_turn();
     bool receive();
     void receive_into_buffer(std::size_t count);
-    void receive_into(Room room, std::size_t count);
-    Sent send_now(std::span<const OutputPiece> pieces);
+    void receive_into(ReceiveBuffer buffer, std::size_t count);
+    Sent send_now(std::span<const SendPiece> pieces);
     void send_soon();
     void send_turn();
     void send_failed(std::error_code error);

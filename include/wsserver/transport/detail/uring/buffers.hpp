@@ -24,20 +24,20 @@ class UringBuffers {
     /// The group's number in receive orders.
     static constexpr std::uint16_t group = 0;
 
-    /// The octets that a completion tells of; they stay until give_back() of the same completion.
-    MutableBytes octets(std::size_t count, std::uint32_t flags) noexcept;
+    /// The bytes that a completion tells of; they stay until give_back() of the same completion.
+    MutableBytes bytes(std::size_t count, std::uint32_t flags) noexcept;
     void give_back(std::uint32_t flags) noexcept;
 
    private:
     void offer(std::uint16_t buffer) noexcept;
 
-    std::size_t mapped_ = 0;  // octets of `entries_`
+    std::size_t mapped_ = 0;  // bytes of `entries_`
     unsigned count_;
     std::size_t size_;
     bool incremental_;
     io_uring_buf_ring* entries_ = nullptr;  // shared with the kernel
     std::unique_ptr<std::uint8_t[]> memory_;
-    std::vector<std::size_t> used_;  // by buffer: octets that have been filled
+    std::vector<std::size_t> used_;  // by buffer: bytes that have been filled
 };
 
 }  // namespace wsserver::detail

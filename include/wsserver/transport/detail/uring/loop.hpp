@@ -28,7 +28,7 @@ class UringLoop {
     UringLoop& operator=(const UringLoop&) = delete;
 
     // The transport's.
-    Output& output() noexcept { return output_; }
+    OutputBuffer& output() noexcept { return output_; }
     /// Any thread.
     void post(UniqueFunction<void()> task);
     Clock::time_point now() const noexcept;
@@ -71,7 +71,7 @@ class UringLoop {
     void wake_up() noexcept;
     void stop_lingering();
 
-    Output output_;
+    OutputBuffer output_;
     UringRing ring_;
     UringBuffers buffers_;
     UringSends sends_;

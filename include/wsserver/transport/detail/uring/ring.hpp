@@ -37,9 +37,9 @@ class UringRing {
     void bind_to_thread();
 
     /// The next order to the kernel, empty. It stays where it is until handed over.
-    io_uring_sqe& order(UringEvent event, const void* whom);
+    io_uring_sqe& sqe(UringEvent event, const void* whom);
     /// One whose success nobody needs to hear of.
-    io_uring_sqe& silent_order();
+    io_uring_sqe& silent_sqe();
     /// Asks for the end of the order of that name; its completion says ECANCELED, unless it was done before.
     void cancel(UringEvent event, const void* whom);
 

@@ -20,28 +20,28 @@ namespace wsserver::detail {
 
 class UringStream;
 
-/// Octets that no one else keeps. Short ones of one turn lie side by side; long ones stay where they were encoded.
+/// Bytes that no one else keeps. Short ones of one turn lie side by side; long ones stay where they were encoded.
 class SendMemory {
    public:
     struct Chunk {
-        Block memory;
+        PooledBuffer memory;
         std::size_t used = 0;
         std::size_t sends = 0;  ///< that still need it
     };
 
-    /// What short octets share. One that a slow peer holds up is held up as a whole.
+    /// What short bytes share. One that a slow peer holds up is held up as a whole.
     static constexpr std::size_t chunk_size = std::size_t{64} << 10;
     /// Up to this size a copy is cheaper than a chunk of its own.
     static constexpr std::size_t copied_size = std::size_t{4} << 10;
 
     struct Place {
-        Bytes octets{};
+        Bytes bytes{};
         Chunk* chunk = nullptr;
     };
-    /// Takes `octets` over from `output`, if they are long and all that it holds; copies them otherwise.
-    Place keep(Bytes octets, Output& output);
-    /// Makes `place` longer by `octets`, if there is room behind it.
-    bool extend(Place& place, Bytes octets) noexcept;
+    /// Takes `bytes` over from `output`, if they are long and all that it holds; copies them otherwise.
+    Place keep(Bytes bytes, OutputBuffer& output);
+    /// Makes `place` longer by `bytes`, if there is room behind it.
+    bool extend(Place& place, Bytes bytes) noexcept;
     void let_go(Chunk& chunk) noexcept;
 
    private:
@@ -65,7 +65,7 @@ struct UringSend {
     };
 
     UringStream* stream = nullptr;
-    io_uring_sqe* order = nullptr;
+    io_uring_sqe* sqe = nullptr;
     std::uint64_t prepared_at = 0;  ///< UringRing::submissions()
     SendMemory::Place place{};      ///< one piece: its rest; the chunk is null if `owner` keeps it
     std::shared_ptr<const void> owner{};
@@ -77,16 +77,16 @@ struct UringSend {
 /// All that one thread is sending.
 class UringSends {
    public:
-    UringSends(UringRing& ring, Output& output) : ring_(ring), output_(output) {}
+    UringSends(UringRing& ring, OutputBuffer& output) : ring_(ring), output_(output) {}
     UringSends(const UringSends&) = delete;
     UringSends& operator=(const UringSends&) = delete;
 
-    /// Prepares to send all of `pieces` (some octets at least) to `socket`.
-    UringSend& begin(UringStream& stream, int socket, std::span<const OutputPiece> pieces);
+    /// Prepares to send all of `pieces` (some bytes at least) to `socket`.
+    UringSend& begin(UringStream& stream, int socket, std::span<const SendPiece> pieces);
     UringSend& begin(UringStream& stream, int socket, std::unique_ptr<UringSend::Gathered> gathered);
     /// Adds to what the kernel hasn't been told of yet. False: it doesn't fit.
-    bool extend(UringSend& send, std::span<const OutputPiece> pieces) noexcept;
-    /// `count` octets have left. True: that was all. Otherwise the rest has been prepared.
+    bool extend(UringSend& send, std::span<const SendPiece> pieces) noexcept;
+    /// `count` bytes have left. True: that was all. Otherwise the rest has been prepared.
     bool advance(UringSend& send, int socket, std::size_t count);
     /// It is over, done or not.
     void end(UringSend& send) noexcept;
@@ -96,7 +96,7 @@ class UringSends {
     void prepare(UringSend& send, int socket);
 
     UringRing& ring_;
-    Output& output_;
+    OutputBuffer& output_;
     SendMemory memory_;
     std::vector<std::unique_ptr<UringSend>> all_;
     UringSend* spare_ = nullptr;

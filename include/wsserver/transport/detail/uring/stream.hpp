@@ -23,15 +23,15 @@ class UringLoop;
 
 /// What came while a stream was paused.
 struct UringHeld {
-    Output octets{};
+    OutputBuffer bytes{};
     bool ended = false;
     int error = 0;
 };
 
 /// What few streams have, and not for long.
-struct UringAside {
+struct UringRareState {
     std::optional<UringHeld> held{};
-    std::optional<Room> room{};  // lent; the kernel receives into it
+    std::optional<ReceiveBuffer> buffer{};  // lent; the kernel receives into it
 };
 
 /// Its address has room for a UringEvent.
@@ -45,7 +45,7 @@ class alignas(uring_event_bits + 1) UringStream {
 
     // The handle's.
     void start(StreamUser& user);
-    bool send(std::span<const OutputPiece> pieces);
+    bool send(std::span<const SendPiece> pieces);
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
@@ -61,7 +61,7 @@ class alignas(uring_event_bits + 1) UringStream {
     /// What it wanted to do in a later turn (see UringLoop::later).
     void do_later();
     bool is_sending() const noexcept { return send_ != nullptr; }
-    /// Its octets have waited for long enough after close().
+    /// Its bytes have waited for long enough after close().
     void give_up_sending();
 
     void add_reference() noexcept {
@@ -81,7 +81,7 @@ class alignas(uring_event_bits + 1) UringStream {
         failed,
         failure_told,  // nothing works any more
     };
-    /// So many octets count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
+    /// So many bytes count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
     static constexpr std::size_t promised_size = std::size_t{64} << 10;
 
     /// The handle, a receive order, a send order, a later turn, lingering; and one more while what has just come to its
@@ -91,15 +91,15 @@ class alignas(uring_event_bits + 1) UringStream {
     static constexpr unsigned error_bits = 12;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
-    enum class Coming : bool { little, much };
-    void await_bytes(Coming coming = Coming::little);
-    void await_bytes_in(Room room);
+    enum class ReceiveMode : bool { shared, direct };
+    void await_bytes(ReceiveMode mode = ReceiveMode::shared);
+    void await_bytes_in(ReceiveBuffer buffer);
     void stop_awaiting_bytes();
     void took(MutableBytes bytes);
     void room_filled(int result);
-    UringHeld* held() const noexcept { return aside_ && aside_->held ? &*aside_->held : nullptr; }
+    UringHeld* held() const noexcept { return rare_ && rare_->held ? &*rare_->held : nullptr; }
     UringHeld& hold();
-    UringAside& aside();
+    UringRareState& rare();
     void hold_bytes(Bytes bytes);
     void tell_held();
     void peer_ended();
@@ -117,8 +117,8 @@ class alignas(uring_event_bits + 1) UringStream {
     UringLoop& loop_;
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
     UringSend* send_ = nullptr;   // the kernel's
-    std::unique_ptr<UringAside> aside_;
-    // From here on eight octets.
+    std::unique_ptr<UringRareState> rare_;
+    // From here on eight bytes.
     Descriptor socket_;
     std::uint16_t send_error_ : error_bits = 0;
     Sending sending_ : 2 = Sending::open;

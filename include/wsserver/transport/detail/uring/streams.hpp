@@ -1,5 +1,5 @@
 // Where the streams of a UringLoop lie: side by side in pages. There is one for each connection, and each allocation
-// costs some octets more than it gives.
+// costs some bytes more than it gives.
 #pragma once
 
 #include <cstddef>

@@ -40,9 +40,9 @@ class UringTimer {
         moment_ = kernel_time(time.time_since_epoch());
         if (again) {
             // If it is too late for that, the call is on its way and sees to the rest.
-            io_uring_prep_timeout_update(&ring_.silent_order(), &moment_, name(), IORING_TIMEOUT_ABS);
+            io_uring_prep_timeout_update(&ring_.silent_sqe(), &moment_, name(), IORING_TIMEOUT_ABS);
         } else {
-            io_uring_prep_timeout(&ring_.order(UringEvent::timer, this), &moment_, 0, IORING_TIMEOUT_ABS);
+            io_uring_prep_timeout(&ring_.sqe(UringEvent::timer, this), &moment_, 0, IORING_TIMEOUT_ABS);
         }
     }
     std::uint64_t name() const noexcept {

@@ -24,12 +24,12 @@ static_assert(pieces_per_call <= IOV_MAX);
 constexpr int asio_last_receives = 32;
 
 struct Sent {
-    std::size_t count = 0;  ///< octets
+    std::size_t count = 0;  ///< bytes
     int error = 0;          ///< errno; EAGAIN: the kernel takes no more for now
 };
 
-/// Sends `pieces` from octet `skip` of the first on, as far as the kernel takes them.
-Sent send_now(int socket, std::span<const OutputPiece> pieces) {
+/// Sends `pieces` from byte `skip` of the first on, as far as the kernel takes them.
+Sent send_now(int socket, std::span<const SendPiece> pieces) {
     Sent sent;
     std::array<iovec, pieces_per_call> parts;
     for (std::size_t next = 0; next < pieces.size();) {
@@ -135,15 +135,15 @@ void AsioStream::readable() {
 
 /// Hands up what one buffer holds. False: there is nothing more to come for now.
 bool AsioStream::receive() {
-    Room room = user_->has_room() ? user_->lend_room() : Room{};
-    const bool in_room = !room.empty();
-    const MutableBytes buffer = in_room ? room.bytes() : loop_.buffer();
+    ReceiveBuffer lent = user_->wants_buffer() ? user_->prepare_buffer() : ReceiveBuffer{};
+    const bool direct = !lent.empty();
+    const MutableBytes buffer = direct ? lent.bytes() : loop_.buffer();
     const std::size_t size = std::min(buffer.size(), AsioTransport::receive_buffer_size);
     const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), size, MSG_DONTWAIT);
     const int error = errno;
     const std::size_t come = count > 0 ? static_cast<std::size_t>(count) : 0;
-    if (in_room) {
-        user_->on_room(std::move(room), come);
+    if (direct) {
+        user_->commit_buffer(std::move(lent), come);
     } else if (come > 0) {
         user_->on_bytes(buffer.first(come));
     }
@@ -164,7 +164,7 @@ void AsioStream::resume_receiving() {
 
 // --- Sending ---
 
-bool AsioStream::send(std::span<const OutputPiece> pieces) {
+bool AsioStream::send(std::span<const SendPiece> pieces) {
     assert(!batch_ && sending_ != Sending::ending);
     if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
     const Sent sent = send_now(socket_.native_handle(), pieces);

@@ -23,7 +23,7 @@ AsioTransport::AsioTransport(boost::asio::io_context& context)
 
 AsioTransport::~AsioTransport() { loop_->detach(); }
 
-Output& AsioTransport::output() noexcept { return loop_->output(); }
+OutputBuffer& AsioTransport::output() noexcept { return loop_->output(); }
 void AsioTransport::post(UniqueFunction<void()> task) { loop_->post(std::move(task)); }
 void AsioTransport::on_wake(UniqueFunction<void()> task) { loop_->on_wake(std::move(task)); }
 void AsioTransport::wake_at(Clock::time_point time) { loop_->wake_at(time); }
@@ -63,7 +63,7 @@ AsioTransport::Stream::~Stream() {
 }
 
 void AsioTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool AsioTransport::Stream::send(std::span<const OutputPiece> pieces) { return state_->send(pieces); }
+bool AsioTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
 void AsioTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void AsioTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void AsioTransport::Stream::shutdown_send() { state_->shutdown_send(); }

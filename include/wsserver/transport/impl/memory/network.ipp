@@ -107,22 +107,22 @@ MemoryWire::~MemoryWire() {
     if (end_) end_->close(false);
 }
 
-void MemoryWire::write(Bytes octets) {
+void MemoryWire::write(Bytes bytes) {
     assert(!end_->closed);
-    end_->put(octets);
+    end_->put(bytes);
 }
 
 std::string MemoryWire::read(std::size_t at_most) {
     const Bytes unread = end_->unread().first(std::min(at_most, end_->unread().size()));
-    std::string octets{text_of(unread)};
-    end_->consume(octets.size());
-    return octets;
+    std::string bytes{text_of(unread)};
+    end_->consume(bytes.size());
+    return bytes;
 }
 
 Bytes MemoryWire::unread() const noexcept { return end_->unread(); }
-void MemoryWire::set_window(std::size_t octets) noexcept {
-    end_->window = octets;
-    if (end_->other->on_room) end_->other->on_room();
+void MemoryWire::set_window(std::size_t bytes) noexcept {
+    end_->window = bytes;
+    if (end_->other->on_space) end_->other->on_space();
 }
 void MemoryWire::shutdown() { end_->end_direction(); }
 void MemoryWire::close() { end_->close(false); }

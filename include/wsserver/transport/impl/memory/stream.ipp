@@ -14,7 +14,7 @@ void MemoryStream::start(StreamUser& user) {
     user_ = &user;
     end_->window = transport_.receive_window_;
     end_->on_arrival = [this] { receive_soon(); };
-    end_->on_room = [this] { send_soon(); };
+    end_->on_space = [this] { send_soon(); };
     receive_soon();
 }
 
@@ -41,8 +41,8 @@ bool MemoryStream::receive() {
     }
     const std::size_t count = std::min(end_->unread().size(), transport_.receive_at_most_);
     if (count > 0) {
-        Room room = user_->has_room() ? user_->lend_room() : Room{};
-        room.empty() ? receive_into_buffer(count) : receive_into(std::move(room), count);
+        ReceiveBuffer buffer = user_->wants_buffer() ? user_->prepare_buffer() : ReceiveBuffer{};
+        buffer.empty() ? receive_into_buffer(count) : receive_into(std::move(buffer), count);
         return true;
     }
     if (end_->reset) {
@@ -61,11 +61,11 @@ void MemoryStream::receive_into_buffer(std::size_t count) {
     user_->on_bytes(buffer);
 }
 
-void MemoryStream::receive_into(Room room, std::size_t count) {
-    count = std::min(count, room.size);
-    std::memcpy(room.bytes().data(), end_->unread().data(), count);
+void MemoryStream::receive_into(ReceiveBuffer buffer, std::size_t count) {
+    count = std::min(count, buffer.size);
+    std::memcpy(buffer.bytes().data(), end_->unread().data(), count);
     end_->consume(count);
-    user_->on_room(std::move(room), count);
+    user_->commit_buffer(std::move(buffer), count);
 }
 
 void MemoryStream::resume_receiving() {
@@ -75,14 +75,14 @@ void MemoryStream::resume_receiving() {
 
 // --- Sending ---
 
-MemoryStream::Sent MemoryStream::send_now(std::span<const OutputPiece> pieces) {
+MemoryStream::Sent MemoryStream::send_now(std::span<const SendPiece> pieces) {
     Sent sent;
     if ((sent.error = transport_.begin(MemoryOperation::send))) return sent;
     if (end_->reset) sent.error = std::make_error_code(std::errc::connection_reset);
     if (end_->peer_gone) sent.error = std::make_error_code(std::errc::broken_pipe);
     if (sent.error) return sent;
     std::size_t may_leave = transport_.sends_held_ ? 0 : transport_.send_at_most_;
-    for (const OutputPiece& piece : pieces) {
+    for (const SendPiece& piece : pieces) {
         const Bytes part = piece.bytes.first(std::min(may_leave, piece.bytes.size()));
         const std::size_t count = end_->bring(part);
         sent.count += count;
@@ -93,7 +93,7 @@ MemoryStream::Sent MemoryStream::send_now(std::span<const OutputPiece> pieces) {
     return sent;
 }
 
-bool MemoryStream::send(std::span<const OutputPiece> pieces) {
+bool MemoryStream::send(std::span<const SendPiece> pieces) {
     assert(!batch_ && sending_ != Sending::ending);
     if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
     const Sent sent = send_now(pieces);
@@ -114,7 +114,7 @@ void MemoryStream::send_soon() {
         transport_.held_.push_back(shared_from_this());
         return;
     }
-    if (end_->other->room() == 0 && !end_->peer_gone) return;  // on_room comes
+    if (end_->other->space() == 0 && !end_->peer_gone) return;  // on_space() follows
     send_posted_ = true;
     transport_.post([self = shared_from_this()] { self->send_turn(); });
 }

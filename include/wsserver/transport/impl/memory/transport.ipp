@@ -113,8 +113,8 @@ void MemoryTransport::Connecting::cancel() {
 
 // --- What a test may do to it ---
 
-void MemoryTransport::receive_at_most(std::size_t octets) noexcept {
-    receive_at_most_ = std::clamp<std::size_t>(octets, 1, receive_buffer_size);
+void MemoryTransport::receive_at_most(std::size_t bytes) noexcept {
+    receive_at_most_ = std::clamp<std::size_t>(bytes, 1, receive_buffer_size);
 }
 
 void MemoryTransport::release_sends() {
@@ -146,7 +146,7 @@ MemoryTransport::Stream::Stream(MemoryTransport& transport, Socket socket)
 MemoryTransport::Stream::~Stream() { state_->abandon(); }
 
 void MemoryTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool MemoryTransport::Stream::send(std::span<const OutputPiece> pieces) { return state_->send(pieces); }
+bool MemoryTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
 void MemoryTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void MemoryTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void MemoryTransport::Stream::shutdown_send() { state_->shutdown_send(); }

@@ -47,7 +47,7 @@ void UringAcceptor::abandon() {
 
 void UringAcceptor::await_peers() {
     awaiting_peers_ = true;
-    io_uring_prep_multishot_accept(&loop_.ring().order(UringEvent::accepted, this), listener_.descriptor(), nullptr,
+    io_uring_prep_multishot_accept(&loop_.ring().sqe(UringEvent::accepted, this), listener_.descriptor(), nullptr,
                                    nullptr, SOCK_CLOEXEC);
 }
 

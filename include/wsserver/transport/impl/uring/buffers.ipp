@@ -13,7 +13,7 @@ namespace wsserver::detail {
 
 namespace {
 
-// Linux 6.12: the kernel fills a buffer by and by, so that messages of 16 octets lie side by side in one cache line
+// Linux 6.12: the kernel fills a buffer by and by, so that messages of 16 bytes lie side by side in one cache line
 // instead of 16 KiB apart. liburing 2.3 has no names for it yet.
 constexpr std::uint16_t fill_by_and_by = 2;             // IOU_PBUF_RING_INC
 constexpr std::uint32_t more_in_this_buffer = 1U << 4;  // IORING_CQE_F_BUF_MORE
@@ -73,7 +73,7 @@ UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
 
 UringBuffers::~UringBuffers() { ::munmap(entries_, mapped_); }
 
-MutableBytes UringBuffers::octets(std::size_t count, std::uint32_t flags) noexcept {
+MutableBytes UringBuffers::bytes(std::size_t count, std::uint32_t flags) noexcept {
     const std::uint16_t buffer = buffer_of(flags);
     std::uint8_t* const begin = memory_.get() + buffer * size_ + used_[buffer];
     used_[buffer] += count;

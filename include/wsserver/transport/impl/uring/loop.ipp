@@ -156,7 +156,7 @@ bool UringLoop::may_sleep() {
 
 void UringLoop::await_posts() {
     if (std::exchange(awaiting_posts_, true)) return;
-    io_uring_prep_read(&ring_.order(UringEvent::posted, this), post_event_.get(), &post_count_, sizeof post_count_, 0);
+    io_uring_prep_read(&ring_.sqe(UringEvent::posted, this), post_event_.get(), &post_count_, sizeof post_count_, 0);
 }
 
 void UringLoop::wake_up() noexcept {
@@ -177,9 +177,9 @@ UringStream& UringLoop::add(Descriptor socket) {
 void UringLoop::close_sockets() {
     if (closing_.empty()) return;
     for (Descriptor& socket : closing_) {
-        io_uring_sqe& order = ring_.silent_order();
-        io_uring_prep_close(&order, socket.release());
-        order.flags |= IOSQE_CQE_SKIP_SUCCESS;
+        io_uring_sqe& sqe = ring_.silent_sqe();
+        io_uring_prep_close(&sqe, socket.release());
+        sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
     }
     closing_.clear();
     for (const auto& acceptor : acceptors_) acceptor->retry();

@@ -99,23 +99,23 @@ void UringRing::bind_to_thread() {
         io_uring_register_ring_fd(&ring_) == 1;  // saves the kernel a look-up at each turn; where it fails, it doesn't
 }
 
-io_uring_sqe& UringRing::order(UringEvent event, const void* whom) {
+io_uring_sqe& UringRing::sqe(UringEvent event, const void* whom) {
     if (shut_) return ring_.sq.sqes[0];
-    io_uring_sqe* order = io_uring_get_sqe(&ring_);
-    while (order == nullptr) {  // full: the kernel gets the first part of this turn's orders now
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+    while (sqe == nullptr) {  // full: the kernel gets the first part of this turn's orders now
         submit();
-        order = io_uring_get_sqe(&ring_);
+        sqe = io_uring_get_sqe(&ring_);
     }
     // Each operation's own preparation leaves this field alone.
-    order->user_data = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
-    return *order;
+    sqe->user_data = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
+    return *sqe;
 }
 
-io_uring_sqe& UringRing::silent_order() { return order(UringEvent::none, nullptr); }
+io_uring_sqe& UringRing::silent_sqe() { return sqe(UringEvent::none, nullptr); }
 
 void UringRing::cancel(UringEvent event, const void* whom) {
     const std::uint64_t name = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
-    io_uring_sqe& sqe = silent_order();
+    io_uring_sqe& sqe = silent_sqe();
     io_uring_prep_cancel64(&sqe, name, 0);
     sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
 }

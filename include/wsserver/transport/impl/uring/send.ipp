@@ -14,37 +14,37 @@ namespace {
 // The kernel goes on by itself until all has left, so that short sends are rare: a cancelled one, a peer that goes.
 constexpr int send_flags = MSG_NOSIGNAL | MSG_WAITALL;
 
-/// The kernel counts an order's octets in 32 bits, and what it has done of them with a sign.
+/// The kernel counts an order's bytes in 32 bits, and what it has done of them with a sign.
 constexpr std::size_t most_at_once = std::size_t{1} << 30;
 
 }  // namespace
 
 // --- SendMemory ---
 
-SendMemory::Place SendMemory::keep(Bytes octets, Output& output) {
+SendMemory::Place SendMemory::keep(Bytes bytes, OutputBuffer& output) {
     const Bytes all = std::as_const(output).bytes();
-    if (octets.size() > copied_size && octets.data() == all.data() && octets.size() == all.size()) {
+    if (bytes.size() > copied_size && bytes.data() == all.data() && bytes.size() == all.size()) {
         Chunk& chunk = fresh_chunk();
         chunk.memory = output.exchange_memory({});
         chunk.sends = 1;
-        return {octets, &chunk};
+        return {bytes, &chunk};
     }
-    if (filling_ == nullptr || filling_->memory.capacity() - filling_->used < octets.size()) begin_chunk(octets.size());
+    if (filling_ == nullptr || filling_->memory.capacity() - filling_->used < bytes.size()) begin_chunk(bytes.size());
     std::uint8_t* const to = filling_->memory.data() + filling_->used;
-    std::memcpy(to, octets.data(), octets.size());
-    filling_->used += octets.size();
+    std::memcpy(to, bytes.data(), bytes.size());
+    filling_->used += bytes.size();
     ++filling_->sends;
-    return {{to, octets.size()}, filling_};
+    return {{to, bytes.size()}, filling_};
 }
 
-bool SendMemory::extend(Place& place, Bytes octets) noexcept {
+bool SendMemory::extend(Place& place, Bytes bytes) noexcept {
     if (place.chunk == nullptr || place.chunk != filling_) return false;
     std::uint8_t* const end = filling_->memory.data() + filling_->used;
-    if (place.octets.data() + place.octets.size() != end) return false;  // somebody else's octets lie behind it
-    if (filling_->memory.capacity() - filling_->used < octets.size()) return false;
-    std::memcpy(end, octets.data(), octets.size());
-    filling_->used += octets.size();
-    place.octets = {place.octets.data(), place.octets.size() + octets.size()};
+    if (place.bytes.data() + place.bytes.size() != end) return false;  // somebody else's bytes lie behind it
+    if (filling_->memory.capacity() - filling_->used < bytes.size()) return false;
+    std::memcpy(end, bytes.data(), bytes.size());
+    filling_->used += bytes.size();
+    place.bytes = {place.bytes.data(), place.bytes.size() + bytes.size()};
     return true;
 }
 
@@ -73,7 +73,7 @@ void SendMemory::begin_chunk(std::size_t at_least) {
         let_go(*std::exchange(filling_, nullptr));
     }
     Chunk& chunk = fresh_chunk();
-    chunk.memory = Block{std::max(at_least, chunk_size)};
+    chunk.memory = PooledBuffer{std::max(at_least, chunk_size)};
     chunk.used = 0;
     filling_ = &chunk;
 }
@@ -91,12 +91,12 @@ UringSend& UringSends::fresh(UringStream& stream) {
     return send;
 }
 
-UringSend& UringSends::begin(UringStream& stream, int socket, std::span<const OutputPiece> pieces) {
+UringSend& UringSends::begin(UringStream& stream, int socket, std::span<const SendPiece> pieces) {
     if (pieces.size() != 1) {
         return begin(stream, socket, std::make_unique<UringSend::Gathered>(SendBatch{pieces, 0}));
     }
     UringSend& send = fresh(stream);
-    const OutputPiece& piece = pieces.front();
+    const SendPiece& piece = pieces.front();
     if (piece.owner) {
         send.owner = piece.owner;
         send.place = {piece.bytes, nullptr};
@@ -115,29 +115,29 @@ UringSend& UringSends::begin(UringStream& stream, int socket, std::unique_ptr<Ur
 }
 
 void UringSends::prepare(UringSend& send, int socket) {
-    io_uring_sqe& order = ring_.order(UringEvent::sent, &send);
+    io_uring_sqe& sqe = ring_.sqe(UringEvent::sent, &send);
     if (send.gathered) {
         auto& [batch, parts, message] = *send.gathered;
         std::size_t used = 0;
-        for (const OutputPiece& piece : batch.rest()) {
+        for (const SendPiece& piece : batch.rest()) {
             if (used == parts.size()) break;
             parts[used++] = {const_cast<std::uint8_t*>(piece.bytes.data()), piece.bytes.size()};
         }
         message.msg_iov = parts.data();
         message.msg_iovlen = used;
-        io_uring_prep_sendmsg(&order, socket, &message, send_flags);
+        io_uring_prep_sendmsg(&sqe, socket, &message, send_flags);
     } else {
-        io_uring_prep_send(&order, socket, send.place.octets.data(), std::min(send.place.octets.size(), most_at_once),
+        io_uring_prep_send(&sqe, socket, send.place.bytes.data(), std::min(send.place.bytes.size(), most_at_once),
                            send_flags);
     }
-    send.order = &order;
+    send.sqe = &sqe;
     send.prepared_at = ring_.submissions();
 }
 
-bool UringSends::extend(UringSend& send, std::span<const OutputPiece> pieces) noexcept {
+bool UringSends::extend(UringSend& send, std::span<const SendPiece> pieces) noexcept {
     if (send.prepared_at != ring_.submissions() || pieces.size() != 1 || pieces.front().owner) return false;
     if (!memory_.extend(send.place, pieces.front().bytes)) return false;
-    send.order->len = static_cast<std::uint32_t>(send.place.octets.size());
+    send.sqe->len = static_cast<std::uint32_t>(send.place.bytes.size());
     return true;
 }
 
@@ -146,8 +146,8 @@ bool UringSends::advance(UringSend& send, int socket, std::size_t count) {
         send.gathered->batch.advance(count);
         if (send.gathered->batch.empty()) return true;
     } else {
-        send.place.octets = send.place.octets.subspan(count);
-        if (send.place.octets.empty()) return true;
+        send.place.bytes = send.place.bytes.subspan(count);
+        if (send.place.bytes.empty()) return true;
     }
     prepare(send, socket);
     return false;

@@ -35,24 +35,24 @@ void UringStream::start(StreamUser& user) {
 
 /// One order for all that will ever come; but for the rest of a large message, when much of it comes at once, an order
 /// for each piece, straight to where it belongs.
-void UringStream::await_bytes(Coming coming) {
+void UringStream::await_bytes(ReceiveMode mode) {
     if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
-    if (coming == Coming::much && !held() && user_->has_room()) {
-        Room room = user_->lend_room();
-        if (!room.empty()) return await_bytes_in(std::move(room));
+    if (mode == ReceiveMode::direct && !held() && user_->wants_buffer()) {
+        ReceiveBuffer buffer = user_->prepare_buffer();
+        if (!buffer.empty()) return await_bytes_in(std::move(buffer));
     }
-    io_uring_sqe& order = loop_.ring().order(UringEvent::received, this);
-    io_uring_prep_recv_multishot(&order, socket_.get(), nullptr, 0, 0);
-    order.flags |= IOSQE_BUFFER_SELECT;
-    order.buf_group = UringBuffers::group;
+    io_uring_sqe& sqe = loop_.ring().sqe(UringEvent::received, this);
+    io_uring_prep_recv_multishot(&sqe, socket_.get(), nullptr, 0, 0);
+    sqe.flags |= IOSQE_BUFFER_SELECT;
+    sqe.buf_group = UringBuffers::group;
     awaiting_bytes_ = true;
     add_reference();
 }
 
-void UringStream::await_bytes_in(Room room) {
-    aside().room = std::move(room);
-    const MutableBytes place = aside_->room->bytes();
-    io_uring_prep_recv(&loop_.ring().order(UringEvent::received, this), socket_.get(), place.data(),
+void UringStream::await_bytes_in(ReceiveBuffer buffer) {
+    rare().buffer = std::move(buffer);
+    const MutableBytes place = rare_->buffer->bytes();
+    io_uring_prep_recv(&loop_.ring().sqe(UringEvent::received, this), socket_.get(), place.data(),
                        std::min(place.size(), UringTransport::receive_buffer_size), 0);
     awaiting_bytes_ = true;
     add_reference();
@@ -62,10 +62,10 @@ void UringStream::received(int result, std::uint32_t flags) {
     const bool was_last = (flags & IORING_CQE_F_MORE) == 0;
     const bool much = cancelling_ || result >= static_cast<int>(worth_a_place);
     if (was_last) awaiting_bytes_ = cancelling_ = false;
-    if (aside_ && aside_->room) {
+    if (rare_ && rare_->buffer) {
         room_filled(result);
     } else if (result > 0) {
-        took(loop_.buffers().octets(static_cast<std::size_t>(result), flags));
+        took(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
     }
     if (result == 0) {
         peer_ended();
@@ -74,8 +74,8 @@ void UringStream::received(int result, std::uint32_t flags) {
     }
     loop_.buffers().give_back(flags);
     if (!was_last) return;
-    // Out of buffers: those of this turn are back before the kernel sees this order. Or paused and resumed meanwhile.
-    await_bytes(much ? Coming::much : Coming::little);
+    // Out of buffers: those of this turn are back before the kernel sees this sqe. Or paused and resumed meanwhile.
+    await_bytes(much ? ReceiveMode::direct : ReceiveMode::shared);
     if (sending_ == Sending::failed) do_this_later();
     drop_reference();
 }
@@ -85,37 +85,38 @@ void UringStream::took(MutableBytes bytes) {
     if (user_ == nullptr || closed_ || ended_) return;
     if (paused_ || held()) return hold_bytes(bytes);
     user_->on_bytes(bytes);
-    if (bytes.size() >= worth_a_place && awaiting_bytes_ && may_receive() && user_->has_room()) stop_awaiting_bytes();
+    if (bytes.size() >= worth_a_place && awaiting_bytes_ && may_receive() && user_->wants_buffer())
+        stop_awaiting_bytes();
 }
 
 /// The user has his memory back, with what came into it unless he doesn't want that yet.
 void UringStream::room_filled(int result) {
-    Room room = std::move(*aside_->room);
-    aside_->room.reset();
-    if (!aside_->held) aside_.reset();
+    ReceiveBuffer buffer = std::move(*rare_->buffer);
+    rare_->buffer.reset();
+    if (!rare_->held) rare_.reset();
     if (user_ == nullptr || closed_) return;
     std::size_t count = ended_ ? 0 : static_cast<std::size_t>(std::max(result, 0));
     if (count > 0 && (paused_ || held())) {
-        hold_bytes(room.bytes().first(count));
+        hold_bytes(buffer.bytes().first(count));
         count = 0;
     }
-    user_->on_room(std::move(room), count);
+    user_->commit_buffer(std::move(buffer), count);
 }
 
-UringAside& UringStream::aside() {
-    if (!aside_) aside_ = std::make_unique<UringAside>();
-    return *aside_;
+UringRareState& UringStream::rare() {
+    if (!rare_) rare_ = std::make_unique<UringRareState>();
+    return *rare_;
 }
 
 UringHeld& UringStream::hold() {
-    auto& held = aside().held;
+    auto& held = rare().held;
     if (!held) held.emplace();
     return *held;
 }
 
 /// It has been taken from the socket, though nobody wants it yet. What follows shall stay there.
 void UringStream::hold_bytes(Bytes bytes) {
-    hold().octets.append(bytes);
+    hold().bytes.append(bytes);
     if (paused_) stop_awaiting_bytes();
 }
 
@@ -132,22 +133,22 @@ void UringStream::resume_receiving() {
 }
 
 void UringStream::tell_held() {
-    UringHeld& held = *aside_->held;  // it stays though the user closes the stream: he still looks at the octets
+    UringHeld& held = *rare_->held;  // it stays though the user closes the stream: he still looks at the bytes
     std::size_t told = 0;
-    while (may_receive() && told < held.octets.size()) {
-        const MutableBytes rest = held.octets.bytes().subspan(told);
+    while (may_receive() && told < held.bytes.size()) {
+        const MutableBytes rest = held.bytes.bytes().subspan(told);
         const MutableBytes next = rest.first(std::min(rest.size(), UringTransport::receive_buffer_size));
         told += next.size();
         user_->on_bytes(next);
     }
     if (paused_ && !closed_) {  // again, in the middle
-        Output rest;
-        rest.append(std::as_const(held.octets).bytes().subspan(told));
-        held.octets = std::move(rest);
+        OutputBuffer rest;
+        rest.append(std::as_const(held.bytes).bytes().subspan(told));
+        held.bytes = std::move(rest);
         return;
     }
-    const auto [octets, ended, error] = std::move(held);
-    aside_.reset();
+    const auto [bytes, ended, error] = std::move(held);
+    rare_.reset();
     if (closed_) return;
     if (error != 0) return receive_failed(error);
     if (ended) return peer_ended();
@@ -175,11 +176,11 @@ void UringStream::receive_failed(int error) {
 
 // --- Sending ---
 
-bool UringStream::send(std::span<const OutputPiece> pieces) {
+bool UringStream::send(std::span<const SendPiece> pieces) {
     assert(!owes_on_sent_ && sending_ != Sending::ending);
     if (user_ == nullptr || closed_ || sending_ != Sending::open) return false;
     std::size_t size = 0;
-    for (const OutputPiece& piece : pieces) size += piece.bytes.size();
+    for (const SendPiece& piece : pieces) size += piece.bytes.size();
     if (size == 0) return true;
     if (send_ != nullptr) {
         if (loop_.sends().extend(*send_, pieces)) return true;
@@ -267,13 +268,13 @@ void UringStream::end_failed() {
 /// What the peer sent before (its Close frame, say, or why it doesn't like us) may still lie in the socket, and is
 /// heard first.
 void UringStream::receive_the_last() {
-    Output buffer;
+    OutputBuffer buffer;
     for (int i = 0; i < uring_last_receives && may_receive(); ++i) {
         buffer.clear();
-        const MutableBytes room = buffer.extend(UringTransport::receive_buffer_size);
-        const ssize_t count = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);
+        const MutableBytes fresh = buffer.extend(UringTransport::receive_buffer_size);
+        const ssize_t count = ::recv(socket_.get(), fresh.data(), fresh.size(), MSG_DONTWAIT);
         if (count <= 0) return;
-        user_->on_bytes(room.first(static_cast<std::size_t>(count)));
+        user_->on_bytes(fresh.first(static_cast<std::size_t>(count)));
     }
 }
 

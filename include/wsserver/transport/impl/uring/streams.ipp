@@ -53,7 +53,7 @@ class UringStreams::Page {
     friend Pages;
 
     struct Place {
-        alignas(UringStream) std::byte octets[sizeof(UringStream)];
+        alignas(UringStream) std::byte bytes[sizeof(UringStream)];
     };
     /// With what is beside them, and with what the allocator adds, four KiB.
     static constexpr std::size_t places = 101;

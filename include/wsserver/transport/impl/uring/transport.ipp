@@ -21,7 +21,7 @@ UringTransport::Socket::Socket(Descriptor descriptor) noexcept : descriptor_(std
 UringTransport::UringTransport(const UringSizes& sizes) : loop_(std::make_unique<UringLoop>(sizes)) {}
 UringTransport::~UringTransport() = default;
 
-Output& UringTransport::output() noexcept { return loop_->output(); }
+OutputBuffer& UringTransport::output() noexcept { return loop_->output(); }
 void UringTransport::post(UniqueFunction<void()> task) { loop_->post(std::move(task)); }
 Clock::time_point UringTransport::now() const noexcept { return loop_->now(); }
 void UringTransport::on_wake(UniqueFunction<void()> task) { loop_->on_wake(std::move(task)); }
@@ -52,7 +52,7 @@ UringTransport::Stream::~Stream() {
 }
 
 void UringTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool UringTransport::Stream::send(std::span<const OutputPiece> pieces) { return state_->send(pieces); }
+bool UringTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
 void UringTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void UringTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void UringTransport::Stream::shutdown_send() { state_->shutdown_send(); }

@@ -108,7 +108,7 @@ TEST_CASE("bench: the table for people", "[bench]") {
     const House house;
     auto ended = bench({house.url, "--server-pid", std::to_string(::getpid()), "--size", "2000"});
     check(ended, 0,
-          {"echo, 8 connections, 2,000 octets of text, 1 in flight each", "0 lost, 0 wrong", "p99.9 ", "max ",
+          {"echo, 8 connections, 2,000 bytes of text, 1 in flight each", "0 lost, 0 wrong", "p99.9 ", "max ",
            "generator", "us of CPU for each message", " RSS"});
     CHECK(!has(ended.err, "\r"));
     ended = bench({house.url, "--quiet"});

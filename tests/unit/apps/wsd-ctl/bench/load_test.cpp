@@ -94,7 +94,7 @@ TEST_CASE("a load: all stages, and polite closes", "[bench][load]") {
     CHECK(rig.watcher.ticks >= 30);
     const auto& tally = rig.outcome().tally;
     CHECK(tally.messages == 2000);
-    CHECK(tally.octets == 100'000);
+    CHECK(tally.bytes == 100'000);
     CHECK(tally.end - tally.begin == 2s);
     CHECK(tally.latency.count() == 2000);
     CHECK(tally.latency.max() == 0ns);

@@ -131,22 +131,22 @@ TEST_CASE("a late sender finds all its messages due", "[bench][pace]") {
     CHECK(count == 1001);
 }
 
-TEST_CASE("each payload is another one, and is recognised to the last octet", "[bench][sample]") {
+TEST_CASE("each payload is another one, and is recognised to the last byte", "[bench][sample]") {
     for (const bool binary : {false, true}) {
         for (const std::size_t size : {1U, 2U, 7U, 8U, 9U, 125U, 70'000U}) {
             CAPTURE(binary, size);
             Sample sample{size, binary};
             std::set<std::string> seen;
             for (std::uint64_t number = 0; number < 64; ++number) {
-                std::string octets{wsserver::text_of(sample.payload(number))};
-                CHECK(octets.size() == size);
-                if (!binary) CHECK(wsserver::is_valid_utf8(wsserver::bytes_of(octets)));
-                CHECK(sample.is_payload(wsserver::bytes_of(octets), number));
-                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(octets), number + 1));
-                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(octets).first(size - 1), number));
-                octets.back() = static_cast<char>(octets.back() ^ 1);
-                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(octets), number));
-                seen.insert(octets);
+                std::string bytes{wsserver::text_of(sample.payload(number))};
+                CHECK(bytes.size() == size);
+                if (!binary) CHECK(wsserver::is_valid_utf8(wsserver::bytes_of(bytes)));
+                CHECK(sample.is_payload(wsserver::bytes_of(bytes), number));
+                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(bytes), number + 1));
+                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(bytes).first(size - 1), number));
+                bytes.back() = static_cast<char>(bytes.back() ^ 1);
+                CHECK_FALSE(sample.is_payload(wsserver::bytes_of(bytes), number));
+                seen.insert(bytes);
             }
             CHECK(seen.size() == 64);
         }

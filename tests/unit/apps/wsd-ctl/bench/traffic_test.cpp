@@ -89,7 +89,7 @@ TEST_CASE("echo: so many in flight, and the next when an answer has come", "[ben
     CHECK(rig.count(0) == 7);
     CHECK(rig.count(1) == 3);
     CHECK(rig.tally.messages == 4);
-    CHECK(rig.tally.octets == 80);
+    CHECK(rig.tally.bytes == 80);
     CHECK(rig.tally.wrong == 0);
     CHECK(rig.tally.latency.max() == 7ms);
     CHECK(rig.tally.latency.count() == 4);

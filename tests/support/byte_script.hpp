@@ -1,4 +1,4 @@
-// Byte scripts: octets written as a reader of the RFC writes them.
+// Byte scripts: bytes written as a reader of the RFC writes them.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,21 @@
 
 namespace wsserver::test {
 
-using Octets = std::vector<std::uint8_t>;
+using ByteVector = std::vector<std::uint8_t>;
 
 /// Reads a script: pairs of hexadecimal digits; 'characters in single quotes' as they are; everything from `#` to
-/// the end of its line is a comment; `*N` behind an octet repeats it, N times in all.
+/// the end of its line is a comment; `*N` behind an byte repeats it, N times in all.
 ///
-///     octets("81 05      # FIN, text, 5 octets\n"
+///     byte_script("81 05      # FIN, text, 5 bytes\n"
 ///            "'Hello'")
-inline Octets octets(std::string_view script) {
+inline ByteVector byte_script(std::string_view script) {
     const auto digit = [](char c) {
         if (c >= '0' && c <= '9') return c - '0';
         if (c >= 'a' && c <= 'f') return c - 'a' + 10;
         if (c >= 'A' && c <= 'F') return c - 'A' + 10;
         throw std::invalid_argument{std::string{"not a byte script at: "} + c};
     };
-    Octets result;
+    ByteVector result;
     std::size_t i = 0;
     while (i < script.size()) {
         const char c = script[i];
@@ -49,7 +49,7 @@ inline Octets octets(std::string_view script) {
             const std::uint8_t repeated = result.back();
             result.insert(result.end(), count - 1, repeated);
         } else {
-            if (i + 1 == script.size()) throw std::invalid_argument{"half an octet"};
+            if (i + 1 == script.size()) throw std::invalid_argument{"half an byte"};
             result.push_back(static_cast<std::uint8_t>(digit(c) << 4 | digit(script[i + 1])));
             i += 2;
         }
@@ -61,16 +61,16 @@ inline Octets octets(std::string_view script) {
 inline std::string hex(Bytes bytes) {
     static constexpr char digits[] = "0123456789abcdef";
     std::string result;
-    for (const std::uint8_t octet : bytes) {
+    for (const std::uint8_t byte : bytes) {
         if (!result.empty()) result += ' ';
-        result += digits[octet >> 4];
-        result += digits[octet & 0xF];
+        result += digits[byte >> 4];
+        result += digits[byte & 0xF];
     }
     return result;
 }
 
 template <class... More>
-Octets joined(Octets first, const More&... more) {
+ByteVector joined(ByteVector first, const More&... more) {
     (first.insert(first.end(), more.begin(), more.end()), ...);
     return first;
 }

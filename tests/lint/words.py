@@ -9,9 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-SKIPPED_FOLDERS = {".git", ".cache", "node_modules", "__pycache__", "packagecache"}
-TEXT = {".hpp", ".cpp", ".h", ".c", ".py", ".sh", ".md", ".build", ".txt", ".toml", ".html", ".js", ".mjs", ".php", ".pl",
-        ".wrap", ".conf", ".service", ".in", ".json", ".1", ".5", ".cmake", ".yml", ""}
+SKIPPED = {".git", ".cache", "node_modules", "__pycache__", "packagecache"}
+TEXT = {".hpp", ".ipp", ".cpp", ".h", ".c", ".py", ".sh", ".md", ".build", ".txt", ".toml", ".html", ".js", ".mjs", ".php",
+        ".pl", ".wrap", ".conf", ".service", ".in", ".json", ".1", ".5", ".cmake", ".yml", ""}
 
 # Written in pieces so that this file passes its own check.
 RULES = [
@@ -27,12 +27,12 @@ RULES = [
 def files(root):
     for folder, folders, names in os.walk(root):
         here = Path(folder)
-        folders[:] = sorted(f for f in folders if f not in SKIPPED_FOLDERS
+        folders[:] = sorted(f for f in folders if f not in SKIPPED
                             and not (here == root and f.startswith("build"))
                             and not (here == root / "subprojects"))
         for name in sorted(names):
             file = here / name
-            if file.suffix in TEXT and not file.is_symlink():
+            if name not in SKIPPED and file.suffix in TEXT and not file.is_symlink():
                 yield file
 
 

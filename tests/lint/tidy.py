@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy (.clang-tidy) over what src/ and apps/ compile, and with it over the headers they include.
+"""Runs clang-tidy on the units of src/ and apps/, which covers the headers that they include.
 
 usage: tidy.py BUILD_ROOT [JOBS]
 """
@@ -12,13 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
 FINDING = re.compile(r"^\S+:\d+:\d+: (error|warning): ", re.MULTILINE)
 
 
 def findings_of(build, file):
-    """What clang-tidy says of one unit and its headers, a list of texts."""
+    """The findings of clang-tidy in one unit and its headers, a text each."""
     done = subprocess.run(["clang-tidy", "-p", build, "--quiet", str(file)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return []
@@ -33,7 +31,7 @@ def main(build, jobs=1):
     files = sorted({(Path(unit["directory"]) / unit["file"]).resolve() for unit in units})
     files = [file for file in files if file.suffix == ".cpp" and file.is_relative_to(ROOT)
              and file.relative_to(ROOT).parts[0] in ("src", "apps")]
-    seen = set()  # a header's finding comes with each unit that includes it
+    seen = set()  # a finding in a header is repeated for each unit that includes it
     with ThreadPoolExecutor(jobs) as pool:
         for findings in pool.map(lambda file: findings_of(build, file), files):
             for finding in findings:

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Checks that `./dev test` counts what its tests did, under a wrapper too: on a project of its own with two tests.
+"""Checks `./dev`: its verbs, and what `./dev test` counts.
+
+It runs on a project of its own: one program, a few tests.
 
 usage: dev.py SOURCE_ROOT
 """
@@ -11,36 +13,73 @@ import tempfile
 from pathlib import Path
 
 PROJECT = """
-project('small')
-target = custom_target(output: 'unit-tests', command: ['touch', '@OUTPUT@'])
+project('small', 'c')
+program = executable('unit-tests', 'main.c')
 shell = find_program('sh')
-test('good', shell, args: ['-c', 'exit 0'], suite: 'unit')
+test('good', program, suite: 'unit')
 test('wrapped', shell, args: ['-c', 'test "$WRAPPED" = yes || { echo not wrapped; exit 1; }'], suite: 'unit')
+test('absent', shell, args: ['-c', 'exit 77'], suite: 'compile')
 """
 
-# What DEV_WRAPPER is: how what `./dev test unit` says ends, whether it succeeds.
-CASES = {
-    "": ("the end of what it said:\nnot wrapped\n1 passed, 1 failed", False),
-    "env WRAPPED=yes": ("\n2 passed, 0 failed", True),
-}
+FAILS_AFTERWARDS = '#!/bin/sh\n"$@"\nexit 3\n'
+
+# What is tested, what DEV_WRAPPER is ({} is the folder), how the output ends, whether ./dev succeeds.
+COUNTS = [
+    ("unit", "", "the end of what it said:\nnot wrapped\n1 passed, 1 failed", False),
+    ("unit", "env WRAPPED=yes", "\n2 passed, 0 failed", True),
+    ("compile", "", "\n0 passed, 0 failed, 1 skipped", True),
+    # The run failed, none of its tests did.
+    ("compile", "{}/fails-afterwards", "\n0 passed, 1 failed, 1 skipped", False),
+    # No test is in this suite.
+    ("lint", "", "\n0 passed, 1 failed", False),
+]
+
+
+class Dev:
+    """./dev on the small project; collects what is wrong."""
+
+    def __init__(self, root, folder):
+        self.command = root / "dev"
+        self.folder = folder
+        self.build = folder / "build"
+        self.faults = 0
+
+    def run(self, *words, wrapper="", build=None, stderr=subprocess.STDOUT):
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("DEV_", "NINJA_"))}
+        env |= {"DEV_BUILD": str(build or self.build), "DEV_INSTALL": "no", "DEV_JOBS": "1", "DEV_WRAPPER": wrapper,
+                "TERM": "xterm"}
+        return subprocess.run([self.command, *words], env=env, text=True, stdout=subprocess.PIPE, stderr=stderr)
+
+    def expect(self, what, good, run):
+        if not good:
+            self.faults += 1
+            print(f"{what}: not so, but exit code {run.returncode} and:\n{run.stdout}")
+
+    def check_verbs(self):
+        run = self.run("help")
+        self.expect("help lists the verbs", run.returncode == 0 and "  test [NAME...]  " in run.stdout, run)
+        run = self.run("unknown")
+        self.expect("an unknown verb is wrong usage", run.returncode == 2 and run.stdout.startswith("usage: "), run)
+
+    def check_counts(self):
+        for suite, wrapper, end, good in COUNTS:
+            run = self.run("test", suite, wrapper=wrapper.format(self.folder))
+            self.expect(f"test {suite} with DEV_WRAPPER='{wrapper}' ends with '{end}'",
+                        run.stdout.endswith(f"{end}\n") and (run.returncode == 0) == good, run)
 
 
 def main() -> None:
-    dev = Path(sys.argv[1]).resolve() / "dev"
-    faults = 0
-    with tempfile.TemporaryDirectory() as folder:
-        project, build = Path(folder, "project"), Path(folder, "build")
-        project.mkdir()
-        (project / "meson.build").write_text(PROJECT)
-        subprocess.run(["meson", "setup", build, project], check=True, stdout=subprocess.DEVNULL)
-        for wrapper, (line, good) in CASES.items():
-            env = os.environ | {"DEV_BUILD": str(build), "DEV_INSTALL": "no", "DEV_WRAPPER": wrapper}
-            run = subprocess.run([dev, "test", "unit"], env=env, text=True, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT)
-            if not run.stdout.endswith(f"{line}\n") or (run.returncode == 0) != good:
-                faults += 1
-                print(f"with DEV_WRAPPER='{wrapper}' not '{line}', but exit code {run.returncode} and:\n{run.stdout}")
-    sys.exit(1 if faults else 0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "meson.build").write_text(PROJECT)
+        (folder / "main.c").write_text("int main() { return 0; }\n")
+        (folder / "fails-afterwards").write_text(FAILS_AFTERWARDS)
+        (folder / "fails-afterwards").chmod(0o755)
+        dev = Dev(Path(sys.argv[1]).resolve(), folder)
+        subprocess.run(["meson", "setup", dev.build, folder], check=True, stdout=subprocess.DEVNULL)
+        dev.check_verbs()
+        dev.check_counts()
+    sys.exit(1 if dev.faults else 0)
 
 
 if __name__ == "__main__":

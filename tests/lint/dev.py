@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks `./dev`: its verbs, and what `./dev test` counts.
+"""Checks `./dev`: its verbs, what `./dev test` counts, what a build says, and `./dev build --times`.
 
 It runs on a project of its own: one program, a few tests.
 
@@ -7,6 +7,7 @@ usage: dev.py SOURCE_ROOT
 """
 
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,30 @@ COUNTS = [
     # No test is in this suite.
     ("lint", "", "\n0 passed, 1 failed", False),
 ]
+
+# The second time of b.o counts. Not listed: c.o, which is no longer there, and the program, which was linked.
+NINJA_LOG = """# ninja log v5
+0\t1500\t0\ta.o\tabc
+0\t900\t0\tb.o\tabc
+10\t2260\t0\tb.o\tabc
+0\t9000\t0\tc.o\tabc
+2260\t8000\t0\tprogram\tabc
+"""
+TIMES = """     2.2 s  b.o
+     1.5 s  a.o
+     3.8 s  all 2 units, each as it was compiled last
+"""
+
+
+def read_terminal(terminal):
+    """All that was written to the other end, which is closed."""
+    said = b""
+    try:
+        while True:
+            said += os.read(terminal, 10000)
+    except OSError:  # the end
+        os.close(terminal)
+    return said.decode()
 
 
 class Dev:
@@ -61,11 +86,42 @@ class Dev:
         run = self.run("unknown")
         self.expect("an unknown verb is wrong usage", run.returncode == 2 and run.stdout.startswith("usage: "), run)
 
+    def check_progress(self):
+        run = self.run("build")
+        self.expect("a build says how much there is to do, and no more if stderr is not a terminal",
+                    run.stdout == "dev: building everything: 1 unit, about 5 s on 1 core\n", run)
+        run = self.run("build")
+        self.expect("a build with nothing to do says nothing", run.returncode == 0 and run.stdout == "", run)
+        (self.folder / "main.c").write_text("int main() { return 1 - 1; }\n")
+        terminal, end = pty.openpty()
+        run = self.run("build", stderr=end)
+        os.close(end)
+        run.stdout = read_terminal(terminal)
+        self.expect("on a terminal a build shows how far it is", "\r[2/2, " in run.stdout, run)
+        (self.folder / "main.c").write_text("int main() { return wrong; }\n")
+        run = self.run("build")
+        self.expect("a build that fails shows the error",
+                    run.returncode == 1 and "main.c:1:" in run.stdout and run.stdout.endswith("dev: the build failed\n"),
+                    run)
+        (self.folder / "main.c").write_text("int main() { return 0; }\n")
+
     def check_counts(self):
         for suite, wrapper, end, good in COUNTS:
             run = self.run("test", suite, wrapper=wrapper.format(self.folder))
             self.expect(f"test {suite} with DEV_WRAPPER='{wrapper}' ends with '{end}'",
                         run.stdout.endswith(f"{end}\n") and (run.returncode == 0) == good, run)
+
+    def check_times(self):
+        made_up = self.folder / "made-up"
+        made_up.mkdir()
+        run = self.run("build", "--times", build=made_up)
+        self.expect("--times says that nothing is built",
+                    run.returncode == 1 and run.stdout == f"dev: nothing is built yet in {made_up}\n", run)
+        (made_up / ".ninja_log").write_text(NINJA_LOG)
+        for name in ("a.o", "b.o", "program"):
+            (made_up / name).touch()
+        run = self.run("build", "--times", build=made_up)
+        self.expect(f"--times prints\n{TIMES}", run.returncode == 0 and run.stdout.startswith(TIMES), run)
 
 
 def main() -> None:
@@ -78,7 +134,9 @@ def main() -> None:
         dev = Dev(Path(sys.argv[1]).resolve(), folder)
         subprocess.run(["meson", "setup", dev.build, folder], check=True, stdout=subprocess.DEVNULL)
         dev.check_verbs()
+        dev.check_progress()
         dev.check_counts()
+        dev.check_times()
     sys.exit(1 if dev.faults else 0)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds what the tests need, runs them with meson test, shows what the failed ones said, and counts.
 
-usage: run_tests.py [SUITE | TEST]...      all tests if none is named
+usage: run_tests.py [--repeat N] [SUITE | TEST]...      all tests if none is named
 
 The last line is "N passed, N failed", and ", N skipped" if any were. The exit code is 0 if none failed.
 DEV_WRAPPER is that of ./dev; see build.py for the others.
@@ -96,10 +96,13 @@ def show_failure(test):
 
 
 def main(words):
+    repeat = []
+    if words[:1] == ["--repeat"]:
+        repeat, words = words[:2], words[2:]
     prepare(words)
     tests, faults = [], []
     for log, rest in runs(words).items():
-        ran, fault = run(log, rest)
+        ran, fault = run(log, repeat + rest)
         tests += ran
         faults += [fault] if fault else []
         if any(test["result"] == "INTERRUPT" for test in ran):

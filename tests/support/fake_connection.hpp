@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "support/strings.hpp"
 #include "wsserver/connection/any_connection.hpp"
 #include "wsserver/connection/any_handler.hpp"
 
@@ -106,7 +107,5 @@ class FakeConnection final : public AnyConnection {
     ConnectionId id_;
     void* user_data_ = nullptr;
 };
-
-using Calls = std::vector<std::string>;
 
 }  // namespace wsserver::test

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "support/counting_keys.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/protocol/protocol.hpp"
 #include "wsserver/server/detail/reactor.hpp"
@@ -57,15 +58,6 @@ inline std::string upgrade_request(std::string_view extra = {}, std::string_view
            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
            std::string{extra} + "\r\n";
 }
-
-/// The masking keys need not be unpredictable here.
-struct CountingKeys final : MaskingKeySource {
-    std::uint8_t count = 0;
-    MaskingKey next_key() noexcept override {
-        ++count;
-        return {count, 7, 77, static_cast<std::uint8_t>(count + 1)};
-    }
-};
 
 /// `text:hello`, `binary:..`, `ping:..`, `pong:..`, `close:1000:reason`, `failed:...`
 inline constexpr auto event_in_words = overloaded{

@@ -8,26 +8,14 @@
 
 #include "support/byte_script.hpp"
 #include "support/catch.hpp"
+#include "support/counting_keys.hpp"
+#include "support/strings.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
 /// A test case that runs with `role` as each of the two.
 #define FOR_BOTH_ROLES(name, tags) TEMPLATE_TEST_CASE_SIG(name, tags, ((Role role), role), Role::server, Role::client)
 
 namespace wsserver::test {
-
-using Strings = std::vector<std::string>;
-
-/// Keys that a test can foretell: each the last one plus 01010101.
-class CountingKeys final : public MaskingKeySource {
-   public:
-    MaskingKey next_key() noexcept override {
-        for (auto& byte : key_) ++byte;
-        return key_;
-    }
-
-   private:
-    MaskingKey key_{0x10, 0x20, 0x30, 0x40};
-};
 
 /// `text Hello`, `close 1000 bye`, `ping 01 02`, `failed the opcode is reserved`.
 inline std::string to_string(const Event& event) {

@@ -3,13 +3,13 @@
 #include <array>
 
 #include "support/catch.hpp"
+#include "support/strings.hpp"
+using wsserver::test::Strings;
 
 using namespace wsserver;
-using Words = std::vector<std::string>;
-
 namespace {
 
-Words split(std::string_view line) {
+Strings split(std::string_view line) {
     const auto words = split_words(line);
     REQUIRE(words);
     return *words;
@@ -20,28 +20,28 @@ Words split(std::string_view line) {
 TEST_CASE("a line is split as a shell splits it", "[shell_words]") {
     CHECK(split("").empty());
     CHECK(split(" \t ").empty());
-    CHECK(split("list") == Words{"list"});
-    CHECK(split("  send\t0-1-1   hi  ") == Words{"send", "0-1-1", "hi"});
-    CHECK(split("send 0-1-1 'two  words'") == Words{"send", "0-1-1", "two  words"});
-    CHECK(split(R"(a "b c" d)") == Words{"a", "b c", "d"});
-    CHECK(split(R"(a'b'"c"d)") == Words{"abcd"});
-    CHECK(split("a ''  \"\"") == Words{"a", "", ""});
+    CHECK(split("list") == Strings{"list"});
+    CHECK(split("  send\t0-1-1   hi  ") == Strings{"send", "0-1-1", "hi"});
+    CHECK(split("send 0-1-1 'two  words'") == Strings{"send", "0-1-1", "two  words"});
+    CHECK(split(R"(a "b c" d)") == Strings{"a", "b c", "d"});
+    CHECK(split(R"(a'b'"c"d)") == Strings{"abcd"});
+    CHECK(split("a ''  \"\"") == Strings{"a", "", ""});
     CHECK(split("gr\xC3\xBC\xC3\x9F"
-                "e") == Words{"gr\xC3\xBC\xC3\x9F"
-                              "e"});
+                "e") == Strings{"gr\xC3\xBC\xC3\x9F"
+                                "e"});
 }
 
 TEST_CASE("a backslash takes a meaning away, where the shell lets it", "[shell_words]") {
-    CHECK(split(R"(it\'s a\ word \\ \")") == Words{"it's", "a word", "\\", "\""});
-    CHECK(split(R"('a\b')") == Words{R"(a\b)"});
-    CHECK(split(R"("a\"b\\c\d")") == Words{R"(a"b\c\d)"});
+    CHECK(split(R"(it\'s a\ word \\ \")") == Strings{"it's", "a word", "\\", "\""});
+    CHECK(split(R"('a\b')") == Strings{R"(a\b)"});
+    CHECK(split(R"("a\"b\\c\d")") == Strings{R"(a"b\c\d)"});
 }
 
 TEST_CASE("nothing is expanded", "[shell_words]") {
-    CHECK(split("$HOME * ~ `ls` #x | ; & > <") == Words{"$HOME", "*", "~", "`ls`", "#x", "|", ";", "&", ">", "<"});
+    CHECK(split("$HOME * ~ `ls` #x | ; & > <") == Strings{"$HOME", "*", "~", "`ls`", "#x", "|", ";", "&", ">", "<"});
 }
 
-TEST_CASE("a line may end as on Windows", "[shell_words]") { CHECK(split("list\r") == Words{"list"}); }
+TEST_CASE("a line may end as on Windows", "[shell_words]") { CHECK(split("list\r") == Strings{"list"}); }
 
 TEST_CASE("bad quoting is told with its column", "[shell_words]") {
     const auto column_of = [](std::string_view line) {
@@ -56,11 +56,12 @@ TEST_CASE("bad quoting is told with its column", "[shell_words]") {
 }
 
 TEST_CASE("what is joined is split into the same words", "[shell_words]") {
-    for (const Words& words : {Words{}, Words{"a"}, Words{"a", "b"}, Words{"", "a b", "it's", "\"", "\\", "\t", "'"},
-                               Words{"'\\''", "--reason=a 'b' c"}}) {
+    for (const Strings& words :
+         {Strings{}, Strings{"a"}, Strings{"a", "b"}, Strings{"", "a b", "it's", "\"", "\\", "\t", "'"},
+          Strings{"'\\''", "--reason=a 'b' c"}}) {
         CHECK(split(join_words(words)) == words);
     }
-    CHECK(join_words(Words{"send", "0-1-1", "a b"}) == "send 0-1-1 'a b'");
+    CHECK(join_words(Strings{"send", "0-1-1", "a b"}) == "send 0-1-1 'a b'");
 }
 
 TEST_CASE("the nearest word is one that a slip explains", "[shell_words]") {

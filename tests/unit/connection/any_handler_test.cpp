@@ -6,6 +6,8 @@
 
 #include "support/byte_script.hpp"
 #include "support/catch.hpp"
+#include "support/strings.hpp"
+using wsserver::test::Strings;
 
 using namespace wsserver;
 
@@ -52,7 +54,6 @@ std::vector<std::string> live_with(AnyHandler& handler) {
     return connection.done;
 }
 
-using Done = std::vector<std::string>;
 const std::string declined = "close 1003 the handler takes no messages of this type";
 
 struct EchoesAll {
@@ -104,16 +105,16 @@ struct Counter {
 }  // namespace
 
 TEST_CASE("a handler's reactions are called with what they take", "[any_handler]") {
-    CHECK(live_with(*make_handler("echo", EchoesAll{})) == Done{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("any", Anything{})) == Done{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("generic", Generic{})) == Done{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("open", OpenAndClose{})) == Done{"send text welcome", "send text bye"});
-    CHECK(live_with(*make_handler("ping", PingAndPong{})) == Done{"ping 01 02", "ping 01 02"});
+    CHECK(live_with(*make_handler("echo", EchoesAll{})) == Strings{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("any", Anything{})) == Strings{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("generic", Generic{})) == Strings{"send text hi", "send binary 01 02"});
+    CHECK(live_with(*make_handler("open", OpenAndClose{})) == Strings{"send text welcome", "send text bye"});
+    CHECK(live_with(*make_handler("ping", PingAndPong{})) == Strings{"ping 01 02", "ping 01 02"});
 }
 
 TEST_CASE("a type of message that it doesn't take closes with 1003", "[any_handler][rfc6455-7.4.1]") {
-    CHECK(live_with(*make_handler("text", TextOnly{})) == Done{"send text hi", declined});
-    CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Done{declined, "send binary 01 02"});
+    CHECK(live_with(*make_handler("text", TextOnly{})) == Strings{"send text hi", declined});
+    CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Strings{declined, "send binary 01 02"});
 }
 
 TEST_CASE("a handler without on_message takes messages in silence", "[any_handler]") {
@@ -147,7 +148,7 @@ TEST_CASE("a handler keeps its state, and what it throws passes through", "[any_
     FakeConnection connection;
     handler->on_message(connection, Text{"abc"});
     handler->on_message(connection, Text{"de"});
-    CHECK(connection.done == Done{"send text 3", "send text 5"});
+    CHECK(connection.done == Strings{"send text 3", "send text 5"});
     CHECK_THROWS_AS(handler->on_message(connection, Text{}), std::runtime_error);
 }
 
@@ -159,5 +160,5 @@ TEST_CASE("a final class may be a handler", "[any_handler]") {
     FakeConnection connection;
     handler->on_message(connection, Text{"x"});
     handler->on_message(connection, Binary{});
-    CHECK(connection.done == Done{"send text x", declined});
+    CHECK(connection.done == Strings{"send text x", declined});
 }

@@ -7,14 +7,13 @@
 
 #include "support/catch.hpp"
 #include "support/memory_server.hpp"
+#include "support/strings.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-using Words = std::vector<std::string>;
 
 struct Echo {
     template <class M>
@@ -25,7 +24,7 @@ struct Echo {
 
 /// Writes down what it is told.
 struct Recorder {
-    Words* said;
+    Strings* said;
     void on_open(AnyConnection& connection) { said->push_back("open " + std::string{connection.target()}); }
     void on_message(AnyConnection&, const Text& message) { said->push_back("text " + std::string{message.text}); }
     void on_ping(AnyConnection&, const Ping& ping) { said->push_back("ping " + std::string{text_of(ping.payload)}); }
@@ -44,7 +43,7 @@ TEST_CASE("an echo goes there and back", "[connection]") {
     WireClient client = server.open();
     client.send("Hello");
     server.run();
-    CHECK(client.read() == Words{"text:Hello"});
+    CHECK(client.read() == Strings{"text:Hello"});
 }
 
 TEST_CASE("a large message comes in pieces of any size", "[connection]") {
@@ -56,7 +55,7 @@ TEST_CASE("a large message comes in pieces of any size", "[connection]") {
     client.send(message);
     client.send("next");
     server.run();
-    CHECK((client.read() == Words{"text:" + message, "text:next"}));
+    CHECK((client.read() == Strings{"text:" + message, "text:next"}));
 }
 
 TEST_CASE("frames in the packet of the opening handshake are not lost", "[connection][rfc6455-4.2.2]") {
@@ -79,7 +78,7 @@ TEST_CASE("frames in the packet of the opening handshake are not lost", "[connec
         server.run();
         CAPTURE(cut);
         CHECK(peer.read_response().starts_with("HTTP/1.1 101 "));
-        CHECK(peer.read() == Words{"text:early"});
+        CHECK(peer.read() == Strings{"text:early"});
     }
 }
 
@@ -95,13 +94,13 @@ TEST_CASE("every cut of a conversation gives the same answers", "[connection]") 
         client.close(CloseCode::normal, "bye");
         server.run();
         CAPTURE(at_once);
-        CHECK(client.read() == Words{"text:one", "pong:p", "text:" + std::string(300, 'x'), "close:1000:"});
+        CHECK(client.read() == Strings{"text:one", "pong:p", "text:" + std::string(300, 'x'), "close:1000:"});
         CHECK(client.wire().at_end());
     }
 }
 
 TEST_CASE("a handler hears of everything in order", "[connection]") {
-    Words said;
+    Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
@@ -109,8 +108,8 @@ TEST_CASE("a handler hears of everything in order", "[connection]") {
     client.ping("two");
     client.close(CloseCode{3999}, "done");
     server.run();
-    CHECK(said == Words{"open /chat", "text one", "ping two", "close 3999 done"});
-    CHECK(client.read() == Words{"pong:two", "close:3999:"});
+    CHECK(said == Strings{"open /chat", "text one", "ping two", "close 3999 done"});
+    CHECK(client.read() == Strings{"pong:two", "close:3999:"});
 
     SECTION("and the stream ends when the peer ends it") {
         CHECK(client.wire().at_end());
@@ -148,7 +147,7 @@ TEST_CASE("what is owed for good frames leaves before the close that names a bad
     REQUIRE(protocol.send(Text{"unheard"}, frames));
     client.wire().write(std::as_const(frames).bytes());
     server.run();
-    const Words words = client.read();
+    const Strings words = client.read();
     REQUIRE(words.size() == 3);
     CHECK(words[0] == "text:good");
     CHECK(words[1] == "pong:good too");
@@ -177,16 +176,16 @@ TEST_CASE("an exception ends its own connection only", "[connection]") {
         WireClient client = server.open();
         client.send(word);
         server.run();
-        CHECK(client.read() == Words{"close:1011:the handler failed"});
+        CHECK(client.read() == Strings{"close:1011:the handler failed"});
     }
     other.send("still here");
     server.run();
-    CHECK(other.read() == Words{"text:still here"});
+    CHECK(other.read() == Strings{"text:still here"});
     CHECK(server.reactor().counters().handler_exceptions.read() == 2);
 }
 
 TEST_CASE("a handler that takes no binary messages declines them", "[connection][rfc6455-7.4.1]") {
-    Words said;
+    Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
@@ -197,7 +196,7 @@ TEST_CASE("a handler that takes no binary messages declines them", "[connection]
     masked.push_back(static_cast<char>(bytes.back()));
     client.wire().write(masked);
     server.run();
-    const Words words = client.read();
+    const Strings words = client.read();
     REQUIRE(words.size() == 1);
     CHECK(words[0].starts_with("close:1003:"));
 }
@@ -297,7 +296,7 @@ TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.
     client.send("x");
     server.run();
     SECTION("is answered") {
-        CHECK(client.read() == Words{"text:x", "close:4000:enough"});
+        CHECK(client.read() == Strings{"text:x", "close:4000:enough"});
         server.run();
         CHECK(client.wire().at_end());
         client.wire().close();
@@ -331,11 +330,11 @@ TEST_CASE("a close that may not be sent is refused", "[connection][rfc6455-7.4]"
     MemoryServer server;
     server.handle("", Closer{});
     WireClient client = server.open();
-    CHECK(client.read() == Words{"text:open"});
+    CHECK(client.read() == Strings{"text:open"});
 }
 
 TEST_CASE("a stream that ends without a Close frame is 1006", "[connection][rfc6455-7.1.5]") {
-    Words said;
+    Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
@@ -374,7 +373,7 @@ TEST_CASE("each step may fail", "[connection]") {
     const auto error = std::make_error_code(std::errc::connection_reset);
     for (const MemoryOperation operation : {MemoryOperation::receive, MemoryOperation::send}) {
         for (std::size_t nth = 1; nth < 12; ++nth) {
-            Words said;
+            Strings said;
             MemoryServer server;
             server.handle("", Recorder{&said});
             server.transport().fail(operation, nth, error);
@@ -495,20 +494,20 @@ TEST_CASE("a pong overtakes what is queued", "[connection]") {
     server.run();
     client.wire().set_window(1 << 20);
     server.run();
-    const Words words = client.read();
+    const Strings words = client.read();
     REQUIRE(words.size() == 2);
     CHECK(words[0] == "pong:how long");
     CHECK(words[1] == "text:" + std::string(300'000, 'z'));
 }
 
 TEST_CASE("who sends very much at once waits for the others", "[connection]") {
-    Words said;  // outlives the server, whose connections' ends go into it
+    Strings said;  // outlives the server, whose connections' ends go into it
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient loud = server.open(), quiet = server.open();
     said.clear();
     constexpr int many = 3000;
-    Words expected;
+    Strings expected;
     for (int i = 0; i < many; ++i) {
         loud.send(std::to_string(i));
         expected.push_back("text " + std::to_string(i));
@@ -528,7 +527,7 @@ TEST_CASE("who sends very much at once waits for the others", "[connection]") {
         server.run();
         expected.push_back("close 1000 ");
         CHECK(said == expected);
-        CHECK(loud.read() == Words{"close:1000:"});
+        CHECK(loud.read() == Strings{"close:1000:"});
     }
     SECTION("and to its end") {
         loud.wire().shutdown();
@@ -564,7 +563,7 @@ TEST_CASE("what a turn writes leaves in one send", "[connection]") {
 // --- timers ---
 
 TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]") {
-    Words said;
+    Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
@@ -575,7 +574,7 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     CHECK(client.wire().unread().empty());
     server.advance(6s);
     SECTION("unless it answers") {
-        const Words words = client.read();
+        const Strings words = client.read();
         REQUIRE(words.size() == 1);
         CHECK(words[0].starts_with("ping:"));
         server.advance(15ms);
@@ -722,7 +721,7 @@ TEST_CASE("pings come as often as they are wanted, though a pong may take longer
     WireClient client = server.open();
     for (int i = 0; i < 5; ++i) {
         server.advance(1100ms);
-        const Words words = client.read();  // answers
+        const Strings words = client.read();  // answers
         REQUIRE(words.size() == 1);
         CHECK(words[0].starts_with("ping:"));
         server.run();

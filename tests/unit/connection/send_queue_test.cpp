@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/strings.hpp"
 #include "wsserver/protocol/frame.hpp"
+using wsserver::test::Strings;
 
 using namespace wsserver;
 
@@ -50,8 +52,6 @@ std::vector<std::string> frames_in(std::string_view bytes) {
     }
     return frames;
 }
-
-using Frames = std::vector<std::string>;
 
 struct Fixture {
     SendQueueLimits limits;
@@ -95,7 +95,7 @@ TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
     CHECK(f.push(message({"b", "c"})).status == SendStatus::queued);
     CHECK(f.push(message({""})).status == SendStatus::queued);
     CHECK(f.queue.messages() == 3);
-    CHECK(frames_in(f.take_only()) == Frames{"1 a", "1+ b", "0 c", "1 "});
+    CHECK(frames_in(f.take_only()) == Strings{"1 a", "1+ b", "0 c", "1 "});
     CHECK(f.queue.nothing_waits());
     CHECK_FALSE(f.queue.idle());
     f.queue.batch_sent();
@@ -117,7 +117,7 @@ TEST_CASE("what is in flight stays where it is while more is pushed", "[send_que
     f.queue.take(everything, batch);
     for (int i = 0; i < 10'000; ++i) f.push(message({std::string(100, 'x')}));
     REQUIRE(batch.size() == 1);
-    CHECK(frames_in(text_of(batch[0].bytes)) == Frames{"1 first"});
+    CHECK(frames_in(text_of(batch[0].bytes)) == Strings{"1 first"});
     f.queue.batch_sent();
     CHECK(frames_in(f.take()).size() == 10'000);
 }
@@ -143,24 +143,24 @@ TEST_CASE("a short shared message is copied", "[send_queue]") {
     const auto shared = std::make_shared<const std::string>(message({"hi"}));
     f.queue.push_shared(shared, bytes_of(*shared));
     CHECK(shared.use_count() == 1);
-    CHECK(frames_in(f.take()) == Frames{"1 hi"});
+    CHECK(frames_in(f.take()) == Strings{"1 hi"});
 }
 
 TEST_CASE("a batch has whole frames of at most so many bytes", "[send_queue]") {
     Fixture f;
     f.push(message({"1234", "5678"}));  // 6 bytes a frame
     f.push(message({"abcd"}));
-    CHECK(frames_in(f.take(13)) == Frames{"1+ 1234", "0 5678"});
+    CHECK(frames_in(f.take(13)) == Strings{"1+ 1234", "0 5678"});
     f.push(message({"efgh"}));
-    CHECK(frames_in(f.take(11)) == Frames{"1 abcd"});
-    CHECK(frames_in(f.take(6)) == Frames{"1 efgh"});
+    CHECK(frames_in(f.take(11)) == Strings{"1 abcd"});
+    CHECK(frames_in(f.take(6)) == Strings{"1 efgh"});
 }
 
 TEST_CASE("a batch has at least one frame, however long", "[send_queue]") {
     Fixture f;
     f.push(message({std::string(70'000, 'x'), "y"}));
     CHECK(f.take(1).size() == 70'010);
-    CHECK(frames_in(f.take(0)) == Frames{"0 y"});
+    CHECK(frames_in(f.take(0)) == Strings{"0 y"});
 }
 
 TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
@@ -169,15 +169,15 @@ TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
     f.queue.push_control(bytes_of(ping("1")));
     f.push(message({"b"}));
     f.queue.push_control(bytes_of(frame(Opcode::pong, true, "2")));
-    CHECK(frames_in(f.take()) == Frames{"9 1", "10 2", "1 a", "1 b"});
+    CHECK(frames_in(f.take()) == Strings{"9 1", "10 2", "1 a", "1 b"});
 }
 
 TEST_CASE("pings and pongs come between the fragments of a message", "[send_queue][rfc6455-5.4]") {
     Fixture f;
     f.push(message({"1234", "5678"}));
-    CHECK(frames_in(f.take(6)) == Frames{"1+ 1234"});
+    CHECK(frames_in(f.take(6)) == Strings{"1+ 1234"});
     f.queue.push_control(bytes_of(ping("")));
-    CHECK(frames_in(f.take()) == Frames{"9 ", "0 5678"});
+    CHECK(frames_in(f.take()) == Strings{"9 ", "0 5678"});
 }
 
 TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-5.3]") {
@@ -197,9 +197,9 @@ TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_que
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
     CHECK(f.queue.push_shared(nullptr, bytes_of(message({"late"}))).status == SendStatus::closed);
     CHECK(f.queue.push_close(bytes_of(close_frame())).status == SendStatus::closed);
-    CHECK(frames_in(f.take(1)) == Frames{"1+ a"});
+    CHECK(frames_in(f.take(1)) == Strings{"1+ a"});
     CHECK(f.queue.push_control(bytes_of(ping("p"))).status == SendStatus::queued);
-    CHECK(frames_in(f.take()) == Frames{"9 p", "0 b", "8 \x03\xE8"});
+    CHECK(frames_in(f.take()) == Strings{"9 p", "0 b", "8 \x03\xE8"});
     CHECK(f.queue.idle());
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
 }
@@ -208,7 +208,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     Fixture f;
     f.push(message({"1", "2"}));
     f.push(message({"3"}));
-    CHECK(frames_in(f.take_only(1)) == Frames{"1+ 1"});
+    CHECK(frames_in(f.take_only(1)) == Strings{"1+ 1"});
     f.queue.push_control(bytes_of(ping("")));
     CHECK(f.queue.discard() == 2);
     CHECK(f.queue.nothing_waits());
@@ -216,7 +216,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     CHECK(f.push(message({"4"})).status == SendStatus::closed);
     f.queue.push_close(bytes_of(close_frame()));
     f.queue.batch_sent();
-    CHECK(frames_in(f.take()) == Frames{"8 \x03\xE8"});
+    CHECK(frames_in(f.take()) == Strings{"8 \x03\xE8"});
 }
 
 TEST_CASE("a message is taken while no more than the limit is queued", "[send_queue]") {
@@ -233,7 +233,7 @@ TEST_CASE("limits of zero let one message through at a time", "[send_queue]") {
     Fixture f{{.high_mark = 0, .hard_limit = 0, .policy = SlowConsumer::drop_newest}};
     CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
     CHECK(f.push(message({"b"}), Occasion::other).status == SendStatus::dropped);
-    CHECK(frames_in(f.take()) == Frames{"1 a"});
+    CHECK(frames_in(f.take()) == Strings{"1 a"});
     CHECK(f.push(message({"c"})).status == SendStatus::queued);
 }
 
@@ -277,7 +277,7 @@ TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
     CHECK(result.dropped == 1);
     CHECK(f.push(message({"reply"}), Occasion::reply).dropped == 0);
     CHECK(f.push(message({"sixth"}), Occasion::other).dropped == 2);
-    CHECK(frames_in(f.take()) == Frames{"1 forth", "1 reply", "1 sixth"});
+    CHECK(frames_in(f.take()) == Strings{"1 forth", "1 reply", "1 sixth"});
 }
 
 TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455-5.4]") {
@@ -286,13 +286,13 @@ TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455
     f.push(message({"a1", "a2", "a3"}));
     f.push(message({"b1", "b2"}));
     f.push(message({"c1"}));
-    CHECK(frames_in(f.take(1)) == Frames{"1+ a1"});
+    CHECK(frames_in(f.take(1)) == Strings{"1+ a1"});
     const PushResult result = f.push(message({"d1"}), Occasion::other);
     CHECK(result.status == SendStatus::queued);
     CHECK(result.dropped == 2);
-    CHECK(frames_in(f.take(1)) == Frames{"0+ a2"});
+    CHECK(frames_in(f.take(1)) == Strings{"0+ a2"});
     CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
-    CHECK(frames_in(f.take()) == Frames{"0 a3", "1 e1"});
+    CHECK(frames_in(f.take()) == Strings{"0 a3", "1 e1"});
 }
 
 TEST_CASE("what is in flight can't be dropped: above the hard limit the message itself goes", "[send_queue]") {
@@ -312,11 +312,11 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
     f.push(message({"a1", "a2"}));
     f.push(message({"b1"}));
     f.push(message({"c1"}));
-    CHECK(frames_in(f.take_only(1)) == Frames{"1+ a1"});
+    CHECK(frames_in(f.take_only(1)) == Strings{"1+ a1"});
     CHECK(f.push(message({"d1"}), Occasion::other).dropped == 2);
     CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
     f.queue.batch_sent();
-    CHECK(frames_in(f.take()) == Frames{"0 a2", "1 e1"});
+    CHECK(frames_in(f.take()) == Strings{"0 a2", "1 e1"});
 }
 
 TEST_CASE("pings and pongs have a bound too", "[send_queue]") {

@@ -8,12 +8,11 @@
 
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
+#include "support/strings.hpp"
 #include "wsserver/base/shell_words.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
-using Lines = std::vector<std::string>;
-
 namespace {
 
 ConnectionInfo some_connection() {
@@ -33,8 +32,6 @@ ConnectionInfo some_connection() {
     info.queued = 5;
     return info;
 }
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 /// The command fails with that code, and its text holds all of these.
 void check_error(const Answer& answer, CommandErrc code, const std::vector<std::string>& parts) {
@@ -71,10 +68,10 @@ TEST_CASE("send: text from the line or from behind it", "[command]") {
     CHECK(output_of(target, "send 0-12-3 -- --binary @x") == "queued\n");
     CHECK(output_of(target, "send --binary 0-12-3", std::string_view{"\xFF\0\n", 3}) == "queued\n");
     CHECK(output_of(target, "send --json 0-12-3 hi") == "{\"id\":\"0-12-3\",\"status\":\"queued\"}\n");
-    CHECK(target.fake_hub->calls.all() == Lines{"send 0-12-3 text hi", "send 0-12-3 text two words",
-                                                "send 0-12-3 text two  words", "send 0-12-3 text from\nbehind\n",
-                                                "send 0-12-3 text ", "send 0-12-3 text --binary @x",
-                                                std::string{"send 0-12-3 binary \xFF\0\n", 22}, "send 0-12-3 text hi"});
+    CHECK(target.fake_hub->calls.all() ==
+          Strings{"send 0-12-3 text hi", "send 0-12-3 text two words", "send 0-12-3 text two  words",
+                  "send 0-12-3 text from\nbehind\n", "send 0-12-3 text ", "send 0-12-3 text --binary @x",
+                  std::string{"send 0-12-3 binary \xFF\0\n", 22}, "send 0-12-3 text hi"});
 }
 
 TEST_CASE("send: what became of it is told", "[command]") {
@@ -95,7 +92,7 @@ TEST_CASE("text must be UTF-8, binary need not", "[command]") {
     check_error(execute_line(target, "close 0-1-1 --reason=\xFF"), CommandErrc::bad_utf8, {"--reason"});
     CHECK(target.fake_hub->calls.all().empty());
     output_of(target, "broadcast --binary", "caf\xE9");
-    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * binary caf\xE9"});
+    CHECK(target.fake_hub->calls.all() == Strings{"broadcast * binary caf\xE9"});
 }
 
 TEST_CASE("broadcast answers the number of receivers", "[command]") {
@@ -105,8 +102,8 @@ TEST_CASE("broadcast answers the number of receivers", "[command]") {
     CHECK(output_of(target, "broadcast --subprotocol=chat --json hi") == "{\"receivers\":3}\n");
     target.fake_hub->receivers = 1;
     CHECK(output_of(target, "broadcast hi") == "1 receiver\n");
-    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text hello, everyone", "broadcast chat text hi",
-                                                "broadcast chat text hi", "broadcast * text hi"});
+    CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text hello, everyone", "broadcast chat text hi",
+                                                  "broadcast chat text hi", "broadcast * text hi"});
 }
 
 TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
@@ -115,7 +112,7 @@ TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
     std::stop_source stop;
     auto answer =
         std::async(std::launch::async, [&] { return execute_line(target, "broadcast hi", {}, stop.get_token()); });
-    CHECK(target.fake_hub->calls.wait_for(1) == Lines{"broadcast * text hi"});
+    CHECK(target.fake_hub->calls.wait_for(1) == Strings{"broadcast * text hi"});
     stop.request_stop();
     check_error(answer.get(), CommandErrc::timeout, {"handed over", "inline"});
 }
@@ -145,7 +142,7 @@ TEST_CASE("ping and close: one or all", "[command]") {
     CHECK(output_of(target, "close 0-12-3 --code 4001 --reason 'log in'") == "queued\n");
     CHECK(output_of(target, "close --all --code=1012") == "3 connections\n");
     CHECK(target.fake_hub->calls.all() ==
-          Lines{"ping 0-12-3", "ping all", "close 0-12-3 1000 ", "close 0-12-3 4001 log in", "close all 1012 "});
+          Strings{"ping 0-12-3", "ping all", "close 0-12-3 1000 ", "close 0-12-3 4001 log in", "close all 1012 "});
     check_error(run("ping"), CommandErrc::usage, {"ID is missing", "ping ID|--all"});
     check_error(run("ping --all 0-12-3"), CommandErrc::usage, {"`0-12-3`", "too much"});
 }
@@ -219,7 +216,7 @@ TEST_CASE("an option behind the text is an error, for it would change who hears 
     output_of(target, "broadcast use --force to win");
     output_of(target, "broadcast -- hi --subprotocol chat");
     CHECK(target.fake_hub->calls.all() ==
-          Lines{"broadcast * text use --force to win", "broadcast * text hi --subprotocol chat"});
+          Strings{"broadcast * text use --force to win", "broadcast * text hi --subprotocol chat"});
 }
 
 TEST_CASE("two texts are one too many", "[command]") {
@@ -232,7 +229,7 @@ TEST_CASE("the daemon reads no files for those who give orders", "[command]") {
     FakeTarget target;
     output_of(target, "broadcast @bob come here");
     output_of(target, "broadcast -- @bob");
-    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text @bob come here", "broadcast * text @bob"});
+    CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text @bob come here", "broadcast * text @bob"});
 }
 
 TEST_CASE("bad quoting is told with its column", "[command]") {
@@ -358,8 +355,8 @@ TEST_CASE("handlers and the program", "[command]") {
     output_of(target, "handler unload default");
     check_error(execute_line(target, "handler unload caht"), CommandErrc::no_handler, {"`caht`", "`handler list`"});
     for (const char* line : {"log-level debug", "reload", "drain", "stop"}) output_of(target, line);
-    CHECK(target.calls.all() == Lines{"load 'chat' /a path/chat.so", "load '' echo", "unload 'chat'", "unload ''",
-                                      "log-level debug", "reload", "drain", "stop"});
+    CHECK(target.calls.all() == Strings{"load 'chat' /a path/chat.so", "load '' echo", "unload 'chat'", "unload ''",
+                                        "log-level debug", "reload", "drain", "stop"});
     CHECK(output_of(target, "version") == "fake 1.2.3\n");
     CHECK(output_of(target, "version --json") == "{\"version\":\"fake 1.2.3\"}\n");
     CHECK(output_of(target, "drain --json") == "{\"text\":\"drain done\"}\n");
@@ -441,8 +438,8 @@ TEST_CASE("an order is a line and a payload to the last byte", "[command]") {
     CHECK_FALSE(execute_order(target, "broadcast hi\n").error);
     CHECK_FALSE(execute_order(target, "broadcast --subprotocol chat\nline 1\n'line 2'\n").error);
     CHECK_FALSE(execute_order(target, "broadcast\r\nhi").error);
-    CHECK(target.fake_hub->calls.all() == Lines{"broadcast * text hi", "broadcast * text hi",
-                                                "broadcast chat text line 1\n'line 2'\n", "broadcast * text hi"});
+    CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text hi", "broadcast * text hi",
+                                                  "broadcast chat text line 1\n'line 2'\n", "broadcast * text hi"});
     check_error(execute_order(target, ""), CommandErrc::usage, {"no command"});
     check_error(execute_order(target, "\nbroadcast hi"), CommandErrc::usage, {"no command"});
     check_error(execute_order(target, std::string_view{"\0\0\0", 3}), CommandErrc::usage, {"\\x00"});

@@ -11,16 +11,13 @@
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsserver/base/descriptor.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
 using namespace std::chrono_literals;
-using Lines = std::vector<std::string>;
-
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 struct Pipe {
     Descriptor read_end, write_end;
@@ -69,7 +66,7 @@ struct Office {
         write_to(in("tmp", name), content);
         std::filesystem::rename(in("tmp", name), in("new", name));
     }
-    Lines sent(std::size_t count) const { return target.fake_hub->calls.wait_for(count); }
+    Strings sent(std::size_t count) const { return target.fake_hub->calls.wait_for(count); }
 };
 
 }  // namespace
@@ -78,7 +75,7 @@ TEST_CASE("an order in the spool is executed, its answer stands beside it", "[ob
     Office office;
     office.start();
     office.put("a", "broadcast --subprotocol chat\nhello");
-    CHECK(office.sent(1) == Lines{"broadcast chat text hello"});
+    CHECK(office.sent(1) == Strings{"broadcast chat text hello"});
     // Looks are an hour apart: only inotify can have brought the second one.
     office.put("b", "no-such-word\nsecret");
     const auto log = office.log.wait_for(2);
@@ -100,7 +97,7 @@ TEST_CASE("orders that came before the observer go first", "[observer]") {
         write_to(office.in("cur", "9"), "broadcast crashed");
     }
     office.start();
-    CHECK(office.sent(3) == Lines{"broadcast * text crashed", "broadcast * text one", "broadcast * text two"});
+    CHECK(office.sent(3) == Strings{"broadcast * text crashed", "broadcast * text one", "broadcast * text two"});
 }
 
 TEST_CASE("without inotify the folder is looked into", "[observer]") {
@@ -109,7 +106,7 @@ TEST_CASE("without inotify the folder is looked into", "[observer]") {
     office.options.poll_interval = 1ms;
     office.start();
     office.put("a", "broadcast one");
-    CHECK(office.sent(1) == Lines{"broadcast * text one"});
+    CHECK(office.sent(1) == Strings{"broadcast * text one"});
     office.put("b", "broadcast two");
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
@@ -153,7 +150,7 @@ TEST_CASE("a folder that goes while an order is executed doesn't have it execute
     office.log.wait_for(1);
     while (!exists(office.in("done"))) std::this_thread::yield();
     office.put("b", "broadcast after");
-    CHECK(office.sent(1) == Lines{"broadcast * text after"});
+    CHECK(office.sent(1) == Strings{"broadcast * text after"});
     office.observer->stop();
     CHECK(text_in(office.in("done", "a")) == "ok\ndone\n");
     const auto log = office.log.all();
@@ -245,7 +242,7 @@ TEST_CASE("lines from a descriptor are answered on another", "[observer]") {
     CHECK(out.get_until("\n\n") == "ok\n3 receivers\n\n");
     in.put("\n");
     CHECK(out.get_until("\n\n") == "ok\nno connections\n\n");
-    CHECK(office.sent(2) == Lines{"broadcast * text hello there", "broadcast * text again"});
+    CHECK(office.sent(2) == Strings{"broadcast * text hello there", "broadcast * text again"});
 }
 
 TEST_CASE("the last line may lack its newline, and the end of stdin stops nothing", "[observer]") {
@@ -259,7 +256,7 @@ TEST_CASE("the last line may lack its newline, and the end of stdin stops nothin
     in.write_end.reset();
     CHECK(out.get_until("\n\n") == "ok\n3 receivers\n\n");
     office.put("a", "broadcast after");
-    CHECK(office.sent(2) == Lines{"broadcast * text last", "broadcast * text after"});
+    CHECK(office.sent(2) == Strings{"broadcast * text last", "broadcast * text after"});
 }
 
 TEST_CASE("an answer with empty lines keeps its end", "[observer]") {
@@ -304,7 +301,7 @@ TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[obse
     // The pipe is full now; a further line waits, the spool doesn't.
     in.put("broadcast waits\n");
     office.put("a", "broadcast overtakes");
-    CHECK(office.sent(1) == Lines{"broadcast * text overtakes"});
+    CHECK(office.sent(1) == Strings{"broadcast * text overtakes"});
     CHECK(out.get_until("\n\n").size() == (1 << 20) + 5);
     CHECK(office.sent(2).back() == "broadcast * text waits");
 }
@@ -324,9 +321,9 @@ TEST_CASE("lines that came together wait for a reader just the same", "[observer
     in.write_end.reset();
     office.log.wait_for(1);
     office.put("a", "broadcast overtakes");
-    CHECK(office.sent(1) == Lines{"broadcast * text overtakes"});
+    CHECK(office.sent(1) == Strings{"broadcast * text overtakes"});
     for (int i = 0; i < 2; ++i) CHECK(out.get_until("\n\n").size() == (1 << 20) + 5);
-    CHECK(office.sent(3) == Lines{"broadcast * text overtakes", "broadcast * text waits", "broadcast * text last"});
+    CHECK(office.sent(3) == Strings{"broadcast * text overtakes", "broadcast * text waits", "broadcast * text last"});
 }
 
 TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
@@ -351,7 +348,7 @@ TEST_CASE("stop: the order that is being executed is answered, the others wait f
     office.observer->stop();
     office.observer->stop();
     CHECK(text_in(office.in("failed", "1")).starts_with("error timeout handed over"));
-    CHECK(names_in(office.in("new")) == Lines{"2"});
+    CHECK(names_in(office.in("new")) == Strings{"2"});
     office.target.fake_hub->answers = true;
     office.observer.reset();
     office.start();
@@ -365,7 +362,7 @@ TEST_CASE("a log that throws stops nobody", "[observer]") {
     write_to(office.in("new", "not a name"), "x");
     office.put("a", "broadcast first");
     office.put("b", "broadcast second");
-    CHECK(office.sent(2) == Lines{"broadcast * text first", "broadcast * text second"});
+    CHECK(office.sent(2) == Strings{"broadcast * text first", "broadcast * text second"});
 }
 
 TEST_CASE("an exception in the program behind the commands becomes an answer", "[observer]") {

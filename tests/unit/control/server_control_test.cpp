@@ -4,6 +4,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/control/observer.hpp"
 #include "wsserver/handler/handlers.hpp"
@@ -12,8 +13,6 @@ using namespace wsserver;
 using namespace wsserver::test;
 
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 std::string output_of(ControlTarget& target, std::string_view line) {
     const auto answer = execute_line(target, line);

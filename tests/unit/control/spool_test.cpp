@@ -12,21 +12,18 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
-using Names = std::vector<std::string>;
-
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 /// A spool that notes what it executes; `fail...` fails.
 struct Desk {
     TemporaryFolder folder;
     SpoolOptions options;
     std::unique_ptr<Spool> spool;
-    Names executed{};
+    Strings executed{};
     std::map<std::string, std::string> contents{};
     std::map<std::string, std::string> refused{};
 
@@ -63,8 +60,8 @@ struct Desk {
         return spool->run(most, [this](const SpoolOrder& order) { return execute(order); });
     }
 
-    Names left() const {
-        Names all;
+    Strings left() const {
+        Strings all;
         for (const char* part : {"tmp", "new", "cur"}) {
             for (const auto& name : names_in(in(part))) all.push_back(std::string{part} + '/' + name);
         }
@@ -86,13 +83,13 @@ TEST_CASE("orders are executed in the order of their names, and answered under t
     desk.put("10", "first\npayload \xFF");
     desk.put("3", "fail here\nwith this");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"10", "2", "3"});
+    CHECK(desk.executed == Strings{"10", "2", "3"});
     CHECK(desk.contents["10"] == "first\npayload \xFF");
     CHECK(text_in(desk.in("done", "10")) == "ok\ndone 10\n");
     CHECK(text_in(desk.in("done", "2")) == "ok\ndone 2\n");
     CHECK(text_in(desk.in("failed", "3")) == "error gone no such id\nfail here\nwith this");
-    CHECK(names_in(desk.in("done")) == Names{"10", "2"});
-    CHECK(names_in(desk.in("failed")) == Names{"3"});
+    CHECK(names_in(desk.in("done")) == Strings{"10", "2"});
+    CHECK(names_in(desk.in("failed")) == Strings{"3"});
     CHECK(desk.left().empty());
 }
 
@@ -102,7 +99,7 @@ TEST_CASE("an order that came while nobody ran is executed", "[spool]") {
     desk.put("a", "x");
     desk.open();
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
 }
 
 TEST_CASE("what is being written is not touched", "[spool]") {
@@ -110,7 +107,7 @@ TEST_CASE("what is being written is not touched", "[spool]") {
     write_to(desk.in("tmp", "a"), "broadcast ha");
     CHECK(desk.run() == Spool::Progress::idle);
     CHECK(desk.executed.empty());
-    CHECK(desk.left() == Names{"tmp/a"});
+    CHECK(desk.left() == Strings{"tmp/a"});
 }
 
 TEST_CASE("empty and binary files arrive as they are", "[spool]") {
@@ -146,7 +143,7 @@ TEST_CASE("an order found by an event and by a scan keeps its answer", "[spool]"
     desk.run();
     desk.spool->notice("a");
     CHECK(desk.spool->run(10, [&](const SpoolOrder& order) { return desk.execute(order); }) == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
     CHECK(exists(desk.in("done", "a")));
 }
 
@@ -162,12 +159,12 @@ TEST_CASE("an event brings an order without a scan", "[spool]") {
     desk.spool->notice("a");
     desk.spool->notice("taken-back");
     CHECK(run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(desk.executed == Strings{"a", "b"});
 }
 
 TEST_CASE("a big folder goes in bounded batches, still in order", "[spool]") {
     Desk desk;
-    Names names;
+    Strings names;
     for (int i = 0; i < 9'000; ++i) {
         names.push_back(std::to_string(100'000 + (i * 7919) % 9'000));
         write_to(desk.in("new", names.back()), "x");
@@ -210,7 +207,7 @@ TEST_CASE("what is no plain file is refused, and neither followed nor opened", "
     desk.put("zz-good", "x");
 
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"zz-good"});
+    CHECK(desk.executed == Strings{"zz-good"});
     for (const char* name : {"link", "dangling", "folder", "fifo", "socket"}) {
         CAPTURE(name);
         CHECK(desk.refused[name] == "bad-file");
@@ -243,7 +240,7 @@ TEST_CASE("a file with two names that was refused before is put aside again", "[
     CHECK(names_in(desk.in("failed")).size() == 2);
     desk.put("a", "x");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
 }
 
 TEST_CASE("a second folder of a name that was refused before", "[spool]") {
@@ -257,7 +254,7 @@ TEST_CASE("a second folder of a name that was refused before", "[spool]") {
     CHECK(names_in(desk.in("failed")).size() == 3);
     desk.put("folder", "x");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"folder"});
+    CHECK(desk.executed == Strings{"folder"});
 }
 
 TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[spool]") {
@@ -272,7 +269,7 @@ TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[s
     desk.put("a", content);
     desk.put("b", "x");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(desk.executed == Strings{"a", "b"});
     CHECK(std::filesystem::is_regular_file(desk.in(content == "x" ? "done" : "failed", "a")));
     CHECK_FALSE(exists(desk.in(content == "x" ? "failed" : "done", "a")));
     CHECK(desk.left().empty());
@@ -288,7 +285,7 @@ TEST_CASE("a folder that comes where an answer belongs while the order is execut
         return desk.execute(order);
     });
     CHECK(progress == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(desk.executed == Strings{"a", "b"});
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
 
@@ -303,7 +300,7 @@ TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
     write_to(desk.in("new", "a name"), "x");
     desk.put("b", "x");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"b"});
+    CHECK(desk.executed == Strings{"b"});
     CHECK(desk.left().empty());
 }
 
@@ -313,21 +310,21 @@ TEST_CASE("a folder in the place of its answer doesn't keep an interrupted order
     REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
     desk.open();
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
 
 TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
     Desk desk;
-    const Names bad{"with blank", "umlaut-\xC3\xBC", "semi;colon", std::string(129, 'a'),
-                    "new\nline",  "til~de",          "answer~"};
+    const Strings bad{"with blank", "umlaut-\xC3\xBC", "semi;colon", std::string(129, 'a'),
+                      "new\nline",  "til~de",          "answer~"};
     for (const auto& name : bad) write_to(desk.in("new", name), "x");
     const std::string longest(128, 'a');
     desk.put(longest, "x");
     desk.put("A.b_c-9", "x");
     desk.put(".hidden", "x");
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{".hidden", "A.b_c-9", longest});
+    CHECK(desk.executed == Strings{".hidden", "A.b_c-9", longest});
     CHECK(desk.refused.size() == bad.size());
     CHECK(desk.refused["new\\nline"] == "bad-name");
     const auto failed = names_in(desk.in("failed"));
@@ -348,7 +345,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     desk.put("at", std::string(1000, 'x'));
     desk.put("over", std::string(1001, 'x'));
     desk.run();
-    CHECK(desk.executed == Names{"at"});
+    CHECK(desk.executed == Strings{"at"});
     CHECK(text_in(desk.in("failed", "over")) ==
           "error too-big the file has 1001 bytes, at most 1000 are taken (spool.max_file)\n");
     CHECK(text_in(desk.in("failed", "over~refused")) == std::string(1001, 'x'));
@@ -356,7 +353,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     desk.spool->reconfigure(desk.options);
     desk.put("over", std::string(1001, 'x'));
     desk.run();
-    CHECK(desk.executed == Names{"at", "over"});
+    CHECK(desk.executed == Strings{"at", "over"});
 }
 
 TEST_CASE("whose files are orders", "[spool]") {
@@ -411,7 +408,7 @@ TEST_CASE("a foreign owner's file is refused", "[spool]") {
     desk.put("a", "x");
     REQUIRE(::chown(desk.in("new", "a").c_str(), 54321, 12345) == 0);
     desk.run();
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
 }
 
 TEST_CASE("names of orders", "[spool]") {
@@ -488,7 +485,7 @@ TEST_CASE("new/ alone may have the setgid bit", "[spool]") {
     desk.put("a", "x");
     REQUIRE(::chown(desk.in("new", "a").c_str(), 54321, 12345) == 0);
     desk.run();
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
 }
 
 namespace {
@@ -625,7 +622,7 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
     CHECK(desk.spool->in_place());
     desk.put("a", "x");
     desk.run();
-    CHECK(desk.executed == Names{"a"});
+    CHECK(desk.executed == Strings{"a"});
 }
 
 TEST_CASE("an order that was executed when its answer's folder went is not executed again", "[spool]") {
@@ -645,8 +642,8 @@ TEST_CASE("an order that was executed when its answer's folder went is not execu
     desk.open();
     desk.spool->answer_first(std::move(*unanswered));
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == (name == "a" ? Names{"a"} : Names{"a", "b"}));
-    CHECK(names_in(desk.in("done")) == Names{name});
+    CHECK(desk.executed == (name == "a" ? Strings{"a"} : Strings{"a", "b"}));
+    CHECK(names_in(desk.in("done")) == Strings{name});
     CHECK(desk.left().empty());
 }
 
@@ -667,21 +664,21 @@ TEST_CASE("what is old is swept, what is young stays", "[spool]") {
     sweep();
     CHECK(names_in(desk.in("done")).size() == 5);
     CHECK(names_in(desk.in("failed")).size() == 7);
-    CHECK(desk.left() == Names{"tmp/unfinished"});
+    CHECK(desk.left() == Strings{"tmp/unfinished"});
 
     desk.options.keep = std::chrono::milliseconds{0};
     desk.spool->reconfigure(desk.options);
     sweep();
     CHECK(names_in(desk.in("done")).empty());
     CHECK(names_in(desk.in("failed")).size() == 7);
-    CHECK(desk.left() == Names{"tmp/unfinished"});
+    CHECK(desk.left() == Strings{"tmp/unfinished"});
 
     desk.options.keep_failed = desk.options.keep_unfinished = std::chrono::milliseconds{0};
     desk.spool->reconfigure(desk.options);
     desk.put("waits", "x");
     sweep();
     CHECK(names_in(desk.in("failed")).empty());
-    CHECK(desk.left() == Names{"new/waits"});
+    CHECK(desk.left() == Strings{"new/waits"});
 }
 
 // --- trouble
@@ -707,10 +704,10 @@ TEST_CASE("a full disk: the order waits for its answer and is not executed again
     CHECK(first == Spool::Progress::blocked);
     CHECK(second == Spool::Progress::blocked);
     CHECK(has(desk.spool->trouble(), "an answer cannot be written"));
-    CHECK(desk.executed == Names{"a"});
-    CHECK(desk.left() == Names{"new/b", "cur/a"});
+    CHECK(desk.executed == Strings{"a"});
+    CHECK(desk.left() == Strings{"new/b", "cur/a"});
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"a", "b"});
+    CHECK(desk.executed == Strings{"a", "b"});
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
     CHECK(desk.left().empty());
 }
@@ -772,7 +769,7 @@ TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") 
 
     desk.open();  // the lock of the dead one is gone
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == (was_answered ? Names{"c"} : Names{"b", "c"}));
+    CHECK(desk.executed == (was_answered ? Strings{"c"} : Strings{"b", "c"}));
     const std::string by_first = fails ? "error gone no\nfail" : "ok\nfirst\n";
     const std::string by_second = fails ? "error gone no such id\nfail" : "ok\ndone b\n";
     CHECK(text_in(desk.in(folder, "b")) == (was_answered ? by_first : by_second));
@@ -790,6 +787,6 @@ TEST_CASE("what a crash left in cur/ goes before everything in new/", "[spool]")
     desk.put("a", "x");
     desk.open();
     CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Names{"z1", "z2", "a"});
+    CHECK(desk.executed == Strings{"z1", "z2", "a"});
     CHECK(desk.left().empty());
 }

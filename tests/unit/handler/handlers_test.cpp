@@ -24,7 +24,7 @@ TEST_CASE("echo sends back what came", "[handlers]") {
     echo->on_message(connection, Binary{bytes_of("\x01\x02")});
     echo->on_ping(connection, Ping{});
     echo->on_close(connection, Close{});
-    CHECK(connection.calls == Calls{"text hi", "binary \x01\x02"});
+    CHECK(connection.calls == Strings{"text hi", "binary \x01\x02"});
     CHECK(echo->name() == "echo");
     CHECK(echo->runs() == Runs::inline_);
 }
@@ -36,7 +36,7 @@ TEST_CASE("broadcast reaches all others of the subprotocol", "[handlers]") {
     chat->on_message(connection, Text{"hi"});
     connection.subprotocol_text = "";
     chat->on_message(connection, Binary{bytes_of("\x01")});
-    CHECK(hub->calls == Calls{"broadcast chat except 1-2-3 text hi", "broadcast  except 1-2-3 binary \x01"});
+    CHECK(hub->calls == Strings{"broadcast chat except 1-2-3 text hi", "broadcast  except 1-2-3 binary \x01"});
     CHECK(connection.calls.empty());
     CHECK(chat->name() == "lobby");
 }

@@ -89,10 +89,10 @@ class Log {
             lines_.push_back(levels[static_cast<int>(level)] + std::string{name} + ": " + std::string{text});
         };
     }
-    Calls take() { return std::exchange(lines_, {}); }
+    Strings take() { return std::exchange(lines_, {}); }
 
    private:
-    Calls lines_;
+    Strings lines_;
 };
 
 CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::string_view payload = {}) {
@@ -100,7 +100,7 @@ CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::
 }
 
 /// The answers of a connection to a message, taken from it.
-Calls say(AnyHandler& handler, FakeConnection& connection, std::string_view text) {
+Strings say(AnyHandler& handler, FakeConnection& connection, std::string_view text) {
     handler.on_message(connection, Text{text});
     return std::exchange(connection.calls, {});
 }
@@ -126,8 +126,8 @@ TEST_CASE("the example in C counts", "[shared_object]") {
     counter->on_message(one, Text{"a"});
     counter->on_message(one, Binary{bytes_of("b")});
     counter->on_message(two, Text{""});
-    CHECK(one.calls == Calls{"text 1", "text 2"});
-    CHECK(two.calls == Calls{"text 1"});
+    CHECK(one.calls == Strings{"text 1", "text 2"});
+    CHECK(two.calls == Strings{"text 1"});
     CHECK(command(*counter, {"total"}).output == "3\n");
     CHECK(command(*counter, {"total"}).ok);
     CHECK_FALSE(command(*counter, {"totals"}).ok);
@@ -163,11 +163,11 @@ TEST_CASE("the example in C++ keeps rooms apart", "[shared_object]") {
     CHECK(command(*rooms, {"rooms"}).output == "1 /kitchen\n2 /lobby\n");
 
     rooms->on_message(ann, Text{"hi"});
-    CHECK(std::exchange(hub->calls, {}) == Calls{"send 0-2-1 text hi"});
+    CHECK(std::exchange(hub->calls, {}) == Strings{"send 0-2-1 text hi"});
     rooms->on_message(eve, Text{"anybody?"});
     CHECK(hub->calls.empty());
     rooms->on_message(ann, Binary{});
-    CHECK(ann.calls == Calls{"close 1003 the handler takes no messages of this type"});
+    CHECK(ann.calls == Strings{"close 1003 the handler takes no messages of this type"});
 
     rooms->on_close(bob, Close{});
     rooms->on_message(ann, Text{"still there?"});
@@ -187,7 +187,7 @@ TEST_CASE("an operator's path is loaded", "[shared_object]") {
 TEST_CASE("each function of the host does what it says", "[shared_object]") {
     Log log;
     auto probe = load(module_path("probe"), "x = 1", log.log());
-    CHECK(log.take() == Calls{"info probe: create[x = 1]"});
+    CHECK(log.take() == Strings{"info probe: create[x = 1]"});
     CHECK(probe->runs() == Runs::pooled);
     auto hub = std::make_shared<FakeHub>();
     FakeConnection connection{hub};
@@ -196,34 +196,34 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
     SECTION("what it hears of") {
         probe->on_open(connection);
         CHECK(log.take() ==
-              Calls{"info probe: open[chat]", "info probe: open[127.0.0.1:5000]", "info probe: open[/room?a=b]"});
+              Strings{"info probe: open[chat]", "info probe: open[127.0.0.1:5000]", "info probe: open[/room?a=b]"});
         probe->on_message(connection, Binary{bytes_of("b")});
         probe->on_ping(connection, Ping{bytes_of("p")});
         probe->on_pong(connection, Pong{bytes_of("")});
         probe->on_close(connection, Close{CloseCode::going_away, "line\nend"});
-        CHECK(log.take() == Calls{"info probe: binary[b]", "info probe: ping[p]", "info probe: pong[]",
-                                  "info probe: close[line\\nend]"});
+        CHECK(log.take() == Strings{"info probe: binary[b]", "info probe: ping[p]", "info probe: pong[]",
+                                    "info probe: close[line\\nend]"});
     }
     SECTION("what it does with its connection") {
         probe->on_open(connection);
-        CHECK(say(*probe, connection, "text hi") == Calls{"text hi", "text =0"});
-        CHECK(say(*probe, connection, "binary hi") == Calls{"binary hi", "text =0"});
-        CHECK(say(*probe, connection, "ping hi") == Calls{"ping hi", "text =0"});
-        CHECK(say(*probe, connection, "close hi") == Calls{"close 4001 hi", "text =0"});
-        CHECK(say(*probe, connection, "nothing") == Calls{"text ", "text =0"});
-        CHECK(say(*probe, connection, "data") == Calls{"text =1"});
+        CHECK(say(*probe, connection, "text hi") == Strings{"text hi", "text =0"});
+        CHECK(say(*probe, connection, "binary hi") == Strings{"binary hi", "text =0"});
+        CHECK(say(*probe, connection, "ping hi") == Strings{"ping hi", "text =0"});
+        CHECK(say(*probe, connection, "close hi") == Strings{"close 4001 hi", "text =0"});
+        CHECK(say(*probe, connection, "nothing") == Strings{"text ", "text =0"});
+        CHECK(say(*probe, connection, "data") == Strings{"text =1"});
     }
     SECTION("text that is no UTF-8 doesn't leave") {
-        CHECK(say(*probe, connection, "bad-utf8") == Calls{"text =3"});
-        CHECK(say(*probe, connection, "text \xFF") == Calls{"text =3"});
-        CHECK(say(*probe, connection, "close \xFF") == Calls{"text =3"});
+        CHECK(say(*probe, connection, "bad-utf8") == Strings{"text =3"});
+        CHECK(say(*probe, connection, "text \xFF") == Strings{"text =3"});
+        CHECK(say(*probe, connection, "close \xFF") == Strings{"text =3"});
         probe->on_open(connection);
         CHECK(command(*probe, {"text"}, "\xFF").output == "=3");
         CHECK(command(*probe, {"close"}, "\xFF").output == "=3");
         log.take();
         CHECK(command(*probe, {"all-text"}, "\xFF").output == "=3");
         CHECK(command(*probe, {"close-all"}, "\xFF").output == "=3");
-        CHECK(log.take() == Calls{"info probe: counted[0]", "info probe: counted[0]"});
+        CHECK(log.take() == Strings{"info probe: counted[0]", "info probe: counted[0]"});
         CHECK(hub->calls.empty());
     }
     SECTION("each status comes back") {
@@ -239,7 +239,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         for (const char* word : {"text", "binary", "ping"}) CHECK(command(*probe, {word}, "hi").output == "=0");
         CHECK(command(*probe, {"close"}, "why").output == "=0");
         CHECK(std::exchange(hub->calls, {}) ==
-              Calls{"send 0-1-1 text hi", "send 0-1-1 binary hi", "ping 0-1-1 hi", "close 0-1-1 1001 why"});
+              Strings{"send 0-1-1 text hi", "send 0-1-1 binary hi", "ping 0-1-1 hi", "close 0-1-1 1001 why"});
 
         hub->receivers = 5;
         CHECK(command(*probe, {"all-text"}, "hi").output == "=0");
@@ -247,16 +247,16 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(command(*probe, {"all-binary", "chat"}, "hi").output == "=0");
         CHECK(command(*probe, {"ping-all"}).output == "=0");
         CHECK(command(*probe, {"close-all"}, "bye").output == "=0");
-        CHECK(hub->calls == Calls{"broadcast all except 0-1-1 text hi", "broadcast  except 0-1-1 text hi",
-                                  "broadcast chat binary hi", "ping_all", "close_all 1001 bye"});
-        CHECK(log.take() == Calls(4, "info probe: counted[5]"));
+        CHECK(hub->calls == Strings{"broadcast all except 0-1-1 text hi", "broadcast  except 0-1-1 text hi",
+                                    "broadcast chat binary hi", "ping_all", "close_all 1001 bye"});
+        CHECK(log.take() == Strings(4, "info probe: counted[5]"));
         CHECK(command(*probe, {"close-badly"}).output == "=3");
-        CHECK(log.take() == Calls{"info probe: counted[0]"});
+        CHECK(log.take() == Strings{"info probe: counted[0]"});
     }
     SECTION("before the first connection there is nobody to reach") {
         CHECK(command(*probe, {"text"}, "hi").output == "=2");
         CHECK(command(*probe, {"all-text"}, "hi").output == "=2");
-        CHECK(log.take() == Calls{"info probe: counted[0]"});
+        CHECK(log.take() == Strings{"info probe: counted[0]"});
     }
     SECTION("nor is there when the server is gone") {
         {
@@ -277,8 +277,8 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         probe->on_open(connection);
         log.take();
         probe.reset();
-        CHECK(log.take() == Calls{"info probe: destroy[2 told 100]"});
-        CHECK(hub->calls == Calls{"broadcast all text bye"});
+        CHECK(log.take() == Strings{"info probe: destroy[2 told 100]"});
+        CHECK(hub->calls == Strings{"broadcast all text bye"});
     }
 }
 
@@ -302,7 +302,7 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
     auto counts = std::exchange(hub->withheld, {});
     counts.front()(7);
     counts.clear();
-    CHECK(log.take() == Calls{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
+    CHECK(log.take() == Strings{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
     CHECK_FALSE(is_mapped("lasting.so"));
 }
 
@@ -315,7 +315,7 @@ TEST_CASE("a count is told though its order fails", "[shared_object]") {
     log.take();
     hub->before_answer = [] { throw std::bad_alloc{}; };
     CHECK(command(*probe, {"ping-all"}).output == "=1");
-    CHECK(log.take() == Calls{"info probe: counted[0]"});
+    CHECK(log.take() == Strings{"info probe: counted[0]"});
 }
 
 TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the same", "[shared_object]") {
@@ -341,7 +341,7 @@ TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the
 TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
     Log log;
     const auto mirror = load(module_path("mirror_1"), "a = b", log.log(), "m");
-    CHECK(log.take() == Calls{"info m: hello", "warning m: careful\\n", "error m: oh"});
+    CHECK(log.take() == Strings{"info m: hello", "warning m: careful\\n", "error m: oh"});
     CHECK(mirror->runs() == Runs::pooled);
     CHECK(command(*mirror, {"config"}).output == "a = b");
     CHECK(command(*mirror, {"payload"}, std::string_view{"\0x", 2}).output == std::string_view{"\0x", 2});
@@ -353,16 +353,16 @@ TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
     CHECK(connection.user_data() != nullptr);
     connection.status = SendStatus::dropped;
     mirror->on_message(connection, Text{"hi"});
-    CHECK(connection.calls == Calls{"text hi", "binary dropped", "ping p", "close 4000 /"});
+    CHECK(connection.calls == Strings{"text hi", "binary dropped", "ping p", "close 4000 /"});
     const std::string id = "65535-4294967295-4294967295";
-    CHECK(std::exchange(hub->calls, {}) == Calls{"broadcast chat except " + id + " text hi",
-                                                 "send " + id + " text 127.0.0.1:5000", "send " + id + " binary hi",
-                                                 "ping " + id + " q", "close " + id + " 1001 r"});
+    CHECK(std::exchange(hub->calls, {}) == Strings{"broadcast chat except " + id + " text hi",
+                                                   "send " + id + " text 127.0.0.1:5000", "send " + id + " binary hi",
+                                                   "ping " + id + " q", "close " + id + " 1001 r"});
 
     hub->receivers = 3;
     for (const char* word : {"text", "binary", "ping", "close"}) command(*mirror, {word}, "x");
-    CHECK(hub->calls == Calls{"broadcast all text x", "broadcast all binary x", "ping_all", "close_all 1001 x"});
-    CHECK(log.take() == Calls(4, "info m: 3"));
+    CHECK(hub->calls == Strings{"broadcast all text x", "broadcast all binary x", "ping_all", "close_all 1001 x"});
+    CHECK(log.take() == Strings(4, "info m: 3"));
 }
 
 TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]") {
@@ -379,7 +379,7 @@ TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]
     CHECK_FALSE(answer.ok);
     CHECK(answer.output == "Thrower: on_command: on_command threw");
     thrower->on_message(connection, Binary{});
-    CHECK(connection.calls == Calls{"close 1003 the handler takes no messages of this type"});
+    CHECK(connection.calls == Strings{"close 1003 the handler takes no messages of this type"});
 }
 
 TEST_CASE("a handler that won't start says why", "[shared_object]") {
@@ -399,7 +399,7 @@ TEST_CASE("a table from the future is used as far as it is known", "[shared_obje
     later->on_ping(connection, {});
     later->on_pong(connection, {});
     later->on_close(connection, {});
-    CHECK(connection.calls == Calls(2, "close 1003 the handler takes no messages of this type"));
+    CHECK(connection.calls == Strings(2, "close 1003 the handler takes no messages of this type"));
     CHECK(command(*later, {"x"}).output == "this handler has no commands");
 }
 

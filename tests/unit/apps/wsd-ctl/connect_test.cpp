@@ -14,6 +14,7 @@
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsd-ctl/run.hpp"
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/handler/handlers.hpp"
@@ -21,11 +22,7 @@
 
 using namespace wsserver::test;
 using wsserver::AnyConnection;
-using Words = std::vector<std::string>;
-
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 struct Ended {
     int code = -1;
@@ -33,7 +30,7 @@ struct Ended {
     std::string err;
 };
 
-Ended run(Words words, int in) {
+Ended run(Strings words, int in) {
     std::ostringstream out, err;
     words.insert(words.begin(), "connect");
     const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in, false, false});
@@ -41,14 +38,14 @@ Ended run(Words words, int in) {
 }
 
 /// With this as its standard input.
-Ended run(const Words& words, std::string_view input = {}) {
+Ended run(const Strings& words, std::string_view input = {}) {
     const TemporaryFolder folder;
     write_to(folder / "input", input);
     const wsserver::Descriptor in{::open((folder / "input").c_str(), O_RDONLY | O_CLOEXEC)};
     return run(words, in.get());
 }
 
-void check(const Ended& ended, int code, std::string_view out, const Words& said = {}) {
+void check(const Ended& ended, int code, std::string_view out, const Strings& said = {}) {
     CAPTURE(ended.err);
     CHECK(ended.code == code);
     CHECK(ended.out == out);
@@ -113,7 +110,7 @@ TEST_CASE("output that can't be written is no success", "[connect]") {
     std::ostream out{nullptr};
     std::ostringstream err;
     const wsserver::Descriptor in{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-    const Words words{"connect", house.url, "--text", "a", "--text", "b", "--count", "2"};
+    const Strings words{"connect", house.url, "--text", "a", "--text", "b", "--count", "2"};
     const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get(), false, false});
     check({code, "", err.str()}, 1, "", {"standard output can't be written", "closed: 1001"});
 }
@@ -306,7 +303,7 @@ TEST_CASE("the empty value behind an equals sign is one", "[connect]") {
     const auto options = wsd::ctl::parse_connect_options({"--text=", "--origin=", "ws://x", "--text", "--origin="});
     REQUIRE(options);
     CHECK(options->url == "ws://x");
-    CHECK(options->texts == Words{"", "--origin="});
+    CHECK(options->texts == Strings{"", "--origin="});
 }
 
 TEST_CASE("a timeout of 0 is for ever", "[connect]") {
@@ -317,7 +314,7 @@ TEST_CASE("a timeout of 0 is for ever", "[connect]") {
 
 TEST_CASE("--wait takes seconds, times and forever", "[connect]") {
     using namespace std::chrono_literals;
-    const auto wait = [](const Words& words) {
+    const auto wait = [](const Strings& words) {
         const auto options = wsd::ctl::parse_connect_options(words);
         REQUIRE(options);
         return options->wait;

@@ -11,6 +11,7 @@
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsd-ctl/find_spool.hpp"
 #include "wsd-ctl/order.hpp"
 #include "wsd-ctl/run.hpp"
@@ -20,12 +21,7 @@
 #include "wsserver/control/spool.hpp"
 
 using namespace wsserver::test;
-using Words = std::vector<std::string>;
-using Lines = std::vector<std::string>;
-
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 struct Ended {
     int code = -1;
@@ -33,7 +29,7 @@ struct Ended {
     std::string err;
 };
 
-Ended run(const Words& words, const std::string& input_file = "/dev/null") {
+Ended run(const Strings& words, const std::string& input_file = "/dev/null") {
     const wsserver::Descriptor in{::open(input_file.c_str(), O_RDONLY | O_CLOEXEC)};
     std::ostringstream out, err;
     const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get()});
@@ -55,14 +51,14 @@ struct Daemon {
         observer = std::move(*created);
         if (works) observer->start();
     }
-    Ended ctl(Words words, const std::string& input_file = "/dev/null") const {
+    Ended ctl(Strings words, const std::string& input_file = "/dev/null") const {
         words.insert(words.begin(), {"--spool", spool});
         return run(words, input_file);
     }
-    Lines sent() const { return target.fake_hub->calls.all(); }
+    Strings sent() const { return target.fake_hub->calls.all(); }
 };
 
-void check(const Ended& ended, int code, const Lines& said) {
+void check(const Ended& ended, int code, const Strings& said) {
     CAPTURE(ended.out, ended.err);
     CHECK(ended.code == code);
     for (const auto& part : said) {
@@ -83,8 +79,8 @@ TEST_CASE("an order goes through the spool and its answer comes back", "[ctl]") 
     CHECK(daemon.ctl({"broadcast", "--json", "x"}).out == "{\"receivers\":3}\n");
     CHECK(daemon.ctl({"-q", "broadcast", "quiet"}).out.empty());
     CHECK(daemon.ctl({"call", "nobody", "--json"}).code == 1);
-    CHECK(daemon.sent() == Lines{"broadcast * text hello there", "broadcast a b text it's", "broadcast * text x",
-                                 "broadcast * text quiet"});
+    CHECK(daemon.sent() == Strings{"broadcast * text hello there", "broadcast a b text it's", "broadcast * text x",
+                                   "broadcast * text quiet"});
     daemon.observer->stop();  // an order leaves cur/ after its answer is there
     for (const char* part : {"tmp", "new", "cur"}) CHECK(names_in(daemon.spool + '/' + part).empty());
 }
@@ -108,10 +104,10 @@ TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
     check(daemon.ctl({"broadcast", "- one", "two"}), 0, {});
     check(daemon.ctl({"broadcast", "two\nlines"}), 0, {});
     check(daemon.ctl({"broadcast", "--", "--json"}), 0, {});
-    CHECK(daemon.sent() == Lines{"send 0-1-1 binary " + bytes, "send 0-1-1 binary " + bytes, "broadcast * text ",
-                                 "broadcast * text ", "broadcast * text -", "broadcast * text @bob",
-                                 "broadcast * text - one two", "broadcast * text two\nlines",
-                                 "broadcast * text --json"});
+    CHECK(daemon.sent() == Strings{"send 0-1-1 binary " + bytes, "send 0-1-1 binary " + bytes, "broadcast * text ",
+                                   "broadcast * text ", "broadcast * text -", "broadcast * text @bob",
+                                   "broadcast * text - one two", "broadcast * text two\nlines",
+                                   "broadcast * text --json"});
     check(daemon.ctl({"broadcast", "@/no/such/file"}), 1, {"/no/such/file", "No such file", "`--`"});
 }
 
@@ -132,7 +128,7 @@ TEST_CASE("the daemon's no is told with its exit code", "[ctl]") {
 }
 
 TEST_CASE("what is wrong with the words is told without a daemon", "[ctl]") {
-    const auto bad = [](Words words) {
+    const auto bad = [](Strings words) {
         words.insert(words.begin(), {"--spool", "/nowhere"});
         const auto ended = run(words);
         CHECK(ended.out.empty());
@@ -172,7 +168,7 @@ TEST_CASE("no answer in time: what was not begun is taken back", "[ctl]") {
     CHECK(names_in(daemon.spool + "/new").empty());
     daemon.observer->start();
     check(daemon.ctl({"broadcast", "next"}), 0, {});
-    CHECK(daemon.sent() == Lines{"broadcast * text next"});
+    CHECK(daemon.sent() == Strings{"broadcast * text next"});
 }
 
 TEST_CASE("a daemon that ends meanwhile is noticed", "[ctl]") {
@@ -195,7 +191,7 @@ int interrupt(const Daemon& daemon, const std::string& said, const std::function
         const auto ended = daemon.ctl({"broadcast", "hi"});
         ::_exit(has(ended.err, said) ? ended.code : 99);
     }
-    Lines names;
+    Strings names;
     while ((names = names_in(daemon.spool + "/new")).empty()) std::this_thread::yield();
     meanwhile(names.at(0));
     REQUIRE(::kill(child, SIGINT) == 0);
@@ -229,7 +225,7 @@ TEST_CASE("paths are made whole, for the daemon stands elsewhere", "[ctl]") {
     check(daemon.ctl({"handler", "load", "chat", "echo"}), 0, {});
     check(daemon.ctl({"handler", "load", "chat", "/a b/chat.so"}), 0, {});
     CHECK(daemon.target.calls.all() ==
-          Lines{"load 'chat' " + (here / "chat.so").string(), "load 'chat' echo", "load 'chat' /a b/chat.so"});
+          Strings{"load 'chat' " + (here / "chat.so").string(), "load 'chat' echo", "load 'chat' /a b/chat.so"});
 }
 
 TEST_CASE("the environment names the spool, a flag overrules it", "[ctl]") {
@@ -242,8 +238,8 @@ TEST_CASE("the environment names the spool, a flag overrules it", "[ctl]") {
     check(by_variable, 0, {});
     check(by_flag, 0, {});
     check(nobody, 3, {});
-    CHECK(daemon.sent() == Lines{"broadcast * text one"});
-    CHECK(other.sent() == Lines{"broadcast * text two"});
+    CHECK(daemon.sent() == Strings{"broadcast * text one"});
+    CHECK(other.sent() == Strings{"broadcast * text two"});
 }
 
 TEST_CASE("the configuration names the spool; a bad one is no hindrance", "[ctl]") {
@@ -262,7 +258,7 @@ TEST_CASE("the configuration names the spool; a bad one is no hindrance", "[ctl]
     check(good, 0, {});
     check(bad, 0, {"warning", file + ":2"});
     check(none, 3, {"no spool", file});
-    CHECK(daemon.sent() == Lines{"broadcast * text one", "broadcast * text two"});
+    CHECK(daemon.sent() == Strings{"broadcast * text one", "broadcast * text two"});
 }
 
 TEST_CASE("help comes without a daemon", "[ctl]") {

@@ -4,11 +4,10 @@
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsserver/control/observer.hpp"
 
 using namespace wsserver::test;
-using Lines = std::vector<std::string>;
-
 namespace {
 
 const std::string scripts = std::string{SOURCE_ROOT} + "/tests/system/";

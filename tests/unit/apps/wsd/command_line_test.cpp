@@ -8,22 +8,22 @@
 
 #include "common/settings.hpp"
 #include "support/catch.hpp"
+#include "support/strings.hpp"
 
 using wsd::CommandLine;
 using wsd::Given;
 using wsd::parse_command_line;
+using wsserver::test::Strings;
 
 namespace {
 
-using Words = std::vector<std::string>;
-
-CommandLine good(const Words& words) {
+CommandLine good(const Strings& words) {
     auto line = parse_command_line(words);
     if (!line) FAIL(line.error());
     return *std::move(line);
 }
 
-std::string bad(const Words& words) {
+std::string bad(const Strings& words) {
     auto line = parse_command_line(words);
     REQUIRE(!line);
     return line.error();
@@ -75,11 +75,11 @@ TEST_CASE("the other things that wsd can do", "[wsd][command_line]") {
 TEST_CASE("the first word that is no flag begins an order", "[wsd][command_line]") {
     const auto plain = good({"status"});
     CHECK(plain.wants == CommandLine::Wants::order);
-    CHECK(plain.order == Words{"status"});
+    CHECK(plain.order == Strings{"status"});
 
     const auto far = good({"--spool", "/s", "close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
     CHECK(far.wants == CommandLine::Wants::order);
-    CHECK(far.order == Words{"close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
+    CHECK(far.order == Strings{"close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
     CHECK(far.flags == Given{{"spool.dir", "/s"}});
 }
 
@@ -91,7 +91,7 @@ TEST_CASE("the empty value behind an equals sign takes no other word", "[wsd][co
     for (const auto& [key, value] : line.flags) CHECK(value.empty());
 
     CHECK(good({"--pid-file", "--spool=", "status"}).flags == Given{{"pid_file", "--spool="}});
-    CHECK(good({"broadcast", "--spool="}).order == Words{"broadcast", "--spool="});
+    CHECK(good({"broadcast", "--spool="}).order == Strings{"broadcast", "--spool="});
     CHECK(bad({"--max-message=", "1MiB"}).starts_with("--max-message: `` is no size"));
 }
 

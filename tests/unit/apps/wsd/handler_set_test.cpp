@@ -6,27 +6,27 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 
 using wsd::Config;
 using wsd::HandlerSet;
+using wsserver::test::Strings;
 
 namespace {
-
-using Lines = std::vector<std::string>;
 
 /// A server that isn't started: its table of handlers is all that counts here.
 struct World {
     wsserver::Server server{{.io_threads = 1}};
     HandlerSet set{server, [](auto, auto, auto) {}};
 
-    Lines apply(const Config& config) {
+    Strings apply(const Config& config) {
         auto done = set.apply(config);
         if (!done) FAIL(done.error().front());
         return *std::move(done);
     }
     /// `SUBPROTOCOL=HANDLER`, in order.
-    Lines served() const {
-        Lines lines;
+    Strings served() const {
+        Strings lines;
         for (const auto& [subprotocol, handler] : server.handlers()) {
             lines.push_back(subprotocol + "=" + std::string{handler->name()});
         }
@@ -54,9 +54,9 @@ const std::string sample = SAMPLE_HANDLER;  // a shared object that was built fo
 TEST_CASE("what the configuration names serves", "[wsd][handler_set]") {
     World world;
     CHECK(world.apply(config({{"chat", "broadcast"}, {"void", "null"}})) ==
-          Lines{"clients without a subprotocol: echo serves", "subprotocol chat: broadcast serves",
-                "subprotocol void: null serves"});
-    CHECK(world.served() == Lines{"=echo", "chat=broadcast", "void=null"});
+          Strings{"clients without a subprotocol: echo serves", "subprotocol chat: broadcast serves",
+                  "subprotocol void: null serves"});
+    CHECK(world.served() == Strings{"=echo", "chat=broadcast", "void=null"});
     CHECK(world.set.source_of("chat") == "built in");
     CHECK(world.set.source_of("other").empty());
 }
@@ -75,9 +75,9 @@ TEST_CASE("what the configuration no longer names is taken away, what it names a
     World world;
     world.apply(config({{"a", "echo"}, {"b", "echo"}}));
     CHECK(world.apply(config({{"b", "null"}, {"c", "echo"}}, "null")) ==
-          Lines{"clients without a subprotocol: null serves", "subprotocol b: null serves",
-                "subprotocol c: echo serves", "subprotocol a: no longer served"});
-    CHECK(world.served() == Lines{"=null", "b=null", "c=echo"});
+          Strings{"clients without a subprotocol: null serves", "subprotocol b: null serves",
+                  "subprotocol c: echo serves", "subprotocol a: no longer served"});
+    CHECK(world.served() == Strings{"=null", "b=null", "c=echo"});
 }
 
 TEST_CASE("one that can't be loaded leaves everything as it was", "[wsd][handler_set]") {
@@ -91,7 +91,7 @@ TEST_CASE("one that can't be loaded leaves everything as it was", "[wsd][handler
     REQUIRE(done.error().size() == 2);
     CHECK(done.error()[0].starts_with("default_handler (default): handler '/nowhere/handlers/missing.so'"));
     CHECK(done.error()[1].starts_with("handlers.b (wsd.toml:7): handler '/nowhere/b.so'"));
-    CHECK(world.served() == Lines{"=echo", "a=echo"});
+    CHECK(world.served() == Strings{"=echo", "a=echo"});
 }
 
 TEST_CASE("files that are missing are found without loading anything", "[wsd][handler_set]") {
@@ -119,7 +119,7 @@ TEST_CASE("a shared object is loaded anew when its file or what it is told has c
 
     std::filesystem::copy_file(sample, folder.path() + "/fresh.so");
     std::filesystem::rename(folder.path() + "/fresh.so", file);
-    CHECK(world.apply(wanted) == Lines{"subprotocol x: " + file + " serves"});
+    CHECK(world.apply(wanted) == Strings{"subprotocol x: " + file + " serves"});
     const auto second = world.handler("x");
     CHECK(second != first);
 
@@ -136,12 +136,12 @@ TEST_CASE("what a command loads stays until the configuration wants another one 
     REQUIRE(loaded);
     CHECK(*loaded == "null");
     REQUIRE(world.set.load("a", "null", config({})));
-    CHECK(world.served() == Lines{"=echo", "a=null", "b=null"});
+    CHECK(world.served() == Strings{"=echo", "a=null", "b=null"});
 
-    CHECK(world.apply(config({{"a", "echo"}})) == Lines{"subprotocol a: echo serves"});
-    CHECK(world.served() == Lines{"=echo", "a=echo", "b=null"});
+    CHECK(world.apply(config({{"a", "echo"}})) == Strings{"subprotocol a: echo serves"});
+    CHECK(world.served() == Strings{"=echo", "a=echo", "b=null"});
     CHECK(world.apply(config({{"a", "echo"}, {"b", "null"}})).empty());  // now it is the configuration's
-    CHECK(world.apply(config({{"a", "echo"}})) == Lines{"subprotocol b: no longer served"});
+    CHECK(world.apply(config({{"a", "echo"}})) == Strings{"subprotocol b: no longer served"});
 }
 
 TEST_CASE("a command that fails changes nothing, and one that unloads says whether there was one",
@@ -149,9 +149,9 @@ TEST_CASE("a command that fails changes nothing, and one that unloads says wheth
     World world;
     world.apply(config({{"a", "echo"}}));
     CHECK(!world.set.load("a", "/nowhere/a.so", config({})));
-    CHECK(world.served() == Lines{"=echo", "a=echo"});
+    CHECK(world.served() == Strings{"=echo", "a=echo"});
     CHECK(world.set.unload("a"));
     CHECK(!world.set.unload("a"));
-    CHECK(world.served() == Lines{"=echo"});
+    CHECK(world.served() == Strings{"=echo"});
     CHECK(world.set.source_of("a").empty());
 }

@@ -12,6 +12,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/strings.hpp"
 #include "wsd-ctl/run.hpp"
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/connection/any_connection.hpp"
@@ -20,11 +21,7 @@
 #include "wsserver/transport/endpoint.hpp"
 
 using namespace wsserver::test;
-using Words = std::vector<std::string>;
-
 namespace {
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 struct Ended {
     int code = -1;
@@ -32,7 +29,7 @@ struct Ended {
     std::string err;
 };
 
-Ended run(const Words& words, bool progress = false) {
+Ended run(const Strings& words, bool progress = false) {
     std::ostringstream out, err;
     wsd::ctl::Terminal terminal{"wsd-ctl", out, err};
     terminal.err_is_terminal = progress;
@@ -41,7 +38,7 @@ Ended run(const Words& words, bool progress = false) {
 }
 
 /// A short load; `words` may say otherwise.
-Ended bench(Words words, bool progress = false) {
+Ended bench(Strings words, bool progress = false) {
     words.insert(words.begin(), {"bench", "--connections", "8", "--warm-up", "0", "--duration", "100ms"});
     return run(words, progress);
 }
@@ -53,7 +50,7 @@ double number(const Ended& ended, const std::string& name) {
     return std::stod(ended.out.substr(place + name.size() + 3));
 }
 
-void check(const Ended& ended, int code, const Words& said) {
+void check(const Ended& ended, int code, const Strings& said) {
     CAPTURE(ended.out, ended.err);
     CHECK(ended.code == code);
     for (const auto& part : said) {

@@ -4,21 +4,21 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/strings.hpp"
+using wsserver::test::Strings;
 
 using namespace std::chrono_literals;
 using namespace wsd::ctl::bench;
-using Words = std::vector<std::string>;
-
 namespace {
 
-Options good(Words words) {
+Options good(Strings words) {
     words.push_back("ws://x");
     auto options = parse_options(words);
     if (!options) FAIL(options.error());
     return *std::move(options);
 }
 
-void bad(Words words, const Words& said, bool with_url = true) {
+void bad(Strings words, const Strings& said, bool with_url = true) {
     if (with_url) words.push_back("ws://x");
     const auto options = parse_options(words);
     REQUIRE(!options);
@@ -92,7 +92,7 @@ TEST_CASE("bench: every flag", "[bench][options]") {
     CHECK(both->json);
     CHECK(options.server_pid == 4711);
     CHECK(options.fields == std::vector<wsserver::HttpField>{{"A", "b"}, {"C", ""}});
-    CHECK(options.subprotocols == Words{"chat", "x"});
+    CHECK(options.subprotocols == Strings{"chat", "x"});
     CHECK(options.origin == "http://o");
     CHECK(options.binary);
     CHECK(options.json);

@@ -1,0 +1,15 @@
+// Lists of lines, words and events, as most tests compare them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace wsserver::test {
+
+using Strings = std::vector<std::string>;
+
+/// Does `text` contain `part`?
+inline bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+}  // namespace wsserver::test

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "wsd/log.hpp"
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 
 namespace wsd {
 

@@ -19,6 +19,7 @@
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/connection_pool.hpp"
+#include "wsserver/connection/owner_timers.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsd::ctl::bench {

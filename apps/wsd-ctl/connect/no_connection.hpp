@@ -4,7 +4,7 @@
 #include <string>
 
 #include "wsd-ctl/terminal.hpp"
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 
 namespace wsd::ctl {
 

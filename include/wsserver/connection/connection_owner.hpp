@@ -1,60 +1,23 @@
 // What a connection needs of its surroundings: the server's reactor, or a client.
 #pragma once
 
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <variant>
 
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/connection_counters.hpp"
+#include "wsserver/connection/connection_info.hpp"
+#include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/handshake_result.hpp"
 #include "wsserver/connection/hub.hpp"
-#include "wsserver/connection/send_queue.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/protocol/error.hpp"
-#include "wsserver/protocol/protocol.hpp"
 #include "wsserver/scheduling/timer_wheel.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
-
-/// One for all connections of an owner, which may change it between turns.
-struct ConnectionOptions {
-    HandshakeLimits handshake{};
-    ProtocolOptions protocol{};
-    SendQueueLimits send_queue{};
-    std::chrono::milliseconds handshake_timeout{10'000};
-    std::chrono::milliseconds ping_interval{25'000};  ///< 0: never
-    std::chrono::milliseconds pong_timeout{20'000};
-    std::chrono::milliseconds close_timeout{5'000};
-    std::string server_name{};
-};
-
-/// A number that one thread counts up and any thread reads: no locked instruction on the hot path.
-class Counter {
-   public:
-    void add(std::uint64_t count = 1) noexcept {
-        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-    }
-    std::uint64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
-
-   private:
-    std::atomic<std::uint64_t> value_{0};
-};
-
-/// What a reactor's connections count. Documented in ServerStatistics (server.hpp).
-struct ConnectionCounters {
-    Counter opened, refused, http_answered, turned_away;
-    Counter handshake_timeouts, pong_timeouts, close_timeouts;
-    Counter slow_consumers, messages_dropped, handler_exceptions;
-    Counter messages_in, messages_out, bytes_in, bytes_out;
-};
 
 /// A connection as its owner sees it, beyond what a handler may do.
 class OwnedConnection : public AnyConnection, public TimerNode {
@@ -136,49 +99,6 @@ class ConnectionOwner {
 
    private:
     HandshakeResultCache handshake_results_;
-};
-
-/// The timers of an owner's connections, and the one wake-up of its transport that serves them and the owner's own
-/// times.
-template <Transport T>
-class OwnerTimers {
-   public:
-    static constexpr auto never = Clock::time_point::max();
-
-    /// `transport` must outlive it.
-    explicit OwnerTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
-
-    void schedule(OwnedConnection& connection, Clock::time_point when) {
-        wheel_.schedule(connection, when);
-        arm();
-    }
-    void cancel(OwnedConnection& connection) noexcept { wheel_.cancel(connection); }
-
-    /// The transport has woken its owner: calls on_timer() of those that are due, and returns the time that it is. The
-    /// next wake-up is for arm() to ask for, when the owner has seen to its own times.
-    Clock::time_point fire() {
-        armed_for_ = never;
-        const auto now = transport_.now();
-        wheel_.advance(now);
-        return now;
-    }
-    /// The transport will wake the owner when the next timer is due, or at `own` if that is earlier.
-    void arm(Clock::time_point own = never) {
-        const auto next = std::min(wheel_.next_wake().value_or(never), own);
-        if (next >= armed_for_) return;
-        armed_for_ = next;
-        transport_.wake_at(next);
-    }
-    /// The transport won't wake the owner until arm() asks for it again.
-    void disarm() {
-        armed_for_ = never;
-        transport_.wake_at(never);
-    }
-
-   private:
-    T& transport_;
-    TimerWheel<OwnedConnection> wheel_;
-    Clock::time_point armed_for_ = never;
 };
 
 /// An owner whose connections all live on one transport.

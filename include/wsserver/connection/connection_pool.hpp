@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "wsserver/base/poison.hpp"
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 
 namespace wsserver {
 

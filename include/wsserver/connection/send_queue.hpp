@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "wsserver/base/bytes.hpp"
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {

@@ -14,6 +14,7 @@
 #include "wsserver/client.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/owner_timers.hpp"
 #include "wsserver/handshake/url.hpp"
 #include "wsserver/transport/asio.hpp"
 

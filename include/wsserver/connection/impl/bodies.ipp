@@ -1,5 +1,5 @@
 // All bodies of this floor. One connection: queue, hub, handler.
 #pragma once
 
-#include "wsserver/connection/impl/hub.ipp"
+#include "wsserver/connection/impl/connection_info.ipp"
 #include "wsserver/connection/impl/send_queue.ipp"

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 #include "wsserver/control/control_target.hpp"
 
 namespace wsserver {

@@ -18,6 +18,7 @@
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/connection_pool.hpp"
+#include "wsserver/connection/owner_timers.hpp"
 #include "wsserver/server/detail/inbox.hpp"
 #include "wsserver/transport/transport.hpp"
 

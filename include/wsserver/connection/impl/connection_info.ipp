@@ -1,6 +1,6 @@
 #pragma once
 
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/connection_info.hpp"
 
 #include <charconv>
 

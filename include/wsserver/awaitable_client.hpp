@@ -17,6 +17,7 @@
 
 #include "wsserver/base/result.hpp"
 #include "wsserver/client.hpp"
+#include "wsserver/transport/clock.hpp"
 
 namespace wsserver {
 

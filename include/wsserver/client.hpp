@@ -13,12 +13,17 @@
 #include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/hub.hpp"
-#include "wsserver/connection/send_queue.hpp"
-#include "wsserver/handshake/handshake.hpp"
-#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/connection/limits.hpp"
+#include "wsserver/handshake/http.hpp"
+#include "wsserver/handshake/limits.hpp"
+#include "wsserver/protocol/error.hpp"
+#include "wsserver/protocol/message.hpp"
 
 namespace wsserver {
+
+class FrameTap;  // protocol/frame_tap.hpp
 
 /// When a connection has ended or could not be had: how long to wait before the next attempt. The wait is drawn
 /// at random from the upper half of its bound ("jitter": a thousand clients of a server that restarted don't come

@@ -17,9 +17,11 @@
 
 #include "wsserver/base/result.hpp"
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/hub.hpp"
-#include "wsserver/connection/send_queue.hpp"
-#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/connection/limits.hpp"
+#include "wsserver/handshake/http.hpp"
+#include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/error.hpp"
 
 namespace wsserver {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "wsserver/handshake/http.hpp"
-#include "wsserver/protocol/protocol.hpp"
+#include "wsserver/protocol/frame_tap.hpp"
 
 namespace wsd::ctl {
 

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <string>
 
-#include "wsserver/connection/send_queue.hpp"
-#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/connection/limits.hpp"
+#include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
 namespace wsserver {

@@ -9,26 +9,10 @@
 
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/connection/connection_info.hpp"
+#include "wsserver/connection/limits.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
-
-/// What happens to a message for a connection whose send queue is over its high mark (what others send) or over
-/// its hard limit (everything).
-enum class SlowConsumer : std::uint8_t {
-    close,        ///< the connection is closed with 1013
-    drop_oldest,  ///< the message that waits longest goes
-    drop_newest,  ///< this message goes
-    keep_latest,  ///< all waiting messages go, this one stays: for states that replace each other
-};
-
-/// In bytes that wait or are in flight, with what it takes to keep book of them. A message that finds no more
-/// than the limit queued is taken whatever its size, so a queue holds at most `hard_limit` and one message.
-struct SendQueueLimits {
-    std::size_t high_mark = std::size_t{1} << 20;
-    std::size_t hard_limit = std::size_t{16} << 20;
-    SlowConsumer policy = SlowConsumer::close;
-};
 
 /// What became of a push.
 struct PushResult {

@@ -15,15 +15,10 @@
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/handshake/http.hpp"
+#include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/error.hpp"
 
 namespace wsserver {
-
-/// Beyond them the peer is refused as soon as it is seen, not when the header is complete.
-struct HandshakeLimits {
-    std::size_t max_header = 16 * 1024;  ///< bytes from the first line to the empty one, line ends counted
-    std::size_t max_fields = 100;
-};
 
 namespace detail {
 

@@ -21,22 +21,13 @@
 #include "wsserver/protocol/encode.hpp"
 #include "wsserver/protocol/error.hpp"
 #include "wsserver/protocol/frame.hpp"
+#include "wsserver/protocol/frame_tap.hpp"
 #include "wsserver/protocol/mask.hpp"
 #include "wsserver/protocol/message.hpp"
 #include "wsserver/protocol/reassembly.hpp"
 #include "wsserver/protocol/rfc6455.hpp"
 
 namespace wsserver {
-
-/// Sees every frame both ways, for a debugging client.
-class FrameTap {
-   public:
-    /// The frame's header is known; of one that comes in, the payload may not be there yet, and it may break a rule.
-    virtual void on_frame(bool incoming, const FrameHeader& header) = 0;
-
-   protected:
-    ~FrameTap() = default;
-};
 
 /// Gives a client its masking keys: each call a fresh one "from a strong source of entropy" (RFC 6455 §5.3).
 class MaskingKeySource {

@@ -2,8 +2,6 @@
 // what both sides promise each other. Models: transport/asio.hpp, transport/memory.hpp.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -17,6 +15,7 @@
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/base/receive_buffer.hpp"
 #include "wsserver/base/unique_function.hpp"
+#include "wsserver/transport/clock.hpp"
 
 namespace wsserver {
 
@@ -80,14 +79,6 @@ concept TransportStream =
     // the stream closed: ask early.
     { constant.peer() } -> std::same_as<std::string>;
 };
-
-using Clock = std::chrono::steady_clock;
-
-/// So long after `from`: at once where `time` is negative, never (time_point::max()) where the clock ends before.
-inline Clock::time_point later(Clock::time_point from, std::chrono::milliseconds time) noexcept {
-    const auto most = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::time_point::max() - from);
-    return time >= most ? Clock::time_point::max() : from + std::max(time, std::chrono::milliseconds{0});
-}
 
 /// One thread's event loop and the streams that live on it, which it must outlive. What happens in one call of the
 /// loop into its users is a turn. All members but post() and stop() belong to the loop's thread.

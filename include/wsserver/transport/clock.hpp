@@ -1,0 +1,17 @@
+// The clock of timers and timeouts.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+namespace wsserver {
+
+using Clock = std::chrono::steady_clock;
+
+/// `time` after `from`; `from` if `time` is negative, time_point::max() (never) if the sum is beyond the clock's range.
+inline Clock::time_point later(Clock::time_point from, std::chrono::milliseconds time) noexcept {
+    const auto most = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::time_point::max() - from);
+    return time >= most ? Clock::time_point::max() : from + std::max(time, std::chrono::milliseconds{0});
+}
+
+}  // namespace wsserver

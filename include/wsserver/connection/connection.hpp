@@ -73,23 +73,27 @@ class Connection final : public OwnedConnection, public StreamUser {
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
     // What its owner may do.
-    SendStatus send_for(const Text& message, bool reply) override { return send_message(message, reply); }
-    SendStatus send_for(const Binary& message, bool reply) override { return send_message(message, reply); }
-    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) override;
+    /// Messages from others (`reply` false) are subject to the policy for slow consumers above the high mark.
+    SendStatus send_for(const Text& message, bool reply) { return send_message(message, reply); }
+    SendStatus send_for(const Binary& message, bool reply) { return send_message(message, reply); }
+    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames);
     /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
     /// is before them.
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
-    void fail_handler(std::string_view what) override;
+    /// Its handler threw: closes with 1011.
+    void fail_handler(std::string_view what);
     void hold_receiving() override { hold(Hold::handler, true); }
-    void resume_receiving() override {
+    /// Its handler can take more again.
+    void resume_receiving() {
         probing_ = false;  // an answer may have been there all the time
         hold(Hold::handler, false);
     }
-    void flush() override;
+    /// Sends what has been queued since the last turn.
+    void flush();
     void on_timer() override;
     /// With what one turn was too short for.
     void go_on();
-    ConnectionInfo info() const override;
+    ConnectionInfo info() const;
     /// What `f` sends leaves in one go.
     template <class F>
     void in_one_turn(F&& f) {

@@ -19,23 +19,13 @@
 
 namespace wsserver {
 
-/// A connection as its owner sees it, beyond what a handler may do.
+/// A connection of any transport, as timers and pooled handlers see it.
 class OwnedConnection : public AnyConnection, public TimerNode {
    public:
-    /// What is sent for others (`reply` false) falls under the slow consumer's policy above the high mark.
-    virtual SendStatus send_for(const Text& message, bool reply) = 0;
-    virtual SendStatus send_for(const Binary& message, bool reply) = 0;
-    virtual SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames) = 0;
-    /// Its handler threw: 1011.
-    virtual void fail_handler(std::string_view what) = 0;
-    /// Its handler can't take more just now, or can again.
+    /// Its handler can't take more just now. Connection::resume_receiving() ends that.
     virtual void hold_receiving() = 0;
-    virtual void resume_receiving() = 0;
-    /// Sends what has been queued since the last turn.
-    virtual void flush() = 0;
-    /// The time has come that its owner was told last.
+    /// The time has come that it last asked its owner for.
     virtual void on_timer() = 0;
-    virtual ConnectionInfo info() const = 0;
 
    protected:
     ~OwnedConnection() = default;

@@ -9,7 +9,6 @@
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "wsd-ctl/bench/outcome.hpp"
@@ -17,9 +16,7 @@
 #include "wsd-ctl/bench/traffic.hpp"
 #include "wsd-ctl/connect/no_connection.hpp"
 #include "wsserver/connection/connection.hpp"
-#include "wsserver/connection/connection_owner.hpp"
-#include "wsserver/connection/connection_pool.hpp"
-#include "wsserver/connection/owner_timers.hpp"
+#include "wsserver/connection/pooled_owner.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsd::ctl::bench {
@@ -43,7 +40,9 @@ class LoadWatcher {
 /// Its life: opening -> warm_up -> measuring -> draining (the last answers) -> closing -> ended. Connections end early
 /// when the server ends them; then the others go on. Without success the load ends.
 template <wsserver::Transport T>
-class Load final : private wsserver::OwnerOn<T> {
+class Load final : private wsserver::PooledOwner<T, wsserver::Role::client> {
+    using Owner = wsserver::PooledOwner<T, wsserver::Role::client>;
+
    public:
     /// EAGAIN: in a while. Other errors end the load.
     using Dial = std::function<wsserver::Result<typename T::Socket, std::error_code>(std::uint32_t connection)>;
@@ -62,9 +61,11 @@ class Load final : private wsserver::OwnerOn<T> {
     using Time = wsserver::Clock::time_point;
     using Stage = LoadWatcher::Stage;
     using ClientConnection = wsserver::Connection<wsserver::Role::client, T>;
-    using wsserver::OwnerOn<T>::transport;
-    using wsserver::OwnerOn<T>::connection_options_;
-    using wsserver::OwnerOn<T>::counters_;
+    using Owner::connection_options_;
+    using Owner::counters_;
+    using Owner::pool_;
+    using Owner::timers_;
+    using Owner::transport;
 
     /// What connections tell.
     struct BenchHandler final : wsserver::AnyHandler {
@@ -124,23 +125,7 @@ class Load final : private wsserver::OwnerOn<T> {
     void pump(std::uint32_t number, Time now);
     void failed(Failure failure);
 
-    // ConnectionOwner
-    const std::shared_ptr<wsserver::Hub>& hub() const noexcept override { return no_hub_; }
-    void schedule(wsserver::OwnedConnection& connection, Time when) override { timers_.schedule(connection, when); }
-    void cancel(wsserver::OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
-    void flush_later(wsserver::ConnectionId id) override;
-    void go_on_later(wsserver::ConnectionId id) override {
-        transport().post([this, id] {
-            if (ClientConnection* connection = pool_.find(id)) connection->go_on();
-        });
-    }
-    std::variant<wsserver::Acceptance, wsserver::Errc> choose(wsserver::OwnedConnection&,
-                                                              const wsserver::Offer&) override {
-        return wsserver::Errc::bad_method;  // only servers are asked
-    }
-    std::optional<wsserver::HttpResponse> answer(const wsserver::HttpRequest&) override { return std::nullopt; }
-    void on_opened(wsserver::ConnectionId) override {}
-    void on_closing(wsserver::ConnectionId) noexcept override {}
+    // ClientOwner
     void on_ended(const wsserver::ConnectionEnd& end) override;
     void on_released(wsserver::ConnectionId id) override;
 
@@ -149,9 +134,7 @@ class Load final : private wsserver::OwnerOn<T> {
     LoadWatcher& watcher_;
     const Dial dial_;
     Random random_;
-    std::shared_ptr<wsserver::Hub> no_hub_;
     std::shared_ptr<BenchHandler> handler_;
-    wsserver::OwnerTimers<T> timers_;
 
     Outcome outcome_;
     std::unique_ptr<Traffic> traffic_;
@@ -167,9 +150,7 @@ class Load final : private wsserver::OwnerOn<T> {
     std::uint64_t bytes_seen_ = 0;  ///< when turn_time_ was looked up
     std::uint32_t opening_ = 0;
     std::uint32_t open_ = 0;
-    std::vector<wsserver::ConnectionId> dirty_;
     std::vector<Slot> slots_;
-    wsserver::ConnectionPool<ClientConnection> pool_{0};  // last: its connections use all of the above
 };
 
 }  // namespace wsd::ctl::bench

@@ -5,13 +5,12 @@ namespace wsd::ctl::bench {
 
 template <wsserver::Transport T>
 Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& request, LoadWatcher& watcher, Dial dial)
-    : wsserver::OwnerOn<T>(on),
+    : Owner(on),
       options_(options),
       request_(request),
       watcher_(watcher),
       dial_(std::move(dial)),
       handler_(std::make_shared<BenchHandler>(*this)),
-      timers_(on),
       traffic_(make_traffic(options, outcome_.tally)),
       slots_(options.connections) {
     connection_options_.handshake_timeout = options.timeout;
@@ -29,6 +28,7 @@ Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& requ
 template <wsserver::Transport T>
 Load<T>::~Load() {
     transport().on_wake({});
+    pool_.clear();
 }
 
 // --- Stages ---
@@ -191,7 +191,7 @@ bool Load<T>::dial() {
         not_dialed(socket.error());
         return false;
     }
-    auto* connection = pool_.emplace(static_cast<wsserver::OwnerOn<T>&>(*this), std::move(*socket));
+    auto* connection = this->add(std::move(*socket));
     slots_[connection->id().slot] = {connection, now};
     ++opening_;
     auto request = request_;
@@ -278,18 +278,6 @@ void Load<T>::pump(std::uint32_t number, Time now) {
     Slot& slot = slots_[number];
     if (!slot.open) return;
     slot.connection->in_one_turn([&] { traffic_->pump(number, *slot.connection, now); });
-}
-
-template <wsserver::Transport T>
-void Load<T>::flush_later(wsserver::ConnectionId id) {
-    if (dirty_.empty()) {
-        transport().post([this] {
-            for (const auto dirty : std::exchange(dirty_, {})) {
-                if (ClientConnection* connection = pool_.find(dirty)) connection->flush();
-            }
-        });
-    }
-    dirty_.push_back(id);
 }
 
 }  // namespace wsd::ctl::bench

@@ -34,7 +34,7 @@ namespace wsserver {
 template <Role role, Transport T>
 class Connection final : public OwnedConnection, public StreamUser {
    public:
-    Connection(ConnectionId id, OwnerOn<T>& owner, typename T::Socket socket)
+    Connection(ConnectionId id, OwnerOn<T, role>& owner, typename T::Socket socket)
         : owner_(owner),
           id_(id),
           stream_(owner.transport(), std::move(socket)),
@@ -197,6 +197,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus send_message(const M& message, bool reply);
     SendStatus queued(const PushResult& pushed);
     void slow_consumer();
+    void broadcasts_first() {
+        if constexpr (role == Role::server) owner_.broadcasts_first();
+    }
     void discard_queue();
     void count_dropped(std::size_t messages);
     void send_soon();
@@ -227,7 +230,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// Has nothing followed the ping that silence made us send?
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
-    OwnerOn<T>& owner_;
+    OwnerOn<T, role>& owner_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;

@@ -234,7 +234,7 @@ void Connection<role, T>::fail_handler(std::string_view what) {
 template <Role role, Transport T>
 template <class M>
 SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
-    owner_.broadcasts_first();
+    broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.send(message, transport().output())) return SendStatus::closed;
@@ -354,7 +354,7 @@ SendStatus Connection<role, T>::close(CloseCode code, std::string_view reason) {
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view reason) {
-    owner_.broadcasts_first();
+    broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.close(code, reason, transport().output())) return SendStatus::refused;

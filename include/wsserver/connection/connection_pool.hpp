@@ -29,7 +29,7 @@ class ConnectionPool {
     ConnectionPool(const ConnectionPool&) = delete;
     ConnectionPool& operator=(const ConnectionPool&) = delete;
     ~ConnectionPool() {
-        for_each([this](Connection& connection) { erase(connection.id()); });
+        clear();
         for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
     }
 
@@ -90,6 +90,11 @@ class ConnectionPool {
         --size_;
         std::destroy_at(&slot_at(id.slot).connection);
         add_free(id.slot, generation_after(id.generation));
+    }
+
+    /// Destroys all.
+    void clear() {
+        for_each([this](Connection& connection) { erase(connection.id()); });
     }
 
     /// Calls f(Connection&) for each, ordered by slot. `f` may erase any of them; whether it meets one that it

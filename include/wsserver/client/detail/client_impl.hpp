@@ -1,4 +1,4 @@
-// What a Client is made of: one connection's host, and the attempts to have one.
+// What a Client is made of: the owner of one connection, and the attempts to have one.
 #pragma once
 
 #include <array>
@@ -60,7 +60,7 @@ class ClientHub final : public Hub {
     ConnectionId open_{};
 };
 
-struct Client::Impl final : OwnerOn<AsioTransport>, std::enable_shared_from_this<Client::Impl> {
+struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_shared_from_this<Client::Impl> {
     using ClientConnection = Connection<Role::client, AsioTransport>;
 
     Impl(boost::asio::io_context& context, ClientOptions given);
@@ -81,22 +81,19 @@ struct Client::Impl final : OwnerOn<AsioTransport>, std::enable_shared_from_this
     void dont_retry();
     void post(void (Impl::*step)());
 
-    // ConnectionOwner
-    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    // ClientOwner
     void schedule(OwnedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
     void cancel(OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
     void flush_later(ConnectionId id) override;
     void go_on_later(ConnectionId id) override;
-    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer&) override { return Errc::bad_method; }
-    std::optional<HttpResponse> answer(const HttpRequest&) override { return std::nullopt; }
     void on_response(const HttpResponse& response) override {
         if (response_) response_(response);
     }
     void on_opened(ConnectionId id) override {
         failures_ = 0;
-        hub_->set_open(id);
+        client_hub_->set_open(id);
     }
-    void on_closing(ConnectionId) noexcept override { hub_->set_open({}); }
+    void on_closing(ConnectionId) noexcept override { client_hub_->set_open({}); }
     void on_ended(const ConnectionEnd& end) override { ended(end); }
     void on_released(ConnectionId) override;
 
@@ -109,8 +106,7 @@ struct Client::Impl final : OwnerOn<AsioTransport>, std::enable_shared_from_this
 
     const ClientOptions options_;
     RandomKeys keys_;
-    std::shared_ptr<ClientHub> hub_;
-    std::shared_ptr<Hub> any_hub_;
+    const std::shared_ptr<ClientHub> client_hub_;
     std::function<void(const ConnectionEnd&, bool)> end_;
     std::function<void(std::string_view)> request_;
     std::function<void(const HttpResponse&)> response_;

@@ -103,10 +103,10 @@ void ClientHub::close_all(CloseCode code, std::string_view reason, Count done) {
 Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     : OwnerOn(transport_),
       options_(std::move(given)),
-      hub_(std::make_shared<ClientHub>(*this)),
-      any_hub_(hub_),
+      client_hub_(std::make_shared<ClientHub>(*this)),
       transport_(context),
       timers_(transport_) {
+    hub_ = client_hub_;
     connection_options_.handshake = options_.handshake;
     connection_options_.protocol.max_message = options_.max_message;
     connection_options_.protocol.max_fragments = options_.max_fragments;
@@ -242,13 +242,13 @@ void Client::Impl::dont_retry() {
 void Client::Impl::shut_down() {
     shut_down_ = true;
     wanted_ = false;
-    hub_->detach();
+    client_hub_->detach();
     retry_at_ = never;
     attempt_.cancel();
     if (connection_) connection_->terminate("the client is gone");
 }
 
-// --- The connection's host ---
+// --- The connection's owner ---
 
 void Client::Impl::on_released(ConnectionId) {
     connection_.reset();

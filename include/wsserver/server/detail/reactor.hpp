@@ -17,8 +17,7 @@
 
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
-#include "wsserver/connection/connection_pool.hpp"
-#include "wsserver/connection/owner_timers.hpp"
+#include "wsserver/connection/pooled_owner.hpp"
 #include "wsserver/server/detail/inbox.hpp"
 #include "wsserver/transport/transport.hpp"
 
@@ -28,7 +27,7 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// As ConnectionOwner's.
+    /// As ServerOwner's.
     virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
@@ -81,21 +80,36 @@ class AnyReactor {
     virtual void cut_all() = 0;
 };
 
+namespace detail {
+
+/// A reactor's transport, made before the PooledOwner that uses it and destroyed after it.
 template <Transport T>
-class Reactor final : public AnyReactor, private OwnerOn<T> {
+struct ReactorTransport {
+    template <class... Args>
+    explicit ReactorTransport(Args&&... args) : own_transport(std::forward<Args>(args)...) {}
+
+    T own_transport;
+};
+
+}  // namespace detail
+
+template <Transport T>
+class Reactor final : public AnyReactor, private detail::ReactorTransport<T>, private PooledOwner<T, Role::server> {
+    using Owner = PooledOwner<T, Role::server>;
+
    public:
     using ServerConnection = Connection<Role::server, T>;
 
     template <class... Args>
-    Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options, Args&&... transport)
-        : OwnerOn<T>(transport_),
+    Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options,
+            Args&&... transport_arguments)
+        : detail::ReactorTransport<T>(std::forward<Args>(transport_arguments)...),
+          Owner(this->own_transport, number),
           number_(number),
-          shared_(shared),
-          transport_(std::forward<Args>(transport)...),
-          timers_(transport_),
-          pool_(number) {
+          shared_(shared) {
         this->connection_options_ = options;
-        transport_.on_wake([this] { wake(); });
+        this->hub_ = shared.hub();
+        transport().on_wake([this] { wake(); });
     }
 
     /// Cuts what is still connected.
@@ -106,18 +120,19 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
             if (item.to_all) item.to_all->report(0);
         }
         for (const Broadcast& broadcast : broadcasts_) broadcast.report(0);
+        pool_.clear();
     }
 
-    T& transport() noexcept { return transport_; }
+    using Owner::transport;
 
     /// Serves whom `listener` accepts. The reactor's thread, or before it runs.
     void listen(typename T::Listener listener) {
-        transport_.listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
+        transport().listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
     }
     void accept(typename T::Socket socket);
 
     SendStatus put(InboxItem item, Bytes payload) override;
-    void post(UniqueFunction<void()> task) override { transport_.post(std::move(task)); }
+    void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
     bool on_own_thread() const noexcept override { return thread_.load() == std::this_thread::get_id(); }
     const ConnectionCounters& counters() const noexcept override { return counters_; }
     std::uint64_t accepted() const noexcept override { return accepted_.read(); }
@@ -126,12 +141,12 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
     void attach() noexcept override { thread_ = std::this_thread::get_id(); }
     void run() override {
         attach();
-        transport_.run();
+        transport().run();
     }
     std::vector<ConnectionInfo> list() override;
     std::optional<ConnectionInfo> info(ConnectionId id) override;
     void set_options(const ConnectionOptions& options) override { this->connection_options_ = options; }
-    void stop_listening() override { transport_.stop_listening(); }
+    void stop_listening() override { transport().stop_listening(); }
     void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
     void cut_all() override {
@@ -139,25 +154,17 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
     }
 
    private:
-    // ConnectionOwner
-    using OwnerOn<T>::broadcasts_first;
-    using OwnerOn<T>::broadcasts_wait_;
-    using OwnerOn<T>::counters_;
-    const std::shared_ptr<Hub>& hub() const noexcept override { return shared_.hub(); }
-    void schedule(OwnedConnection& connection, Clock::time_point when) override { timers_.schedule(connection, when); }
-    void cancel(OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
-    void flush_later(ConnectionId id) override;
-    void go_on_later(ConnectionId id) override {
-        transport_.post([this, id] {
-            if (ServerConnection* connection = pool_.find(id)) connection->go_on();
-        });
-    }
+    using Owner::broadcasts_first;
+    using Owner::broadcasts_wait_;
+    using Owner::counters_;
+    using Owner::pool_;
+    using Owner::timers_;
+
+    // ServerOwner
     std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
-    void on_opened(ConnectionId id) override { pool_.open(id); }
-    void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
     void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
     void on_released(ConnectionId id) override;
 
@@ -174,7 +181,6 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
     void join_broadcasts();
     void send_broadcasts_to(ServerConnection& connection);
 
-    void flush_dirty();
     void wake();
     void stopped_if_empty();
 
@@ -182,12 +188,9 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
     std::atomic<std::thread::id> thread_{};
     ReactorShared& shared_;
     Counter accepted_;
-    T transport_;
-    OwnerTimers<T> timers_;
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;
     Inbox::Batch taken_;
-    std::vector<ConnectionId> dirty_;
     std::vector<Broadcast> broadcasts_;  ///< of this turn
 
     /// Those that are being sent.
@@ -200,7 +203,6 @@ class Reactor final : public AnyReactor, private OwnerOn<T> {
     std::atomic<std::uint64_t> inbox_dropped_{0};
     bool stopping_ = false;
     bool stopped_ = false;
-    ConnectionPool<ServerConnection> pool_;  // last: its connections use all of the above until they are gone
 };
 
 }  // namespace wsserver

@@ -13,7 +13,7 @@ void Reactor<T>::accept(typename T::Socket socket) {
         counters_.turned_away.add();
         return;  // the socket closes itself
     }
-    ServerConnection* connection = pool_.emplace(static_cast<OwnerOn<T>&>(*this), std::move(socket));
+    ServerConnection* connection = this->add(std::move(socket));
     if (connection == nullptr) {
         counters_.turned_away.add();
         shared_.released();
@@ -55,7 +55,7 @@ SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
         item.to.generation != 0 && item.kind != InboxItem::Kind::fail && item.kind != InboxItem::Kind::resume;
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(item, payload);
-    const auto wake = [this] { transport_.post([this] { take_items(); }); };
+    const auto wake = [this] { transport().post([this] { take_items(); }); };
     if (inbox_.put(std::move(item), payload, wake)) return SendStatus::queued;
     inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
     return SendStatus::dropped;
@@ -141,7 +141,7 @@ std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
 /// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
 template <Transport T>
 void Reactor<T>::broadcast_later(Broadcast broadcast) {
-    if (!broadcasts_wait_) transport_.post([this] { send_broadcasts(); });
+    if (!broadcasts_wait_) transport().post([this] { send_broadcasts(); });
     broadcasts_wait_ = true;
     broadcasts_.push_back(std::move(broadcast));
 }
@@ -209,24 +209,6 @@ void Reactor<T>::close_served_by(const AnyHandler& handler, std::string_view sub
     });
 }
 
-// --- The end of a turn ---
-
-template <Transport T>
-void Reactor<T>::flush_later(ConnectionId id) {
-    if (dirty_.empty()) transport_.post([this] { flush_dirty(); });
-    dirty_.push_back(id);
-}
-
-template <Transport T>
-void Reactor<T>::flush_dirty() {
-    broadcasts_first();  // those for whom something waits get all in one send
-    // flush() calls no handler, so nobody becomes dirty meanwhile.
-    for (const ConnectionId id : dirty_) {
-        if (ServerConnection* connection = pool_.find(id)) connection->flush();
-    }
-    dirty_.clear();
-}
-
 // --- Timers ---
 
 template <Transport T>
@@ -243,7 +225,7 @@ void Reactor<T>::wake() {
 template <Transport T>
 void Reactor<T>::stop(Clock::time_point deadline) {
     if (!std::exchange(stopping_, true)) {
-        transport_.stop_listening();
+        transport().stop_listening();
         broadcasts_first();
         pool_.for_each([](ServerConnection& connection) { connection.going_away(); });
     }
@@ -256,7 +238,7 @@ template <Transport T>
 void Reactor<T>::stopped_if_empty() {
     if (!stopping_ || !pool_.empty() || std::exchange(stopped_, true)) return;
     stop_deadline_ = Clock::time_point::max();
-    transport_.stop();
+    transport().stop();
     shared_.on_stopped(number_);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -16,6 +17,7 @@
 #include <variant>
 
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_path.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/protocol/protocol.hpp"
@@ -56,8 +58,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
 
     // What a handler may do.
-    SendStatus send(const Text& message) override { return send_for(message, true); }
-    SendStatus send(const Binary& message) override { return send_for(message, true); }
+    SendStatus send(const Text& message) override { return send_as(SendKind::reply, message); }
+    SendStatus send(const Binary& message) override { return send_as(SendKind::reply, message); }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     ConnectionId id() const noexcept override { return id_; }
@@ -73,9 +75,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
     // What its owner may do.
-    /// Messages from others (`reply` false) are subject to the policy for slow consumers above the high mark.
-    SendStatus send_for(const Text& message, bool reply) { return send_message(message, reply); }
-    SendStatus send_for(const Binary& message, bool reply) { return send_message(message, reply); }
+    /// Sends a message of its handler (`reply`) or of anyone else (`message`).
+    template <class M>
+    SendStatus send_as(SendKind kind, const M& message);
     SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames);
     /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
     /// is before them.
@@ -193,8 +195,6 @@ class Connection final : public OwnedConnection, public StreamUser {
     void guarded(F&& call);
 
     // Bytes go out
-    template <class M>
-    SendStatus send_message(const M& message, bool reply);
     SendStatus queued(const PushResult& pushed);
     void slow_consumer();
     void broadcasts_first() {

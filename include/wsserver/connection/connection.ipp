@@ -164,7 +164,7 @@ bool Connection<role, T>::handle_next(MutableBytes& bytes) {
     const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
     if (!event) return false;
     // A Ping has been answered, a Close echoed, a broken rule named: these bytes go their way first.
-    const OutputKind kind = protocol_.finished() ? OutputKind::close : OutputKind::control;
+    const SendKind kind = protocol_.finished() ? SendKind::close : SendKind::control;
     if (out_.settle(transport(), owner_, written, kind).must_close) slow_consumer();
     std::visit([this](const auto& what) { this->react(what); }, *event);
     return true;
@@ -233,12 +233,13 @@ void Connection<role, T>::fail_handler(std::string_view what) {
 
 template <Role role, Transport T>
 template <class M>
-SendStatus Connection<role, T>::send_message(const M& message, bool reply) {
+SendStatus Connection<role, T>::send_as(SendKind kind, const M& message) {
+    assert(is_message(kind));
     broadcasts_first();
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.send(message, transport().output())) return SendStatus::closed;
-    return queued(out_.settle(transport(), owner_, written, reply ? OutputKind::reply : OutputKind::message));
+    return queued(out_.settle(transport(), owner_, written, kind));
 }
 
 template <Role role, Transport T>
@@ -305,7 +306,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     }
     const auto written = out_.mark(transport());
     if (!protocol_.ping(payload, transport().output())) return SendStatus::refused;
-    if (out_.settle(transport(), owner_, written, OutputKind::control).must_close) slow_consumer();
+    if (out_.settle(transport(), owner_, written, SendKind::control).must_close) slow_consumer();
     send_soon();
     return SendStatus::queued;
 }
@@ -358,7 +359,7 @@ SendStatus Connection<role, T>::begin_close(CloseCode code, std::string_view rea
     if (phase_ != Phase::open) return SendStatus::closed;
     const auto written = out_.mark(transport());
     if (!protocol_.close(code, reason, transport().output())) return SendStatus::refused;
-    out_.settle(transport(), owner_, written, OutputKind::close);
+    out_.settle(transport(), owner_, written, SendKind::close);
     enter_closing();
     send_soon();
     return SendStatus::queued;

@@ -12,18 +12,11 @@
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_queue.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
-
-/// What was written, for the queue to know what may overtake what.
-enum class OutputKind : std::uint8_t {
-    message,  ///< from somebody else than the connection's own handler
-    reply,    ///< from its own handler
-    control,  ///< Ping, Pong
-    close,    ///< the last of all
-};
 
 /// Frames are encoded at the end of the arena; settle() then leaves them there, for the one send at the turn's
 /// end, or moves them to the queue. Of `owner` it takes the queue's limits, when it makes one. Belongs to the
@@ -46,8 +39,8 @@ class SendPath {
 
     std::size_t mark(T& transport) const noexcept { return transport.output().size(); }
 
-    /// Decides where what the arena holds behind `mark` waits.
-    PushResult settle(T& transport, const ConnectionOwner& owner, std::size_t mark, OutputKind kind) {
+    /// Decides where the bytes after `mark` in the arena wait.
+    PushResult settle(T& transport, const ConnectionOwner& owner, std::size_t mark, SendKind kind) {
         OutputBuffer& arena = transport.output();
         if (arena.size() == mark) return {};
         if (in_turn() && !queue_ && arena.size() - turn_start_ <= max_batch) return {};
@@ -106,25 +99,12 @@ class SendPath {
         return *queue_;
     }
 
-    /// A long message that is all there is in the arena takes the arena's memory with it.
-    static PushResult push_message(SendQueue& queue, Bytes frames, Occasion occasion, OutputBuffer& arena) {
-        if (frames.size() <= kept_size || frames.size() != arena.size()) return queue.push_message(frames, occasion);
+    /// A long message that fills the arena alone takes the arena's memory with it.
+    static PushResult push(SendQueue& queue, Bytes frames, SendKind kind, OutputBuffer& arena) {
+        const bool is_alone = frames.size() == arena.size();
+        if (!is_message(kind) || !is_alone || frames.size() <= kept_size) return queue.push(frames, kind);
         const auto owner = std::make_shared<const PooledBuffer>(arena.exchange_memory({}));
-        return queue.push_shared(owner, frames, occasion);
-    }
-
-    static PushResult push(SendQueue& queue, Bytes frames, OutputKind kind, OutputBuffer& arena) {
-        switch (kind) {
-            case OutputKind::message:
-                return push_message(queue, frames, Occasion::other, arena);
-            case OutputKind::reply:
-                return push_message(queue, frames, Occasion::reply, arena);
-            case OutputKind::control:
-                return queue.push_control(frames);
-            case OutputKind::close:
-                break;
-        }
-        return queue.push_close(frames);
+        return queue.push_shared(owner, frames, kind);
     }
 
     std::uint64_t send_arena(typename T::Stream& stream, T& transport, const ConnectionOwner& owner) {

@@ -10,6 +10,7 @@
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/limits.hpp"
+#include "wsserver/connection/send_kind.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -19,12 +20,6 @@ struct PushResult {
     SendStatus status = SendStatus::queued;  ///< of what was pushed: queued, dropped or closed
     std::size_t dropped = 0;                 ///< messages that the policy dropped; the pushed one may be one of them
     bool must_close = false;                 ///< the policy wants the connection closed (1013); status is `closed`
-};
-
-/// For whom a message is sent: that decides where the policy begins.
-enum class Occasion : std::uint8_t {
-    reply,  ///< by the connection's own handler: queued up to the hard limit
-    other,  ///< by anybody else: under the policy above the high mark
 };
 
 /// Holds encoded frames until the transport takes them. Messages leave in the order in which they came; Ping and
@@ -40,14 +35,12 @@ class SendQueue {
     SendQueue(const SendQueue&) = delete;
     SendQueue& operator=(const SendQueue&) = delete;
 
-    /// `frames`: all frames of one message as the protocol encoded them; copied.
-    PushResult push_message(Bytes frames, Occasion occasion);
-    /// The same without a copy, unless it is short: `owner` keeps `frames` alive.
-    PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, Occasion occasion = Occasion::other);
-    /// `frames`: Pings and Pongs; copied. Over the hard limit they are dropped, or the connection must close.
-    PushResult push_control(Bytes frames);
-    /// Copied. From now on messages and further Close frames answer `closed`.
-    PushResult push_close(Bytes frame);
+    /// Copies `frames`, as the protocol encoded them: all frames of one message; Pings and Pongs; or a Close frame.
+    /// Over the hard limit Pings and Pongs are dropped, or the connection must close. After a Close frame, messages
+    /// and further Close frames answer `closed`.
+    PushResult push(Bytes frames, SendKind kind);
+    /// The same for a message, without a copy unless it is short: `owner` keeps `frames` alive.
+    PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message);
 
     /// Hands out what leaves next: appends pieces to `batch`, whole frames of together at most `max_bytes`, but
     /// at least one frame. False if nothing waits. Each piece has an owner; in_flight() counts them until
@@ -91,8 +84,10 @@ class SendQueue {
     std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
     void watch_marks() noexcept;
     template <class Append>
-    PushResult push(Bytes frames, Occasion occasion, Append&& append);
-    PushResult admit(Occasion occasion);
+    PushResult push_message(Bytes frames, SendKind kind, Append&& append);
+    PushResult push_control(Bytes frames);
+    PushResult push_close(Bytes frame);
+    PushResult admit(SendKind kind);
     bool drop_oldest();
     std::size_t drop_waiting();
     void isolate_begun();

@@ -57,8 +57,8 @@ struct Fixture {
     SendQueueLimits limits;
     SendQueue queue{limits};
 
-    PushResult push(std::string_view frames, Occasion occasion = Occasion::reply) {
-        return queue.push_message(bytes_of(frames), occasion);
+    PushResult push(std::string_view frames, SendKind kind = SendKind::reply) {
+        return queue.push(bytes_of(frames), kind);
     }
     /// What one take() hands out, and it is sent.
     std::string take(std::size_t max_bytes = everything) {
@@ -166,9 +166,9 @@ TEST_CASE("a batch has at least one frame, however long", "[send_queue]") {
 TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
     Fixture f;
     f.push(message({"a"}));
-    f.queue.push_control(bytes_of(ping("1")));
+    f.push(ping("1"), SendKind::control);
     f.push(message({"b"}));
-    f.queue.push_control(bytes_of(frame(Opcode::pong, true, "2")));
+    f.push(frame(Opcode::pong, true, "2"), SendKind::control);
     CHECK(frames_in(f.take()) == Strings{"9 1", "10 2", "1 a", "1 b"});
 }
 
@@ -176,7 +176,7 @@ TEST_CASE("pings and pongs come between the fragments of a message", "[send_queu
     Fixture f;
     f.push(message({"1234", "5678"}));
     CHECK(frames_in(f.take(6)) == Strings{"1+ 1234"});
-    f.queue.push_control(bytes_of(ping("")));
+    f.push(ping(""), SendKind::control);
     CHECK(frames_in(f.take()) == Strings{"9 ", "0 5678"});
 }
 
@@ -193,12 +193,12 @@ TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-
 TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_queue][rfc6455-5.5.1]") {
     Fixture f;
     f.push(message({"a", "b"}));
-    CHECK(f.queue.push_close(bytes_of(close_frame())).status == SendStatus::queued);
+    CHECK(f.push(close_frame(), SendKind::close).status == SendStatus::queued);
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
     CHECK(f.queue.push_shared(nullptr, bytes_of(message({"late"}))).status == SendStatus::closed);
-    CHECK(f.queue.push_close(bytes_of(close_frame())).status == SendStatus::closed);
+    CHECK(f.push(close_frame(), SendKind::close).status == SendStatus::closed);
     CHECK(frames_in(f.take(1)) == Strings{"1+ a"});
-    CHECK(f.queue.push_control(bytes_of(ping("p"))).status == SendStatus::queued);
+    CHECK(f.push(ping("p"), SendKind::control).status == SendStatus::queued);
     CHECK(frames_in(f.take()) == Strings{"9 p", "0 b", "8 \x03\xE8"});
     CHECK(f.queue.idle());
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
@@ -209,12 +209,12 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     f.push(message({"1", "2"}));
     f.push(message({"3"}));
     CHECK(frames_in(f.take_only(1)) == Strings{"1+ 1"});
-    f.queue.push_control(bytes_of(ping("")));
+    f.push(ping(""), SendKind::control);
     CHECK(f.queue.discard() == 2);
     CHECK(f.queue.nothing_waits());
     CHECK(f.queue.bytes() == 3);
     CHECK(f.push(message({"4"})).status == SendStatus::closed);
-    f.queue.push_close(bytes_of(close_frame()));
+    f.push(close_frame(), SendKind::close);
     f.queue.batch_sent();
     CHECK(frames_in(f.take()) == Strings{"8 \x03\xE8"});
 }
@@ -222,17 +222,17 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
 TEST_CASE("a message is taken while no more than the limit is queued", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::drop_newest}};
     const std::string long_message = message({std::string(10'000, 'x')});
-    CHECK(f.push(long_message, Occasion::other).status == SendStatus::queued);
-    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::dropped);
-    CHECK(f.push(message({"a"}), Occasion::reply).status == SendStatus::dropped);
+    CHECK(f.push(long_message, SendKind::message).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::dropped);
+    CHECK(f.push(message({"a"}), SendKind::reply).status == SendStatus::dropped);
     CHECK(f.take() == long_message);
-    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::queued);
 }
 
 TEST_CASE("limits of zero let one message through at a time", "[send_queue]") {
     Fixture f{{.high_mark = 0, .hard_limit = 0, .policy = SlowConsumer::drop_newest}};
-    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
-    CHECK(f.push(message({"b"}), Occasion::other).status == SendStatus::dropped);
+    CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::queued);
+    CHECK(f.push(message({"b"}), SendKind::message).status == SendStatus::dropped);
     CHECK(frames_in(f.take()) == Strings{"1 a"});
     CHECK(f.push(message({"c"})).status == SendStatus::queued);
 }
@@ -241,8 +241,8 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
     const auto policy = GENERATE(SlowConsumer::close, SlowConsumer::drop_newest);
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = policy}};
     const std::string kilo = message({std::string(996, 'x')});
-    f.push(kilo, Occasion::other);
-    f.push(kilo, Occasion::other);
+    f.push(kilo, SendKind::message);
+    f.push(kilo, SendKind::message);
     CHECK(f.queue.over_high_mark());
     const auto refused = [&](PushResult result) {
         if (policy == SlowConsumer::close) {
@@ -250,9 +250,9 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
         }
         return result.status == SendStatus::dropped && !result.must_close && result.dropped == 1;
     };
-    CHECK(refused(f.push(kilo, Occasion::other)));
-    while (f.queue.bytes() < 5000) CHECK(f.push(kilo, Occasion::reply).status == SendStatus::queued);
-    CHECK(refused(f.push(kilo, Occasion::reply)));
+    CHECK(refused(f.push(kilo, SendKind::message)));
+    while (f.queue.bytes() < 5000) CHECK(f.push(kilo, SendKind::reply).status == SendStatus::queued);
+    CHECK(refused(f.push(kilo, SendKind::reply)));
     CHECK(f.queue.messages() == 5);
 }
 
@@ -260,8 +260,8 @@ TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
     f.queue.add_in_flight(1001);
     CHECK(f.queue.over_high_mark());
-    CHECK(f.push(message({"a"}), Occasion::other).must_close);
-    CHECK(f.push(message({"a"}), Occasion::reply).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), SendKind::message).must_close);
+    CHECK(f.push(message({"a"}), SendKind::reply).status == SendStatus::queued);
     f.queue.batch_sent();
     CHECK_FALSE(f.queue.over_high_mark());
 }
@@ -269,14 +269,14 @@ TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
 TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
     // 7 bytes each, and 40 to keep book of the run that they make together.
     Fixture f{{.high_mark = 60, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
-    f.push(message({"first"}), Occasion::reply);
-    f.push(message({"secnd"}), Occasion::other);
-    CHECK(f.push(message({"third"}), Occasion::other).dropped == 0);
-    const PushResult result = f.push(message({"forth"}), Occasion::other);
+    f.push(message({"first"}), SendKind::reply);
+    f.push(message({"secnd"}), SendKind::message);
+    CHECK(f.push(message({"third"}), SendKind::message).dropped == 0);
+    const PushResult result = f.push(message({"forth"}), SendKind::message);
     CHECK(result.status == SendStatus::queued);
     CHECK(result.dropped == 1);
-    CHECK(f.push(message({"reply"}), Occasion::reply).dropped == 0);
-    CHECK(f.push(message({"sixth"}), Occasion::other).dropped == 2);
+    CHECK(f.push(message({"reply"}), SendKind::reply).dropped == 0);
+    CHECK(f.push(message({"sixth"}), SendKind::message).dropped == 2);
     CHECK(frames_in(f.take()) == Strings{"1 forth", "1 reply", "1 sixth"});
 }
 
@@ -287,11 +287,11 @@ TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455
     f.push(message({"b1", "b2"}));
     f.push(message({"c1"}));
     CHECK(frames_in(f.take(1)) == Strings{"1+ a1"});
-    const PushResult result = f.push(message({"d1"}), Occasion::other);
+    const PushResult result = f.push(message({"d1"}), SendKind::message);
     CHECK(result.status == SendStatus::queued);
     CHECK(result.dropped == 2);
     CHECK(frames_in(f.take(1)) == Strings{"0+ a2"});
-    CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
+    CHECK(f.push(message({"e1"}), SendKind::message).dropped == 1);
     CHECK(frames_in(f.take()) == Strings{"0 a3", "1 e1"});
 }
 
@@ -299,9 +299,9 @@ TEST_CASE("what is in flight can't be dropped: above the hard limit the message 
     const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
     Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = policy}};
     f.queue.add_in_flight(50);
-    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::queued);
     f.queue.add_in_flight(51);
-    const PushResult result = f.push(message({"b"}), Occasion::other);
+    const PushResult result = f.push(message({"b"}), SendKind::message);
     CHECK(result.status == SendStatus::dropped);
     CHECK(result.dropped == 2);
     CHECK(f.queue.messages() == 0);
@@ -313,8 +313,8 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
     f.push(message({"b1"}));
     f.push(message({"c1"}));
     CHECK(frames_in(f.take_only(1)) == Strings{"1+ a1"});
-    CHECK(f.push(message({"d1"}), Occasion::other).dropped == 2);
-    CHECK(f.push(message({"e1"}), Occasion::other).dropped == 1);
+    CHECK(f.push(message({"d1"}), SendKind::message).dropped == 2);
+    CHECK(f.push(message({"e1"}), SendKind::message).dropped == 1);
     f.queue.batch_sent();
     CHECK(frames_in(f.take()) == Strings{"0 a2", "1 e1"});
 }
@@ -322,13 +322,13 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
 TEST_CASE("pings and pongs have a bound too", "[send_queue]") {
     SECTION("close") {
         Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::close}};
-        while (f.queue.bytes() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
-        CHECK(f.queue.push_control(bytes_of(ping("x"))).must_close);
+        while (f.queue.bytes() <= 100) CHECK(f.push(ping("x"), SendKind::control).status == SendStatus::queued);
+        CHECK(f.push(ping("x"), SendKind::control).must_close);
     }
     SECTION("any other policy") {
         Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::keep_latest}};
-        while (f.queue.bytes() <= 100) CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::queued);
-        CHECK(f.queue.push_control(bytes_of(ping("x"))).status == SendStatus::dropped);
+        while (f.queue.bytes() <= 100) CHECK(f.push(ping("x"), SendKind::control).status == SendStatus::queued);
+        CHECK(f.push(ping("x"), SendKind::control).status == SendStatus::dropped);
         CHECK(frames_in(f.take()).size() == 34);
     }
 }
@@ -350,16 +350,16 @@ TEST_CASE("reading is held from over the high mark until half of it is left", "[
 TEST_CASE("limits may change", "[send_queue]") {
     Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::close}};
     f.push(message({"0123456789"}));
-    CHECK(f.push(message({"a"}), Occasion::other).must_close);
+    CHECK(f.push(message({"a"}), SendKind::message).must_close);
     f.limits.high_mark = 1000;
-    CHECK(f.push(message({"a"}), Occasion::other).status == SendStatus::queued);
+    CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::queued);
 }
 
 TEST_CASE("short messages cost little more than their bytes", "[send_queue]") {
     // Else the bound would be one on paper: 2 bytes a message, with 40 of book-keeping each.
     Fixture f{{.high_mark = 10'000, .hard_limit = 20'000, .policy = SlowConsumer::drop_newest}};
     std::size_t queued = 0;
-    while (f.push(message({""}), Occasion::other).status == SendStatus::queued) ++queued;
+    while (f.push(message({""}), SendKind::message).status == SendStatus::queued) ++queued;
     CHECK(queued >= 4'900);
     CHECK(f.queue.bytes() <= 10'002);
 }
@@ -405,18 +405,18 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
                         frame(i == 0 ? Opcode::text : Opcode::continuation, i + 1 == fragments, payload));
                     frames += fresh.frames.back();
                 }
-                const auto occasion = below(3) == 0 ? Occasion::reply : Occasion::other;
+                const auto kind = below(3) == 0 ? SendKind::reply : SendKind::message;
                 const bool over = f.queue.over_high_mark();
                 const bool surely_over_hard = f.queue.bytes() > 4000;
                 PushResult result;
                 if (below(2) == 0) {
                     const auto shared = std::make_shared<const std::string>(frames);
-                    result = f.queue.push_shared(shared, bytes_of(*shared), occasion);
+                    result = f.queue.push_shared(shared, bytes_of(*shared), kind);
                 } else {
-                    result = f.push(frames, occasion);
+                    result = f.push(frames, kind);
                 }
                 if (!over) REQUIRE((result.status == SendStatus::queued && result.dropped == 0));
-                const bool policy_applies = (over && occasion == Occasion::other) || surely_over_hard;
+                const bool policy_applies = (over && kind == SendKind::message) || surely_over_hard;
                 const bool applied = result.status != SendStatus::queued || result.dropped > 0;
                 if (policy_applies && policy != SlowConsumer::drop_oldest && policy != SlowConsumer::keep_latest) {
                     REQUIRE(applied);
@@ -443,7 +443,7 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
                 if (result.status == SendStatus::queued) model.push_back(fresh);
             } else if (what == 6) {
                 const std::string control = ping(std::to_string(++number));
-                const PushResult result = f.queue.push_control(bytes_of(control));
+                const PushResult result = f.push(control, SendKind::control);
                 if (result.status == SendStatus::queued) controls += control;
             } else {
                 if (f.queue.in_flight() > 0) f.queue.batch_sent();

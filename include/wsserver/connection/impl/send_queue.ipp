@@ -48,20 +48,30 @@ std::size_t first_message_size(Bytes frames) noexcept {
 
 }  // namespace
 
-PushResult SendQueue::push_message(Bytes frames, Occasion occasion) {
-    return push(frames, occasion, [&] { append_copy(frames); });
+PushResult SendQueue::push(Bytes frames, SendKind kind) {
+    switch (kind) {
+        case SendKind::message:
+        case SendKind::reply:
+            return push_message(frames, kind, [&] { append_copy(frames); });
+        case SendKind::control:
+            return push_control(frames);
+        case SendKind::close:
+            break;
+    }
+    return push_close(frames);
 }
 
-PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, Occasion occasion) {
-    if (frames.size() <= copied_size) return push_message(frames, occasion);
-    return push(frames, occasion, [&] { runs_.push_back({owner, frames, 1}); });
+PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind) {
+    assert(is_message(kind));
+    if (frames.size() <= copied_size) return push(frames, kind);
+    return push_message(frames, kind, [&] { runs_.push_back({owner, frames, 1}); });
 }
 
 template <class Append>
-PushResult SendQueue::push(Bytes frames, Occasion occasion, Append&& append) {
+PushResult SendQueue::push_message(Bytes frames, SendKind kind, Append&& append) {
     assert(first_message_size(frames) == frames.size());
     if (!takes_messages_) return {SendStatus::closed};
-    const PushResult admitted = admit(occasion);
+    const PushResult admitted = admit(kind);
     if (admitted.status == SendStatus::queued) {
         append();
         waiting_ += frames.size();
@@ -89,10 +99,10 @@ PushResult SendQueue::push_close(Bytes frame) {
     return {};
 }
 
-/// Applies the policy before a message comes in: its status says whether it may.
-PushResult SendQueue::admit(Occasion occasion) {
+/// Applies the policy before a message is queued. The result's status says whether it may be.
+PushResult SendQueue::admit(SendKind kind) {
     const std::size_t limit =
-        occasion == Occasion::other ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
+        kind == SendKind::message ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
     PushResult result;
     if (load() <= limit) return result;
     switch (limits_.policy) {

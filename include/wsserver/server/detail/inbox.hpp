@@ -10,6 +10,7 @@
 
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/send_kind.hpp"
 
 namespace wsserver {
 
@@ -43,7 +44,7 @@ struct InboxItem {
         close_all,
     };
     Kind kind{};
-    bool reply = false;  ///< from the connection's own handler, so not subject to the slow consumer's policy
+    SendKind send_as = SendKind::message;  ///< of a message: `reply` if it is from the connection's own handler
     CloseCode code = CloseCode::normal;
     ConnectionId to{};
     std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's bytes

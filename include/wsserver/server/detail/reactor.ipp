@@ -102,9 +102,9 @@ template <Transport T>
 SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const InboxItem& item, Bytes payload) {
     switch (item.kind) {
         case InboxItem::Kind::send_text:
-            return connection.send_for(Text::from_payload(payload), item.reply);
+            return connection.send_as(item.send_as, Text::from_payload(payload));
         case InboxItem::Kind::send_binary:
-            return connection.send_for(Binary::from_payload(payload), item.reply);
+            return connection.send_as(item.send_as, Binary::from_payload(payload));
         case InboxItem::Kind::ping:
             return connection.ping(payload);
         case InboxItem::Kind::close:

@@ -46,7 +46,7 @@ class PooledConnection final : public AnyConnection {
         InboxItem item;
         item.kind = kind;
         item.to = id_;
-        item.reply = true;
+        item.send_as = SendKind::reply;
         return hub_->put(std::move(item), payload);
     }
 

@@ -60,7 +60,7 @@ struct Handler {
 #elif CASE == 10  // a continuation is no message
 struct Handler {
     void on_message(AnyConnection&, const Text&) {}
-    MessageTypeFor<Opcode::continuation> last;
+    MessageType<Opcode::continuation>::type last;
 };
 #endif
 

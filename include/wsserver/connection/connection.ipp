@@ -403,8 +403,7 @@ template <Role role, Transport T>
 void Connection<role, T>::linger_when_sent() {
     if (!out_.idle()) return;
     if (peer_ended_) return finish({}, {});
-    // §7.1.1: the server ends the stream first, so that it and not the client holds the port in TIME_WAIT.
-    if (role == Role::server && !std::exchange(send_ended_, true)) stream_.shutdown_send();
+    if (RoleRules<role>::ends_stream && !std::exchange(send_ended_, true)) stream_.shutdown_send();
 }
 
 template <Role role, Transport T>

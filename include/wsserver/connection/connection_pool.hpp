@@ -112,9 +112,6 @@ class ConnectionPool {
         }
     }
 
-    /// Bytes of memory for chunk_slots connections, but for their pointer in the table.
-    static constexpr std::size_t chunk_size() noexcept { return sizeof(Chunk); }
-
    private:
     static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
@@ -171,7 +168,8 @@ class ConnectionPool {
     }
 
     bool grow() {
-        static_assert(sizeof(Chunk) - sizeof(Chunk::slots) <= chunk_slots * 4 + sizeof(Chunk::taken));
+        // Each slot has an open generation and a bit, besides its connection.
+        static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 4) + sizeof(Chunk::taken));
         if (slots_ >= max_size) return false;
         chunks_[slots_ / chunk_slots].store(new Chunk, std::memory_order_release);
         slots_ += chunk_slots;

@@ -62,7 +62,6 @@ class SendQueue {
 
     /// Nothing waits and nothing is in flight: the queue may be destroyed.
     bool idle() const noexcept { return bytes() == 0; }
-    bool nothing_waits() const noexcept { return waiting_ + controls_.size() + close_.size() == 0; }
     /// Bytes that wait or are in flight.
     std::size_t bytes() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
     std::size_t in_flight() const noexcept { return in_flight_; }
@@ -71,7 +70,7 @@ class SendQueue {
 
     /// The connection must not read from its peer: from over the high mark until no more than half of it is left.
     bool holds_reading() const noexcept { return holds_reading_; }
-    bool over_high_mark() const noexcept { return load() > limits_.high_mark; }
+    bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
 
    private:
     /// Whole frames that lie one behind the other, with the end of a message at their end.

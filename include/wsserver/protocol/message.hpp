@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -92,9 +91,6 @@ struct MessageType {
     using type = std::tuple_element_t<0, decltype(detail::type_for<opcode>(MessageTypes{}))>;
 };
 
-template <Opcode opcode>
-using MessageTypeFor = typename MessageType<opcode>::type;
-
 using Message = decltype(detail::variant_of(MessageTypes{}));
 
 /// Opcode to type at run time: calls `f.template operator()<Type>()` for the type whose opcode it is.
@@ -102,14 +98,6 @@ using Message = decltype(detail::variant_of(MessageTypes{}));
 template <class F>
 constexpr bool with_message_type(Opcode opcode, F&& f) {
     return detail::with_type_of(opcode, std::forward<F>(f), MessageTypes{});
-}
-
-/// The message of that opcode over that payload; nothing where no message has it.
-/// The payload has been checked before: UTF-8 of a text, code and reason of a Close.
-inline std::optional<Message> make_message(Opcode opcode, Bytes payload) noexcept {
-    std::optional<Message> message;
-    with_message_type(opcode, [&]<class Type>() { message.emplace(Type::from_payload(payload)); });
-    return message;
 }
 
 /// Joins lambdas to one visitor: std::visit(overloaded{[](const Text&) {...}, ...}, message).

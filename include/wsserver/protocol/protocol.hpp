@@ -66,7 +66,7 @@ struct RoleRules<Role::server> {
     static constexpr Errc wrong_masking = Errc::frame_not_masked;
     /// §5.1: "A server MUST NOT mask any frames that it sends to the client."
     static std::optional<MaskingKey> masking_key(const ProtocolOptions&) noexcept { return std::nullopt; }
-    /// §7.1.1: the stream "SHOULD be closed first by the server", who then holds the TIME_WAIT state.
+    /// §7.1.1: the stream "SHOULD be closed first by the server", which then holds the TIME_WAIT state, not the client.
     static constexpr bool ends_stream = true;
 };
 

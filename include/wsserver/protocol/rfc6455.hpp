@@ -10,8 +10,6 @@ namespace wsserver {
 /// Which end of the connection we are. What differs between them stands in RoleRules (protocol.hpp).
 enum class Role : std::uint8_t { server, client };
 
-constexpr Role peer_of(Role role) noexcept { return role == Role::server ? Role::client : Role::server; }
-
 /// RFC 6455 §5.2. The values between are reserved; a frame that carries one fails the connection.
 enum class Opcode : std::uint8_t {
     continuation = 0x0,

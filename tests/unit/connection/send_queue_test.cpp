@@ -60,6 +60,7 @@ struct Fixture {
     PushResult push(std::string_view frames, SendKind kind = SendKind::reply) {
         return queue.push(bytes_of(frames), kind);
     }
+    bool nothing_waits() const { return queue.bytes() == queue.in_flight(); }
     /// What one take() hands out, and it is sent.
     std::string take(std::size_t max_bytes = everything) {
         std::string bytes = take_only(max_bytes);
@@ -85,7 +86,7 @@ struct Fixture {
 TEST_CASE("a new queue has nothing", "[send_queue]") {
     Fixture f;
     CHECK(f.queue.idle());
-    CHECK(f.queue.nothing_waits());
+    CHECK(f.nothing_waits());
     CHECK(f.take().empty());
 }
 
@@ -96,7 +97,7 @@ TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
     CHECK(f.push(message({""})).status == SendStatus::queued);
     CHECK(f.queue.messages() == 3);
     CHECK(frames_in(f.take_only()) == Strings{"1 a", "1+ b", "0 c", "1 "});
-    CHECK(f.queue.nothing_waits());
+    CHECK(f.nothing_waits());
     CHECK_FALSE(f.queue.idle());
     f.queue.batch_sent();
     CHECK(f.queue.idle());
@@ -211,7 +212,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     CHECK(frames_in(f.take_only(1)) == Strings{"1+ 1"});
     f.push(ping(""), SendKind::control);
     CHECK(f.queue.discard() == 2);
-    CHECK(f.queue.nothing_waits());
+    CHECK(f.nothing_waits());
     CHECK(f.queue.bytes() == 3);
     CHECK(f.push(message({"4"})).status == SendStatus::closed);
     f.push(close_frame(), SendKind::close);
@@ -243,7 +244,7 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
     const std::string kilo = message({std::string(996, 'x')});
     f.push(kilo, SendKind::message);
     f.push(kilo, SendKind::message);
-    CHECK(f.queue.over_high_mark());
+    CHECK(f.queue.is_over_high_mark());
     const auto refused = [&](PushResult result) {
         if (policy == SlowConsumer::close) {
             return result.status == SendStatus::closed && result.must_close && result.dropped == 0;
@@ -259,11 +260,11 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
 TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
     f.queue.add_in_flight(1001);
-    CHECK(f.queue.over_high_mark());
+    CHECK(f.queue.is_over_high_mark());
     CHECK(f.push(message({"a"}), SendKind::message).must_close);
     CHECK(f.push(message({"a"}), SendKind::reply).status == SendStatus::queued);
     f.queue.batch_sent();
-    CHECK_FALSE(f.queue.over_high_mark());
+    CHECK_FALSE(f.queue.is_over_high_mark());
 }
 
 TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
@@ -341,7 +342,7 @@ TEST_CASE("reading is held from over the high mark until half of it is left", "[
     }
     CHECK(f.queue.holds_reading());
     f.take(400);
-    CHECK_FALSE(f.queue.over_high_mark());
+    CHECK_FALSE(f.queue.is_over_high_mark());
     CHECK(f.queue.holds_reading());
     f.take(300);
     CHECK_FALSE(f.queue.holds_reading());
@@ -406,7 +407,7 @@ TEST_CASE("it does what a list of frames would do", "[send_queue]") {
                     frames += fresh.frames.back();
                 }
                 const auto kind = below(3) == 0 ? SendKind::reply : SendKind::message;
-                const bool over = f.queue.over_high_mark();
+                const bool over = f.queue.is_over_high_mark();
                 const bool surely_over_hard = f.queue.bytes() > 4000;
                 PushResult result;
                 if (below(2) == 0) {

@@ -13,9 +13,9 @@ using test::byte_script;
 // Opcode to type at compile time.
 static_assert(std::same_as<MessageType<Opcode::text>::type, Text>);
 static_assert(std::same_as<MessageType<Opcode::binary>::type, Binary>);
-static_assert(std::same_as<MessageTypeFor<Opcode::close>, Close>);
-static_assert(std::same_as<MessageTypeFor<Opcode::ping>, Ping>);
-static_assert(std::same_as<MessageTypeFor<Opcode::pong>, Pong>);
+static_assert(std::same_as<MessageType<Opcode::close>::type, Close>);
+static_assert(std::same_as<MessageType<Opcode::ping>::type, Ping>);
+static_assert(std::same_as<MessageType<Opcode::pong>::type, Pong>);
 static_assert(std::same_as<Message, std::variant<Text, Binary, Close, Ping, Pong>>);
 
 TEST_CASE("a run-time opcode becomes its type", "[message]") {
@@ -58,19 +58,12 @@ TEST_CASE("the call happens once, and at compile time too", "[message]") {
 
 TEST_CASE("messages are made over their payload", "[message]") {
     const auto payload = byte_script("'Hello'");
-    const auto text = make_message(Opcode::text, payload);
-    REQUIRE(text);
-    REQUIRE(std::holds_alternative<Text>(*text));
-    CHECK(std::get<Text>(*text).text == "Hello");
-    CHECK(std::get<Text>(*text).payload().data() == payload.data());  // a view, no copy
-
-    const auto binary = make_message(Opcode::binary, payload);
-    REQUIRE(binary);
-    CHECK(std::get<Binary>(*binary).payload().data() == payload.data());
-    CHECK(std::get<Ping>(*make_message(Opcode::ping, payload)).payload.size() == 5);
-    CHECK(std::get<Pong>(*make_message(Opcode::pong, {})).payload.empty());
-    CHECK_FALSE(make_message(Opcode::continuation, payload));
-    CHECK_FALSE(make_message(Opcode{0xB}, payload));
+    const auto text = Text::from_payload(payload);
+    CHECK(text.text == "Hello");
+    CHECK(text.payload().data() == payload.data());  // a view, no copy
+    CHECK(Binary::from_payload(payload).payload().data() == payload.data());
+    CHECK(Ping::from_payload(payload).payload.size() == 5);
+    CHECK(Pong::from_payload({}).payload.empty());
 }
 
 TEST_CASE("a Close has a code and a reason, or neither", "[message][rfc6455-5.5.1]") {
@@ -96,9 +89,9 @@ TEST_CASE("std::visit reaches the alternative that is there", "[message]") {
         [](const Pong&) { return std::string{"pong"}; },
     };
     const auto payload = byte_script("03 e8");
-    CHECK(std::visit(describe, *make_message(Opcode::text, payload)) == "text of 2");
-    CHECK(std::visit(describe, *make_message(Opcode::binary, payload)) == "binary of 2");
-    CHECK(std::visit(describe, *make_message(Opcode::close, payload)) == "close 1000");
-    CHECK(std::visit(describe, *make_message(Opcode::ping, payload)) == "ping");
-    CHECK(std::visit(describe, *make_message(Opcode::pong, payload)) == "pong");
+    CHECK(std::visit(describe, Message{Text::from_payload(payload)}) == "text of 2");
+    CHECK(std::visit(describe, Message{Binary::from_payload(payload)}) == "binary of 2");
+    CHECK(std::visit(describe, Message{Close::from_payload(payload)}) == "close 1000");
+    CHECK(std::visit(describe, Message{Ping::from_payload(payload)}) == "ping");
+    CHECK(std::visit(describe, Message{Pong::from_payload(payload)}) == "pong");
 }

@@ -29,8 +29,3 @@ TEST_CASE("the close codes 0 to 65535 that may be sent", "[rfc6455-7.4]") {
     }
     CHECK(sendable == 12 + 2000);
 }
-
-TEST_CASE("each role has the other as its peer", "[rfc6455]") {
-    CHECK(peer_of(Role::server) == Role::client);
-    CHECK(peer_of(Role::client) == Role::server);
-}

@@ -87,7 +87,6 @@ class AsioTransport::Stream {
     void resume_receiving();
     void shutdown_send();
     void close();
-    void abort();
     std::string peer() const;
 
    private:

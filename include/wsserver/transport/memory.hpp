@@ -246,7 +246,6 @@ class MemoryTransport::Stream {
     void resume_receiving();
     void shutdown_send();
     void close();
-    void abort();
     std::string peer() const;
 
    private:

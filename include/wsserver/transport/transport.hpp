@@ -73,8 +73,6 @@ concept TransportStream =
     { stream.shutdown_send() } -> std::same_as<void>;
     // At once; what is in flight is lost. on_released() follows, once, however often it is called.
     { stream.close() } -> std::same_as<void>;
-    // close() that resets the connection (TCP RST): for peers that misbehave, nothing of it lingers.
-    { stream.abort() } -> std::same_as<void>;
     // "127.0.0.1:5000", "[::1]:5000" or "unix:PATH", PATH being mostly empty. Empty once the peer is gone or
     // the stream closed: ask early.
     { constant.peer() } -> std::same_as<std::string>;

@@ -104,7 +104,6 @@ class UringTransport::Stream {
     void resume_receiving();
     void shutdown_send();
     void close();
-    void abort();
     std::string peer() const;
 
    private:

@@ -24,7 +24,7 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
-    void close(bool with_reset);
+    void close();
     void abandon();
     std::string peer() const { return end_ && !closed_ ? end_->peer_name : std::string{}; }
     /// Sends are held no longer.

@@ -49,8 +49,7 @@ class alignas(uring_event_bits + 1) UringStream {
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
-    enum class How : bool { polite, reset };
-    void close(How how);
+    void close();
     std::string peer() const;
     /// The handle goes away: the user is not called any more.
     void abandon();

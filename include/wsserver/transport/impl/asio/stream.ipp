@@ -224,12 +224,8 @@ void AsioStream::tell_failure(int error) {
     user_->on_end({error, std::system_category()});
 }
 
-void AsioStream::close(How how) {
+void AsioStream::close() {
     if (std::exchange(closed_, true)) return;
-    if (how == How::reset) {
-        const linger at_once{.l_onoff = 1, .l_linger = 0};
-        ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    }
     boost::system::error_code ignored;
     socket_.close(ignored);
     batch_.reset();
@@ -242,7 +238,7 @@ void AsioStream::close(How how) {
 
 void AsioStream::abandon() {
     user_ = nullptr;
-    close(How::polite);
+    close();
 }
 
 std::string AsioStream::peer() const {

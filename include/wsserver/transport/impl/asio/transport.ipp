@@ -67,8 +67,7 @@ bool AsioTransport::Stream::send(std::span<const SendPiece> pieces) { return sta
 void AsioTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void AsioTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void AsioTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void AsioTransport::Stream::close() { state_->close(AsioStream::How::polite); }
-void AsioTransport::Stream::abort() { state_->close(AsioStream::How::reset); }
+void AsioTransport::Stream::close() { state_->close(); }
 std::string AsioTransport::Stream::peer() const { return state_->peer(); }
 
 // --- Connecting ---

@@ -156,9 +156,9 @@ void MemoryStream::tell_failure(std::error_code error) {
     user_->on_end(error);
 }
 
-void MemoryStream::close(bool with_reset) {
+void MemoryStream::close() {
     if (std::exchange(closed_, true)) return;
-    end_->close(with_reset);
+    end_->close(false);
     batch_.reset();
     transport_.stream_closed();
     if (user_ == nullptr) return;
@@ -169,7 +169,7 @@ void MemoryStream::close(bool with_reset) {
 
 void MemoryStream::abandon() {
     user_ = nullptr;
-    close(false);
+    close();
 }
 
 }  // namespace wsserver::detail

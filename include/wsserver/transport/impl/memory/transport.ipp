@@ -150,8 +150,7 @@ bool MemoryTransport::Stream::send(std::span<const SendPiece> pieces) { return s
 void MemoryTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void MemoryTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void MemoryTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void MemoryTransport::Stream::close() { state_->close(false); }
-void MemoryTransport::Stream::abort() { state_->close(true); }
+void MemoryTransport::Stream::close() { state_->close(); }
 std::string MemoryTransport::Stream::peer() const { return state_->peer(); }
 
 }  // namespace wsserver

@@ -287,18 +287,13 @@ void UringStream::tell_failure(int error) {
     user_->on_end({error, std::system_category()});
 }
 
-void UringStream::close(How how) {
+void UringStream::close() {
     if (closed_) return;
     closed_ = true;
-    if (how == How::reset) {
-        const linger at_once{.l_onoff = 1, .l_linger = 0};
-        ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        if (send_ != nullptr) loop_.ring().cancel(UringEvent::sent, send_);
-    }
     if (send_ != nullptr) send_->next.reset();
     stop_awaiting_bytes();
     // What was said to have left leaves, unless the peer doesn't take it.
-    if (send_ != nullptr && how == How::polite) {
+    if (send_ != nullptr) {
         loop_.linger(*this);
     } else {
         close_socket();
@@ -319,7 +314,7 @@ void UringStream::give_up_sending() {
 
 void UringStream::abandon() {
     user_ = nullptr;
-    close(How::polite);
+    close();
 }
 
 void UringStream::remove_from_loop() noexcept { loop_.remove(*this); }

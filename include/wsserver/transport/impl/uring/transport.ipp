@@ -56,8 +56,7 @@ bool UringTransport::Stream::send(std::span<const SendPiece> pieces) { return st
 void UringTransport::Stream::pause_receiving() { state_->pause_receiving(); }
 void UringTransport::Stream::resume_receiving() { state_->resume_receiving(); }
 void UringTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void UringTransport::Stream::close() { state_->close(UringStream::How::polite); }
-void UringTransport::Stream::abort() { state_->close(UringStream::How::reset); }
+void UringTransport::Stream::close() { state_->close(); }
 std::string UringTransport::Stream::peer() const { return state_->peer(); }
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// Bytes as the core sees them: views that own nothing, and big-endian numbers in them.
+// Views of bytes, which own nothing, and big-endian numbers in them.
 #pragma once
 
 #include <cstddef>
@@ -9,24 +9,24 @@
 
 namespace wsserver {
 
-/// A view of bytes somebody else owns.
+/// A read-only view of bytes. It does not own them.
 using Bytes = std::span<const std::uint8_t>;
 
-/// The same, to be changed in place (payload is unmasked where it lies).
+/// A view of bytes that may be changed. Payload is unmasked in place.
 using MutableBytes = std::span<std::uint8_t>;
 
-/// The bytes of `text`. Valid as long as `text` is.
+/// The bytes of `text`. The result is valid as long as `text` is.
 inline Bytes bytes_of(std::string_view text) noexcept {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-/// `bytes` read as characters; nothing is checked. Valid as long as `bytes` is.
+/// `bytes` as characters. Checks nothing. The result is valid as long as `bytes` is.
 inline std::string_view text_of(Bytes bytes) noexcept {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// The number in the first sizeof(Unsigned) bytes of `from`, network byte order.
-/// Precondition: `from` holds that many.
+/// Reads a number in network byte order from the first sizeof(Unsigned) bytes of `from`.
+/// Precondition: `from` has at least sizeof(Unsigned) bytes.
 template <class Unsigned>
 requires std::is_unsigned_v<Unsigned>
 constexpr Unsigned load_big_endian(Bytes from) noexcept {
@@ -37,8 +37,8 @@ constexpr Unsigned load_big_endian(Bytes from) noexcept {
     return value;
 }
 
-/// Writes `value` into the first sizeof(Unsigned) bytes of `to`, network byte order.
-/// Precondition: `to` holds that many.
+/// Writes `value` in network byte order into the first sizeof(Unsigned) bytes of `to`.
+/// Precondition: `to` has at least sizeof(Unsigned) bytes.
 template <class Unsigned>
 requires std::is_unsigned_v<Unsigned>
 constexpr void store_big_endian(MutableBytes to, Unsigned value) noexcept {

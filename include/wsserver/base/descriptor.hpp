@@ -1,11 +1,11 @@
-// A file descriptor that is closed with its owner.
+// A file descriptor with one owner, which closes it.
 #pragma once
 
 #include <utility>
 
 namespace wsserver {
 
-/// Owns one descriptor of the operating system, or none (-1).
+/// Owns a file descriptor and closes it in the destructor. An empty Descriptor has the number -1.
 class Descriptor {
    public:
     Descriptor() noexcept = default;
@@ -20,9 +20,10 @@ class Descriptor {
     int get() const noexcept { return number_; }
     explicit operator bool() const noexcept { return number_ >= 0; }
 
-    /// Whoever gets it has to close it.
+    /// Gives up ownership. The caller must close the descriptor that is returned.
     [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
-    /// Closes what it had. The error of close() is of no use to anybody: the descriptor is gone either way.
+    /// Closes the current descriptor and takes ownership of `number`. Ignores an error of close(), as the descriptor
+    /// is closed even then.
     void reset(int number = -1) noexcept;
 
    private:

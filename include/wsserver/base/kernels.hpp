@@ -1,5 +1,5 @@
-// The two jobs that cost something for each byte, done with the widest loads that the processor has: masking
-// (RFC 6455 §5.3) and the check for UTF-8 (§8.1). mask.hpp and utf8.hpp do small payloads themselves and call these.
+// Masking (RFC 6455 §5.3) and UTF-8 validation (§8.1) with the widest registers that the processor has. Both
+// touch every byte of payload. mask.hpp and utf8.hpp handle small payloads themselves and call these for large ones.
 #pragma once
 
 #include <cstddef>
@@ -8,20 +8,21 @@
 
 namespace wsserver::detail {
 
-/// One way to do both.
+/// One implementation of both jobs.
 struct Kernel {
     const char* name;
-    /// Writes `count` bytes of `from`, each exclusive or with its byte of `mask`, to `to`; byte 8 meets the mask's
-    /// first again. The mask is four bytes, twice. `to` is `from`, or they don't overlap.
+    /// Masks `count` bytes: writes from[i] XOR byte i % 8 of `mask`, in memory order, to to[i].
+    /// `mask` is the masking key, twice. `to` and `from` are equal or do not overlap.
     void (*mask)(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept;
-    /// Is it UTF-8? Precondition: it doesn't end within a character, see cut_character() in utf8.hpp.
+    /// Returns whether the text is valid UTF-8.
+    /// Precondition: the text does not end within a character, see incomplete_tail() in utf8.hpp.
     bool (*valid_utf8)(const std::uint8_t* text, std::size_t count) noexcept;
 };
 
-/// Those that this processor can run, for tests and measurements; the last one is the one in use.
+/// The kernels that this processor can run, for tests and benchmarks. The last one is in use.
 std::span<const Kernel> usable_kernels() noexcept;
 
-/// The kernel in use. It is chosen at the first call, which may come from a static object's constructor.
+/// Call the kernel in use. The first call chooses it. Any thread may call, even before main().
 void mask_wide(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept;
 bool valid_utf8_wide(const std::uint8_t* text, std::size_t count) noexcept;
 

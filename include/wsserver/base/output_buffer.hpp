@@ -1,4 +1,4 @@
-// The place encoded frames are written to: a thread's arena on the hot path, a buffer in a test.
+// A growing buffer for encoded frames: a thread's arena on the hot path, a plain buffer in a test.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,9 @@
 
 namespace wsserver {
 
-/// A growing run of bytes. Unlike std::vector it doesn't zero what is about to be overwritten.
-/// Pointers into it are valid until the next call that makes it longer.
+/// A growing array of bytes. Unlike std::vector it leaves new bytes uninitialised, as they will be overwritten.
+/// Views of its bytes are valid until it grows, gives its memory away or is destroyed.
+/// Calls that grow it throw std::bad_alloc if there is no memory; the bytes are unchanged then.
 class OutputBuffer {
    public:
     OutputBuffer() = default;
@@ -23,7 +24,7 @@ class OutputBuffer {
     Bytes bytes() const noexcept { return {memory_.data(), size_}; }
     MutableBytes bytes() noexcept { return {memory_.data(), size_}; }
 
-    /// Makes it `count` bytes longer and returns these, uninitialised.
+    /// Appends `count` uninitialised bytes and returns them.
     MutableBytes extend(std::size_t count) {
         if (capacity() - size_ < count) grow_to(std::max(size_ + count, capacity() * 2));
         const MutableBytes fresh{memory_.data() + size_, count};
@@ -31,7 +32,7 @@ class OutputBuffer {
         return fresh;
     }
 
-    /// Allocates for `count` more bytes, so that they don't make it grow step by step.
+    /// Allocates memory for `count` more bytes at once.
     void reserve(std::size_t count) {
         if (capacity() - size_ < count) grow_to(std::max(size_ + count, capacity() * 2));
     }
@@ -40,24 +41,24 @@ class OutputBuffer {
         if (!bytes.empty()) std::memcpy(extend(bytes.size()).data(), bytes.data(), bytes.size());
     }
 
-    /// Forgets all but the first `count` bytes, keeps the memory.
+    /// Keeps the first `count` bytes and the memory.
     void truncate(std::size_t count) noexcept { size_ = std::min(size_, count); }
     void clear() noexcept { size_ = 0; }
 
     std::size_t capacity() const noexcept { return memory_.capacity(); }
 
-    /// Gives the memory back.
+    /// Drops the bytes and releases the memory.
     void release() noexcept {
         memory_ = {};
         size_ = 0;
     }
 
-    /// Becomes empty and goes on in `fresh`. Returns where the bytes lie, for whoever still needs them.
+    /// Becomes empty and continues with the memory `fresh`. Returns the previous memory, which still has the bytes.
     PooledBuffer exchange_memory(PooledBuffer fresh) noexcept {
         size_ = 0;
         return std::exchange(memory_, std::move(fresh));
     }
-    /// The reverse: its memory is back, with `size` bytes in it.
+    /// The reverse of exchange_memory(): continues with `memory`, of which the first `size` bytes are in use.
     void restore_memory(PooledBuffer memory, std::size_t size) noexcept {
         memory_ = std::move(memory);
         size_ = size;

@@ -1,4 +1,4 @@
-// Short texts that many objects have and few look at: one heap block for all that belong together.
+// Several short strings in one allocation, for strings that many objects have and few callers read.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +9,12 @@
 
 namespace wsserver {
 
-/// Texts that don't change, as large as a pointer. Each takes its bytes and one more, for a zero: no length is
-/// kept that could overflow. To read one is to walk over those before it.
+/// Immutable strings in an object of the size of a pointer. Each string ends with a zero byte, so no length is stored
+/// that could overflow. Reading a string walks over the strings before it.
 class PackedStrings {
    public:
     PackedStrings() noexcept = default;
-    /// A text that has a zero byte ends there.
+    /// Cuts each text at its first zero byte.
     PackedStrings(std::initializer_list<std::string_view> texts) {
         std::size_t size = 0;
         for (const std::string_view text : texts) size += text.size() + 1;
@@ -25,7 +25,8 @@ class PackedStrings {
         }
     }
 
-    /// Stays where it is for as long as the texts are not replaced. Precondition: there are more than `number`.
+    /// String number `number`, counted from 0. The result is valid until this object is assigned to or destroyed; a
+    /// move keeps it valid. Precondition: there are more than `number` strings.
     std::string_view operator[](std::size_t number) const noexcept {
         const char* text = bytes_.get();
         for (; number > 0; --number) text += std::string_view{text}.size() + 1;

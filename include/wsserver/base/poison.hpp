@@ -1,5 +1,5 @@
-// For memory that is given out piece by piece: the address sanitizer, where a program is built with it, is told which
-// pieces nobody may use. Otherwise it would take them for alive.
+// Marks free pieces of a pool's memory as inaccessible to the address sanitizer, which otherwise knows only whole
+// allocations.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +17,13 @@
 
 namespace wsserver::detail {
 
-/// Who uses these `size` bytes from now on is reported. Without the sanitizer nothing happens.
+/// From now on the sanitizer reports every access to these `size` bytes. Without the sanitizer this does nothing.
 inline void poison([[maybe_unused]] void* bytes, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef WSSERVER_POISONS
     __asan_poison_memory_region(bytes, size);
 #endif
 }
-/// From now on they may be used.
+/// From now on the `size` bytes may be used.
 inline void unpoison([[maybe_unused]] void* bytes, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef WSSERVER_POISONS
     __asan_unpoison_memory_region(bytes, size);

@@ -1,5 +1,4 @@
-// Memory for bytes. Large blocks are kept for the next one that a thread needs: getting new pages from the kernel
-// costs more than copying into them does.
+// Memory that a thread keeps for its next large buffer: new pages from the kernel cost more than copying into them.
 #pragma once
 
 #include <cstddef>
@@ -8,16 +7,17 @@
 
 namespace wsserver {
 
-/// Uninitialised bytes with one owner. Large ones come from, and go back to, what the current thread has kept.
+/// Uninitialised bytes with one owner. Large buffers are taken from the memory that the current thread keeps, and go
+/// back to the thread that destroys them.
 class PooledBuffer {
    public:
-    /// From this size on they are kept, and capacities are multiples of it.
+    /// The size in bytes from which on buffers are kept. Their capacities are multiples of it.
     static constexpr std::size_t large = std::size_t{64} << 10;
-    /// What a thread keeps at most; what went back first is given up first.
+    /// A thread keeps at most this many bytes. It frees the oldest buffers first.
     static constexpr std::size_t most_kept = std::size_t{16} << 20;
 
     PooledBuffer() noexcept = default;
-    /// Throws std::bad_alloc.
+    /// Allocates `at_least` bytes or more. Throws std::bad_alloc.
     explicit PooledBuffer(std::size_t at_least);
     PooledBuffer(PooledBuffer&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}

@@ -1,4 +1,4 @@
-// Where a message's bytes can be received straight into the message.
+// Memory of a message that the transport receives into, so that the payload need not be copied.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace wsserver {
 
-/// Memory that is lent, with its owner: from byte `begin` on, `size` bytes may be overwritten.
+/// Memory and the part of it that may be overwritten: `size` bytes from byte `begin` on.
 struct ReceiveBuffer {
     PooledBuffer memory{};
     std::size_t begin = 0;

@@ -1,4 +1,4 @@
-// A value or the reason why there is none. Shaped like std::expected (C++23), to become it one day.
+// A value or an error. The interface is that of std::expected (C++23), which can replace it later.
 #pragma once
 
 #include <cassert>
@@ -7,6 +7,7 @@
 
 namespace wsserver {
 
+/// An error, from which any Result with that error type is made.
 template <class E>
 class Unexpected {
    public:
@@ -18,6 +19,7 @@ class Unexpected {
     E error_;
 };
 
+/// A value of type T or an error of type E.
 template <class T, class E>
 class [[nodiscard]] Result {
    public:
@@ -61,7 +63,7 @@ class [[nodiscard]] Result {
     std::variant<T, E> state_;
 };
 
-/// No value to give, only success or the reason of the failure.
+/// Success, or an error of type E.
 template <class E>
 class [[nodiscard]] Result<void, E> {
    public:

@@ -1,4 +1,4 @@
-// A line of words as a shell would read it, written back, and the word that was probably meant.
+// Splits and joins a line of words with the quoting rules of a shell, and helps with words that users mistyped.
 #pragma once
 
 #include <cstddef>
@@ -11,26 +11,28 @@
 
 namespace wsserver {
 
-/// Where a line could not be split, and why.
+/// Where and why a line could not be split.
 struct QuotingError {
-    std::size_t column = 0;  ///< of the character at fault, counted in bytes from 1
-    std::string text{};
+    std::size_t column = 0;  ///< of the character at fault, in bytes, counted from 1
+    std::string text{};      ///< what is wrong, for a message to the user
 };
 
-/// Splits at blanks. Within single quotes everything stands for itself; within double quotes a backslash takes the
-/// meaning from `"` and `\`; outside of quotes from whatever follows. Nothing is expanded: no `$`, no `*`, no comments.
-/// A carriage return is a blank, so a line that ends with CR LF reads as any other.
+/// Splits `line` into words at blanks. Within single quotes every character is literal. Within double quotes a
+/// backslash makes a `"` or `\` after it literal; outside quotes it makes any character literal. Nothing is expanded:
+/// no `$`, no `*`, no comments. A carriage return is a blank, so lines may end with CR LF.
+/// Fails if a quote is not closed or if the line ends with a backslash outside quotes.
 Result<std::vector<std::string>, QuotingError> split_words(std::string_view line);
 
-/// The line that split_words() takes apart into `words` again.
-/// Precondition: no word holds a newline, for that ends a line.
+/// Joins `words` to a line that split_words() splits into the same words.
+/// Precondition: no word contains a newline, as a newline ends the line.
 std::string join_words(std::span<const std::string> words);
 
-/// The candidate nearest to `word`; empty if none is so near that a slip of the fingers explains it.
+/// The candidate that is most similar to `word`, for "did you mean". Empty if no candidate is similar enough for a
+/// typing error. The result is valid as long as the candidates' characters are.
 std::string_view closest_match(std::string_view word, std::span<const std::string_view> candidates);
 
-/// `text` on one line and harmless to a terminal or a log: control characters and bytes that are no UTF-8 are
-/// written as `\n` or `\x1b`.
+/// Makes `text` safe for a terminal or a log line: writes control characters and bytes that are not UTF-8 as `\n` or
+/// as `\x` and two hex digits, for example `\x1b`.
 std::string escape_control(std::string_view text);
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// A call to be made later, by whoever holds it: std::function for callables that can only be moved.
+// A std::function that can be moved but not copied, so that it can hold callables that own something.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@ namespace wsserver {
 template <class Signature>
 class UniqueFunction;
 
-/// Shaped like std::move_only_function (C++23), to become it one day. Callables of up to 48 bytes that can be
-/// moved without throwing lie within it; larger ones cost one allocation.
+/// A callable with one owner. The interface is that of std::move_only_function (C++23), which can replace it later.
+/// Callables of at most 48 bytes that can be moved without throwing are stored inside; others cost one allocation.
 template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
    public:
@@ -24,12 +24,12 @@ class UniqueFunction<R(Args...)> {
     requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
              std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) UniqueFunction(F&& callable) {
         using Callable = std::decay_t<F>;
-        if constexpr (lies_within<Callable>) {
-            ::new (static_cast<void*>(place_)) Callable(std::forward<F>(callable));
-            table_ = &table_within<Callable>;
+        if constexpr (fits_inside<Callable>) {
+            ::new (static_cast<void*>(storage_)) Callable(std::forward<F>(callable));
+            table_ = &inline_table<Callable>;
         } else {
-            ::new (static_cast<void*>(place_)) Callable*(new Callable(std::forward<F>(callable)));
-            table_ = &table_outside<Callable>;
+            ::new (static_cast<void*>(storage_)) Callable*(new Callable(std::forward<F>(callable)));
+            table_ = &heap_table<Callable>;
         }
     }
 
@@ -45,64 +45,64 @@ class UniqueFunction<R(Args...)> {
 
     explicit operator bool() const noexcept { return table_ != nullptr; }
 
-    /// Precondition: it holds a callable.
-    R operator()(Args... args) { return table_->call(place_, std::forward<Args>(args)...); }
+    /// Calls the callable. Precondition: it has one.
+    R operator()(Args... args) { return table_->call(storage_, std::forward<Args>(args)...); }
 
    private:
     static constexpr std::size_t capacity = 48;
 
     struct Table {
-        R (*call)(void* place, Args&&... args);
-        void (*move)(void* from, void* to) noexcept;  // and destroys what is left in `from`
-        void (*destroy)(void* place) noexcept;
+        R (*call)(void* storage, Args&&... args);
+        void (*move)(void* from, void* to) noexcept;  // and destroys the callable in `from`
+        void (*destroy)(void* storage) noexcept;
     };
 
     template <class Callable>
-    static constexpr bool lies_within =
+    static constexpr bool fits_inside =
         sizeof(Callable) <= capacity &&
         alignof(Callable) <= alignof(void*) && std::is_nothrow_move_constructible_v<Callable>;
 
     template <class Callable>
     static R call(Callable& callable, Args&&... args) {
         if constexpr (std::is_void_v<R>) {
-            static_cast<void>(callable(std::forward<Args>(args)...));  // a result that nobody wants
+            static_cast<void>(callable(std::forward<Args>(args)...));  // discards the result
         } else {
             return callable(std::forward<Args>(args)...);
         }
     }
 
     template <class Callable>
-    static constexpr Table table_within{
-        [](void* place, Args&&... args) -> R {
-            return call<Callable>(*std::launder(static_cast<Callable*>(place)), std::forward<Args>(args)...);
+    static constexpr Table inline_table{
+        [](void* storage, Args&&... args) -> R {
+            return call<Callable>(*std::launder(static_cast<Callable*>(storage)), std::forward<Args>(args)...);
         },
         [](void* from, void* to) noexcept {
             auto* callable = std::launder(static_cast<Callable*>(from));
             ::new (to) Callable(std::move(*callable));
             callable->~Callable();
         },
-        [](void* place) noexcept { std::launder(static_cast<Callable*>(place))->~Callable(); }};
+        [](void* storage) noexcept { std::launder(static_cast<Callable*>(storage))->~Callable(); }};
 
     template <class Callable>
-    static constexpr Table table_outside{
-        [](void* place, Args&&... args) -> R {
-            return call<Callable>(**std::launder(static_cast<Callable**>(place)), std::forward<Args>(args)...);
+    static constexpr Table heap_table{
+        [](void* storage, Args&&... args) -> R {
+            return call<Callable>(**std::launder(static_cast<Callable**>(storage)), std::forward<Args>(args)...);
         },
         [](void* from, void* to) noexcept { ::new (to) Callable*(*std::launder(static_cast<Callable**>(from))); },
-        [](void* place) noexcept { delete *std::launder(static_cast<Callable**>(place)); }};
+        [](void* storage) noexcept { delete *std::launder(static_cast<Callable**>(storage)); }};
 
     void take(UniqueFunction& other) noexcept {
         if (!other.table_) return;
-        other.table_->move(other.place_, place_);
+        other.table_->move(other.storage_, storage_);
         table_ = std::exchange(other.table_, nullptr);
     }
 
     void reset() noexcept {
-        if (table_) std::exchange(table_, nullptr)->destroy(place_);
+        if (table_) std::exchange(table_, nullptr)->destroy(storage_);
     }
 
     const Table* table_ = nullptr;
-    alignas(void*) std::byte place_[capacity];
+    alignas(void*) std::byte storage_[capacity];
 };
 
 }  // namespace wsserver

@@ -19,7 +19,7 @@ namespace detail {
 inline std::uint64_t masking_word(const MaskingKey& key, std::size_t phase) noexcept {
     std::uint32_t half;
     std::memcpy(&half, key.data(), 4);
-    return turned(std::uint64_t{half} << 32 | half, phase);
+    return rotated(std::uint64_t{half} << 32 | half, phase);
 }
 
 /// From here on it pays to call a kernel.

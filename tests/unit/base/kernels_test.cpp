@@ -1,4 +1,4 @@
-// Every kernel that this processor can run, against the byte-by-byte way.
+// Compares each kernel that this processor can run with code that works byte by byte.
 #include "wsserver/base/kernels.hpp"
 
 #include <array>
@@ -27,7 +27,7 @@ bool plainly_valid(Bytes text) {
     return detail::utf8::run(detail::utf8::accept, text.data(), end) == detail::utf8::accept;
 }
 
-/// Exactly these bytes on the heap, where a sanitizer sees each read beyond them.
+/// A copy on the heap without spare bytes, so that a sanitizer reports each read beyond it.
 struct Exact {
     explicit Exact(Bytes text) : bytes{new std::uint8_t[text.size()]}, size{text.size()} {
         if (size > 0) std::memcpy(bytes.get(), text.data(), size);
@@ -36,8 +36,8 @@ struct Exact {
     std::size_t size;
 };
 
-/// Asks every kernel about a text that doesn't end within a character; counts those that are wrong.
-std::size_t wrong_about(Bytes text) {
+/// Returns how many kernels give the wrong result for a text that does not end within a character.
+std::size_t wrong_kernels(Bytes text) {
     const Exact exact{text};
     std::size_t wrong = 0;
     for (const auto& kernel : detail::usable_kernels()) {
@@ -48,14 +48,14 @@ std::size_t wrong_about(Bytes text) {
     return wrong;
 }
 
-// Initialised before main(), perhaps before the library's own objects.
-const bool asked_early = detail::valid_utf8_wide(bytes_of("early").data(), 5);
+// Initialised before main(), possibly before the objects of the library.
+const bool valid_before_main = detail::valid_utf8_wide(bytes_of("early").data(), 5);
 
 }  // namespace
 
-TEST_CASE("a kernel may be called before main", "[kernels]") { CHECK(asked_early); }
+TEST_CASE("a kernel may be called before main", "[kernels]") { CHECK(valid_before_main); }
 
-TEST_CASE("there is a portable kernel, and perhaps better ones", "[kernels]") {
+TEST_CASE("the first usable kernel is the portable one", "[kernels]") {
     std::string names;
     for (const auto& kernel : detail::usable_kernels()) names += std::string{" "} + kernel.name;
     INFO("tested here:" << names);
@@ -63,7 +63,7 @@ TEST_CASE("there is a portable kernel, and perhaps better ones", "[kernels]") {
     CHECK(detail::usable_kernels().front().name == std::string{"portable"});
 }
 
-TEST_CASE("masking: each length, phase and alignment of either end, and nothing beside", "[kernels][rfc6455-5.3]") {
+TEST_CASE("masking works for each length, phase and alignment, and changes no other bytes", "[kernels][rfc6455-5.3]") {
     constexpr std::size_t longest = 300, line = 64;
     alignas(line) std::array<std::uint8_t, longest + 3 * line> place, from, untouched;
     untouched.fill(0xEE);
@@ -104,14 +104,14 @@ TEST_CASE("masking: each length, phase and alignment of either end, and nothing 
     CHECK(wrong == 0);
 }
 
-TEST_CASE("UTF-8: every pair of bytes, and every triple of edges, across registers' borders", "[kernels]") {
+TEST_CASE("UTF-8: pairs of bytes and triples of edge cases are checked across registers", "[kernels]") {
     std::size_t wrong = 0;
     const auto check = [&](Bytes middle) {
         for (const std::size_t before : {0u, 13u, 15u, 29u, 31u, 61u, 62u, 63u, 64u, 127u}) {
             ByteVector text(before, 'x');
             text.insert(text.end(), middle.begin(), middle.end());
-            text.insert(text.end(), 4, 'x');  // nothing is cut, whatever the middle is
-            wrong += wrong_about(text);
+            text.insert(text.end(), 4, 'x');  // so that the text never ends within a character
+            wrong += wrong_kernels(text);
         }
     };
     for (unsigned pair = 0; pair < 0x10000; ++pair) {
@@ -131,7 +131,7 @@ TEST_CASE("UTF-8: every pair of bytes, and every triple of edges, across registe
     CHECK(wrong == 0);
 }
 
-TEST_CASE("UTF-8: a fault at each place of texts of each length", "[kernels]") {
+TEST_CASE("UTF-8: an error is found at each position in texts of each length", "[kernels]") {
     const auto fault = byte_script(GENERATE(as<std::string>{}, "80", "c0 af", "e0 9f bf", "ed a0 80", "f0 8f bf bf",
                                             "f4 90 80 80", "ff", "c2 41", "e1 80 41", "f1 80 80 41"));
     const auto character = byte_script(GENERATE(as<std::string>{}, "'x'", "c3 a9", "e2 82 ac", "f0 9f 98 80"));
@@ -139,18 +139,18 @@ TEST_CASE("UTF-8: a fault at each place of texts of each length", "[kernels]") {
     for (std::size_t characters = 0; characters <= 60; ++characters) {
         ByteVector text;
         for (std::size_t i = 0; i < characters; ++i) text.insert(text.end(), character.begin(), character.end());
-        wrong += wrong_about(text);
+        wrong += wrong_kernels(text);
         for (std::size_t at = 0; at <= characters; ++at) {
             ByteVector bad = text;
             bad.insert(bad.begin() + static_cast<std::ptrdiff_t>(at * character.size()), fault.begin(), fault.end());
-            if (fault.back() >= 0xC0) bad.push_back('x');  // else the text might end within a character
-            wrong += wrong_about(bad);
+            if (fault.back() >= 0xC0) bad.push_back('x');  // otherwise the text might end within a character
+            wrong += wrong_kernels(bad);
         }
     }
     CHECK(wrong == 0);
 }
 
-TEST_CASE("a long text cut in two anywhere is the same text, and a fault shows in its piece", "[kernels][utf8]") {
+TEST_CASE("a long text may be cut anywhere, and an error is found in its piece", "[kernels][utf8]") {
     const auto character = byte_script(GENERATE(as<std::string>{}, "c3 a9", "e2 82 ac", "f0 9f 98 80"));
     ByteVector text;
     while (text.size() < 300) text.insert(text.end(), character.begin(), character.end());
@@ -164,9 +164,9 @@ TEST_CASE("a long text cut in two anywhere is the same text, and a fault shows i
 
         ByteVector bad(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(cut - cut % character.size()));
         bad.push_back(0xF4);
-        bad.push_back(0x90);  // over U+10FFFF: no further byte is needed to know
+        bad.push_back(0x90);  // over U+10FFFF, whatever the next byte is
         Utf8Validator strict;
-        if (strict.append(bad)) ++wrong, UNSCOPED_INFO("F4 90 behind " << cut);
+        if (strict.append(bad)) ++wrong, UNSCOPED_INFO("F4 90 after " << cut);
     }
     CHECK(wrong == 0);
 }

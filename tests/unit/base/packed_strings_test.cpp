@@ -8,7 +8,7 @@
 
 using namespace wsserver;
 
-TEST_CASE("packed texts are read as they were given", "[packed_strings]") {
+TEST_CASE("packed strings are read back unchanged", "[packed_strings]") {
     static_assert(sizeof(PackedStrings) == sizeof(void*));
     const std::string long_one(100'000, 'x');
     const PackedStrings texts{"127.0.0.1:54321", "", long_one, "chat", ""};
@@ -19,7 +19,7 @@ TEST_CASE("packed texts are read as they were given", "[packed_strings]") {
     CHECK(texts[4].empty());
 }
 
-TEST_CASE("packed texts may be replaced by some of themselves", "[packed_strings]") {
+TEST_CASE("packed strings may be assigned from views of themselves", "[packed_strings]") {
     PackedStrings texts{"a", "b"};
     texts = {texts[1], "c", texts[0]};
     CHECK(texts[0] == "b");
@@ -27,14 +27,14 @@ TEST_CASE("packed texts may be replaced by some of themselves", "[packed_strings
     CHECK(texts[2] == "a");
 }
 
-TEST_CASE("packed texts stay where they are when they are moved", "[packed_strings]") {
+TEST_CASE("views of packed strings stay valid after a move", "[packed_strings]") {
     PackedStrings texts{"a", "b"};
     const std::string_view second = texts[1];
     const PackedStrings moved = std::move(texts);
     CHECK(moved[1].data() == second.data());
 }
 
-TEST_CASE("a packed text ends before its first zero byte", "[packed_strings]") {
+TEST_CASE("a packed string ends before its first zero byte", "[packed_strings]") {
     using namespace std::string_view_literals;
     const PackedStrings texts{"unix:@a\0b"sv, "/"};
     CHECK(texts[0] == "unix:@a");

@@ -8,23 +8,23 @@
 
 using namespace wsserver;
 
-TEST_CASE("a block has at least the bytes asked for", "[pooled_buffer]") {
+TEST_CASE("a buffer has at least the requested size", "[pooled_buffer]") {
     CHECK(PooledBuffer{}.data() == nullptr);
     CHECK(PooledBuffer{}.capacity() == 0);
     for (const std::size_t size : {std::size_t{1}, PooledBuffer::large - 1, PooledBuffer::large,
                                    PooledBuffer::large + 1, 5 * PooledBuffer::large}) {
-        const PooledBuffer block{size};
-        CHECK(block.capacity() >= size);
-        block.data()[0] = 1;
-        block.data()[block.capacity() - 1] = 2;
+        const PooledBuffer buffer{size};
+        CHECK(buffer.capacity() >= size);
+        buffer.data()[0] = 1;
+        buffer.data()[buffer.capacity() - 1] = 2;
     }
 }
 
-TEST_CASE("a block has one owner", "[pooled_buffer]") {
+TEST_CASE("a buffer has one owner", "[pooled_buffer]") {
     PooledBuffer one{100};
     auto* const bytes = one.data();
     PooledBuffer two{std::move(one)};
-    CHECK(one.data() == nullptr);  // NOLINT(bugprone-use-after-move): what a move leaves is promised
+    CHECK(one.data() == nullptr);  // NOLINT(bugprone-use-after-move): a moved-from buffer is empty
     CHECK(one.capacity() == 0);
     CHECK(two.data() == bytes);
     one = std::move(two);
@@ -32,7 +32,7 @@ TEST_CASE("a block has one owner", "[pooled_buffer]") {
     CHECK(two.data() == nullptr);  // NOLINT(bugprone-use-after-move)
 }
 
-TEST_CASE("a large block is the next one of its size", "[pooled_buffer]") {
+TEST_CASE("a large buffer is reused for the next one of its size", "[pooled_buffer]") {
     std::thread([] {
         const auto* const first = PooledBuffer{PooledBuffer::large * 2}.data();
         {
@@ -48,16 +48,16 @@ TEST_CASE("a large block is the next one of its size", "[pooled_buffer]") {
     }).join();
 }
 
-TEST_CASE("one thread's block may go back to another", "[pooled_buffer]") {
-    auto block = std::make_unique<PooledBuffer>(PooledBuffer::large);
-    const auto* const bytes = block->data();
+TEST_CASE("the thread that destroys a buffer keeps it", "[pooled_buffer]") {
+    auto buffer = std::make_unique<PooledBuffer>(PooledBuffer::large);
+    const auto* const bytes = buffer->data();
     std::thread([&] {
-        block.reset();
+        buffer.reset();
         CHECK(PooledBuffer{PooledBuffer::large}.data() == bytes);
     }).join();
 }
 
-TEST_CASE("a thread keeps so much and no more", "[pooled_buffer]") {
+TEST_CASE("a thread keeps at most most_kept bytes", "[pooled_buffer]") {
     std::thread([] {
         const auto* const first = PooledBuffer{PooledBuffer::large}.data();
         {
@@ -66,7 +66,7 @@ TEST_CASE("a thread keeps so much and no more", "[pooled_buffer]") {
                 many.emplace_back(4 * PooledBuffer::large);
             }
         }
-        // The first has been given up for them; were it still there it would be the one that fits.
+        // The first buffer was freed for these. If it were still kept, `small` would get it.
         std::vector<PooledBuffer> all;
         for (std::size_t bytes = 0; bytes < PooledBuffer::most_kept; bytes += 4 * PooledBuffer::large) {
             all.emplace_back(4 * PooledBuffer::large);
@@ -79,9 +79,9 @@ TEST_CASE("a thread keeps so much and no more", "[pooled_buffer]") {
     }).join();
 }
 
-TEST_CASE("what outlives the kept blocks of a thread is freed", "[pooled_buffer]") {
+TEST_CASE("a buffer that is destroyed after the kept ones of its thread is freed", "[pooled_buffer]") {
     std::thread([] {
-        thread_local std::vector<PooledBuffer> last;  // made before the thread keeps any: goes after them
+        thread_local std::vector<PooledBuffer> last;  // constructed before the kept buffers, destroyed after them
         last.reserve(1);
         last.emplace_back(PooledBuffer::large);
     }).join();

@@ -8,13 +8,13 @@
 
 using namespace wsserver;
 
-TEST_CASE("an empty function says so", "[unique_function]") {
+TEST_CASE("an empty function converts to false", "[unique_function]") {
     CHECK_FALSE(UniqueFunction<void()>{});
     CHECK_FALSE(UniqueFunction<void()>{nullptr});
     CHECK(UniqueFunction<void()>{[] {}});
 }
 
-TEST_CASE("arguments and results pass through", "[unique_function]") {
+TEST_CASE("arguments and results are forwarded", "[unique_function]") {
     UniqueFunction<std::string(std::string, std::unique_ptr<int>, int&)> join =
         [](std::string text, std::unique_ptr<int> number, int& count) {
             return text + std::to_string(*number + ++count);
@@ -26,7 +26,7 @@ TEST_CASE("arguments and results pass through", "[unique_function]") {
     drops_result();
 }
 
-TEST_CASE("a callable keeps its state, moves, and goes exactly once", "[unique_function]") {
+TEST_CASE("a callable keeps its state when moved and is destroyed exactly once", "[unique_function]") {
     const auto token = std::make_shared<int>(0);
     const auto check = [&](auto padding) {
         {
@@ -45,15 +45,15 @@ TEST_CASE("a callable keeps its state, moves, and goes exactly once", "[unique_f
             first = std::move(same);
             CHECK(first() == 4);
             CHECK(token.use_count() == 2);
-            first = [] { return 9; };  // what it held goes
+            first = [] { return 9; };  // destroys the previous callable
             CHECK(token.use_count() == 1);
             CHECK(first() == 9);
         }
         CHECK(token.use_count() == 1);
     };
-    SECTION("small, within it") { check(std::array<char, 8>{}); }
-    SECTION("large, outside") { check(std::array<char, 500>{}); }
-    SECTION("its moves might throw, so outside") {
+    SECTION("a small callable, stored inside") { check(std::array<char, 8>{}); }
+    SECTION("a large callable, allocated") { check(std::array<char, 500>{}); }
+    SECTION("a callable whose move may throw, allocated") {
         struct Risky {
             Risky() = default;
             Risky(const Risky&) {}
@@ -63,7 +63,7 @@ TEST_CASE("a callable keeps its state, moves, and goes exactly once", "[unique_f
     }
 }
 
-TEST_CASE("the callable that is moved in need not be copyable", "[unique_function]") {
+TEST_CASE("a callable need not be copyable", "[unique_function]") {
     UniqueFunction<int()> number = [owned = std::make_unique<int>(3)] { return *owned; };
     UniqueFunction<int()> moved{std::move(number)};
     CHECK(moved() == 3);

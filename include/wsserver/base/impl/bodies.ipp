@@ -1,4 +1,4 @@
-// All bodies of this floor. Bytes, kernels, text and small tools.
+// All bodies of this floor: kernels, pooled memory and shell words.
 #pragma once
 
 #include "wsserver/base/impl/descriptor.ipp"

@@ -1,3 +1,4 @@
+// The body of Descriptor, apart from its header because of a system header.
 #pragma once
 
 #include "wsserver/base/descriptor.hpp"

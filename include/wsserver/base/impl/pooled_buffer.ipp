@@ -1,3 +1,4 @@
+// Keeps large buffers for the thread that destroys them.
 #pragma once
 
 #include "wsserver/base/pooled_buffer.hpp"
@@ -14,21 +15,23 @@ struct Memory {
     std::size_t capacity;
 };
 
-/// Set when the thread's kept blocks are gone: what other objects of the thread still hold is freed.
-thread_local bool thread_ends = false;
+/// Set when `kept` is destroyed: thread-local objects that are destroyed later free their buffers instead.
+thread_local bool thread_is_ending = false;
 
-/// What one thread has kept, the newest last. Allocates nothing: a block is given back when memory is short, too.
+/// The buffers that one thread keeps, the newest last. Allocates nothing, as buffers are also given back when memory
+/// has run out.
 class Kept {
    public:
     Kept() = default;
     Kept(const Kept&) = delete;
     Kept& operator=(const Kept&) = delete;
     ~Kept() {
-        thread_ends = true;
+        thread_is_ending = true;
         drop_oldest(count_);
     }
 
-    /// The newest that fits, as it may still be in a cache, and isn't much too large. Without data: there is none.
+    /// Takes the newest buffer of `capacity` to twice `capacity` bytes; the newest may still be in the processor's
+    /// cache. Returns a null pointer if there is no such buffer.
     Memory take(std::size_t capacity) noexcept {
         for (std::size_t i = count_; i-- > 0;) {
             const Memory found = all_[i];
@@ -72,7 +75,7 @@ thread_local Kept kept;
 PooledBuffer::PooledBuffer(std::size_t at_least) : capacity_(at_least) {
     if (at_least >= large) {
         capacity_ = (at_least + large - 1) / large * large;
-        const Memory found = thread_ends ? Memory{nullptr, 0} : kept.take(capacity_);
+        const Memory found = thread_is_ending ? Memory{nullptr, 0} : kept.take(capacity_);
         if (found.data != nullptr) {
             data_ = found.data;
             capacity_ = found.capacity;
@@ -83,7 +86,7 @@ PooledBuffer::PooledBuffer(std::size_t at_least) : capacity_(at_least) {
 }
 
 void PooledBuffer::give_back() noexcept {
-    if (capacity_ < large || thread_ends) {
+    if (capacity_ < large || thread_is_ending) {
         delete[] data_;
     } else {
         kept.keep({data_, capacity_});

@@ -1,3 +1,4 @@
+// Splits, joins, compares and escapes the words of a line.
 #pragma once
 
 #include "wsserver/base/shell_words.hpp"
@@ -15,7 +16,7 @@ namespace {
 
 constexpr bool is_blank_char(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-/// Reads the words of one line from front to back.
+/// Splits one line from front to back.
 class Splitter {
    public:
     explicit Splitter(std::string_view line) : line_(line) {}
@@ -37,7 +38,7 @@ class Splitter {
         return at_ < line_.size();
     }
 
-    /// A quoted stretch or one character.
+    /// Appends a quoted string or one character to `word`.
     bool take_piece(std::string& word) {
         switch (line_[at_]) {
             case '\'':
@@ -45,7 +46,7 @@ class Splitter {
             case '"':
                 return take_double_quoted(word);
             case '\\':
-                if (at_ + 1 == line_.size()) return fail(at_, "the line ends behind a backslash");
+                if (at_ + 1 == line_.size()) return fail(at_, "the line ends with a backslash");
                 word += line_[at_ + 1];
                 at_ += 2;
                 return true;
@@ -91,7 +92,7 @@ bool needs_quotes(std::string_view word) {
                                        [](char c) { return is_blank_char(c) || c == '\'' || c == '"' || c == '\\'; });
 }
 
-/// How many letters must be put in, taken out or changed to make `a` into `b` (Levenshtein).
+/// The Levenshtein distance: the least number of characters to insert, delete or replace to turn `a` into `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});
@@ -107,14 +108,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row[b.size()];
 }
 
-/// The length of the character at the front of `text`, 0 if that is no UTF-8.
+/// The length in bytes of the first character of `text`; 0 if it is not valid UTF-8.
 std::size_t character_length(std::string_view text) {
     const auto first = static_cast<std::uint8_t>(text.front());
     const std::size_t length = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
     return length <= text.size() && is_valid_utf8(bytes_of(text.substr(0, length))) ? length : 0;
 }
 
-/// C0, DEL, and C1 (U+0080 to U+009F), which a terminal may obey too.
+/// C0, DEL and C1 (U+0080 to U+009F); terminals may obey C1, too.
 bool is_control_character(std::string_view character) {
     const auto first = static_cast<std::uint8_t>(character[0]);
     if (character.size() == 1) return first < 0x20 || first == 0x7F;
@@ -136,7 +137,7 @@ std::string join_words(std::span<const std::string> words) {
         line += '\'';
         for (const char c : word) {
             if (c == '\'') {
-                line += "'\\''";  // close, a quote, open again
+                line += "'\\''";  // close the quotes, an escaped quote, open them again
             } else {
                 line += c;
             }
@@ -147,12 +148,12 @@ std::string join_words(std::span<const std::string> words) {
 }
 
 std::string_view closest_match(std::string_view word, std::span<const std::string_view> candidates) {
-    if (word.size() > 64) return {};  // no slip; and the distance costs the product of the lengths
+    if (word.size() > 64) return {};  // not a typing error; and the time grows with both lengths
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
     for (const std::string_view candidate : candidates) {
         const std::size_t distance = edit_distance(word, candidate);
-        // All letters changed is no likeness, however short the words are.
+        // Words without a common letter are not similar, even if they are short.
         if (distance < best_distance && distance < std::max(word.size(), candidate.size())) {
             best_distance = distance;
             best = candidate;

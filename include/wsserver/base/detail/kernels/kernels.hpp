@@ -1,5 +1,5 @@
-// The kernels by name. Each is compiled for its own processor by attributes on its functions, so that one library
-// carries them all; the choice is made when it runs (choice.cpp).
+// Declarations of the kernels. Attributes on their functions select the instruction set, so that one library contains
+// all kernels. choice.ipp chooses one at run time.
 #pragma once
 
 #include <cstddef>

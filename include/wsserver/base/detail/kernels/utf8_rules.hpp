@@ -1,8 +1,9 @@
-// What two bytes side by side can't be in UTF-8 (RFC 3629 §4), as three tables of sixteen bytes: the method of
+// The pairs of adjacent bytes that UTF-8 forbids (RFC 3629 §4), as three tables of sixteen bytes. The method is that of
 // John Keiser and Daniel Lemire, "Validating UTF-8 in less than one instruction per byte" (2021).
 //
-// Each bit is one rule. The high half of an byte, its low half, and the high half of the byte behind it each say
-// which rules may be broken; those that all three name are. That is three table look-ups for a whole register.
+// Each bit is one rule. The high half of a byte, its low half, and the high half of the next byte each select the rules
+// that the pair may break. The pair breaks the rules that all three select. A kernel needs only three table look-ups
+// for a whole register.
 #pragma once
 
 #include <array>
@@ -11,7 +12,7 @@
 
 namespace wsserver::detail::utf8 {
 
-/// Bit n: the half byte n is among them.
+/// A set of half bytes. Bit n is set if the half byte n is in the set.
 using Halves = std::uint16_t;
 
 constexpr Halves from_to(unsigned first, unsigned last) {
@@ -22,20 +23,21 @@ constexpr Halves continuation = from_to(0x8, 0xB);
 
 struct Rule {
     Halves high;       // of the first byte
-    Halves low;        // of the same
-    Halves next_high;  // of the byte behind it
+    Halves low;        // of the first byte
+    Halves next_high;  // of the second byte
 };
 
-/// The last one is no fault where a character's third or fourth byte is due; its bit is the top one.
+/// A pair that matches a rule is invalid. The last rule, in the top bit, is different: it matches two continuations,
+/// which are valid where the third or fourth byte of a character is expected.
 constexpr Rule rules[8] = {
-    {from_to(0xC, 0xF), any, static_cast<Halves>(~continuation & 0xFFFF)},  // a lead, and nothing continues
-    {from_to(0x0, 0x7), any, continuation},                                 // a continuation behind ASCII
-    {from_to(0xC, 0xC), from_to(0x0, 0x1), continuation},                   // two bytes where one is enough
-    {from_to(0xE, 0xE), from_to(0x0, 0x0), from_to(0x8, 0x9)},              // three where two are enough
+    {from_to(0xC, 0xF), any, static_cast<Halves>(~continuation & 0xFFFF)},  // a lead without a continuation
+    {from_to(0x0, 0x7), any, continuation},                                 // a continuation after ASCII
+    {from_to(0xC, 0xC), from_to(0x0, 0x1), continuation},                   // two bytes for a character of one
+    {from_to(0xE, 0xE), from_to(0x0, 0x0), from_to(0x8, 0x9)},              // three bytes for a character of two
     {from_to(0xE, 0xE), from_to(0xD, 0xD), from_to(0xA, 0xB)},              // a surrogate
     {from_to(0xF, 0xF), from_to(0x4, 0xF), from_to(0x9, 0xB)},              // over U+10FFFF
     {from_to(0xF, 0xF), static_cast<Halves>(from_to(0x5, 0xF) | 1),
-     from_to(0x8, 0x8)},  // the same; or four where three are enough
+     from_to(0x8, 0x8)},  // over U+10FFFF, or four bytes for a character of three
     {continuation, any, continuation},
 };
 
@@ -58,7 +60,7 @@ alignas(16) inline constexpr auto rules_of_high = table<&Rule::high>();
 alignas(16) inline constexpr auto rules_of_low = table<&Rule::low>();
 alignas(16) inline constexpr auto rules_of_next_high = table<&Rule::next_high>();
 
-// Subtracted with saturation, these leave the top bit only to a lead that wants a third or a fourth byte.
+// After a subtraction of these with saturation, only a lead of three or four bytes has its top bit set.
 constexpr std::uint8_t below_lead_of_three = 0xE0 - 0x80;
 constexpr std::uint8_t below_lead_of_four = 0xF0 - 0x80;
 

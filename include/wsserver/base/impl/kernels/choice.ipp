@@ -1,4 +1,4 @@
-// Which kernel this processor gets.
+// Chooses the kernel for this processor.
 #pragma once
 
 #include <atomic>
@@ -22,9 +22,9 @@ constexpr Kernel kernels[] = {
 
 std::size_t usable_count() noexcept {
 #if defined(WSSERVER_KERNELS_X86)
-    __builtin_cpu_init();  // a static object's constructor may be faster than the one that calls it otherwise
+    __builtin_cpu_init();  // needed in a static object's constructor
     if (!__builtin_cpu_supports("avx2")) return 1;
-    // VBMI2 came with the processors that don't lower their clock for wide registers.
+    // Processors with VBMI2 do not lower their clock for wide registers.
     const bool wide = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
     return wide ? 3 : 2;
 #else
@@ -35,7 +35,7 @@ std::size_t usable_count() noexcept {
 void choose_and_mask(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept;
 bool choose_and_check(const std::uint8_t* text, std::size_t count) noexcept;
 
-// Whoever comes first chooses, and threads that come first together choose alike.
+// The first call chooses. Several first calls at the same time make the same choice.
 constinit std::atomic<decltype(Kernel::mask)> chosen_mask{choose_and_mask};
 constinit std::atomic<decltype(Kernel::valid_utf8)> chosen_check{choose_and_check};
 

@@ -30,14 +30,14 @@ TARGET inline __m512i repeated(std::uint64_t mask) noexcept { return _mm512_set1
 TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
     using namespace avx512_mask;
     if (count < width) return mask_words(to, from, count, mask);
-    // Both ends are read before anything is written and written last: they overlap what lies between them, and
-    // in place nothing must be masked twice.
+    // The first and last registers overlap the bytes between them. They are read before the first store and stored
+    // last, so that masking in place masks no byte twice.
     const __m512i first = masked(from, repeated(mask));
-    const __m512i last = masked(from + count - width, repeated(turned(mask, count)));
+    const __m512i last = masked(from + count - width, repeated(rotated(mask, count)));
 
-    // Stores that don't cross lines of the cache; a register is a line.
+    // These stores do not cross cache lines: a register has the size of a line.
     std::size_t at = width - (reinterpret_cast<std::uintptr_t>(to) & (width - 1));
-    const __m512i middle = repeated(turned(mask, at));
+    const __m512i middle = repeated(rotated(mask, at));
     for (; at + 4 * width <= count; at += 4 * width) {
         const __m512i bytes[] = {masked(from + at, middle), masked(from + at + width, middle),
                                  masked(from + at + 2 * width, middle), masked(from + at + 3 * width, middle)};

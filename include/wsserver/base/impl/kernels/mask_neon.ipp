@@ -1,4 +1,4 @@
-// Masking with registers of 16 bytes, as every 64-bit ARM has them.
+// Masking with registers of 16 bytes, which every 64-bit ARM processor has.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -14,10 +14,10 @@ void mask_neon(std::uint8_t* to, const std::uint8_t* from, std::size_t count, st
     constexpr std::size_t width = 16;
     if (count < width) return mask_words(to, from, count, mask);
     const uint8x16_t repeated = vreinterpretq_u8_u64(vdupq_n_u64(mask));
-    // Read before anything is written and written last: it overlaps what lies before it, and in place nothing must
-    // be masked twice.
+    // The last register overlaps the bytes before it. It is read before the first store and stored last, so that
+    // masking in place masks no byte twice.
     const uint8x16_t last =
-        veorq_u8(vld1q_u8(from + count - width), vreinterpretq_u8_u64(vdupq_n_u64(turned(mask, count))));
+        veorq_u8(vld1q_u8(from + count - width), vreinterpretq_u8_u64(vdupq_n_u64(rotated(mask, count))));
 
     std::size_t at = 0;
     for (; at + 4 * width <= count; at += 4 * width) {

@@ -1,4 +1,4 @@
-// Masking where nothing is known of the processor.
+// Masking for any processor.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"

@@ -1,4 +1,4 @@
-// UTF-8 with registers of 32 bytes.
+// UTF-8 validation with registers of 32 bytes.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -16,7 +16,7 @@ namespace wsserver::detail {
 namespace avx2_utf8 {
 
 constexpr std::size_t width = 32;
-constexpr std::size_t look_back = 3;  // bytes in front of a register that tell what is due in it
+constexpr std::size_t look_back = 3;  // bytes before a register that decide where it needs continuations
 
 TARGET inline __m256i repeated(std::uint8_t byte) noexcept { return _mm256_set1_epi8(static_cast<char>(byte)); }
 
@@ -32,7 +32,7 @@ TARGET inline __m256i high_halves(__m256i bytes) noexcept {
     return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), repeated(0x0F));
 }
 
-/// Of the bytes at `text`, given those `look_back` before them.
+/// Checks the `width` bytes at `text`. Reads `look_back` bytes before them, too.
 TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
     const __m256i bytes = load(text), before = load(text - 1);
     const __m256i by_high = _mm256_shuffle_epi8(repeated(utf8::rules_of_high), high_halves(before));
@@ -47,7 +47,7 @@ TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
     return _mm256_testz_si256(faults, faults) == 0;
 }
 
-/// Of the same bytes and those that may want a continuation among them.
+/// Checks the `width` bytes at `text` and the `look_back` bytes before them.
 TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(text), load(text - look_back))) == 0;
 }
@@ -56,7 +56,8 @@ TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
 
 TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcept {
     using namespace avx2_utf8;
-    // The beginning has nothing in front of it: it is looked at in a copy that has. So is a text that is short.
+    // has_fault() reads the bytes before its register. So the beginning, or a short text, is checked in a copy that has
+    // zeros before it.
     alignas(width) std::uint8_t beginning[3 * width] = {};
     std::uint8_t* const copy = beginning + width;
     if (count < width + look_back) {
@@ -72,7 +73,7 @@ TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcep
     for (const std::uint8_t* at = text + width; at < last; at += width) {
         if (!is_ascii(at) && has_fault(at)) return false;
     }
-    return is_ascii(last) || !has_fault(last);  // it overlaps the one before it
+    return is_ascii(last) || !has_fault(last);  // overlaps the previous register
 }
 
 }  // namespace wsserver::detail

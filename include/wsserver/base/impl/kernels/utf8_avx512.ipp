@@ -1,4 +1,4 @@
-// UTF-8 with registers of 64 bytes.
+// UTF-8 validation with registers of 64 bytes.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -17,7 +17,7 @@ constexpr std::size_t width = 64;
 
 TARGET inline __m512i repeated(std::uint8_t byte) noexcept { return _mm512_set1_epi8(static_cast<char>(byte)); }
 
-// The forms with a full mask: g++ 12 warns of its own header where the plain ones are inlined.
+// These use the intrinsics with a full mask: g++ 12 warns about its own header where it inlines the plain ones.
 TARGET inline __m512i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
     return _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_load_si128(reinterpret_cast<const __m128i*>(table.data())));
 }
@@ -26,7 +26,7 @@ TARGET inline __m512i high_halves(__m512i bytes) noexcept {
     return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), repeated(0x0F));
 }
 
-/// The bytes `before` their own place; what is missing in front comes from the previous register.
+/// The register that begins `before` bytes earlier. Its first bytes are the last ones of `previous`.
 template <int before>
 TARGET inline __m512i earlier(__m512i bytes, __m512i previous) noexcept {
     const __m512i lanes_before = _mm512_maskz_alignr_epi64(0xFF, bytes, previous, 6);
@@ -55,10 +55,10 @@ TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexc
     __m512i previous = _mm512_setzero_si512();
     while (count > 0) {
         const bool whole = count >= width;
-        // Bytes that the mask leaves out are zeros, and not read.
+        // Bytes that are not in the mask are not read; they become zeros.
         const __m512i bytes =
             whole ? _mm512_loadu_si512(text) : _mm512_maskz_loadu_epi8(~__mmask64{0} >> (width - count), text);
-        // Behind a register with other characters ASCII may come too early.
+        // After a register that is not all ASCII, ASCII may be an error: a continuation may be missing.
         if (!is_ascii(_mm512_or_si512(bytes, previous)) && has_fault(bytes, previous)) return false;
         if (!whole) break;
         previous = bytes;

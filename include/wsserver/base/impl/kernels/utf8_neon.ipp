@@ -1,4 +1,4 @@
-// UTF-8 with registers of 16 bytes, as every 64-bit ARM has them.
+// UTF-8 validation with registers of 16 bytes, which every 64-bit ARM processor has.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"
@@ -14,13 +14,13 @@ namespace wsserver::detail {
 namespace neon_utf8 {
 
 constexpr std::size_t width = 16;
-constexpr std::size_t look_back = 3;  // bytes in front of a register that tell what is due in it
+constexpr std::size_t look_back = 3;  // bytes before a register that decide where it needs continuations
 
 inline uint8x16_t ruled(const std::array<std::uint8_t, 16>& table, uint8x16_t halves) noexcept {
     return vqtbl1q_u8(vld1q_u8(table.data()), halves);
 }
 
-/// Of the bytes at `text`, given those `look_back` before them.
+/// Checks the `width` bytes at `text`. Reads `look_back` bytes before them, too.
 inline bool has_fault(const std::uint8_t* text) noexcept {
     const uint8x16_t bytes = vld1q_u8(text), before = vld1q_u8(text - 1);
     const uint8x16_t by_high = ruled(utf8::rules_of_high, vshrq_n_u8(before, 4));
@@ -34,7 +34,7 @@ inline bool has_fault(const std::uint8_t* text) noexcept {
     return vmaxvq_u8(veorq_u8(broken, due)) != 0;
 }
 
-/// Of the same bytes and those that may want a continuation among them.
+/// Checks the `width` bytes at `text` and the `look_back` bytes before them.
 inline bool is_ascii(const std::uint8_t* text) noexcept {
     return vmaxvq_u8(vorrq_u8(vld1q_u8(text), vld1q_u8(text - look_back))) < 0x80;
 }
@@ -43,7 +43,8 @@ inline bool is_ascii(const std::uint8_t* text) noexcept {
 
 bool valid_utf8_neon(const std::uint8_t* text, std::size_t count) noexcept {
     using namespace neon_utf8;
-    // The beginning has nothing in front of it: it is looked at in a copy that has. So is a text that is short.
+    // has_fault() reads the bytes before its register. So the beginning, or a short text, is checked in a copy that has
+    // zeros before it.
     alignas(width) std::uint8_t beginning[3 * width] = {};
     std::uint8_t* const copy = beginning + width;
     if (count < width + look_back) {
@@ -59,7 +60,7 @@ bool valid_utf8_neon(const std::uint8_t* text, std::size_t count) noexcept {
     for (const std::uint8_t* at = text + width; at < last; at += width) {
         if (!is_ascii(at) && has_fault(at)) return false;
     }
-    return is_ascii(last) || !has_fault(last);  // it overlaps the one before it
+    return is_ascii(last) || !has_fault(last);  // overlaps the previous register
 }
 
 }  // namespace wsserver::detail

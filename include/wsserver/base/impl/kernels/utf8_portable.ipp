@@ -1,4 +1,4 @@
-// UTF-8 where nothing is known of the processor.
+// UTF-8 validation for any processor.
 #pragma once
 
 #include "wsserver/base/detail/kernels/kernels.hpp"

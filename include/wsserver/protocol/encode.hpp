@@ -1,4 +1,4 @@
-// From messages to frames: what we send, whole or in fragments (RFC 6455 §5.4), and the payload of a Close (§5.5.1).
+// Encodes messages as frames, in fragments if they are long (RFC 6455 §5.4), and the payload of a Close (§5.5.1).
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace wsserver {
 
 namespace detail {
 
-/// Calls `f(header, part)` for each frame of a message; an empty message is one empty frame.
+/// Calls `f(header, part)` for each frame of a message. An empty message is one empty frame.
 template <class F>
 void for_each_fragment(Opcode opcode, Bytes payload, std::size_t fragment_size, F f) {
     if (fragment_size == 0) fragment_size = payload.size();
@@ -38,7 +38,8 @@ void for_each_fragment(Opcode opcode, Bytes payload, std::size_t fragment_size, 
 
 }  // namespace detail
 
-/// The payload of a Close frame; nothing but an empty one for no_status. At most 125 bytes.
+/// The payload of a Close frame, at most 125 bytes: the code, then the reason. Empty for no_status.
+/// Precondition: `reason` has at most 123 bytes.
 class ClosePayload {
    public:
     ClosePayload(CloseCode code, std::string_view reason) noexcept {
@@ -55,8 +56,11 @@ class ClosePayload {
     std::size_t size_ = 0;
 };
 
-/// Encodes as a server does, unmasked: once, for any number of receivers. `fragment_size` as in ProtocolOptions.
-/// `message` must lie outside of `output`.
+/// Appends the frames of a message, unmasked as a server sends them. The result can be sent to any number of clients.
+///
+/// message        a Text or Binary whose bytes are outside `output`
+/// fragment_size  the maximum payload of a frame, in bytes; 0: unlimited
+/// Throws std::bad_alloc.
 template <class M>
 void encode_message(const M& message, std::size_t fragment_size, OutputBuffer& output) {
     static_assert(std::same_as<M, Text> || std::same_as<M, Binary>,
@@ -65,7 +69,8 @@ void encode_message(const M& message, std::size_t fragment_size, OutputBuffer& o
                               [&](const FrameHeader& header, Bytes part) { append_frame(output, header, part); });
 }
 
-/// The same for a control frame. Precondition: `opcode` is one of a control frame, `payload` at most 125 bytes.
+/// Appends a control frame, unmasked as a server sends it. Throws std::bad_alloc.
+/// Precondition: `opcode` is that of a control frame, and `payload` has at most 125 bytes outside `output`.
 inline void encode_control(Opcode opcode, Bytes payload, OutputBuffer& output) {
     assert(is_control(opcode));
     FrameHeader header;

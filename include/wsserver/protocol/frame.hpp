@@ -1,4 +1,4 @@
-// Frames on the wire: the header read and written side by side (RFC 6455 §5.2).
+// Encodes and decodes frame headers (RFC 6455 §5.2).
 #pragma once
 
 #include <cassert>
@@ -16,22 +16,22 @@
 
 namespace wsserver {
 
-/// What stands before a frame's payload.
+/// The part of a frame before its payload.
 struct FrameHeader {
     bool fin = true;       ///< the last fragment of its message
     std::uint8_t rsv = 0;  ///< RSV1, RSV2, RSV3 as 4, 2, 1
     Opcode opcode = Opcode::continuation;
-    std::optional<MaskingKey> masking_key = {};  ///< there if the MASK bit is set
-    std::uint64_t payload_length = 0;            ///< bytes, below 2^63
-    std::size_t size = 0;                        ///< of the header itself, 2 to 14 bytes; set by decode_header()
+    std::optional<MaskingKey> masking_key = {};  ///< set if the MASK bit is
+    std::uint64_t payload_length = 0;            ///< in bytes, below 2^63
+    std::size_t size = 0;                        ///< of the header itself: 2 to 14 bytes, set by decode_header()
 };
 
-/// The header is cut short: at least so many further bytes are needed, never more than it has.
+/// The header is incomplete. At least `at_least` more bytes of it are needed.
 struct NeedMore {
     std::size_t at_least = 0;
 };
 
-/// Bytes of the header of such a frame.
+/// The size in bytes of a frame's header.
 constexpr std::size_t header_size(std::uint64_t payload_length, bool masked) noexcept {
     const std::size_t extended = payload_length < 126 ? 0 : payload_length <= 0xFFFF ? 2 : 8;
     return 2 + extended + (masked ? 4 : 0);
@@ -40,11 +40,12 @@ constexpr std::size_t header_size(std::uint64_t payload_length, bool masked) noe
 /// Reads one frame header from the front of `input`. Copies nothing, keeps no state.
 ///
 /// input    bytes as received, any length
-/// returns  FrameHeader  whole; its `size` is 2 to 14 bytes of `input`
-///          NeedMore     cut short, and what is there breaks no rule
-///          Errc         a rule that holds for every endpoint is broken: reserved_opcode, control_frame_fragmented,
+/// returns  FrameHeader  complete; its `size` is 2 to 14 bytes of `input`
+///          NeedMore     incomplete, and its bytes break no rule so far
+///          Errc         the peer broke a rule of both roles: reserved_opcode, control_frame_fragmented,
 ///                       control_frame_too_long, length_not_minimal, length_top_bit_set
-/// RFC 6455 §5.2; for control frames §5.5. Whether RSV bits and masking are right depends on who reads.
+/// RFC 6455 §5.2; for control frames §5.5. The caller checks the RSV bits and the masking, whose rules depend on the
+/// extensions and the role.
 inline std::variant<FrameHeader, NeedMore, Errc> decode_header(Bytes input) noexcept {
     if (input.empty()) return NeedMore{2};
     FrameHeader header;
@@ -84,8 +85,9 @@ inline std::variant<FrameHeader, NeedMore, Errc> decode_header(Bytes input) noex
     return header;
 }
 
-/// Writes a header in its shortest form to the front of `to`, and returns its size; `header.size` is not read.
-/// Preconditions: `to` holds header_size() bytes, the length is below 2^63, a control frame's at most 125.
+/// Writes a header in its shortest form to the front of `to`, and returns its size in bytes. Ignores `header.size`.
+/// Preconditions: `to` has at least header_size() bytes; the opcode is not reserved; the payload length is below 2^63;
+/// a control frame is not fragmented and has at most 125 bytes of payload.
 inline std::size_t encode_header(MutableBytes to, const FrameHeader& header) noexcept {
     assert(header.payload_length >> 63 == 0);
     assert(!is_reserved(header.opcode) && header.rsv < 8);
@@ -109,18 +111,18 @@ inline std::size_t encode_header(MutableBytes to, const FrameHeader& header) noe
     return size;
 }
 
-/// Appends a whole frame: the header, then the payload, masked if the header has a key.
-/// Precondition: `payload` has header.payload_length bytes and lies outside of `output`.
+/// Appends a frame: the header, then the payload, masked if the header has a masking key. Throws std::bad_alloc.
+/// Preconditions: those of encode_header(); `payload` has header.payload_length bytes and is outside `output`.
 inline void append_frame(OutputBuffer& output, const FrameHeader& header, Bytes payload) {
     assert(header.payload_length == payload.size());
-    const std::size_t before = header_size(payload.size(), header.masking_key.has_value());
-    const MutableBytes frame = output.extend(before + payload.size());
+    const std::size_t size = header_size(payload.size(), header.masking_key.has_value());
+    const MutableBytes frame = output.extend(size + payload.size());
     encode_header(frame, header);
-    const MutableBytes place = frame.subspan(before);
+    const MutableBytes to = frame.subspan(size);
     if (header.masking_key) {
-        copy_masked(place, payload, *header.masking_key);
+        copy_masked(to, payload, *header.masking_key);
     } else if (!payload.empty()) {
-        std::memcpy(place.data(), payload.data(), payload.size());
+        std::memcpy(to.data(), payload.data(), payload.size());
     }
 }
 

@@ -1,4 +1,4 @@
-// Masking (RFC 6455 §5.3): exclusive or with four bytes, eight and more bytes at a time.
+// Masking and unmasking of payloads (RFC 6455 §5.3).
 #pragma once
 
 #include <cassert>
@@ -15,17 +15,17 @@ namespace wsserver {
 
 namespace detail {
 
-/// The key twice, its bytes in the order of memory, turned so that the first one fits payload byte `phase`.
+/// The key twice, in memory order, rotated so that its first byte masks byte `phase` of the payload.
 inline std::uint64_t masking_word(const MaskingKey& key, std::size_t phase) noexcept {
     std::uint32_t half;
     std::memcpy(&half, key.data(), 4);
     return rotated(std::uint64_t{half} << 32 | half, phase);
 }
 
-/// From here on it pays to call a kernel.
+/// The size in bytes from which on a kernel is faster than mask_words().
 inline constexpr std::size_t wide_mask_from = 128;
 
-/// `to` may be `from`; otherwise they don't overlap.
+/// Precondition: `to` and `from` are equal or do not overlap.
 inline void mask_bytes(std::uint8_t* to, const std::uint8_t* from, std::size_t count, const MaskingKey& key,
                        std::size_t phase) noexcept {
     const std::uint64_t mask = masking_word(key, phase);
@@ -35,14 +35,16 @@ inline void mask_bytes(std::uint8_t* to, const std::uint8_t* from, std::size_t c
 
 }  // namespace detail
 
-/// Masks or unmasks in place; the two are the same.
-/// phase  how many bytes of the frame's payload came before these: a payload may be cut anywhere
+/// Masks or unmasks `payload` in place. Both are the same operation.
+///
+/// payload  bytes of one frame's payload, which may be cut anywhere
+/// phase    how many bytes of the frame's payload are before these
 inline void apply_mask(MutableBytes payload, const MaskingKey& key, std::size_t phase = 0) noexcept {
     detail::mask_bytes(payload.data(), payload.data(), payload.size(), key, phase);
 }
 
-/// Copies and masks in one pass.
-/// Preconditions: `to` holds as many bytes as `from`, and they don't overlap.
+/// Copies and masks `from` to `to` in one pass. `phase` is that of apply_mask().
+/// Preconditions: `to` has at least as many bytes as `from`, and they do not overlap.
 inline void copy_masked(MutableBytes to, Bytes from, const MaskingKey& key, std::size_t phase = 0) noexcept {
     assert(to.size() >= from.size());
     detail::mask_bytes(to.data(), from.data(), from.size(), key, phase);

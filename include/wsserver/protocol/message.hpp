@@ -1,5 +1,4 @@
-// What an application hears of: messages and control frames as types, and the one place where a
-// run-time opcode becomes a compile-time type.
+// Messages and control frames as types, and the only place where an opcode at run time becomes a type.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +12,9 @@
 
 namespace wsserver {
 
-// All of them are views: a received one is valid until the handler returns, and no longer.
+// All of these types are views. A received one is valid until the handler returns.
 
-/// A text message, whole; its characters are valid UTF-8 (RFC 6455 §5.6).
+/// A complete text message. A received one is valid UTF-8 (RFC 6455 §5.6).
 struct Text {
     static constexpr Opcode opcode = Opcode::text;
     std::string_view text;
@@ -24,7 +23,7 @@ struct Text {
     static Text from_payload(Bytes payload) noexcept { return {text_of(payload)}; }
 };
 
-/// A binary message, whole (§5.6).
+/// A complete binary message (§5.6).
 struct Binary {
     static constexpr Opcode opcode = Opcode::binary;
     Bytes bytes;
@@ -33,20 +32,20 @@ struct Binary {
     static Binary from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
-/// The peer's Close frame (§5.5.1). `code` is no_status when the frame was empty.
+/// The peer's Close frame (§5.5.1). `code` is no_status if its payload was empty.
 struct Close {
     static constexpr Opcode opcode = Opcode::close;
     CloseCode code = CloseCode::no_status;
     std::string_view reason = {};
 
-    /// Precondition: `payload` is empty or holds at least the two bytes of the code.
+    /// Precondition: `payload` is empty or has at least the two bytes of the code.
     static Close from_payload(Bytes payload) noexcept {
         if (payload.empty()) return {};
         return {CloseCode{load_big_endian<std::uint16_t>(payload)}, text_of(payload.subspan(2))};
     }
 };
 
-/// §5.5.2, at most 125 bytes. The protocol has queued the pong before anybody sees it.
+/// A Ping frame (§5.5.2), at most 125 bytes. The protocol has already queued the pong.
 struct Ping {
     static constexpr Opcode opcode = Opcode::ping;
     Bytes payload = {};
@@ -54,7 +53,7 @@ struct Ping {
     static Ping from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
-/// §5.5.3, at most 125 bytes; possibly one that no ping asked for.
+/// A Pong frame (§5.5.3), at most 125 bytes. It may be unsolicited.
 struct Pong {
     static constexpr Opcode opcode = Opcode::pong;
     Bytes payload = {};
@@ -62,10 +61,11 @@ struct Pong {
     static Pong from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
+/// A list of types.
 template <class... Types>
 struct TypeList {};
 
-/// The table. A further type of frame is one more name here.
+/// All types of frames that have their own opcode. A new type needs only to be added here.
 using MessageTypes = TypeList<Text, Binary, Close, Ping, Pong>;
 
 namespace detail {
@@ -85,22 +85,23 @@ constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
 
 }  // namespace detail
 
-/// Opcode to type at compile time: MessageType<Opcode::text>::type is Text.
+/// Maps an opcode to its type at compile time: MessageType<Opcode::text>::type is Text.
 template <Opcode opcode>
 struct MessageType {
     using type = std::tuple_element_t<0, decltype(detail::type_for<opcode>(MessageTypes{}))>;
 };
 
+/// Any of the types.
 using Message = decltype(detail::variant_of(MessageTypes{}));
 
-/// Opcode to type at run time: calls `f.template operator()<Type>()` for the type whose opcode it is.
-/// Returns false, without a call, for `continuation` and reserved opcodes: no message has these.
+/// Maps an opcode to its type at run time: calls `f.template operator()<Type>()` with the type of that opcode.
+/// Returns false and does not call `f` for `continuation` and reserved opcodes, which have no type.
 template <class F>
 constexpr bool with_message_type(Opcode opcode, F&& f) {
     return detail::with_type_of(opcode, std::forward<F>(f), MessageTypes{});
 }
 
-/// Joins lambdas to one visitor: std::visit(overloaded{[](const Text&) {...}, ...}, message).
+/// Combines lambdas into one visitor: std::visit(overloaded{[](const Text&) {...}, ...}, message).
 template <class... Fs>
 struct overloaded : Fs... {
     using Fs::operator()...;

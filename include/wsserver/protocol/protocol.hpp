@@ -1,4 +1,4 @@
-// The whole of RFC 6455 after the opening handshake, without I/O: bytes in, events out, bytes out.
+// RFC 6455 after the opening handshake, without I/O: bytes in, events out, bytes out.
 #pragma once
 
 #include <algorithm>
@@ -29,33 +29,37 @@
 
 namespace wsserver {
 
-/// Gives a client its masking keys: each call a fresh one "from a strong source of entropy" (RFC 6455 §5.3).
+/// Gives a client its masking keys.
 class MaskingKeySource {
    public:
+    /// Returns a new key, derived "from a strong source of entropy" (RFC 6455 §5.3).
     virtual MaskingKey next_key() noexcept = 0;
 
    protected:
     ~MaskingKeySource() = default;
 };
 
-/// One set serves many connections. May be changed between two calls of a Protocol: the next frame obeys it.
+/// The options of any number of connections. They may change between two calls of a Protocol and then apply from the
+/// next frame on.
 struct ProtocolOptions {
-    std::size_t max_message = std::size_t{16} << 20;    ///< bytes of a message received, beyond: 1009
-    std::size_t max_fragments = 131'072;                ///< frames of a message received, beyond: 1009
-    std::size_t fragment_size = std::size_t{64} << 10;  ///< bytes of payload in a data frame sent; 0: unlimited
-    FrameTap* tap = nullptr;
-    MaskingKeySource* keys = nullptr;  ///< a client needs it
+    std::size_t max_message = std::size_t{16} << 20;    ///< most bytes of a received message; over it: close code 1009
+    std::size_t max_fragments = 131'072;                ///< most frames of a received message; over it: close code 1009
+    std::size_t fragment_size = std::size_t{64} << 10;  ///< most bytes of payload in a sent data frame; 0: unlimited
+    FrameTap* tap = nullptr;                            ///< optional
+    MaskingKeySource* keys = nullptr;                   ///< required by a client, unused by a server
 };
 
-/// The peer broke a rule. The Close frame that says so is in the output, unless one had been sent before.
+/// The peer broke a rule. The Close frame with the error's code and text is in the output, unless a Close frame was
+/// sent before.
 struct Failed {
     Errc error;
 };
 
-/// Views in it are valid until the next call of next_event() or receive_eof(), and as long as the bytes received.
+/// What the peer sent. Its views are valid until the next call of next_event() or receive_eof(), and at most as long as
+/// the bytes passed to next_event().
 using Event = std::variant<Text, Binary, Close, Ping, Pong, Failed>;
 
-/// What differs between the two ends.
+/// The differences between the roles.
 template <Role role>
 struct RoleRules;
 
@@ -66,7 +70,7 @@ struct RoleRules<Role::server> {
     static constexpr Errc wrong_masking = Errc::frame_not_masked;
     /// §5.1: "A server MUST NOT mask any frames that it sends to the client."
     static std::optional<MaskingKey> masking_key(const ProtocolOptions&) noexcept { return std::nullopt; }
-    /// §7.1.1: the stream "SHOULD be closed first by the server", which then holds the TIME_WAIT state, not the client.
+    /// §7.1.1: the stream "SHOULD be closed first by the server", so that the server holds the TIME_WAIT state.
     static constexpr bool ends_stream = true;
 };
 
@@ -86,7 +90,7 @@ struct RoleRules<Role::client> {
 
 namespace detail {
 
-/// What is wrong with a Close frame's payload (§5.5.1).
+/// Returns the rule that the payload of a Close frame breaks, if any (§5.5.1).
 inline std::optional<Errc> check_close_payload(Bytes payload) noexcept {
     if (payload.empty()) return std::nullopt;
     // "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer"
@@ -98,79 +102,88 @@ inline std::optional<Errc> check_close_payload(Bytes payload) noexcept {
 
 }  // namespace detail
 
-/// One connection's end, from the opening handshake to the last frame.
+/// One endpoint of a connection, from the end of the opening handshake to the last frame.
 ///
-///     // `bytes` as they come, cut anywhere
+///     // `bytes` as received, cut anywhere
 ///     while (auto event = protocol.next_event(bytes, output)) handle(*event);
 ///
-/// What the RFC wants said at once (pongs, the answer to a Close, the Close after a broken rule) is put into
-/// `output` by next_event(), in its place among what the handling of events puts there. Idle it owns no memory
-/// besides itself; it allocates while a payload is cut, and while `output` grows.
+/// next_event() writes the replies that the RFC requires (pongs, the response to a Close, the Close after a broken
+/// rule) to `output`, in order with the frames that the application sends. An idle endpoint owns no other memory. It
+/// allocates memory for an incomplete payload and for a growing `output`; calls that do so may throw std::bad_alloc.
+/// An object may be used by one thread at a time.
 template <Role role>
 class Protocol {
    public:
     using Rules = RoleRules<role>;
 
-    /// `options` must outlive it.
+    /// `options` must outlive the Protocol.
     explicit Protocol(const ProtocolOptions& options) noexcept : options_(&options) {}
 
-    /// The next thing that the peer said. Takes what it looked at from the front of `received`; payload is unmasked
-    /// where it lies. Nothing: `received` is empty, more bytes are needed. The last event is Close or Failed; what
-    /// comes after it is ignored: §1.4 "a peer discards any further data received".
-    /// Bytes that are left may also come again later, in other memory.
+    /// Reads the next event and removes its bytes from the front of `received`. Unmasks payload in place.
+    ///
+    /// received  bytes in the order in which they arrived, cut anywhere; bytes that are left may be passed again later,
+    ///           even at another address
+    /// output    where replies are appended
+    /// returns   nothing if more bytes are needed; `received` is empty then
+    /// The last event is Close or Failed. All bytes after it are discarded; §1.4: "a peer discards any further data
+    /// received".
     std::optional<Event> next_event(MutableBytes& received, OutputBuffer& output);
 
-    /// Is so much of a message to come that it had better be received into the message itself? And has enough come to
-    /// be believed?
+    /// Whether the rest of a message is better received into the message itself: it is large, and enough of the message
+    /// has arrived to reserve memory for it.
     bool wants_buffer() const noexcept;
-    /// Where to. Precondition: wants_buffer(), and next_event() has taken all that was received before.
+    /// Returns memory to receive into. next_event() and wants_buffer() must not be called before commit_buffer().
+    /// Preconditions: wants_buffer(), and next_event() has read all bytes received before.
     ReceiveBuffer prepare_buffer();
-    /// Ends the loan, before anything else is received. The first `count` bytes of the room have come: they are what
-    /// next_event() wants next, where they lie.
+    /// Takes the buffer back, of which the first `count` bytes were received. Returns these bytes, which must be the
+    /// next ones for next_event(). Returns no bytes after receive_eof().
     MutableBytes commit_buffer(ReceiveBuffer buffer, std::size_t count) noexcept;
 
-    /// The stream has ended in the peer's direction: nothing comes any more, and nothing may be said.
+    /// The peer ended the stream: no more bytes arrive, and nothing may be sent.
     void receive_eof() noexcept { end(); }
 
-    /// Queues a message; one of more than fragment_size bytes leaves in fragments, which may cut characters.
-    /// `message` must be valid UTF-8 (§5.6), and lie outside of `output`.
+    /// Sends a message. A message of more than fragment_size bytes is sent in fragments, which may split characters.
+    /// `message` must be valid UTF-8 (§5.6) and outside `output`.
     /// Errors: connection_closed.
     Result<void, Errc> send(const Text& message, OutputBuffer& output) { return send_message(message, output); }
-    /// The same for bytes.
+    /// Same for a binary message.
     Result<void, Errc> send(const Binary& message, OutputBuffer& output) { return send_message(message, output); }
 
-    /// Errors: connection_closed, payload_too_long_for_control (over 125 bytes).
+    /// Sends a ping (§5.5.2). Errors: connection_closed, payload_too_long_for_control (over 125 bytes).
     Result<void, Errc> ping(Bytes payload, OutputBuffer& output) { return send_control(Opcode::ping, payload, output); }
-    /// One that no ping asked for (§5.5.3); pings are answered by next_event(). Errors: as ping().
+    /// Sends an unsolicited pong (§5.5.3). next_event() answers pings. Errors: those of ping().
     Result<void, Errc> pong(Bytes payload, OutputBuffer& output) { return send_control(Opcode::pong, payload, output); }
 
-    /// Begins the closing handshake (§7.1.2). Messages are still received until the peer's Close comes.
-    /// Errors: connection_closed (a Close has been sent), close_code_may_not_be_sent, payload_too_long_for_control
-    /// (a reason over 123 bytes), invalid_utf8_in_close_reason. On an error nothing is sent.
+    /// Starts the closing handshake (§7.1.2). Messages are still received until the peer's Close arrives.
+    ///
+    /// code    a code for which may_be_sent() is true
+    /// reason  UTF-8, at most 123 bytes
+    /// Errors: connection_closed, close_code_may_not_be_sent, payload_too_long_for_control (a reason over 123 bytes),
+    /// invalid_utf8_in_close_reason. After an error nothing is sent.
     Result<void, Errc> close(CloseCode code, std::string_view reason, OutputBuffer& output);
 
-    /// send(), ping(), pong() and close() don't answer connection_closed.
+    /// Whether frames may be sent. If not, send(), ping(), pong() and close() return connection_closed.
     bool may_send() const noexcept { return !close_sent_ && !finished(); }
     bool close_sent() const noexcept { return close_sent_; }
     bool close_received() const noexcept { return close_received_; }
-    /// The peer broke a rule.
+    /// Whether the peer broke a rule.
     bool failed() const noexcept { return failed_; }
-    /// Nothing more to expect or to say: both Close frames passed, or it failed, or the stream ended. Then the
-    /// server ends the stream, and the client waits for that (§7.1.1, Rules::ends_stream).
-    bool finished() const noexcept { return std::holds_alternative<Over>(state_); }
+    /// Whether nothing more is received or sent: both Close frames passed, the connection failed or the stream ended.
+    /// Then the server ends the stream, and the client waits for that (§7.1.1, Rules::ends_stream).
+    bool finished() const noexcept { return std::holds_alternative<Finished>(state_); }
 
-    /// §7.1.5, of the peer's Close frame: its code, no_status if it had none, abnormal if none has come.
+    /// §7.1.5: the code of the peer's Close frame; no_status if the frame had none, abnormal if there was no frame.
     CloseCode close_code() const noexcept { return close_code_; }
-    /// The same of the Close frame that we sent.
+    /// Same for the Close frame that was sent.
     CloseCode sent_close_code() const noexcept { return sent_close_code_; }
 
    private:
-    /// Between two frames, or in a header that the end of a receive has cut.
+    /// Between two frames, or in a header of which the first `size` bytes have arrived.
     struct ReadingHeader {
         std::array<std::uint8_t, max_frame_header> bytes;
         std::uint8_t size = 0;
     };
-    /// The shortest header that the peer's frames have.
+    /// The size of the shortest header of a frame from the peer.
     static constexpr std::size_t short_header = header_size(0, Rules::peer_masks);
     struct ReadingPayload {
         std::uint64_t remaining;
@@ -179,9 +192,9 @@ class Protocol {
         Opcode opcode;
         bool fin;
     };
-    struct Over {};
-    /// For less a copy is cheaper than a receive of its own.
-    static constexpr std::size_t worth_lending = std::size_t{64} << 10;
+    struct Finished {};
+    /// In bytes. For less, a copy is cheaper than a separate receive.
+    static constexpr std::size_t min_direct_receive = std::size_t{64} << 10;
 
     std::size_t short_message(Bytes received) const noexcept;
     std::optional<Event> read_short_message(MutableBytes frame, OutputBuffer& output);
@@ -189,10 +202,10 @@ class Protocol {
                                                                  MutableBytes& received) noexcept;
     std::optional<Errc> begin_frame(const FrameHeader& header);
     std::optional<Event> read_payload(ReadingPayload& frame, MutableBytes& received, OutputBuffer& output);
-    std::optional<Event> on_data(Opcode opcode, Bytes piece, std::size_t to_come, bool message_ends,
+    std::optional<Event> on_data(Opcode opcode, Bytes piece, std::size_t remaining, bool message_ends,
                                  OutputBuffer& output);
     std::optional<Event> on_control(Opcode opcode, Bytes piece, bool frame_ends, OutputBuffer& output);
-    std::optional<Event> on_whole_control(Opcode opcode, Bytes payload, OutputBuffer& output);
+    std::optional<Event> on_complete_control(Opcode opcode, Bytes payload, OutputBuffer& output);
     std::optional<Event> fail(Errc error, OutputBuffer& output);
     void end() noexcept;
 
@@ -221,8 +234,8 @@ class Protocol {
 
     const ProtocolOptions* options_;
     std::unique_ptr<PartialPayloads> partial_{};
-    // What follows lies in the bytes that the variant leaves free behind its index.
-    [[no_unique_address]] std::variant<ReadingHeader, ReadingPayload, Over> state_{};
+    // The members after it use the bytes that the variant leaves free after its index.
+    [[no_unique_address]] std::variant<ReadingHeader, ReadingPayload, Finished> state_{};
     bool close_sent_ : 1 = false;
     bool close_received_ : 1 = false;
     bool failed_ : 1 = false;
@@ -230,7 +243,7 @@ class Protocol {
     CloseCode sent_close_code_ = CloseCode::abnormal;
 };
 
-// A daemon holds one for each idle connection.
+// A server has one for each idle connection.
 static_assert(sizeof(Protocol<Role::server>) <= 40);
 
 template <Role role>
@@ -260,7 +273,7 @@ std::optional<Event> Protocol<role>::next_event(MutableBytes& received, OutputBu
 template <Role role>
 bool Protocol<role>::wants_buffer() const noexcept {
     const auto* frame = std::get_if<ReadingPayload>(&state_);
-    return frame && frame->remaining >= worth_lending && is_data(frame->opcode) && message_is_open() &&
+    return frame && frame->remaining >= min_direct_receive && is_data(frame->opcode) && message_is_open() &&
            partial_->message->wants_buffer(static_cast<std::size_t>(frame->remaining));
 }
 
@@ -271,28 +284,29 @@ ReceiveBuffer Protocol<role>::prepare_buffer() {
 
 template <Role role>
 MutableBytes Protocol<role>::commit_buffer(ReceiveBuffer buffer, std::size_t count) noexcept {
-    if (!message_is_open()) return {};  // receive_eof() came in between
-    const MutableBytes come = buffer.bytes().first(count);
+    if (!message_is_open()) return {};  // after receive_eof()
+    const MutableBytes received = buffer.bytes().first(count);
     partial_->message->commit_buffer(std::move(buffer));
-    return come;
+    return received;
 }
 
-/// The commonest case is short-cut: one unfragmented message with a length of seven bits, all of it received.
-/// Returns the bytes of its frame, 0 for anything else: that goes the long way, which knows all the rules.
+/// Detects the most frequent case, which has its own fast path: a complete, unfragmented message with a length of seven
+/// bits. Returns the size of its frame in bytes, or 0 for anything else, which takes the path that checks all rules.
 template <Role role>
 std::size_t Protocol<role>::short_message(Bytes received) const noexcept {
     const auto* reading = std::get_if<ReadingHeader>(&state_);
     if (!reading || reading->size > 0 || partial_ || options_->tap || received.size() < short_header) return 0;
-    const auto starts = [&](Opcode opcode) { return received[0] == (0x80 | static_cast<std::uint8_t>(opcode)); };
-    if (!starts(Opcode::text) && !starts(Opcode::binary)) return 0;  // FIN, and no RSV bit
+    // FIN is set, and no RSV bit.
+    const auto begins = [&](Opcode opcode) { return received[0] == (0x80 | static_cast<std::uint8_t>(opcode)); };
+    if (!begins(Opcode::text) && !begins(Opcode::binary)) return 0;
     const std::size_t length = received[1] & 0x7F;
     if ((received[1] & 0x80) != (Rules::peer_masks ? 0x80 : 0) || length > 125) return 0;
     const bool fits = length <= options_->max_message && length <= received.size() - short_header;
     return fits ? short_header + length : 0;
 }
 
-/// `frame` as short_message() has found it. Each event is made where the caller gets it: a variant that is copied right
-/// after it was written makes the processor wait for the stores.
+/// Reads a frame that short_message() found. Constructs each event in the result: a variant that is copied right after
+/// it was written makes the processor wait for the stores.
 template <Role role>
 std::optional<Event> Protocol<role>::read_short_message(MutableBytes frame, OutputBuffer& output) {
     const MutableBytes payload = frame.subspan(short_header);
@@ -302,7 +316,7 @@ std::optional<Event> Protocol<role>::read_short_message(MutableBytes frame, Outp
     return Text::from_payload(payload);
 }
 
-/// Takes a whole header, or all that was received if that ends within one.
+/// Takes a complete header from `received`, or all bytes if the header is incomplete.
 template <Role role>
 std::variant<FrameHeader, NeedMore, Errc> Protocol<role>::read_header(ReadingHeader& reading,
                                                                       MutableBytes& received) noexcept {
@@ -323,7 +337,7 @@ std::variant<FrameHeader, NeedMore, Errc> Protocol<role>::read_header(ReadingHea
     return result;
 }
 
-/// The rules that need to know who reads and what came before; then the payload is next.
+/// Checks the rules that depend on the role and on the previous frames. If they hold, the payload is read next.
 template <Role role>
 std::optional<Errc> Protocol<role>::begin_frame(const FrameHeader& header) {
     if (options_->tap) options_->tap->on_frame(true, header);
@@ -332,12 +346,12 @@ std::optional<Errc> Protocol<role>::begin_frame(const FrameHeader& header) {
     if (header.masking_key.has_value() != Rules::peer_masks) return Rules::wrong_masking;
 
     if (is_data(header.opcode)) {
-        // §5.4: a continuation continues the one message that is open; no other message begins before its end.
+        // §5.4: a continuation continues the only open message. Another message may not begin before its end.
         const bool continues = header.opcode == Opcode::continuation;
         if (continues && !message_is_open()) return Errc::unexpected_continuation;
         if (!continues && message_is_open()) return Errc::expected_continuation;
-        const std::size_t so_far = continues ? partial_->message->size() : 0;
-        if (so_far > options_->max_message || header.payload_length > options_->max_message - so_far) {
+        const std::size_t received = continues ? partial_->message->size() : 0;
+        if (received > options_->max_message || header.payload_length > options_->max_message - received) {
             return Errc::message_too_big;
         }
         if (continues) {
@@ -362,24 +376,24 @@ std::optional<Event> Protocol<role>::read_payload(ReadingPayload& frame, Mutable
     frame.remaining -= count;
 
     const auto [opcode, fin] = std::pair{frame.opcode, frame.fin};
-    const auto to_come = static_cast<std::size_t>(frame.remaining);
+    const auto remaining = static_cast<std::size_t>(frame.remaining);
     const bool frame_ends = frame.remaining == 0;
     if (frame_ends) state_ = ReadingHeader{};
     return is_control(opcode) ? on_control(opcode, piece, frame_ends, output)
-                              : on_data(opcode, piece, to_come, frame_ends && fin, output);
+                              : on_data(opcode, piece, remaining, frame_ends && fin, output);
 }
 
 template <Role role>
-std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::size_t to_come, bool message_ends,
+std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::size_t remaining, bool message_ends,
                                              OutputBuffer& output) {
-    if (message_ends && !message_is_open()) {  // it lies in one piece: the view goes out as it is
+    if (message_ends && !message_is_open()) {  // one piece: the event views it where it is
         if (opcode == Opcode::text && !is_valid_utf8(piece)) return fail(Errc::invalid_utf8, output);
         return event_of(opcode, piece);
     }
     if (!message_is_open()) partial().message.emplace(opcode);
     auto& message = *partial_->message;
-    // §8.1 doesn't say when to look. At once: a bad text is given up before its megabytes have come.
-    if (!message.append(piece, to_come)) return fail(Errc::invalid_utf8, output);
+    // §8.1 does not say when to check. Check each piece, so that an invalid text fails before all of it is received.
+    if (!message.append(piece, remaining)) return fail(Errc::invalid_utf8, output);
     if (!message_ends) return std::nullopt;
     if (!message.may_end_here()) return fail(Errc::invalid_utf8, output);
     partial_->message_delivered = true;
@@ -388,17 +402,17 @@ std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::si
 
 template <Role role>
 std::optional<Event> Protocol<role>::on_control(Opcode opcode, Bytes piece, bool frame_ends, OutputBuffer& output) {
-    const bool is_cut = partial_ && partial_->control;
-    if (frame_ends && !is_cut) return on_whole_control(opcode, piece, output);
-    if (!is_cut) partial().control.emplace();
+    const bool is_partial = partial_ && partial_->control;
+    if (frame_ends && !is_partial) return on_complete_control(opcode, piece, output);
+    if (!is_partial) partial().control.emplace();
     partial_->control->append(piece);
     if (!frame_ends) return std::nullopt;
     partial_->control_delivered = true;
-    return on_whole_control(opcode, partial_->control->payload(), output);
+    return on_complete_control(opcode, partial_->control->payload(), output);
 }
 
 template <Role role>
-std::optional<Event> Protocol<role>::on_whole_control(Opcode opcode, Bytes payload, OutputBuffer& output) {
+std::optional<Event> Protocol<role>::on_complete_control(Opcode opcode, Bytes payload, OutputBuffer& output) {
     if (opcode == Opcode::ping) {
         // §5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame".
         write_control(Opcode::pong, payload, output);
@@ -408,12 +422,12 @@ std::optional<Event> Protocol<role>::on_whole_control(Opcode opcode, Bytes paylo
         close_code_ = Close::from_payload(payload).code;
         // §5.5.1: "the endpoint typically echos the status code it received".
         if (!close_sent_) write_close(close_code_, {}, output);
-        state_ = Over{};
+        state_ = Finished{};
     }
     return event_of(opcode, payload);
 }
 
-/// §7.1.7: the Close frame says why, and what the peer sends is not looked at any more.
+/// §7.1.7: sends a Close frame with the reason, and ignores all further bytes from the peer.
 template <Role role>
 std::optional<Event> Protocol<role>::fail(Errc error, OutputBuffer& output) {
     failed_ = true;
@@ -425,7 +439,7 @@ std::optional<Event> Protocol<role>::fail(Errc error, OutputBuffer& output) {
 template <Role role>
 void Protocol<role>::end() noexcept {
     partial_.reset();
-    state_ = Over{};
+    state_ = Finished{};
 }
 
 template <Role role>

@@ -1,4 +1,4 @@
-// RFC 6455's numbers and the questions one asks of them.
+// The numbers of RFC 6455 and predicates on them.
 #pragma once
 
 #include <array>
@@ -7,10 +7,10 @@
 
 namespace wsserver {
 
-/// Which end of the connection we are. What differs between them stands in RoleRules (protocol.hpp).
+/// The two roles of an endpoint. RoleRules (protocol.hpp) contains all differences between them.
 enum class Role : std::uint8_t { server, client };
 
-/// RFC 6455 §5.2. The values between are reserved; a frame that carries one fails the connection.
+/// RFC 6455 §5.2. The other values of four bits are reserved; a frame with one of them fails the connection.
 enum class Opcode : std::uint8_t {
     continuation = 0x0,
     text = 0x1,
@@ -23,12 +23,15 @@ enum class Opcode : std::uint8_t {
 /// §5.5: "Control frames are identified by opcodes where the most significant bit of the opcode is 1."
 constexpr bool is_control(Opcode opcode) noexcept { return (static_cast<std::uint8_t>(opcode) & 0x8) != 0; }
 
+/// §5.6: every other opcode, also `continuation`.
 constexpr bool is_data(Opcode opcode) noexcept { return !is_control(opcode); }
 
-/// §5.2: 3 to 7 are reserved for further data frames, B to F for further control frames.
+/// §5.2: 3 to 7 are reserved for more data frames, B to F for more control frames.
+/// Precondition: the opcode has four bits.
 constexpr bool is_reserved(Opcode opcode) noexcept { return (static_cast<std::uint8_t>(opcode) & 0x7) > 2; }
 
-/// RFC 6455 §7.4.1 and the IANA registry. Any number of 16 bits can arrive, so any is a CloseCode.
+/// RFC 6455 §7.4.1 and the IANA registry. A peer can send any number of 16 bits, so a CloseCode can have any such
+/// value.
 enum class CloseCode : std::uint16_t {
     normal = 1000,
     going_away = 1001,
@@ -47,8 +50,8 @@ enum class CloseCode : std::uint16_t {
     tls_handshake = 1015,  ///< never on the wire
 };
 
-/// §7.4.1 and §7.4.2: the codes that a Close frame may carry. 1016 to 2999 are reserved for the protocol
-/// itself, 3000 to 4999 belong to libraries and applications.
+/// §7.4.1 and §7.4.2: whether a Close frame may have this code. 1016 to 2999 are reserved for the protocol itself,
+/// 3000 to 4999 are for libraries and applications.
 constexpr bool may_be_sent(CloseCode code) noexcept {
     const auto number = static_cast<std::uint16_t>(code);
     if (number >= 3000 && number <= 4999) return true;
@@ -56,16 +59,16 @@ constexpr bool may_be_sent(CloseCode code) noexcept {
     return code != CloseCode::no_status && code != CloseCode::abnormal && number != 1004;
 }
 
-/// §5.3: four bytes, fresh and unpredictable for each frame that a client sends.
+/// §5.3: four bytes, new and unpredictable for each frame that a client sends.
 using MaskingKey = std::array<std::uint8_t, 4>;
 
 /// §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 inline constexpr std::size_t max_control_payload = 125;
 
-/// A Close frame's reason: what two bytes of code leave of the 125 (§5.5.1).
+/// The maximum size of a Close frame's reason, in bytes: the close code takes two of the 125 (§5.5.1).
 inline constexpr std::size_t max_close_reason = max_control_payload - 2;
 
-/// §5.2: 2 bytes, 8 of extended length, 4 of masking key.
+/// §5.2: 2 bytes, 8 bytes of extended payload length and 4 bytes of masking key.
 inline constexpr std::size_t max_frame_header = 14;
 
 }  // namespace wsserver

@@ -9,7 +9,7 @@
 using namespace wsserver;
 using namespace wsserver::test;
 
-FOR_BOTH_ROLES("the peer begins to close", "[protocol][rfc6455-5.5.1][rfc6455-7.1.5]") {
+FOR_BOTH_ROLES("the peer starts the closing handshake", "[protocol][rfc6455-5.5.1][rfc6455-7.1.5]") {
     struct Case {
         ByteVector payload;
         std::string event, reply;
@@ -46,7 +46,7 @@ FOR_BOTH_ROLES("after the peer's Close everything is ignored", "[protocol][rfc64
         CHECK(frames_in(endpoint.take_output()) == Strings{"88 03 e8"});
         CHECK(endpoint.protocol().close_code() == CloseCode::normal);
     }
-    SECTION("in a later one") {
+    SECTION("in a later receive") {
         Endpoint<role> endpoint;
         endpoint.receive(frame_to<role>(0x88, close_payload(1000)));
         endpoint.receive(late);
@@ -57,7 +57,7 @@ FOR_BOTH_ROLES("after the peer's Close everything is ignored", "[protocol][rfc64
     }
 }
 
-FOR_BOTH_ROLES("we begin to close", "[protocol][rfc6455-7.1.2]") {
+FOR_BOTH_ROLES("the endpoint starts the closing handshake", "[protocol][rfc6455-7.1.2]") {
     Endpoint<role> endpoint;
     auto& protocol = endpoint.protocol();
     CHECK(protocol.may_send());
@@ -70,7 +70,7 @@ FOR_BOTH_ROLES("we begin to close", "[protocol][rfc6455-7.1.2]") {
     CHECK_FALSE(protocol.finished());
     CHECK(protocol.sent_close_code() == CloseCode::going_away);
 
-    SECTION("nothing may be sent any more") {
+    SECTION("nothing more may be sent") {
         auto& output = endpoint.output();
         CHECK(protocol.send(Text{"x"}, output).error() == Errc::connection_closed);
         CHECK(protocol.send(Binary{bytes_of("x")}, output).error() == Errc::connection_closed);
@@ -79,14 +79,14 @@ FOR_BOTH_ROLES("we begin to close", "[protocol][rfc6455-7.1.2]") {
         CHECK(protocol.close(CloseCode::normal, "", output).error() == Errc::connection_closed);
         CHECK(output.empty());
     }
-    SECTION("what the peer had sent before is still received, and its pings answered (§5.5.2)") {
+    SECTION("messages are still received and pings are still answered (§5.5.2)") {
         endpoint.receive(joined(frame_to<role>(0x81, "on its way"), frame_to<role>(0x02, "a"),
                                 frame_to<role>(0x89, "?"), frame_to<role>(0x80, "b")));
         CHECK(endpoint.events() == Strings{"text on its way", "ping 3f", "binary 61 62"});
         CHECK(frames_in(endpoint.take_output()) == Strings{"8a 3f"});
         CHECK_FALSE(protocol.finished());
     }
-    SECTION("the peer's Close ends it, and is not answered") {
+    SECTION("the peer's Close completes it and is not answered") {
         endpoint.receive(frame_to<role>(0x88, close_payload(1001, "bye")));
         CHECK(endpoint.events() == Strings{"close 1001 bye"});
         CHECK(endpoint.take_output().empty());
@@ -94,7 +94,7 @@ FOR_BOTH_ROLES("we begin to close", "[protocol][rfc6455-7.1.2]") {
         CHECK_FALSE(protocol.failed());
         CHECK(protocol.close_code() == CloseCode::going_away);
     }
-    SECTION("the stream ends without it") {
+    SECTION("the stream ends without a Close from the peer") {
         protocol.receive_eof();
         CHECK(protocol.finished());
         CHECK_FALSE(protocol.failed());
@@ -102,7 +102,7 @@ FOR_BOTH_ROLES("we begin to close", "[protocol][rfc6455-7.1.2]") {
     }
 }
 
-TEST_CASE("both begin to close at once", "[protocol][rfc6455-7.1.2]") {
+TEST_CASE("both endpoints start the closing handshake at the same time", "[protocol][rfc6455-7.1.2]") {
     Endpoint<Role::server> server;
     Endpoint<Role::client> client;
     REQUIRE(server.protocol().close(CloseCode::going_away, "s", server.output()));
@@ -119,7 +119,7 @@ TEST_CASE("both begin to close at once", "[protocol][rfc6455-7.1.2]") {
     CHECK(client.protocol().close_code() == CloseCode::going_away);
 }
 
-FOR_BOTH_ROLES("what may not be put into a Close", "[protocol][rfc6455-5.5.1][rfc6455-7.4]") {
+FOR_BOTH_ROLES("a Close with an invalid code or reason is not sent", "[protocol][rfc6455-5.5.1][rfc6455-7.4]") {
     Endpoint<role> endpoint;
     auto& protocol = endpoint.protocol();
     auto& output = endpoint.output();
@@ -136,7 +136,7 @@ FOR_BOTH_ROLES("what may not be put into a Close", "[protocol][rfc6455-5.5.1][rf
     CHECK(frames_in(endpoint.take_output()) == Strings{close_frame(CloseCode::normal, std::string(123, 'x'))});
 }
 
-TEST_CASE("all close codes 0 to 65535 from a client", "[protocol][rfc6455-7.4][autobahn-7.7][autobahn-7.9]") {
+TEST_CASE("a server accepts exactly the valid close codes", "[protocol][rfc6455-7.4][autobahn-7.7][autobahn-7.9]") {
     std::size_t wrong = 0, accepted = 0;
     for (unsigned code = 0; code <= 0xFFFF; ++code) {
         Endpoint<Role::server> server;
@@ -155,13 +155,14 @@ TEST_CASE("all close codes 0 to 65535 from a client", "[protocol][rfc6455-7.4][a
     CHECK(accepted == 2012);
 }
 
-FOR_BOTH_ROLES("the stream ends", "[protocol][rfc6455-7.1.5]") {
-    const auto before = GENERATE(as<std::string>{}, "nothing", "a cut header", "a cut payload", "a cut message");
+FOR_BOTH_ROLES("the end of the stream finishes the connection without a Close", "[protocol][rfc6455-7.1.5]") {
+    const auto before =
+        GENERATE(as<std::string>{}, "nothing", "part of a header", "part of a payload", "part of a message");
     Endpoint<role> endpoint;
     const auto frame = frame_to<role>(0x81, "cut");
-    if (before == "a cut header") endpoint.receive(Bytes{frame}.first(1));
-    if (before == "a cut payload") endpoint.receive(Bytes{frame}.first(frame.size() - 1));
-    if (before == "a cut message") endpoint.receive(frame_to<role>(0x01, "cut"));
+    if (before == "part of a header") endpoint.receive(Bytes{frame}.first(1));
+    if (before == "part of a payload") endpoint.receive(Bytes{frame}.first(frame.size() - 1));
+    if (before == "part of a message") endpoint.receive(frame_to<role>(0x01, "cut"));
     endpoint.protocol().receive_eof();
     CAPTURE(before);
     MutableBytes nothing;

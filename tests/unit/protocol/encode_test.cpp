@@ -8,20 +8,20 @@
 using namespace wsserver;
 using namespace wsserver::test;
 
-TEST_CASE("the RFC's fragmented Hello", "[encode][rfc6455-5.7]") {
+TEST_CASE("the RFC's fragmented Hello is encoded", "[encode][rfc6455-5.7]") {
     OutputBuffer output;
     encode_message(Text{"Hello"}, 3, output);
     CHECK(hex(output.bytes()) == "01 03 48 65 6c 80 02 6c 6f");
 }
 
-TEST_CASE("the payload of a Close", "[encode][rfc6455-5.5.1]") {
+TEST_CASE("the payload of a Close is its code and its reason", "[encode][rfc6455-5.5.1]") {
     CHECK(hex(ClosePayload{CloseCode::normal, ""}.bytes()) == "03 e8");
     CHECK(hex(ClosePayload{CloseCode::going_away, "bye"}.bytes()) == "03 e9 62 79 65");
     CHECK(ClosePayload{CloseCode::no_status, ""}.bytes().empty());
     CHECK(ClosePayload{CloseCode::normal, std::string(123, 'x')}.bytes().size() == max_control_payload);
 }
 
-TEST_CASE("control frames", "[encode][rfc6455-5.5]") {
+TEST_CASE("control frames are encoded", "[encode][rfc6455-5.5]") {
     OutputBuffer output;
     encode_control(Opcode::ping, {}, output);
     encode_control(Opcode::pong, bytes_of("p"), output);
@@ -29,7 +29,7 @@ TEST_CASE("control frames", "[encode][rfc6455-5.5]") {
     CHECK(hex(output.bytes()) == "89 00 8a 01 70 88 02 03 e8");
 }
 
-TEST_CASE("a broadcast is encoded as a server sends", "[protocol]") {
+TEST_CASE("encode_message writes the same frames as a server", "[encode]") {
     const auto size = GENERATE(as<std::size_t>{}, 0, 1, 125, 126, 999, 1000, 1001, 2000, 70'000);
     const auto fragment_size = GENERATE(as<std::size_t>{}, 0, 1000, 65'536);
     const std::string text(size, 't');

@@ -17,7 +17,7 @@ constexpr int last = static_cast<int>(Errc::unoffered_extension);
 
 }  // namespace
 
-TEST_CASE("every error has a text of its own that fits a Close frame", "[error]") {
+TEST_CASE("every error has its own text, which fits into a Close frame", "[error]") {
     std::set<std::string_view> texts;
     for (int value = first; value <= last; ++value) {
         const auto text = message_of(Errc{static_cast<std::uint8_t>(value)});
@@ -30,14 +30,14 @@ TEST_CASE("every error has a text of its own that fits a Close frame", "[error]"
     }
 }
 
-TEST_CASE("no other number has one", "[error]") {
+TEST_CASE("other numbers have the text of an unknown error", "[error]") {
     CHECK(message_of(Errc{0}) == "unknown error");
     for (int value = last + 1; value < 256; ++value) {
         CHECK(message_of(Errc{static_cast<std::uint8_t>(value)}) == "unknown error");
     }
 }
 
-TEST_CASE("the close code of each rule after the opening handshake", "[error][rfc6455-7.4.1]") {
+TEST_CASE("each rule after the opening handshake has a close code", "[error][rfc6455-7.4.1]") {
     const std::map<Errc, CloseCode> expected{
         {Errc::reserved_bits_set, CloseCode::protocol_error},
         {Errc::reserved_opcode, CloseCode::protocol_error},
@@ -65,7 +65,7 @@ TEST_CASE("the close code of each rule after the opening handshake", "[error][rf
     }
 }
 
-TEST_CASE("an Errc is an error_code", "[error]") {
+TEST_CASE("an Errc converts to a std::error_code", "[error]") {
     const std::error_code code = Errc::frame_not_masked;
     CHECK(code == Errc::frame_not_masked);
     CHECK(code != Errc::frame_masked);

@@ -38,14 +38,14 @@ constexpr MaskingKey key{0x37, 0xfa, 0x21, 0x3d};
 
 }  // namespace
 
-TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
+TEST_CASE("headers are decoded and encoded", "[frame][rfc6455-5.2][rfc6455-5.7]") {
     struct Case {
         const char* script;
         FrameHeader header;
     };
     const auto c = GENERATE(
         // §5.7
-        Case{"81 05", header_of(true, 0, Opcode::text, 5)},                   // a single-frame unmasked text
+        Case{"81 05", header_of(true, 0, Opcode::text, 5)},                   // an unmasked text in one frame
         Case{"81 85 37 fa 21 3d", header_of(true, 0, Opcode::text, 5, key)},  // ... and masked
         Case{"01 03", header_of(false, 0, Opcode::text, 3)},                  // "Hel"
         Case{"80 02", header_of(true, 0, Opcode::continuation, 2)},           // "lo"
@@ -53,7 +53,7 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
         Case{"8a 85 37 fa 21 3d", header_of(true, 0, Opcode::pong, 5, key)},  //
         Case{"82 7e 01 00", header_of(true, 0, Opcode::binary, 256)},         // 256 bytes
         Case{"82 7f 00 00 00 00 00 01 00 00", header_of(true, 0, Opcode::binary, 65536)},  // 64 KiB
-        // the edges of each form of the length
+        // the smallest and largest of each form of the length
         Case{"82 00", header_of(true, 0, Opcode::binary, 0)},            //
         Case{"82 7d", header_of(true, 0, Opcode::binary, 125)},          //
         Case{"82 7e 00 7e", header_of(true, 0, Opcode::binary, 126)},    //
@@ -61,11 +61,11 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
         Case{"82 7e ff ff", header_of(true, 0, Opcode::binary, 65535)},  //
         Case{"82 ff 00 00 00 01 00 00 00 00 37 fa 21 3d", header_of(true, 0, Opcode::binary, 1ull << 32, key)},
         Case{"82 7f 7f ff ff ff ff ff ff ff", header_of(true, 0, Opcode::binary, (1ull << 63) - 1)},
-        // the rest
+        // other bits and opcodes
         Case{"88 7d", header_of(true, 0, Opcode::close, 125)},                         //
         Case{"c1 00", header_of(true, 4, Opcode::text, 0)},                            // RSV1
         Case{"21 00", header_of(false, 2, Opcode::text, 0)},                           // RSV2
-        Case{"9a 80 00 00 00 00", header_of(true, 1, Opcode::pong, 0, MaskingKey{})},  // RSV3; a key of zeros is a key
+        Case{"9a 80 00 00 00 00", header_of(true, 1, Opcode::pong, 0, MaskingKey{})},  // RSV3; a masking key of zeros
         Case{"00 fe 12 34 37 fa 21 3d", header_of(false, 0, Opcode::continuation, 0x1234, key)});
     const auto script = byte_script(c.script);
     CAPTURE(c.script);
@@ -75,13 +75,13 @@ TEST_CASE("headers, both ways", "[frame][rfc6455-5.2][rfc6455-5.7]") {
     CHECK(same(std::get<FrameHeader>(decoded), c.header));
     CHECK(hex(encoded(c.header)) == hex(script));
 
-    // What follows isn't looked at.
+    // Bytes after the header are ignored.
     const auto followed = decode_header(joined(script, byte_script("ff*20")));
     REQUIRE(std::holds_alternative<FrameHeader>(followed));
     CHECK(same(std::get<FrameHeader>(followed), c.header));
 }
 
-TEST_CASE("a header that is cut anywhere says how much it lacks at least", "[frame]") {
+TEST_CASE("an incomplete header returns the least number of bytes that it needs", "[frame]") {
     const auto* const script = GENERATE("81 05", "81 85 37 fa 21 3d", "82 7e 01 00", "82 fe 01 00 37 fa 21 3d",
                                         "82 7f 00 00 00 00 00 01 00 00", "82 ff 00 00 00 00 00 01 00 00 37 fa 21 3d");
     const auto whole = byte_script(script);
@@ -96,7 +96,7 @@ TEST_CASE("a header that is cut anywhere says how much it lacks at least", "[fra
     }
 }
 
-TEST_CASE("all 256 first bytes", "[frame][rfc6455-5.2][rfc6455-5.5]") {
+TEST_CASE("all 256 first bytes are decoded or refused", "[frame][rfc6455-5.2][rfc6455-5.5]") {
     for (unsigned byte = 0; byte < 256; ++byte) {
         const auto first = static_cast<std::uint8_t>(byte);
         const unsigned opcode = byte & 0xF;
@@ -108,7 +108,7 @@ TEST_CASE("all 256 first bytes", "[frame][rfc6455-5.2][rfc6455-5.5]") {
         } else if (opcode >= 8 && !fin) {
             expected = Errc::control_frame_fragmented;
         }
-        CHECK(error_of({first}) == expected);  // seen without waiting for the second byte
+        CHECK(error_of({first}) == expected);  // without the second byte
         CHECK(error_of({first, 0x00}) == expected);
         if (expected) continue;
         const auto result = decode_header(ByteVector{first, 0x00});
@@ -121,27 +121,27 @@ TEST_CASE("all 256 first bytes", "[frame][rfc6455-5.2][rfc6455-5.5]") {
     }
 }
 
-TEST_CASE("reserved opcodes", "[frame][rfc6455-5.2]") {
+TEST_CASE("reserved opcodes are refused", "[frame][rfc6455-5.2]") {
     const auto script = GENERATE(as<std::string>{}, "83 00", "87 00", "8b 00", "8f 00", "03", "0f 80 00 00 00 00");
     CAPTURE(script);
     CHECK(error_of(byte_script(script)) == Errc::reserved_opcode);
 }
 
-TEST_CASE("control frames are never fragmented", "[frame][rfc6455-5.5]") {
+TEST_CASE("fragmented control frames are refused", "[frame][rfc6455-5.5]") {
     CHECK(error_of(byte_script("08 00")) == Errc::control_frame_fragmented);
     CHECK(error_of(byte_script("09 00")) == Errc::control_frame_fragmented);
     CHECK(error_of(byte_script("0a 00")) == Errc::control_frame_fragmented);
 }
 
-TEST_CASE("control frames hold at most 125 bytes", "[frame][rfc6455-5.5]") {
+TEST_CASE("control frames over 125 bytes are refused", "[frame][rfc6455-5.5]") {
     CHECK(error_of(byte_script("89 7d")) == std::nullopt);
-    CHECK(error_of(byte_script("89 7e")) == Errc::control_frame_too_long);  // seen before the length has come
+    CHECK(error_of(byte_script("89 7e")) == Errc::control_frame_too_long);  // before the length has arrived
     CHECK(error_of(byte_script("89 7e 00 7e")) == Errc::control_frame_too_long);
     CHECK(error_of(byte_script("8a ff 00 00 00 00 00 01 00 00 00 00 00 00")) == Errc::control_frame_too_long);
     CHECK(error_of(byte_script("88 fe 00 05 00 00 00 00")) == Errc::control_frame_too_long);
 }
 
-TEST_CASE("lengths longer than they need be", "[frame][rfc6455-5.2]") {
+TEST_CASE("lengths that are not in their shortest form are refused", "[frame][rfc6455-5.2]") {
     CHECK(error_of(byte_script("82 7e 00 00")) == Errc::length_not_minimal);
     CHECK(error_of(byte_script("82 7e 00 7d")) == Errc::length_not_minimal);
     CHECK(error_of(byte_script("82 7e 00 7e")) == std::nullopt);
@@ -151,15 +151,15 @@ TEST_CASE("lengths longer than they need be", "[frame][rfc6455-5.2]") {
     CHECK(error_of(byte_script("81 fe 00 01 00 00 00 00")) == Errc::length_not_minimal);
 }
 
-TEST_CASE("lengths with the most significant bit", "[frame][rfc6455-5.2]") {
+TEST_CASE("lengths with the most significant bit set are refused", "[frame][rfc6455-5.2]") {
     CHECK(error_of(byte_script("82 7f 80 00 00 00 00 00 00 00")) == Errc::length_top_bit_set);
     CHECK(error_of(byte_script("82 7f ff ff ff ff ff ff ff ff")) == Errc::length_top_bit_set);
     CHECK(error_of(byte_script("82 7f 80 00 00 00 00 00 00 05")) == Errc::length_top_bit_set);
-    CHECK(error_of(byte_script("82 7f 80")) == Errc::length_top_bit_set);  // seen at its first byte
+    CHECK(error_of(byte_script("82 7f 80")) == Errc::length_top_bit_set);  // at the first byte of the length
 }
 
-TEST_CASE("a broken header is broken wherever it is cut", "[frame]") {
-    // Each prefix is either not enough, or the same error: never another one.
+TEST_CASE("an invalid header has the same error wherever it is cut", "[frame]") {
+    // Each prefix is incomplete or has the same error.
     const auto script = GENERATE(as<std::string>{}, "83 00", "09 00", "89 7e 00 7e", "82 7e 00 7d",
                                  "82 7f 00 00 00 00 00 00 ff ff", "82 7f 80 00 00 00 00 00 00 00",
                                  "81 fe 00 01 00 00 00 00", "7f ff ff ff ff ff ff ff ff ff ff ff ff ff");
@@ -174,7 +174,7 @@ TEST_CASE("a broken header is broken wherever it is cut", "[frame]") {
     }
 }
 
-TEST_CASE("whole frames are appended", "[frame][rfc6455-5.7]") {
+TEST_CASE("frames are appended, masked or not", "[frame][rfc6455-5.7]") {
     OutputBuffer output;
     append_frame(output, header_of(true, 0, Opcode::text, 5), bytes_of("Hello"));
     append_frame(output, header_of(true, 0, Opcode::text, 5, key), bytes_of("Hello"));
@@ -184,7 +184,7 @@ TEST_CASE("whole frames are appended", "[frame][rfc6455-5.7]") {
                                                  "89 00")));
 }
 
-TEST_CASE("every length about the edges goes through encode and decode", "[frame][rfc6455-5.2]") {
+TEST_CASE("lengths next to powers of two are the same after encode and decode", "[frame][rfc6455-5.2]") {
     for (int power = 0; power < 63; ++power) {
         for (int offset = -3; offset <= 3; ++offset) {
             const auto length = (std::uint64_t{1} << power) + static_cast<std::uint64_t>(offset);
@@ -199,8 +199,8 @@ TEST_CASE("every length about the edges goes through encode and decode", "[frame
     }
 }
 
-TEST_CASE("a walk over encoded frames finds their borders", "[frame]") {
-    // What a send queue does with what it holds.
+TEST_CASE("a buffer of encoded frames can be split into frames", "[frame]") {
+    // A send queue does this.
     OutputBuffer output;
     for (const std::size_t size : {0u, 125u, 126u, 65535u, 65536u, 3u}) {
         const ByteVector payload(size, 0xAB);

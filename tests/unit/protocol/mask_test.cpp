@@ -14,17 +14,17 @@ namespace {
 
 constexpr MaskingKey key{0x37, 0xfa, 0x21, 0x3d};
 
-/// Byte number i: (i * 89 + 7) mod 256, so that neighbours and rows differ.
+/// A sample for byte i: (i * 89 + 7) mod 256, so that adjacent bytes and rows differ.
 std::uint8_t sample(std::size_t i) { return static_cast<std::uint8_t>(i * 89 + 7); }
 
-/// §5.3 as it stands: "transformed-byte-i = original-byte-i XOR masking-key-byte-j", j = i MOD 4.
+/// §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", with j = i MOD 4.
 std::uint8_t masked(std::size_t i, std::size_t phase) {
     return static_cast<std::uint8_t>(sample(i) ^ key[(i + phase) % 4]);
 }
 
 }  // namespace
 
-TEST_CASE("the RFC's masked Hello", "[mask][rfc6455-5.3][rfc6455-5.7]") {
+TEST_CASE("the RFC's masked Hello is unmasked and masked", "[mask][rfc6455-5.3][rfc6455-5.7]") {
     auto payload = byte_script("7f 9f 4d 51 58");
     apply_mask(payload, key);
     CHECK(payload == byte_script("'Hello'"));
@@ -32,7 +32,7 @@ TEST_CASE("the RFC's masked Hello", "[mask][rfc6455-5.3][rfc6455-5.7]") {
     CHECK(payload == byte_script("7f 9f 4d 51 58"));
 }
 
-TEST_CASE("each length, alignment and phase, and nothing beside", "[mask][rfc6455-5.3]") {
+TEST_CASE("masking works for each length, alignment and phase, and changes no other bytes", "[mask][rfc6455-5.3]") {
     std::size_t wrong = 0;
     for (std::size_t length = 0; length <= 130; ++length) {
         for (std::size_t alignment = 0; alignment < 16; ++alignment) {
@@ -56,7 +56,7 @@ TEST_CASE("each length, alignment and phase, and nothing beside", "[mask][rfc645
     CHECK(wrong == 0);
 }
 
-TEST_CASE("a payload cut in two or three is masked as if it were whole", "[mask][rfc6455-5.3]") {
+TEST_CASE("a payload in two or three pieces is masked like one piece", "[mask][rfc6455-5.3]") {
     constexpr std::size_t length = 70;
     ByteVector whole(length);
     for (std::size_t i = 0; i < length; ++i) whole[i] = masked(i, 0);
@@ -76,8 +76,8 @@ TEST_CASE("a payload cut in two or three is masked as if it were whole", "[mask]
     CHECK(wrong == 0);
 }
 
-TEST_CASE("no bytes at all", "[mask]") {
+TEST_CASE("an empty payload may be masked", "[mask]") {
     apply_mask({}, key, 3);
     copy_masked({}, {}, key, 3);
-    SUCCEED("an empty view may have no address");
+    SUCCEED("an empty view may have a null pointer");
 }

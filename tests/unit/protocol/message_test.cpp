@@ -10,7 +10,7 @@
 using namespace wsserver;
 using test::byte_script;
 
-// Opcode to type at compile time.
+// An opcode is mapped to its type at compile time.
 static_assert(std::same_as<MessageType<Opcode::text>::type, Text>);
 static_assert(std::same_as<MessageType<Opcode::binary>::type, Binary>);
 static_assert(std::same_as<MessageType<Opcode::close>::type, Close>);
@@ -18,7 +18,7 @@ static_assert(std::same_as<MessageType<Opcode::ping>::type, Ping>);
 static_assert(std::same_as<MessageType<Opcode::pong>::type, Pong>);
 static_assert(std::same_as<Message, std::variant<Text, Binary, Close, Ping, Pong>>);
 
-TEST_CASE("a run-time opcode becomes its type", "[message]") {
+TEST_CASE("an opcode is mapped to its type at run time", "[message]") {
     const auto name_of = [](Opcode opcode) {
         std::string name = "none";
         const bool found = with_message_type(opcode, [&]<class M>() {
@@ -41,7 +41,7 @@ TEST_CASE("a run-time opcode becomes its type", "[message]") {
     }
 }
 
-TEST_CASE("the call happens once, and at compile time too", "[message]") {
+TEST_CASE("with_message_type calls its function once, also at compile time", "[message]") {
     int calls = 0;
     CHECK(with_message_type(Opcode::ping, [&]<class M>() { ++calls; }));
     CHECK(calls == 1);
@@ -56,7 +56,7 @@ TEST_CASE("the call happens once, and at compile time too", "[message]") {
     STATIC_REQUIRE(round_trip(Opcode::continuation) == Opcode::continuation);
 }
 
-TEST_CASE("messages are made over their payload", "[message]") {
+TEST_CASE("a message is a view of its payload", "[message]") {
     const auto payload = byte_script("'Hello'");
     const auto text = Text::from_payload(payload);
     CHECK(text.text == "Hello");
@@ -66,7 +66,7 @@ TEST_CASE("messages are made over their payload", "[message]") {
     CHECK(Pong::from_payload({}).payload.empty());
 }
 
-TEST_CASE("a Close has a code and a reason, or neither", "[message][rfc6455-5.5.1]") {
+TEST_CASE("a Close has a code and an optional reason, or is empty", "[message][rfc6455-5.5.1]") {
     const auto payload = byte_script("03 e9 'going'");
     const auto close = Close::from_payload(payload);
     CHECK(close.code == CloseCode::going_away);
@@ -80,7 +80,7 @@ TEST_CASE("a Close has a code and a reason, or neither", "[message][rfc6455-5.5.
     CHECK(Close::from_payload({}).reason.empty());
 }
 
-TEST_CASE("std::visit reaches the alternative that is there", "[message]") {
+TEST_CASE("std::visit with overloaded calls the lambda of the message's type", "[message]") {
     const auto describe = overloaded{
         [](const Text& m) { return "text of " + std::to_string(m.text.size()); },
         [](const Binary& m) { return "binary of " + std::to_string(m.bytes.size()); },

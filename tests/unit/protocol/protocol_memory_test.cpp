@@ -1,4 +1,5 @@
-// What the protocol allocates: nothing for whole messages, never what is merely announced, nothing when idle again.
+// The protocol's memory: none for messages that arrive in one piece, none for the length in a header alone, and none
+// for an idle connection.
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,7 +14,7 @@ using namespace wsserver::test;
 
 namespace {
 
-/// What `f` allocated, and what of it is still in use.
+/// The number of allocations during a call, and how many bytes more are in use after it.
 struct Allocated {
     std::size_t count;
     std::size_t in_use;
@@ -25,7 +26,7 @@ Allocated allocated_by(F f) {
     return {allocations - count, bytes_in_use - in_use};
 }
 
-/// Takes everything, echoes messages.
+/// Reads all events and echoes messages. Returns the number of events.
 template <Role role>
 std::size_t serve(Protocol<role>& protocol, MutableBytes received, OutputBuffer& output) {
     std::size_t events = 0;
@@ -39,7 +40,7 @@ std::size_t serve(Protocol<role>& protocol, MutableBytes received, OutputBuffer&
 
 }  // namespace
 
-FOR_BOTH_ROLES("whole messages cost no allocation once the output has grown", "[protocol]") {
+FOR_BOTH_ROLES("messages in one piece need no allocation once the output has grown", "[protocol]") {
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
@@ -59,7 +60,7 @@ FOR_BOTH_ROLES("whole messages cost no allocation once the output has grown", "[
     CHECK(allocated.count == 0);
 }
 
-FOR_BOTH_ROLES("what a header announces is not allocated", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("the length in a header alone allocates nothing", "[protocol][rfc6455-10.4]") {
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
@@ -76,14 +77,14 @@ FOR_BOTH_ROLES("what a header announces is not allocated", "[protocol][rfc6455-1
     OutputBuffer output;
     Protocol<role> protocol{options};
     CHECK(allocated_by([&] { serve(protocol, received, output); }).count == 0);
-    std::size_t came = 0;
+    std::size_t arrived = 0;
     for (int i = 0; i < 100; ++i) {
         CHECK(allocated_by([&] { serve(protocol, piece, output); }).count <= 3);
-        came += piece.size();
+        arrived += piece.size();
     }
-    // 100 kB have come: they are kept, and of what was announced no more than 16 times of that is believed.
+    // 100 kB have arrived. Memory is reserved for them and for at most 16 times as many bytes.
     Allocated allocated{};
-    std::thread([&] {  // that has kept no memory yet
+    std::thread([&] {  // a thread that keeps no buffers yet
         Protocol<role> fresh{options};
         serve(fresh, received, output);
         allocated = allocated_by([&] {
@@ -91,11 +92,11 @@ FOR_BOTH_ROLES("what a header announces is not allocated", "[protocol][rfc6455-1
         });
     })
         .join();
-    CHECK(allocated.in_use >= came);
-    CHECK(allocated.in_use <= 17 * came + 1000);
+    CHECK(allocated.in_use >= arrived);
+    CHECK(allocated.in_use <= 17 * arrived + 1000);
 }
 
-FOR_BOTH_ROLES("what was cut is given back with its event", "[protocol]") {
+FOR_BOTH_ROLES("the memory of a reassembled payload is released after its event", "[protocol]") {
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;
@@ -118,7 +119,7 @@ FOR_BOTH_ROLES("what was cut is given back with its event", "[protocol]") {
     CHECK(allocated.in_use == 0);
 }
 
-FOR_BOTH_ROLES("what was cut is given back when the connection ends", "[protocol]") {
+FOR_BOTH_ROLES("the memory of an incomplete message is released when the connection ends", "[protocol]") {
     CountingKeys keys;
     ProtocolOptions options;
     options.keys = &keys;

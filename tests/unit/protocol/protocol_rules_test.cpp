@@ -65,27 +65,28 @@ std::vector<Violation> violations() {
          "masking of a ping"},
         {to_server ? Errc::frame_not_masked : Errc::frame_masked, raw("88 00", "88 80 00 00 00 00"),
          "masking of a Close"},
-        {Errc::unexpected_continuation, f(0x80, "'x'"), "nothing to continue, FIN"},
-        {Errc::unexpected_continuation, f(0x00), "nothing to continue, no FIN"},
-        {Errc::unexpected_continuation, joined(f(0x01, "'x'"), f(0x80), f(0x80)), "continued beyond its end"},
+        {Errc::unexpected_continuation, f(0x80, "'x'"), "a continuation with FIN before any message"},
+        {Errc::unexpected_continuation, f(0x00), "a continuation without FIN before any message"},
+        {Errc::unexpected_continuation, joined(f(0x01, "'x'"), f(0x80), f(0x80)), "a continuation after a message"},
         {Errc::expected_continuation, joined(f(0x01, "'x'"), f(0x81, "'y'")), "a text inside a text"},
         {Errc::expected_continuation, joined(f(0x02), f(0x89), f(0x01)), "a text inside a binary"},
         {Errc::expected_continuation, joined(f(0x02, "'x'"), f(0x00), f(0x82)), "a binary inside a binary"},
-        {Errc::close_payload_of_one_byte, f(0x88, "03"), "half a code"},
-        {Errc::invalid_close_code, f(0x88, "03 ed"), "1005"},
-        {Errc::invalid_close_code, f(0x88, "00 00 'zero'"), "0"},
-        {Errc::invalid_utf8, f(0x81, "ff"), "a whole text"},
-        {Errc::invalid_utf8, f(0x81, "'x' e2 82"), "a whole text that ends within a character"},
-        {Errc::invalid_utf8, joined(f(0x01, "e2"), f(0x80, "'x'")), "a character broken between fragments"},
-        {Errc::invalid_utf8, joined(f(0x01, "'x'"), f(0x00, "e2 82"), f(0x80)), "fragments that end in a character"},
-        {Errc::invalid_utf8_in_close_reason, f(0x88, "03 e8 ff"), "a reason"},
+        {Errc::close_payload_of_one_byte, f(0x88, "03"), "half a close code"},
+        {Errc::invalid_close_code, f(0x88, "03 ed"), "close code 1005"},
+        {Errc::invalid_close_code, f(0x88, "00 00 'zero'"), "close code 0"},
+        {Errc::invalid_utf8, f(0x81, "ff"), "an invalid text"},
+        {Errc::invalid_utf8, f(0x81, "'x' e2 82"), "a text that ends within a character"},
+        {Errc::invalid_utf8, joined(f(0x01, "e2"), f(0x80, "'x'")), "a character broken off between fragments"},
+        {Errc::invalid_utf8, joined(f(0x01, "'x'"), f(0x00, "e2 82"), f(0x80)),
+         "fragments that end within a character"},
+        {Errc::invalid_utf8_in_close_reason, f(0x88, "03 e8 ff"), "an invalid reason"},
         {Errc::invalid_utf8_in_close_reason, f(0x88, "03 e8 'x' e2 82"), "a reason that ends within a character"},
     };
 }
 
 }  // namespace
 
-FOR_BOTH_ROLES("one rule, one error: what was owed first, then the Close, then nothing", "[protocol][rfc6455-7.1.7]") {
+FOR_BOTH_ROLES("a violation sends pending replies, then one Close, then nothing", "[protocol][rfc6455-7.1.7]") {
     for (const auto& violation : violations<role>()) {
         CAPTURE(violation.name);
         const auto script = joined(frame_to<role>(0x81, "owed"), frame_to<role>(0x89, "owed too"), violation.frames,
@@ -120,7 +121,7 @@ FOR_BOTH_ROLES("one rule, one error: what was owed first, then the Close, then n
     }
 }
 
-FOR_BOTH_ROLES("every violation is the same wherever it is cut", "[protocol][every-cut]") {
+FOR_BOTH_ROLES("every violation has the same result wherever it is cut", "[protocol][every-cut]") {
     for (const auto& violation : violations<role>()) {
         if (violation.frames.size() > 500) continue;
         CAPTURE(violation.name);
@@ -133,7 +134,7 @@ FOR_BOTH_ROLES("every violation is the same wherever it is cut", "[protocol][eve
     }
 }
 
-FOR_BOTH_ROLES("a violation after our Close is no reason for a second one", "[protocol][rfc6455-5.5.1]") {
+FOR_BOTH_ROLES("a violation after the endpoint's Close sends no second one", "[protocol][rfc6455-5.5.1]") {
     for (const auto& violation : violations<role>()) {
         CAPTURE(violation.name);
         Endpoint<role> endpoint;
@@ -147,7 +148,7 @@ FOR_BOTH_ROLES("a violation after our Close is no reason for a second one", "[pr
     }
 }
 
-TEST_CASE("all 256 first bytes to a server", "[protocol][rfc6455-5.2]") {
+TEST_CASE("a server accepts or refuses all 256 first bytes", "[protocol][rfc6455-5.2]") {
     for (unsigned first = 0; first < 256; ++first) {
         Endpoint<Role::server> server;
         server.receive(frame_to<Role::server>(static_cast<std::uint8_t>(first), ""));
@@ -172,8 +173,8 @@ TEST_CASE("all 256 first bytes to a server", "[protocol][rfc6455-5.2]") {
     }
 }
 
-FOR_BOTH_ROLES("bad UTF-8 is seen before its frame is whole", "[protocol][rfc6455-8.1][autobahn-6.4]") {
-    // In one frame: a Greek word, then F4; then 90, the first byte that makes it impossible; the rest never comes.
+FOR_BOTH_ROLES("invalid UTF-8 fails before its frame is complete", "[protocol][rfc6455-8.1][autobahn-6.4]") {
+    // One frame: a Greek word and F4, then 90, the first invalid byte. The rest does not arrive.
     const auto frame = frame_to<role>(0x81, byte_script("ce ba e1 bd b9 cf 83 ce bc ce b5 f4 90 80 80 'edited'"));
     const std::size_t before = frame.size() - 9;  // F4 is the last byte of these
     Endpoint<role> endpoint;
@@ -184,7 +185,7 @@ FOR_BOTH_ROLES("bad UTF-8 is seen before its frame is whole", "[protocol][rfc645
     CHECK(frames_in(endpoint.take_output()) == Strings{failing_close(Errc::invalid_utf8)});
 }
 
-FOR_BOTH_ROLES("bad UTF-8 is seen before its message is whole", "[protocol][rfc6455-8.1][autobahn-6.4]") {
+FOR_BOTH_ROLES("invalid UTF-8 fails before its message is complete", "[protocol][rfc6455-8.1][autobahn-6.4]") {
     Endpoint<role> endpoint;
     endpoint.receive(frame_to<role>(0x01, byte_script("ce ba e1 bd b9 cf 83 ce bc ce b5 f4")));
     CHECK(endpoint.events().empty());
@@ -192,7 +193,7 @@ FOR_BOTH_ROLES("bad UTF-8 is seen before its message is whole", "[protocol][rfc6
     CHECK(endpoint.events() == Strings{failed(Errc::invalid_utf8)});
 }
 
-FOR_BOTH_ROLES("each byte of a text in a frame of its own", "[protocol][rfc6455-8.1][autobahn-6.2]") {
+FOR_BOTH_ROLES("a text may have one byte per frame", "[protocol][rfc6455-8.1][autobahn-6.2]") {
     const auto text = byte_script("'Hello-' c2 b5 '@' c3 9f c3 b6 c3 a4 f0 9f 98 80 ef bf be '-UTF-8!!'");
     ByteVector script = frame_to<role>(0x01, Bytes{});
     for (const auto byte : text) script = joined(script, frame_to<role>(0x00, Bytes{&byte, 1}));
@@ -201,14 +202,15 @@ FOR_BOTH_ROLES("each byte of a text in a frame of its own", "[protocol][rfc6455-
     CHECK(endpoint.events() == Strings{"text " + std::string{text_of(text)}});
 }
 
-FOR_BOTH_ROLES("binary messages may hold anything", "[protocol][rfc6455-5.6]") {
+FOR_BOTH_ROLES("binary messages may contain any bytes", "[protocol][rfc6455-5.6]") {
     Endpoint<role> endpoint{{}, false};
     endpoint.receive(joined(frame_to<role>(0x82, byte_script("ff fe c0 80")), frame_to<role>(0x02, byte_script("f4")),
                             frame_to<role>(0x80, byte_script("90"))));
     CHECK(endpoint.events() == Strings{"binary ff fe c0 80", "binary f4 90"});
 }
 
-FOR_BOTH_ROLES("a message of max_message bytes passes, one more fails by its header", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("a message of max_message bytes is received, and one more byte fails at its header",
+               "[protocol][rfc6455-10.4]") {
     ProtocolOptions options;
     options.max_message = 1000;
     Endpoint<role> fits{options, false};
@@ -225,11 +227,11 @@ FOR_BOTH_ROLES("a message of max_message bytes passes, one more fails by its hea
     CHECK(frames_in(endpoint.take_output()) == Strings{failing_close(Errc::message_too_big)});
 }
 
-FOR_BOTH_ROLES("fragments count together", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("the fragments of a message count together towards max_message", "[protocol][rfc6455-10.4]") {
     ProtocolOptions options;
     options.max_message = 10;
     Endpoint<role> endpoint{options, false};
-    for (int i = 0; i < 2; ++i) {  // and each message for itself
+    for (int i = 0; i < 2; ++i) {  // each message counts for itself
         endpoint.receive(joined(frame_to<role>(0x01, "1234"), frame_to<role>(0x89, byte_script("00*125")),
                                 frame_to<role>(0x00, "567890"), frame_to<role>(0x80, "")));
         CHECK(endpoint.take_events_seen().back() == "text 1234567890");
@@ -240,7 +242,7 @@ FOR_BOTH_ROLES("fragments count together", "[protocol][rfc6455-10.4]") {
     CHECK(endpoint.events() == Strings{failed(Errc::message_too_big)});
 }
 
-FOR_BOTH_ROLES("lengths that would overflow a sum", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("a length that would overflow the message's size fails", "[protocol][rfc6455-10.4]") {
     const auto first = GENERATE(as<std::uint8_t>{}, 0x00, 0x80);
     const auto length = GENERATE(as<std::uint64_t>{}, (std::uint64_t{1} << 63) - 1, (std::uint64_t{1} << 63) - 10,
                                  std::uint64_t{1} << 32, (std::uint64_t{1} << 32) - 1);
@@ -260,7 +262,7 @@ FOR_BOTH_ROLES("lengths that would overflow a sum", "[protocol][rfc6455-10.4]") 
     }
 }
 
-FOR_BOTH_ROLES("a limit of nothing lets empty messages in", "[protocol]") {
+FOR_BOTH_ROLES("a limit of zero allows empty messages", "[protocol]") {
     ProtocolOptions options;
     options.max_message = 0;
     Endpoint<role> endpoint{options};
@@ -268,7 +270,7 @@ FOR_BOTH_ROLES("a limit of nothing lets empty messages in", "[protocol]") {
     CHECK(endpoint.events() == Strings{"text ", failed(Errc::message_too_big)});
 }
 
-FOR_BOTH_ROLES("a limit that shrinks while a message is cut", "[protocol]") {
+FOR_BOTH_ROLES("a limit that is lowered applies to the message being received", "[protocol]") {
     Endpoint<role> endpoint;
     endpoint.receive(frame_to<role>(0x01, "123456"));
     endpoint.options().max_message = 3;
@@ -276,7 +278,7 @@ FOR_BOTH_ROLES("a limit that shrinks while a message is cut", "[protocol]") {
     CHECK(endpoint.events() == Strings{failed(Errc::message_too_big)});
 }
 
-FOR_BOTH_ROLES("a message may have max_fragments frames and no more", "[protocol][rfc6455-10.4]") {
+FOR_BOTH_ROLES("a message may have at most max_fragments frames", "[protocol][rfc6455-10.4]") {
     ProtocolOptions options;
     options.max_fragments = 3;
     Endpoint<role> endpoint{options, false};
@@ -292,7 +294,7 @@ FOR_BOTH_ROLES("a message may have max_fragments frames and no more", "[protocol
     CHECK(frames_in(endpoint.take_output()).back() == failing_close(Errc::too_many_fragments));
 }
 
-FOR_BOTH_ROLES("the defaults let 4 MiB pass in 65537 frames", "[protocol][autobahn-9.3.1]") {
+FOR_BOTH_ROLES("the default limits allow 4 MiB in 65537 frames", "[protocol][autobahn-9.3.1]") {
     Endpoint<role> endpoint{{}, false};
     const std::string part(64, 'p');
     endpoint.receive(frame_to<role>(0x02, part));

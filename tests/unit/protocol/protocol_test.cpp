@@ -12,7 +12,7 @@
 using namespace wsserver;
 using namespace wsserver::test;
 
-TEST_CASE("a single-frame text", "[protocol][rfc6455-5.7]") {
+TEST_CASE("a text in a single frame is received and sent", "[protocol][rfc6455-5.7]") {
     SECTION("masked, to a server") {
         Endpoint<Role::server> server;
         server.receive(byte_script("81 85 37 fa 21 3d 7f 9f 4d 51 58"));
@@ -37,7 +37,7 @@ TEST_CASE("a single-frame text", "[protocol][rfc6455-5.7]") {
     }
 }
 
-TEST_CASE("a fragmented text, unmasked", "[protocol][rfc6455-5.7]") {
+TEST_CASE("an unmasked fragmented text is received", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client{{}, false};
     client.receive(
         byte_script("01 03 48 65 6c   # Hel\n"
@@ -45,7 +45,7 @@ TEST_CASE("a fragmented text, unmasked", "[protocol][rfc6455-5.7]") {
     CHECK(client.events() == Strings{"text Hello"});
 }
 
-TEST_CASE("an unmasked ping and its masked pong", "[protocol][rfc6455-5.7]") {
+TEST_CASE("an unmasked ping is answered with a masked pong", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client;
     client.receive(byte_script("89 05 48 65 6c 6c 6f"));
     CHECK(client.events() == Strings{"ping 48 65 6c 6c 6f"});
@@ -57,7 +57,7 @@ TEST_CASE("an unmasked ping and its masked pong", "[protocol][rfc6455-5.7]") {
     CHECK(server.take_output().empty());
 }
 
-TEST_CASE("256 bytes and 64 KiB in single unmasked frames", "[protocol][rfc6455-5.7]") {
+TEST_CASE("256 bytes and 64 KiB are received and sent in single unmasked frames", "[protocol][rfc6455-5.7]") {
     Endpoint<Role::client> client{{}, false};
     client.receive(byte_script("82 7e 01 00 ab*256"));
     client.receive(byte_script("82 7f 00 00 00 00 00 01 00 00 cd*65536"));
@@ -71,7 +71,7 @@ TEST_CASE("256 bytes and 64 KiB in single unmasked frames", "[protocol][rfc6455-
     CHECK(hex(output.bytes()) == hex(byte_script("82 7e 01 00 ab*256 82 7f 00 00 00 00 00 01 00 00 cd*65536")));
 }
 
-FOR_BOTH_ROLES("several frames in one receive", "[protocol][rfc6455-5.4]") {
+FOR_BOTH_ROLES("several frames may arrive in one receive", "[protocol][rfc6455-5.4]") {
     Endpoint<role> endpoint;
     endpoint.receive(joined(frame_to<role>(0x81, "one"), frame_to<role>(0x89, "p"), frame_to<role>(0x82, "two"),
                             frame_to<role>(0x8A, ""), frame_to<role>(0x81, "")));
@@ -79,7 +79,7 @@ FOR_BOTH_ROLES("several frames in one receive", "[protocol][rfc6455-5.4]") {
     CHECK(frames_in(endpoint.take_output()) == Strings{"81 one", "8a 70", "82 two", "81"});
 }
 
-FOR_BOTH_ROLES("fragments, with control frames between", "[protocol][rfc6455-5.4][rfc6455-5.5]") {
+FOR_BOTH_ROLES("control frames may arrive between fragments", "[protocol][rfc6455-5.4][rfc6455-5.5]") {
     Endpoint<role> endpoint;
     endpoint.receive(frame_to<role>(0x01, "a"));
     endpoint.receive(frame_to<role>(0x89, "1"));
@@ -98,7 +98,7 @@ FOR_BOTH_ROLES("empty fragments make an empty message", "[protocol][rfc6455-5.4]
     CHECK(endpoint.events().back() == "text next");
 }
 
-FOR_BOTH_ROLES("a whole message is seen where it was received", "[protocol]") {
+FOR_BOTH_ROLES("a message in one piece is a view of the received bytes", "[protocol]") {
     auto received = joined(frame_to<role>(0x81, "first"), frame_to<role>(0x82, "second"), frame_to<role>(0x89, "ping"));
     ProtocolOptions options;
     CountingKeys keys;
@@ -158,27 +158,27 @@ FOR_BOTH_ROLES("the rest of a large message may be received into it", "[protocol
     CHECK((direct > payload.size()) == (payload.size() == 500'000));
 }
 
-FOR_BOTH_ROLES("who has room lends some", "[protocol]") {
+FOR_BOTH_ROLES("prepare_buffer returns memory if wants_buffer is true", "[protocol]") {
     ProtocolOptions options;
     CountingKeys keys;
     options.keys = &keys;
     Protocol<role> protocol{options};
     OutputBuffer output;
     auto wire = frame_to<role>(0x82, std::string(500'000, 'x'));
-    bool had_room = false;
-    for (std::size_t come = 0; come < 10'000; come += 500) {
-        MutableBytes received = MutableBytes{wire}.subspan(come, 500);
+    bool wanted_buffer = false;
+    for (std::size_t at = 0; at < 10'000; at += 500) {
+        MutableBytes received = MutableBytes{wire}.subspan(at, 500);
         CHECK_FALSE(protocol.next_event(received, output));
         if (!protocol.wants_buffer()) continue;
-        had_room = true;
+        wanted_buffer = true;
         ReceiveBuffer buffer = protocol.prepare_buffer();
         CHECK_FALSE(buffer.empty());
         CHECK(protocol.commit_buffer(std::move(buffer), 0).empty());
     }
-    CHECK(had_room);
+    CHECK(wanted_buffer);
 }
 
-FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][rfc6455-8.1]") {
+FOR_BOTH_ROLES("a text that is received into the message is checked piece by piece", "[protocol][rfc6455-8.1]") {
     ProtocolOptions options;
     CountingKeys keys;
     options.keys = &keys;
@@ -197,7 +197,7 @@ FOR_BOTH_ROLES("what comes into lent room is checked as it comes", "[protocol][r
     CHECK_FALSE(protocol.wants_buffer());
 }
 
-FOR_BOTH_ROLES("the stream may end while room is lent", "[protocol]") {
+FOR_BOTH_ROLES("the stream may end before commit_buffer", "[protocol]") {
     ProtocolOptions options;
     Protocol<role> protocol{options};
     OutputBuffer output;
@@ -212,7 +212,7 @@ FOR_BOTH_ROLES("the stream may end while room is lent", "[protocol]") {
     CHECK_FALSE(protocol.next_event(received, output));
 }
 
-FOR_BOTH_ROLES("no receive at all, and empty ones", "[protocol]") {
+FOR_BOTH_ROLES("empty receives change nothing", "[protocol]") {
     Endpoint<role> endpoint;
     endpoint.receive({});
     const auto frame = frame_to<role>(0x81, "x");
@@ -226,7 +226,7 @@ FOR_BOTH_ROLES("no receive at all, and empty ones", "[protocol]") {
 
 namespace {
 
-/// Something of everything; ends with a Close.
+/// Messages, fragments and control frames of all kinds; ends with a Close and a late text.
 template <Role role>
 ByteVector long_script() {
     ByteVector kilobyte(1000);
@@ -269,7 +269,7 @@ FOR_BOTH_ROLES("random cuts give the same events and output", "[protocol][every-
     }
 }
 
-FOR_BOTH_ROLES("pings and pongs of 125 bytes and no more", "[protocol][rfc6455-5.5]") {
+FOR_BOTH_ROLES("pings and pongs have at most 125 bytes", "[protocol][rfc6455-5.5]") {
     Endpoint<role> endpoint;
     auto& output = endpoint.output();
     const auto fits = byte_script("ab*125"), too_long = byte_script("ab*126");
@@ -281,7 +281,7 @@ FOR_BOTH_ROLES("pings and pongs of 125 bytes and no more", "[protocol][rfc6455-5
     CHECK(frames_in(endpoint.take_output()) == Strings{"89 " + hex(fits), "8a " + hex(fits), "89"});
 }
 
-FOR_BOTH_ROLES("long messages leave in fragments", "[protocol][rfc6455-5.4]") {
+FOR_BOTH_ROLES("long messages are sent in fragments", "[protocol][rfc6455-5.4]") {
     ProtocolOptions options;
     options.fragment_size = 4;
     Endpoint<role> endpoint{options};
@@ -302,7 +302,7 @@ FOR_BOTH_ROLES("long messages leave in fragments", "[protocol][rfc6455-5.4]") {
     CHECK(sent(std::string(200'000, 'x')).size() == 1);
 }
 
-TEST_CASE("a client masks each frame with a key of its own", "[protocol][rfc6455-5.3]") {
+TEST_CASE("a client masks each frame with a new key", "[protocol][rfc6455-5.3]") {
     ProtocolOptions options;
     options.fragment_size = 2;
     Endpoint<Role::client> client{options};
@@ -321,7 +321,7 @@ TEST_CASE("a client masks each frame with a key of its own", "[protocol][rfc6455
     for (const auto& key : keys) CHECK(key == expected.next_key());
 }
 
-FOR_BOTH_ROLES("a tap sees every frame both ways", "[protocol]") {
+FOR_BOTH_ROLES("a tap observes every frame in both directions", "[protocol]") {
     struct Tap final : FrameTap {
         void on_frame(bool incoming, const FrameHeader& header) override {
             seen.push_back((incoming ? "< " : "> ") + std::to_string(static_cast<int>(header.opcode)) +
@@ -344,7 +344,7 @@ FOR_BOTH_ROLES("a tap sees every frame both ways", "[protocol]") {
                               "> 8 FIN " + std::to_string(error.size() + 2) + out});
 }
 
-TEST_CASE("a client and a server talk at random", "[protocol][pair]") {
+TEST_CASE("a client and a server exchange random messages", "[protocol][pair]") {
     std::mt19937 random{6455};
     const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>{0, n - 1}(random); };
     std::size_t messages = 0;

@@ -6,7 +6,7 @@
 
 using namespace wsserver;
 
-TEST_CASE("the predicates over all sixteen opcodes", "[rfc6455-5.2]") {
+TEST_CASE("the predicates are right for all sixteen opcodes", "[rfc6455-5.2]") {
     const std::set<int> known{0x0, 0x1, 0x2, 0x8, 0x9, 0xA};
     for (int value = 0; value < 16; ++value) {
         const auto opcode = Opcode{static_cast<std::uint8_t>(value)};
@@ -17,7 +17,7 @@ TEST_CASE("the predicates over all sixteen opcodes", "[rfc6455-5.2]") {
     }
 }
 
-TEST_CASE("the close codes 0 to 65535 that may be sent", "[rfc6455-7.4]") {
+TEST_CASE("may_be_sent is right for all close codes from 0 to 65535", "[rfc6455-7.4]") {
     // §7.4.1, the IANA registry (1012 to 1014), §7.4.2 (3000 to 4999).
     const std::set<int> registered{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014};
     int sendable = 0;

@@ -1,4 +1,4 @@
-// All bodies of this floor. RFC 6455 §5 to §8, without I/O.
+// All bodies of this floor: RFC 6455 §5 to §8, without I/O.
 #pragma once
 
 #include "wsserver/protocol/impl/error.ipp"

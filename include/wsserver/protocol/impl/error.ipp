@@ -1,3 +1,4 @@
+// The texts and close codes of the errors.
 #pragma once
 
 #include "wsserver/protocol/error.hpp"
@@ -15,7 +16,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::control_frame_fragmented:
             return "a control frame must not be fragmented";
         case Errc::control_frame_too_long:
-            return "a control frame holds at most 125 bytes";
+            return "a control frame must have at most 125 bytes of payload";
         case Errc::length_not_minimal:
             return "the payload length is not in its shortest form";
         case Errc::length_top_bit_set:
@@ -25,13 +26,13 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::frame_masked:
             return "a server must not mask its frames";
         case Errc::unexpected_continuation:
-            return "a continuation without a message to continue";
+            return "a continuation frame without a message to continue";
         case Errc::expected_continuation:
-            return "a new message inside an unfinished one";
+            return "a new message began before the previous one was complete";
         case Errc::close_payload_of_one_byte:
-            return "a Close frame's code has two bytes";
+            return "a Close frame must not have a payload of one byte";
         case Errc::invalid_close_code:
-            return "a close code that may not be sent";
+            return "the close code is invalid";
         case Errc::invalid_utf8:
             return "a text message is not valid UTF-8";
         case Errc::invalid_utf8_in_close_reason:
@@ -44,7 +45,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::connection_closed:
             return "the connection is closed or closing";
         case Errc::payload_too_long_for_control:
-            return "too long for a control frame";
+            return "the payload is too long for a control frame";
         case Errc::close_code_may_not_be_sent:
             return "this close code may not be sent";
 
@@ -55,11 +56,11 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::too_many_fields:
             return "the request has too many header fields";
         case Errc::bad_method:
-            return "the opening handshake is a GET request";
+            return "the opening handshake must be a GET request";
         case Errc::bad_http_version:
-            return "the opening handshake needs HTTP/1.1";
+            return "the opening handshake requires HTTP/1.1";
         case Errc::missing_host:
-            return "the Host field is missing";
+            return "the request must have one valid Host field";
         case Errc::not_an_upgrade:
             return "this is a WebSocket server: the Upgrade field must name websocket";
         case Errc::missing_connection_upgrade:
@@ -75,7 +76,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::request_with_payload:
             return "the opening handshake must not have a payload";
         case Errc::unknown_subprotocol:
-            return "none of the offered subprotocols is served";
+            return "none of the offered subprotocols is supported";
         case Errc::handshake_timeout:
             return "the opening handshake took too long";
         case Errc::too_many_connections:
@@ -83,7 +84,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::bad_subprotocol:
             return "Sec-WebSocket-Protocol must be a list of distinct tokens";
         case Errc::bad_extensions:
-            return "Sec-WebSocket-Extensions is not a list of extensions";
+            return "Sec-WebSocket-Extensions must be a list of extensions";
 
         case Errc::malformed_response:
             return "malformed HTTP response";
@@ -96,7 +97,7 @@ std::string_view message_of(Errc error) noexcept {
         case Errc::missing_connection_upgrade_in_response:
             return "the response's Connection field must name Upgrade";
         case Errc::bad_accept:
-            return "the response's Sec-WebSocket-Accept does not fit the key";
+            return "the response's Sec-WebSocket-Accept does not match the key";
         case Errc::unoffered_subprotocol:
             return "the server chose a subprotocol that was not offered";
         case Errc::unoffered_extension:

@@ -1,4 +1,5 @@
-// The opening handshake of both roles (RFC 6455 §4): bytes in, a verdict and bytes out. No I/O, no clock.
+// The opening handshake of both roles (RFC 6455 §4): bytes in, a verdict and bytes out. It does no I/O and reads no
+// clock.
 #pragma once
 
 #include <array>
@@ -22,77 +23,78 @@ namespace wsserver {
 
 namespace detail {
 
-/// Collects the header of an HTTP message up to its empty line, looking once at each byte.
+/// Collects the header of an HTTP message up to its empty line. Reads each byte once.
 class HeadReader {
    public:
     enum class State : std::uint8_t { reading, complete, malformed, too_large, too_many_fields };
 
     explicit HeadReader(const HandshakeLimits& limits) noexcept : limits_(limits) {}
 
-    /// Takes bytes until the state is no longer `reading`; returns how many.
+    /// Takes bytes until the state is no longer `reading`. Returns the number of bytes taken.
     std::size_t take(Bytes bytes);
     State state() const noexcept { return state_; }
-    /// Of the first byte that was wrong. Lives for ever.
-    std::string_view complaint() const noexcept { return complaint_; }
-    /// Complete: all lines and the empty one.
+    /// The reason for `malformed`. The result is valid forever.
+    std::string_view error_text() const noexcept { return error_text_; }
+    /// The bytes so far. In state `complete`: all lines, including the empty one.
     std::string& head() noexcept { return head_; }
-    /// To read another one; the bytes of all count towards the limit.
+    /// Begins another header. The bytes of all headers together count towards the limit.
     void restart() noexcept;
 
    private:
     enum class Place : std::uint8_t { line_start, in_line, after_cr, after_last_cr };
 
     void step(std::uint8_t byte) noexcept;
-    void complain(std::string_view why) noexcept;
+    void fail(std::string_view why) noexcept;
     void end_line() noexcept;
 
     HandshakeLimits limits_;
-    std::size_t before_ = 0;  // bytes of earlier heads
+    std::size_t before_ = 0;  // bytes of the headers before restart()
     std::size_t lines_ = 0;
     State state_ = State::reading;
     Place place_ = Place::line_start;
-    std::string_view complaint_{};
+    std::string_view error_text_{};
     std::string head_;
 };
 
 }  // namespace detail
 
-// --- the server's side ---
+// --- server ---
 
-/// What a client asks for.
+/// What a client offers in its opening handshake.
 struct Offer {
     HttpRequest request{};
     std::vector<std::string> subprotocols{};  ///< in the client's order of preference, distinct
-    std::string origin{};                     ///< as the browser sent it; empty if there was none
-    std::string key{};                        ///< Sec-WebSocket-Key
+    std::string origin{};                     ///< the Origin field as the browser sent it; empty if there was none
+    std::string key{};                        ///< the Sec-WebSocket-Key field
 };
 
-/// Reads the client's request. One for each connection in its opening; afterwards it is not needed any more.
+/// Reads the client's request. A connection needs it only until the verdict. One thread at a time may use it.
 class ServerHandshake {
    public:
+    /// The request is not complete.
     struct NeedMore {};
-    /// Send `response`, then close the stream.
+    /// The request is invalid. Send `response`, then close the stream.
     struct Refused {
         Errc error;
         std::string response;
     };
-    /// Everything of §4.2.1 holds. Who may come in and which subprotocol it gets is decided above: then
-    /// accept_response() or refusal_response() is sent.
+    /// The request satisfies §4.2.1. The caller decides whether to accept the client and with which subprotocol, and
+    /// sends accept_response() or refusal_response().
     struct Upgrade {
         Offer offer;
     };
-    /// A valid GET or HEAD that asks for no WebSocket.
+    /// A valid GET or HEAD request that does not ask for a WebSocket. The caller sends http_response().
     struct Plain {
         HttpRequest request;
     };
     using Verdict = std::variant<NeedMore, Upgrade, Plain, Refused>;
 
-    /// `server_name` is for the Server field of refusals; empty: none.
+    /// `server_name` is the value of the Server field in refusals; empty: no such field.
     explicit ServerHandshake(const HandshakeLimits& limits, std::string_view server_name = {});
 
-    /// Takes what came from the client, cut anywhere. Precondition: all verdicts so far were NeedMore.
+    /// Reads bytes from the client, cut anywhere. Precondition: all verdicts so far were NeedMore.
     Verdict receive(Bytes bytes);
-    /// How many bytes of the last receive() belonged to the request; those behind it are frames.
+    /// How many bytes of the last receive() belonged to the request. The bytes after them are frames.
     std::size_t consumed() const noexcept { return consumed_; }
 
    private:
@@ -105,55 +107,65 @@ class ServerHandshake {
     std::string server_name_;
 };
 
-/// The 101 that ends the opening handshake (§4.2.2). `subprotocol`: one of the offer's, or empty for none.
+/// The 101 response that completes the opening handshake (§4.2.2).
+///
+/// subprotocol  one of the offer's, or empty for none
+/// server_name  the value of the Server field; empty: no such field
 std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name);
 
-/// A whole HTTP answer: the status that fits `error`, what the status demands besides, and a line of text: the
-/// error's message, and `detail` if there is one. The stream is to be closed behind it.
+/// A complete HTTP response that refuses a request: the status for `error`, the fields that this status requires, and
+/// one line of text with the error's message and `detail`, if it is not empty. Close the stream after it.
+/// `server_name` is that of accept_response().
 std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail = {});
 
-/// The status that refusal_response() gives, 400 to 503.
+/// The status of refusal_response(), 400 to 505.
 unsigned http_status_for(Errc error) noexcept;
 
-/// A whole HTTP answer with Content-Length and `Connection: close`; to a HEAD request without its body. Bytes
-/// that could forge a further field or answer (CR, LF, other control characters) become spaces.
+/// A complete HTTP response with Content-Length and `Connection: close`; without the body for a HEAD request. In field
+/// values, control characters, such as CR and LF, become spaces, so that they cannot forge a field or a response.
+/// Fields with an invalid name are left out. `server_name` is that of accept_response().
 std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name);
 
-/// Whether a page of that origin may come in (§10.2): there is no Origin field (it's no browser), it is of the
-/// Host that the client asked for, or it is listed. Default ports may stand or not, case doesn't matter, `*` lists
-/// all. `null` (a sandboxed page, a local file) is foreign unless listed.
+/// Whether a page of the offer's origin may connect (§10.2). It may if there is no Origin field, as only browsers send
+/// one; if its host and port are those of the Host field; or if it is in `allowed_origins`. A default port may be
+/// omitted, case is ignored, and `*` allows all origins. `null`, the origin of a sandboxed page or a local file, is
+/// refused unless it is in the list.
 bool origin_allowed(const Offer& offer, std::span<const std::string> allowed_origins);
 
-/// Whether `text` can stand in a list of allowed origins: `*`, `null`, or `SCHEME://HOST[:PORT]` and nothing more.
+/// Whether `text` is valid in a list of allowed origins: exactly `*`, `null` or `SCHEME://HOST[:PORT]`.
 bool is_origin(std::string_view text) noexcept;
 
-/// §4.2.2 (5.4): base64 of SHA-1 of key and the RFC's GUID.
+/// The value of Sec-WebSocket-Accept for a Sec-WebSocket-Key: base64 of the SHA-1 of the key and the RFC's GUID.
+/// RFC 6455 §4.2.2 (5.4)
 std::string sec_websocket_accept(std::string_view key);
 
-// --- the client's side ---
+// --- client ---
 
+/// What a client sends in its opening handshake.
 struct ClientRequest {
-    std::string host{};                       ///< as in Host: `example.com`, `[::1]:8080`; without the default port
+    std::string host{};                       ///< the Host field: `example.com`, `[::1]:8080`; no default port
     std::string target = "/";                 ///< path and query
     std::vector<std::string> subprotocols{};  ///< in order of preference, distinct tokens
-    std::string origin{};                     ///< empty: none
-    std::vector<HttpField> fields{};          ///< further ones, none of the handshake's own
-    std::array<std::uint8_t, 16> nonce{};     ///< fresh and unpredictable for each connection (§4.1)
+    std::string origin{};                     ///< the Origin field; empty: no such field
+    std::vector<HttpField> fields{};          ///< more fields, except those that the handshake sets
+    std::array<std::uint8_t, 16> nonce{};     ///< new and unpredictable for each connection (§4.1)
 };
 
-/// What is wrong with it, in words for the user, if anything is.
+/// Checks everything that a user can get wrong. An error is one line for the user.
 Result<void, std::string> check_request(const ClientRequest& request);
 
-/// Asks, and reads the server's answer.
+/// Writes the request and reads the server's response. One thread at a time may use it.
 class ClientHandshake {
    public:
+    /// The response is not complete.
     struct NeedMore {};
-    /// Everything of §4.1 holds; frames may follow.
+    /// The response satisfies §4.1. Frames may follow.
     struct Accepted {
         std::string subprotocol;  ///< empty: none
         HttpResponse response;
     };
-    /// Close the stream. `response` has what came: status 0 if there was no HTTP answer, the body cut at 64 KiB.
+    /// The server refused, or the response is invalid. Close the stream. `response` is the part that was received: its
+    /// status is 0 if there was no valid header, and its body is cut at 64 KiB.
     struct Rejected {
         Errc error;
         HttpResponse response;
@@ -161,31 +173,31 @@ class ClientHandshake {
     };
     using Verdict = std::variant<NeedMore, Accepted, Rejected>;
 
-    /// Precondition: check_request(request) has found nothing.
+    /// Precondition: check_request(request) succeeds.
     explicit ClientHandshake(ClientRequest request, const HandshakeLimits& limits = {});
     ~ClientHandshake();
     ClientHandshake(ClientHandshake&&) noexcept;
     ClientHandshake& operator=(ClientHandshake&&) noexcept;
 
-    /// To be sent first.
+    /// The request. Send it first.
     std::string request() const;
 
-    /// Takes what came from the server, cut anywhere. Precondition: all verdicts so far were NeedMore.
+    /// Reads bytes from the server, cut anywhere. Precondition: all verdicts so far were NeedMore.
     Verdict receive(Bytes bytes);
-    /// How many bytes of the last receive() belonged to the answer; those behind it are frames.
+    /// How many bytes of the last receive() belonged to the response. The bytes after them are frames.
     std::size_t consumed() const noexcept { return consumed_; }
 
-    /// Nothing more will come (the end of the stream, or patience's end): what can be said by now.
-    /// Precondition: as receive().
+    /// Ends the handshake when the stream ends or the time is over. The result contains what was received so far.
+    /// Precondition: all verdicts so far were NeedMore.
     Rejected receive_eof();
 
    private:
-    struct Refusal;  // a refusing answer whose body is still coming
+    struct Refusal;  // a response that refuses, while its body is received
 
     Verdict judge_head();
     Verdict judge_switch(HttpResponse response) const;
     Verdict read_body(Bytes bytes);
-    Rejected refused_with_what_came();
+    Rejected reject_with_response();
 
     ClientRequest request_;
     detail::HeadReader reader_;

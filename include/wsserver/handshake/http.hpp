@@ -1,4 +1,4 @@
-// The little of HTTP that a WebSocket server needs: requests and responses as plain values.
+// HTTP requests and responses as plain values, as far as a WebSocket server needs them.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 
 namespace wsserver {
 
+/// A header field. Names are compared without regard to case.
 struct HttpField {
     std::string name;
     std::string value;
@@ -14,33 +15,37 @@ struct HttpField {
     bool operator==(const HttpField&) const = default;
 };
 
-/// The first field of that name, without regard to case; null if there is none. Valid as long as `fields` is.
+/// The first field with this name, without regard to case; null if there is none. Valid until `fields` is changed.
 const HttpField* find_field(const std::vector<HttpField>& fields, std::string_view name) noexcept;
 
+/// A request without its payload.
 struct HttpRequest {
-    std::string method{};
-    std::string target{};   ///< path and query, `/chat?room=5`; of an absolute URI only that part
-    unsigned version = 11;  ///< 10 or 11, as in HTTP/1.1
-    /// As they were sent, in their order. Of an absolute target the host stands in Host (RFC 9112 §3.2.2).
+    std::string method{};   ///< as sent; upper case, such as `GET`
+    std::string target{};   ///< path and query, `/chat?room=5`; an absolute URI is reduced to these
+    unsigned version = 11;  ///< 11 for HTTP/1.1, 10 for HTTP/1.0
+    /// All fields in the order in which they were sent. The host of an absolute target replaces that of the Host field
+    /// (RFC 9112 §3.2.2).
     std::vector<HttpField> fields{};
 
-    /// The value of the first field of that name, without regard to case; empty if there is none.
-    /// Valid as long as the request is.
+    /// The value of the first field with this name, without regard to case; empty if there is none.
+    /// Valid until the request is changed.
     std::string_view find(std::string_view name) const noexcept;
 };
 
+/// A response: one that a program returns, or one that a client received.
 struct HttpResponse {
-    unsigned status = 200;
-    /// Without Content-Type, Content-Length and Connection: these are made from what follows.
+    unsigned status = 200;  ///< 100 to 999
+    /// In a response that is sent, Content-Type, Content-Length, Transfer-Encoding and Connection are ignored:
+    /// http_response() writes them from the members below.
     std::vector<HttpField> fields{};
-    std::string content_type = "text/plain; charset=utf-8";
+    std::string content_type = "text/plain; charset=utf-8";  ///< empty: no Content-Type
     std::string body{};
 
-    /// As HttpRequest::find().
+    /// Same as HttpRequest::find().
     std::string_view find(std::string_view name) const noexcept;
 };
 
-/// The usual words for a status code: "Not Found"; empty for one that nobody knows.
+/// The usual phrase for a status code, such as "Not Found"; empty for an unknown code. The result is valid forever.
 std::string_view reason_phrase(unsigned status) noexcept;
 
 }  // namespace wsserver

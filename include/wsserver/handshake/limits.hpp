@@ -5,11 +5,11 @@
 
 namespace wsserver {
 
-/// Of the header of a request or response. A peer that exceeds them is refused at once, not when its header is
+/// Limits for the header that a peer sends. A peer that exceeds one is refused at once, not when the header is
 /// complete.
 struct HandshakeLimits {
-    std::size_t max_header = 16 * 1024;  ///< bytes from the first line to the empty one, line ends counted
-    std::size_t max_fields = 100;
+    std::size_t max_header = 16 * 1024;  ///< bytes from the first line to the empty line, including line ends
+    std::size_t max_fields = 100;        ///< header fields
 };
 
 }  // namespace wsserver

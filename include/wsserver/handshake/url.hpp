@@ -1,4 +1,4 @@
-// Where a client connects to, as one writes it.
+// Parses the URL to which a client connects.
 #pragma once
 
 #include <string>
@@ -8,22 +8,23 @@
 
 namespace wsserver {
 
-/// A WebSocket URI taken apart (RFC 6455 §3).
+/// The parts of a WebSocket URI (RFC 6455 §3).
 struct Url {
-    bool secure = false;      ///< wss
+    bool secure = false;      ///< whether the scheme is wss
     std::string host{};       ///< a name or an address, IPv6 without its brackets; `localhost` for a Unix socket
-    std::string port{};       ///< digits, also where the default was meant
-    std::string target{};     ///< path and query, as written (percent-encoding is left as it is); at least `/`
+    std::string port{};       ///< decimal digits; the scheme's default if the URL has no port
+    std::string target{};     ///< path and query as written, not percent-decoded; at least `/`
     std::string unix_path{};  ///< the socket's path; empty for TCP
 
-    /// What the Host field says: IPv6 in brackets, the port unless it is the scheme's default.
+    /// The value for the Host field: IPv6 in brackets, and the port unless it is the scheme's default.
     std::string host_field() const;
 
     bool operator==(const Url&) const = default;
 };
 
-/// `ws://HOST[:PORT][/PATH][?QUERY]`, `wss://...`, or `ws+unix:/SOCKET[:/PATH][?QUERY]` (the first colon ends the
-/// socket's path). An error says what is wrong and how it would be right.
+/// Parses `ws://HOST[:PORT][/PATH][?QUERY]`, `wss://...` or `ws+unix:/SOCKET[:/PATH][?QUERY]`, where the first colon
+/// after the scheme ends the socket's path. An error is one line for the user: what is wrong, and an example.
+/// RFC 6455 §3; ws+unix is an extension.
 Result<Url, std::string> parse_url(std::string_view text);
 
 }  // namespace wsserver

@@ -11,7 +11,7 @@ namespace {
 
 using Verdict = ClientHandshake::Verdict;
 
-/// Its key is that of RFC 6455's example.
+/// A request with the key of RFC 6455's example.
 ClientRequest example_request() {
     ClientRequest request;
     request.host = "server.example.com";
@@ -52,7 +52,7 @@ ClientHandshake::Rejected rejected(std::string_view text, Errc error, ClientRequ
     return rejection;
 }
 
-/// What is said when the answer ends behind `text`.
+/// The rejection if the stream ends after `text`.
 ClientHandshake::Rejected cut_off(std::string_view text) {
     ClientHandshake handshake{example_request()};
     if (!text.empty()) REQUIRE(std::holds_alternative<ClientHandshake::NeedMore>(handshake.receive(bytes_of(text))));
@@ -61,7 +61,7 @@ ClientHandshake::Rejected cut_off(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("the request is the RFC's example", "[handshake][rfc6455-1.2]") {
+TEST_CASE("the request matches the RFC's example", "[handshake][rfc6455-1.2]") {
     auto request = example_request();
     request.origin = "http://example.com";
     request.subprotocols = {"chat", "superchat"};
@@ -80,7 +80,7 @@ TEST_CASE("the request is the RFC's example", "[handshake][rfc6455-1.2]") {
           "\r\n");
 }
 
-TEST_CASE("a request that could not be sent is told apart before", "[handshake][rfc6455-4.1]") {
+TEST_CASE("check_request refuses an invalid request", "[handshake][rfc6455-4.1]") {
     const auto problem_with = [](auto change) {
         auto request = example_request();
         change(request);
@@ -116,7 +116,7 @@ TEST_CASE("a request that could not be sent is told apart before", "[handshake][
         for (const char* name : {"Host", "upgrade", "CONNECTION", "Sec-WebSocket-Key", "sec-websocket-extensions",
                                  "Content-Length", "Transfer-Encoding", "Origin"}) {
             CAPTURE(name);
-            CHECK(field(name, "x").find("own") != std::string::npos);
+            CHECK(field(name, "x").find("itself") != std::string::npos);
         }
         for (const char* name : {"", "A B", "A:", "A\r\nB"}) CHECK_FALSE(field(name, "x").empty());
         for (int c = 0; c < 256; ++c) {
@@ -130,7 +130,7 @@ TEST_CASE("a request that could not be sent is told apart before", "[handshake][
     }
 }
 
-TEST_CASE("the RFC's answer is accepted, wherever it is cut", "[handshake][rfc6455-1.3]") {
+TEST_CASE("the RFC's response is accepted wherever it is cut", "[handshake][rfc6455-1.3]") {
     auto request = example_request();
     request.subprotocols = {"chat", "superchat"};
     const auto text = answer_with(with(good_fields(), "Sec-WebSocket-Protocol", "superchat"));
@@ -147,7 +147,7 @@ TEST_CASE("the RFC's answer is accepted, wherever it is cut", "[handshake][rfc64
     }
 }
 
-TEST_CASE("an answer's names are read without regard to case", "[handshake][rfc6455-4.1]") {
+TEST_CASE("the names in a response are read without regard to case", "[handshake][rfc6455-4.1]") {
     const auto answer = accepted(answer_with({{"UPGRADE", "WebSocket"},
                                               {"connection", "keep-alive, UPGRADE"},
                                               {"sec-websocket-accept", " s3pPLMBiTxaQ9kYGzzhZRbK+xOo= "},
@@ -158,7 +158,7 @@ TEST_CASE("an answer's names are read without regard to case", "[handshake][rfc6
     CHECK(answer.response.find("server") == "x");
 }
 
-TEST_CASE("each thing that an answer must have is missed", "[handshake][rfc6455-4.1]") {
+TEST_CASE("a response without a required field, or with an invalid one, is rejected", "[handshake][rfc6455-4.1]") {
     const auto all = good_fields();
     SECTION("Upgrade") {
         rejected(answer_with(without(all, "Upgrade")), Errc::missing_upgrade);
@@ -195,7 +195,7 @@ TEST_CASE("each thing that an answer must have is missed", "[handshake][rfc6455-
     }
 }
 
-TEST_CASE("what is no HTTP/1.1 answer", "[handshake]") {
+TEST_CASE("a response that is not HTTP/1.1 is rejected", "[handshake]") {
     rejected("SSH-2.0-OpenSSH_9.2\r\n\r\n", Errc::malformed_response);
     rejected("HTTP/1.1 101\r\n\r\n", Errc::malformed_response);
     rejected("HTTP/1.1 1x1 Switching\r\n\r\n", Errc::malformed_response);
@@ -207,7 +207,7 @@ TEST_CASE("what is no HTTP/1.1 answer", "[handshake]") {
               .response.status == 101);
 }
 
-TEST_CASE("an answer's limits", "[handshake]") {
+TEST_CASE("a response over the limits is rejected", "[handshake]") {
     const auto text = answer_with(good_fields());
     CHECK(std::holds_alternative<ClientHandshake::Accepted>(receive(text, example_request(), {text.size(), 3})));
     for (const HandshakeLimits limits : {HandshakeLimits{text.size() - 1, 3}, HandshakeLimits{text.size(), 2}}) {
@@ -217,7 +217,7 @@ TEST_CASE("an answer's limits", "[handshake]") {
     }
 }
 
-TEST_CASE("interim answers are passed over, their bytes count", "[handshake][rfc9110-15.2]") {
+TEST_CASE("interim responses are skipped, and their bytes count towards the limit", "[handshake][rfc9110-15.2]") {
     const std::string hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     const auto text = "HTTP/1.1 100 Continue\r\n\r\n" + hints + answer_with(good_fields());
     CHECK(std::holds_alternative<ClientHandshake::Accepted>(receive(text)));
@@ -235,8 +235,8 @@ TEST_CASE("interim answers are passed over, their bytes count", "[handshake][rfc
     CHECK(received < 4000 + 2 * hints.size());
 }
 
-TEST_CASE("a refusal is told with what the server says", "[handshake]") {
-    SECTION("with a length") {
+TEST_CASE("a rejection quotes the server's explanation", "[handshake]") {
+    SECTION("a body with a length") {
         const auto rejection = rejected(
             "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 8\r\nX: y\r\n\r\ngo away\nmore",
             Errc::unexpected_status);
@@ -246,31 +246,33 @@ TEST_CASE("a refusal is told with what the server says", "[handshake]") {
         CHECK(rejection.response.find("x") == "y");
         CHECK(rejection.text == "the server did not switch protocols: it answered 403 Forbidden: go away");
     }
-    SECTION("a redirect isn't followed") {
+    SECTION("a redirect is not followed") {
         const auto text =
             rejected("HTTP/1.1 301 Moved\r\nLocation: ws://b/\r\nContent-Length: 0\r\n\r\n", Errc::unexpected_status)
                 .text;
         CHECK(text.ends_with("it answered 301 Moved Permanently and points to ws://b/"));
     }
-    SECTION("a page of HTML is kept but not quoted") {
+    SECTION("an HTML page is kept but not quoted") {
         const auto rejection = rejected("HTTP/1.1 404 x\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p>a",
                                         Errc::unexpected_status);
         CHECK(rejection.response.body == "<p>a");
         CHECK(rejection.text.ends_with("it answered 404 Not Found"));
     }
-    SECTION("an escape sequence in it isn't quoted either") {
+    SECTION("a text with an escape sequence is not quoted") {
         const auto rejection = rejected(
             "HTTP/1.1 404 x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n\x1B[31m", Errc::unexpected_status);
         CHECK(rejection.text.ends_with("it answered 404 Not Found"));
     }
-    SECTION("a status without body, and one that nobody knows") {
+    SECTION("a status without a body, and an unknown status") {
         rejected("HTTP/1.1 204 No Content\r\n\r\n", Errc::unexpected_status);
         CHECK(rejected("HTTP/1.1 299 x\r\nContent-Length: 0\r\n\r\n", Errc::unexpected_status).response.status == 299);
     }
-    SECTION("a 200 is no 101") { rejected("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Errc::unexpected_status); }
+    SECTION("a 200 is rejected") {
+        rejected("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Errc::unexpected_status);
+    }
 }
 
-TEST_CASE("a refusal's body comes in any pieces", "[handshake]") {
+TEST_CASE("the body of a refusal may arrive in pieces", "[handshake]") {
     const std::string head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n";
     const auto read_in_pieces = [](std::string_view text, std::size_t cut) {
         ClientHandshake handshake{example_request()};
@@ -285,22 +287,24 @@ TEST_CASE("a refusal's body comes in any pieces", "[handshake]") {
     for (std::size_t cut = 0; cut < chunked.size(); ++cut) CHECK(read_in_pieces(chunked, cut) == "hello");
 }
 
-TEST_CASE("a refusal's body is bounded and may break off", "[handshake]") {
+TEST_CASE("the body of a refusal is bounded and may be incomplete", "[handshake]") {
     const std::string head = "HTTP/1.1 500 x\r\n";
-    SECTION("without a length it ends with the stream") { CHECK(cut_off(head + "\r\nhello").response.body == "hello"); }
-    SECTION("a length that isn't reached") {
+    SECTION("a body without a length ends with the stream") {
+        CHECK(cut_off(head + "\r\nhello").response.body == "hello");
+    }
+    SECTION("the stream ends within the body") {
         const auto rejection = cut_off(head + "Content-Length: 1000\r\n\r\nhello");
         CHECK(rejection.error == Errc::unexpected_status);
         CHECK(rejection.response.body == "hello");
     }
-    SECTION("more than anybody wants to read") {
+    SECTION("a body over 64 KiB is cut") {
         for (const char* framing : {"\r\n", "Content-Length: 99999999999999999\r\n\r\n",
                                     "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n"}) {
             const auto rejection = rejected(head + framing + std::string(100'000, 'x'), Errc::unexpected_status);
             CHECK(rejection.response.body == std::string(64 * 1024, 'x'));
         }
     }
-    SECTION("chunks that are none") {
+    SECTION("an invalid chunk ends the body") {
         for (const char* chunks :
              {"x\r\n", "\r\n", "-1\r\n", "FFFFFFFFFFFFFFFFF\r\n", "0\r\n", ";a\r\n", "2\r\nabX", "2\r\nab\r\ny\r\n"}) {
             const auto rejection =
@@ -310,13 +314,13 @@ TEST_CASE("a refusal's body is bounded and may break off", "[handshake]") {
     }
 }
 
-TEST_CASE("the stream ends before the answer", "[handshake]") {
-    CHECK(cut_off("").text == "malformed HTTP response: there was none");
+TEST_CASE("the stream ends before the response is complete", "[handshake]") {
+    CHECK(cut_off("").text == "malformed HTTP response: nothing was received");
     CHECK(cut_off("").response.status == 0);
     CHECK(cut_off("HTTP/1.1 101 Switch").text == "malformed HTTP response: it ended within its header");
 }
 
-TEST_CASE("our client and our server agree", "[handshake]") {
+TEST_CASE("ClientHandshake and ServerHandshake accept each other", "[handshake]") {
     auto request = example_request();
     request.host = "[::1]:8080";
     request.target = "/a?b=c";
@@ -340,7 +344,7 @@ TEST_CASE("our client and our server agree", "[handshake]") {
     }
 }
 
-TEST_CASE("our client tells what our server refuses", "[handshake]") {
+TEST_CASE("ClientHandshake quotes the refusal of ServerHandshake", "[handshake]") {
     ClientHandshake client{example_request()};
     const auto answered = client.receive(bytes_of(refusal_response(Errc::origin_forbidden, "wsd", "http://a")));
     REQUIRE(std::holds_alternative<ClientHandshake::Rejected>(answered));
@@ -348,7 +352,7 @@ TEST_CASE("our client tells what our server refuses", "[handshake]") {
           "the server did not switch protocols: it answered 403 Forbidden: this origin is not allowed: http://a");
 }
 
-TEST_CASE("an answer without any sense is rejected, never more", "[handshake]") {
+TEST_CASE("a random response has the same verdict wherever it is cut", "[handshake]") {
     std::uint32_t state = 54321;
     const auto random = [&] { return state = state * 1664525u + 1013904223u, state >> 24; };
     const std::string originals[] = {

@@ -33,7 +33,8 @@ Offer accepted(const Fields& fields, std::string_view first_line = "GET /chat HT
     return std::get<ServerHandshake::Upgrade>(std::move(verdict)).offer;
 }
 
-/// What was answered; every refusal is one well-formed answer that ends the connection and says why.
+/// Checks that `text` is refused with one well-formed response that closes the connection and gives the reason. Returns
+/// the response.
 Answer refused(std::string_view text, Errc error, unsigned status, HandshakeLimits limits = {}) {
     CAPTURE(text);
     const auto verdict = receive(text, limits);
@@ -69,7 +70,7 @@ HttpRequest plain(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("the RFC's example is understood and answered", "[handshake][rfc6455-1.3]") {
+TEST_CASE("the RFC's example is accepted with the RFC's response", "[handshake][rfc6455-1.3]") {
     auto fields = with(example_fields(), "Origin", "http://example.com");
     fields = with(fields, "Sec-WebSocket-Protocol", "chat, superchat");
     const auto offer = accepted(fields);
@@ -91,7 +92,7 @@ TEST_CASE("the RFC's example is understood and answered", "[handshake][rfc6455-1
           "\r\n");
 }
 
-TEST_CASE("without a subprotocol the answer has no such field", "[handshake][rfc6455-4.2.2]") {
+TEST_CASE("a response without a subprotocol has no Sec-WebSocket-Protocol field", "[handshake][rfc6455-4.2.2]") {
     const auto answer = read_answer(accept_response(accepted(example_fields()), "", "wsd/1.0"));
     CHECK(answer.status == 101);
     CHECK(answer.fields.size() == 4);
@@ -99,7 +100,7 @@ TEST_CASE("without a subprotocol the answer has no such field", "[handshake][rfc
     CHECK(answer.body.empty());
 }
 
-TEST_CASE("a request is the same wherever it is cut", "[handshake]") {
+TEST_CASE("a request has the same result wherever it is cut", "[handshake]") {
     const auto text = request_with(with(example_fields(), "Sec-WebSocket-Protocol", "a, b"));
     for (std::size_t cut = 0; cut <= text.size(); ++cut) {
         CAPTURE(cut);
@@ -117,7 +118,7 @@ TEST_CASE("a request is the same wherever it is cut", "[handshake]") {
     CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive_byte_by_byte(text)));
 }
 
-TEST_CASE("frames in the request's packet are left to the caller", "[handshake]") {
+TEST_CASE("frames after the request are left to the caller", "[handshake]") {
     const auto request = request_with(example_fields());
     const std::string frames{"\x81\x85\0\0\0\0Hello\r\n\r\n", 15};
     ServerHandshake handshake{{}};
@@ -141,27 +142,27 @@ TEST_CASE("names and lists are read without regard to case", "[handshake][rfc645
     CHECK(accepted(spread).request.fields.size() == 7);
 }
 
-TEST_CASE("spaces around a field's value are no part of it", "[handshake]") {
+TEST_CASE("spaces around the value of a field are removed", "[handshake]") {
     const auto offer = accepted(replaced(example_fields(), "Sec-WebSocket-Version", " \t 13 \t"));
     CHECK(offer.request.find("Sec-WebSocket-Version") == "13");
 }
 
-TEST_CASE("subprotocols", "[handshake][rfc6455-4.1]") {
+TEST_CASE("subprotocols are a list of distinct tokens", "[handshake][rfc6455-4.1]") {
     const auto offered = [](std::initializer_list<const char*> lines) {
         auto fields = example_fields();
         for (const char* line : lines) fields = with(fields, "Sec-WebSocket-Protocol", line);
         return fields;
     };
-    SECTION("several fields mean the same as one") {
+    SECTION("several fields are equivalent to one") {
         CHECK(accepted(offered({"chat, b", "c.d"})).subprotocols == std::vector<std::string>{"chat", "b", "c.d"});
     }
-    SECTION("case matters, so these two are different") {
+    SECTION("names that differ in case are distinct") {
         CHECK(accepted(offered({"chat, Chat"})).subprotocols == std::vector<std::string>{"chat", "Chat"});
     }
     SECTION("empty elements are skipped") {
         CHECK(accepted(offered({", a,, b ,"})).subprotocols == std::vector<std::string>{"a", "b"});
     }
-    SECTION("what is no list of distinct tokens is refused") {
+    SECTION("other values are refused") {
         for (const auto& lines :
              {offered({""}), offered({","}), offered({"a b"}), offered({"a, b/c"}), offered({"a, b, a"}),
               offered({"a", "a"}), offered({"\"a\""}), offered({"a\xFF"}), offered({"a; q=1"})}) {
@@ -170,7 +171,7 @@ TEST_CASE("subprotocols", "[handshake][rfc6455-4.1]") {
     }
 }
 
-TEST_CASE("each thing that a request must have is missed", "[handshake][rfc6455-4.2.1]") {
+TEST_CASE("a request without a required field, or with an invalid one, is refused", "[handshake][rfc6455-4.2.1]") {
     const auto all = example_fields();
     SECTION("Host") {
         refused(without(all, "Host"), Errc::missing_host, 400);
@@ -214,12 +215,12 @@ TEST_CASE("each thing that a request must have is missed", "[handshake][rfc6455-
             CHECK(answer.find("Upgrade") == "websocket");
         }
     }
-    SECTION("an older draft's client is told the version, not that its key is missing") {
+    SECTION("a client of an older draft receives the version, not an error about its key") {
         refused(
             Fields{{"Host", "a"}, {"Upgrade", "WebSocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Key1", "4 @"}},
             Errc::unsupported_version, 426);
     }
-    SECTION("extensions, if there are any, are a list") {
+    SECTION("extensions must be a list of extensions") {
         const auto with_extensions = [&](std::string value) {
             return with(all, "Sec-WebSocket-Extensions", std::move(value));
         };
@@ -233,13 +234,13 @@ TEST_CASE("each thing that a request must have is missed", "[handshake][rfc6455-
             refused(with_extensions(bad), Errc::bad_extensions, 400);
         }
     }
-    SECTION("Origin stands there once and says something") {
+    SECTION("Origin must not be empty or repeated") {
         refused(with(all, "Origin", ""), Errc::malformed_request, 400);
         refused(with(with(all, "Origin", "http://a"), "Origin", "http://b"), Errc::malformed_request, 400);
     }
 }
 
-TEST_CASE("only GET opens", "[handshake][rfc6455-4.1]") {
+TEST_CASE("a method other than GET is refused", "[handshake][rfc6455-4.1]") {
     for (const char* method : {"POST", "OPTIONS", "PUT", "CONNECT", "get", "BREW"}) {
         const auto answer =
             refused(request_with(example_fields(), std::string{method} + " /chat HTTP/1.1"), Errc::bad_method, 405);
@@ -249,11 +250,11 @@ TEST_CASE("only GET opens", "[handshake][rfc6455-4.1]") {
     refused(request_with(example_fields(), "OPTIONS * HTTP/1.1"), Errc::bad_method, 405);
 }
 
-TEST_CASE("the answer to a HEAD has no body", "[handshake]") {
+TEST_CASE("the response to a HEAD request has no body", "[handshake]") {
     CHECK(refused(request_with(example_fields(), "HEAD / HTTP/1.1"), Errc::bad_method, 405).body.empty());
 }
 
-TEST_CASE("HTTP/1.1 or higher", "[handshake][rfc6455-4.2.1]") {
+TEST_CASE("the version must be HTTP/1.1 or a later minor version", "[handshake][rfc6455-4.2.1]") {
     refused(request_with(example_fields(), "GET / HTTP/1.0"), Errc::bad_http_version, 505);
     refused(request_with(example_fields(), "GET / HTTP/2.0"), Errc::bad_http_version, 505);
     refused(request_with(example_fields(), "GET / HTTP/0.9"), Errc::bad_http_version, 505);
@@ -262,7 +263,7 @@ TEST_CASE("HTTP/1.1 or higher", "[handshake][rfc6455-4.2.1]") {
     CHECK(accepted(example_fields(), "GET / HTTP/1.9").request.version == 11);
 }
 
-TEST_CASE("the target is a path, or an absolute URI that becomes one", "[handshake][rfc9112-3.2]") {
+TEST_CASE("the target is a path or an absolute URI, which is reduced to its path", "[handshake][rfc9112-3.2]") {
     CHECK(accepted(example_fields(), "GET /a%20b?c=d&e HTTP/1.1").request.target == "/a%20b?c=d&e");
     const auto absolute = [](std::string target) {
         return accepted(example_fields(), "GET " + target + " HTTP/1.1").request;
@@ -279,7 +280,7 @@ TEST_CASE("the target is a path, or an absolute URI that becomes one", "[handsha
     }
 }
 
-TEST_CASE("a payload is refused, for a proxy would read it otherwise", "[handshake][rfc9112-11.2]") {
+TEST_CASE("a request with a payload is refused, as it allows request smuggling", "[handshake][rfc9112-11.2]") {
     const auto all = example_fields();
     refused(with(all, "Content-Length", "5"), Errc::request_with_payload, 400);
     refused(with(all, "Content-Length", "18446744073709551615"), Errc::request_with_payload, 400);
@@ -296,7 +297,7 @@ TEST_CASE("a payload is refused, for a proxy would read it otherwise", "[handsha
     accepted(with(all, "Content-Length", "0"));
 }
 
-TEST_CASE("what two readers could understand differently is malformed", "[handshake][rfc9112-2.2]") {
+TEST_CASE("a request that readers can understand in different ways is malformed", "[handshake][rfc9112-2.2]") {
     const auto good = request_with(example_fields());
     const auto malformed = [](std::string text) { refused(text, Errc::malformed_request, 400); };
     const auto with_line = [&](std::string line) {
@@ -326,7 +327,7 @@ TEST_CASE("what two readers could understand differently is malformed", "[handsh
         malformed(with_line("A(B): c\r\n"));
         malformed(with_line("A\x80: c\r\n"));
     }
-    SECTION("control characters, anywhere") {
+    SECTION("control characters in any position") {
         for (int c = 0; c < 256; ++c) {
             const bool is_control = (c < 0x20 && c != '\t') || c == 0x7F;
             if (!is_control || c == '\r' || c == '\n') continue;
@@ -335,7 +336,7 @@ TEST_CASE("what two readers could understand differently is malformed", "[handsh
             malformed(static_cast<char>(c) + good);
         }
     }
-    SECTION("bytes over 127 in a value are nobody's business") {
+    SECTION("bytes over 127 in a value are accepted") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(with_line("A: \x80\xFF\r\n"))));
     }
     SECTION("the first line") {
@@ -347,18 +348,18 @@ TEST_CASE("what two readers could understand differently is malformed", "[handsh
         }
     }
     SECTION("other protocols") {
-        malformed(std::string{"\x16\x03\x01\x02\x00\x01\x00", 7});  // a TLS client's first bytes
+        malformed(std::string{"\x16\x03\x01\x02\x00\x01\x00", 7});  // the first bytes of a TLS client
         malformed("SSH-2.0-OpenSSH_9.2\r\n\r\n");
     }
 }
 
-TEST_CASE("a broken request is refused when it breaks, not at its end", "[handshake]") {
+TEST_CASE("an invalid request is refused at its first invalid byte", "[handshake]") {
     ServerHandshake handshake{{}};
     CHECK(std::holds_alternative<ServerHandshake::Refused>(handshake.receive(bytes_of("GET / HTTP/1.1\n"))));
     CHECK(handshake.consumed() == 15);
 }
 
-TEST_CASE("limits hold at their edges", "[handshake]") {
+TEST_CASE("a request at a limit is accepted, and one over it is refused", "[handshake]") {
     const auto text = request_with(example_fields());
     SECTION("bytes") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(text, {text.size(), 100})));
@@ -369,20 +370,20 @@ TEST_CASE("limits hold at their edges", "[handshake]") {
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(text, {16384, 5})));
         refused(text, Errc::too_many_fields, 431, {16384, 4});
     }
-    SECTION("frames behind the request don't count") {
+    SECTION("frames after the request do not count") {
         const auto packet = text + std::string(1000, 'x');
         ServerHandshake handshake{{text.size(), 5}};
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(handshake.receive(bytes_of(packet))));
         CHECK(handshake.consumed() == text.size());
     }
-    SECTION("a line without end is refused after so many bytes") {
+    SECTION("a line without an end is refused after max_header bytes") {
         ServerHandshake handshake{{1000, 100}};
         const std::string endless(999, 'x');
         CHECK(std::holds_alternative<ServerHandshake::NeedMore>(handshake.receive(bytes_of(endless))));
         CHECK(std::holds_alternative<ServerHandshake::NeedMore>(handshake.receive(bytes_of("x"))));
         CHECK(std::holds_alternative<ServerHandshake::Refused>(handshake.receive(bytes_of("x"))));
     }
-    SECTION("the defaults") {
+    SECTION("the default limits") {
         auto fields = example_fields();
         fields = with(fields, "A", std::string(16 * 1024 - text.size() - std::strlen("A: \r\n"), 'b'));
         CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(request_with(fields))));
@@ -394,7 +395,7 @@ TEST_CASE("limits hold at their edges", "[handshake]") {
         CHECK(accepted(fields).request.fields.size() == 100);
         refused(with(fields, "B", "c"), Errc::too_many_fields, 431);
     }
-    SECTION("a key of any length is only a bad key") {
+    SECTION("a very long key is refused as a key") {
         refused(replaced(example_fields(), "Sec-WebSocket-Key", std::string(10'000, 'A')), Errc::bad_key, 400);
     }
     SECTION("many subprotocols") {
@@ -404,7 +405,7 @@ TEST_CASE("limits hold at their edges", "[handshake]") {
     }
 }
 
-TEST_CASE("a request for no WebSocket is handed up", "[handshake]") {
+TEST_CASE("a request that does not ask for a WebSocket is passed to the caller", "[handshake]") {
     CHECK(plain("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").target == "/healthz");
     CHECK(plain("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").method == "HEAD");
     CHECK(plain("GET / HTTP/1.0\r\n\r\n").version == 10);
@@ -413,7 +414,7 @@ TEST_CASE("a request for no WebSocket is handed up", "[handshake]") {
     refused("POST / HTTP/1.1\r\nHost: a\r\n\r\n", Errc::bad_method, 405);
 }
 
-TEST_CASE("each refusal has its status and what that status demands", "[handshake]") {
+TEST_CASE("each refusal has a status and the fields that this status requires", "[handshake]") {
     for (int number = 1; number <= static_cast<int>(Errc::unoffered_extension); ++number) {
         const auto error = static_cast<Errc>(number);
         const auto answer = read_answer(refusal_response(error, "wsd", "a detail"));
@@ -432,13 +433,13 @@ TEST_CASE("each refusal has its status and what that status demands", "[handshak
     CHECK(http_status_for(Errc::unknown_subprotocol) == 400);
 }
 
-TEST_CASE("a refusal names the server if it shall", "[handshake]") {
+TEST_CASE("a refusal has a Server field if a name is given", "[handshake]") {
     ServerHandshake handshake{{}, "wsd/1.0"};
     const auto verdict = handshake.receive(bytes_of("x\n"));
     CHECK(read_answer(std::get<ServerHandshake::Refused>(verdict).response).find("Server") == "wsd/1.0");
 }
 
-TEST_CASE("nothing that is written can forge a line", "[handshake]") {
+TEST_CASE("values with control characters cannot forge a line", "[handshake]") {
     const auto offer = accepted(example_fields());
     for (const char* evil : {"chat\r\nSet-Cookie: a=b", "chat\nX: y", "chat\r\n\r\nHTTP/1.1 200 OK", "chat\rX: y"}) {
         CAPTURE(evil);
@@ -453,7 +454,7 @@ TEST_CASE("nothing that is written can forge a line", "[handshake]") {
     CHECK(answer.find("Sec-WebSocket-Protocol") == "a b");
 }
 
-TEST_CASE("a page is served with what a browser needs to know", "[handshake]") {
+TEST_CASE("a page is served with the fields that a browser needs", "[handshake]") {
     const HttpRequest get{"GET", "/"}, head{"HEAD", "/"};
     HttpResponse page{200, {{"Cache-Control", "no-store"}}, "text/html", "<p>hi"};
     CHECK(http_response(page, get, "wsd") ==
@@ -465,12 +466,12 @@ TEST_CASE("a page is served with what a browser needs to know", "[handshake]") {
           "Connection: close\r\n"
           "\r\n"
           "<p>hi");
-    SECTION("a HEAD gets the same fields and no body") {
+    SECTION("the response to a HEAD request has the same fields and no body") {
         const auto answer = read_answer(http_response(page, head, ""));
         CHECK(answer.find("Content-Length") == "5");
         CHECK(answer.body.empty());
     }
-    SECTION("what frames the answer is ours") {
+    SECTION("the fields that delimit the response are not taken from the page") {
         page.fields = {{"content-length", "7"}, {"Transfer-Encoding", "chunked"}, {"Connection", "keep-alive"}};
         const auto answer = read_answer(http_response(page, get, ""));
         CHECK(answer.fields.size() == 3);
@@ -485,18 +486,18 @@ TEST_CASE("a page is served with what a browser needs to know", "[handshake]") {
             CHECK(answer.body.empty());
         }
     }
-    SECTION("a status that is none") {
+    SECTION("a status without three digits becomes 500") {
         for (const unsigned status : {0u, 99u, 1000u}) {
             page.status = status;
             CHECK(read_answer(http_response(page, get, "")).status == 500);
         }
-        page.status = 299;  // nobody's, but it has three digits
+        page.status = 299;  // unknown, but it has three digits
         CHECK(read_answer(http_response(page, get, "")).status == 299);
     }
 }
 
-TEST_CASE("bytes without any sense are refused, never more", "[handshake]") {
-    // A fixed generator: what fails once fails again.
+TEST_CASE("a random request has the same verdict wherever it is cut", "[handshake]") {
+    // A fixed generator, so that a failure is repeatable.
     std::uint32_t state = 12345;
     const auto random = [&] { return state = state * 1664525u + 1013904223u, state >> 24; };
     const auto good = request_with(with(example_fields(), "Sec-WebSocket-Extensions", "a; b=\"c\""));

@@ -14,12 +14,12 @@ bool allowed(std::string origin, std::string host, const std::vector<std::string
 
 }  // namespace
 
-TEST_CASE("a client without Origin is no browser and comes in", "[origin][rfc6455-10.2]") {
+TEST_CASE("a client without an Origin field is allowed", "[origin][rfc6455-10.2]") {
     CHECK(allowed("", "example.com"));
     CHECK(allowed("", "example.com", {"https://other.example"}));
 }
 
-TEST_CASE("a page of the same host comes in", "[origin][rfc6455-10.2]") {
+TEST_CASE("a page of the same host and port is allowed", "[origin][rfc6455-10.2]") {
     CHECK(allowed("http://example.com", "example.com"));
     CHECK(allowed("https://example.com", "example.com"));
     CHECK(allowed("http://example.com:80", "example.com"));
@@ -32,7 +32,7 @@ TEST_CASE("a page of the same host comes in", "[origin][rfc6455-10.2]") {
     CHECK(allowed("http://127.0.0.1", "127.0.0.1"));
 }
 
-TEST_CASE("a page of another host or port doesn't", "[origin][rfc6455-10.2]") {
+TEST_CASE("a page of another host or port is refused", "[origin][rfc6455-10.2]") {
     CHECK_FALSE(allowed("http://evil.example", "example.com"));
     CHECK_FALSE(allowed("http://example.com.evil.example", "example.com"));
     CHECK_FALSE(allowed("http://evilexample.com", "example.com"));
@@ -43,7 +43,7 @@ TEST_CASE("a page of another host or port doesn't", "[origin][rfc6455-10.2]") {
     CHECK_FALSE(allowed("http://example.com", "example.com:443"));
 }
 
-TEST_CASE("what is no origin of a web page is foreign", "[origin]") {
+TEST_CASE("an origin that is not that of a web page is refused", "[origin]") {
     for (const char* origin :
          {"null", "file://", "chrome-extension://example.com", "example.com", "http:example.com", "http://",
           "http://example.com/", "http://example.com/path", "http://user@example.com",
@@ -55,7 +55,7 @@ TEST_CASE("what is no origin of a web page is foreign", "[origin]") {
     CHECK_FALSE(allowed("http://example.com", ""));
 }
 
-TEST_CASE("listed ones come in", "[origin]") {
+TEST_CASE("an origin in the list is allowed", "[origin]") {
     const std::vector<std::string> list{"https://app.example", "http://localhost:3000", "null",
                                         "chrome-extension://abcdef"};
     CHECK(allowed("https://app.example", "example.com", list));
@@ -70,7 +70,7 @@ TEST_CASE("listed ones come in", "[origin]") {
     CHECK(allowed("null", "example.com", {"*"}));
 }
 
-TEST_CASE("what can stand in the list", "[origin]") {
+TEST_CASE("is_origin accepts exactly the values that are valid in the list", "[origin]") {
     for (const char* good :
          {"*", "null", "https://example.com", "http://localhost:3000", "http://[::1]", "chrome-extension://abcdef"}) {
         CAPTURE(good);

@@ -24,7 +24,7 @@ std::string wrong(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("a URL's parts", "[url][rfc6455-3]") {
+TEST_CASE("a URL is split into its parts", "[url][rfc6455-3]") {
     CHECK(good("ws://example.com:8080/chat?room=5&x=%20") ==
           Url{false, "example.com", "8080", "/chat?room=5&x=%20", ""});
     CHECK(good("wss://example.com") == Url{true, "example.com", "443", "/", ""});
@@ -39,7 +39,7 @@ TEST_CASE("a URL's parts", "[url][rfc6455-3]") {
     CHECK(good("ws://a/b:c@d?e=f:g/h").target == "/b:c@d?e=f:g/h");
 }
 
-TEST_CASE("IPv6 addresses stand in brackets", "[url][rfc3986-3.2.2]") {
+TEST_CASE("IPv6 addresses must be in brackets", "[url][rfc3986-3.2.2]") {
     CHECK(good("ws://[::1]:8080/x") == Url{false, "::1", "8080", "/x", ""});
     CHECK(good("wss://[2001:db8::7]") == Url{true, "2001:db8::7", "443", "/", ""});
     CHECK(good("ws://[::ffff:1.2.3.4]?q").host == "::ffff:1.2.3.4");
@@ -50,7 +50,7 @@ TEST_CASE("IPv6 addresses stand in brackets", "[url][rfc3986-3.2.2]") {
     }
 }
 
-TEST_CASE("a Unix socket", "[url]") {
+TEST_CASE("a ws+unix URL names a Unix socket and a target", "[url]") {
     CHECK(good("ws+unix:/run/wsd.sock:/chat?a") == Url{false, "localhost", "80", "/chat?a", "/run/wsd.sock"});
     CHECK(good("ws+unix:/run/wsd.sock") == Url{false, "localhost", "80", "/", "/run/wsd.sock"});
     CHECK(good("ws+unix:/run/wsd.sock:") == Url{false, "localhost", "80", "/", "/run/wsd.sock"});
@@ -63,20 +63,21 @@ TEST_CASE("a Unix socket", "[url]") {
     }
 }
 
-TEST_CASE("an error says how it would be right", "[url]") {
-    CHECK(wrong("localhost:8080/x") == "URL 'localhost:8080/x': it begins with ws://, as in ws://localhost:8080/x");
-    CHECK(wrong("localhost") == "URL 'localhost': it begins with ws://, as in ws://localhost");
-    CHECK(wrong("//a/b").ends_with("as in ws://a/b"));
+TEST_CASE("an error has an example of a valid URL", "[url]") {
+    CHECK(wrong("localhost:8080/x") ==
+          "URL 'localhost:8080/x': it must begin with ws:// (example: ws://localhost:8080/x)");
+    CHECK(wrong("localhost") == "URL 'localhost': it must begin with ws:// (example: ws://localhost)");
+    CHECK(wrong("//a/b").ends_with("(example: ws://a/b)"));
     CHECK(wrong("http://a:80/b") ==
-          "URL 'http://a:80/b': a WebSocket URL begins with ws:// or wss://, as in ws://a:80/b");
-    CHECK(wrong("HTTPS://a/b").ends_with("as in wss://a/b"));
+          "URL 'http://a:80/b': a WebSocket URL must begin with ws:// or wss:// (example: ws://a:80/b)");
+    CHECK(wrong("HTTPS://a/b").ends_with("(example: wss://a/b)"));
     CHECK(wrong("ws://a/b#c").find("fragment") != std::string::npos);
     CHECK(wrong("ws://a/b c").find("%20") != std::string::npos);
     CHECK(wrong("ws://user:secret@a/").find("Authorization") != std::string::npos);
     CHECK(wrong("ws://a:70000/").find("1 to 65535") != std::string::npos);
 }
 
-TEST_CASE("what is no WebSocket URL", "[url]") {
+TEST_CASE("invalid URLs are refused", "[url]") {
     for (const char* text : {"",
                              "ws:",
                              "ws:/",
@@ -112,7 +113,7 @@ TEST_CASE("what is no WebSocket URL", "[url]") {
     CHECK(wrong(std::string_view{"ws://a/\0b", 9}).find('\0') == std::string::npos);
 }
 
-TEST_CASE("the Host field leaves out what goes without saying", "[url][rfc6455-4.1]") {
+TEST_CASE("the Host field leaves out the default port", "[url][rfc6455-4.1]") {
     CHECK(good("ws://example.com/").host_field() == "example.com");
     CHECK(good("ws://example.com:80/").host_field() == "example.com");
     CHECK(good("wss://example.com:443/").host_field() == "example.com");

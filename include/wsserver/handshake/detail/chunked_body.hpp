@@ -1,4 +1,4 @@
-// The payload of an HTTP answer whose length nobody knew beforehand (RFC 9112 §7.1).
+// Decodes the body of a chunked HTTP response, whose length is not in its header (RFC 9112 §7.1).
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace wsserver {
 
-/// Takes the chunked coding off, byte by byte. Trailers end it unread: who reads an error page needs none.
+/// Decodes the chunked coding byte by byte. Stops before trailer fields, which an error page does not need.
 class ChunkedBody {
    public:
-    /// Appends what is payload to `body`, up to `max` bytes altogether.
+    /// Decodes `bytes` and appends them to `body`, until `body` has `max` bytes.
     void take(Bytes bytes, std::string& body, std::size_t max);
-    /// The last chunk has come, or something that is no chunk.
+    /// Whether the last chunk was received, or bytes that are not a valid chunk.
     bool ended() const noexcept { return state_ == State::ended; }
 
    private:
@@ -24,7 +24,7 @@ class ChunkedBody {
 
     State state_ = State::size;
     bool any_digit_ = false;
-    std::uint64_t left_ = 0;  // bytes of this chunk
+    std::uint64_t left_ = 0;  // remaining bytes of this chunk
 };
 
 }  // namespace wsserver

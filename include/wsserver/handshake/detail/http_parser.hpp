@@ -1,4 +1,4 @@
-// Beast's parser of HTTP/1, told to fill our values. Included only where heads are read.
+// Adapts Beast's parser of HTTP/1 to HttpRequest and HttpResponse. Only bodies of this floor include it.
 #pragma once
 
 #include <boost/beast/http/basic_parser.hpp>
@@ -11,7 +11,7 @@
 
 namespace wsserver {
 
-/// Reads one head that is known to be whole (HeadReader has bounded it). Bodies are none of its business.
+/// Parses one complete header, which HeadReader collected within its limits. Does not parse bodies.
 template <class Message>
 class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Message, HttpRequest>> {
     static constexpr bool is_request = std::is_same_v<Message, HttpRequest>;
@@ -25,11 +25,11 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
         this->skip(true);
     }
 
-    /// What was wrong, in Beast's words; empty if nothing was. Once.
+    /// Parses `head`. Returns Beast's error message, or an empty string. May be called once.
     std::string parse(std::string_view head) {
         Error error;
         const auto taken = this->put({head.data(), head.size()}, error);
-        if (!error && taken != head.size()) return "bytes behind the header";
+        if (!error && taken != head.size()) return "bytes after the header";
         return error ? error.message() : std::string{};
     }
 

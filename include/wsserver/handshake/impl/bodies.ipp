@@ -1,4 +1,4 @@
-// All bodies of this floor. The opening handshake (RFC 6455 §4), without I/O.
+// All bodies of this floor: the opening handshake (RFC 6455 §4), without I/O.
 #pragma once
 
 #include "wsserver/handshake/impl/chunked_body.ipp"

@@ -1,3 +1,4 @@
+// Decodes the chunked coding of a response's body.
 #pragma once
 
 #include "wsserver/handshake/detail/chunked_body.hpp"

@@ -1,3 +1,4 @@
+// The parts of the opening handshake that both roles share: reading a header, and Sec-WebSocket-Accept.
 #pragma once
 
 #include "wsserver/handshake/handshake.hpp"
@@ -23,15 +24,15 @@ std::size_t HeadReader::take(Bytes bytes) {
     return taken;
 }
 
-// Stricter than the parser that reads the whole head later, and at once: who sends bare LFs would else wait for an
-// answer until the handshake's time is over. What two readers could understand differently is how requests are
-// smuggled (RFC 9112 §11.2), so nothing is repaired here.
+// Stricter than the parser, which reads the complete header later. Fails at the first invalid byte: otherwise a client
+// that sends bare LFs would get no response before the handshake times out. Repairs nothing: bytes that two readers can
+// understand in different ways allow request smuggling (RFC 9112 §11.2).
 void HeadReader::step(std::uint8_t byte) noexcept {
     switch (place_) {
         case Place::after_cr:
-            return byte == '\n' ? end_line() : complain("CR without LF");
+            return byte == '\n' ? end_line() : fail("CR without LF");
         case Place::after_last_cr:
-            if (byte != '\n') return complain("CR without LF");
+            if (byte != '\n') return fail("CR without LF");
             state_ = State::complete;
             return;
         case Place::line_start:
@@ -39,9 +40,9 @@ void HeadReader::step(std::uint8_t byte) noexcept {
                 place_ = Place::after_last_cr;
                 return;
             }
-            // RFC 9112 §5.2: a server "MUST either reject the message [...] or replace each received obs-fold"
-            if (byte == ' ' || byte == '\t') return complain("a line begins with a space");
-            if (byte == '\r') return complain("an empty line before the first one");
+            // RFC 9112 §5.2: a server "MUST either reject the message [...] or replace each received obs-fold".
+            if (byte == ' ' || byte == '\t') return fail("a line begins with a space");
+            if (byte == '\r') return fail("an empty line before the first one");
             if (lines_ > limits_.max_fields) {
                 state_ = State::too_many_fields;
                 return;
@@ -52,17 +53,17 @@ void HeadReader::step(std::uint8_t byte) noexcept {
             if (byte == '\r') {
                 place_ = Place::after_cr;
             } else if (byte == '\n') {
-                complain("LF without CR");
+                fail("LF without CR");
             } else if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
-                complain("a control character");
+                fail("a control character");
             }
             return;
     }
 }
 
-void HeadReader::complain(std::string_view why) noexcept {
+void HeadReader::fail(std::string_view why) noexcept {
     state_ = State::malformed;
-    complaint_ = why;
+    error_text_ = why;
 }
 
 void HeadReader::end_line() noexcept {

@@ -1,3 +1,4 @@
+// The client's opening handshake: checks and writes the request, and reads the response.
 #pragma once
 
 #include <openssl/evp.h>
@@ -18,7 +19,7 @@ using http_text::equal_without_case;
 
 namespace {
 
-/// Fields that mean something to the handshake itself or to where the request ends.
+/// Whether the handshake sets the field itself, or the field would give the request a payload.
 bool is_own_field(std::string_view name) noexcept {
     constexpr std::string_view own[] = {"Host",   "Upgrade",        "Connection",
                                         "Origin", "Content-Length", "Transfer-Encoding"};
@@ -32,27 +33,31 @@ bool has_control_characters(std::string_view text) noexcept {
 }
 
 std::string check_field(const HttpField& field) {
-    if (!http_text::is_token(field.name)) return "'" + field.name + "' can't be the name of a header field";
-    if (is_own_field(field.name)) return "the field " + field.name + " is the opening handshake's own";
-    if (has_control_characters(field.value)) return "the field " + field.name + " has a control character in its value";
+    if (!http_text::is_token(field.name)) return "'" + field.name + "' is not a valid name of a header field";
+    if (is_own_field(field.name)) return "the opening handshake sets the field " + field.name + " itself";
+    if (has_control_characters(field.value)) return "the value of the field " + field.name + " has a control character";
     return {};
 }
 
 std::string check_subprotocols(const std::vector<std::string>& subprotocols) {
     for (auto it = subprotocols.begin(); it != subprotocols.end(); ++it) {
-        if (!http_text::is_token(*it)) return "'" + *it + "' can't be a subprotocol: letters, digits, '-', '.', '_'";
+        if (!http_text::is_token(*it)) {
+            return "'" + *it + "' is not a valid subprotocol: use letters, digits, '-', '.' and '_'";
+        }
         if (std::find(subprotocols.begin(), it, *it) != it) return "the subprotocol " + *it + " is named twice";
     }
     return {};
 }
 
 std::string problem_of(const ClientRequest& request) {
-    if (!http_text::parse_authority(request.host)) return "'" + request.host + "' is no host";
+    if (!http_text::parse_authority(request.host)) return "'" + request.host + "' is not a valid host";
     if (!request.target.starts_with('/') || !http_text::is_visible(request.target) ||
         request.target.find('#') != std::string::npos) {
-        return "'" + request.target + "' can't be asked for: a path begins with '/' and has neither spaces nor '#'";
+        return "'" + request.target + "' is not a valid target: it must begin with '/' and must not have spaces or '#'";
     }
-    if (!request.origin.empty() && !http_text::is_visible(request.origin)) return "this can't be an origin";
+    if (!request.origin.empty() && !http_text::is_visible(request.origin)) {
+        return "the origin has a character that is not visible ASCII";
+    }
     if (auto problem = check_subprotocols(request.subprotocols); !problem.empty()) return problem;
     for (const auto& field : request.fields) {
         if (auto problem = check_field(field); !problem.empty()) return problem;
@@ -73,19 +78,19 @@ Result<void, std::string> check_request(const ClientRequest& request) {
     return {};
 }
 
-/// Enough to show the user what the server has to say, too little to hurt.
+/// The most bytes of a body that are kept: enough for an error message, and little memory.
 constexpr std::size_t max_body = 64 * 1024;
 
 struct ClientHandshake::Refusal {
     HttpResponse response;
-    std::size_t length = max_body;  ///< how much of the body is waited for
+    std::size_t length = max_body;  ///< the bytes of the body to wait for
     std::optional<ChunkedBody> chunks{};
 
     void take(Bytes bytes) {
         if (chunks) return chunks->take(bytes, response.body, length);
         response.body += text_of(bytes).substr(0, length - response.body.size());
     }
-    bool is_whole() const { return response.body.size() == length || (chunks && chunks->ended()); }
+    bool is_complete() const { return response.body.size() == length || (chunks && chunks->ended()); }
 };
 
 ClientHandshake::ClientHandshake(ClientRequest request, const HandshakeLimits& limits)
@@ -122,14 +127,15 @@ ClientHandshake::Rejected reject(Errc error, HttpResponse response, std::string_
     return {error, std::move(response), std::move(text)};
 }
 
-/// Nothing that could be read as HTTP came.
+/// Rejects a response whose header could not be read.
 ClientHandshake::Rejected reject_unread(Errc error, std::string_view detail = {}) {
     HttpResponse none;
     none.status = 0;
     return reject(error, std::move(none), detail);
 }
 
-/// The first line of a short plain text, made harmless for a terminal; empty if it is none.
+/// The first line of a plain text, for the user. Empty if the response is not plain text, or if the line is long or has
+/// control characters, which could harm a terminal.
 std::string explanation_in(const HttpResponse& response) {
     if (!http_text::starts_without_case(response.find("Content-Type"), "text/plain")) return {};
     std::string line = response.body.substr(0, response.body.find_first_of("\r\n"));
@@ -139,12 +145,12 @@ std::string explanation_in(const HttpResponse& response) {
 
 }  // namespace
 
-ClientHandshake::Rejected ClientHandshake::refused_with_what_came() {
+ClientHandshake::Rejected ClientHandshake::reject_with_response() {
     auto response = std::move(refusal_->response);
     std::string detail = "it answered " + std::to_string(response.status) + ' ';
     detail += reason_phrase(response.status);
     if (const auto location = response.find("Location"); response.status / 100 == 3 && !location.empty()) {
-        (detail += " and points to ") += location;  // not followed: who asked might have sent credentials
+        (detail += " and points to ") += location;  // not followed, as the request may have credentials
     }
     if (const auto words = explanation_in(response); !words.empty()) detail += ": " + words;
     return reject(Errc::unexpected_status, std::move(response), detail);
@@ -159,7 +165,7 @@ ClientHandshake::Verdict ClientHandshake::receive(Bytes bytes) {
             case State::reading:
                 return NeedMore{};
             case State::malformed:
-                return reject_unread(Errc::malformed_response, reader_.complaint());
+                return reject_unread(Errc::malformed_response, reader_.error_text());
             case State::too_large:
                 return reject_unread(Errc::response_header_too_large);
             case State::too_many_fields:
@@ -173,7 +179,7 @@ ClientHandshake::Verdict ClientHandshake::receive(Bytes bytes) {
     return read_body(bytes.subspan(consumed_));
 }
 
-/// NeedMore: it was an interim answer and the next head is to be read, or it is a refusal and its body is.
+/// Returns NeedMore after an interim response, which another header follows, and for a refusal, whose body follows.
 ClientHandshake::Verdict ClientHandshake::judge_head() {
     ResponseParser parser;
     if (const auto wrong = parser.parse(reader_.head()); !wrong.empty()) {
@@ -182,10 +188,10 @@ ClientHandshake::Verdict ClientHandshake::judge_head() {
     auto& response = parser.message();
     response.content_type = response.find("Content-Type");
     if (response.status == 101) {
-        if (parser.version() < 11) return reject(Errc::malformed_response, std::move(response), "it isn't HTTP/1.1");
+        if (parser.version() < 11) return reject(Errc::malformed_response, std::move(response), "it is not HTTP/1.1");
         return judge_switch(std::move(response));
     }
-    if (response.status / 100 == 1) {  // RFC 9110 §15.2: a client must be able to read these
+    if (response.status / 100 == 1) {  // RFC 9110 §15.2: a client must be able to parse interim responses
         reader_.restart();
         return NeedMore{};
     }
@@ -197,10 +203,10 @@ ClientHandshake::Verdict ClientHandshake::judge_head() {
     return NeedMore{};
 }
 
-/// RFC 6455 §4.1, what the client must check of a 101, in the order of its list.
+/// The checks that RFC 6455 §4.1 requires for a 101 response, in the order of its list.
 ClientHandshake::Verdict ClientHandshake::judge_switch(HttpResponse response) const {
     const auto& fields = response.fields;
-    // (2) "contains a value that is not an ASCII case-insensitive match for the value 'websocket'": no list here
+    // (2) "contains a value that is not an ASCII case-insensitive match for the value 'websocket'": a list is invalid
     if (!equal_without_case(http_text::joined(fields, "Upgrade"), "websocket")) {
         return reject(Errc::missing_upgrade, std::move(response));
     }
@@ -211,13 +217,13 @@ ClientHandshake::Verdict ClientHandshake::judge_switch(HttpResponse response) co
         response.find("Sec-WebSocket-Accept") != sec_websocket_accept(base64_of(request_.nonce))) {
         return reject(Errc::bad_accept, std::move(response));
     }
-    // (5) none has been offered
+    // (5) The client offers no extensions.
     const auto extensions = http_text::joined(fields, "Sec-WebSocket-Extensions");
     if (!http_text::elements(extensions).empty()) {
         return reject(Errc::unoffered_extension, std::move(response), extensions);
     }
     if (find_field(fields, "Sec-WebSocket-Protocol") == nullptr) return Accepted{{}, std::move(response)};
-    const auto chosen = http_text::joined(fields, "Sec-WebSocket-Protocol");  // two of them can't have been offered
+    const auto chosen = http_text::joined(fields, "Sec-WebSocket-Protocol");  // two values never match an offer
     const auto& offered = request_.subprotocols;
     if (std::find(offered.begin(), offered.end(), chosen) == offered.end()) {
         return reject(Errc::unoffered_subprotocol, std::move(response), "'" + chosen + "'");
@@ -228,14 +234,14 @@ ClientHandshake::Verdict ClientHandshake::judge_switch(HttpResponse response) co
 ClientHandshake::Verdict ClientHandshake::read_body(Bytes bytes) {
     consumed_ += bytes.size();
     refusal_->take(bytes);
-    if (!refusal_->is_whole()) return NeedMore{};
-    return refused_with_what_came();
+    if (!refusal_->is_complete()) return NeedMore{};
+    return reject_with_response();
 }
 
 ClientHandshake::Rejected ClientHandshake::receive_eof() {
-    if (refusal_) return refused_with_what_came();
+    if (refusal_) return reject_with_response();
     const bool nothing = reader_.head().empty();
-    return reject_unread(Errc::malformed_response, nothing ? "there was none" : "it ended within its header");
+    return reject_unread(Errc::malformed_response, nothing ? "nothing was received" : "it ended within its header");
 }
 
 }  // namespace wsserver

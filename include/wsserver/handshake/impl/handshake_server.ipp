@@ -1,3 +1,4 @@
+// The server's opening handshake: reads and checks the request, and writes the response.
 #pragma once
 
 #include <algorithm>
@@ -19,41 +20,41 @@ ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view
 
 ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
     Refused refused{error, refusal_response(error, server_name_, detail)};
-    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD.
+    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD request.
     if (head_request) refused.response.resize(refused.response.find("\r\n\r\n") + 4);
     return refused;
 }
 
 namespace {
 
-/// Whether it is `HTTP/` and two digits around a point.
+/// Whether `text` is `HTTP/`, a digit, a point and a digit.
 bool is_version(std::string_view text) noexcept {
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     return text.size() == 8 && text.starts_with("HTTP/") && is_digit(text[5]) && text[6] == '.' && is_digit(text[7]);
 }
 
-struct Complaint {
+struct RequestError {
     Errc error;
-    std::string text{};
+    std::string text{};  ///< the detail of the refusal, optional
 };
 
-/// Looks at the request line before the parser does, whose verdict on a space in the target is "bad version". A
-/// minor version that nobody knows yet is treated as the highest known one (RFC 9110 §2.5).
-std::optional<Complaint> check_version(std::string& head) {
+/// Checks the request line before the parser does, which reports a space in the target as "bad version". Replaces an
+/// unknown minor version by the highest known one (RFC 9110 §2.5).
+std::optional<RequestError> check_version(std::string& head) {
     const std::string_view line{head.data(), head.find('\r')};
     const auto last_space = line.rfind(' ');
     if (std::count(line.begin(), line.end(), ' ') != 2 || !is_version(line.substr(last_space + 1))) {
-        return Complaint{Errc::malformed_request, "the first line must be: GET target HTTP/1.1"};
+        return RequestError{Errc::malformed_request, "the first line must be: GET target HTTP/1.1"};
     }
     const auto version = line.substr(last_space + 1);
-    if (version[5] != '1') return Complaint{Errc::bad_http_version};
+    if (version[5] != '1') return RequestError{Errc::bad_http_version};
     if (version[7] != '0') head[last_space + 8] = '1';
     return std::nullopt;
 }
 
-/// RFC 9112 §3.2: an absolute target becomes path and query, its host takes Host's place. False if it is no target
-/// that a GET can have.
-bool normalise_target(HttpRequest& request, std::string_view& host) {
+/// Checks the target (RFC 9112 §3.2). Sets `host` to the authority of an absolute target. Returns false if a GET
+/// request cannot have the target.
+bool check_target(const HttpRequest& request, std::string_view& host) {
     std::string_view target{request.target};
     if (!http_text::is_visible(target) || target.find('#') != std::string_view::npos) return false;
     if (target.starts_with('/')) return true;
@@ -68,7 +69,9 @@ bool normalise_target(HttpRequest& request, std::string_view& host) {
     return true;
 }
 
-void take_over_target(HttpRequest& request, std::string_view host) {
+/// Reduces an absolute target to its path and query, and copies `host` to the Host field (RFC 9112 §3.2.2). Does
+/// nothing if `host` is empty.
+void normalise_target(HttpRequest& request, std::string_view host) {
     if (host.empty()) return;
     const auto authority_end = static_cast<std::size_t>(host.data() - request.target.data()) + host.size();
     std::string rest = request.target.substr(authority_end);
@@ -79,18 +82,19 @@ void take_over_target(HttpRequest& request, std::string_view host) {
     request.target = std::move(rest);
 }
 
-/// RFC 9112 §3.2: a server "MUST respond with a 400 [...] to any HTTP/1.1 request message that lacks a Host header
-/// field and to any request message that contains more than one Host header field line or [...] an invalid [one]".
-std::optional<Complaint> check_host(const HttpRequest& request) {
+/// RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that
+/// lacks a Host header field and to any request message that contains more than one Host header field line or a Host
+/// header field with an invalid field value."
+std::optional<RequestError> check_host(const HttpRequest& request) {
     const auto count = count_fields(request.fields, "Host");
     if (count == 0 && request.version == 10) return std::nullopt;
-    if (count == 0) return Complaint{Errc::missing_host};
-    if (count > 1) return Complaint{Errc::missing_host, "there is more than one"};
-    if (!http_text::parse_authority(request.find("Host"))) return Complaint{Errc::missing_host, "it names no host"};
+    if (count == 0) return RequestError{Errc::missing_host};
+    if (count > 1) return RequestError{Errc::missing_host, "there is more than one"};
+    if (!http_text::parse_authority(request.find("Host"))) return RequestError{Errc::missing_host, "it is invalid"};
     return std::nullopt;
 }
 
-/// A payload would be read as frames by us and as a payload by a proxy in front: never both (request smuggling).
+/// A server would read a payload as frames, and a proxy before it as a payload. This allows request smuggling.
 bool has_payload(const RequestParser& parser, const HttpRequest& request) {
     return parser.content_length().value_or(0) > 0 || find_field(request.fields, "Transfer-Encoding") != nullptr;
 }
@@ -105,7 +109,7 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
         case State::reading:
             return NeedMore{};
         case State::malformed:
-            return refuse(Errc::malformed_request, reader_.complaint());
+            return refuse(Errc::malformed_request, reader_.error_text());
         case State::too_large:
             return refuse(Errc::request_header_too_large);
         case State::too_many_fields:
@@ -121,10 +125,10 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
     const bool is_head = request.method == "HEAD";
     if (request.method != "GET" && !is_head) return refuse(Errc::bad_method);
     std::string_view host;
-    if (!normalise_target(request, host)) return refuse(Errc::malformed_request, "the target is no path", is_head);
+    if (!check_target(request, host)) return refuse(Errc::malformed_request, "the target is not a path", is_head);
     if (const auto wrong = check_host(request)) return refuse(wrong->error, wrong->text, is_head);
     if (has_payload(parser, request)) return refuse(Errc::request_with_payload, {}, is_head);
-    take_over_target(request, host);
+    normalise_target(request, host);
     return judge(std::move(request));
 }
 
@@ -133,11 +137,11 @@ ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
     // RFC 6455 §4.2.1 (3): "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
     // case-insensitive value."
     if (!http_text::list_names(http_text::joined(request.fields, "Upgrade"), "websocket")) {
-        // A proxy that doesn't pass Upgrade on is the commonest reason, and a page in its place would hide it.
+        // The most frequent reason is a proxy that does not forward Upgrade. A page as the response would hide that.
         if (find_field(request.fields, "Sec-WebSocket-Key") == nullptr) return Plain{std::move(request)};
-        return refuse(Errc::not_an_upgrade, "a proxy in between must pass Upgrade and Connection on", is_head);
+        return refuse(Errc::not_an_upgrade, "a proxy must forward the fields Upgrade and Connection", is_head);
     }
-    // §4.2.1 (1): "An HTTP/1.1 or higher GET request"
+    // §4.2.1 (1): "An HTTP/1.1 or higher GET request".
     if (request.version < 11) return refuse(Errc::bad_http_version, {}, is_head);
     if (is_head) return refuse(Errc::bad_method, {}, is_head);
     return judge_upgrade(std::move(request));
@@ -145,7 +149,7 @@ ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
 
 namespace {
 
-/// §4.1 (7): base64 of 16 bytes, which is 22 characters and two of padding.
+/// §4.1 (7): whether `text` is the base64 of 16 bytes: 22 characters and two of padding.
 bool is_key(std::string_view text) noexcept {
     const auto is_base64 = [](char c) {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
@@ -153,7 +157,7 @@ bool is_key(std::string_view text) noexcept {
     return text.size() == 24 && text.ends_with("==") && std::all_of(text.begin(), text.end() - 2, is_base64);
 }
 
-/// §4.1 (10): tokens, all of them different; false if not.
+/// §4.1 (10): reads the subprotocols. Returns false unless they are distinct tokens.
 bool read_subprotocols(const HttpRequest& request, std::vector<std::string>& subprotocols) {
     if (find_field(request.fields, "Sec-WebSocket-Protocol") == nullptr) return true;
     const auto list = http_text::joined(request.fields, "Sec-WebSocket-Protocol");
@@ -164,34 +168,35 @@ bool read_subprotocols(const HttpRequest& request, std::vector<std::string>& sub
     return std::adjacent_find(words.begin(), words.end()) == words.end();
 }
 
-std::optional<Complaint> check_origin(const HttpRequest& request) {
+std::optional<RequestError> check_origin(const HttpRequest& request) {
     const auto count = count_fields(request.fields, "Origin");
     if (count == 0 || (count == 1 && !request.find("Origin").empty())) return std::nullopt;
-    return Complaint{Errc::malformed_request, count == 1 ? "Origin is empty" : "there is more than one Origin"};
+    return RequestError{Errc::malformed_request, count == 1 ? "Origin is empty" : "there is more than one Origin"};
 }
 
-/// §4.2.1, in the order of its list.
-std::optional<Complaint> read_offer(const HttpRequest& request, Offer& offer) {
+/// The checks of §4.2.1, in the order of its list.
+std::optional<RequestError> read_offer(const HttpRequest& request, Offer& offer) {
     const auto& fields = request.fields;
     if (!http_text::list_names(http_text::joined(fields, "Connection"), "upgrade")) {
-        return Complaint{Errc::missing_connection_upgrade};
+        return RequestError{Errc::missing_connection_upgrade};
     }
-    // Before the key: earlier drafts had other keys, and 426 tells their clients more. §11.3.5: at most once.
+    // Checked before the key: clients of earlier drafts send other keys, and 426 is more useful to them. §11.3.5: at
+    // most once.
     if (count_fields(fields, "Sec-WebSocket-Version") != 1 || request.find("Sec-WebSocket-Version") != "13") {
-        return Complaint{Errc::unsupported_version};
+        return RequestError{Errc::unsupported_version};
     }
     const auto keys = count_fields(fields, "Sec-WebSocket-Key");
-    if (keys == 0) return Complaint{Errc::missing_key};
-    if (keys > 1) return Complaint{Errc::bad_key, "there is more than one"};  // §11.3.1
+    if (keys == 0) return RequestError{Errc::missing_key};
+    if (keys > 1) return RequestError{Errc::bad_key, "there is more than one"};  // §11.3.1
     offer.key = request.find("Sec-WebSocket-Key");
-    if (!is_key(offer.key)) return Complaint{Errc::bad_key};
+    if (!is_key(offer.key)) return RequestError{Errc::bad_key};
     if (auto wrong = check_origin(request)) return wrong;
     offer.origin = request.find("Origin");
-    if (!read_subprotocols(request, offer.subprotocols)) return Complaint{Errc::bad_subprotocol};
-    // §9.1: who receives a value that doesn't conform "MUST immediately _Fail the WebSocket Connection_".
+    if (!read_subprotocols(request, offer.subprotocols)) return RequestError{Errc::bad_subprotocol};
+    // §9.1: the recipient of a malformed value "MUST immediately _Fail the WebSocket Connection_".
     if (find_field(fields, "Sec-WebSocket-Extensions") != nullptr &&
         !http_text::is_extension_list(http_text::joined(fields, "Sec-WebSocket-Extensions"))) {
-        return Complaint{Errc::bad_extensions};
+        return RequestError{Errc::bad_extensions};
     }
     return std::nullopt;
 }
@@ -251,9 +256,9 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
     append_field(out, "Content-Type", "text/plain; charset=utf-8");
     append_field(out, "Content-Length", std::to_string(text.size()));
     if (status == 405) append_field(out, "Allow", "GET");
-    if (status == 503) append_field(out, "Retry-After", "5");  // seconds; clients add jitter of their own
-    // RFC 6455 §4.4: the versions that we speak. RFC 9110 §15.5.22: 426 "MUST send an Upgrade header field", §7.8:
-    // and then name it in Connection.
+    if (status == 503) append_field(out, "Retry-After", "5");  // seconds; clients add their own jitter
+    // RFC 6455 §4.4: a 426 response lists the supported versions. RFC 9110 §15.5.22: the server "MUST send an Upgrade
+    // header field" in it; §7.8: and name this field in Connection.
     if (status == 426) {
         append_field(out, "Sec-WebSocket-Version", "13");
         append_field(out, "Upgrade", "websocket");

@@ -1,3 +1,4 @@
+// Header fields, tokens, lists and authorities of HTTP.
 #pragma once
 
 #include "wsserver/handshake/detail/http_text.hpp"
@@ -5,7 +6,7 @@
 #include <algorithm>
 #include <boost/beast/http/status.hpp>
 #include <charconv>
-#include <ostream>  // Beast forgets it
+#include <ostream>  // missing in Beast's header
 
 namespace wsserver {
 
@@ -46,7 +47,7 @@ constexpr bool is_token_character(char c) noexcept {
     return is_alphanumeric(c) || (c != '\0' && std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos);
 }
 
-/// RFC 3986 §3.2.2, but the comma, which in a field would start another element.
+/// RFC 3986 §3.2.2, without the comma, which would begin another element in a field.
 constexpr bool is_host_character(char c) noexcept {
     return is_alphanumeric(c) || (c != '\0' && std::string_view{"-._~%!$&'()*+;="}.find(c) != std::string_view::npos);
 }
@@ -55,7 +56,7 @@ constexpr bool is_address_character(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
 }
 
-// Not std::tolower: what it does depends on the locale.
+// std::tolower depends on the locale.
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 constexpr bool is_control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
@@ -123,7 +124,7 @@ bool list_names(std::string_view list, std::string_view word) {
 
 namespace {
 
-/// Reads the grammar of RFC 6455 §9.1 from the front; every take_ says whether it was there.
+/// Parses the grammar of RFC 6455 §9.1 from front to back. Each take function returns whether its item was there.
 class ExtensionListReader {
    public:
     explicit ExtensionListReader(std::string_view rest) noexcept : rest_(rest) {}
@@ -155,7 +156,7 @@ class ExtensionListReader {
     }
 
     /// "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the
-    /// 'token' ABNF": so a comma in it is an error, and never ends the element.
+    /// 'token' ABNF." So a comma in the quotes is an error and does not end the element.
     bool take_quoted_token() noexcept {
         rest_.remove_prefix(1);
         bool any = false;
@@ -204,7 +205,7 @@ std::optional<std::uint16_t> parse_host_port(std::string_view digits) noexcept {
     return port;
 }
 
-/// Where the host ends; npos if it is none.
+/// The length of the host at the front of `text`; npos if it is not a valid host.
 std::size_t host_length(std::string_view text) noexcept {
     const bool address = text.starts_with('[');
     const auto first = text.begin() + (address ? 1 : 0);
@@ -238,7 +239,7 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
 }
 
 void append_status_line(std::string& out, unsigned status) {
-    // "status-code = 3DIGIT" (RFC 9112 §4): another number could not be read.
+    // "status-code = 3DIGIT" (RFC 9112 §4): a client cannot parse any other number.
     if (status < 100 || status > 999) status = 500;
     out += "HTTP/1.1 ";
     out += std::to_string(status);

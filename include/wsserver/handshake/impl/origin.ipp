@@ -1,3 +1,4 @@
+// Decides which web pages may connect (RFC 6455 §10.2).
 #pragma once
 
 #include <algorithm>
@@ -10,11 +11,11 @@ namespace {
 
 using http_text::equal_without_case;
 
-/// RFC 6454 §4: scheme, host, port. Views into what was parsed.
+/// RFC 6454 §4: scheme, host and port. Views into the text that was parsed.
 struct Origin {
     std::string_view scheme;
     std::string_view host;
-    unsigned port;  ///< the scheme's default if there is none; 0 if there is no such default
+    unsigned port;  ///< the scheme's default if the text has none; 0 if the scheme has no default
 
     friend bool operator==(const Origin& a, const Origin& b) noexcept {
         return equal_without_case(a.scheme, b.scheme) && equal_without_case(a.host, b.host) && a.port == b.port;
@@ -40,8 +41,8 @@ std::optional<Origin> parse_origin(std::string_view text) noexcept {
     return Origin{scheme, authority->host, authority->port ? *authority->port : default_port(scheme)};
 }
 
-/// A page at http://example.com may talk to `Host: example.com`, whatever stands between the two (TLS may end at a
-/// proxy, so our own scheme tells nothing): a Host without port means the default port of the page's scheme.
+/// Whether the origin has the host and port of the Host field. A Host field without a port has the default port of the
+/// origin's scheme: TLS may end at a proxy, so the server does not know the scheme of the request.
 bool is_same_host(const Origin& origin, std::string_view host_field) noexcept {
     const auto host = http_text::parse_authority(host_field);
     const unsigned standard = default_port(origin.scheme);

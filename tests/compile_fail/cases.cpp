@@ -1,4 +1,4 @@
-// Each CASE must not compile, and the compiler must say why in our words; the case 0 must.
+// Code that must not compile, one CASE each. The compiler must print the library's error text. Case 0 must compile.
 #include "wsserver/connection/any_handler.hpp"
 
 using namespace wsserver;
@@ -43,21 +43,21 @@ struct Handler {
     void on_message(AnyConnection&, const Text&) {}
     bool on_command(std::span<const std::string>, Bytes) { return true; }
 };
-#elif CASE == 8   // not callable for who holds it
+#elif CASE == 8   // a private reaction
 struct Handler {
     void on_message(AnyConnection&, const Text&) {}
 
    private:
     void on_open(AnyConnection&) {}
 };
-#elif CASE == 9   // a visitor that has forgotten Pong
+#elif CASE == 9   // a visitor without Pong
 struct Handler {
     void on_message(AnyConnection&, const Message& message) {
         std::visit(overloaded{[](const Text&) {}, [](const Binary&) {}, [](const Close&) {}, [](const Ping&) {}},
                    message);
     }
 };
-#elif CASE == 10  // a continuation is no message
+#elif CASE == 10  // a continuation has no message type
 struct Handler {
     void on_message(AnyConnection&, const Text&) {}
     MessageType<Opcode::continuation>::type last;

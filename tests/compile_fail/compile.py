@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs a compiler and checks that it refuses, with the expected words among its own.
+"""Runs a compiler and checks that it fails and prints the expected text.
 
-usage: compile.py EXPECTED COMMAND...    an empty EXPECTED: the command must succeed
+usage: compile.py EXPECTED COMMAND...    if EXPECTED is empty, the command must succeed
 """
 
 import os
@@ -9,13 +9,13 @@ import subprocess
 import sys
 
 expected, command = sys.argv[1], sys.argv[2:]
-# Compilers quote and speak in the user's language, and break lines to his width.
+# The language and the quotation marks of compiler messages depend on the locale.
 environment = {**os.environ, "LC_ALL": "C"}
 done = subprocess.run(command, capture_output=True, text=True, env=environment)
-said = done.stdout + done.stderr
+output = done.stdout + done.stderr
 if not expected:
-    sys.exit(f"should compile, but:\n{said}" if done.returncode else 0)
+    sys.exit(f"must compile, but the compiler failed:\n{output}" if done.returncode else 0)
 if done.returncode == 0:
-    sys.exit("compiled, though it must not")
-if expected not in said:
-    sys.exit(f"refused, but without the words {expected!r}:\n{said}")
+    sys.exit("must not compile, but the compiler succeeded")
+if expected not in output:
+    sys.exit(f"the compiler failed without printing {expected!r}:\n{output}")

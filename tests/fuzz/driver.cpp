@@ -1,5 +1,5 @@
-// Runs a fuzz target without a fuzzer: a fixed number of pseudo-random inputs, the same at each run, or the files
-// named on the command line (what a fuzzer found).
+// Runs a fuzz target without a fuzzer, with pseudo-random inputs, which are the same in each run, or with the files on
+// the command line, such as those that a fuzzer found.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,15 +15,15 @@ namespace {
 
 using ByteVector = std::vector<std::uint8_t>;
 
-/// ByteVector of one of several temperaments: a uniform choice alone would hardly ever look like a frame or like text.
+/// Bytes of one of several distributions. With a uniform distribution alone, few inputs would look like frames or text.
 ByteVector random_bytes(std::mt19937& random) {
     const auto below = [&](std::uint32_t n) { return random() % n; };
     static constexpr std::uint8_t edges[] = {0x00, 0x01, 0x02, 0x03, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0x82, 0x88, 0x89,
                                              0x8a, 0xbf, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf8, 0xfd, 0xfe, 0xff};
     ByteVector bytes(below(8) ? below(200) : below(4000));
-    const auto temperament = below(4);
+    const auto distribution = below(4);
     for (auto& byte : bytes) {
-        switch (temperament) {
+        switch (distribution) {
             case 0:
                 byte = static_cast<std::uint8_t>(below(256));
                 break;
@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
         for (int i = 1; i < argc; ++i) {
             std::ifstream file{argv[i], std::ios::binary};
             if (!file) {
-                std::fprintf(stderr, "%s: can't be read\n", argv[i]);
+                std::fprintf(stderr, "cannot read %s\n", argv[i]);
                 return 2;
             }
             const std::string content{std::istreambuf_iterator<char>{file}, {}};

@@ -1,4 +1,4 @@
-// A fuzzer's bytes read as decisions; when they run out, every answer is nothing.
+// Turns the bytes of a fuzzer into decisions.
 #pragma once
 
 #include <algorithm>
@@ -11,13 +11,14 @@
 
 namespace wsserver::fuzz {
 
-/// What must hold, in every build: a fuzzer looks for the abort.
+/// Aborts if `holds` is false, in every build type. A fuzzer reports the abort.
 inline void require(bool holds, const char* what) {
     if (holds) return;
     std::fprintf(stderr, "broken: %s\n", what);
     std::abort();
 }
 
+/// Reads decisions from the input. After its last byte, numbers are 0 and views are empty.
 class FuzzInput {
    public:
     explicit FuzzInput(Bytes bytes) noexcept : rest_(bytes) {}
@@ -26,12 +27,12 @@ class FuzzInput {
 
     std::uint8_t byte() noexcept { return rest_.empty() ? std::uint8_t{0} : take(1)[0]; }
     bool flag() noexcept { return (byte() & 1) != 0; }
-    /// 0 to bound - 1; `bound` at most 65536.
+    /// A number from 0 to bound - 1. `bound` is 1 to 65536.
     std::size_t below(std::size_t bound) noexcept {
         const auto high = byte();
         return (std::size_t{high} << 8 | byte()) % bound;
     }
-    /// At most `count` bytes.
+    /// The next `count` bytes, or fewer at the end.
     Bytes take(std::size_t count) noexcept {
         const Bytes taken = rest_.first(std::min(count, rest_.size()));
         rest_ = rest_.subspan(taken.size());
@@ -43,7 +44,7 @@ class FuzzInput {
     Bytes rest_;
 };
 
-/// A copy in memory of exactly its size, so that a sanitizer sees the first byte beyond.
+/// A copy on the heap without spare bytes, so that a sanitizer reports each read beyond it.
 class ExactCopy {
    public:
     explicit ExactCopy(Bytes bytes) : memory_(new std::uint8_t[bytes.size()]), size_(bytes.size()) {

@@ -1,5 +1,5 @@
-// Both ends of the opening handshake over any bytes: the same verdict wherever they are cut, every answer well formed,
-// and what was accepted holds what the RFC demands.
+// The opening handshake of both roles with any bytes. The verdict is the same wherever they are cut, every response is
+// well formed, and accepted requests satisfy the RFC.
 #include <string>
 
 #include "fuzz_input.hpp"
@@ -12,7 +12,7 @@ using fuzz::require;
 
 namespace {
 
-/// Lines that lead deep into the rules, for a fuzzer would take long to find them.
+/// Lines that reach most rules. A fuzzer would need long to find them.
 constexpr std::string_view pieces[] = {
     "GET / HTTP/1.1\r\n",
     "GET ws://a:80/b?c HTTP/1.1\r\n",
@@ -37,7 +37,7 @@ constexpr std::string_view pieces[] = {
 
 std::string text_from(fuzz::FuzzInput& input) {
     std::string text;
-    // What most requests and answers have; each line may be missing.
+    // The lines of most requests and responses. Each may be missing.
     const auto kind = input.byte();
     const std::size_t likely[2][8] = {{0, 6, 7, 8, 9, 10, 12, 17}, {3, 7, 8, 11, 12, 13, 16, 17}};
     for (std::size_t i = 0; i < 8; ++i) {
@@ -70,7 +70,7 @@ auto receive_in_pieces(Handshake& handshake, std::string_view text, fuzz::FuzzIn
     while (given < text.size() && std::holds_alternative<typename Handshake::NeedMore>(verdict)) {
         const fuzz::ExactCopy piece{bytes_of(text.substr(given, 1 + input.below(40)))};
         verdict = handshake.receive(piece.bytes());
-        require(handshake.consumed() <= piece.bytes().size(), "no more is consumed than was given");
+        require(handshake.consumed() <= piece.bytes().size(), "consumes at most the given bytes");
         given += handshake.consumed();
     }
     return verdict;
@@ -82,15 +82,16 @@ void check_server(std::string_view text, fuzz::FuzzInput& input) {
     const fuzz::ExactCopy copy{bytes_of(text)};
     const auto verdict = whole.receive(copy.bytes());
     const auto again = receive_in_pieces(cut, text, input);
-    require(verdict.index() == again.index(), "the verdict doesn't depend on cuts");
+    require(verdict.index() == again.index(), "cuts do not change the server's verdict");
     if (const auto* refused = std::get_if<ServerHandshake::Refused>(&verdict)) {
-        require(refused->response == std::get<ServerHandshake::Refused>(again).response, "nor does the refusal");
+        require(refused->response == std::get<ServerHandshake::Refused>(again).response,
+                "cuts do not change the refusal");
         require(test::read_answer(refused->response).status == http_status_for(refused->error), "a refusal is HTTP");
     }
     if (const auto* upgrade = std::get_if<ServerHandshake::Upgrade>(&verdict)) {
         const auto& offer = upgrade->offer;
-        require(whole.consumed() <= limits.max_header, "the limit of bytes holds");
-        require(offer.request.fields.size() <= limits.max_fields, "the limit of fields holds");
+        require(whole.consumed() <= limits.max_header, "the header is within max_header");
+        require(offer.request.fields.size() <= limits.max_fields, "the fields are within max_fields");
         require(offer.key.size() == 24 && offer.request.method == "GET" && offer.request.version == 11, "RFC 6455 4.1");
         require(offer.request.target.starts_with('/'), "a target is a path");
         origin_allowed(offer, std::vector<std::string>{"https://app.example"});
@@ -111,25 +112,25 @@ void check_client(std::string_view text, fuzz::FuzzInput& input) {
     auto again = receive_in_pieces(cut, text, input);
     if (std::holds_alternative<ClientHandshake::NeedMore>(verdict)) verdict = whole.receive_eof();
     if (std::holds_alternative<ClientHandshake::NeedMore>(again)) again = cut.receive_eof();
-    require(verdict.index() == again.index(), "the verdict doesn't depend on cuts");
+    require(verdict.index() == again.index(), "cuts do not change the client's verdict");
     if (const auto* accepted = std::get_if<ClientHandshake::Accepted>(&verdict)) {
-        require(accepted->subprotocol.empty() || accepted->subprotocol == "chat", "an offered subprotocol");
+        require(accepted->subprotocol.empty() || accepted->subprotocol == "chat", "the subprotocol was offered");
     }
     if (const auto* rejected = std::get_if<ClientHandshake::Rejected>(&verdict)) {
         const auto& other = std::get<ClientHandshake::Rejected>(again);
-        require(rejected->error == other.error && rejected->text == other.text, "nor does the reason");
-        require(rejected->response.body == other.response.body, "nor does the body");
+        require(rejected->error == other.error && rejected->text == other.text, "cuts do not change the reason");
+        require(rejected->response.body == other.response.body, "cuts do not change the body");
         require(rejected->response.body.size() <= 64 * 1024, "the body is bounded");
     }
 }
 
 void check_url(std::string_view text) {
     const auto url = parse_url(text);
-    if (!url) return require(!url.error().empty(), "an error says something");
+    if (!url) return require(!url.error().empty(), "an error has a text");
     ClientRequest request;
     request.host = url->host_field();
     request.target = url->target;
-    require(static_cast<bool>(check_request(request)), "what a URL names can be asked for");
+    require(static_cast<bool>(check_request(request)), "a valid URL gives a valid request");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Protocol in both roles over any bytes and over frames that are nearly right: cuts make no difference, limits hold,
-// and what it puts out is accepted by the other role.
+// Protocol in both roles with any bytes and with almost valid frames. Cuts do not change the result, limits hold, and
+// the other role accepts the output.
 #include <cstring>
 #include <string>
 #include <vector>
@@ -36,23 +36,23 @@ struct Transcript {
 
 ByteVector copy_of(Bytes bytes) { return {bytes.begin(), bytes.end()}; }
 
-/// What of an event must hold whatever came; and what of it two runs must have in common.
-Seen judge(const Event& event, const ProtocolOptions& options) {
+/// Checks an event, and returns the part of it that must be equal in two runs.
+Seen check_event(const Event& event, const ProtocolOptions& options) {
     Bytes payload;
     std::visit(overloaded{
                    [&](const Text& m) {
                        payload = m.payload();
                        require(is_valid_utf8(payload), "a text is UTF-8");
-                       require(payload.size() <= options.max_message, "a text within its limit");
+                       require(payload.size() <= options.max_message, "a text is within max_message");
                    },
                    [&](const Binary& m) {
                        payload = m.payload();
-                       require(payload.size() <= options.max_message, "a binary within its limit");
+                       require(payload.size() <= options.max_message, "a binary message is within max_message");
                    },
                    [&](const Close& m) {
                        payload = bytes_of(m.reason);
-                       require(m.code == CloseCode::no_status || may_be_sent(m.code), "a code that may be sent");
-                       require(payload.size() <= max_close_reason, "a reason within its limit");
+                       require(m.code == CloseCode::no_status || may_be_sent(m.code), "a close code may be sent");
+                       require(payload.size() <= max_close_reason, "a reason is within its limit");
                        require(is_valid_utf8(payload), "a reason is UTF-8");
                    },
                    [&](const Ping& m) { payload = m.payload; },
@@ -60,7 +60,7 @@ Seen judge(const Event& event, const ProtocolOptions& options) {
                    [&](const Failed& m) { payload = bytes_of(message_of(m.error)); },
                },
                event);
-    if (event.index() >= 3) require(payload.size() <= max_control_payload, "a control frame within its limit");
+    if (event.index() >= 3) require(payload.size() <= max_control_payload, "a control frame is within its limit");
     return {event.index(), copy_of(payload)};
 }
 
@@ -75,27 +75,29 @@ Transcript play(const ByteVector& stream, FuzzInput cuts, bool cut, ProtocolOpti
     Bytes rest{stream};
     do {
         const std::size_t count = cut ? std::min(rest.size(), cuts.below(cuts.flag() ? 4 : 300)) : rest.size();
-        // Out of decisions: the rest at once.
+        // Without more decisions, the rest is one piece.
         const fuzz::ExactCopy piece{rest.first(cuts.empty() ? rest.size() : count)};
         rest = rest.subspan(piece.bytes().size());
         MutableBytes received = piece.bytes();
         while (const auto event = protocol.next_event(received, output)) {
-            require(!ended, "nothing after the last event");
+            require(!ended, "no event after the last one");
             ended = std::holds_alternative<Failed>(*event) || std::holds_alternative<Close>(*event);
-            transcript.events.push_back(judge(*event, options));
-            if (const auto* text = std::get_if<Text>(&*event)) require(bool{protocol.send(*text, output)}, "sent");
+            transcript.events.push_back(check_event(*event, options));
+            if (const auto* text = std::get_if<Text>(&*event)) {
+                require(bool{protocol.send(*text, output)}, "a text is echoed");
+            }
             if (const auto* binary = std::get_if<Binary>(&*event)) {
-                require(bool{protocol.send(*binary, output)}, "sent");
+                require(bool{protocol.send(*binary, output)}, "a binary message is echoed");
             }
         }
-        require(ended == protocol.finished(), "finished is after the last event");
-        require(ended == protocol.close_sent(), "a Close goes with the last event");
+        require(ended == protocol.finished(), "finished() is true after the last event");
+        require(ended == protocol.close_sent(), "a Close is sent with the last event");
     } while (!rest.empty());
     transcript.output = copy_of(output.bytes());
     return transcript;
 }
 
-/// What one role puts out is what the other accepts: the echo of each message, a pong for each ping, a Close if any.
+/// Checks that the other role accepts the output: an echo of each message, a pong for each ping, and a Close, if any.
 template <Role role>
 void check_output(const Transcript& transcript, ProtocolOptions options) {
     Keys keys;
@@ -108,23 +110,23 @@ void check_output(const Transcript& transcript, ProtocolOptions options) {
     for (const auto& seen : transcript.events) {
         if (seen.kind == 4) continue;  // a pong is not answered
         const auto event = peer.next_event(received, output);
-        require(event.has_value(), "an answer to each");
+        require(event.has_value(), "each event has a reply");
         const std::size_t expected = seen.kind == 3 ? 4 : seen.kind == 5 ? 2 : seen.kind;
-        require(event->index() == expected, "the answer that fits");
-        if (expected != 2) require(judge(*event, options).payload == seen.payload, "the same payload");
+        require(event->index() == expected, "the reply has the right type");
+        if (expected != 2) require(check_event(*event, options).payload == seen.payload, "the reply has the payload");
     }
-    require(!peer.next_event(received, output).has_value(), "no answer to nothing");
-    require(!peer.failed(), "our output breaks no rule");
+    require(!peer.next_event(received, output).has_value(), "there are no more replies than events");
+    require(!peer.failed(), "the output breaks no rule");
 }
 
 template <Role role>
 void check(const ByteVector& stream, FuzzInput cuts, const ProtocolOptions& options) {
     const auto whole = play<role>(stream, FuzzInput{{}}, false, options);
-    require(play<role>(stream, cuts, true, options) == whole, "cuts make no difference");
+    require(play<role>(stream, cuts, true, options) == whole, "cuts do not change the transcript");
     check_output<role>(whole, options);
 }
 
-/// Frames that are nearly right, told by decisions: random bytes alone seldom get beyond the first frame.
+/// Makes almost valid frames from decisions. Random bytes alone seldom have more than one valid frame.
 ByteVector frames(FuzzInput& input, bool masked) {
     static constexpr std::uint8_t firsts[] = {0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x00, 0x80,
                                               0x89, 0x8a, 0x89, 0x8a, 0x88, 0x81, 0x82, 0x89};
@@ -144,23 +146,23 @@ ByteVector frames(FuzzInput& input, bool masked) {
     ByteVector stream;
     OutputBuffer output;
     while (!input.empty()) {
-        const std::uint8_t way = input.byte();
+        const std::uint8_t kind = input.byte();
         FrameHeader header;
         header.opcode = Opcode::binary;
-        if (masked != (way == 0xFE)) {
-            header.masking_key = MaskingKey{input.byte(), input.byte(), way, 0x77};
+        if (masked != (kind == 0xFE)) {
+            header.masking_key = MaskingKey{input.byte(), input.byte(), kind, 0x77};
         }
         const std::string_view text = texts[input.byte() % std::size(texts)];
-        ByteVector payload = (way & 0x30) ? copy_of(bytes_of(text)) : copy_of(input.take(input.byte()));
-        if (way == 0xFC) payload.resize(65'530 + input.below(12));
-        if ((way & 0xC0) == 0xC0) payload.resize(payload.size() + input.below(400), 'z');
+        ByteVector payload = (kind & 0x30) ? copy_of(bytes_of(text)) : copy_of(input.take(input.byte()));
+        if (kind == 0xFC) payload.resize(65'530 + input.below(12));
+        if ((kind & 0xC0) == 0xC0) payload.resize(payload.size() + input.below(400), 'z');
         header.payload_length = payload.size();
         append_frame(output, header, payload);
-        if (way == 0xFD) {  // a length of 64 bits, whatever it may be
+        if (kind == 0xFD) {  // any length of 64 bits
             output.bytes()[1] |= 0x7F;
             for (const auto byte : input.take(8)) output.append({&byte, 1});
         }
-        output.bytes()[0] = way == 0xFF ? input.byte() : firsts[way & 0xF];
+        output.bytes()[0] = kind == 0xFF ? input.byte() : firsts[kind & 0xF];
         stream.insert(stream.end(), output.bytes().begin(), output.bytes().end());
         output.clear();
     }

@@ -1,4 +1,4 @@
-// Utf8Validator against a decoder that is slow and plain, with cuts anywhere.
+// Compares Utf8Validator with a slow and simple decoder, with cuts anywhere.
 #include "fuzz_input.hpp"
 #include "wsserver/base/utf8.hpp"
 
@@ -7,7 +7,7 @@ using fuzz::require;
 
 namespace {
 
-/// RFC 3629 §3, by decoding: length from the lead, tail bytes, then the number must need that length.
+/// Decodes as in RFC 3629 §3: the first byte gives the length, and the code point must need that length.
 bool decodes(Bytes text) {
     while (!text.empty()) {
         const std::uint8_t lead = text[0];
@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes text = input.rest();
     const fuzz::ExactCopy copy{text};
     const bool valid = is_valid_utf8(copy.bytes());
-    require(valid == decodes(text), "valid is what decodes");
+    require(valid == decodes(text), "a text is valid if it decodes");
 
     Utf8Validator validator;
     bool good = true;
@@ -41,10 +41,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     while (at < text.size()) {
         const fuzz::ExactCopy piece{text.subspan(at, std::min(text.size() - at, 1 + (at * 7 + size) % largest_piece))};
         const bool still_good = validator.append(piece.bytes());
-        require(good || !still_good, "bad stays bad");
+        require(good || !still_good, "an invalid text stays invalid");
         good = still_good;
         at += piece.bytes().size();
     }
-    require((good && validator.complete()) == valid, "cuts make no difference");
+    require((good && validator.complete()) == valid, "cuts do not change the result");
     return 0;
 }

@@ -1,5 +1,5 @@
-// Counts what the program allocates by new, and refuses it where a test wants that. Replaces the operators, so only one
-// source of a program may include it.
+// Counts the allocations by new, and lets them fail where a test wants that. Defines the global operators, so only one
+// source file of a program may include it.
 #pragma once
 
 #include <atomic>
@@ -12,19 +12,19 @@
 
 namespace wsserver::test {
 
-inline std::atomic<std::size_t> allocations{0};   ///< calls so far
-inline std::atomic<std::size_t> bytes_in_use{0};  ///< as asked for
+inline std::atomic<std::size_t> allocations{0};   ///< calls of new so far
+inline std::atomic<std::size_t> bytes_in_use{0};  ///< the requested sizes of all blocks in use
 
-/// There is no memory for so much or more, on this thread.
+/// Allocations of this many bytes or more fail on this thread.
 inline thread_local std::size_t too_much = std::numeric_limits<std::size_t>::max();
 
-/// Of each block, to remember its size.
+/// The bytes before each block, which store its size.
 inline constexpr std::size_t bytes_before_block = 16;
 
 }  // namespace wsserver::test
 
-// Every form that is used: where one is left out, a sanitizer's own would come in between. Those that do the work
-// aren't inlined, or the compiler takes free() for the wrong partner of new.
+// Defines every form that is used, as a sanitizer would provide the others. The forms that call malloc() and free() are
+// not inlined: otherwise the compiler warns that free() does not match new.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     using namespace wsserver::test;
     if (size >= too_much) return nullptr;

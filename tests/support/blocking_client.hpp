@@ -1,4 +1,4 @@
-// A client on a real socket that waits for what it expects, up to half a minute: for tests with threads.
+// A client on a real socket, for tests with threads. Each of its calls waits for at most 30 seconds.
 #pragma once
 
 #include <sys/socket.h>
@@ -25,18 +25,19 @@
 
 namespace wsserver::test {
 
+/// A WebSocket client whose calls block. Throws std::runtime_error on errors.
 class BlockingClient {
    public:
-    /// `url` as Server::listen() gives it, an address in numbers.
+    /// Connects, without the opening handshake. `url` is a result of Server::listen(), which has a numeric address.
     explicit BlockingClient(std::string_view url) {
         const auto parsed = parse_url(url);
         if (!parsed) throw std::runtime_error(parsed.error());
         socket_ = parsed->unix_path.empty() ? connect_tcp(*parsed) : connect_unix(*parsed);
-        const timeval patience{30, 0};
-        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        const timeval timeout{30, 0};
+        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+        setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     }
-    /// Through the opening handshake too.
+    /// Connects and completes the opening handshake.
     BlockingClient(std::string_view url, std::string_view subprotocol) : BlockingClient(url) {
         write(
             upgrade_request(subprotocol.empty() ? "" : "Sec-WebSocket-Protocol: " + std::string{subprotocol} + "\r\n"));
@@ -50,7 +51,7 @@ class BlockingClient {
         if (socket_ >= 0) ::close(std::exchange(socket_, -1));
     }
 
-    std::string response;  ///< the server's answer to the opening handshake
+    std::string response;  ///< the header of the server's response to the opening handshake
 
     void write(std::string_view bytes) {
         while (!bytes.empty()) {
@@ -73,7 +74,7 @@ class BlockingClient {
         flush();
     }
 
-    /// Waits for the next event: `text:...`, `pong:...`, `close:1000:...`; `end` when the stream has ended.
+    /// Waits for the next event: `text:...`, `pong:...`, `close:1000:...`, or `end` for the end of the stream.
     std::string next() {
         for (;;) {
             if (const auto event = end_->protocol.next_event(end_->received, end_->out)) {
@@ -128,7 +129,8 @@ class BlockingClient {
         }
         return socket;
     }
-    /// A socket with a timeout is interrupted also by a stop of the whole process, where no signal is handled.
+    /// Repeats an interrupted call. A socket with a timeout is interrupted when the process is stopped and continued,
+    /// even without a signal handler.
     ssize_t receive(char* into, std::size_t size) const {
         for (;;) {
             const ssize_t count = ::recv(socket_, into, size, 0);
@@ -138,7 +140,7 @@ class BlockingClient {
     std::string read() {
         std::string bytes(65536, '\0');
         const ssize_t count = receive(bytes.data(), bytes.size());
-        if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing came for half a minute");
+        if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing was received for 30 seconds");
         bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
         return bytes;
     }
@@ -154,7 +156,7 @@ class BlockingClient {
         Protocol<Role::client> protocol{options};
         OutputBuffer out;
         std::string bytes;
-        MutableBytes received{};  ///< what hasn't been looked at yet of `bytes`
+        MutableBytes received{};  ///< the part of `bytes` that was not read yet
     };
     int socket_ = -1;
     std::unique_ptr<End> end_ = std::make_unique<End>();

@@ -1,4 +1,4 @@
-// Byte scripts: bytes written as a reader of the RFC writes them.
+// Byte scripts: bytes as hexadecimal text with comments.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@ namespace wsserver::test {
 
 using ByteVector = std::vector<std::uint8_t>;
 
-/// Reads a script: pairs of hexadecimal digits; 'characters in single quotes' as they are; everything from `#` to
-/// the end of its line is a comment; `*N` behind an byte repeats it, N times in all.
+/// Converts a script to bytes. A script has pairs of hexadecimal digits, and characters in single quotes. `*N` after a
+/// byte repeats it, so that it appears N times. `#` begins a comment that ends with the line.
 ///
 ///     byte_script("81 05      # FIN, text, 5 bytes\n"
-///            "'Hello'")
+///                 "'Hello'")
 inline ByteVector byte_script(std::string_view script) {
     const auto digit = [](char c) {
         if (c >= '0' && c <= '9') return c - '0';
@@ -36,7 +36,7 @@ inline ByteVector byte_script(std::string_view script) {
             if (i == script.npos) break;
         } else if (c == '\'') {
             const auto end = script.find('\'', i + 1);
-            if (end == script.npos) throw std::invalid_argument{"a quote without its end"};
+            if (end == script.npos) throw std::invalid_argument{"a quote is not closed"};
             result.insert(result.end(), script.begin() + static_cast<std::ptrdiff_t>(i) + 1,
                           script.begin() + static_cast<std::ptrdiff_t>(end));
             i = end + 1;
@@ -49,7 +49,7 @@ inline ByteVector byte_script(std::string_view script) {
             const std::uint8_t repeated = result.back();
             result.insert(result.end(), count - 1, repeated);
         } else {
-            if (i + 1 == script.size()) throw std::invalid_argument{"half an byte"};
+            if (i + 1 == script.size()) throw std::invalid_argument{"half a byte"};
             result.push_back(static_cast<std::uint8_t>(digit(c) << 4 | digit(script[i + 1])));
             i += 2;
         }
@@ -57,7 +57,7 @@ inline ByteVector byte_script(std::string_view script) {
     return result;
 }
 
-/// The way back, for the messages of failed tests: `81 05 48 65`.
+/// The reverse, for the messages of failed tests: `81 05 48 65`.
 inline std::string hex(Bytes bytes) {
     static constexpr char digits[] = "0123456789abcdef";
     std::string result;
@@ -69,6 +69,7 @@ inline std::string hex(Bytes bytes) {
     return result;
 }
 
+/// The concatenation of all arguments.
 template <class... More>
 ByteVector joined(ByteVector first, const More&... more) {
     (first.insert(first.end(), more.begin(), more.end()), ...);

@@ -1,4 +1,4 @@
-// A folder of a test's own, and what one does with files in it.
+// A temporary folder for a test, and functions for files.
 #pragma once
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 namespace wsserver::test {
 
-/// Made in the place for temporary files, removed with all that is in it.
+/// A new folder in the system's folder for temporary files. The destructor removes it and all its files.
 class TemporaryFolder {
    public:
     TemporaryFolder() {
@@ -32,10 +32,11 @@ class TemporaryFolder {
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
+    /// The path of a file in the folder.
     std::string operator/(std::string_view name) const { return path_ + '/' + std::string{name}; }
     const std::string& path() const noexcept { return path_; }
 
-    /// Makes a file of that name; returns its path.
+    /// Writes a file in the folder and returns its path. Throws std::runtime_error.
     std::string write(std::string_view name, std::string_view content) const {
         const std::string file = *this / name;
         std::ofstream stream{file, std::ios::binary | std::ios::trunc};
@@ -49,6 +50,7 @@ class TemporaryFolder {
     std::string path_;
 };
 
+/// Writes a file. Throws std::runtime_error.
 inline void write_to(const std::string& path, std::string_view text) {
     std::ofstream file{path, std::ios::binary | std::ios::trunc};
     file << text;
@@ -56,12 +58,13 @@ inline void write_to(const std::string& path, std::string_view text) {
     if (!file) throw std::runtime_error{"cannot write " + path};
 }
 
+/// Whether there is a file, even a symbolic link without a target.
 inline bool exists(const std::string& path) {
     struct stat status;
     return ::lstat(path.c_str(), &status) == 0;
 }
 
-/// Empty if there is no such file.
+/// The content of a file; empty if there is no such file.
 inline std::string text_in(const std::string& path) {
     std::ifstream file{path, std::ios::binary};
     return {std::istreambuf_iterator<char>{file}, {}};

@@ -1,4 +1,4 @@
-// Requests and answers as tests write them, and answers taken apart.
+// Writes HTTP requests and responses for tests, and parses responses.
 #pragma once
 
 #include <optional>
@@ -12,9 +12,10 @@
 
 namespace wsserver::test {
 
-/// The example of RFC 6455 §1.2, field by field.
+/// Names and values of header fields.
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
+/// The required fields of the example in RFC 6455 §1.2.
 inline Fields example_fields() {
     return {{"Host", "server.example.com"},
             {"Upgrade", "websocket"},
@@ -23,6 +24,7 @@ inline Fields example_fields() {
             {"Sec-WebSocket-Version", "13"}};
 }
 
+/// A header with these fields.
 inline std::string message_with(std::string_view first_line, const Fields& fields) {
     std::string text{first_line};
     text += "\r\n";
@@ -34,45 +36,49 @@ inline std::string request_with(const Fields& fields, std::string_view first_lin
     return message_with(first_line, fields);
 }
 
+/// `fields` without those of this name.
 inline Fields without(Fields fields, std::string_view name) {
     std::erase_if(fields, [&](const auto& field) { return field.first == name; });
     return fields;
 }
 
+/// `fields` and one more at the end.
 inline Fields with(Fields fields, std::string name, std::string value) {
     fields.emplace_back(std::move(name), std::move(value));
     return fields;
 }
 
-/// In place of the one that is there.
+/// `fields` with this value instead of the previous one. The field moves to the end.
 inline Fields replaced(const Fields& fields, std::string name, std::string value) {
     auto others = without(fields, name);
     return with(std::move(others), std::move(name), std::move(value));
 }
 
-/// An answer as the strictest client would read it; throws if it can't be read so.
+/// The parts of a response.
 struct Answer {
     unsigned status = 0;
     Fields fields{};
     std::string body{};
 
+    /// The value of a field; empty if there is none. Throws std::runtime_error if there are two.
     std::string find(std::string_view name) const {
         std::optional<std::string> found;
         for (const auto& [field, value] : fields) {
             if (field != name) continue;
-            if (found) throw std::runtime_error{"a field is there twice: " + field};
+            if (found) throw std::runtime_error{"a field is repeated: " + field};
             found = value;
         }
         return found.value_or("");
     }
 };
 
+/// Parses a response like the strictest client. Throws std::runtime_error if it is malformed.
 inline Answer read_answer(std::string_view text) {
     const auto take_line = [&] {
         const auto end = text.find("\r\n");
         if (end == text.npos) throw std::runtime_error{"a line has no end"};
         const auto line = text.substr(0, end);
-        if (line.find_first_of("\r\n") != line.npos) throw std::runtime_error{"half a line end"};
+        if (line.find_first_of("\r\n") != line.npos) throw std::runtime_error{"CR without LF or LF without CR"};
         text.remove_prefix(end + 2);
         return line;
     };

@@ -1,4 +1,4 @@
-// Drives a Protocol and writes down what it made of the bytes, so that two runs can be compared.
+// Drives a Protocol and records its events and output, so that two runs can be compared.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +12,12 @@
 #include "support/strings.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
-/// A test case that runs with `role` as each of the two.
+/// A test case that runs once with each `role`.
 #define FOR_BOTH_ROLES(name, tags) TEMPLATE_TEST_CASE_SIG(name, tags, ((Role role), role), Role::server, Role::client)
 
 namespace wsserver::test {
 
-/// `text Hello`, `close 1000 bye`, `ping 01 02`, `failed the opcode is reserved`.
+/// An event in words: `text Hello`, `close 1000 bye`, `ping 01 02`, `failed the opcode is reserved`.
 inline std::string to_string(const Event& event) {
     const auto code = [](CloseCode value) { return std::to_string(static_cast<unsigned>(value)); };
     return std::visit(
@@ -34,7 +34,7 @@ inline std::string to_string(const Event& event) {
         event);
 }
 
-/// One end of a connection that echoes messages, as most tests want it.
+/// An endpoint of a connection. It echoes messages by default.
 template <Role role>
 class Endpoint {
    public:
@@ -42,7 +42,7 @@ class Endpoint {
         options_.keys = &keys_;
     }
 
-    /// Gives bytes to the protocol, in memory of exactly their size: a sanitizer sees the first byte beyond.
+    /// Passes bytes to the protocol in memory without spare bytes, so that a sanitizer reports each read beyond them.
     void receive(Bytes piece) {
         const std::unique_ptr<std::uint8_t[]> memory{new std::uint8_t[piece.size()]};
         std::copy(piece.begin(), piece.end(), memory.get());
@@ -52,12 +52,13 @@ class Endpoint {
     Protocol<role>& protocol() { return protocol_; }
     OutputBuffer& output() { return output_; }
     const Strings& events() const { return events_; }
-    /// What was put out since the last call.
+    /// The output since the last call.
     ByteVector take_output() {
         const ByteVector taken(output_.bytes().begin(), output_.bytes().end());
         output_.clear();
         return taken;
     }
+    /// The events since the last call.
     Strings take_events_seen() { return std::exchange(events_, {}); }
     ProtocolOptions& options() { return options_; }
 
@@ -79,8 +80,9 @@ class Endpoint {
     Strings events_;
 };
 
-/// A frame as `role`'s peer sends it: masked to a server (with 5A A5 0F F0), plain to a client.
-/// first   FIN, RSV and opcode
+/// A frame as the peer of `role` sends it: masked to a server (with the key 5A A5 0F F0), unmasked to a client.
+///
+/// first  FIN, RSV and opcode
 template <Role role>
 ByteVector frame_to(std::uint8_t first, Bytes payload) {
     FrameHeader header;
@@ -91,7 +93,7 @@ ByteVector frame_to(std::uint8_t first, Bytes payload) {
     header.payload_length = payload.size();
     OutputBuffer output;
     append_frame(output, header, payload);
-    output.bytes()[0] = first;  // also opcodes that append_frame() must not be asked for
+    output.bytes()[0] = first;  // may be an opcode that append_frame() does not allow
     return {output.bytes().begin(), output.bytes().end()};
 }
 template <Role role>
@@ -99,8 +101,8 @@ ByteVector frame_to(std::uint8_t first, std::string_view payload) {
     return frame_to<role>(first, bytes_of(payload));
 }
 
-/// The frames in `output`, masked or not, in words: `81 Hello`, `88 03 ea ...` (control frames' payload as
-/// hexadecimal). What doesn't decode is `?` and the rest in hexadecimal.
+/// The frames in `output`, unmasked, in words: `81 Hello`, `88 03 ea ...`. The payload of a control frame is in
+/// hexadecimal. If a frame does not decode, the last string is `?` and the rest in hexadecimal.
 inline Strings frames_in(ByteVector output) {
     Strings frames;
     MutableBytes rest{output};
@@ -127,9 +129,10 @@ inline std::string close_frame(CloseCode code, std::string_view reason = {}) {
     return "88 " + hex(number) + (reason.empty() ? "" : " ") + hex(bytes_of(reason));
 }
 
-/// What failing for `error` looks like: the Close frame, and the event.
+/// The Close frame of a connection that fails with `error`, as frames_in() writes it.
 inline std::string failing_close(Errc error) { return close_frame(close_code_for(error), message_of(error)); }
 
+/// The event of a connection that fails with `error`, as to_string() writes it.
 inline std::string failed(Errc error) { return "failed " + std::string{message_of(error)}; }
 
 /// The payload of a Close frame, with any number as its code.
@@ -139,14 +142,14 @@ inline ByteVector close_payload(std::uint16_t code, std::string_view reason = {}
     return joined(payload, bytes_of(reason));
 }
 
-/// Everything that a peer can see of an endpoint.
+/// The events and the output of an endpoint.
 struct Transcript {
     Strings events;
     ByteVector output;
     bool operator==(const Transcript&) const = default;
 };
 
-/// Plays `script` cut after each of `cuts`, ascending.
+/// Passes `script` to an endpoint in pieces, which end at the positions `cuts`, in ascending order.
 template <Role role>
 Transcript play(const ByteVector& script, const std::vector<std::size_t>& cuts, const ProtocolOptions& options = {}) {
     Endpoint<role> endpoint{options};

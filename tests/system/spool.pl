@@ -1,23 +1,23 @@
 #!/usr/bin/perl
 # usage: spool.pl SPOOL TEXT
-# Sends TEXT to all connections of the wsd that has this spool, and prints how many these were.
+# Sends TEXT to all connections of the wsd that serves SPOOL and prints how many there were.
 use strict;
 use warnings;
 use Time::HiRes qw(time sleep);
 
-sub give_order {
+sub send_command {
     my ($spool, $words, $payload) = @_;
-    # Orders are executed in the order of their names; a name is used once.
+    # Commands run in the order of their names. Use a name once.
     my $name = sprintf '%.6f-%d-pl', time, $$;
     open my $file, '>:raw', "$spool/tmp/$name" or die "$spool/tmp/$name: $!\n";
     print {$file} "$words\n$payload" or die "$spool/tmp/$name: $!\n";
     close $file or die "$spool/tmp/$name: $!\n";
-    # From here on it is an order, though no wsd may run.
+    # After the rename wsd executes it, even if it only starts later.
     rename "$spool/tmp/$name", "$spool/new/$name" or die "$spool/new/$name: $!\n";
     return $name;
 }
 
-# Who wants to know what became of it waits for the answer.
+# Leave this out if you don't need the result.
 sub wait_for_answer {
     my ($spool, $name) = @_;
     for (my $end = time + 10; time < $end; sleep 0.005) {
@@ -28,8 +28,8 @@ sub wait_for_answer {
             return join '', <$file>;
         }
     }
-    die "no answer yet; the order stays\n";
+    die "no answer yet; the command stays in the spool\n";
 }
 
 my ($spool, $text) = @ARGV;
-print wait_for_answer($spool, give_order($spool, 'broadcast', $text));
+print wait_for_answer($spool, send_command($spool, 'broadcast', $text));

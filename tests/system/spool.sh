@@ -1,15 +1,15 @@
 #!/bin/sh
 # usage: spool.sh SPOOL TEXT
-# Sends TEXT to all connections of the wsd that has this spool, and prints how many these were.
+# Sends TEXT to all connections of the wsd that serves SPOOL and prints how many there were.
 set -eu
 spool=$1
 text=$2
 
-name=$(date +%s.%N)-$$-sh # orders are executed in the order of their names; a name is used once
+name=$(date +%s.%N)-$$-sh # commands run in the order of their names; use a name once
 printf 'broadcast\n%s' "$text" > "$spool/tmp/$name"
-mv "$spool/tmp/$name" "$spool/new/$name" # from here on it is an order, though no wsd may run
+mv "$spool/tmp/$name" "$spool/new/$name" # now wsd executes it, even if it only starts later
 
-# Who wants to know what became of it waits for the answer.
+# Wait for the answer. Leave this out if you don't need the result.
 tries=100
 while [ "$tries" -gt 0 ]; do
     if [ -e "$spool/done/$name" ]; then
@@ -23,5 +23,5 @@ while [ "$tries" -gt 0 ]; do
     sleep 0.1
     tries=$((tries - 1))
 done
-echo "no answer yet; the order stays" >&2
+echo "no answer yet; the command stays in the spool" >&2
 exit 7

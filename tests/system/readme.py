@@ -1,18 +1,23 @@
-"""What the documentation shows works, and what it leads to is there."""
+"""The examples in the documentation work, and its links lead somewhere."""
 import asyncio
 import os
 import re
 import shutil
 import subprocess
+import sys
 import unittest
 
 from harness import PATIENCE, ROOT, SystemTest, main, program
+
+sys.path.insert(0, str(ROOT / 'tests' / 'lint'))
+import floors  # noqa: E402, found only now
 
 MANUALS = ROOT / 'docs' / 'man'
 
 
 def documents():
-    return [ROOT / 'README.md', ROOT / 'CHANGELOG.md', *sorted((ROOT / 'docs').glob('*.md'))]
+    on_top = [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md')]
+    return [*on_top, *sorted((ROOT / 'docs').glob('*.md'))]
 
 
 def blocks(text, language):
@@ -79,14 +84,30 @@ class Readme(SystemTest):
                 with self.subTest(f'{document.name}: {path}'):
                     self.assertTrue((ROOT / path).exists())
 
-    def test_the_architecture_names_every_room(self):
+    def test_the_architecture_names_every_header_in_the_row_of_its_floor(self):
         text = (ROOT / 'docs' / 'architecture.md').read_text()
+        rows = dict(re.findall(r'^\| ([\w-]+) \| (.*?) \|', text, re.M))
         include = ROOT / 'include' / 'wsserver'
-        for header in sorted(include.rglob('*.hpp')):
-            if '/detail/' not in str(header):
-                room = str(header.relative_to(include).with_suffix(''))
-                with self.subTest(room):
-                    self.assertRegex(text, rf'`{re.escape(room)}(\.hpp)?`')
+        for header in sorted([*include.glob('*.h*'), *include.glob('*/*.hpp')]):
+            place = header.relative_to(include)
+            if place.name.endswith('src.hpp') and len(place.parts) > 1:
+                continue  # each floor has one; the page explains them together
+            floor = floors.floor_of(f'include/wsserver/{place}')
+            with self.subTest(str(place)):
+                self.assertRegex(rows.get(floor, ''), rf'`{re.escape(place.stem)}(\{place.suffix})?`', f'floor {floor}')
+
+    def test_the_architecture_has_a_row_for_every_floor(self):
+        text = (ROOT / 'docs' / 'architecture.md').read_text()
+        named = set(re.findall(r'^\| ([\w-]+) \| `', text, re.M))
+        folders = {folder.name for folder in (ROOT / 'include' / 'wsserver').iterdir() if folder.is_dir()}
+        self.assertEqual(folders - named, set())
+
+    def test_the_documents_name_the_floors_in_their_order(self):
+        wanted = [*map(sorted, floors.ORDER[:floors.ORDER.index(['front'])]), ['apps']]
+        for name in ('docs/architecture.md', 'CONTRIBUTING.md'):
+            line, = re.findall(r'^    (base < .*)$', (ROOT / name).read_text(), re.M)
+            with self.subTest(name):
+                self.assertEqual([sorted(level.split(', ')) for level in line.split(' < ')], wanted)
 
 
 class Manuals(unittest.TestCase):

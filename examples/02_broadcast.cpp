@@ -1,16 +1,16 @@
-// A chat: what one says, all others of the subprotocol "chat" hear; who comes and goes is told to all.
+// A chat: each message goes to all others of the subprotocol "chat", and so does a notice when someone comes or goes.
 #include <iostream>
 #include <string>
 #include <wsserver/server.hpp>
 
 using namespace wsserver;
 
-// One object serves all connections, from several threads at once: so it keeps nothing, or locks what it keeps.
+// One object serves all connections, from several threads at once. It therefore has no state, or locks it.
 struct Chat {
     void on_open(AnyConnection& connection) { tell_others(connection, "came"); }
 
     void on_message(AnyConnection& connection, const Text& message) {
-        // Encoded once for all; nobody waits for anybody.
+        // The message is encoded once for all receivers, and no receiver waits for another.
         connection.hub()->broadcast(others(connection), message);
     }
 

@@ -1,4 +1,4 @@
-// Says hello, prints what comes back, and leaves politely.
+// Sends hello, prints the reply, and closes the connection.
 #include <iostream>
 #include <wsserver/client.hpp>
 

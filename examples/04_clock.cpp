@@ -1,4 +1,4 @@
-// Any thread may send: this one tells everybody the time once a second, and stops in an orderly way on Ctrl-C.
+// Any thread may send: the main thread sends the time to all clients once a second. Ctrl-C stops the server cleanly.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -10,7 +10,7 @@
 
 using namespace wsserver;
 
-// A clock has nothing to say to what its listeners send. A handler without on_message would refuse it with 1003.
+// The clock ignores what its listeners send. A handler without on_message would close the connection with 1003.
 struct Listener {
     void on_message(AnyConnection&, const auto&) {}
 };
@@ -34,11 +34,11 @@ int main(int argc, char** argv) {
     const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:8080");
     (url ? std::cout << *url : std::cerr << url.error()) << std::endl;
     if (!url) return 1;
-    server.start();  // its own threads; this one goes on
+    server.start();  // in threads of its own; returns at once
 
     while (!stopping) {
         server.hub()->broadcast({}, Text{now()});
         std::this_thread::sleep_for(std::chrono::seconds{1});
     }
-    server.stop(std::chrono::seconds{2});  // tells all 1001, waits for their goodbye
+    server.stop(std::chrono::seconds{2});  // closes all with 1001, waits for them at most 2 s
 }

@@ -1,5 +1,5 @@
 // A handler that blocks (a database, a file, a long calculation) runs on the workers. Meanwhile the reactors answer
-// pings and serve everybody else; the messages of one connection stay in order.
+// pings and serve all other connections. The messages of one connection stay in order.
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
@@ -12,7 +12,7 @@ struct LargestFactor {
     static constexpr auto runs = Runs::pooled;
 
     void on_message(AnyConnection& connection, const Text& message) {
-        // No digit, no number: 0. What a message holds is as long as the peer likes, so only 18 digits are read.
+        // A message may have any length, so read 18 characters. If they are not all digits, the answer is 0.
         const std::string digits{message.text.substr(0, 18)};
         const bool is_number =
             !digits.empty() && std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });

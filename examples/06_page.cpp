@@ -1,4 +1,4 @@
-// Answers what is no upgrade: a page that talks to the handler of the same server, and a check of its health.
+// Answers ordinary HTTP requests, too: a page that talks to the handler of the same server, and a health check.
 #include <iostream>
 #include <optional>
 #include <string>

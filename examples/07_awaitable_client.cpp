@@ -1,4 +1,4 @@
-// The same as 03_client with co_await: says hello, prints what comes back, and leaves politely.
+// The same as 03_client with co_await: sends hello, prints the reply, and closes the connection.
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <iostream>

@@ -1,4 +1,4 @@
-/* A handler in C: counts the messages of each connection, and answers with the number.
+/* A handler in C: counts the messages of each connection and replies with the count.
  *
  *     cc -shared -fPIC -fvisibility=hidden handler_counter.c -o counter.so $(pkg-config --cflags wsserver)
  *     wsd --handler counter=./counter.so
@@ -11,7 +11,7 @@
 
 #include <wsserver/handler.h>
 
-/* One for all connections; several threads may be in here at once, hence the atomic. */
+/* One object for all connections. Several threads may use it at once, so the total is atomic. */
 struct counter {
     const struct wsserver_host* host;
     atomic_ulong total;
@@ -32,7 +32,7 @@ static void* counter_create(const struct wsserver_host* host, const char* config
 
 static void counter_destroy(void* handler) { free(handler); }
 
-/* The count of a connection is its user data: reactions to one connection never overlap, so it needs no lock. */
+/* The count of a connection is its user data. Reactions to one connection never overlap, so it needs no lock. */
 static int counter_open(void* handler, struct wsserver_connection* connection) {
     const struct counter* counter = handler;
     unsigned long* count = calloc(1, sizeof *count);
@@ -43,11 +43,11 @@ static int counter_open(void* handler, struct wsserver_connection* connection) {
 
 static int counter_message(struct counter* counter, struct wsserver_connection* connection) {
     unsigned long* count = counter->host->user_data(connection);
-    if (!count) return 1; /* there was no memory for it at on_open */
+    if (!count) return 1; /* on_open had no memory for it */
     char answer[32];
     const int size = snprintf(answer, sizeof answer, "%lu", ++*count);
     atomic_fetch_add(&counter->total, 1);
-    /* What comes back says whether it was queued. Nobody waits for a count, so it doesn't matter here. */
+    /* The result says whether the text was queued. A lost count does not matter here. */
     counter->host->send_text(connection, answer, (size_t)size);
     return 0;
 }
@@ -63,7 +63,7 @@ static int counter_binary(void* handler, struct wsserver_connection* connection,
     return counter_message(handler, connection);
 }
 
-/* Comes once for each connection, however it ended. */
+/* Called exactly once for each connection, however it ended. */
 static int counter_close(void* handler, struct wsserver_connection* connection, uint16_t code, const char* reason,
                          size_t reason_size) {
     (void)code, (void)reason, (void)reason_size;

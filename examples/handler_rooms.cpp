@@ -1,4 +1,4 @@
-// A handler in C++: a chat with rooms. Who connects to /lobby hears what others say in /lobby, and nobody else.
+// A handler in C++: a chat with rooms. A client that connects to /lobby receives the messages of others in /lobby only.
 //
 //     g++ -std=c++20 -shared -fPIC -fvisibility=hidden handler_rooms.cpp -o rooms.so $(pkg-config --cflags wsserver)
 //     wsd --handler chat=./rooms.so
@@ -18,7 +18,7 @@ class Rooms {
    public:
     void on_open(AnyConnection& connection) {
         const std::lock_guard lock(mutex_);
-        // A handle, not the connection itself: that one is valid until this function returns.
+        // Keep a handle: the connection itself is valid only until this function returns.
         rooms_[std::string{connection.target()}].push_back(connection.handle());
     }
 
@@ -34,7 +34,7 @@ class Rooms {
         if (room->second.empty()) rooms_.erase(room);
     }
 
-    /// `rooms`: one line for each, with the number of people in it.
+    /// The command `rooms` lists the rooms, one per line, with the number of connections in each.
     wsserver::CommandAnswer on_command(std::span<const std::string> words, wsserver::Bytes) {
         if (words.size() != 1 || words[0] != "rooms") return {false, "this chat knows one word: rooms\n"};
         const std::lock_guard lock(mutex_);
@@ -46,7 +46,7 @@ class Rooms {
    private:
     using Room = std::vector<wsserver::ConnectionHandle>;
 
-    // A copy, so that nobody waits for the lock while messages are handed over.
+    // Returns a copy, so that the lock is not held while messages are sent.
     Room others(AnyConnection& connection) {
         const std::lock_guard lock(mutex_);
         const auto found = rooms_.find(connection.target());

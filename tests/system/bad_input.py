@@ -1,7 +1,7 @@
-"""Whatever is wrong is said: what, where, and what to do. And nothing else suffers.
+"""Every error says what is wrong, where, and what to do. Nothing else is affected.
 
-The first half looks at a wsd that doesn't start, the second at one that runs and has a witness: a connection that
-has to go on echoing.
+The first half tests a wsd that does not start. The second half tests one that runs and has a witness: a connection that
+must continue to echo.
 """
 import asyncio
 import os
@@ -17,13 +17,13 @@ USAGE, BAD_CONFIGURATION = 2, 78
 
 
 class Refuses(SystemTest):
-    """wsd says why it doesn't start."""
+    """wsd says why it does not start."""
 
     async def fails(self, *flags, code, says, **options):
         daemon = Wsd(*flags, **options)
         self.processes.append(daemon)
         self.addAsyncCleanup(daemon.clean_up)
-        await super(Wsd, daemon).start()  # not to the listening line, which mustn't come
+        await super(Wsd, daemon).start()  # without waiting for the listening line, which must not appear
         self.assertEqual(await daemon.exit_code(), code, daemon.text())
         self.assertNotIn('listening', daemon.text('stdout'))
         for part in says:
@@ -35,7 +35,7 @@ class Refuses(SystemTest):
         path.write_text(text)
         return path
 
-    async def test_an_unknown_flag_and_the_nearest_right_one(self):
+    async def test_an_unknown_flag_names_the_most_similar_one(self):
         await self.fails('--lisen', ':0', code=USAGE, says=['--lisen', '--listen'])
 
     async def test_a_flag_with_a_bad_value(self):
@@ -43,7 +43,7 @@ class Refuses(SystemTest):
         await self.fails('--ping-interval', '25 parsecs', code=USAGE, says=['--ping-interval', '25 parsecs'])
         await self.fails('--handler', 'chat', code=USAGE, says=['--handler', 'chat'])
 
-    async def test_an_unknown_key_its_place_and_the_nearest_right_one(self):
+    async def test_an_unknown_key_names_its_place_and_the_most_similar_key(self):
         path = self.config('# one\n[limits]\nmax_mesage = "1MiB"\n')
         await self.fails('--config', path, code=BAD_CONFIGURATION, says=[f'{path}:3', 'max_mesage', 'max_message'])
 
@@ -51,7 +51,7 @@ class Refuses(SystemTest):
         path = self.config('\n\nio_threads = "several"\n')
         await self.fails('--config', path, code=BAD_CONFIGURATION, says=[f'{path}:3', 'io_threads', 'integer'])
 
-    async def test_a_file_that_is_no_toml(self):
+    async def test_a_file_that_is_not_toml(self):
         path = self.config('listen = [\n')
         await self.fails('--config', path, code=BAD_CONFIGURATION, says=[str(path)])
 
@@ -78,10 +78,10 @@ class Refuses(SystemTest):
         await self.fails(code=1, says=['%s:%d' % first.address, 'in use'], listen=['%s:%d' % first.address])
         await asyncio.to_thread(echoes, first)
 
-    async def test_an_address_that_is_not_ours(self):
+    async def test_an_address_of_another_machine(self):
         await self.fails(code=1, says=['192.0.2.1:8080'], listen=['192.0.2.1:8080'])
 
-    async def test_a_live_unix_socket_is_not_stolen_a_stale_one_replaced(self):
+    async def test_a_live_unix_socket_is_kept_and_a_stale_one_replaced(self):
         path = self.folder() / 'wsd.sock'
         first = await self.wsd(listen=[f'unix:{path}'])
         await self.fails(code=1, says=[str(path)], listen=[f'unix:{path}'])
@@ -93,13 +93,13 @@ class Refuses(SystemTest):
     async def test_an_unwritable_spool(self):
         file = self.folder() / 'file'
         file.write_text('')
-        for spool in [pathlib.Path('/proc/wsd-spool'), file / 'spool']:  # not even root may
+        for spool in [pathlib.Path('/proc/wsd-spool'), file / 'spool']:  # where not even root may create a folder
             await self.fails('--spool', spool, code=1, says=[str(spool)], spool=False)
 
     async def test_a_missing_shared_object(self):
         await self.fails('--handler', 'chat=/nowhere/chat.so', code=1, says=['/nowhere/chat.so', 'chat'])
 
-    async def test_a_shared_object_that_is_none(self):
+    async def test_a_file_that_is_not_a_shared_object(self):
         path = self.folder() / 'chat.so'
         path.write_text('not ELF')
         await self.fails('--handler', f'chat={path}', code=1, says=[str(path)])
@@ -129,7 +129,7 @@ def echoes(daemon):
 
 
 class GoesOn(SystemTest):
-    """A wsd that runs is told nonsense and goes on."""
+    """A running wsd gets invalid input and continues."""
 
     async def asyncSetUp(self):
         self.daemon = await self.wsd('--spool-max-file', '64KiB')
@@ -139,7 +139,7 @@ class GoesOn(SystemTest):
 
     async def asyncTearDown(self):
         await asyncio.to_thread(self.witness.echoes)
-        # and orders are still taken
+        # commands still work
         self.assertIn('receiver', await self.daemon.ctl('broadcast', 'still there'))
         self.assertEqual(await asyncio.to_thread(self.witness.message), (TEXT, b'still there'))
 
@@ -181,7 +181,7 @@ class GoesOn(SystemTest):
         await self.refused('send', identity, 'hi', code=1, says=[identity, 'list'])
         await self.failed('gone', f'send {identity}\nhi', 'gone', identity)
 
-    async def test_an_id_that_is_none(self):
+    async def test_an_invalid_id(self):
         await self.refused('close', 'everybody', code=USAGE, says=['everybody'])
 
     async def test_a_close_code_that_may_not_be_sent(self):
@@ -193,7 +193,7 @@ class GoesOn(SystemTest):
     async def test_a_log_level_that_does_not_exist(self):
         await self.refused('log-level', 'loud', code=1, says=['loud'])
 
-    async def test_foreign_things_in_the_spool(self):
+    async def test_links_folders_and_pipes_in_the_spool(self):
         new = self.daemon.spool / 'new'
         secret = self.folder() / 'secret'
         secret.write_text('broadcast\nsecret')
@@ -203,7 +203,7 @@ class GoesOn(SystemTest):
         os.link(secret, new / 'a-second-name')
         for name in ['a-link', 'a-folder', 'a-fifo', 'a-second-name']:
             with self.subTest(name):
-                await self.daemon.line(name, 'stderr')  # the log names it and says why
+                await self.daemon.line(name, 'stderr')  # the log has the name and the reason
         self.assertEqual(secret.read_text(), 'broadcast\nsecret')
 
     async def test_a_file_of_a_foreign_owner(self):
@@ -230,7 +230,7 @@ class GoesOn(SystemTest):
     async def test_a_half_written_file_is_never_seen(self):
         draft = self.daemon.spool / 'tmp' / 'half'
         draft.write_text('broadcast\nhal')
-        await self.daemon.ctl('broadcast', 'after')  # an order after it went through, so it would have been seen
+        await self.daemon.ctl('broadcast', 'after')  # a later command was executed, so this file would have been seen
         self.assertEqual(await asyncio.to_thread(self.witness.message), (TEXT, b'after'))
         self.assertTrue(draft.exists())
 
@@ -245,25 +245,25 @@ class GoesOn(SystemTest):
         self.assertIn('max_message', err)
         await asyncio.to_thread(echoes, daemon)
 
-    async def test_nobody_home(self):
+    async def test_no_wsd_on_the_spool(self):
         code, _, err = await self.daemon.run_ctl('--spool', self.folder(), 'status')
         self.assertEqual(code, 3, err)
 
-    async def test_commands_wrong_in_themselves(self):
+    async def test_commands_without_their_arguments(self):
         await self.refused('send', code=USAGE, says=['ID'])
         await self.refused('close', code=USAGE, says=['ID'])
         await self.refused('handler', code=USAGE, says=['handler'])
 
 
 class OutOfDescriptors(SystemTest):
-    async def test_accept_waits_serves_again_and_never_spins(self):
-        daemon = await self.wsd('--max-connections', '1000', nofile=64)  # the limit that counts is the kernel's
+    async def test_accept_waits_without_spinning_and_serves_again(self):
+        daemon = await self.wsd('--max-connections', '1000', nofile=64)  # the kernel's limit is the lower one
         witness = Peer(daemon.address)
         self.addCleanup(witness.socket.close)
         witness.upgrade()
 
         def crowd():
-            return [Peer(daemon.address) for _ in range(100)]  # the kernel connects them, whoever accepts
+            return [Peer(daemon.address) for _ in range(100)]  # the kernel connects them before wsd accepts them
 
         def processor_seconds():
             fields = pathlib.Path(f'/proc/{daemon.pid}/stat').read_text().rsplit(')', 1)[1].split()
@@ -278,7 +278,7 @@ class OutOfDescriptors(SystemTest):
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 witness.echoes()
-                time.sleep(0.05)  # processor time can only be judged over a time in which there's little to do
+                time.sleep(0.05)  # measure processor time while there is little to do
 
         before = processor_seconds()
         await asyncio.to_thread(witness_for, 2)

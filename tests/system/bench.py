@@ -1,4 +1,4 @@
-"""`wsd-ctl bench` against wsd and against servers that we didn't write: Python's websockets and Node's ws."""
+"""`wsd-ctl bench` against wsd and against servers of other projects: Python's websockets and Node's ws."""
 import asyncio
 import json
 import shutil
@@ -32,7 +32,7 @@ class BenchTest(SystemTest):
         return Ended(child.returncode, out.decode(), err.decode())
 
     async def faultless(self, url, *words):
-        """The figures of a load without faults; for longer where a busy machine does nothing in a short time."""
+        """The figures of a load without faults. Tries longer runs if a busy machine measures nothing in a short one."""
         for duration in ('200ms', '1s', '5s', '25s'):
             ended = await self.bench(url, '--json', *words, '--duration', duration)
             self.assertEqual(ended.code, 0, ended)
@@ -45,7 +45,7 @@ class BenchTest(SystemTest):
 
 
 class AnyEcho:
-    """The same tests for all servers; a subclass says where its server is."""
+    """The same tests for all servers. A subclass sets the server's url."""
 
     async def test_echoes_in_a_closed_loop(self):
         figures = await self.faultless(self.url, '--in-flight', '4')
@@ -78,13 +78,13 @@ class AgainstWsd(AnyEcho, BenchTest):
         figures = await self.faultless(self.url, *words, '--in-flight', '3')
         self.assertEqual(figures['mode'], 'fan-out')
 
-    async def test_what_the_server_spends(self):
+    async def test_the_cpu_time_and_memory_of_the_server(self):
         figures = await self.faultless(self.url, '--server-pid', str(self.daemon.pid))
         self.assertGreater(figures['server']['cpu_us_per_message'], 0)
         self.assertGreater(figures['server']['rss'], 1 << 20)
         self.assertGreater(figures['server']['pss'], 0)
 
-    async def test_wsd_knows_the_word_too(self):
+    async def test_wsd_has_the_command_too(self):
         ended = await self.bench(self.url, binary='WSD')
         self.assertEqual(ended.code, 0, ended)
         self.assertIn('0 lost, 0 wrong', ended.out)
@@ -106,7 +106,7 @@ class AgainstWsd(AnyEcho, BenchTest):
         self.assertEqual(figures['ended'], 64)
         self.assertGreater(figures['messages'], 0)
 
-    async def test_ctrl_c_ends_it_with_what_was_measured(self):
+    async def test_ctrl_c_ends_it_with_the_results_so_far(self):
         load = await self.process(program('WSD_CTL'), 'bench', '--json', '--duration', '1h', '--warm-up', '0', self.url)
         while not any(c['messages_in'] > 100 for c in await self.daemon.ctl_json('list')):
             pass

@@ -1,4 +1,4 @@
-"""All workers sleep for ever in a shared object's handler, and wsd serves on."""
+"""All workers sleep forever in a shared object's handler, and wsd continues to serve."""
 import asyncio
 import time
 
@@ -13,20 +13,20 @@ class BlockedHandler(SystemTest):
         self.daemon = await self.wsd('--handler', f'sleep={program("SLEEPER")}', '--workers', WORKERS,
                                      '--handler-deadline', '200ms', '--grace', '1s')
         self.echo = await self.connect(self.daemon.url)
-        # one more than there are workers, so that a message waits, too
+        # one more than workers, so that one message waits for a worker
         self.victims = [await self.connect(self.daemon.url, subprotocols=['sleep']) for _ in range(WORKERS + 1)]
         for victim in self.victims:
             await victim.send('good night')
         await self.daemon.line('handler sleeper', 'stderr')
         async with asyncio.timeout(PATIENCE):
             while sum(worker['overdue'] for worker in (await self.status())['workers']) < WORKERS:
-                pass  # each look is a process: no spinning
+                pass  # each look starts a process, so this does not spin
 
     async def status(self):
         status, = await self.daemon.ctl_json('status')
         return status
 
-    async def test_status_names_the_handler_and_since_when(self):
+    async def test_status_names_the_handler_and_how_long_it_hangs(self):
         workers = (await self.status())['workers']
         self.assertEqual([worker['handler'] for worker in workers], ['sleeper'] * WORKERS)
         for worker in workers:
@@ -35,7 +35,7 @@ class BlockedHandler(SystemTest):
         self.assertRegex(await self.daemon.ctl('status'), r'sleeper hangs for \d')
         self.assertEqual((await self.status())['counters']['handlers_overdue'], WORKERS)
 
-    async def test_pings_are_answered_also_on_the_blocked_connections(self):
+    async def test_pings_are_answered_even_on_the_blocked_connections(self):
         for client in [self.echo, *self.victims]:
             await self.within(await client.ping(b'still there?'))
 
@@ -55,7 +55,7 @@ class BlockedHandler(SystemTest):
         await self.daemon.ctl('send', sleeper, 'wake up')
         await self.daemon.ctl('close', sleeper, '--code', '4000')
 
-    async def test_new_connections_come_in_and_old_ones_can_close(self):
+    async def test_new_connections_open_and_old_ones_close(self):
         another = await self.connect(self.daemon.url, subprotocols=['sleep'])
         await self.within(another.close())
         self.assertEqual(another.close_code, 1000)

@@ -1,4 +1,4 @@
-// The way that a stranger takes: the chat page in two windows of a real browser, the shell, and scripts at the spool.
+// The first steps of a new user: the chat page in two windows of a real browser, the shell, and scripts for the spool.
 //
 //   node browser.mjs                     the test
 //   node browser.mjs --screenshot FILE   the README's picture
@@ -15,14 +15,14 @@ const browser = await chromium.launch({executablePath, timeout: patience, args: 
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync']});
 
-/// The page in a window of its own (own cookies, own storage), connected, its name set as a person does it.
+/// The page in a window of its own (own cookies, own storage), connected, with the name typed as a person does.
 async function open(url, name, options = {}) {
   const context = await browser.newContext({viewport: {width: 1280, height: 800}, locale: 'en-GB', ...options});
   context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const problems = [];
   page.on('pageerror', error => problems.push(error.message));
-  page.on('request', request => {   // nothing from outside, and nothing but the page itself
+  page.on('request', request => {   // no request for anything but the page itself
     if (request.url() !== url && !request.url().startsWith('data:')) problems.push(`asked for ${request.url()}`);
   });
   const answer = await page.goto(url);
@@ -47,8 +47,8 @@ async function say(page, text) {
   await page.press('#text', 'Enter');
 }
 
-/// Waits for a message of that kind to be exactly this text. Asks at intervals, not at each frame: a window that nobody
-/// sees may draw none.
+/// Waits for a message of that kind with exactly this text. Polls at intervals, not at each frame: a hidden window may
+/// draw no frames.
 async function shown(page, kind, text, name) {
   try {
     await page.waitForFunction(([kind, text, name]) => {
@@ -88,7 +88,7 @@ const tests = {
   async 'a new name holds from the Enter on'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page, 'Ada');
-    const taken = await page.evaluate(() => {   // in one go: no frame is drawn meanwhile
+    const taken = await page.evaluate(() => {   // in one step: no frame is drawn in between
       document.querySelector('#me').click();
       document.querySelector('#name').value = ' Grace ';
       document.querySelector('#name-dialog form').requestSubmit();
@@ -103,7 +103,7 @@ const tests = {
     assert.deepEqual(page.problems, []);
   },
 
-  async 'it fits a phone'(start) {
+  async 'the page fits a phone'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page, 'Ada', {viewport: {width: 360, height: 640}, hasTouch: true, isMobile: true});
     await say(page, 'a-word-without-any-place-where-a-line-could-end-'.repeat(8));
@@ -123,7 +123,7 @@ const tests = {
     assert.deepEqual(page.problems, []);
   },
 
-  async 'what the shell and scripts send arrives in both windows'(start) {
+  async 'messages of the shell and of scripts arrive in both windows'(start) {
     const daemon = await start('--demo');
     const pages = [await open(daemon.page), await open(daemon.page)];
     await daemon.ctl('broadcast', 'hello from the shell');
@@ -137,10 +137,10 @@ const tests = {
       assert.equal(code, 0, err);
       for (const page of pages) await shown(page, 'announcement', text);
     }
-    for (const page of pages) assert.equal(await count(page, 'announcement'), 5);   // each once
+    for (const page of pages) assert.equal(await count(page, 'announcement'), 5);   // each exactly once
   },
 
-  async 'the page comes back after a restart, with what was typed meanwhile'(start) {
+  async 'the page reconnects after a restart and sends what was typed meanwhile'(start) {
     const daemon = await start('--demo');
     const ada = await open(daemon.page, 'Ada'), grace = await open(daemon.page, 'Grace');
     assert.equal(await daemon.stop(), 0);
@@ -152,12 +152,12 @@ const tests = {
     await in_state(grace, 'open');
     await in_state(ada, 'open');
     await ada.waitForSelector('[data-delivery=sent]');
-    // Grace may have come back after Ada's message was sent; then it is lost to her as to any newcomer
+    // Grace may have reconnected after Ada's message was sent. A new connection does not receive it.
     await say(ada, 'and after');
     await shown(grace, 'other', 'and after', 'Ada');
   },
 
-  async 'the page comes back after kill -9, at once when asked'(start) {
+  async 'the page reconnects after kill -9, at once when asked'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page);
     await daemon.stop('SIGKILL');
@@ -167,7 +167,7 @@ const tests = {
     await in_state(page, 'open');
   },
 
-  async 'an operator can send a page away; it stays away until asked'(start) {
+  async 'a page that an operator closed stays closed until asked'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page);
     await daemon.ctl('close', '--all', '--code', '1008', '--reason', 'closing time');
@@ -187,7 +187,7 @@ const tests = {
     assert.equal(await count(page, 'own'), 1);
   },
 
-  async 'who reads above keeps the place; a button leads to the newest'(start) {
+  async 'new messages do not scroll a page that is scrolled up; a button shows the newest'(start) {
     const daemon = await start('--demo');
     const page = await open(daemon.page);
     for (let number = 0; number < 40; ++number) await daemon.ctl('broadcast', `line ${number}`);
@@ -202,7 +202,7 @@ const tests = {
   },
 };
 
-/// The picture in the README: a short talk, an announcement from the shell, one from cron.
+/// The picture in the README: a short chat, a message from the shell, one from PHP.
 async function screenshot(start, file) {
   const daemon = await start('--demo');
   const ada = await open(daemon.page, 'Ada Lovelace', {deviceScaleFactor: 2, viewport: {width: 1120, height: 700}});
@@ -218,7 +218,7 @@ async function screenshot(start, file) {
   await shown(ada, 'announcement', 'hello from the shell');
   await daemon.ctl('broadcast', '{"name": "PHP", "text": "And one from a PHP script: it moved a file into the spool."}');
   await shown(ada, 'other', 'And one from a PHP script: it moved a file into the spool.');
-  await ada.evaluate(() => {   // the port is chance; a picture shouldn't change with it
+  await ada.evaluate(() => {   // the port is random and must not change the picture
     document.getElementById('host').textContent = '127.0.0.1:8080';
   });
   await ada.mouse.move(0, 0);

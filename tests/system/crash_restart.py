@@ -1,6 +1,6 @@
-"""kill -9 in the middle of commands: what was renamed into new/ is executed, at least once, in the order of names.
+"""kill -9 in the middle of commands: each file renamed into new/ is executed at least once, in the order of names.
 
-Every command is `call record N`; the handler appends N to a file, which tells afterwards what was executed.
+Every command is `call record N`. The handler appends N to a file, which shows afterwards what was executed.
 """
 import asyncio
 import threading
@@ -31,7 +31,7 @@ class CrashRestart(SystemTest):
         await daemon.exit_code()
 
     def check_order(self, numbers):
-        """Each at least once; what comes again after a kill is what was being executed then, and nothing else."""
+        """Each command was executed at least once. Only the one that was running at a kill may be repeated."""
         self.assertEqual(sorted(set(numbers)), list(range(COMMANDS)))
         repeated = 0
         for before, number in zip(numbers, numbers[1:]):
@@ -53,24 +53,24 @@ class CrashRestart(SystemTest):
             await asyncio.to_thread(dropping.join)
         folder, text = await daemon.answer(f'command-{COMMANDS - 1:06}')
         self.assertEqual((folder, text.split('\n')[0]), ('done', 'ok'))
-        self.assertEqual(await daemon.stop(), 0)  # an order leaves cur/ after its answer is there
+        self.assertEqual(await daemon.stop(), 0)  # a command leaves cur/ after its answer is written
         self.check_order(self.recorded())
         self.assertEqual(list((daemon.spool / 'new').iterdir()), [])
         self.assertEqual(list((daemon.spool / 'cur').iterdir()), [])
         self.assertEqual(list((daemon.spool / 'failed').iterdir()), [])
         self.assertEqual(len(list((daemon.spool / 'done').iterdir())), COMMANDS)
 
-    async def test_what_comes_while_wsd_is_down_is_executed_at_its_start(self):
+    async def test_a_command_given_while_wsd_is_down_is_executed_when_it_starts(self):
         daemon = await self.start()
         await self.kill(daemon)
-        for number in reversed(range(COMMANDS)):  # order of names counts, not of arrival
+        for number in reversed(range(COMMANDS)):  # the order of names counts, not that of arrival
             daemon.drop(f'command-{number:06}', f'call record {number}')
         await daemon.again()
         await daemon.answer(f'command-{COMMANDS - 1:06}')
         self.assertEqual(self.recorded(), list(range(COMMANDS)))
 
-    async def test_what_lay_in_cur_goes_on(self):
-        """As a kill between taking and answering leaves it."""
+    async def test_a_command_in_cur_is_executed_at_the_start(self):
+        """A kill between taking a command and answering it leaves such a file."""
         daemon = await self.start()
         await self.kill(daemon)
         (daemon.spool / 'cur' / 'taken').write_text('call record 17')

@@ -1,5 +1,5 @@
 // Starts the built wsd for tests in JavaScript; the counterpart of harness.py. WSD and WSD_CTL name the programs.
-// npm's packages are looked for in node_modules beside this file, then in the folders of NODE_PATH.
+// npm's packages are found in node_modules in this folder, then in the folders of NODE_PATH.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ export function skip(why) {
   process.exit(process.env.WSSERVER_TEST_STRICT ? 1 : 77);   // 77: Meson's SKIP
 }
 
-/// A package of npm; the test is skipped without it.
+/// A package of npm. Skips the test if it is missing.
 export function need(name) {
   try {
     return createRequire(import.meta.url)(name);
@@ -31,7 +31,7 @@ export function program(variable) {
   throw new Error(`${variable} is not set: run through meson test, or give the path of the built program`);
 }
 
-/// A promise that fails, and says what it waited for, when it takes too long.
+/// The promise, which fails with the name of what it waited for if it takes too long.
 export function within(promise, what) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -40,7 +40,7 @@ export function within(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/// Runs a program to its end.
+/// Runs a program until it exits.
 export async function run(command, words, options = {}) {
   const child = spawn(command, words, {stdio: ['ignore', 'pipe', 'pipe'], ...options});
   let out = '', err = '';
@@ -73,7 +73,7 @@ export class Wsd {
     started.add(this);
   }
 
-  /// Resolves when it listens; started again, it listens where it did before.
+  /// Resolves when wsd listens. When started again, it listens on the same port.
   async start() {
     this.child = spawn(program('WSD'), ['--config', '/dev/null', '--listen', this.listen, '--spool', this.spool,
       '--pid-file', path.join(this.folder, 'wsd.pid'), ...this.flags], {stdio: ['ignore', 'pipe', 'pipe'], env: this.env});
@@ -94,7 +94,7 @@ export class Wsd {
     return this;
   }
 
-  /// The exit code after the signal.
+  /// Sends the signal and returns the exit code.
   async stop(signal = 'SIGTERM') {
     const ended = once(this.child, 'close');
     this.child.kill(signal);
@@ -110,7 +110,7 @@ export class Wsd {
   }
 }
 
-/// Runs the tests one after the other; the process ends with 1 if one fails.
+/// Runs the tests one after the other. Exits with 1 if one fails.
 export async function main(tests) {
   let failed = 0;
   for (const [name, test] of Object.entries(tests)) {

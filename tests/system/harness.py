@@ -1,7 +1,7 @@
-"""Starts the built wsd for a system test, talks to it as its users do, and shows its log when a test fails.
+"""Starts the built wsd for a system test, talks to it as its users do, and shows its log if a test fails.
 
-The programs under test come from the environment, set by Meson: WSD, WSD_CTL. What a test waits for is always an
-event (a line, a message, an exit); PATIENCE only bounds how long it waits before it gives up.
+Meson sets the programs under test in the environment: WSD, WSD_CTL. A test always waits for an event (a line, a
+message, an exit). PATIENCE only limits how long it waits before it fails.
 """
 import asyncio
 import ctypes
@@ -19,30 +19,30 @@ import tempfile
 import unittest
 
 PATIENCE = float(os.environ.get('WSSERVER_TEST_PATIENCE', '60'))  # seconds; for slow machines and sanitizers
-TRANSPORT = os.environ.get('WSSERVER_TEST_TRANSPORT')  # auto|asio|uring; else what wsd chooses
+TRANSPORT = os.environ.get('WSSERVER_TEST_TRANSPORT')  # auto|asio|uring; by default wsd chooses
 SKIPPED = 77  # the exit code that Meson shows as SKIP
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
 def program(variable):
-    """The program that the environment names, or the end of the test."""
+    """The program that the environment names. Ends the test if there is none."""
     path = os.environ.get(variable)
     if not path:
         sys.exit(f'{variable} is not set: run through meson test, or give the path of the built program')
     if not os.access(path, os.X_OK):
-        sys.exit(f'{variable}={path} is no program')
+        sys.exit(f'{variable}={path} is not a program')
     return path
 
 
 def skip(why):
-    """Ends the whole test as skipped; as failed if the run promised to have everything installed."""
+    """Ends the whole test as skipped; as failed if WSSERVER_TEST_STRICT requires everything to be installed."""
     print(f'skipped: {why}', file=sys.stderr)
     sys.exit(1 if os.environ.get('WSSERVER_TEST_STRICT') else SKIPPED)
 
 
 def websockets():
-    """Python's websockets package, or the end of the test."""
+    """Python's websockets package. Skips the test if it is missing."""
     try:
         import websockets
         return websockets
@@ -51,7 +51,7 @@ def websockets():
 
 
 def die_with_parent():
-    """For preexec_fn: however a test ends, what it started ends too."""
+    """For preexec_fn: kills the child when the test ends, however it ends."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -75,7 +75,7 @@ class Process:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
 
     async def start(self, stdin=asyncio.subprocess.DEVNULL):
-        asyncio.get_running_loop().set_debug(False)  # unittest wants it, and it is slow
+        asyncio.get_running_loop().set_debug(False)  # unittest turns it on, and it is slow
         self.process = await asyncio.create_subprocess_exec(
             *self.command, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=self.env, preexec_fn=self._prepare, cwd=self.cwd, limit=1 << 26, start_new_session=True)
@@ -88,7 +88,7 @@ class Process:
             async with self._arrived:
                 self.lines.append((name, line.decode(errors='backslashreplace').rstrip('\n')))
                 self._arrived.notify_all()
-        async with self._arrived:  # wakes those who wait for a line that won't come
+        async with self._arrived:  # wakes the waiters for lines that can't arrive any more
             self.lines.append((name, None))
             self._arrived.notify_all()
 
@@ -96,11 +96,11 @@ class Process:
         return '\n'.join(line for name, line in self.lines if line is not None and stream in (None, name))
 
     def mark(self):
-        """A place in the output: wait for lines after it."""
+        """A position in the output, to wait for lines after it."""
         return len(self.lines)
 
     async def line(self, pattern, stream=None, after=0, count=1):
-        """The first (or count-th) line that matches, already there or still to come."""
+        """The first (or count-th) line that matches. Waits for it."""
         def found():
             hits = 0
             for name, line in self.lines[after:]:
@@ -135,7 +135,7 @@ class Process:
         return self.process is not None and self.process.returncode is None
 
     async def kill(self):
-        """The end of it and of its children."""
+        """Kills the process and its children."""
         if not self.process:
             return
         try:
@@ -157,7 +157,7 @@ class Wsd(Process):
         self.wrapper = list(wrapper)
         self.with_spool = spool
         self.urls = []
-        # Nothing of the machine's own configuration may reach the test, nor the test's anything of the machine.
+        # The machine's configuration must not affect the test, nor the test the machine.
         env = {name: value for name, value in os.environ.items() if not name.startswith(('WSD_', 'XDG_'))}
         if TRANSPORT:
             env['WSD_TRANSPORT'] = TRANSPORT
@@ -184,7 +184,7 @@ class Wsd(Process):
         return self
 
     async def again(self):
-        """Starts it once more, where it was: same ports, same spool."""
+        """Starts it again with the same ports and the same spool."""
         for index, url in enumerate(self.urls):
             if url.startswith('ws://'):
                 self.listen[index] = url.removeprefix('ws://').rstrip('/')
@@ -216,36 +216,36 @@ class Wsd(Process):
         return child.returncode, out.decode(), err.decode()
 
     async def ctl(self, *words, stdin=b''):
-        """What `wsd-ctl WORDS` prints; it must succeed."""
+        """The output of `wsd-ctl WORDS`, which must succeed."""
         code, out, err = await self.run_ctl(*words, stdin=stdin)
         if code != 0:
             raise AssertionError(f'wsd-ctl {" ".join(map(str, words))} exited with {code}: {err}{out}')
         return out
 
     async def ctl_json(self, *words):
-        """The objects that `wsd-ctl --json WORDS` prints, one a line."""
+        """The objects that `wsd-ctl --json WORDS` prints, one per line."""
         return [json.loads(line) for line in (await self.ctl('--json', *words)).splitlines() if line]
 
     def drop(self, name, content):
-        """A command file as any script writes it: whole into tmp/, then renamed into new/."""
+        """Writes a command file as any script does: into tmp/, then renamed into new/."""
         draft = self.spool / 'tmp' / name
         draft.write_bytes(content if isinstance(content, bytes) else content.encode())
         draft.rename(self.spool / 'new' / name)
 
     async def answer(self, name):
-        """(folder, text) of the answer to the command file `name`, once it is there."""
+        """(folder, text) of the answer to the command file `name`. Waits for it."""
         async def look():
             while True:
                 for folder in ('done', 'failed'):
                     path = self.spool / folder / name
                     if path.exists():
                         return folder, path.read_text(errors='backslashreplace')
-                await asyncio.sleep(0.005)  # a folder can't be awaited; the deadline is what counts
+                await asyncio.sleep(0.005)  # a folder can't be awaited; the deadline limits the wait
         async with asyncio.timeout(PATIENCE):
             return await look()
 
     async def stop(self, signum=signal.SIGTERM):
-        """Its exit code after a signal; it must end by itself."""
+        """Sends a signal and returns the exit code."""
         self.process.send_signal(signum)
         return await self.exit_code()
 
@@ -255,13 +255,13 @@ class Wsd(Process):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-# What goes wrong on purpose needs no report.
+# These report the failures that the tests cause on purpose.
 logging.getLogger('asyncio').setLevel(logging.CRITICAL)
 logging.getLogger('websockets').setLevel(logging.CRITICAL)
 
 
 class SystemTest(unittest.IsolatedAsyncioTestCase):
-    """A test that may start daemons; they end with it, and their logs are shown if it fails."""
+    """A test that starts daemons. They end with the test, and their logs are shown if it fails."""
 
     def run(self, result=None):
         self.processes = []
@@ -285,7 +285,7 @@ class SystemTest(unittest.IsolatedAsyncioTestCase):
         return await child.start()
 
     async def connect(self, url, **options):
-        """A connection of Python's websockets; it ends with the test."""
+        """A connection of Python's websockets, which ends with the test."""
         options.setdefault('ping_interval', None)
         options.setdefault('open_timeout', PATIENCE)
         options.setdefault('close_timeout', PATIENCE)
@@ -294,7 +294,7 @@ class SystemTest(unittest.IsolatedAsyncioTestCase):
         return connection
 
     async def within(self, awaitable):
-        """Its result, or a failure when it takes for ever."""
+        """The result of `awaitable`. Fails if that takes longer than PATIENCE."""
         async with asyncio.timeout(PATIENCE):
             return await awaitable
 
@@ -305,7 +305,7 @@ class SystemTest(unittest.IsolatedAsyncioTestCase):
 
 
 def raise_descriptor_limit(wanted):
-    """Whether this process may now open that many descriptors."""
+    """Raises the limit of open descriptors to `wanted`. Returns whether that worked."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         return False

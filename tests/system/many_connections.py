@@ -1,17 +1,17 @@
-"""5,000 connections on one wsd; a broadcast reaches all of them, and all of them are told when it stops."""
+"""5,000 connections on one wsd: a broadcast reaches all of them, and all of them get a Close frame when it stops."""
 import asyncio
 
 from harness import SystemTest, main, raise_descriptor_limit, skip
 from raw import CLOSE, PING, PONG, TEXT, frame, request
 
 CONNECTIONS = 5000
-# Both ends of each, in two processes, and what they need besides; wsd keeps 10 % of its descriptors free.
+# One descriptor per connection in each of two processes, and some more. wsd keeps 10 % of its descriptors free.
 if not raise_descriptor_limit(CONNECTIONS + 1000):
     skip(f'needs {CONNECTIONS + 1000} descriptors: raise the hard limit (ulimit -Hn)')
 
 
 class Client:
-    """As little as it takes: asyncio's streams and short unmasked frames."""
+    """A minimal client: asyncio's streams and short unmasked frames."""
 
     async def open(self, address, at_once):
         async with at_once:
@@ -22,7 +22,7 @@ class Client:
         return self
 
     async def frame(self):
-        """The next frame that is no ping; pings are answered."""
+        """The next frame other than a ping. Answers pings."""
         while True:
             first, length = await self.reader.readexactly(2)
             assert length < 126
@@ -35,7 +35,7 @@ class Client:
 class ManyConnections(SystemTest):
     async def test_a_broadcast_reaches_all(self):
         daemon = await self.wsd('--handler', 'chat=broadcast', '--log-level', 'warning',
-                                # the crowd comes at once, from one slow process, which answers pings only later
+                                # all clients connect at once from one slow process, which answers pings only later
                                 '--handshake-timeout', '5m', '--ping-interval', '1h')
         at_once = asyncio.Semaphore(200)  # a listener's backlog is finite
         clients = await self.within(asyncio.gather(
@@ -49,7 +49,7 @@ class ManyConnections(SystemTest):
         for opcode, payload in await self.within(asyncio.gather(*(client.frame() for client in clients))):
             self.assertEqual((opcode, payload), (TEXT, b'to each of you'))
 
-        for client in clients[:CONNECTIONS // 2]:  # half of them vanish without a word
+        for client in clients[:CONNECTIONS // 2]:  # half of them disappear without a Close frame
             client.writer.transport.abort()
         remaining = clients[CONNECTIONS // 2:]
         stopping = asyncio.ensure_future(daemon.stop())

@@ -1,4 +1,4 @@
-// wsd serves a client that we didn't write: Node's ws.
+// wsd serves a client of another project: Node's ws.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -28,7 +28,7 @@ async function closed(socket) {
 }
 
 await main({
-  async 'text and binary come back as they went'(start) {
+  async 'text and binary are echoed unchanged'(start) {
     const socket = await connect((await start()).url);
     for (const message of ['', 'hello', 'Grüße, 世界 🌍', 'x'.repeat(126), 'x'.repeat(65536),
                            Buffer.alloc(0), Buffer.from([0, 255]), randomBytes(70000)]) {
@@ -37,7 +37,7 @@ await main({
     }
   },
 
-  async 'a large message comes back whole'(start) {
+  async 'a large message is echoed'(start) {
     const socket = await connect((await start()).url, [], {maxPayload: 0});
     const message = randomBytes(16 << 20);
     socket.send(message);
@@ -50,7 +50,7 @@ await main({
     assert.equal((await closed(socket))[0], 1009);
   },
 
-  async 'fragments, with a ping between them, come back as one message'(start) {
+  async 'fragments with a ping between them are echoed as one message'(start) {
     const socket = await connect((await start()).url);
     socket.send('one ', {fin: false});
     socket.ping('between');
@@ -61,12 +61,12 @@ await main({
     assert.equal(await socket.receive(), 'one two three');
   },
 
-  async 'close codes go both ways'(start) {
+  async 'close codes work in both directions'(start) {
     const daemon = await start();
     for (const code of [1000, 3000, 4999]) {
       const socket = await connect(daemon.url);
       socket.close(code, 'as you like');
-      assert.deepEqual(await closed(socket), [code, '']);   // the code comes back, the reason was ours
+      assert.deepEqual(await closed(socket), [code, '']);   // the server echoes the code, without a reason
     }
     const socket = await connect(daemon.url);
     const ended = closed(socket);
@@ -77,7 +77,7 @@ await main({
   async 'the subprotocol is chosen, an unknown one declined'(start) {
     const daemon = await start('--handler', 'chat=broadcast');
     assert.equal((await connect(daemon.url, ['other', 'chat'])).protocol, 'chat');
-    // declined: no Sec-WebSocket-Protocol in the answer, which ws takes for an error (RFC 6455 §4.1 leaves it free)
+    // declined: no Sec-WebSocket-Protocol in the response, which ws reports as an error (RFC 6455 §4.1 allows that)
     const declined = new WebSocket(daemon.url, ['other']);
     const [error] = await within(once(declined, 'error'), 'the error');
     assert.match(error.message, /no subprotocol/i);
@@ -86,7 +86,7 @@ await main({
     assert.match(refusal.message, /400/);
   },
 
-  async 'compression is declined, politely'(start) {
+  async 'compression is declined'(start) {
     const socket = await connect((await start()).url);
     assert.equal(socket.extensions, '');
   },
@@ -112,7 +112,7 @@ await main({
     assert.equal(await daemon.stop(), 0);
   },
 
-  async 'stop says 1001 and exits with 0'(start) {
+  async 'stop closes with 1001 and exits with 0'(start) {
     const daemon = await start();
     const ended = (await Promise.all([1, 2, 3].map(() => connect(daemon.url)))).map(closed);
     assert.equal(await daemon.stop(), 0);

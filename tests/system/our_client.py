@@ -1,4 +1,4 @@
-"""Our client, as `wsd-ctl connect`, against servers that we didn't write: Python's websockets and Node's ws."""
+"""`wsd-ctl connect` against servers of other projects: Python's websockets and Node's ws."""
 import asyncio
 import http
 import json
@@ -32,18 +32,18 @@ class ClientTest(SystemTest):
 
 
 class OurClient:
-    """The same tests for both servers; a subclass says where its server is."""
+    """The same tests for both servers. A subclass sets the server's url."""
 
-    async def test_lines_go_and_messages_come(self):
+    async def test_lines_are_sent_and_messages_printed(self):
         ended = await self.run_client('/echo', '--count', '3', '--wait', '30', stdin='one\nzwölf\n\n'.encode())
         self.assertEqual(ended.code, 0, ended)
         self.assertEqual(ended.out.decode().split('\n'), ['one', 'zwölf', '', ''], ended)
 
-    async def test_a_closed_stdin_is_an_empty_one(self):
+    async def test_a_closed_stdin_is_like_an_empty_one(self):
         ended = await self.run_client('/echo', '--wait', '0', wrapper=CLOSED_STDIN)
         self.assertEqual((ended.code, ended.out), (0, b''), ended)
 
-    async def test_texts_of_the_command_line_go_instead(self):
+    async def test_texts_of_the_command_line_replace_stdin(self):
         ended = await self.run_client('/echo', '--text', 'one', '--text', '/two', '--count', '2', '--wait', '30', stdin=b'no\n')
         self.assertEqual((ended.code, ended.out), (0, b'one\n/two\n'), ended)
 
@@ -60,7 +60,7 @@ class OurClient:
         ended = await self.run_client('/echo', '--count', '1', '--wait', '30', stdin=line.encode() + b'\n')
         self.assertEqual(ended.out.decode(), line + '\n')
 
-    async def test_what_comes_before_the_close_is_printed(self):
+    async def test_messages_before_the_close_are_printed(self):
         ended = await self.run_client('/greet', '--wait', '30')
         self.assertEqual((ended.code, ended.out), (0, b'one\ntwo\nthree\n'), ended)
         self.assertIn('1000', ended.err)
@@ -158,7 +158,7 @@ class OnATerminal(ClientTest):
         self.addCleanup(server.close)
         self.url = 'ws://127.0.0.1:%d' % server.sockets[0].getsockname()[1]
 
-    async def test_both_programs_notice_it(self):
+    async def test_both_programs_escape_control_characters(self):
         for variable in ('WSD_CTL', 'WSD'):
             with self.subTest(variable):
                 ours, theirs = os.openpty()
@@ -176,7 +176,7 @@ class OnATerminal(ClientTest):
 
 
 class AgainstNobody(ClientTest):
-    async def test_nobody_listens(self):
+    async def test_a_port_on_which_no_program_listens(self):
         reader = await asyncio.start_server(lambda *_: None, '127.0.0.1', 0)
         self.url = 'ws://127.0.0.1:%d' % reader.sockets[0].getsockname()[1]
         reader.close()

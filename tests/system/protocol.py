@@ -1,4 +1,4 @@
-"""Peers that break the rules, over real sockets: each gets the right answer, and nobody else notices."""
+"""Peers that break the rules, over real sockets: each gets the right answer, and no other connection is affected."""
 import asyncio
 import socket
 import struct
@@ -9,7 +9,7 @@ from raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Peer, frame, requ
 
 
 class Witness:
-    """A connection beside the hostile one; it has to go on echoing."""
+    """A second connection next to the hostile one. It must continue to echo."""
 
     def __init__(self, address):
         self.peer = Peer(address)
@@ -35,7 +35,7 @@ class HostilePeers(SystemTest):
         return peer
 
     def closes_with(self, code, *bytes):
-        """What the server answers to these bytes: a Close frame of that code, then the end of TCP."""
+        """The server answers these bytes with a Close frame of that code and then ends the stream."""
         peer = self.open_peer()
         peer.send(b''.join(bytes))
         self.assertEqual(peer.close_code(), code)
@@ -57,8 +57,8 @@ class HostilePeers(SystemTest):
             'close payload of one byte (§5.5.1)': (1002, frame(CLOSE, b'\x03')),
             'close code 1005 on the wire (§7.4.1)': (1002, frame(CLOSE, struct.pack('!H', 1005))),
             'close code 999 (§7.4.2)': (1002, frame(CLOSE, struct.pack('!H', 999))),
-            'close reason that is no UTF-8 (§5.5.1)': (1007, frame(CLOSE, struct.pack('!H', 1000) + b'\xff')),
-            'text that is no UTF-8 (§8.1)': (1007, frame(TEXT, b'\xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80')),
+            'close reason that is not UTF-8 (§5.5.1)': (1007, frame(CLOSE, struct.pack('!H', 1000) + b'\xff')),
+            'text that is not UTF-8 (§8.1)': (1007, frame(TEXT, b'\xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80')),
             'text cut inside a character (§8.1)': (1007, frame(TEXT, b'\xe2\x82')),
             'text cut, then an empty last fragment': (1007, frame(TEXT, b'\xe2\x82', fin=False) + frame(CONTINUATION)),
             'announcing 2^62 bytes': (1009, frame(BINARY, announce=1 << 62)),
@@ -74,21 +74,21 @@ class HostilePeers(SystemTest):
         def script():
             peer = self.open_peer()
             peer.send(frame(TEXT, b'first') + frame(PING, b'second') + frame(TEXT, b'bad', rsv=4) + frame(PING, b'never'))
-            # a control frame may overtake data (§5.5.2 wants pongs soon): both come, in whatever order
+            # a control frame may overtake data (§5.5.2 wants pongs soon), so the order is not fixed
             answers = {peer.frame()[1:], peer.frame()[1:]}
             self.assertEqual(answers, {(TEXT, b'first'), (PONG, b'second')})
             self.assertEqual(peer.close_code(), 1002)
             self.assertEqual(peer.ended(), b'')
         await asyncio.to_thread(script)
 
-    async def test_bad_utf8_is_answered_before_the_frame_is_whole(self):
+    async def test_invalid_utf8_fails_before_the_frame_is_complete(self):
         def script():
             peer = self.open_peer()
             peer.send(frame(TEXT, b'\xf4\x90' + b'x' * 1000)[:10])  # header, key and two bytes of payload
             self.assertEqual(peer.close_code(), 1007)
         await asyncio.to_thread(script)
 
-    async def test_byte_by_byte(self):
+    async def test_bytes_that_arrive_one_at_a_time(self):
         def script():
             peer = Peer(self.daemon.address)
             with peer:
@@ -113,7 +113,7 @@ class HostilePeers(SystemTest):
         def script():
             peer = self.open_peer()
             peer.send(frame(CLOSE) + frame(TEXT, b'after the close') + frame(PING, b'neither'))
-            self.assertEqual(peer.frame(), (True, CLOSE, b''))  # an empty Close is answered by an empty one
+            self.assertEqual(peer.frame(), (True, CLOSE, b''))  # the answer to an empty Close is empty
             self.assertEqual(peer.ended(), b'')
             peer = self.open_peer()
             peer.send(frame(CLOSE, struct.pack('!H', 4000) + b'why'))
@@ -121,7 +121,7 @@ class HostilePeers(SystemTest):
             self.assertEqual(peer.ended(), b'')
         await asyncio.to_thread(script)
 
-    async def test_a_peer_that_shuts_down_its_direction_still_gets_what_is_owed(self):
+    async def test_a_peer_that_shuts_down_its_direction_still_gets_replies(self):
         def script():
             peer = self.open_peer()
             peer.send(frame(TEXT, b'last words'))
@@ -162,7 +162,7 @@ class HostilePeers(SystemTest):
                         self.assertEqual(peer.ended(), b'')
                 await asyncio.to_thread(script)
 
-    async def test_upgrade_fields_are_lists_without_regard_to_case(self):
+    async def test_upgrade_fields_are_case_insensitive_lists(self):
         def script():
             with Peer(self.daemon.address) as peer:
                 peer.upgrade(Connection='keep-alive, UPGRADE', Upgrade='h2c, WebSocket')
@@ -171,13 +171,13 @@ class HostilePeers(SystemTest):
 
 
 class Time(SystemTest):
-    """What ends by the clock: the limits are made short, the tests wait for the end itself."""
+    """Time limits. They are set to be short, and the tests wait for the end itself."""
 
-    async def test_a_slow_loris_is_told_408(self):
+    async def test_a_slow_request_gets_408(self):
         config = self.folder() / 'wsd.toml'
         config.touch()
         daemon = await self.wsd('--config', config)
-        witness = Witness(daemon.address)  # before, lest it be too slow itself
+        witness = Witness(daemon.address)  # opened before the limit is short, so that it is not too slow itself
         self.addCleanup(witness.peer.socket.close)
         config.write_text('[limits]\nhandshake_timeout = "500ms"\n')
         await daemon.ctl('reload')
@@ -186,7 +186,7 @@ class Time(SystemTest):
             try:
                 for byte in request(X_Filler='x' * 10000):
                     peer.send(bytes([byte]))
-                    if stop.wait(0.05):  # the drip itself: a byte now and then, for as long as it is let
+                    if stop.wait(0.05):  # the drip: one byte at a time until the server ends it
                         return
             except OSError:
                 pass
@@ -206,8 +206,8 @@ class Time(SystemTest):
             witness.check()
         await asyncio.to_thread(script)
 
-    async def test_who_answers_no_ping_is_cut(self):
-        # A busy machine may let who answers wait for seconds: so long must the patience be.
+    async def test_a_peer_that_answers_no_ping_is_closed(self):
+        # On a busy machine an answer may take seconds, so the timeout is longer.
         daemon = await self.wsd('--ping-interval', '200ms', '--pong-timeout', '6s')
         cut = threading.Event()
 
@@ -231,7 +231,7 @@ class Time(SystemTest):
         await asyncio.gather(asyncio.to_thread(never_answers), asyncio.to_thread(answers))
         await daemon.line('1006', 'stderr')
 
-    async def test_who_never_answers_the_close_is_cut(self):
+    async def test_a_peer_that_never_answers_the_close_is_cut(self):
         daemon = await self.wsd('--close-timeout', '300ms')
 
         def script():
@@ -242,7 +242,7 @@ class Time(SystemTest):
                 self.assertEqual(peer.ended(), b'')
         await asyncio.to_thread(script)
 
-    async def test_who_never_reads_costs_bounded_memory_and_nobody_else(self):
+    async def test_a_peer_that_never_reads_costs_bounded_memory(self):
         daemon = await self.wsd('--handler', 'chat=broadcast', '--ping-interval', '1h')
         witness = Witness(daemon.address)
         self.addCleanup(witness.peer.socket.close)
@@ -258,20 +258,20 @@ class Time(SystemTest):
                 deaf.socket.setblocking(False)
                 bytes = frame(BINARY, bytes(65536))
                 sent, full = 0, 0
-                while sent < 256 << 20 and full < 50:  # until the server reads no more, for 50 looks in a row
+                while sent < 256 << 20 and full < 50:  # until the server has stopped reading, 50 times in a row
                     try:
                         sent += deaf.socket.send(bytes[sent % len(bytes):])
                         full = 0
                     except BlockingIOError:
                         full += 1
-                        witness.check()  # passes some time, and shows that time passes for others
+                        witness.check()  # takes some time, and shows that others are served
                 self.assertLess(sent, 128 << 20, 'the server went on reading what it could not send')
                 self.assertLess(memory() - before, 48 << 10)
             witness.check()
         await asyncio.to_thread(script)
 
     async def flood(self, policy):
-        """A chat of one that talks and one that never reads, until the policy has been applied."""
+        """A chat in which one peer sends and one never reads, until the policy has been applied."""
         daemon = await self.wsd('--handler', 'chat=broadcast', '--send-high-mark', '64KiB', '--slow-consumer', policy)
         deaf, loud = Peer(daemon.address, receive_buffer=4096), Peer(daemon.address)
         for peer in (deaf, loud):
@@ -291,14 +291,14 @@ class Time(SystemTest):
 
         def script():
             opcode = BINARY
-            while opcode == BINARY:  # what had left before comes, and then the Close frame
+            while opcode == BINARY:  # messages sent before arrive first, then the Close frame
                 opcode, payload = deaf.message()
             self.assertEqual((opcode, payload[:2]), (CLOSE, struct.pack('!H', 1013)))
             loud.send(frame(PING, b'alive'))
             self.assertEqual(loud.frame(), (True, PONG, b'alive'))
         await asyncio.to_thread(script)
 
-    async def test_or_messages_to_it_are_dropped_and_counted(self):
+    async def test_messages_to_a_slow_consumer_are_dropped_and_counted(self):
         for policy in ('drop_oldest', 'drop_newest', 'keep_latest'):
             with self.subTest(policy):
                 daemon, deaf, loud = await self.flood(policy)
@@ -306,12 +306,12 @@ class Time(SystemTest):
                 def script():
                     deaf.send(frame(PING, b'alive'))
                     pong = False
-                    while not pong:  # whole messages, whatever was dropped between them
+                    while not pong:  # complete messages, even if others were dropped between them
                         fin, opcode, payload = deaf.frame()
                         pong = (opcode, payload) == (PONG, b'alive')
                 await asyncio.to_thread(script)
 
-    async def test_over_the_limit_of_connections_one_is_told_to_come_back(self):
+    async def test_a_connection_over_the_limit_gets_503_with_retry_after(self):
         daemon = await self.wsd('--max-connections', '2')
 
         def script():
@@ -327,7 +327,7 @@ class Time(SystemTest):
             first.send(frame(CLOSE))
             first.ended()
             status = 503
-            while status == 503:  # the place is free a moment after the end was seen here
+            while status == 503:  # the server counts the closed connection a moment longer
                 with Peer(daemon.address) as again:
                     again.send(request())
                     status, _ = again.head()

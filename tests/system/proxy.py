@@ -1,7 +1,7 @@
-"""What wsd has to do behind a reverse proxy; proxy_nginx.py and proxy_apache.py bring the proxy.
+"""Tests of wsd behind a reverse proxy; proxy_nginx.py and proxy_apache.py start the proxy.
 
-The proxy runs with the very file of docs/, in which only addresses are replaced; and, where a test waits for it, its
-timeout, by 6 s, as wsd's ping interval is by 1 s: the ratio is what counts, and nobody wants to wait minutes for it.
+The proxy runs with the file in docs/, in which only addresses are replaced. Tests that wait for a timeout also replace
+the proxy's timeout by 6 s and wsd's ping interval by 1 s, so that they take seconds instead of minutes.
 """
 import asyncio
 import os
@@ -12,12 +12,12 @@ from harness import PATIENCE, ROOT, SystemTest, websockets
 from raw import PING, PONG, Peer, frame
 
 ws = websockets()
-SHORT = 6  # seconds of a proxy's timeout: more than a busy machine lets a process wait
+SHORT = 6  # seconds of the proxy's timeout: longer than a process waits on a busy machine
 
 
 def free_port():
-    """A port that was free just now: a proxy can't be asked which it took. Not one of those that the kernel gives out
-    by itself, lest it gives it to somebody else in the meantime."""
+    """A port that was free a moment ago, because a proxy does not report the port that it chose. The port is outside
+    the range that the kernel assigns, so that the kernel does not assign it to another program in the meantime."""
     for _ in range(1000):
         with socket.socket() as probe:
             port = random.randrange(15000, 30000)
@@ -30,7 +30,7 @@ def free_port():
 
 
 def snippet(name, replacements):
-    """The file of docs/, with each of the replacements done, which must all be needed."""
+    """The text of the file in docs/ after all replacements. Each replacement must apply."""
     text = (ROOT / 'docs' / name).read_text()
     for old, new in replacements.items():
         assert old in text, f'docs/{name} no longer says {old!r}'
@@ -39,14 +39,14 @@ def snippet(name, replacements):
 
 
 class BehindAProxy:
-    """start_proxy(daemon, timeout) gives the port on which the proxy passes on to the daemon."""
+    """start_proxy(daemon, timeout) returns the port of a proxy in front of the daemon."""
 
     async def start(self, *flags, timeout=60):
         daemon = await self.wsd('--demo', *flags)
         return daemon, await self.start_proxy(daemon, timeout)
 
     async def ready(self, port, process):
-        """Waits until the proxy takes connections."""
+        """Waits until the proxy accepts connections."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -56,9 +56,9 @@ class BehindAProxy:
                 except ConnectionRefusedError:
                     if not process.running:
                         raise AssertionError(f'the proxy ended:\n{process.text()}')
-                    await asyncio.sleep(0.02)  # a server that says nothing when it listens can only be asked
+                    await asyncio.sleep(0.02)  # the proxy does not report that it listens, so try to connect
 
-    async def test_the_page_comes_through(self):
+    async def test_the_page_passes_the_proxy(self):
         daemon, port = await self.start()
         reader, writer = await asyncio.open_connection('127.0.0.1', port)
         writer.write(f'GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n'.encode())
@@ -67,7 +67,7 @@ class BehindAProxy:
         self.assertIn(b'<title>wsd chat</title>', answer)
         writer.close()
 
-    async def test_chat_with_a_browsers_origin(self):
+    async def test_a_browsers_origin_is_accepted(self):
         daemon, port = await self.start()
         url, origin = f'ws://127.0.0.1:{port}/', f'http://127.0.0.1:{port}'
         one = await self.connect(url, subprotocols=['chat'], origin=origin)
@@ -103,21 +103,21 @@ class BehindAProxy:
         await client.send(message)
         self.assertEqual(await self.within(client.recv()), message)
 
-    async def test_pings_keep_an_idle_connection_for_longer_than_the_proxys_patience(self):
+    async def test_pings_keep_an_idle_connection_longer_than_the_proxys_timeout(self):
         daemon, port = await self.start('--ping-interval', '1s', timeout=SHORT)
 
         def script():
             with Peer(('127.0.0.1', port)) as peer:
                 peer.upgrade()
-                for _ in range(10):  # 10 s without a message; the proxy gives up after 6
+                for _ in range(10):  # 10 s without a message; the proxy's timeout is 6 s
                     _, opcode, payload = peer.frame()
                     self.assertEqual(opcode, PING)
                     peer.send(frame(PONG, payload))
                 peer.echoes()
         await asyncio.to_thread(script)
 
-    async def test_without_pings_the_proxy_cuts_an_idle_connection(self):
-        """Shows that the test above tests something."""
+    async def test_without_pings_the_proxy_closes_an_idle_connection(self):
+        """The counterpart of the test above: the timeout works."""
         daemon, port = await self.start('--ping-interval', '0s', timeout=SHORT)
 
         def script():
@@ -133,7 +133,7 @@ class BehindAProxy:
         await self.within(client.wait_closed())
         self.assertEqual(client.close_code, 1001)
         await daemon.again()
-        # nginx remembers a failed server for 10 s only if a request met it; none did
+        # nginx marks a server as failed for 10 s only if a request failed; none did
         client = await self.connect(f'ws://127.0.0.1:{port}/')
         await client.send('back')
         self.assertEqual(await self.within(client.recv()), 'back')

@@ -14,7 +14,7 @@ MODULES = next((folder for folder in ['/usr/lib/apache2/modules', '/usr/lib64/ht
                 if pathlib.Path(folder).is_dir()), None) or skip('the folder of apache\'s modules is not found')
 
 # Unprivileged, in one folder, one process (-X). The modules are those that a2enmod in docs/apache.conf enables, and
-# what every apache has.
+# those that every apache has.
 MAIN = '''
 ServerRoot {folder}
 ServerName localhost
@@ -36,13 +36,13 @@ Include {folder}/wsd.conf
 class BehindApache(BehindAProxy, SystemTest):
     async def start_proxy(self, daemon, timeout):
         folder, port = self.folder(), free_port()
-        folder.chmod(0o755)  # started by root, apache's children are somebody else
+        folder.chmod(0o755)  # if root starts apache, its children run as another user
         (folder / 'wsd.conf').write_text(snippet('apache.conf', {
             '127.0.0.1:8080': '{}:{}'.format(*daemon.address), '*:80>': f'127.0.0.1:{port}>'}))
         text = MAIN.format(folder=folder, port=port, timeout=timeout, modules=MODULES)
-        if pathlib.Path(MODULES, 'mod_unixd.so').exists():  # a module of its own outside Debian
+        if pathlib.Path(MODULES, 'mod_unixd.so').exists():  # outside Debian this is a separate module
             text = text.replace('StartServers', f'LoadModule unixd_module {MODULES}/mod_unixd.so\nStartServers')
-        if os.geteuid() == 0:  # then it insists on being somebody else
+        if os.geteuid() == 0:  # apache then requires another user
             text += 'User nobody\nGroup {}\n'.format(grp.getgrgid(pwd.getpwnam('nobody').pw_gid).gr_name)
         (folder / 'apache.conf').write_text(text)
         apache = await self.process(APACHE, '-f', folder / 'apache.conf', '-X')

@@ -1,4 +1,4 @@
-"""wsd serves a client that we didn't write: Python's websockets."""
+"""wsd serves a client of another project: Python's websockets."""
 import asyncio
 import os
 import unittest
@@ -9,7 +9,7 @@ ws = websockets()
 
 
 class PythonClient(SystemTest):
-    async def test_text_and_binary_come_back_as_they_went(self):
+    async def test_text_and_binary_are_echoed_unchanged(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
         for message in ['', 'hello', 'Grüße, 世界 🌍', 'x' * 125, 'x' * 126, 'x' * 65535, 'x' * 65536,
@@ -17,10 +17,10 @@ class PythonClient(SystemTest):
             await client.send(message)
             self.assertEqual(await self.within(client.recv()), message)
 
-    async def test_a_large_message_comes_back_whole(self):
+    async def test_a_large_message_is_echoed(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url, max_size=None)
-        message = os.urandom(16 << 20)  # the default limit, to the byte
+        message = os.urandom(16 << 20)  # exactly the default limit
         await client.send(message)
         self.assertEqual(await self.within(client.recv()), message)
 
@@ -34,7 +34,7 @@ class PythonClient(SystemTest):
             await self.within(client.recv())
         self.assertEqual(client.close_code, 1009)
 
-    async def test_fragments_come_back_as_one_message(self):
+    async def test_fragments_are_echoed_as_one_message(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
         await client.send(['frag', 'ments ', '', 'of \u00fc', 'ber'])
@@ -46,7 +46,7 @@ class PythonClient(SystemTest):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
         for payload in [b'', b'sixteen bytes..', b'p' * 125]:
-            pong = await client.ping(payload)  # the library resolves it by the payload
+            pong = await client.ping(payload)  # the library matches the pong by its payload
             await self.within(pong)
 
     async def test_the_clients_close_code_is_echoed(self):
@@ -68,7 +68,7 @@ class PythonClient(SystemTest):
         daemon = await self.wsd('--handler', 'chat=broadcast', '--handler', 'echo=echo')
         self.assertEqual((await self.connect(daemon.url, subprotocols=['nobody', 'echo'])).subprotocol, 'echo')
         self.assertEqual((await self.connect(daemon.url, subprotocols=['chat', 'echo'])).subprotocol, 'chat')
-        # RFC 6455 §4.2.2: an unknown one is declined by saying nothing; the default handler serves
+        # RFC 6455 §4.2.2: an unknown one is declined by omitting the field; the default handler serves
         stranger = await self.connect(daemon.url, subprotocols=['nobody'])
         self.assertIsNone(stranger.subprotocol)
         await stranger.send('echo?')
@@ -82,9 +82,9 @@ class PythonClient(SystemTest):
         self.assertEqual(await self.within(two.recv()), 'from one')
         self.assertEqual(await self.within(three.recv()), 'from one')
         await two.send(b'from two')
-        self.assertEqual(await self.within(one.recv()), b'from two')  # and its own text never came
+        self.assertEqual(await self.within(one.recv()), b'from two')  # and not its own text
         await outsider.send('echo')
-        self.assertEqual(await self.within(outsider.recv()), 'echo')  # nor anything of the chat
+        self.assertEqual(await self.within(outsider.recv()), 'echo')  # and nothing of the chat
 
     async def test_many_messages_keep_their_order(self):
         daemon = await self.wsd()
@@ -99,7 +99,7 @@ class PythonClient(SystemTest):
             self.assertEqual(await self.within(client.recv()), str(number))
         await talking
 
-    async def test_null_swallows_and_lives(self):
+    async def test_null_ignores_messages_and_stays_open(self):
         daemon = await self.wsd('--handler', 'sink=null')
         client = await self.connect(daemon.url, subprotocols=['sink'])
         for _ in range(100):
@@ -130,7 +130,7 @@ class PythonClient(SystemTest):
         self.assertRegex(peers[0], r'^127\.0\.0\.1:\d+$')
         self.assertRegex(peers[1], r'^\[::1\]:\d+$')
 
-    async def test_a_foreign_origin_is_refused_and_the_own_host_let_in(self):
+    async def test_a_foreign_origin_is_refused_and_the_own_host_accepted(self):
         daemon = await self.wsd()
         host, port = daemon.address
         with self.assertRaises(ws.InvalidStatusCode) as refusal:
@@ -142,7 +142,7 @@ class PythonClient(SystemTest):
         anyone = await self.wsd('--allowed-origin', '*')
         await self.connect(anyone.url, origin='https://evil.example')
 
-    async def test_stop_says_1001_and_exits_with_0(self):
+    async def test_stop_closes_with_1001_and_exits_with_0(self):
         daemon = await self.wsd()
         clients = [await self.connect(daemon.url) for _ in range(5)]
         self.assertEqual(await daemon.stop(), 0)

@@ -1,4 +1,4 @@
-"""A WebSocket peer made of nothing but a socket: says exactly the bytes a test wants, also wrong ones."""
+"""A WebSocket peer on a plain socket. It sends exactly the bytes that a test wants, including invalid ones."""
 import base64
 import os
 import socket
@@ -11,7 +11,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def frame(opcode, payload=b'', fin=True, rsv=0, masked=True, announce=None):
-    """One frame. `announce`: the length to write instead of the true one, as a 64-bit length."""
+    """One frame. `announce` is a 64-bit length to write instead of the true one."""
     key = b'\x37\xfa\x21\x3d'
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
     mask_bit = 0x80 if masked else 0
@@ -30,7 +30,7 @@ def frame(opcode, payload=b'', fin=True, rsv=0, masked=True, announce=None):
 
 
 def request(host='localhost', path='/', **fields):
-    """An opening handshake. Fields: underscores for hyphens; None leaves a field out; a list repeats it."""
+    """The request of an opening handshake. In names of fields write _ for -. None omits a field; a list repeats it."""
     all_fields = {'Host': host, 'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec_WebSocket_Version': '13',
                   'Sec_WebSocket_Key': base64.b64encode(os.urandom(16)).decode()} | fields
     lines = [f'GET {path} HTTP/1.1']
@@ -46,7 +46,7 @@ class Ended(Exception):
 
 
 class Peer:
-    """One connection. Everything that waits gives up after PATIENCE seconds."""
+    """One connection. Every wait fails after PATIENCE seconds."""
 
     def __init__(self, address, receive_buffer=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
@@ -83,7 +83,7 @@ class Peer:
         return data
 
     def head(self):
-        """(status, fields in lower case) of an HTTP answer; its body stays to be read."""
+        """(status, fields in lower case) of an HTTP response. Its body is not read yet."""
         while b'\r\n\r\n' not in self.buffer:
             self._more()
         head, self.buffer = self.buffer.split(b'\r\n\r\n', 1)
@@ -113,7 +113,7 @@ class Peer:
         return bool(first & 0x80), first & 0x0F, self.take(length)
 
     def message(self):
-        """(opcode, payload) of the next message; pings on the way are answered."""
+        """(opcode, payload) of the next message. Answers pings that arrive before it."""
         opcode, whole = None, b''
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -127,16 +127,16 @@ class Peer:
                 whole += payload
                 if fin:
                     return opcode, whole
-        raise TimeoutError('nothing but pings came')
+        raise TimeoutError('only pings arrived')
 
     def close_code(self):
-        """The code of the Close frame that must come next; data before it is a failure."""
+        """The code of the Close frame, which must be next."""
         opcode, payload = self.message()
         assert opcode == CLOSE, (opcode, payload[:80])
         return struct.unpack('!H', payload[:2])[0] if payload else None
 
     def ended(self):
-        """Reads to the end of the stream; what came before it."""
+        """Reads to the end of the stream. Returns the bytes before it."""
         try:
             while True:
                 self._more()

@@ -1,5 +1,5 @@
-// A WebSocket server that we didn't write, for our client: Node's ws on a free port, which it prints. The path says
-// what it does: /echo; /greet sends three messages and closes with 1000; /close/CODE; /cut ends without a Close frame.
+// A server for the tests of our client: Node's ws on a free port, which it prints. The path selects what it does:
+// /echo; /greet sends three messages and closes with 1000; /close/CODE; /cut ends without a Close frame.
 import { createServer } from 'node:http';
 import { need } from './harness.mjs';
 
@@ -8,7 +8,7 @@ const http = createServer((request, response) => response.writeHead(404).end('no
 const server = new WebSocketServer({noServer: true, handleProtocols: offered => offered.has('chat') && 'chat'});
 
 http.on('upgrade', (request, socket, head) => {
-  socket.on('error', () => {});  // a client may leave at any time, also before it has read why it was refused
+  socket.on('error', () => {});  // a client may close at any time, even before it has read the refusal
   if (request.url === '/secret' && request.headers.authorization !== 'Bearer sesame') {
     socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 10\r\nConnection: close\r\n\r\nno sesame\n');
     return;

@@ -1,4 +1,4 @@
-"""A new configuration while connections are open: it counts wholly, or the old one goes on wholly."""
+"""A new configuration while connections are open: it is applied completely or not at all."""
 import asyncio
 import shutil
 import signal
@@ -14,7 +14,7 @@ class Reload(SystemTest):
         self.path = self.folder() / 'wsd.toml'
 
     def configure(self, text):
-        """As an editor does it: never half a file."""
+        """Replaces the file in one step, as an editor does."""
         draft = self.path.with_suffix('.new')
         draft.write_text(text)
         draft.replace(self.path)
@@ -27,7 +27,7 @@ class Reload(SystemTest):
         await client.send(text)
         self.assertEqual(await self.within(client.recv()), text)
 
-    async def test_HUP_reads_it_anew_and_connections_stay(self):
+    async def test_HUP_reads_it_again_and_connections_stay(self):
         daemon = await self.start('[limits]\nmax_message = "16MiB"\n')
         client = await self.connect(daemon.url)
         await self.echoes(client, 'x' * 5000)
@@ -35,7 +35,7 @@ class Reload(SystemTest):
         daemon.process.send_signal(signal.SIGHUP)
         await daemon.line('configuration read anew', 'stderr')
         await self.echoes(client, 'x' * 1024)
-        await client.send('x' * 1025)  # the new limit is that of open connections, too
+        await client.send('x' * 1025)  # the new limit applies to open connections, too
         await self.within(client.wait_closed())
         self.assertEqual(client.close_code, 1009)
 
@@ -52,7 +52,7 @@ class Reload(SystemTest):
         await self.echoes(plain)
         self.assertEqual((await self.connect(daemon.url, subprotocols=['b', 'c'])).subprotocol, 'c')
 
-    async def test_an_exchanged_handler_serves_new_connections_and_leaves_old_ones_theirs(self):
+    async def test_a_replaced_handler_keeps_its_connections_and_the_new_one_serves_new_ones(self):
         daemon = await self.start('default_handler = "echo"\n')
         old = await self.connect(daemon.url)
         self.configure('default_handler = "null"\n')
@@ -61,11 +61,11 @@ class Reload(SystemTest):
         rows = await daemon.ctl_json('handler', 'list')
         self.assertEqual(rows[0]['handler'], 'null')
         new = await self.connect(daemon.url)
-        await new.send('nobody answers')
+        await new.send('no answer')
         await self.within(await new.ping())
         self.assertEqual({row['handler'] for row in await daemon.ctl_json('list')}, {'echo', 'null'})
 
-    async def test_a_shared_object_is_loaded_anew_if_its_file_has_changed(self):
+    async def test_a_shared_object_is_loaded_again_if_its_file_has_changed(self):
         handler = self.folder() / 'handler.so'
         shutil.copy(program('SLEEPER'), handler)
         daemon = await self.start(f'[handlers]\nr = "{handler}"\n')
@@ -75,7 +75,7 @@ class Reload(SystemTest):
         fresh.replace(handler)
         self.assertIn(f'subprotocol r: {handler} serves', await daemon.ctl('reload'))
 
-    async def test_what_a_shared_object_is_told_can_change(self):
+    async def test_the_configuration_of_a_shared_object_can_change(self):
         records = [self.folder() / name for name in ('first', 'second')]
         text = f'[handlers]\nr = "{program("RECORDER")}"\n[handler_config]\nr = "%s"\n'
         daemon = await self.start(text % records[0])
@@ -84,10 +84,10 @@ class Reload(SystemTest):
         await daemon.ctl('call', 'r', 'hello')
         self.assertEqual([record.read_text() for record in records], ['', 'hello\n'])
 
-    async def test_what_needs_a_restart_is_told_and_stays(self):
+    async def test_settings_that_need_a_restart_are_reported_and_not_applied(self):
         daemon = await self.start('', '--io-threads', '1')
         client = await self.connect(daemon.url)
-        # The flags win over the file, so the listener of the command line stays, whatever the file says.
+        # Flags override the file, so the listener of the command line stays.
         self.configure('listen = ["127.0.0.1:1"]\nworkers = 7\ncontrol_stdin = true\n')
         out = await daemon.ctl('reload')
         self.assertIn('needs a restart: workers, control_stdin', out)
@@ -115,12 +115,12 @@ class Reload(SystemTest):
         self.assertIn('"message":"connection ended"', file.read_text())
         self.assertNotIn('connection ended', daemon.text('stderr'))
 
-    async def test_a_bad_one_is_reported_and_the_old_one_goes_on(self):
+    async def test_a_bad_configuration_is_reported_and_not_applied(self):
         daemon = await self.start('[limits]\nmax_message = "1KiB"\n[handlers]\na = "echo"\n')
         client = await self.connect(daemon.url, subprotocols=['a'])
         bad = [('[limits]\nmax_mesage = "2KiB"\n', rf'{self.path}:2:1: limits\.max_mesage: unknown key; did you mean'),
                ('[limits]\nmax_message = "2KiX"\n', rf'{self.path}:2:15: '),
-               ('this is no TOML', rf'{self.path}:1:'),
+               ('this is not TOML', rf'{self.path}:1:'),
                ('default_handler = "null"\n[handlers]\na = "/nowhere/a.so"\n', r'handlers\.a .*/nowhere/a\.so'),
                ('default_handler = "null"\n[log]\nfile = "/nowhere/wsd.log"\n', '/nowhere/wsd.log'),
                ('[limits]\nsend_high_mark = "2MiB"\nsend_hard_limit = "1MiB"\n', 'send_high_mark')]
@@ -138,11 +138,11 @@ class Reload(SystemTest):
         code, _, err = await daemon.run_ctl('reload')
         self.assertEqual(code, 1)
         self.assertIn(str(self.path), err)
-        await client.send('x' * 1025)  # the old limit still
+        await client.send('x' * 1025)  # the old limit still applies
         await self.within(client.wait_closed())
         self.assertEqual(client.close_code, 1009)
 
-    async def test_what_a_command_loaded_stays(self):
+    async def test_a_handler_that_a_command_loaded_stays(self):
         daemon = await self.start('')
         await daemon.ctl('handler', 'load', 'chat', 'broadcast')
         client = await self.connect(daemon.url, subprotocols=['chat'])
@@ -150,7 +150,7 @@ class Reload(SystemTest):
         self.assertEqual((await self.connect(daemon.url, subprotocols=['chat'])).subprotocol, 'chat')
         await self.within(await client.ping())
 
-    async def test_origins_count_for_the_next_who_come(self):
+    async def test_origins_apply_to_new_connections(self):
         daemon = await self.start('allowed_origins = ["https://example.org"]\n')
         client = await self.connect(daemon.url, origin='https://example.org')
         self.configure('')

@@ -11,11 +11,11 @@ from raw import Peer
 
 ws = websockets()
 
-DEAF = ['--close-timeout', '1h']  # a peer that never answers the Close frame keeps its connection so long
+DEAF = ['--close-timeout', '1h']  # keeps the connection of a peer that never answers the Close frame
 
 
 class Stops(SystemTest):
-    async def told_and_gone(self, signum):
+    async def closes_all_and_exits(self, signum):
         daemon = await self.wsd('--handler', 'chat=broadcast')
         clients = [await self.connect(daemon.url, subprotocols=protocols) for protocols in (None, ['chat'], None)]
         self.assertEqual(await daemon.stop(signum), 0)
@@ -28,13 +28,13 @@ class Stops(SystemTest):
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(daemon.address)
 
-    async def test_TERM_tells_all_with_1001_and_exits_0(self):
-        await self.told_and_gone(signal.SIGTERM)
+    async def test_TERM_closes_all_with_1001_and_exits_with_0(self):
+        await self.closes_all_and_exits(signal.SIGTERM)
 
     async def test_INT_does_the_same(self):
-        await self.told_and_gone(signal.SIGINT)
+        await self.closes_all_and_exits(signal.SIGINT)
 
-    async def test_an_order_does_the_same(self):
+    async def test_the_command_stop_does_the_same(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
         await daemon.ctl('stop')
@@ -48,7 +48,7 @@ class Stops(SystemTest):
         await asyncio.to_thread(peer.upgrade)
         return peer
 
-    async def test_who_does_not_answer_is_cut_after_the_grace(self):
+    async def test_a_peer_that_does_not_answer_is_cut_after_the_grace(self):
         daemon = await self.wsd('--grace', '300ms', *DEAF)
         peer = await self.deaf(daemon)
         begin = time.monotonic()
@@ -56,7 +56,7 @@ class Stops(SystemTest):
         self.assertGreaterEqual(time.monotonic() - begin, 0.3)
         self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
 
-    async def test_the_second_one_stops_at_once(self):
+    async def test_the_second_signal_stops_at_once(self):
         for second in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(second.name):
                 daemon = await self.wsd('--grace', '1h', *DEAF)
@@ -67,7 +67,7 @@ class Stops(SystemTest):
                 self.assertEqual(await daemon.stop(second), 0)
                 await daemon.line('stops at once', 'stderr')
 
-    async def test_while_it_stops_nobody_new_comes_in(self):
+    async def test_while_it_stops_new_connections_are_refused(self):
         daemon = await self.wsd('--grace', '1h', *DEAF)
         peer = await self.deaf(daemon)
         daemon.process.send_signal(signal.SIGTERM)
@@ -76,7 +76,7 @@ class Stops(SystemTest):
             socket.create_connection(daemon.address)
         self.assertEqual(await daemon.stop(), 0)
 
-    async def test_HUP_and_USR1_on_the_way_out_are_harmless(self):
+    async def test_HUP_and_USR1_while_it_stops_are_harmless(self):
         daemon = await self.wsd('--grace', '1h', *DEAF)
         peer = await self.deaf(daemon)
         daemon.process.send_signal(signal.SIGTERM)
@@ -88,7 +88,7 @@ class Stops(SystemTest):
 
 
 class Log(SystemTest):
-    async def test_USR1_opens_the_log_anew(self):
+    async def test_USR1_reopens_the_log(self):
         path = self.folder() / 'wsd.log'
         daemon = await self.wsd('--log-file', path)
         moved = path.rename(path.with_suffix('.1'))
@@ -99,12 +99,12 @@ class Log(SystemTest):
         self.assertIn('log opened anew', path.read_text())
         self.assertIn('stopped', path.read_text())
 
-    async def test_a_log_that_cannot_be_opened_anew_goes_on_where_it_was(self):
+    async def test_a_log_that_cannot_be_reopened_continues_in_the_old_file(self):
         folder = self.folder() / 'logs'
         folder.mkdir()
         path = folder / 'wsd.log'
         daemon = await self.wsd('--log-file', path)
-        away = folder.rename(folder.with_name('away'))  # the path leads nowhere now
+        away = folder.rename(folder.with_name('away'))  # the path no longer exists
         daemon.process.send_signal(signal.SIGUSR1)
         self.assertEqual(await daemon.stop(), 0)
         text = (away / 'wsd.log').read_text()
@@ -112,16 +112,16 @@ class Log(SystemTest):
         self.assertIn('stopped', text)
 
 
-class Order(SystemTest):
+class Threads(SystemTest):
     OBEYED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     async def daemon_with_all_its_threads(self):
         daemon = await self.wsd('--handler', f'sleep={program("SLEEPER")}', '--grace', '0s')
-        sleepy = await self.connect(daemon.url, subprotocols=['sleep'])  # brings the workers
+        sleepy = await self.connect(daemon.url, subprotocols=['sleep'])  # starts the workers
         await self.within(await sleepy.ping())
         return daemon
 
-    async def test_the_main_thread_alone_takes_signals(self):
+    async def test_only_the_main_thread_handles_signals(self):
         daemon = await self.daemon_with_all_its_threads()
         daemon.process.send_signal(signal.SIGHUP)
         await daemon.line('configuration read anew', 'stderr')
@@ -136,7 +136,7 @@ class Order(SystemTest):
                     self.assertEqual(bool(blocked & 1 << signum - 1), not is_main)
         self.assertGreaterEqual(others, 3)  # a reactor, a worker, the observer
 
-    async def test_those_that_come_together_are_all_obeyed_and_TERM_last(self):
+    async def test_signals_that_arrive_together_are_all_handled_and_TERM_last(self):
         daemon = await self.daemon_with_all_its_threads()
         daemon.process.send_signal(signal.SIGSTOP)
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
@@ -148,7 +148,7 @@ class Order(SystemTest):
 
 
 class Storm(SystemTest):
-    async def test_signals_by_the_hundred_cost_no_connection(self):
+    async def test_hundreds_of_signals_close_no_connection(self):
         daemon = await self.wsd('--handler', 'chat=broadcast')
         client = await self.connect(daemon.url)
         for number in range(100):

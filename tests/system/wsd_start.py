@@ -1,4 +1,4 @@
-"""What wsd does from its start on: where it listens, what it answers, what it tells its supervisor and its log."""
+"""wsd from its start: where it listens, what it answers, what it reports to its supervisor and its log."""
 import asyncio
 import json
 import os
@@ -30,7 +30,7 @@ def http(daemon, path, method='GET'):
 
 
 class Listening(SystemTest):
-    async def test_one_line_for_each_listener_and_each_serves(self):
+    async def test_each_listener_prints_a_line_and_serves(self):
         sock = self.folder() / 'wsd.sock'
         daemon = await self.wsd(listen=['127.0.0.1:0', '[::1]:0', f'unix:{sock}'])
         first, second, third = daemon.urls
@@ -52,11 +52,11 @@ class Listening(SystemTest):
         self.assertFalse(sock.exists())
         self.assertFalse((daemon.folder / 'wsd.pid').exists())
 
-    async def test_the_pid_file_names_it(self):
+    async def test_the_pid_file_has_its_process_id(self):
         daemon = await self.wsd()
         self.assertEqual((daemon.folder / 'wsd.pid').read_text(), f'{daemon.pid}\n')
 
-    async def test_a_killed_one_is_no_hindrance(self):
+    async def test_it_starts_again_after_kill_9(self):
         daemon = await self.wsd()
         daemon.process.kill()
         await daemon.exit_code()
@@ -72,7 +72,7 @@ class Listening(SystemTest):
         await daemon.start()
         self.assertEqual(resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE), (200, 200))
 
-    async def test_a_closed_stdout_harms_nobody(self):
+    async def test_a_closed_stdout_is_harmless(self):
         daemon = await self.wsd('--control-stdin')
         daemon.process._transport.get_pipe_transport(1).close()
         await daemon.ctl('broadcast', 'hello')
@@ -80,7 +80,7 @@ class Listening(SystemTest):
         await connection.send('hello')
         self.assertEqual(await self.within(connection.recv()), 'hello')
 
-    async def test_what_is_opened_never_stands_for_a_closed_standard_stream(self):
+    async def test_no_other_file_takes_the_place_of_a_closed_standard_stream(self):
         daemon = await self.wsd(wrapper=['sh', '-c', 'exec "$@" <&- 2>&-', 'sh'])
         for stream in (0, 2):
             self.assertEqual(os.readlink(f'/proc/{daemon.pid}/fd/{stream}'), '/dev/null')
@@ -97,7 +97,7 @@ class Answers(SystemTest):
         status, fields, body = await asyncio.to_thread(http, daemon, '/healthz', 'HEAD')
         self.assertEqual((status, fields['Content-Length'], body), (200, '3', b''))
 
-    async def test_everything_else_is_told_to_upgrade(self):
+    async def test_every_other_request_gets_426(self):
         daemon = await self.wsd()
         for path in ['/', '/favicon.ico', '/healthz/x']:
             status, fields, _ = await asyncio.to_thread(http, daemon, path)
@@ -106,7 +106,7 @@ class Answers(SystemTest):
         status, fields, _ = await asyncio.to_thread(http, daemon, '/healthz', 'POST')
         self.assertEqual((status, fields['Allow']), (405, 'GET'))
 
-    async def test_the_demo_serves_its_page_and_says_what_to_open_and_type(self):
+    async def test_the_demo_serves_its_page_and_prints_what_to_open_and_type(self):
         daemon = await self.wsd('--demo')
         page = (await daemon.line(r'open (http://\S+)', 'stdout'))[1]
         self.assertEqual(page, 'http://%s:%d/' % daemon.address)
@@ -118,14 +118,14 @@ class Answers(SystemTest):
         await clients[0].send('hello')
         self.assertEqual(await self.within(clients[1].recv()), 'hello')
 
-        # What it tells to type does what it says.
+        # The command that it suggests works.
         example = (await daemon.line(r'another terminal: +(\S.*)', 'stdout'))[1]
         shell = await self.process('/bin/sh', '-c', example, env=daemon.env)
         self.assertEqual(await shell.exit_code(), 0, shell.text())
         for client in clients:
             self.assertEqual(await self.within(client.recv()), 'hello from the shell')
 
-    async def test_a_listener_on_all_addresses_is_opened_at_ours(self):
+    async def test_the_demo_prints_a_local_address_for_a_listener_on_all_addresses(self):
         daemon = await self.wsd('--demo', listen=[':0'])
         page = (await daemon.line(r'open (http://\S+)', 'stdout'))[1]
         self.assertRegex(page, r'^http://127\.0\.0\.1:[1-9]\d*/$')
@@ -135,7 +135,7 @@ class Answers(SystemTest):
 
 class Supervised(SystemTest):
     async def supervised(self, *flags):
-        """A started wsd, and what it tells: a function that waits for its next message and gives its lines."""
+        """A started wsd, and a function that waits for its next message to the supervisor and returns the lines."""
         path = self.folder() / 'notify'
         supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(supervisor.close)
@@ -151,7 +151,7 @@ class Supervised(SystemTest):
             return (await asyncio.to_thread(supervisor.recv, 4096)).decode().split('\n')
         return daemon, heard
 
-    async def test_it_tells_when_it_is_ready_and_when_it_stops(self):
+    async def test_the_supervisor_is_notified_of_ready_reload_and_stop(self):
         daemon, heard = await self.supervised()
         self.assertEqual(await heard(), ['READY=1', f'MAINPID={daemon.pid}', f'STATUS=listening on {daemon.url}'])
         await daemon.ctl('reload')
@@ -160,9 +160,9 @@ class Supervised(SystemTest):
         self.assertEqual(await daemon.stop(), 0)
         self.assertEqual(await heard(), ['STOPPING=1'])
 
-    async def test_while_it_stops_nothing_is_reloaded(self):
+    async def test_no_reload_while_it_stops(self):
         daemon, heard = await self.supervised('--grace', '1h', '--close-timeout', '1h')
-        with Peer(daemon.address) as peer:  # it doesn't answer the Close frame, so there is time
+        with Peer(daemon.address) as peer:  # it does not answer the Close frame, so wsd keeps stopping
             peer.upgrade()
             await daemon.ctl('stop')
             daemon.process.send_signal(signal.SIGHUP)
@@ -170,7 +170,7 @@ class Supervised(SystemTest):
             self.assertEqual(await daemon.stop(), 0)
         self.assertEqual([(await heard())[0] for _ in range(3)], ['READY=1', 'STOPPING=1', 'STOPPING=1'])
 
-    async def test_orders_come_by_stdin(self):
+    async def test_commands_are_read_from_stdin(self):
         daemon = Wsd('--control-stdin')
         self.processes.append(daemon)
         self.addAsyncCleanup(daemon.clean_up)
@@ -236,7 +236,7 @@ class Logs(SystemTest):
                 self.assertNotRegex(text, '[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]')
                 self.assertFalse([line for line in text.splitlines() if line.startswith('2026-01-01T00:00:00')])
 
-    async def test_to_a_file_and_to_a_full_disk(self):
+    async def test_the_log_goes_to_a_file_and_survives_a_full_disk(self):
         file = self.folder() / 'wsd.log'
         daemon = await self.wsd('--log-file', file)
         self.assertEqual(await daemon.stop(), 0)
@@ -262,7 +262,7 @@ class Logs(SystemTest):
 
 
 class Asked(SystemTest):
-    """wsd as a command that answers and ends."""
+    """wsd as a command that answers and exits."""
 
     async def run_wsd(self, *words, **environment):
         child = Process(program('WSD'), *words, env={**Wsd().env, **environment})
@@ -279,7 +279,7 @@ class Asked(SystemTest):
         self.assertEqual((code, err), (0, ''))
         self.assertRegex(out, r'^wsd \d+\.\d+\.\d+$')
 
-    async def test_a_full_disk_is_told_and_no_crash(self):
+    async def test_a_full_disk_is_reported(self):
         full = 'exec "$0" "$@" >/dev/full'
         for words in (['--help'], ['--version'], ['--check-config'], ['--print-config']):
             child = await self.process('sh', '-c', full, program('WSD'), *words, env=Wsd().env)
@@ -288,7 +288,7 @@ class Asked(SystemTest):
         child = await self.process('sh', '-c', full + ' 2>&1', program('WSD'), '--bogus', env=Wsd().env)
         self.assertEqual(await child.exit_code(), 2)
 
-    async def test_print_config_tells_who_said_what(self):
+    async def test_print_config_shows_where_each_value_was_set(self):
         path = self.folder() / 'wsd.toml'
         path.write_text('# mine\ngrace = "7s"\n[handlers]\nchat = "broadcast"\n')
         code, out, err = await self.run_wsd('--print-config', '--config', path, '--workers', '3', WSD_IO_THREADS='2')
@@ -306,7 +306,7 @@ class Asked(SystemTest):
         self.assertEqual(code, 0)
         self.assertIn('did you mean WSD_LISTEN?', err)
 
-    async def test_every_error_is_told_at_once(self):
+    async def test_all_errors_are_reported_together(self):
         path = self.folder() / 'wsd.toml'
         path.write_text('lisen = ":1"\nworkers = "x"\n[limits]\nping_interval = 25\n')
         code, out, err = await self.run_wsd('--check-config', '--config', path, WSD_GRACE='soon')
@@ -317,7 +317,7 @@ class Asked(SystemTest):
                             (f'{path}:4:17', 'lacks its unit'), ('WSD_GRACE', 'soon')]:
             self.assertEqual(len([line for line in lines if place in line and what in line]), 1, err)
 
-    async def test_a_port_in_use_and_how_to_find_out_by_whom(self):
+    async def test_a_port_in_use_and_how_to_find_the_process(self):
         with socket.create_server(('127.0.0.1', 0)) as taken:
             address = '127.0.0.1:%d' % taken.getsockname()[1]
             code, out, err = await self.run_wsd('--listen', address, '--spool', '', '--pid-file', '')
@@ -325,7 +325,7 @@ class Asked(SystemTest):
         for part in [address, 'in use', 'ss -ltnp']:
             self.assertIn(part, err)
 
-    async def test_wsd_takes_the_words_of_wsd_ctl(self):
+    async def test_wsd_accepts_the_words_of_wsd_ctl(self):
         daemon = await self.wsd()
         connection = await self.connect(daemon.url)
         code, out, err = await self.run_wsd('--spool', daemon.spool, 'broadcast', 'hello')
@@ -339,7 +339,7 @@ class Asked(SystemTest):
         code, out, err = await self.run_wsd('--spool', self.folder(), 'status')
         self.assertEqual(code, 3, err)
 
-    async def test_an_order_to_one_without_a_spool_reaches_no_other(self):
+    async def test_a_command_to_a_wsd_without_a_spool_reaches_no_other_wsd(self):
         path = self.folder() / 'wsd.toml'
         path.write_text('[spool]\ndir = ""\n')
         for words in (['--config', path, 'status'], ['--spool', '', 'status'], ['--spool=', 'status']):

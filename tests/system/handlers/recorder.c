@@ -1,5 +1,5 @@
-/* A handler whose commands leave a trace that outlives the process: `call record N` appends N and a line end to the
- * file that its configuration names, in one write. */
+/* A handler that records its commands in a file, which outlives the process: `call record N` appends N and a newline to
+ * the file that its configuration names, in one write. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static void* create(const struct wsserver_host* host, const char* config) {
     server = host;
     file = open(config, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (file >= 0) return &file;
-    static const char why[] = "its configuration names no file that can be written";
+    static const char why[] = "the configuration does not name a writable file";
     host->set_error(host, why, sizeof(why) - 1);
     return NULL;
 }

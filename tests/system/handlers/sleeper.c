@@ -1,4 +1,4 @@
-/* A handler as bad as can be: whoever sends it a text blocks a worker for ever. */
+/* The worst handler: each text message blocks a worker forever. */
 #define _POSIX_C_SOURCE 200809L
 #include <unistd.h>
 

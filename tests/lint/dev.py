@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks `./dev`: its verbs, what `./dev test` counts, what a build says, and `./dev build --times`.
+"""Checks `./dev`: its commands, what `./dev test` counts, what a build prints, and `./dev build --times`.
 
-It runs on a project of its own: one program, a few tests.
+It runs on a small project of its own, with one program and a few tests.
 
 usage: dev.py SOURCE_ROOT
 """
@@ -24,18 +24,18 @@ test('absent', shell, args: ['-c', 'exit 77'], suite: 'compile')
 
 FAILS_AFTERWARDS = '#!/bin/sh\n"$@"\nexit 3\n'
 
-# What is tested, what DEV_WRAPPER is ({} is the folder), how the output ends, whether ./dev succeeds.
+# The suite, DEV_WRAPPER ({} is the folder), the end of the output, whether ./dev succeeds.
 COUNTS = [
     ("unit", "", "the end of what it said:\nnot wrapped\n1 passed, 1 failed", False),
     ("unit", "env WRAPPED=yes", "\n2 passed, 0 failed", True),
     ("compile", "", "\n0 passed, 0 failed, 1 skipped", True),
-    # The run failed, none of its tests did.
+    # The run failed, but none of its tests.
     ("compile", "{}/fails-afterwards", "\n0 passed, 1 failed, 1 skipped", False),
-    # No test is in this suite.
+    # This suite has no test.
     ("lint", "", "\n0 passed, 1 failed", False),
 ]
 
-# The second time of b.o counts. Not listed: c.o, which is no longer there, and the program, which was linked.
+# The second time of b.o counts. Not listed: c.o, which no longer exists, and the program, which was linked.
 NINJA_LOG = """# ninja log v5
 0\t1500\t0\ta.o\tabc
 0\t900\t0\tb.o\tabc
@@ -50,7 +50,7 @@ TIMES = """     2.2 s  b.o
 
 
 def read_terminal(terminal):
-    """All that was written to the other end, which is closed."""
+    """Everything that was written to the other end, which is closed."""
     said = b""
     try:
         while True:
@@ -61,7 +61,7 @@ def read_terminal(terminal):
 
 
 class Dev:
-    """./dev on the small project; collects what is wrong."""
+    """./dev on the small project. Counts the faults."""
 
     def __init__(self, root, folder):
         self.command = root / "dev"
@@ -78,26 +78,26 @@ class Dev:
     def expect(self, what, good, run):
         if not good:
             self.faults += 1
-            print(f"{what}: not so, but exit code {run.returncode} and:\n{run.stdout}")
+            print(f"not true: {what}. Exit code {run.returncode}, output:\n{run.stdout}")
 
     def check_verbs(self):
         run = self.run("help")
-        self.expect("help lists the verbs", run.returncode == 0 and "  test [NAME...]  " in run.stdout, run)
+        self.expect("help lists the commands", run.returncode == 0 and "  test [NAME...]  " in run.stdout, run)
         run = self.run("unknown")
-        self.expect("an unknown verb is wrong usage", run.returncode == 2 and run.stdout.startswith("usage: "), run)
+        self.expect("an unknown command is wrong usage", run.returncode == 2 and run.stdout.startswith("usage: "), run)
 
     def check_progress(self):
         run = self.run("build")
-        self.expect("a build says how much there is to do, and no more if stderr is not a terminal",
+        self.expect("a build prints how much there is to do, and nothing else if stderr is not a terminal",
                     run.stdout == "dev: building everything: 1 unit, about 5 s on 1 core\n", run)
         run = self.run("build")
-        self.expect("a build with nothing to do says nothing", run.returncode == 0 and run.stdout == "", run)
+        self.expect("a build with nothing to do prints nothing", run.returncode == 0 and run.stdout == "", run)
         (self.folder / "main.c").write_text("int main() { return 1 - 1; }\n")
         terminal, end = pty.openpty()
         run = self.run("build", stderr=end)
         os.close(end)
         run.stdout = read_terminal(terminal)
-        self.expect("on a terminal a build shows how far it is", "\r[2/2, " in run.stdout, run)
+        self.expect("on a terminal a build shows its progress", "\r[2/2, " in run.stdout, run)
         (self.folder / "main.c").write_text("int main() { return wrong; }\n")
         run = self.run("build")
         self.expect("a build that fails shows the error",
@@ -115,7 +115,7 @@ class Dev:
         made_up = self.folder / "made-up"
         made_up.mkdir()
         run = self.run("build", "--times", build=made_up)
-        self.expect("--times says that nothing is built",
+        self.expect("--times reports that nothing is built",
                     run.returncode == 1 and run.stdout == f"dev: nothing is built yet in {made_up}\n", run)
         (made_up / ".ninja_log").write_text(NINJA_LOG)
         for name in ("a.o", "b.o", "program"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that includes run only downward: the floors of docs/architecture.md, told to a machine.
+"""Checks the rules of docs/architecture.md for includes: only downward, and never in a circle.
 
 A folder of include/wsserver is a floor. A file may include its own floor and the floors below it, and never in a
 circle. The headers on top of include/wsserver belong to the floor whose door they are. apps/ is above all floors; in
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-# Lowest first. Floors of one line are neighbours that never meet.
+# The floors, lowest first. Floors in one line are neighbours and never include each other.
 ORDER = [
     ["base"],
     ["protocol", "scheduling"],
@@ -22,12 +22,12 @@ ORDER = [
     ["client", "server"],
     ["handler"],
     ["control"],
-    ["front"],  # what includes all of it
+    ["front"],  # includes all floors below
     ["common"],
     ["wsd-ctl"],
     ["wsd"],
 ]
-# Above, but they never meet.
+# The first is above the second, but does not include it.
 STRANGERS = {("handshake", "scheduling"), ("transport", "protocol")}
 FRONT = {
     "server.hpp": "server",
@@ -44,11 +44,11 @@ LEVEL = {floor: level for level, floors in enumerate(ORDER) for floor in floors}
 SOURCES = (".hpp", ".cpp", ".ipp", ".h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
 
-# Headers of these floors see no socket, thread, clock or random device; of those marked so, no thread.
+# Headers of the core include no socket, thread, clock or random device.
 WORLD = re.compile(r"<(boost/(asio|beast)|openssl/|liburing|fmt/|sys/|netinet/|arpa/|poll\.h|unistd\.h|thread|mutex|"
                    r"shared_mutex|condition_variable|future|chrono|ctime|time\.h|random|iostream|fstream|filesystem)")
 CORE = {"base", "protocol", "handshake"}
-# Which floors may include what is not ours.
+# The headers of other projects, and which files may include them.
 FOREIGN = [
     (re.compile(r"<boost/beast/"), lambda path: path.startswith(("include/wsserver/handshake/impl/",
                                                                  "include/wsserver/handshake/detail/"))),
@@ -72,17 +72,17 @@ def floor_of(path):
 
 
 def may_include(floor, below):
-    """May a file of `floor` include one of `below`?"""
+    """Whether a file of `floor` may include one of `below`."""
     if floor == below:
         return True
     return LEVEL[below] < LEVEL[floor] and (floor, below) not in STRANGERS
 
 
 def target_of(include, path, files):
-    """The file of ours that an include in `path` names; None for a foreign one."""
+    """The file of this tree that an include in `path` names; None for one of another project."""
     name = include.strip('<>"')
-    beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
-    candidates = [f"include/{name}"] if include.startswith("<") else [beside, f"include/{name}", f"apps/{name}"]
+    sibling = os.path.normpath(os.path.join(os.path.dirname(path), name))
+    candidates = [f"include/{name}"] if include.startswith("<") else [sibling, f"include/{name}", f"apps/{name}"]
     for candidate in candidates:
         if candidate in files:
             return candidate
@@ -113,7 +113,7 @@ def circle(graph):
 
 
 def faults_of(path, text, files):
-    """What is wrong with the includes of one file, and which files of ours it includes."""
+    """The faults in the includes of one file, and the files of this tree that it includes."""
     faults, targets = [], []
     floor = floor_of(path)
     if floor is None:
@@ -143,7 +143,7 @@ def main(root):
     for path in sorted(files):
         found, targets = faults_of(path, (root / path).read_text(encoding="utf-8"), files)
         faults += found
-        # A template's body and its header include each other on purpose: the second finds the first done.
+        # The header of a template and its body include each other on purpose, guarded by #pragma once.
         graph[path] = {target for target in targets if os.path.splitext(target)[0] != os.path.splitext(path)[0]}
     if found := circle(graph):
         faults.append("a circle: " + " -> ".join(found))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy on the units of src/ and apps/, which covers the headers that they include.
+"""Runs clang-tidy on the units of src/ and apps/ and on the headers that they include.
 
 usage: tidy.py BUILD_ROOT [JOBS]
 """
@@ -16,7 +16,7 @@ FINDING = re.compile(r"^\S+:\d+:\d+: (error|warning): ", re.MULTILINE)
 
 
 def findings_of(build, file):
-    """The findings of clang-tidy in one unit and its headers, a text each."""
+    """The findings of clang-tidy in one unit and its headers, one text per finding."""
     done = subprocess.run(["clang-tidy", "-p", build, "--quiet", str(file)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return []

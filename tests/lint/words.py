@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks what no compiler sees: no notes to ourselves in the tree, no paths of one machine, tidy ends of lines.
+"""Checks the text of the tree: no notes to ourselves, no paths of one machine, no blanks at the ends of lines.
 
 usage: words.py SOURCE_ROOT
 """
@@ -13,13 +13,13 @@ SKIPPED = {".git", ".cache", "node_modules", "__pycache__", "packagecache"}
 TEXT = {".hpp", ".ipp", ".cpp", ".h", ".c", ".py", ".sh", ".md", ".build", ".txt", ".toml", ".html", ".js", ".mjs", ".php",
         ".pl", ".wrap", ".conf", ".service", ".in", ".json", ".1", ".5", ".cmake", ".yml", ""}
 
-# Written in pieces so that this file passes its own check.
+# Written in pieces, so that this file passes its own check.
 RULES = [
     (re.compile(r"\b(" + "|".join(["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"]) + r")\b"),
-     "a note to ourselves: do it, or leave it out"),
-    (re.compile(r"(?i)\bissues?\s*#?\d+\b"), "a number that says nothing to a reader of the tree"),
+     "a note to ourselves: do it, or remove it"),
+    (re.compile(r"(?i)\bissues?\s*#?\d+\b"), "a number that means nothing to a reader of the tree"),
     (re.compile("/" r"work/(main|shared)|" "/" r"tmp/build"), "a path of one machine"),
-    (re.compile(r"^(<<<<<<<|>>>>>>>) "), "a conflict that was not resolved"),
+    (re.compile(r"^(<<<<<<<|>>>>>>>) "), "an unresolved conflict"),
     (re.compile(r"[ \t]+$"), "blanks at the end of the line"),
 ]
 

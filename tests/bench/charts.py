@@ -1,4 +1,4 @@
-"""Charts that are legible on light and on dark pages and need no font of their own."""
+"""Charts that are legible on light and dark pages and need no special font."""
 import sys
 
 try:
@@ -7,9 +7,9 @@ except ImportError:
     sys.exit('report: matplotlib is missing (Debian: python3-matplotlib)')
 
 matplotlib.use('svg')
-from matplotlib import pyplot  # noqa: E402, only now is the kind of output chosen
+from matplotlib import pyplot  # noqa: E402, after the choice of the output
 
-# Greys and colours of middling lightness: enough contrast to white and to near-black.
+# Greys and colours of medium lightness, with enough contrast to white and to near-black.
 TEXT, LINE = '#6e7781', '#6e778155'
 OURS = '#e8711c'
 OTHERS = ['#4c8fd6', '#3fa372', '#a371f7', '#c69026', '#d65d8a', '#3aa5b5', '#8d7b68', '#7f8ee0']
@@ -27,14 +27,16 @@ def number(value):
 
 
 def colours(servers):
-    """The same for a server in all charts: ours stands out, the limits are grey."""
+    """A colour per server, the same in all charts. wsserver stands out, and the raw loops are grey."""
     others = iter(OTHERS * len(servers))
     return {server: OURS if server.startswith('wsserver') else TEXT if server.startswith('raw-') else next(others)
             for server in servers}
 
 
 def draw(file, title, panels, colour_of):
-    """Writes an SVG. panels: [(title, {server: value})]; colour_of: as colours() tells. Each panel has its own scale, and the value at each bar's end."""
+    """Writes an SVG. panels: [(title, {server: value})]; colour_of: from colours().
+
+    Each panel has its own scale, and each bar has its value at the end."""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     bars = max(len(values) for _, values in panels)
@@ -46,7 +48,7 @@ def draw(file, title, panels, colour_of):
         draw_panel(place, heading, values, colour_of)
     for place in places[len(panels):]:
         place.axis('off')
-    # No date, so that the same figures make the same file.
+    # Without a date the same figures make the same file.
     figure.savefig(file, transparent=True, metadata={'Date': None})
     pyplot.close(figure)
 
@@ -55,7 +57,7 @@ def draw_panel(place, heading, values, colour_of):
     servers = list(values)
     place.barh(servers, list(values.values()), color=[colour_of[server] for server in servers], height=0.7)
     place.invert_yaxis()
-    # Where one is hundreds of times another, a linear scale would show one bar only.
+    # If one value is hundreds of times another, a linear scale would show only one bar.
     widest, narrowest = max(values.values()), min(values.values())
     logarithmic = narrowest > 0 and widest > 50 * narrowest
     place.set_title(heading + ' (logarithmic)' * logarithmic, fontsize=9)

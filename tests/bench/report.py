@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-# Debian's matplotlib is for Debian's Python, whichever else there is.
-"""Makes a page and charts of what `bench --json` says.
+# Debian's Python, because Debian's matplotlib works only with it.
+"""Makes a page and charts from the output of `bench --json`.
 
 usage: report.py --into FOLDER FILE...
 
-The files hold JSON lines of one or several runs of the same machine. FOLDER gets figures.md and an SVG for each mode.
+The files hold JSON lines of one or more runs on the same machine. Writes figures.md and an SVG for each mode to FOLDER.
 """
 import argparse
 import json
@@ -15,7 +15,7 @@ from statistics import median
 
 import charts
 
-# For each mode: its title; what is charted, its unit and a word on it; what stands in the tables.
+# For each mode: the title, the figure in the charts and tables, and what it is.
 MODES = {
     'echo': ('Echo', 'us', 'µs of server CPU for each echoed message'),
     'fan-out': ('Fan-out', 'us', 'µs of server CPU for each delivery'),
@@ -23,12 +23,12 @@ MODES = {
     'memory': ('Memory', 'bytes', 'bytes of anonymous memory for each idle connection'),
     'fairness': ('Fairness', 'p99_us', 'µs in which 99 % of the messages of quiet connections are echoed'),
 }
-# What a load is; all else that a row has are figures.
+# The fields of a row that describe the load. The other fields are figures.
 CASE = ['cores', 'receivers', 'connections', 'at_a_time', 'in_flight', 'size', 'beside']
 
 
 def read(files):
-    """The rows of all runs, and what is said about the runs."""
+    """The rows of all runs by mode, and the descriptions of the runs."""
     rows, about = defaultdict(list), []
     for file in files:
         for line in file.read_text(encoding='utf-8').splitlines():
@@ -45,7 +45,7 @@ def case_of(row):
 
 
 def merged(rows):
-    """{case: {server: figures}} in the order of the rows, ours first; medians of several of one case and server."""
+    """{case: {server: figures}} in the order of the rows, wsserver first. Takes medians if a case was run several times."""
     found = defaultdict(lambda: defaultdict(list))
     for row in rows:
         found[case_of(row)][row['server']].append(row)
@@ -78,7 +78,7 @@ def words(value):
 
 
 def table(heading, lines):
-    """In Markdown; the heading tells of numbers with a colon at the end."""
+    """A table in Markdown. A heading that ends with a colon is for a column of numbers."""
     yield '| ' + ' | '.join(name.rstrip(':') for name in heading) + ' |'
     yield '|' + '|'.join('---:' if name.endswith(':') else '---' for name in heading) + '|'
     for line in lines:
@@ -90,7 +90,7 @@ def servers_of(cases):
 
 
 def cost_table(cases, key):
-    """A row for each case, a column for each server."""
+    """A row per case, a column per server."""
     servers = servers_of(cases)
     names = list(dict.fromkeys(name for case in cases for name, _ in case))
     lines = []
@@ -118,7 +118,7 @@ def fairness_table(cases):
 
 
 def title_of(case, cases):
-    """One case in a chart, in words. What all cases share is in the table."""
+    """The title of one case in a chart. Omits what all cases have in common."""
     parts = []
     for name, value in case:
         if len(cases) > 1 and all(dict(other).get(name) == value for other in cases):
@@ -154,7 +154,7 @@ def page(rows, about, into):
 
 
 def facts(about):
-    """Where and how, once for each answer that differs."""
+    """Where and how the figures were taken. Lists all values if the runs differ."""
     def all_of(key):
         return ', '.join(dict.fromkeys(str(run[key]) for run in about if key in run))
     lines = [('Taken on', all_of('date')), ('Commit', all_of('commit')), ('System', all_of('system')),

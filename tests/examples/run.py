@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs an example as its reader would, and talks to it with a client that we did not write.
+"""Runs an example and tests it with a client or server of another project.
 
 usage: run.py NAME PROGRAM
 """
@@ -34,12 +34,12 @@ async def echo_server(url, _):
 async def broadcast(url, _):
     async with websockets.connect(url, subprotocols=["chat"]) as one:
         async with websockets.connect(url, subprotocols=["chat"]) as other:
-            who = "%s:%d" % other.local_address[:2]
-            check(await one.recv(), f"{who} came")
+            name = "%s:%d" % other.local_address[:2]
+            check(await one.recv(), f"{name} came")
             await other.send("hello")
             check(await one.recv(), "hello")
             await other.close(reason="lunch")
-        check(await one.recv(), f"{who} went: lunch")
+        check(await one.recv(), f"{name} went: lunch")
 
 
 async def clock(url, process):
@@ -77,7 +77,7 @@ async def page(url, _):
 
 
 async def client(program):
-    """It says hello, prints the answer and leaves with 1000."""
+    """The example sends hello, prints the reply and closes with 1000."""
     closed = asyncio.get_running_loop().create_future()
 
     async def answer(connection):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Installs wsserver into a folder of its own and builds a foreign program against it, as a stranger would, or runs
-the installed wsd and wsd-ctl.
+"""Installs wsserver into a folder and builds a foreign program with it, as a user would, or runs the installed wsd and
+wsd-ctl.
 
-The tree is installed below a DESTDIR, so it does not stand where its prefix says: the pkg-config file and the
-CMake config must find everything relative to themselves.
+The tree is installed below a DESTDIR, so it is not at its prefix. The pkg-config file and the CMake config must find
+everything relative to themselves.
 
 usage: run.py meson|cmake|pkg-config|programs BUILD_ROOT LIBDIR MESON COMPILER-COMMAND
 """
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 FOREIGN = Path(__file__).resolve().parent / "foreign"
-# What the foreign program prints when it has linked, run and talked.
+# The foreign program prints this after it has sent a message through a server.
 EXPECTED = "hello, installed tree\n"
 
 
@@ -45,12 +45,12 @@ def with_pkg_config(source, build, compiler, _):
 
 
 def run_programs(prefix):
-    """They find the library in the tree that was moved, and each other's words."""
+    """The installed programs find the library in the moved tree, and the manuals are installed."""
     os.environ.pop("LD_LIBRARY_PATH", None)
     for name in ("wsd", "wsd-ctl"):
         (program,) = prefix.rglob(f"bin/{name}")
         run(program, "--version")
-    assert list(prefix.rglob("wsd.1*")) and list(prefix.rglob("wsd-ctl.1*")), "the manuals are not there"
+    assert list(prefix.rglob("wsd.1*")) and list(prefix.rglob("wsd-ctl.1*")), "the manuals are missing"
 
 
 WAYS = {"meson": with_meson, "cmake": with_cmake, "pkg-config": with_pkg_config}
@@ -58,10 +58,10 @@ WAYS = {"meson": with_meson, "cmake": with_cmake, "pkg-config": with_pkg_config}
 
 def main(way, build_root, libdir, meson, *compiler_words):
     with tempfile.TemporaryDirectory(prefix="wsserver-install-") as folder:
-        room = Path(folder)
+        work = Path(folder)
         run(meson, "install", "-C", build_root, "--no-rebuild", "--quiet", "--tags", "devel,runtime,man", "--destdir",
-            room / "installed")
-        (config,) = (room / "installed").rglob("wsserver.pc")
+            work / "installed")
+        (config,) = (work / "installed").rglob("wsserver.pc")
         libraries = config.parent.parent
         assert str(libraries).endswith(libdir), f"installed to {libraries}, not to {libdir}"
         prefix = Path(str(libraries).removesuffix("/" + libdir))
@@ -70,17 +70,17 @@ def main(way, build_root, libdir, meson, *compiler_words):
             run_programs(prefix)
             return
 
-        compiler = compiler_words[-1]  # before it may stand ccache
+        compiler = compiler_words[-1]  # ccache may come before it
         os.environ["CXX"] = compiler
         os.environ["PKG_CONFIG_PATH"] = str(config.parent)
         os.environ["FOREIGN_PREFIX"] = str(prefix)
         os.environ["LD_LIBRARY_PATH"] = str(libraries)
-        source = room / "source"  # a copy: nothing of our tree may be found by accident
+        source = work / "source"  # a copy, so that nothing of our tree is found by accident
         shutil.copytree(FOREIGN, source)
 
-        program = WAYS[way](source, room / "build", compiler, meson)
+        program = WAYS[way](source, work / "build", compiler, meson)
         answer = run(program, stdout=subprocess.PIPE, text=True).stdout
-        assert answer == EXPECTED, f"the program said {answer!r}"
+        assert answer == EXPECTED, f"the program printed {answer!r}"
         print(answer, end="")
 
 

@@ -34,10 +34,10 @@ class HostilePeers(SystemTest):
         peer.upgrade()
         return peer
 
-    def closes_with(self, code, *bytes):
+    def closes_with(self, code, sent):
         """The server answers these bytes with a Close frame of that code and then ends the stream."""
         peer = self.open_peer()
-        peer.send(b''.join(bytes))
+        peer.send(sent)
         self.assertEqual(peer.close_code(), code)
         self.assertEqual(peer.ended(), b'')
 
@@ -66,9 +66,9 @@ class HostilePeers(SystemTest):
         }
         for opcode in [0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF]:
             cases[f'reserved opcode {opcode:X} (§5.2)'] = (1002, frame(opcode))
-        for name, (code, bytes) in cases.items():
+        for name, (code, sent) in cases.items():
             with self.subTest(name):
-                await asyncio.to_thread(self.closes_with, code, bytes)
+                await asyncio.to_thread(self.closes_with, code, sent)
 
     async def test_good_frames_before_a_bad_one_are_answered_first(self):
         def script():
@@ -146,11 +146,11 @@ class HostilePeers(SystemTest):
             'header of 20 KiB': (431, request(X_Filler='x' * 20480)),
             '150 fields': (431, request(X_Filler=['x'] * 150)),
         }
-        for name, (status, bytes) in cases.items():
+        for name, (status, sent) in cases.items():
             with self.subTest(name):
                 def script():
                     with Peer(self.daemon.address) as peer:
-                        peer.send(bytes)
+                        peer.send(sent)
                         answered, fields = peer.head()
                         self.assertEqual(answered, status)
                         self.assertTrue(peer.body(fields), 'a refusal has a short text')
@@ -256,11 +256,11 @@ class Time(SystemTest):
             with Peer(daemon.address, receive_buffer=4096) as deaf:
                 deaf.upgrade()
                 deaf.socket.setblocking(False)
-                bytes = frame(BINARY, bytes(65536))
+                message = frame(BINARY, bytes(65536))
                 sent, full = 0, 0
                 while sent < 256 << 20 and full < 50:  # until the server has stopped reading, 50 times in a row
                     try:
-                        sent += deaf.socket.send(bytes[sent % len(bytes):])
+                        sent += deaf.socket.send(message[sent % len(message):])
                         full = 0
                     except BlockingIOError:
                         full += 1

@@ -15,17 +15,17 @@ struct Memory {
     std::size_t capacity;
 };
 
-/// Set when `kept` is destroyed: thread-local objects that are destroyed later free their buffers instead.
+/// Set when `kept_buffers` is destroyed: thread-local objects that are destroyed later free their buffers instead.
 thread_local bool thread_is_ending = false;
 
 /// The buffers that one thread keeps, the newest last. Allocates nothing, as buffers are also given back when memory
 /// has run out.
-class Kept {
+class KeptBuffers {
    public:
-    Kept() = default;
-    Kept(const Kept&) = delete;
-    Kept& operator=(const Kept&) = delete;
-    ~Kept() {
+    KeptBuffers() = default;
+    KeptBuffers(const KeptBuffers&) = delete;
+    KeptBuffers& operator=(const KeptBuffers&) = delete;
+    ~KeptBuffers() {
         thread_is_ending = true;
         drop_oldest(count_);
     }
@@ -68,14 +68,14 @@ class Kept {
     std::size_t bytes_ = 0;
 };
 
-thread_local Kept kept;
+thread_local KeptBuffers kept_buffers;
 
 }  // namespace
 
 PooledBuffer::PooledBuffer(std::size_t at_least) : capacity_(at_least) {
     if (at_least >= large) {
         capacity_ = (at_least + large - 1) / large * large;
-        const Memory found = thread_is_ending ? Memory{nullptr, 0} : kept.take(capacity_);
+        const Memory found = thread_is_ending ? Memory{nullptr, 0} : kept_buffers.take(capacity_);
         if (found.data != nullptr) {
             data_ = found.data;
             capacity_ = found.capacity;
@@ -89,7 +89,7 @@ void PooledBuffer::give_back() noexcept {
     if (capacity_ < large || thread_is_ending) {
         delete[] data_;
     } else {
-        kept.keep({data_, capacity_});
+        kept_buffers.keep({data_, capacity_});
     }
 }
 

@@ -19,12 +19,12 @@ namespace wsserver {
 
 namespace {
 
-struct Part {
+struct SpoolPart {
     const char* name;
     Descriptor SpoolFolders::*descriptor;
     mode_t shared_mode;  ///< where a group may give orders: it writes in tmp/ and new/ and reads answers
 };
-constexpr std::array<Part, 5> parts{{
+constexpr std::array<SpoolPart, 5> spool_parts{{
     {"tmp", &SpoolFolders::tmp, 02770},
     {"new", &SpoolFolders::fresh, 02770},
     {"cur", &SpoolFolders::cur, 02700},
@@ -86,7 +86,7 @@ bool is_owner(int folder) {
     return ::fstat(folder, &status) == 0 && status.st_uid == ::geteuid();
 }
 
-Result<Descriptor, std::string> open_part(const SpoolFolders& folders, const Part& part, dev_t device) {
+Result<Descriptor, std::string> open_part(const SpoolFolders& folders, const SpoolPart& part, dev_t device) {
     const auto path = folders.path + '/' + part.name;
     const mode_t mode = folders.group ? part.shared_mode : 0700;
     const bool created = ::mkdirat(folders.root.get(), part.name, mode & 0777) == 0;
@@ -164,7 +164,7 @@ std::error_code last_error() noexcept { return {errno, std::system_category()}; 
 
 bool SpoolFolders::in_place() const {
     if (!same(root, AT_FDCWD, path.c_str()) || !same(lock, root.get(), "lock")) return false;
-    for (const Part& part : parts) {
+    for (const SpoolPart& part : spool_parts) {
         if (!same(this->*part.descriptor, root.get(), part.name)) return false;
     }
     return true;
@@ -183,7 +183,7 @@ Result<SpoolFolders, std::string> open_spool_folders(const std::string& path) {
     auto lock = take_lock(folders);
     if (!lock) return Unexpected{lock.error()};
     folders.lock = std::move(*lock);
-    for (const Part& part : parts) {
+    for (const SpoolPart& part : spool_parts) {
         auto folder = open_part(folders, part, status->st_dev);
         if (!folder) return Unexpected{folder.error()};
         folders.*part.descriptor = std::move(*folder);

@@ -10,12 +10,12 @@
 namespace wsserver {
 namespace {
 
-struct Echo {
+struct EchoHandler {
     void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
     void on_message(AnyConnection& connection, const Binary& message) { connection.send(message); }
 };
 
-struct Broadcast {
+struct BroadcastHandler {
     void on_message(AnyConnection& connection, const Text& message) { pass_on(connection, message); }
     void on_message(AnyConnection& connection, const Binary& message) { pass_on(connection, message); }
 
@@ -26,7 +26,7 @@ struct Broadcast {
     }
 };
 
-struct Null {
+struct NullHandler {
     void on_message(AnyConnection&, const Text&) {}
     void on_message(AnyConnection&, const Binary&) {}
 };
@@ -53,9 +53,11 @@ std::string unknown(std::string_view what, std::string_view subprotocol) {
 
 }  // namespace
 
-std::shared_ptr<AnyHandler> make_echo(std::string name) { return make_handler(std::move(name), Echo{}); }
-std::shared_ptr<AnyHandler> make_broadcast(std::string name) { return make_handler(std::move(name), Broadcast{}); }
-std::shared_ptr<AnyHandler> make_null(std::string name) { return make_handler(std::move(name), Null{}); }
+std::shared_ptr<AnyHandler> make_echo(std::string name) { return make_handler(std::move(name), EchoHandler{}); }
+std::shared_ptr<AnyHandler> make_broadcast(std::string name) {
+    return make_handler(std::move(name), BroadcastHandler{});
+}
+std::shared_ptr<AnyHandler> make_null(std::string name) { return make_handler(std::move(name), NullHandler{}); }
 
 Result<std::shared_ptr<AnyHandler>, std::string> make_handler_of(std::string_view what, std::string_view subprotocol,
                                                                  std::string_view config, HandlerLog log) {

@@ -21,8 +21,8 @@ namespace {
 using Problem = Unexpected<std::string>;
 
 /// The shared object's table as this program knows it: what an older one doesn't have is null.
-struct Table : wsserver_handler {
-    static Result<Table, std::string> read(const wsserver_handler* theirs) {
+struct SharedObjectTable : wsserver_handler {
+    static Result<SharedObjectTable, std::string> read(const wsserver_handler* theirs) {
         if (!theirs) return Problem{"wsserver_handler_v1() gave no table"};
         if (theirs->abi_version != WSSERVER_HANDLER_ABI) {
             return Problem{"it speaks version " + std::to_string(theirs->abi_version) +
@@ -33,7 +33,7 @@ struct Table : wsserver_handler {
             return Problem{"its table has " + std::to_string(theirs->size) +
                            " bytes, which is too few; set its size to sizeof(struct wsserver_handler)"};
         }
-        Table table{};
+        SharedObjectTable table{};
         std::memcpy(static_cast<wsserver_handler*>(&table), theirs,
                     std::min(std::size_t{theirs->size}, sizeof(wsserver_handler)));
         if (!table.create) return Problem{"its table has no create"};
@@ -55,7 +55,7 @@ const char* start_of(std::string_view text) noexcept { return text.empty() ? "" 
 
 class SharedObjectHandler final : public AnyHandler {
    public:
-    SharedObjectHandler(SharedLibrary library, const Table& table, std::string name, HandlerLog log)
+    SharedObjectHandler(SharedLibrary library, const SharedObjectTable& table, std::string name, HandlerLog log)
         : library_(std::move(library)), table_(table), host_(std::move(name), std::move(log)) {}
     ~SharedObjectHandler() override {
         if (handler_ && table_.destroy) table_.destroy(handler_);
@@ -122,7 +122,7 @@ class SharedObjectHandler final : public AnyHandler {
     }
 
     SharedLibrary library_;  // first: all else here may point into it
-    Table table_;
+    SharedObjectTable table_;
     SharedObjectHost host_;
     void* handler_ = nullptr;
 };
@@ -150,7 +150,7 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
             "it has no function wsserver_handler_v1, so it is no handler (or one for another version); see handler.h, "
             "or WSSERVER_HANDLER in handler.hpp"};
     }
-    const auto table = Table::read(entry());
+    const auto table = SharedObjectTable::read(entry());
     if (!table) return Problem{table.error()};
     std::string own_name{name};
     if (own_name.empty()) own_name = table->name ? std::string{table->name} : file_name_of(path);

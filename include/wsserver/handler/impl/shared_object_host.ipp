@@ -70,10 +70,10 @@ int send_text(wsserver_connection* connection, const char* text, std::size_t siz
 int send_binary(wsserver_connection* connection, const void* bytes, std::size_t size) {
     return guarded([&] { return connection_of(connection).send(Binary{bytes_from(bytes, size)}); });
 }
-int ping(wsserver_connection* connection, const void* bytes, std::size_t size) {
+int ping_connection(wsserver_connection* connection, const void* bytes, std::size_t size) {
     return guarded([&] { return connection_of(connection).ping(bytes_from(bytes, size)); });
 }
-int close(wsserver_connection* connection, std::uint16_t code, const char* reason, std::size_t size) {
+int close_connection(wsserver_connection* connection, std::uint16_t code, const char* reason, std::size_t size) {
     const auto text = text_from(reason, size);
     return guarded_text(text, [&] { return connection_of(connection).close(CloseCode{code}, text); });
 }
@@ -212,8 +212,8 @@ constexpr wsserver_host functions{
     .size = sizeof(wsserver_host),
     .send_text = send_text,
     .send_binary = send_binary,
-    .ping = ping,
-    .close = close,
+    .ping = ping_connection,
+    .close = close_connection,
     .id = id,
     .subprotocol = subprotocol,
     .peer = peer,

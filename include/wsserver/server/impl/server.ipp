@@ -79,9 +79,9 @@ std::vector<ConnectionInfo> Server::list() const {
 }
 
 std::optional<ConnectionInfo> Server::info(ConnectionId id) const {
-    using Answer = std::optional<ConnectionInfo>;
+    using Info = std::optional<ConnectionInfo>;
     if (id.reactor >= impl_->reactors_.size()) return std::nullopt;
-    auto answer = impl_->ask_one<Answer>(id.reactor, [id](AnyReactor& reactor) { return reactor.info(id); });
+    auto answer = impl_->ask_one<Info>(id.reactor, [id](AnyReactor& reactor) { return reactor.info(id); });
     return answer ? std::move(*answer) : std::nullopt;
 }
 

@@ -8,26 +8,29 @@
 
 #include "wsserver/base/mask_words.hpp"
 
-#define TARGET __attribute__((target("avx2")))
+#define WSSERVER_TARGET __attribute__((target("avx2")))
 
 namespace wsserver::detail {
 namespace avx2_mask {
 
 constexpr std::size_t width = 32;
 
-TARGET inline __m256i masked(const std::uint8_t* from, __m256i mask) noexcept {
+WSSERVER_TARGET inline __m256i masked(const std::uint8_t* from, __m256i mask) noexcept {
     return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), mask);
 }
 
-TARGET inline void store(std::uint8_t* to, __m256i bytes) noexcept {
+WSSERVER_TARGET inline void store(std::uint8_t* to, __m256i bytes) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
 }
 
-TARGET inline __m256i repeated(std::uint64_t mask) noexcept { return _mm256_set1_epi64x(static_cast<long long>(mask)); }
+WSSERVER_TARGET inline __m256i repeated(std::uint64_t mask) noexcept {
+    return _mm256_set1_epi64x(static_cast<long long>(mask));
+}
 
 }  // namespace avx2_mask
 
-TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+WSSERVER_TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t count,
+                               std::uint64_t mask) noexcept {
     using namespace avx2_mask;
     if (count < width) return mask_words(to, from, count, mask);
     // The first and last registers overlap the bytes between them. They are read before the first store and stored
@@ -53,5 +56,5 @@ TARGET void mask_avx2(std::uint8_t* to, const std::uint8_t* from, std::size_t co
 }
 
 }  // namespace wsserver::detail
-#undef TARGET
+#undef WSSERVER_TARGET
 #endif

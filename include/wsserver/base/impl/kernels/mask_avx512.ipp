@@ -8,26 +8,29 @@
 
 #include "wsserver/base/mask_words.hpp"
 
-#define TARGET __attribute__((target("avx512f")))
+#define WSSERVER_TARGET __attribute__((target("avx512f")))
 
 namespace wsserver::detail {
 namespace avx512_mask {
 
 constexpr std::size_t width = 64;
 
-TARGET inline __m512i masked(const std::uint8_t* from, __m512i mask) noexcept {
+WSSERVER_TARGET inline __m512i masked(const std::uint8_t* from, __m512i mask) noexcept {
     return _mm512_xor_si512(_mm512_loadu_si512(reinterpret_cast<const __m512i*>(from)), mask);
 }
 
-TARGET inline void store(std::uint8_t* to, __m512i bytes) noexcept {
+WSSERVER_TARGET inline void store(std::uint8_t* to, __m512i bytes) noexcept {
     _mm512_storeu_si512(reinterpret_cast<__m512i*>(to), bytes);
 }
 
-TARGET inline __m512i repeated(std::uint64_t mask) noexcept { return _mm512_set1_epi64(static_cast<long long>(mask)); }
+WSSERVER_TARGET inline __m512i repeated(std::uint64_t mask) noexcept {
+    return _mm512_set1_epi64(static_cast<long long>(mask));
+}
 
 }  // namespace avx512_mask
 
-TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t count, std::uint64_t mask) noexcept {
+WSSERVER_TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t count,
+                                 std::uint64_t mask) noexcept {
     using namespace avx512_mask;
     if (count < width) return mask_words(to, from, count, mask);
     // The first and last registers overlap the bytes between them. They are read before the first store and stored
@@ -53,5 +56,5 @@ TARGET void mask_avx512(std::uint8_t* to, const std::uint8_t* from, std::size_t 
 }
 
 }  // namespace wsserver::detail
-#undef TARGET
+#undef WSSERVER_TARGET
 #endif

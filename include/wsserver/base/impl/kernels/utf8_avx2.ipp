@@ -10,7 +10,7 @@
 
 #include "wsserver/base/detail/kernels/utf8_rules.hpp"
 
-#define TARGET __attribute__((target("avx2")))
+#define WSSERVER_TARGET __attribute__((target("avx2")))
 
 namespace wsserver::detail {
 namespace avx2_utf8 {
@@ -18,22 +18,24 @@ namespace avx2_utf8 {
 constexpr std::size_t width = 32;
 constexpr std::size_t look_back = 3;  // bytes before a register that decide where it needs continuations
 
-TARGET inline __m256i repeated(std::uint8_t byte) noexcept { return _mm256_set1_epi8(static_cast<char>(byte)); }
+WSSERVER_TARGET inline __m256i repeated(std::uint8_t byte) noexcept {
+    return _mm256_set1_epi8(static_cast<char>(byte));
+}
 
-TARGET inline __m256i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
+WSSERVER_TARGET inline __m256i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
     return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table.data())));
 }
 
-TARGET inline __m256i load(const std::uint8_t* from) noexcept {
+WSSERVER_TARGET inline __m256i load(const std::uint8_t* from) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-TARGET inline __m256i high_halves(__m256i bytes) noexcept {
+WSSERVER_TARGET inline __m256i high_halves(__m256i bytes) noexcept {
     return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), repeated(0x0F));
 }
 
 /// Checks the `width` bytes at `text`. Reads `look_back` bytes before them, too.
-TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
+WSSERVER_TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
     const __m256i bytes = load(text), before = load(text - 1);
     const __m256i by_high = _mm256_shuffle_epi8(repeated(utf8::rules_of_high), high_halves(before));
     const __m256i by_low = _mm256_shuffle_epi8(repeated(utf8::rules_of_low), _mm256_and_si256(before, repeated(0x0F)));
@@ -48,13 +50,13 @@ TARGET inline bool has_fault(const std::uint8_t* text) noexcept {
 }
 
 /// Checks the `width` bytes at `text` and the `look_back` bytes before them.
-TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
+WSSERVER_TARGET inline bool is_ascii(const std::uint8_t* text) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(text), load(text - look_back))) == 0;
 }
 
 }  // namespace avx2_utf8
 
-TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcept {
+WSSERVER_TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcept {
     using namespace avx2_utf8;
     // has_fault() reads the bytes before its register. So the beginning, or a short text, is checked in a copy that has
     // zeros before it.
@@ -77,5 +79,5 @@ TARGET bool valid_utf8_avx2(const std::uint8_t* text, std::size_t count) noexcep
 }
 
 }  // namespace wsserver::detail
-#undef TARGET
+#undef WSSERVER_TARGET
 #endif

@@ -8,34 +8,36 @@
 
 #include "wsserver/base/detail/kernels/utf8_rules.hpp"
 
-#define TARGET __attribute__((target("avx512f,avx512bw")))
+#define WSSERVER_TARGET __attribute__((target("avx512f,avx512bw")))
 
 namespace wsserver::detail {
 namespace avx512_utf8 {
 
 constexpr std::size_t width = 64;
 
-TARGET inline __m512i repeated(std::uint8_t byte) noexcept { return _mm512_set1_epi8(static_cast<char>(byte)); }
+WSSERVER_TARGET inline __m512i repeated(std::uint8_t byte) noexcept {
+    return _mm512_set1_epi8(static_cast<char>(byte));
+}
 
 // These use the intrinsics with a full mask: g++ 12 warns about its own header where it inlines the plain ones.
-TARGET inline __m512i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
+WSSERVER_TARGET inline __m512i repeated(const std::array<std::uint8_t, 16>& table) noexcept {
     return _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_load_si128(reinterpret_cast<const __m128i*>(table.data())));
 }
 
-TARGET inline __m512i high_halves(__m512i bytes) noexcept {
+WSSERVER_TARGET inline __m512i high_halves(__m512i bytes) noexcept {
     return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), repeated(0x0F));
 }
 
 /// The register that begins `before` bytes earlier. Its first bytes are the last ones of `previous`.
 template <int before>
-TARGET inline __m512i earlier(__m512i bytes, __m512i previous) noexcept {
+WSSERVER_TARGET inline __m512i earlier(__m512i bytes, __m512i previous) noexcept {
     const __m512i lanes_before = _mm512_maskz_alignr_epi64(0xFF, bytes, previous, 6);
     return _mm512_alignr_epi8(bytes, lanes_before, 16 - before);
 }
 
-TARGET inline bool is_ascii(__m512i bytes) noexcept { return _mm512_movepi8_mask(bytes) == 0; }
+WSSERVER_TARGET inline bool is_ascii(__m512i bytes) noexcept { return _mm512_movepi8_mask(bytes) == 0; }
 
-TARGET inline bool has_fault(__m512i bytes, __m512i previous) noexcept {
+WSSERVER_TARGET inline bool has_fault(__m512i bytes, __m512i previous) noexcept {
     const __m512i before = earlier<1>(bytes, previous);
     const __m512i by_high = _mm512_shuffle_epi8(repeated(utf8::rules_of_high), high_halves(before));
     const __m512i by_low = _mm512_shuffle_epi8(repeated(utf8::rules_of_low), _mm512_and_si512(before, repeated(0x0F)));
@@ -50,7 +52,7 @@ TARGET inline bool has_fault(__m512i bytes, __m512i previous) noexcept {
 
 }  // namespace avx512_utf8
 
-TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexcept {
+WSSERVER_TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexcept {
     using namespace avx512_utf8;
     __m512i previous = _mm512_setzero_si512();
     while (count > 0) {
@@ -69,5 +71,5 @@ TARGET bool valid_utf8_avx512(const std::uint8_t* text, std::size_t count) noexc
 }
 
 }  // namespace wsserver::detail
-#undef TARGET
+#undef WSSERVER_TARGET
 #endif

@@ -1,0 +1,9 @@
+// The bodies of this floor and of those below it. A connection in memory needs no others.
+#pragma once
+
+#include "wsserver/base/src.hpp"
+
+#include "wsserver/connection/impl/bodies.ipp"
+#include "wsserver/handshake/src.hpp"
+#include "wsserver/scheduling/src.hpp"
+#include "wsserver/transport/src.hpp"

@@ -1,0 +1,7 @@
+// The bodies of the transport over io_uring. They need liburing.
+#pragma once
+
+#include "wsserver/base/src.hpp"
+
+#include "wsserver/transport/impl/uring/bodies.ipp"
+#include "wsserver/transport/src.hpp"

@@ -1,0 +1,2 @@
+// The unit of a program that has all bodies.
+#include <wsserver/src.hpp>

@@ -2,3 +2,4 @@
 #pragma once
 
 #include "wsserver/protocol/impl/error.ipp"
+#include "wsserver/protocol/impl/event_text.ipp"

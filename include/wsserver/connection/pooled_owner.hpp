@@ -14,6 +14,19 @@
 
 namespace wsserver {
 
+namespace detail {
+
+/// The transport of a PooledOwner that makes its own: a base before that one, so that it is destroyed after it.
+template <Transport T>
+struct OwnTransport {
+    template <class... Args>
+    explicit OwnTransport(Args&&... args) : own_transport(std::forward<Args>(args)...) {}
+
+    T own_transport;
+};
+
+}  // namespace detail
+
 /// Connections use all of their owner until they are gone, so a deriving class clears `pool_` in its destructor.
 template <Transport T, Role role>
 class PooledOwner : public OwnerOn<T, role> {

@@ -80,21 +80,8 @@ class AnyReactor {
     virtual void cut_all() = 0;
 };
 
-namespace detail {
-
-/// A reactor's transport, made before the PooledOwner that uses it and destroyed after it.
 template <Transport T>
-struct ReactorTransport {
-    template <class... Args>
-    explicit ReactorTransport(Args&&... args) : own_transport(std::forward<Args>(args)...) {}
-
-    T own_transport;
-};
-
-}  // namespace detail
-
-template <Transport T>
-class Reactor final : public AnyReactor, private detail::ReactorTransport<T>, private PooledOwner<T, Role::server> {
+class Reactor final : public AnyReactor, private detail::OwnTransport<T>, private PooledOwner<T, Role::server> {
     using Owner = PooledOwner<T, Role::server>;
 
    public:
@@ -103,7 +90,7 @@ class Reactor final : public AnyReactor, private detail::ReactorTransport<T>, pr
     template <class... Args>
     Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options,
             Args&&... transport_arguments)
-        : detail::ReactorTransport<T>(std::forward<Args>(transport_arguments)...),
+        : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...),
           Owner(this->own_transport, number),
           number_(number),
           shared_(shared) {

@@ -1,0 +1,228 @@
+// Owners that are ready for use: a server's and a client's connections on one transport, of any model.
+//
+//     wsserver::ServerOn<MyTransport> server{arguments_of_my_transport};
+//     server.handle(Echo{});
+//     server.listen(std::move(my_listener));
+//     server.run();
+//
+// Server and Client do more: several threads, pooled handlers, listening and dialling by name, reconnecting. These
+// are for transports that they don't know, and for programs that want one loop and nothing else.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "wsserver/connection/pooled_owner.hpp"
+#include "wsserver/connection/posting_hub.hpp"
+
+namespace wsserver {
+
+/// What ServerOn and ClientOn share. It makes its transport, and is used on that transport's thread; only hub(),
+/// counters() and stop() are for any thread.
+template <Transport T, Role role>
+class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, role> {
+    using Owner = PooledOwner<T, role>;
+
+   public:
+    using Connection = wsserver::Connection<role, T>;
+
+    DefaultOwner(const DefaultOwner&) = delete;
+    DefaultOwner& operator=(const DefaultOwner&) = delete;
+
+    using Owner::transport;
+    /// Reaches the connections from any thread; stays valid when this is gone.
+    using Owner::hub;
+    const ConnectionCounters& counters() const noexcept { return this->counters_; }
+    const ConnectionOptions& options() const noexcept { return this->connection_options_; }
+    /// For open connections, too. The next frame, timer or queued message obeys them.
+    void set_options(const ConnectionOptions& options) { this->connection_options_ = options; }
+    /// Called exactly once for each connection, by the destructor for those that are left.
+    void on_end(std::function<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
+
+    /// Null when it is gone.
+    Connection* find(ConnectionId id) noexcept { return pool_.find(id); }
+    std::size_t size() const noexcept { return pool_.size(); }
+    std::vector<ConnectionInfo> list() {
+        std::vector<ConnectionInfo> all;
+        pool_.for_each([&](const Connection& connection) { all.push_back(connection.info()); });
+        return all;
+    }
+
+    /// The transport's loop, until stop().
+    void run() { transport().run(); }
+    void stop() { transport().stop(); }
+
+   protected:
+    template <class... Args>
+    explicit DefaultOwner(std::in_place_t, Args&&... transport_arguments)
+        : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
+        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_);
+        this->hub_ = posting_hub_;
+        transport().on_wake([this] {
+            this->timers_.fire();
+            this->timers_.arm();
+        });
+    }
+    /// Ends what is still connected, with 1006.
+    ~DefaultOwner() {
+        posting_hub_->detach();
+        pool_.for_each([](Connection& connection) { connection.terminate("the owner is gone"); });
+        pool_.clear();
+    }
+
+    using Owner::add;
+    using Owner::connection_options_;
+    using Owner::pool_;
+
+   private:
+    void on_ended(const ConnectionEnd& end) override {
+        if (end_) end_(end);
+    }
+    void on_released(ConnectionId id) override { pool_.erase(id); }
+
+    std::shared_ptr<PostingHub<T, role>> posting_hub_;
+    std::function<void(const ConnectionEnd&)> end_;
+};
+
+/// Serves connections on one transport. All reactions run on its thread, those of handlers with Runs::pooled too.
+template <Transport T>
+class ServerOn final : public DefaultOwner<T, Role::server> {
+   public:
+    using typename DefaultOwner<T, Role::server>::Connection;
+
+    /// `arguments`: the transport's.
+    template <class... Args>
+    explicit ServerOn(Args&&... arguments)
+        : DefaultOwner<T, Role::server>(std::in_place, std::forward<Args>(arguments)...) {}
+
+    /// As Server's: the empty subprotocol is the default handler. Open connections keep what serves them.
+    void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+        handlers_.insert_or_assign(std::move(subprotocol), std::move(handler));
+    }
+    template <class H>
+    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
+        auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
+        handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
+    }
+    template <class H>
+    requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
+    /// Origins allowed besides the server's own host (RFC 6455 §10.2); "*" allows all.
+    void allow_origins(std::vector<std::string> origins) { allowed_origins_ = std::move(origins); }
+    /// Answers requests that are not an upgrade; nothing: 426.
+    void on_http(std::function<std::optional<HttpResponse>(const HttpRequest&)> answer) { http_ = std::move(answer); }
+
+    /// Serves a client whose stream is there already. Null if there are too many connections; then the socket closes.
+    Connection* accept(typename T::Socket socket) {
+        Connection* connection = this->add(std::move(socket));
+        if (connection != nullptr) connection->start();
+        return connection;
+    }
+    /// Serves each client that `listener` accepts.
+    void listen(typename T::Listener listener) {
+        this->transport().listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
+    }
+
+   private:
+    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer& offer) override {
+        if (!origin_allowed(offer, allowed_origins_)) return Errc::origin_forbidden;
+        for (const std::string& subprotocol : offer.subprotocols) {
+            const auto found = handlers_.find(subprotocol);
+            if (found != handlers_.end()) return Acceptance{found->second, subprotocol};
+        }
+        const auto found = handlers_.find(std::string_view{});
+        if (found == handlers_.end()) return Errc::unknown_subprotocol;
+        return Acceptance{found->second, {}};
+    }
+    std::optional<HttpResponse> answer(const HttpRequest& request) override {
+        try {
+            return http_ ? http_(request) : std::nullopt;
+        } catch (...) {
+            return HttpResponse{.status = 500, .body = "the server failed to answer\n"};
+        }
+    }
+    void send_broadcasts() override {}  // none waits
+
+    std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
+    std::vector<std::string> allowed_origins_;
+    std::function<std::optional<HttpResponse>(const HttpRequest&)> http_;
+};
+
+/// The connections of one or many clients on one transport.
+template <Transport T>
+class ClientOn final : public DefaultOwner<T, Role::client> {
+   public:
+    using typename DefaultOwner<T, Role::client>::Connection;
+
+    /// `arguments`: the transport's.
+    template <class... Args>
+    explicit ClientOn(Args&&... arguments)
+        : DefaultOwner<T, Role::client>(std::in_place, std::forward<Args>(arguments)...) {
+        this->connection_options_.protocol.keys = &keys_;
+    }
+
+    /// As DefaultOwner's; without masking keys of the caller's, these are from std::random_device.
+    void set_options(ConnectionOptions options) {
+        if (options.protocol.keys == nullptr) options.protocol.keys = &keys_;
+        DefaultOwner<T, Role::client>::set_options(options);
+    }
+
+    /// Begins the opening handshake on a stream to a server. Null if there are too many connections; then the socket
+    /// closes. Precondition: check_request(request) finds nothing. An empty nonce is replaced by a random one.
+    Connection* connect(typename T::Socket socket, ClientRequest request, std::shared_ptr<AnyHandler> handler) {
+        if (request.nonce == decltype(request.nonce){}) {
+            std::ranges::generate(request.nonce, [this] { return keys_.next_byte(); });
+        }
+        Connection* connection = this->add(std::move(socket));
+        if (connection != nullptr) connection->start(std::move(request), handler);
+        return connection;
+    }
+    template <class H>
+    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
+        Connection* connect(typename T::Socket socket, ClientRequest request, H handler) {
+        return connect(std::move(socket), std::move(request), make_handler("client", std::move(handler)));
+    }
+
+    /// Called with each server's response, whether it accepts or refuses.
+    void on_response(std::function<void(const HttpResponse&)> listener) { response_ = std::move(listener); }
+
+   private:
+    /// RFC 6455 §10.3: masking keys must be unpredictable.
+    class RandomKeys final : public MaskingKeySource {
+       public:
+        MaskingKey next_key() noexcept override { return {next_byte(), next_byte(), next_byte(), next_byte()}; }
+        std::uint8_t next_byte() noexcept {
+            if (rest_ == 0) {
+                number_ = device_();
+                rest_ = sizeof number_;
+            }
+            --rest_;
+            return static_cast<std::uint8_t>(number_ >> (8 * rest_));
+        }
+
+       private:
+        std::random_device device_;
+        std::random_device::result_type number_ = 0;
+        std::size_t rest_ = 0;
+    };
+
+    void on_response(const HttpResponse& response) override {
+        if (response_) response_(response);
+    }
+
+    RandomKeys keys_;
+    std::function<void(const HttpResponse&)> response_;
+};
+
+}  // namespace wsserver

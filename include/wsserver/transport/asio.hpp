@@ -13,6 +13,7 @@
 #include "wsserver/base/result.hpp"
 #include "wsserver/transport/endpoint.hpp"
 #include "wsserver/transport/listener.hpp"
+#include "wsserver/transport/stream_handle.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -22,6 +23,8 @@ class AsioLoop;
 class AsioStream;
 class AsioConnecting;
 }  // namespace detail
+
+extern template class StreamHandle<detail::AsioStream>;
 
 class AsioTransport {
    public:
@@ -74,23 +77,9 @@ class AsioTransport {
 };
 
 /// See TransportStream. As large as a pointer; what it needs lies behind that.
-class AsioTransport::Stream {
+class AsioTransport::Stream final : public StreamHandle<detail::AsioStream> {
    public:
     Stream(AsioTransport& transport, Socket socket);
-    ~Stream();
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-
-    void start(StreamUser& user);
-    bool send(std::span<const SendPiece> pieces);
-    void pause_receiving();
-    void resume_receiving();
-    void shutdown_send();
-    void close();
-    std::string peer() const;
-
-   private:
-    detail::AsioStream* state_;
 };
 
 /// A connect() under way, which ends with it. Must not outlive the transport.

@@ -20,6 +20,7 @@
 
 #include "wsserver/base/result.hpp"
 #include "wsserver/transport/endpoint.hpp"
+#include "wsserver/transport/stream_handle.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -33,6 +34,8 @@ class MemoryAcceptor;
 class MemoryConnecting;
 class MemoryStream;
 }  // namespace detail
+
+extern template class StreamHandle<detail::MemoryStream>;
 
 /// One end of a connection, until a stream or a wire takes it. Closes with its owner.
 class MemorySocket {
@@ -233,23 +236,9 @@ class MemoryTransport {
 };
 
 /// See TransportStream.
-class MemoryTransport::Stream {
+class MemoryTransport::Stream final : public StreamHandle<detail::MemoryStream> {
    public:
     Stream(MemoryTransport& transport, Socket socket);
-    ~Stream();
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-
-    void start(StreamUser& user);
-    bool send(std::span<const SendPiece> pieces);
-    void pause_receiving();
-    void resume_receiving();
-    void shutdown_send();
-    void close();
-    std::string peer() const;
-
-   private:
-    std::shared_ptr<detail::MemoryStream> state_;
 };
 
 /// A connect() under way, which ends with it.

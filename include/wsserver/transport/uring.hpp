@@ -13,6 +13,7 @@
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/transport/listener.hpp"
+#include "wsserver/transport/stream_handle.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -21,6 +22,8 @@ namespace detail {
 class UringLoop;
 class UringStream;
 }  // namespace detail
+
+extern template class StreamHandle<detail::UringStream>;
 
 /// Sizes of one thread's rings. The defaults serve 1 to 100,000 connections; tests make them small.
 struct UringSizes {
@@ -91,23 +94,9 @@ class UringTransport {
 };
 
 /// See TransportStream. As large as a pointer; what it needs lies behind that.
-class UringTransport::Stream {
+class UringTransport::Stream final : public StreamHandle<detail::UringStream> {
    public:
     Stream(UringTransport& transport, Socket socket);
-    ~Stream();
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-
-    void start(StreamUser& user);
-    bool send(std::span<const SendPiece> pieces);
-    void pause_receiving();
-    void resume_receiving();
-    void shutdown_send();
-    void close();
-    std::string peer() const;
-
-   private:
-    detail::UringStream* state_;
 };
 
 static_assert(Transport<UringTransport>);

@@ -29,7 +29,7 @@ class AsioStream {
     void shutdown_send();
     void close();
     std::string peer() const;
-    /// The handle goes away: the user is not called any more.
+    /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
 
    private:
@@ -66,7 +66,7 @@ class AsioStream {
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
     WaitableDescriptor socket_;
     std::unique_ptr<SendBatch> batch_;  // in flight
-    std::uint8_t references_ = 0;       // of one thread: the handle, two operations, two posted calls at most
+    std::uint8_t references_ = 1;       // of one thread: the handle, two operations, two posted calls at most
     Sending sending_ = Sending::open;
     bool awaiting_bytes_ = false;  // the read operation is in flight
     bool paused_ = false;

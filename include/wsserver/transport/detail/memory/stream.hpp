@@ -18,6 +18,8 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
    public:
     MemoryStream(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end)
         : transport_(transport), end_(std::move(end)) {}
+    /// A stream with one reference, which its handle takes.
+    static MemoryStream& make(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end);
 
     void start(StreamUser& user);
     bool send(std::span<const SendPiece> pieces);
@@ -25,6 +27,7 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void resume_receiving();
     void shutdown_send();
     void close();
+    /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
     std::string peer() const { return end_ && !closed_ ? end_->peer_name : std::string{}; }
     /// Sends are held no longer.
@@ -57,7 +60,8 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
 
     MemoryTransport& transport_;
     std::shared_ptr<MemoryEnd> end_;
-    StreamUser* user_ = nullptr;  // null before start() and after on_released()
+    std::shared_ptr<MemoryStream> self_;  // the reference of the handle
+    StreamUser* user_ = nullptr;          // null before start() and after on_released()
     std::optional<SendBatch> batch_;
     Sending sending_ = Sending::open;
     bool receive_posted_ = false;

@@ -46,9 +46,9 @@ class UringLoop {
     UringRing& ring() noexcept { return ring_; }
     UringBuffers& buffers() noexcept { return buffers_; }
     UringSends& sends() noexcept { return sends_; }
-    /// One stream more, without a reference to it.
+    /// Adds a stream with one reference, which its handle takes.
     UringStream& add(Descriptor socket);
-    /// Without a reference to it again: it is destroyed.
+    /// Destroys a stream after its last reference was dropped.
     void remove(UringStream& stream) noexcept { streams_.destroy(stream); }
     /// Calls stream.do_later() in a later turn. The caller has counted a reference for that.
     void later(UringStream& stream) { later_.push_back(&stream); }

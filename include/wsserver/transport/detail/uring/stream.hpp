@@ -51,7 +51,7 @@ class alignas(uring_event_bits + 1) UringStream {
     void shutdown_send();
     void close();
     std::string peer() const;
-    /// The handle goes away: the user is not called any more.
+    /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
 
     // The loop's: what the kernel says.

@@ -239,6 +239,7 @@ void AsioStream::close() {
 void AsioStream::abandon() {
     user_ = nullptr;
     close();
+    intrusive_ptr_release(this);
 }
 
 std::string AsioStream::peer() const {

@@ -7,6 +7,7 @@
 #include "wsserver/transport/detail/asio/connecting.hpp"
 #include "wsserver/transport/detail/asio/loop.hpp"
 #include "wsserver/transport/detail/asio/stream.hpp"
+#include "wsserver/transport/impl/stream_handle.ipp"
 
 namespace wsserver {
 
@@ -52,23 +53,10 @@ boost::asio::io_context& AsioTransport::context() noexcept { return loop_->conte
 
 // --- Stream ---
 
+template class StreamHandle<AsioStream>;
+
 AsioTransport::Stream::Stream(AsioTransport& transport, Socket socket)
-    : state_(new AsioStream(*transport.loop_, std::move(socket))) {
-    intrusive_ptr_add_ref(state_);
-}
-
-AsioTransport::Stream::~Stream() {
-    state_->abandon();
-    intrusive_ptr_release(state_);
-}
-
-void AsioTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool AsioTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
-void AsioTransport::Stream::pause_receiving() { state_->pause_receiving(); }
-void AsioTransport::Stream::resume_receiving() { state_->resume_receiving(); }
-void AsioTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void AsioTransport::Stream::close() { state_->close(); }
-std::string AsioTransport::Stream::peer() const { return state_->peer(); }
+    : StreamHandle(*new AsioStream(*transport.loop_, std::move(socket))) {}
 
 // --- Connecting ---
 

@@ -9,6 +9,12 @@
 
 namespace wsserver::detail {
 
+MemoryStream& MemoryStream::make(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end) {
+    const auto stream = std::make_shared<MemoryStream>(transport, std::move(end));
+    stream->self_ = stream;
+    return *stream;
+}
+
 void MemoryStream::start(StreamUser& user) {
     assert(user_ == nullptr && !closed_);
     user_ = &user;
@@ -170,6 +176,7 @@ void MemoryStream::close() {
 void MemoryStream::abandon() {
     user_ = nullptr;
     close();
+    const auto last = std::exchange(self_, nullptr);
 }
 
 }  // namespace wsserver::detail

@@ -8,6 +8,7 @@
 
 #include "wsserver/transport/detail/memory/acceptor.hpp"
 #include "wsserver/transport/detail/memory/stream.hpp"
+#include "wsserver/transport/impl/stream_handle.ipp"
 
 namespace wsserver {
 
@@ -140,17 +141,9 @@ std::error_code MemoryTransport::begin(MemoryOperation operation) {
 
 // --- Stream ---
 
+template class StreamHandle<MemoryStream>;
+
 MemoryTransport::Stream::Stream(MemoryTransport& transport, Socket socket)
-    : state_(std::make_shared<MemoryStream>(transport, socket.release())) {}
-
-MemoryTransport::Stream::~Stream() { state_->abandon(); }
-
-void MemoryTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool MemoryTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
-void MemoryTransport::Stream::pause_receiving() { state_->pause_receiving(); }
-void MemoryTransport::Stream::resume_receiving() { state_->resume_receiving(); }
-void MemoryTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void MemoryTransport::Stream::close() { state_->close(); }
-std::string MemoryTransport::Stream::peer() const { return state_->peer(); }
+    : StreamHandle(MemoryStream::make(transport, socket.release())) {}
 
 }  // namespace wsserver

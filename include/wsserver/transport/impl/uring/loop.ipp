@@ -170,7 +170,9 @@ void UringLoop::wake_up() noexcept {
 UringStream& UringLoop::add(Descriptor socket) {
     const std::size_t to_close = closing_.size() + streams_.count() + 1;
     if (to_close > closing_.capacity()) closing_.reserve(std::max<std::size_t>(16, 2 * to_close));
-    return streams_.make(*this, std::move(socket));
+    UringStream& stream = streams_.make(*this, std::move(socket));
+    stream.add_reference();
+    return stream;
 }
 
 /// Behind all other orders of the turn: what they were for has a number until then.

@@ -315,6 +315,7 @@ void UringStream::give_up_sending() {
 void UringStream::abandon() {
     user_ = nullptr;
     close();
+    drop_reference();
 }
 
 void UringStream::remove_from_loop() noexcept { loop_.remove(*this); }

@@ -8,6 +8,7 @@
 
 #include "wsserver/transport/detail/uring/loop.hpp"
 #include "wsserver/transport/detail/uring/stream.hpp"
+#include "wsserver/transport/impl/stream_handle.ipp"
 
 namespace wsserver {
 
@@ -41,22 +42,9 @@ void UringTransport::run_turn(Clock::time_point until) { loop_->turn(until); }
 
 // --- Stream ---
 
+template class StreamHandle<UringStream>;
+
 UringTransport::Stream::Stream(UringTransport& transport, Socket socket)
-    : state_(&transport.loop_->add(socket.release())) {
-    state_->add_reference();
-}
-
-UringTransport::Stream::~Stream() {
-    state_->abandon();
-    state_->drop_reference();
-}
-
-void UringTransport::Stream::start(StreamUser& user) { state_->start(user); }
-bool UringTransport::Stream::send(std::span<const SendPiece> pieces) { return state_->send(pieces); }
-void UringTransport::Stream::pause_receiving() { state_->pause_receiving(); }
-void UringTransport::Stream::resume_receiving() { state_->resume_receiving(); }
-void UringTransport::Stream::shutdown_send() { state_->shutdown_send(); }
-void UringTransport::Stream::close() { state_->close(); }
-std::string UringTransport::Stream::peer() const { return state_->peer(); }
+    : StreamHandle(transport.loop_->add(socket.release())) {}
 
 }  // namespace wsserver

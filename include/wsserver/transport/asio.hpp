@@ -1,5 +1,5 @@
-// The transport over Boost.Asio: waits for readiness, then receives and sends by itself. Runs wherever Asio does,
-// on a loop of its own or on one that belongs to the embedding program.
+// The transport over Boost.Asio: waits for readiness, then receives and sends itself. Runs wherever Asio does, on its
+// own loop or on the loop of the embedding program.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -26,24 +26,26 @@ class AsioConnecting;
 
 extern template class StreamHandle<detail::AsioStream>;
 
+/// See Transport. One thread runs the loop and calls all members except post() and stop().
 class AsioTransport {
    public:
-    /// A connected stream socket, TCP or Unix, on no loop yet: it may be handed to another thread's transport.
+    /// A connected stream socket, TCP or Unix. It is not bound to a loop and may be passed to the transport of another
+    /// thread.
     using Socket = Descriptor;
     using Listener = ListeningSocket;
     class Stream;
     class Connecting;
 
-    /// What a stream receives in one turn at most, and the size of the thread's one receive buffer. Echoing messages
-    /// of 1 MiB cost 1.4 times as much with 64 KiB, and 1.2 times as much with a whole level 2 cache of 1 MiB.
+    /// The size of the thread's receive buffer, and the most that a stream receives in one turn, in bytes. To echo
+    /// messages of 1 MiB costs 1.4 times as much with 64 KiB, and 1.2 times as much with 1 MiB, a whole level 2 cache.
     static constexpr std::size_t receive_buffer_size = std::size_t{256} << 10;
 
-    /// Brings its own loop, to be run by one thread.
+    /// Creates its own loop.
     AsioTransport();
-    /// Lives on the caller's loop, which one thread runs: run() returns at once; stop(), on that thread, stops
-    /// listening and waking and leaves the caller's own work alone. `context` must outlive it.
+    /// Uses the caller's loop, which one thread runs and which must outlive the transport. run() returns at once.
+    /// stop() must be called on that thread; it stops listening and waking, and leaves other work of the loop alone.
     explicit AsioTransport(boost::asio::io_context& context);
-    /// Its streams are gone by then. On the loop's thread, or while nobody runs the loop.
+    /// Precondition: its streams are destroyed. Call it on the thread of the loop, or while no thread runs the loop.
     ~AsioTransport();
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
@@ -56,14 +58,15 @@ class AsioTransport {
 
     void listen(ListeningSocket listener, UniqueFunction<void(Socket)> accepted);
     void stop_listening();
-    /// `told` is called each time that accepting has to wait, mostly because descriptors or memory have run out:
-    /// until a stream of this transport closes, at most 100 ms. Before listen().
-    void on_accept_paused(UniqueFunction<void(std::error_code)> told);
+    /// Sets the function that is called each time accepting pauses, usually because descriptors or memory ran out. It
+    /// continues when a stream of this transport closes, and after 100 ms at the latest. Call it before listen().
+    void on_accept_paused(UniqueFunction<void(std::error_code)> paused);
 
-    /// Resolves `to` (TCP: it needs a host) and tries its addresses in turn until `deadline`. `connected` is called
-    /// once, on the loop's thread and never from within, with the socket, with the last address's error, or with
-    /// std::errc::timed_out. Not called any more once the Connecting is cancelled or destroyed.
     using Connected = UniqueFunction<void(Result<Socket, std::error_code>)>;
+    /// Resolves `to` (for TCP the host must not be empty) and tries its addresses in turn until `deadline`.
+    ///
+    /// Calls `connected` exactly once, in a later turn of the loop, with the socket, with the error of the last
+    /// address, or with std::errc::timed_out. Does not call it after the Connecting was cancelled or destroyed.
     [[nodiscard]] Connecting connect(const Endpoint& to, Clock::time_point deadline, Connected connected);
 
     void run();
@@ -73,16 +76,16 @@ class AsioTransport {
 
    private:
     std::unique_ptr<boost::asio::io_context> own_context_;
-    std::shared_ptr<detail::AsioLoop> loop_;  // refers to the context; what waits there may hold on to it
+    std::shared_ptr<detail::AsioLoop> loop_;  // refers to the context; its pending operations may share it
 };
 
-/// See TransportStream. As large as a pointer; what it needs lies behind that.
+/// See TransportStream. As large as a pointer.
 class AsioTransport::Stream final : public StreamHandle<detail::AsioStream> {
    public:
     Stream(AsioTransport& transport, Socket socket);
 };
 
-/// A connect() under way, which ends with it. Must not outlive the transport.
+/// A connect() in progress. Its destructor cancels it. Must not outlive the transport.
 class AsioTransport::Connecting {
    public:
     Connecting() noexcept = default;

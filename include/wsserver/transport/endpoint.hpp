@@ -1,4 +1,4 @@
-// Where to listen and whom to connect to: the names of addresses.
+// The addresses to listen on and to connect to, and their text.
 #pragma once
 
 #include <sys/socket.h>
@@ -11,32 +11,36 @@
 
 namespace wsserver {
 
-/// A TCP address that may still have to be resolved, or the path of a Unix socket.
+/// A TCP address, resolved or not, or the path of a Unix socket.
 struct Endpoint {
     std::string host{};  ///< a name or an address, IPv6 without brackets; empty: all addresses of this machine
     std::uint16_t port = 0;
-    std::string unix_path{};  ///< not empty: a Unix socket. `@name`: one in Linux' abstract namespace, without a file
+    std::string unix_path{};  ///< not empty: a Unix socket; `@name` is in Linux' abstract namespace and has no file
 
     bool is_unix() const noexcept { return !unix_path.empty(); }
     bool operator==(const Endpoint&) const = default;
 };
 
-/// Reads `HOST:PORT`, `[HOST]:PORT`, `:PORT` or `unix:PATH`. Looks nothing up.
-/// An error names the text, what is wrong with it and how it ought to look.
+/// Parses `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `unix:PATH`. Does not resolve the host.
+///
+/// returns  Endpoint  the port is 0 to 65535
+///          error     quotes `text`, says what is wrong with it and which forms are valid
 Result<Endpoint, std::string> parse_endpoint(std::string_view text);
 
-/// What parse_endpoint() reads: IPv6 addresses in brackets.
+/// The text that parse_endpoint() reads, with IPv6 addresses in brackets.
 std::string to_string(const Endpoint& endpoint);
 
-/// A socket's address as the kernel tells it, in numbers; IPv4 that came by an IPv6 socket as IPv4. Empty when it
-/// has none of ours or no name.
+/// The address that the kernel returned, in numbers. An IPv4 address mapped to IPv6 becomes IPv4. Empty if the family
+/// is not IPv4, IPv6 or Unix, or if a Unix socket has no name.
+///
+/// size     of `address`, in bytes, as the system call set it
 Endpoint endpoint_of(const sockaddr_storage& address, socklen_t size);
 
 /// The address that `socket` is bound to. Empty if there is none.
 Endpoint local_endpoint(int socket);
 
-/// Who is at the other end of `socket`: "127.0.0.1:5000", "[::1]:5000", "unix:PATH". A Unix client has no path of
-/// its own as a rule: then it is the path by which it came. Empty when the peer is gone.
+/// The address of the peer of `socket`: "127.0.0.1:5000", "[::1]:5000", "unix:PATH". A Unix client usually has no path;
+/// then it is the path that it connected to. Empty if the peer is gone.
 std::string peer_name(int socket);
 
 }  // namespace wsserver

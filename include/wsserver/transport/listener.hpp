@@ -1,4 +1,4 @@
-// Sockets to listen on, opened before any thread runs, so that an error can still be told to whoever started us.
+// Opens the sockets to listen on before any thread runs, so that an error reaches the user at startup.
 #pragma once
 
 #include <cstddef>
@@ -13,10 +13,11 @@
 
 namespace wsserver {
 
-/// The file of a Unix socket that we have bound; removed with its last owner, if it is still ours by then.
+/// The file of a Unix socket that this process has bound. The last owner removes it, unless another process has
+/// replaced it.
 class SocketFile;
 
-/// A socket that listens; non-blocking, close-on-exec. For one transport.
+/// A listening socket for one transport. Non-blocking and close-on-exec.
 class ListeningSocket {
    public:
     ListeningSocket() noexcept = default;
@@ -24,26 +25,27 @@ class ListeningSocket {
         : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
 
     int descriptor() const noexcept { return descriptor_.get(); }
-    /// The bare descriptor; a Unix socket's file goes, unless others listen there.
+    /// Returns the descriptor alone. The file of a Unix socket is removed, unless other sockets still share it.
     Descriptor release() noexcept {
         file_.reset();
         return std::move(descriptor_);
     }
 
    private:
-    std::shared_ptr<SocketFile> file_;  // goes after the descriptor: who finds the file still finds us listening
+    std::shared_ptr<SocketFile> file_;  // destroyed after the descriptor: while the file exists, the socket listens
     Descriptor descriptor_;
 };
 
-/// Ends listening on a socket from any thread, while the one that accepts there is busy, or blocked for ever.
+/// Stops a listener from another thread than the one that accepts, even if that one is busy or blocked forever.
 class ListenerShutdown {
    public:
-    /// Keeps a duplicate: until it is shut the port stays taken, also when `socket` is gone. Out of descriptors it
-    /// has none, and shut() does nothing.
+    /// Keeps a duplicate of the descriptor: the port stays in use until shut(), even if `socket` is closed. Without a
+    /// free descriptor it keeps none, and shut() does nothing.
     explicit ListenerShutdown(const ListeningSocket& socket) noexcept;
 
-    /// Who connects from now on is refused; accept() fails with EINVAL or finds nobody. That goes for all duplicates of
-    /// the socket, so also for those of other processes. Only Linux does so; elsewhere closing the socket must do.
+    /// From now on connections are refused, and accept() fails with EINVAL or finds no peer. This holds for all
+    /// duplicates of the socket, also in other processes. Only Linux behaves like this; on other systems the socket has
+    /// to be closed. Further calls do nothing.
     void shut() noexcept;
 
    private:
@@ -51,16 +53,20 @@ class ListenerShutdown {
 };
 
 struct Listeners {
-    Endpoint endpoint;                     ///< as bound: the address in numbers, the port that port 0 became
+    Endpoint endpoint;                     ///< as bound: the address in numbers, and the actual port instead of 0
     std::vector<ListeningSocket> sockets;  ///< one for each thread
 };
 
-/// Binds and listens, once for each of `count` threads (at least one).
+/// Binds and listens, with one socket for each of `count` threads (at least one). Blocks while a name is resolved, and
+/// up to 500 ms while an address is still in use.
 ///
-/// TCP: one socket each (SO_REUSEPORT: the kernel spreads the peers over them). A name stands for its first IPv4
-/// address, or else its first IPv6 one; an empty host for all addresses of both kinds.
-/// Unix: one socket, duplicated. A file that a dead process left behind is replaced.
-/// An error names the endpoint, what is wrong and what to do: in use by somebody else, no permission, no such
+/// TCP: a socket for each thread (SO_REUSEPORT: the kernel distributes the peers over them). Of the addresses of a
+/// name, the first IPv4 address is used, otherwise the first IPv6 address. An empty host means all addresses of both
+/// families.
+///
+/// Unix: one socket, duplicated. The file of a process that has died is replaced.
+///
+/// An error names the endpoint, what is wrong and what to do: in use by another program, no permission, no such
 /// address, no such directory, a path that is too long.
 Result<Listeners, std::string> open_listeners(const Endpoint& endpoint, std::size_t count = 1);
 

@@ -1,5 +1,5 @@
-// The transport without a kernel: transports, peers and a clock in one thread's memory, so that a test sees every
-// order of events it wants, can cut and delay each step and let it fail, and sees the same again in the next run.
+// The transport without a kernel, for tests: transports, peers and a clock in the memory of one thread. A test chooses
+// the order of events and can cut, delay and fail each step, with the same result in every run.
 #pragma once
 
 #include <array>
@@ -37,7 +37,7 @@ class MemoryStream;
 
 extern template class StreamHandle<detail::MemoryStream>;
 
-/// One end of a connection, until a stream or a wire takes it. Closes with its owner.
+/// One end of a connection that no stream or wire has taken yet. Its destructor closes it.
 class MemorySocket {
    public:
     MemorySocket() noexcept = default;
@@ -53,7 +53,7 @@ class MemorySocket {
     std::shared_ptr<detail::MemoryEnd> end_;
 };
 
-/// A place where peers arrive: see MemoryNetwork::open_listeners().
+/// A listener; see MemoryNetwork::open_listeners(). Its destructor closes it.
 class MemoryListener {
    public:
     MemoryListener() noexcept = default;
@@ -68,8 +68,8 @@ class MemoryListener {
     std::shared_ptr<detail::MemoryAcceptor> acceptor_;
 };
 
-/// A peer that a test writes by hand: bytes in, bytes out, at once, on no loop. What it does is noticed by the
-/// other side's stream when the network runs.
+/// A peer that a test drives by hand, without a loop. Its calls take effect at once; the stream at the other end
+/// notices them when the network runs.
 class MemoryWire {
    public:
     explicit MemoryWire(MemorySocket socket) noexcept;
@@ -79,20 +79,20 @@ class MemoryWire {
 
     void write(Bytes bytes);
     void write(std::string_view bytes) { write(bytes_of(bytes)); }
-    /// What has come since the last read(), `at_most` bytes of it.
+    /// Removes and returns the bytes that have arrived, at most `at_most` of them.
     std::string read(std::size_t at_most = std::numeric_limits<std::size_t>::max());
-    /// What has come and wasn't read. Valid until the next read() or turn.
+    /// The bytes that have arrived and were not read. Valid until the next read() or turn.
     Bytes unread() const noexcept;
-    /// No more than `bytes` unread ones are taken: the other side's sends stay in flight.
+    /// Takes at most `bytes` unread bytes; further sends of the other end stay in flight.
     void set_window(std::size_t bytes) noexcept;
 
-    /// Ends our direction.
+    /// Ends the direction of this end.
     void shutdown();
-    /// Both; the other side's sends fail from now on. With something unread it is a reset(), as for TCP.
+    /// Ends both directions; sends of the other end fail from now on. If bytes are unread, it is a reset(), as in TCP.
     void close();
     void reset();
 
-    /// The other side has ended its direction, and all that it sent has been read.
+    /// True if the other end has ended its direction and all its bytes were read.
     bool at_end() const noexcept;
     bool was_reset() const noexcept;
 
@@ -100,7 +100,7 @@ class MemoryWire {
     std::shared_ptr<detail::MemoryEnd> end_;
 };
 
-/// The clock, the turns and the places of one test. Lives on one thread, outlives its transports.
+/// The clock, the turns and the listeners of one test. Used by one thread. It must outlive its transports.
 class MemoryNetwork {
    public:
     MemoryNetwork() = default;
@@ -108,19 +108,19 @@ class MemoryNetwork {
     MemoryNetwork& operator=(const MemoryNetwork&) = delete;
 
     Clock::time_point now() const noexcept { return now_; }
-    /// Lets time pass, from wake-up to wake-up; before each and at the end all turns run.
+    /// Advances the clock by `by`, from one wake-up to the next. Runs all turns first and after each wake-up.
     void advance(Clock::duration by);
-    /// Runs turns, transport by transport in the order in which these were made, until there are none.
-    /// Returns how many there were. `at_most`: a test of something that must not spin.
+    /// Runs turns until there are none, and returns their number. The transports run in the order of their
+    /// construction. A test for code that must not spin sets `at_most`, the largest number of turns.
     std::size_t run_until_idle(std::size_t at_most = std::numeric_limits<std::size_t>::max());
 
     /// Both ends of a new connection.
     std::pair<MemorySocket, MemorySocket> pair();
-    /// `count` listeners for one endpoint; peers go to each in turn. Closed with their owners.
+    /// `count` listeners on one endpoint, which receive peers in turn.
     std::vector<MemoryListener> open_listeners(const Endpoint& endpoint, std::size_t count = 1);
-    /// A peer at the door of whoever listens there; connection_refused if nobody does.
+    /// Connects to a listener on `to`. Fails with connection_refused if there is none.
     Result<MemorySocket, std::error_code> connect(const Endpoint& to);
-    /// The same, to be written by hand. Precondition: somebody listens there.
+    /// The same, as a wire. Precondition: there is a listener on `to`.
     MemoryWire wire(const Endpoint& to);
 
    private:
@@ -144,9 +144,10 @@ class MemoryNetwork {
     std::uint16_t next_port_ = 50'001;
 };
 
-/// What a MemoryTransport can be made to fail at.
+/// The operations that MemoryTransport::fail() can make fail.
 enum class MemoryOperation : std::uint8_t { receive, send, accept, connect };
 
+/// See Transport. post() and stop() may be called from any thread.
 class MemoryTransport {
    public:
     using Socket = MemorySocket;
@@ -154,7 +155,7 @@ class MemoryTransport {
     class Stream;
     class Connecting;
 
-    /// What a stream receives in one turn at most.
+    /// The most that a stream receives in one turn, in bytes.
     static constexpr std::size_t receive_buffer_size = std::size_t{64} << 10;
 
     explicit MemoryTransport(MemoryNetwork& network);
@@ -169,30 +170,33 @@ class MemoryTransport {
     void wake_at(Clock::time_point time) noexcept { wake_at_ = time; }
     void listen(MemoryListener listener, UniqueFunction<void(Socket)> accepted);
     void stop_listening();
-    void on_accept_paused(UniqueFunction<void(std::error_code)> told) { accept_paused_ = std::move(told); }
+    /// See AsioTransport::on_accept_paused().
+    void on_accept_paused(UniqueFunction<void(std::error_code)> paused) { accept_paused_ = std::move(paused); }
     using Connected = UniqueFunction<void(Result<Socket, std::error_code>)>;
+    /// See AsioTransport::connect(). Ignores `deadline`.
     [[nodiscard]] Connecting connect(const Endpoint& to, Clock::time_point deadline, Connected connected);
-    /// Runs the whole network (whose other transports live on this thread too) and waits for posts, until stop().
+    /// Runs all transports of the network, which belong to this thread, and waits for posted tasks until stop().
     void run();
     void stop();
 
-    // What a test may do to it.
+    // For tests.
 
-    /// No stream receives more than `bytes` at once.
+    /// Streams receive at most `bytes` at once; at least 1, at most receive_buffer_size.
     void receive_at_most(std::size_t bytes) noexcept;
-    /// A stream made from now on has room for `bytes` that wait to be received; a peer's sends stay in flight then.
-    /// (What a wire writes always has room.)
+    /// Streams that start from now on hold at most `bytes` that are not yet received. Further sends of their peers stay
+    /// in flight. (The bytes of a wire are always taken.)
     void receive_window(std::size_t bytes) noexcept { receive_window_ = bytes; }
-    /// The kernel takes no more than `bytes` of a batch in one turn.
+    /// Takes at most `bytes` of a batch in one turn.
     void send_at_most(std::size_t bytes) noexcept { send_at_most_ = bytes; }
-    /// The kernel takes nothing: each batch stays in flight until release_sends().
+    /// Takes nothing: each batch stays in flight until release_sends().
     void hold_sends() noexcept { sends_held_ = true; }
     void release_sends();
-    /// As if there were no memory for a task: post() throws std::bad_alloc.
+    /// While true, post() throws std::bad_alloc, as if memory had run out.
     void refuse_posts(bool refuse);
-    /// Lets the `nth` (1: the next) operation of its kind fail. Several may be waiting to happen.
+    /// Makes the `nth` operation of this kind from now on fail with `error`; 1 is the next one. Several failures can be
+    /// pending.
     void fail(MemoryOperation operation, std::size_t nth, std::error_code error);
-    /// How many operations of that kind there have been.
+    /// The number of operations of this kind so far.
     std::size_t count(MemoryOperation operation) const noexcept { return counts_[index_of(operation)]; }
 
    private:
@@ -206,7 +210,7 @@ class MemoryTransport {
     };
 
     static std::size_t index_of(MemoryOperation operation) noexcept { return static_cast<std::size_t>(operation); }
-    /// Counts an operation; an error if it is to fail.
+    /// Counts an operation. Returns an error if fail() chose it.
     std::error_code begin(MemoryOperation operation);
     std::size_t run_turns(std::size_t at_most);
     void wake_if_due();
@@ -241,7 +245,7 @@ class MemoryTransport::Stream final : public StreamHandle<detail::MemoryStream> 
     Stream(MemoryTransport& transport, Socket socket);
 };
 
-/// A connect() under way, which ends with it.
+/// A connect() in progress. Its destructor cancels it.
 class MemoryTransport::Connecting {
    public:
     Connecting() noexcept = default;

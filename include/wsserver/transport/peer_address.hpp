@@ -1,4 +1,4 @@
-// A peer's name as every connection keeps it: in one word.
+// The address of a peer in eight bytes, because every connection keeps one.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,12 @@
 
 namespace wsserver {
 
-/// The text of an address, as large as a pointer. IPv4 with its port lies in the word itself; other names lie on the
-/// heap.
+/// The text of an address, as large as a pointer. An IPv4 address and its port are stored in the word itself; any other
+/// text is on the heap.
 class PeerAddress {
    public:
     PeerAddress() noexcept = default;
-    /// Any text, mostly one of peer_name() (endpoint.hpp); what follows a zero byte is lost.
+    /// Stores any text, usually that of peer_name() (endpoint.hpp). The rest after a zero byte is lost.
     explicit PeerAddress(std::string_view text);
     PeerAddress(const PeerAddress&) = delete;
     PeerAddress& operator=(const PeerAddress&) = delete;
@@ -24,8 +24,8 @@ class PeerAddress {
     bool is_ipv4() const noexcept { return (word_ & ipv4_mark) != 0; }
     const char* name() const noexcept { return reinterpret_cast<const char*>(static_cast<std::uintptr_t>(word_)); }
 
-    static constexpr std::uint64_t ipv4_mark = 1;  ///< no pointer of operator new is odd
-    /// 0: no text. The address, the port, two bytes that hold the mark; or a pointer.
+    static constexpr std::uint64_t ipv4_mark = 1;  ///< a pointer from operator new is never odd
+    /// 0: no text. From the highest byte: four bytes of address, two of port, two with the mark. Otherwise a pointer.
     std::uint64_t word_ = 0;
 };
 

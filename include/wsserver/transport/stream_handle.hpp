@@ -1,4 +1,4 @@
-// The members of a stream, for the transports that keep the state of a stream elsewhere.
+// The members of a stream as its owner holds it: each forwards to the state that the transport keeps.
 #pragma once
 
 #include <span>
@@ -8,8 +8,9 @@
 
 namespace wsserver {
 
-/// The base of a TransportStream that forwards to a `State`. As large as a pointer. `State` may be incomplete here: the
-/// members are instantiated once, in the body of its transport (impl/stream_handle.ipp).
+/// The base class of a TransportStream, which documents the members. As large as a pointer.
+///
+/// `State` is incomplete here. The members are instantiated in the body of its transport (impl/stream_handle.ipp).
 template <class State>
 class StreamHandle {
    public:

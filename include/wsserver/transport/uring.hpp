@@ -1,6 +1,6 @@
 // The transport over io_uring (Linux 6.0 and newer): the kernel receives into a ring of buffers and accepts peers
-// by itself, and all that a turn sends is handed to it in one system call, the one that also waits for what comes
-// next. docs/performance.md explains it to readers who know epoll.
+// without being asked each time. One system call submits all sends of a turn and waits for the next completions.
+// docs/performance.md explains it to readers who know epoll.
 #pragma once
 
 #include <cstddef>
@@ -25,23 +25,25 @@ class UringStream;
 
 extern template class StreamHandle<detail::UringStream>;
 
-/// Sizes of one thread's rings. The defaults serve 1 to 100,000 connections; tests make them small.
+/// The sizes of the rings of one thread. The defaults serve 1 to 100,000 connections; tests use small ones.
 struct UringSizes {
-    unsigned submissions = 512;   ///< what one turn prepares before the kernel is told early; a power of two
+    unsigned submissions = 512;   ///< submissions before a turn calls the kernel early; a power of two
     unsigned completions = 8192;  ///< a power of two
-    unsigned buffers = 4;         ///< for receiving, each of UringTransport::receive_buffer_size; a power of two
-    bool like_linux_6_0 = false;  ///< does without what later kernels brought, as it has to on an older one
+    unsigned buffers = 4;         ///< to receive into, each UringTransport::receive_buffer_size bytes; a power of two
+    bool like_linux_6_0 = false;  ///< uses nothing that Linux 6.0 does not have, for tests
 };
 
+/// See Transport. One thread runs the loop and calls all members except post() and stop().
 class UringTransport {
    public:
-    /// A connected stream socket, TCP or Unix, on no loop yet.
+    /// A connected stream socket, TCP or Unix. It is not bound to a loop and may be passed to the transport of another
+    /// thread.
     class Socket {
        public:
-        /// Of any socket: from now on it may block, as io_uring wants it (its operations never do).
+        /// Takes any socket and makes it blocking, as io_uring needs it. (The operations never block the thread.)
         Socket(Descriptor descriptor) noexcept;  // NOLINT(google-explicit-constructor): what others call a socket
 
-        /// Of one that blocks as it is.
+        /// Takes a socket that is blocking already, which saves a system call.
         static Socket blocking(Descriptor descriptor) noexcept { return {std::move(descriptor), Blocking{}}; }
 
         const Descriptor& descriptor() const noexcept { return descriptor_; }
@@ -56,44 +58,45 @@ class UringTransport {
     using Listener = ListeningSocket;
     class Stream;
 
-    /// What a stream receives at once at most. Small messages cost the same with 16 buffers of 32 KiB or 4 of 256 KiB,
-    /// messages of 16 KiB 7 % less with the latter, 16 of 1 KiB in flight a third less: fewer are cut.
+    /// The most that a stream receives at once, in bytes. Compared with 16 buffers of 32 KiB, 4 buffers of 256 KiB cost
+    /// the same for small messages, 7 % less for messages of 16 KiB, and a third less for 16 messages of 1 KiB in
+    /// flight, because fewer messages are cut.
     static constexpr std::size_t receive_buffer_size = std::size_t{256} << 10;
 
-    /// Can this process use it, on this kernel? An error says what is missing, or who forbids it.
+    /// Succeeds if this process can use io_uring on this kernel. An error says what is missing, or what forbids it.
     static Result<void, std::string> probe();
 
-    /// Throws std::system_error where probe() fails.
+    /// Throws std::system_error if io_uring cannot be used; see probe().
     explicit UringTransport(const UringSizes& sizes = {});
-    /// Its streams are gone by then.
+    /// Precondition: its streams are destroyed.
     ~UringTransport();
     UringTransport(const UringTransport&) = delete;
     UringTransport& operator=(const UringTransport&) = delete;
 
     OutputBuffer& output() noexcept;
     void post(UniqueFunction<void()> task);
-    /// Within a turn the time when somebody first asked: the clock isn't looked at for each message.
+    /// Within a turn, the time of the first call in that turn: the clock is not read for each message.
     Clock::time_point now() const noexcept;
     void on_wake(UniqueFunction<void()> task);
     void wake_at(Clock::time_point time);
 
     void listen(ListeningSocket listener, UniqueFunction<void(Socket)> accepted);
     void stop_listening();
-    /// As AsioTransport's.
-    void on_accept_paused(UniqueFunction<void(std::error_code)> told);
+    /// See AsioTransport::on_accept_paused().
+    void on_accept_paused(UniqueFunction<void(std::error_code)> paused);
 
     void run();
     void stop();
 
-    /// One turn for a caller who runs the loop by himself, always on the same thread: waits until something happens,
-    /// but not beyond `until`.
+    /// Runs one turn, for a caller that does not use run(). Waits for an event, at most until `until`. Always call it
+    /// on the same thread.
     void run_turn(Clock::time_point until);
 
    private:
     std::unique_ptr<detail::UringLoop> loop_;
 };
 
-/// See TransportStream. As large as a pointer; what it needs lies behind that.
+/// See TransportStream. As large as a pointer.
 class UringTransport::Stream final : public StreamHandle<detail::UringStream> {
    public:
     Stream(UringTransport& transport, Socket socket);

@@ -233,13 +233,13 @@ TEST_CASE("a path that can't be a socket's says why", "[listener]") {
     const TemporaryFolder folder;
     SECTION("a file is there") {
         std::ofstream{folder / "s"} << "precious";
-        CHECK_THAT(refused(socket_in(folder)), Catch::Contains("no socket"));
+        CHECK_THAT(refused(socket_in(folder)), Catch::Contains("not a socket"));
         CHECK(fs::file_size(folder / "s") == 8);
     }
     SECTION("a link is there") {
         somebody(socket_in(folder, "real"), true, false).reset();
         fs::create_symlink(folder / "real", folder / "s");
-        CHECK_THAT(refused(socket_in(folder)), Catch::Contains("no socket"));
+        CHECK_THAT(refused(socket_in(folder)), Catch::Contains("not a socket"));
         CHECK(fs::is_symlink(folder / "s"));
     }
     SECTION("no directory") {

@@ -1,4 +1,4 @@
-// What accept(2) says, for the transports that listen.
+// The errors of accept(2), for the transports that listen.
 #pragma once
 
 #include <cerrno>
@@ -6,11 +6,12 @@
 
 namespace wsserver::detail {
 
-/// So long accepting waits when it fails for want of descriptors or memory, unless a stream closes.
+/// The delay before accepting again after descriptors or memory ran out. A stream that closes ends it early.
 constexpr std::chrono::milliseconds accept_pause{100};
 
-/// accept(2): errors of the peer that was to be accepted, who has gone again. The next one is none the worse.
-inline bool is_the_peers(int error) noexcept {
+/// True if the error concerns only the peer that was being accepted, and the next one can be accepted at once. See
+/// accept(2).
+inline bool is_error_of_peer(int error) noexcept {
     switch (error) {
         case EINTR:
         case ECONNABORTED:
@@ -23,7 +24,7 @@ inline bool is_the_peers(int error) noexcept {
         case EOPNOTSUPP:
         case ENETUNREACH:
         case ETIMEDOUT:
-        case EPERM:  // a firewall's rule
+        case EPERM:  // a firewall rule
             return true;
         default:
             return false;

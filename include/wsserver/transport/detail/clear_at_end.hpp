@@ -1,11 +1,11 @@
-// Work that is taken out of a list as a whole.
+// Clears a list of work after it was run, also if a part of it throws.
 #pragma once
 
 #include <vector>
 
 namespace wsserver::detail {
 
-/// Nothing is done twice though something in it throws.
+/// Clears `all` at the end of its scope, so that an exception does not cause a second run. `all` must outlive it.
 template <class T>
 class ClearAtEnd {
    public:

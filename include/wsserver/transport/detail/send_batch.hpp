@@ -1,4 +1,4 @@
-// What send() couldn't get rid of at once.
+// The bytes of a send that the kernel has not taken at once.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,15 @@
 
 namespace wsserver::detail {
 
+/// The pieces that are left of a send. Copies the pieces that have no owner, and shares the owners of the others.
 class SendBatch {
    public:
-    /// Takes `pieces` from byte `done` on, which must not be their end; copies those that have no owner.
+    /// Keeps `pieces` from byte `done` on. Precondition: `done` is less than their size.
     SendBatch(std::span<const SendPiece> pieces, std::size_t done);
 
     bool empty() const noexcept { return next_ == pieces_.size(); }
     std::span<const SendPiece> rest() const noexcept { return std::span{pieces_}.subspan(next_); }
-    /// `count` bytes of the rest have left; what owned them is let go.
+    /// Removes `count` bytes from the front of the rest, and releases the owners of pieces that are complete.
     void advance(std::size_t count) noexcept;
 
    private:

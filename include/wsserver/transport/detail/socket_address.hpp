@@ -1,4 +1,4 @@
-// Addresses in the kernel's form.
+// Addresses in the form that system calls take.
 #pragma once
 
 #include <netinet/in.h>
@@ -14,6 +14,7 @@
 
 namespace wsserver {
 
+/// An address of any family.
 struct SocketAddress {
     sockaddr_storage storage{};
     socklen_t size = 0;
@@ -23,17 +24,17 @@ struct SocketAddress {
 
     int family() const noexcept { return storage.ss_family; }
     const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
-    /// TCP only.
+    /// For IPv4 and IPv6 only.
     void set_port(std::uint16_t port) noexcept;
 };
 
-/// Nothing if the path is too long for the kernel.
+/// Nothing if the path is empty or too long for the kernel.
 std::optional<SocketAddress> unix_address(const std::string& path);
-/// Nothing if `host` is a name: this asks nobody.
+/// Parses an address. Nothing if `host` is a name; does not resolve it.
 std::optional<SocketAddress> numeric_address(const std::string& host, std::uint16_t port);
-/// What `host` stands for, at least one address. May block for as long as a name server takes.
+/// Resolves `host` to at least one address. Blocks until the name server answers.
 Result<std::vector<SocketAddress>, std::error_code> look_up(const std::string& host, std::uint16_t port);
-/// All addresses of one family.
+/// The wildcard address, which means all addresses of the family.
 SocketAddress any_address(int family, std::uint16_t port) noexcept;
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// All bodies of this floor. Addresses and listeners, for every model.
+// The bodies of this floor that all transports share: addresses, listeners and send batches.
 #pragma once
 
 #include "wsserver/transport/impl/endpoint.ipp"

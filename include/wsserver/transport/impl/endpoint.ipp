@@ -1,3 +1,4 @@
+// Parses and formats endpoints, and reads the addresses of sockets.
 #pragma once
 
 #include "wsserver/transport/endpoint.hpp"
@@ -33,8 +34,8 @@ bool is_ipv6_address(const std::string& host) {
     return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
 }
 
-/// Letters of a name or of an IPv4 address; a name that doesn't exist is found out when it is looked up.
-bool may_stand_in_host(char c) noexcept {
+/// The characters of a name or of an IPv4 address. Whether the name exists is checked when it is resolved.
+bool may_be_in_host(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
            c == '_';
 }
@@ -68,13 +69,13 @@ Endpoint endpoint_of_ipv6(const sockaddr_in6& address) {
     return {.host = with_scope(host, address.sin6_scope_id), .port = ntohs(address.sin6_port)};
 }
 
-/// unix(7): a path may fill sun_path without a final zero; an abstract name begins with a zero, which we write
-/// as `@` like everybody else.
+/// unix(7): a path may fill sun_path without a final zero. An abstract name begins with a zero byte, which is written
+/// as `@`, as usual.
 std::string unix_path_of(const sockaddr_un& address, socklen_t size) {
-    const std::size_t room = std::size_t{size} - offsetof(sockaddr_un, sun_path);
-    if (room == 0) return {};
-    if (address.sun_path[0] != '\0') return {address.sun_path, ::strnlen(address.sun_path, room)};
-    return "@" + std::string{address.sun_path + 1, room - 1};
+    const std::size_t length = std::size_t{size} - offsetof(sockaddr_un, sun_path);
+    if (length == 0) return {};
+    if (address.sun_path[0] != '\0') return {address.sun_path, ::strnlen(address.sun_path, length)};
+    return "@" + std::string{address.sun_path + 1, length - 1};
 }
 
 }  // namespace
@@ -83,7 +84,7 @@ Result<Endpoint, std::string> parse_endpoint(std::string_view text) {
     if (text.starts_with(unix_prefix)) {
         const std::string_view path = text.substr(unix_prefix.size());
         if (path.empty() || path == "@") return wrong(text, "the path is missing");
-        if (path.find('\0') != std::string_view::npos) return wrong(text, "a path has no zero bytes");
+        if (path.find('\0') != std::string_view::npos) return wrong(text, "a path cannot contain zero bytes");
         return Endpoint{.unix_path = std::string{path}};
     }
     if (text.find("://") != std::string_view::npos) return wrong(text, "this is a URL, not an address");
@@ -95,15 +96,15 @@ Result<Endpoint, std::string> parse_endpoint(std::string_view text) {
     if (endpoint.host.starts_with('[')) {
         if (!endpoint.host.ends_with(']')) return wrong(text, "a port must follow the bracket");
         endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
-        if (!is_ipv6_address(endpoint.host)) return wrong(text, "what stands in brackets is no IPv6 address");
+        if (!is_ipv6_address(endpoint.host)) return wrong(text, "the text in brackets is not an IPv6 address");
     } else if (endpoint.host.find(':') != std::string::npos) {
-        return wrong(text, "an IPv6 address stands in brackets");
+        return wrong(text, "an IPv6 address must be written in brackets");
     } else if (endpoint.host == "*") {
-        return wrong(text, "for all addresses leave the host empty");
-    } else if (!std::all_of(endpoint.host.begin(), endpoint.host.end(), may_stand_in_host)) {
-        return wrong(text, "this is no name of a host");
+        return wrong(text, "leave the host empty to listen on all addresses");
+    } else if (!std::all_of(endpoint.host.begin(), endpoint.host.end(), may_be_in_host)) {
+        return wrong(text, "the host is neither a name nor an address");
     }
-    if (!port) return wrong(text, "a port is a number from 0 to 65535");
+    if (!port) return wrong(text, "the port must be a number from 0 to 65535");
     endpoint.port = *port;
     return endpoint;
 }

@@ -1,3 +1,4 @@
+// Binds TCP and Unix sockets, removes the stale file of a Unix socket, and explains failures.
 #pragma once
 
 #include "wsserver/transport/listener.hpp"
@@ -26,7 +27,7 @@ class SocketFile {
     SocketFile(const SocketFile&) = delete;
     SocketFile& operator=(const SocketFile&) = delete;
     ~SocketFile() {
-        struct stat now;  // somebody else may have put his own there meanwhile
+        struct stat now;  // another process may have replaced the file
         if (::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) {
             ::unlink(path_.c_str());
         }
@@ -57,15 +58,15 @@ Problem cannot_listen(const Endpoint& endpoint, std::string_view why) {
     return Problem{"cannot listen on " + to_string(endpoint) + ": " + std::string{why}};
 }
 
-/// What to do about the errors that people really meet.
+/// What to do about the errors that are common in practice.
 std::string_view advice_for(int error) noexcept {
     switch (error) {
         case EADDRINUSE:
             return "; another program listens there: stop it or choose another port";
         case EACCES:
-            return "; ports below 1024 are root's: choose a higher one or grant CAP_NET_BIND_SERVICE";
+            return "; ports below 1024 are reserved for root: choose a higher one or grant CAP_NET_BIND_SERVICE";
         case EADDRNOTAVAIL:
-            return "; this machine has no such address: leave the host empty for all that it has";
+            return "; this machine has no such address: leave the host empty to listen on all addresses";
         case EMFILE:
             return "; raise the limit of open files (ulimit -n)";
         default:
@@ -85,11 +86,11 @@ Descriptor open_socket(int family) {
     return Descriptor{::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
 }
 
-/// How long a place that is in use may still become free.
+/// How long to wait for an address that is in use.
 constexpr std::chrono::milliseconds probe_patience{500};
 
-/// Calls `free` until it says true, but not for long. A process that was killed keeps its listening sockets for a
-/// moment: what io_uring waits for on them ends in the background.
+/// Calls `free` until it returns true or probe_patience is over. A process that was killed keeps its listening sockets
+/// for a moment, because the kernel ends the requests of its io_uring in the background.
 template <class F>
 bool becomes_free(F&& free) {
     const auto end = std::chrono::steady_clock::now() + probe_patience;
@@ -100,7 +101,7 @@ bool becomes_free(F&& free) {
     return true;
 }
 
-/// Zero or an errno.
+/// Returns 0 or an errno.
 int bind_socket(const Descriptor& socket, const SocketAddress& address) {
     int error = 0;
     becomes_free([&] {
@@ -114,7 +115,7 @@ int bind_socket(const Descriptor& socket, const SocketAddress& address) {
 
 Result<SocketAddress, std::string> address_to_bind(const Endpoint& endpoint) {
     if (endpoint.host.empty()) {
-        // One socket for both kinds, unless this machine knows no IPv6.
+        // One socket for both families, unless this machine has no IPv6.
         return any_address(open_socket(AF_INET6) ? AF_INET6 : AF_INET, endpoint.port);
     }
     const auto found = look_up(endpoint.host, endpoint.port);
@@ -127,20 +128,20 @@ Result<SocketAddress, std::string> address_to_bind(const Endpoint& endpoint) {
     return ipv4 != found->end() ? *ipv4 : found->front();
 }
 
-/// A bound socket, or errno.
-Result<Descriptor, int> bind_tcp(const SocketAddress& address, bool for_everybody, bool shared_port) {
+/// Returns a bound socket or an errno.
+Result<Descriptor, int> bind_tcp(const SocketAddress& address, bool both_families, bool shared_port) {
     Descriptor socket = open_socket(address.family());
     if (!socket) return Unexpected{errno};
-    // A restart may bind while connections of the last run are still in TIME_WAIT.
+    // So that a restart can bind while connections of the last run are still in TIME_WAIT.
     set_flag(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
     if (shared_port) set_flag(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
-    if (address.family() == AF_INET6) set_flag(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, for_everybody ? 0 : 1);
+    if (address.family() == AF_INET6) set_flag(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
     if (const int error = bind_socket(socket, address); error != 0) return Unexpected{error};
     return socket;
 }
 
-/// The address of `endpoint` and a socket bound to it. Without SO_REUSEPORT: with it we would be let in beside
-/// another process of the same user that shares its port.
+/// Returns a socket bound to `address`, which becomes the IPv4 address if there is no IPv6. Does not use SO_REUSEPORT:
+/// with it, bind() would succeed although another process of the same user listens on a port that it shares.
 Result<Descriptor, std::string> bind_first(const Endpoint& endpoint, SocketAddress& address) {
     auto bound = bind_tcp(address, endpoint.host.empty(), false);
     const bool no_ipv6 = !bound && (bound.error() == EAFNOSUPPORT || bound.error() == EADDRNOTAVAIL);
@@ -163,8 +164,8 @@ Result<Listeners, std::string> listen_tcp(const Endpoint& endpoint, std::size_t 
     if (count <= 1) {
         listeners.sockets.emplace_back(*std::move(first));
     } else {
-        // `first` holds the port until all have it: sockets that only are bound don't exclude each other
-        // (SO_REUSEADDR), listening ones do unless all have SO_REUSEPORT.
+        // `first` holds the port until all sockets have it. Sockets that are only bound do not exclude each other
+        // (SO_REUSEADDR). Listening ones do, unless all have SO_REUSEPORT.
         for (std::size_t i = 0; i < count; ++i) {
             auto next = bind_tcp(*address, endpoint.host.empty(), true);
             if (!next) return cannot_listen(endpoint, next.error());
@@ -179,28 +180,29 @@ Result<Listeners, std::string> listen_tcp(const Endpoint& endpoint, std::size_t 
 
 // --- Unix ---
 
-/// Is somebody listening on it? A dead process leaves its file behind, which refuses.
-bool is_dead(const SocketAddress& address) {
-    const Descriptor visitor = open_socket(AF_UNIX);
-    return visitor && ::connect(visitor.get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
+/// True if no process listens on the socket file. A process that has died leaves its file, which refuses connections.
+bool is_stale(const SocketAddress& address) {
+    const Descriptor client = open_socket(AF_UNIX);
+    return client && ::connect(client.get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
 }
 
-/// Makes room for our socket where a dead process left its own.
+/// Removes the socket file of a process that has died.
 Result<void, std::string> remove_stale_file(const Endpoint& endpoint, const SocketAddress& address) {
     const char* path = endpoint.unix_path.c_str();
     struct stat before, after;
-    if (::lstat(path, &before) != 0) return {};  // bind() will say what is wrong with the path, if anything is
+    if (::lstat(path, &before) != 0) return {};  // if the path is wrong, bind() reports it
     if (!S_ISSOCK(before.st_mode)) {
-        return cannot_listen(endpoint, "there is a file that is no socket; remove it or choose another path");
+        return cannot_listen(endpoint, "the file exists and is not a socket; remove it or choose another path");
     }
-    if (!becomes_free([&] { return is_dead(address); })) {
+    if (!becomes_free([&] { return is_stale(address); })) {
         return cannot_listen(endpoint, "another program listens there; stop it or choose another path");
     }
-    // Only what we have looked at, not what somebody else who starts just now has put in its place.
+    // Removes the file only if it is still the same one. Another process may have started and replaced it.
     const bool same = ::lstat(path, &after) == 0 && before.st_ino == after.st_ino && before.st_dev == after.st_dev &&
                       before.st_ctim.tv_sec == after.st_ctim.tv_sec && before.st_ctim.tv_nsec == after.st_ctim.tv_nsec;
     if (same && ::unlink(path) != 0) {
-        return cannot_listen(endpoint, "cannot remove what a dead process left there: " + system_message(errno));
+        return cannot_listen(endpoint,
+                             "cannot remove the socket file of a process that has died: " + system_message(errno));
     }
     return {};
 }
@@ -211,7 +213,7 @@ std::string_view advice_for_path(int error) noexcept {
             return "; create its directory";
         case EACCES:
         case EROFS:
-            return "; its directory must be writable for this user";
+            return "; its directory must be writable by this user";
         case EADDRINUSE:
             return "; another program listens there: stop it or choose another path";
         default:
@@ -222,13 +224,13 @@ std::string_view advice_for_path(int error) noexcept {
 Result<Descriptor, std::string> bind_unix(const Endpoint& endpoint, std::shared_ptr<SocketFile>& file) {
     const auto address = unix_address(endpoint.unix_path);
     if (!address) {
-        return cannot_listen(endpoint, "a socket's path has at most " +
+        return cannot_listen(endpoint, "the path of a socket can have at most " +
                                            std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
                                            " characters; choose a shorter one");
     }
     const bool has_file = endpoint.unix_path.front() != '@';
     if (has_file) {
-        if (auto room = remove_stale_file(endpoint, *address); !room) return Problem{room.error()};
+        if (auto removed = remove_stale_file(endpoint, *address); !removed) return Problem{removed.error()};
     }
     Descriptor socket = open_socket(AF_UNIX);
     if (!socket) return cannot_listen(endpoint, errno);

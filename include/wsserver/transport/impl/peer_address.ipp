@@ -1,3 +1,4 @@
+// Packs an IPv4 address with its port into a word, and back.
 #pragma once
 
 #include "wsserver/transport/peer_address.hpp"
@@ -12,7 +13,8 @@ namespace wsserver {
 
 namespace {
 
-/// The number that `text` begins with, which it takes off. Only as to_string() writes it, and up to `max`.
+/// Removes a number from the front of `text`. Nothing if it is over `max` or has a leading zero: only the form that
+/// to_string() writes is accepted.
 std::optional<std::uint32_t> take_number(std::string_view& text, std::uint32_t max) noexcept {
     std::uint32_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -34,12 +36,12 @@ std::string ipv4_text(std::uint64_t word) {
     return text += std::to_string((word >> port_shift) & 0xFFFF);
 }
 
-/// Nothing if `text` isn't what ipv4_text() makes.
+/// The reverse of ipv4_text(). Nothing if `text` has another form.
 std::optional<std::uint64_t> ipv4_word(std::string_view text) noexcept {
     std::uint64_t address = 0;
-    for (const char after : {'.', '.', '.', ':'}) {
+    for (const char separator : {'.', '.', '.', ':'}) {
         const auto number = take_number(text, 0xFF);
-        if (!number || !text.starts_with(after)) return std::nullopt;
+        if (!number || !text.starts_with(separator)) return std::nullopt;
         text.remove_prefix(1);
         address = address << 8 | *number;
     }

@@ -1,3 +1,4 @@
+// Copies the pieces that have no owner, and counts what has been sent.
 #pragma once
 
 #include "wsserver/transport/detail/send_batch.hpp"

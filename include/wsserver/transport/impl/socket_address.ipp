@@ -1,3 +1,4 @@
+// Builds and resolves socket addresses.
 #pragma once
 
 #include "wsserver/transport/detail/socket_address.hpp"
@@ -26,7 +27,7 @@ std::error_code lookup_error(int code) {
     return {code, category};
 }
 
-Result<std::vector<SocketAddress>, std::error_code> ask(const std::string& host, std::uint16_t port, int flags) {
+Result<std::vector<SocketAddress>, std::error_code> resolve(const std::string& host, std::uint16_t port, int flags) {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
@@ -65,7 +66,7 @@ std::optional<SocketAddress> unix_address(const std::string& path) {
     std::memcpy(local.sun_path, path.data(), path.size());
     address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
     if (path.front() == '@') {
-        local.sun_path[0] = '\0';  // unix(7): an abstract name is as long as its size says
+        local.sun_path[0] = '\0';  // unix(7): the size gives the length of an abstract name
     } else {
         ++address.size;  // the final zero
     }
@@ -73,13 +74,13 @@ std::optional<SocketAddress> unix_address(const std::string& path) {
 }
 
 std::optional<SocketAddress> numeric_address(const std::string& host, std::uint16_t port) {
-    auto found = ask(host, port, AI_NUMERICHOST);
+    auto found = resolve(host, port, AI_NUMERICHOST);
     if (!found) return std::nullopt;
     return found->front();
 }
 
 Result<std::vector<SocketAddress>, std::error_code> look_up(const std::string& host, std::uint16_t port) {
-    return ask(host, port, 0);
+    return resolve(host, port, 0);
 }
 
 SocketAddress any_address(int family, std::uint16_t port) noexcept {

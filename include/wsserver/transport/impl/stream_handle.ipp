@@ -1,4 +1,4 @@
-// The bodies of StreamHandle. Included where a transport instantiates it for its state.
+// The bodies of StreamHandle. Each transport includes them and instantiates them for its state.
 #pragma once
 
 #include "wsserver/transport/stream_handle.hpp"

@@ -1,4 +1,4 @@
-// One listening socket on an AsioLoop.
+// A listening socket on an AsioLoop.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 
 namespace wsserver::detail {
 
+/// Accepts peers until stop(). Its pending operations keep it alive.
 class AsioAcceptor : public std::enable_shared_from_this<AsioAcceptor> {
    public:
     AsioAcceptor(AsioLoop& loop, ListeningSocket listener, UniqueFunction<void(Descriptor)> accepted);
@@ -16,7 +17,7 @@ class AsioAcceptor : public std::enable_shared_from_this<AsioAcceptor> {
 
     void start();
     void stop();
-    /// Tries again in a later turn, if it had to wait.
+    /// If accepting is paused, tries again in a later turn.
     void retry_soon();
 
    private:
@@ -25,14 +26,14 @@ class AsioAcceptor : public std::enable_shared_from_this<AsioAcceptor> {
     void pause(int error);
     void retry();
 
-    AsioLoop* loop_;  // null once stopped
+    AsioLoop* loop_;  // null after stop()
     ListeningSocket listener_;
     UniqueFunction<void(Descriptor)> accepted_;
-    WaitableDescriptor waiting_;  // borrows the listener's number
+    WaitableDescriptor waiting_;  // borrows the descriptor of listener_
     LoopTimer retry_timer_;
     bool paused_ = false;
     bool retry_posted_ = false;
-    bool pause_told_ = false;
+    bool pause_reported_ = false;
 };
 
 }  // namespace wsserver::detail

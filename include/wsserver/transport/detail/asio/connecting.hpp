@@ -1,4 +1,4 @@
-// A connect() under way on an AsioLoop: addresses are looked up, then tried one after the other.
+// A connect() in progress on an AsioLoop: resolves the host and tries its addresses one after the other.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +12,13 @@
 
 namespace wsserver::detail {
 
+/// See AsioTransport::connect(). Its pending operations keep it alive.
 class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
    public:
     AsioConnecting(AsioLoop& loop, Clock::time_point deadline, AsioTransport::Connected connected);
     AsioConnecting(const AsioConnecting&) = delete;
     AsioConnecting& operator=(const AsioConnecting&) = delete;
-    ~AsioConnecting() { forget_lookup(); }
+    ~AsioConnecting() { abandon_lookup(); }
 
     void start(const Endpoint& to);
     void cancel();
@@ -27,10 +28,10 @@ class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
 
     void look_up(const Endpoint& to);
     void looked_up(Result<std::vector<SocketAddress>, std::error_code> found);
-    void forget_lookup() noexcept;
+    void abandon_lookup() noexcept;
     void try_address();
     void await_connection();
-    void settled();
+    void connection_settled();
     void next_address(int error);
     void finish(Result<Descriptor, std::error_code> result);
     void stop_waiting();
@@ -39,9 +40,9 @@ class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
     AsioLoop& loop_;
     Clock::time_point deadline_;
     AsioTransport::Connected connected_;  // null once called or cancelled
-    bool told_ = false;                   // the call has been posted
+    bool finished_ = false;               // the call of connected_ has been posted
     std::shared_ptr<Lookup> lookup_;
-    // A caller's loop would see nothing to do while a thread of ours looks up.
+    // Keeps the caller's loop from running out of work while the lookup thread runs.
     std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> lookup_work_;
     std::vector<SocketAddress> addresses_;
     std::size_t trying_ = 0;

@@ -1,4 +1,4 @@
-// What AsioTransport keeps for its thread: the buffer, posted tasks, the one timer, the acceptors.
+// The state of an AsioTransport: the receive buffer, posted tasks, the timer and the acceptors.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -17,15 +17,15 @@
 
 namespace wsserver::detail {
 
-/// Registers a socket with the loop, to wait for readiness. Receiving and sending is done on the number itself.
-/// Bound to io_context's own executor: a type-erased one would be four times as large.
+/// Registers a socket with the loop, to wait for readiness. Streams receive and send on the descriptor itself.
+/// Bound to the executor type of io_context: a type-erased one would be four times as large.
 using WaitableDescriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 using LoopTimer =
     boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, boost::asio::io_context::executor_type>;
 
 class AsioAcceptor;
 
-/// Shared with what waits in the context: a caller's context may run when the transport is gone.
+/// Shared with its pending operations, because a caller's context may run after the transport is destroyed.
 class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
    public:
     enum class Context : bool { own, callers };
@@ -43,14 +43,14 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
 
     void listen(ListeningSocket listener, UniqueFunction<void(Descriptor)> accepted);
     void stop_listening();
-    void on_accept_paused(UniqueFunction<void(std::error_code)> told) { accept_paused_ = std::move(told); }
+    void on_accept_paused(UniqueFunction<void(std::error_code)> paused) { accept_paused_ = std::move(paused); }
     void accept_paused(std::error_code why) {
         if (accept_paused_) accept_paused_(why);
     }
-    /// A descriptor has become free.
+    /// Called when a descriptor has become free.
     void stream_closed();
 
-    /// Nobody above is called any more.
+    /// Stops listening, waking and posted tasks: no user is called any more.
     void detach();
 
    private:
@@ -66,8 +66,8 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
 
     std::mutex mutex_;
     std::vector<UniqueFunction<void()>> posted_;   // guarded by mutex_
-    bool posted_noticed_ = false;                  // guarded by mutex_; run_posted() is on its way
-    std::vector<UniqueFunction<void()>> running_;  // what run_posted() took; kept for its memory
+    bool posted_noticed_ = false;                  // guarded by mutex_; a call of run_posted() is queued
+    std::vector<UniqueFunction<void()>> running_;  // the tasks of run_posted(); a member to keep its memory
 
     LoopTimer timer_;
     Clock::time_point wake_at_ = Clock::time_point::max();

@@ -1,4 +1,4 @@
-// The life of one stream on an AsioLoop, counted by its handle (AsioTransport::Stream) and by what is in flight.
+// The state of a stream on an AsioLoop.
 #pragma once
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -14,6 +14,7 @@
 
 namespace wsserver::detail {
 
+/// Counts references: of its handle (AsioTransport::Stream) and of pending operations.
 class AsioStream {
    public:
     using Pointer = boost::intrusive_ptr<AsioStream>;
@@ -38,12 +39,12 @@ class AsioStream {
         open,
         ending,  // shutdown_send() was called
         failed,
-        failure_told,  // nothing works any more
+        failure_reported,  // nothing works any more
     };
 
-    // The one read operation is always in flight on an idle stream, so its memory lies here: an echo allocates
-    // nothing, an idle connection no block of its own. Should an Asio need more, it gets it from the heap.
-    static constexpr std::size_t operation_size = 88;  // what Asio 1.24 (Boost 1.81) asks for
+    // The read operation is always in flight on an idle stream, so its memory is a part of the stream: an echo does not
+    // allocate, and an idle connection needs no block of its own. A version of Asio that needs more allocates it.
+    static constexpr std::size_t operation_size = 88;  // the request of Asio 1.24 (Boost 1.81), in bytes
     void* allocate_operation(std::size_t size);
     void free_operation(void* place) noexcept;
 
@@ -52,10 +53,10 @@ class AsioStream {
     void readable();
     bool receive();
     void writable();
-    void await_room();
+    void await_writable();
     void half_close() noexcept;
     void send_failed(int error);
-    void tell_failure(int error);
+    void report_failure(int error);
 
     friend void intrusive_ptr_add_ref(AsioStream* stream) noexcept { ++stream->references_; }
     friend void intrusive_ptr_release(AsioStream* stream) noexcept {
@@ -66,13 +67,13 @@ class AsioStream {
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
     WaitableDescriptor socket_;
     std::unique_ptr<SendBatch> batch_;  // in flight
-    std::uint8_t references_ = 1;       // of one thread: the handle, two operations, two posted calls at most
+    std::uint8_t references_ = 1;       // at most five: the handle, two operations, two posted calls
     Sending sending_ = Sending::open;
     bool awaiting_bytes_ = false;  // the read operation is in flight
     bool paused_ = false;
-    bool ended_ = false;  // the peer's direction
+    bool ended_ = false;  // the direction of the peer
     bool closed_ = false;
-    bool operation_taken_ = false;
+    bool operation_taken_ = false;  // operation_ is in use
     alignas(void*) std::byte operation_[operation_size];
 };
 

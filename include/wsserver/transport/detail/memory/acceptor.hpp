@@ -1,4 +1,4 @@
-// One listener of a MemoryNetwork and those who wait at its door.
+// The state of a MemoryListener: the peers that wait to be accepted.
 #pragma once
 
 #include <deque>
@@ -8,6 +8,7 @@
 
 namespace wsserver::detail {
 
+/// Passes one peer per turn to its transport.
 class MemoryAcceptor : public std::enable_shared_from_this<MemoryAcceptor> {
    public:
     explicit MemoryAcceptor(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
@@ -17,7 +18,7 @@ class MemoryAcceptor : public std::enable_shared_from_this<MemoryAcceptor> {
 
     void arrive(MemorySocket peer);
     void listen(MemoryTransport& transport, UniqueFunction<void(MemorySocket)> accepted);
-    /// Those who wait are turned away.
+    /// Closes the peers that are still waiting, too.
     void close();
     void retry_soon();
 
@@ -32,7 +33,7 @@ class MemoryAcceptor : public std::enable_shared_from_this<MemoryAcceptor> {
     std::deque<MemorySocket> waiting_;
     bool posted_ = false;
     bool paused_ = false;
-    bool pause_told_ = false;
+    bool pause_reported_ = false;
     bool closed_ = false;
 };
 

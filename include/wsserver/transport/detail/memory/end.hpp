@@ -1,4 +1,4 @@
-// Two ends that hold each other's bytes.
+// The two ends of a connection in memory.
 #pragma once
 
 #include <algorithm>
@@ -14,19 +14,19 @@
 
 namespace wsserver::detail {
 
-/// One end of a connection: what has arrived here, and what has become of the other end.
+/// One end of a connection: the bytes that have arrived, and the state of the other end.
 struct MemoryEnd {
     std::string peer_name;
-    MemoryEnd* other = nullptr;  // lives and dies with this one
+    MemoryEnd* other = nullptr;  // has the same lifetime
     OutputBuffer arrived;
-    std::size_t read = 0;  // of `arrived`
-    std::size_t window = std::numeric_limits<std::size_t>::max();
-    bool peer_ended = false;  // nothing more will arrive
-    bool peer_gone = false;   // nor does the peer take anything
+    std::size_t read = 0;                                          // bytes of `arrived` that were read
+    std::size_t window = std::numeric_limits<std::size_t>::max();  // the most unread bytes, except those of put()
+    bool peer_ended = false;                                       // no more bytes will arrive
+    bool peer_gone = false;                                        // the other end is closed and takes no bytes
     bool reset = false;
     bool closed = false;
-    std::function<void()> on_arrival{};  // bytes, end or reset
-    std::function<void()> on_space{};    // the other end has read, or is gone
+    std::function<void()> on_arrival{};  // bytes, an end or a reset have arrived
+    std::function<void()> on_space{};    // the other end has read bytes, or is gone
 
     MutableBytes unread() noexcept { return arrived.bytes().subspan(read); }
     bool at_end() const noexcept { return read == arrived.size() && (peer_ended || reset); }
@@ -41,14 +41,14 @@ struct MemoryEnd {
         if (count > 0 && other->on_space) other->on_space();
     }
 
-    /// Brings bytes to the other end, as far as it has room. Returns how many.
+    /// Passes to the other end as many bytes as its window allows. Returns their number.
     std::size_t bring(Bytes bytes) {
         const std::size_t count = std::min(bytes.size(), other->space());
         put(bytes.first(count));
         return count;
     }
 
-    /// The same, whether it has room or not.
+    /// Passes all bytes to the other end, regardless of its window.
     void put(Bytes bytes) {
         if (bytes.empty()) return;
         other->arrived.append(bytes);
@@ -60,7 +60,7 @@ struct MemoryEnd {
         if (other->on_arrival) other->on_arrival();
     }
 
-    /// TCP: who closes with bytes unread resets the connection.
+    /// As in TCP, an end that closes with unread bytes resets the connection.
     void close(bool with_reset) {
         if (std::exchange(closed, true)) return;
         if (with_reset || read != arrived.size()) other->reset = true;
@@ -73,7 +73,7 @@ struct MemoryEnd {
     }
 };
 
-/// The two live in one block, so that `other` is valid as long as either is held.
+/// Both ends share one block of memory, so that `other` is valid while either of them is owned.
 std::pair<std::shared_ptr<MemoryEnd>, std::shared_ptr<MemoryEnd>> make_ends(std::string first, std::string second);
 
 }  // namespace wsserver::detail

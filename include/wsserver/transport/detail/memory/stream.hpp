@@ -1,4 +1,4 @@
-// The life of one stream of a MemoryTransport.
+// The state of a stream of a MemoryTransport.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 
 namespace wsserver::detail {
 
+/// Receives and sends in posted turns, which keep it alive.
 class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
    public:
     MemoryStream(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end)
@@ -30,15 +31,15 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
     std::string peer() const { return end_ && !closed_ ? end_->peer_name : std::string{}; }
-    /// Sends are held no longer.
-    void go_on_sending() { send_soon(); }
+    /// Called when sends are no longer held.
+    void resume_sending() { send_soon(); }
 
    private:
     enum class Sending : std::uint8_t {
         open,
         ending,  // shutdown_send() was called
         failed,
-        failure_told,  // nothing works any more
+        failure_reported,  // nothing works any more
     };
     struct Sent {
         std::size_t count = 0;
@@ -56,7 +57,7 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void send_soon();
     void send_turn();
     void send_failed(std::error_code error);
-    void tell_failure(std::error_code error);
+    void report_failure(std::error_code error);
 
     MemoryTransport& transport_;
     std::shared_ptr<MemoryEnd> end_;

@@ -1,4 +1,4 @@
-// One listening socket on a UringLoop: one order accepts all peers.
+// A listening socket on a UringLoop: one multishot request accepts all peers.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace wsserver::detail {
 
 class UringLoop;
 
-/// Lives as long as the ring.
+/// Must live as long as the ring.
 class UringAcceptor {
    public:
     UringAcceptor(UringLoop& loop, ListeningSocket listener, UniqueFunction<void(UringTransport::Socket)> accepted);
@@ -19,12 +19,12 @@ class UringAcceptor {
 
     void start();
     void stop();
-    /// Stops, and nobody is told of peers any more.
+    /// Stops, and drops the function that receives peers.
     void abandon();
-    /// Tries again, if it had to wait.
+    /// If accepting is paused, tries again.
     void retry();
 
-    /// What the kernel says.
+    /// Handles a completion of the accept request.
     void completed(int result, std::uint32_t flags);
 
    private:
@@ -33,13 +33,13 @@ class UringAcceptor {
 
     UringLoop& loop_;
     ListeningSocket listener_;
-    Descriptor ending_;  // the listener's, until the kernel is done with it
+    Descriptor ending_;  // the descriptor of the stopped listener, until the accept request has ended
     UniqueFunction<void(UringTransport::Socket)> accepted_;
     UringTimer retry_timer_;
     bool stopped_ = false;
-    bool awaiting_peers_ = false;  // the kernel has the order
+    bool awaiting_peers_ = false;  // the accept request is in flight
     bool paused_ = false;
-    bool pause_told_ = false;
+    bool pause_reported_ = false;
 };
 
 }  // namespace wsserver::detail

@@ -1,4 +1,4 @@
-// Where the kernel puts what it receives: one ring of buffers for all connections of a thread.
+// The buffers that the kernel receives into: one ring of them for all connections of a thread.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,23 @@
 
 namespace wsserver::detail {
 
+/// A ring of buffers that is registered with the kernel. A receive request names the group instead of a buffer.
 class UringBuffers {
    public:
-    /// `sizes.buffers` of UringTransport::receive_buffer_size, or as much memory in small ones where the kernel can't
-    /// fill a buffer bit by bit. Throws std::system_error.
+    /// Registers `sizes.buffers` buffers of UringTransport::receive_buffer_size bytes, or the same memory in small
+    /// buffers if the kernel cannot fill a buffer incrementally. Throws std::system_error.
     UringBuffers(UringRing& ring, const UringSizes& sizes);
-    /// The ring receives nothing by then.
+    /// Precondition: the ring receives nothing any more.
     ~UringBuffers();
     UringBuffers(const UringBuffers&) = delete;
     UringBuffers& operator=(const UringBuffers&) = delete;
 
-    /// The group's number in receive orders.
+    /// The number of the group in receive requests.
     static constexpr std::uint16_t group = 0;
 
-    /// The bytes that a completion tells of; they stay until give_back() of the same completion.
+    /// The bytes of a completion with this count and these flags. Valid until give_back() for the same completion.
     MutableBytes bytes(std::size_t count, std::uint32_t flags) noexcept;
+    /// Returns the buffer of a completion to the kernel, unless the kernel is still filling it.
     void give_back(std::uint32_t flags) noexcept;
 
    private:
@@ -33,11 +35,11 @@ class UringBuffers {
 
     std::size_t mapped_ = 0;  // bytes of `entries_`
     unsigned count_;
-    std::size_t size_;
-    bool incremental_;
+    std::size_t size_;                      // of a buffer, in bytes
+    bool incremental_;                      // a buffer takes several messages
     io_uring_buf_ring* entries_ = nullptr;  // shared with the kernel
     std::unique_ptr<std::uint8_t[]> memory_;
-    std::vector<std::size_t> used_;  // by buffer: bytes that have been filled
+    std::vector<std::size_t> used_;  // for each buffer, the bytes that have been filled
 };
 
 }  // namespace wsserver::detail

@@ -1,4 +1,4 @@
-// What UringTransport keeps for its thread, and its turns.
+// The event loop of a UringTransport.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@ class UringLoop {
     UringLoop(const UringLoop&) = delete;
     UringLoop& operator=(const UringLoop&) = delete;
 
-    // The transport's.
+    // For the transport; see Transport.
     OutputBuffer& output() noexcept { return output_; }
     /// Any thread.
     void post(UniqueFunction<void()> task);
@@ -36,13 +36,13 @@ class UringLoop {
     void wake_at(Clock::time_point time) { wake_.set(time); }
     void listen(ListeningSocket listener, UniqueFunction<void(UringTransport::Socket)> accepted);
     void stop_listening();
-    void on_accept_paused(UniqueFunction<void(std::error_code)> told) { accept_paused_ = std::move(told); }
+    void on_accept_paused(UniqueFunction<void(std::error_code)> paused) { accept_paused_ = std::move(paused); }
     void run();
     /// Any thread.
     void stop();
     void turn(std::optional<Clock::time_point> until);
 
-    // Its streams' and acceptors'.
+    // For its streams and acceptors.
     UringRing& ring() noexcept { return ring_; }
     UringBuffers& buffers() noexcept { return buffers_; }
     UringSends& sends() noexcept { return sends_; }
@@ -50,22 +50,22 @@ class UringLoop {
     UringStream& add(Descriptor socket);
     /// Destroys a stream after its last reference was dropped.
     void remove(UringStream& stream) noexcept { streams_.destroy(stream); }
-    /// Calls stream.do_later() in a later turn. The caller has counted a reference for that.
-    void later(UringStream& stream) { later_.push_back(&stream); }
-    /// Keeps a closed stream for as long as it sends, but not for ever.
+    /// Calls stream.run_deferred() in a later turn. The caller has added a reference for this call.
+    void defer(UringStream& stream) { deferred_.push_back(&stream); }
+    /// Keeps a closed stream while it sends, for a limited time.
     void linger(UringStream& stream);
-    /// At the end of the turn.
+    /// Closes `socket` at the end of the turn.
     void close_socket(Descriptor socket) { closing_.push_back(std::move(socket)); }
     void accept_paused(std::error_code why) {
         if (accept_paused_) accept_paused_(why);
     }
 
    private:
-    void hand_over(std::optional<Clock::time_point> until);
-    void dispatch(UringEvent event, void* whom, int result, std::uint32_t flags);
+    void submit_and_wait(std::optional<Clock::time_point> until);
+    void dispatch(UringEvent event, void* target, int result, std::uint32_t flags);
     void close_sockets();
     void run_posted();
-    void run_later();
+    void run_deferred();
     bool may_sleep();
     void await_posts();
     void wake_up() noexcept;
@@ -75,12 +75,12 @@ class UringLoop {
     UringRing ring_;
     UringBuffers buffers_;
     UringSends sends_;
-    UringStreams streams_;  // before all that may own handles of them
+    UringStreams streams_;  // destroyed after the members that may own handles of streams
     bool in_turn_ = false;
-    mutable std::optional<Clock::time_point> now_;  // of this turn, once somebody has asked
+    mutable std::optional<Clock::time_point> now_;  // the time of this turn, after the first call of now()
 
-    std::vector<UringStream*> later_, doing_;
-    std::vector<Descriptor> closing_;
+    std::vector<UringStream*> deferred_, running_deferred_;
+    std::vector<Descriptor> closing_;  // to be closed at the end of the turn
     struct Lingering {
         UringStream* stream;
         Clock::time_point until;
@@ -94,9 +94,9 @@ class UringLoop {
     std::vector<UniqueFunction<void()>> posted_;  // guarded by mutex_
     bool asleep_ = false;                         // guarded by mutex_; posts must wake it up
     std::atomic<bool> has_posted_{false};
-    std::vector<UniqueFunction<void()>> running_;  // what run_posted() took; kept for its memory
-    Descriptor post_event_;
-    std::uint64_t post_count_ = 0;
+    std::vector<UniqueFunction<void()>> running_;  // the tasks of run_posted(); a member to keep its memory
+    Descriptor post_event_;                        // eventfd(2); post() and stop() write to it to wake the loop
+    std::uint64_t post_count_ = 0;                 // the kernel reads post_event_ into it
     bool awaiting_posts_ = false;
     std::atomic<bool> stopping_{false};
 };

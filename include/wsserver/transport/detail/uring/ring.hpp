@@ -1,4 +1,4 @@
-// One thread's io_uring: prepares what the kernel shall do, hands it over, reads what has been done.
+// The io_uring of one thread: prepares submissions, submits them, and reads completions.
 #pragma once
 
 #include <liburing.h>
@@ -13,12 +13,13 @@
 
 namespace wsserver::detail {
 
-/// What a completion tells of; travels in the low bits of the pointer to whom it concerns.
+/// The kind of a completion. Stored in the low bits of the pointer to its target, in user_data.
 enum class UringEvent : std::uint64_t { none, received, sent, accepted, timer, posted };
 
+/// The low bits of the address of a target, which are zero.
 inline constexpr std::uint64_t uring_event_bits = 7;
 
-/// As the kernel wants it: a length of time, or a moment of the steady clock since its beginning. Not before zero.
+/// Converts a duration, or a time since the epoch of the steady clock. A negative time becomes zero.
 inline __kernel_timespec kernel_time(Clock::duration time) noexcept {
     time = std::max(time, Clock::duration::zero());
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
@@ -27,41 +28,43 @@ inline __kernel_timespec kernel_time(Clock::duration time) noexcept {
 
 class UringRing {
    public:
-    /// Not yet bound to a thread. Throws std::system_error.
+    /// Creates a ring that is not yet bound to a thread. Throws std::system_error.
     explicit UringRing(const UringSizes& sizes);
     ~UringRing();
     UringRing(const UringRing&) = delete;
     UringRing& operator=(const UringRing&) = delete;
 
-    /// The calling thread is its own from now on. Again: nothing happens.
+    /// Binds the ring to the calling thread, which alone may use it from now on. Further calls do nothing.
     void bind_to_thread();
 
-    /// The next order to the kernel, empty. It stays where it is until handed over.
-    io_uring_sqe& sqe(UringEvent event, const void* whom);
-    /// One whose success nobody needs to hear of.
+    /// The next submission, to be prepared by the caller. Valid until the next submit() or turn(); sqe() calls submit()
+    /// if the queue is full.
+    io_uring_sqe& sqe(UringEvent event, const void* target);
+    /// A submission whose completion is ignored.
     io_uring_sqe& silent_sqe();
-    /// Asks for the end of the order of that name; its completion says ECANCELED, unless it was done before.
-    void cancel(UringEvent event, const void* whom);
+    /// Asks the kernel to cancel a request. It completes with ECANCELED, unless it was finished before.
+    void cancel(UringEvent event, const void* target);
 
-    /// Its thread has ended, or it is about to go: orders go nowhere from now on.
+    /// Ignores submissions from now on. Called when its thread has ended or the ring is about to be closed.
     void shut() noexcept { shut_ = true; }
-    /// For its own thread, which may live on: the kernel drops all orders, and with them their sockets and memory; it
-    /// does so by itself only when that thread ends. Elsewhere nothing happens.
-    void let_go() noexcept;
-    /// No call of anything but the destructor follows.
+    /// Cancels all requests, so that the kernel releases their sockets and memory. Otherwise it does so only when the
+    /// thread of the ring ends. Does nothing on another thread.
+    void cancel_all() noexcept;
+    /// Closes the ring. Only the destructor may follow.
     void close() noexcept;
 
-    /// Grows with each handing over: what was prepared at the same number may still be changed.
+    /// Grows with each submit() and turn(). While it has not changed, the caller may still change what it prepared.
     std::uint64_t submissions() const noexcept { return submissions_; }
 
-    /// Hands all orders over without waiting.
+    /// Submits all that is prepared, without waiting.
     void submit();
     enum class Wait : bool { no, yes };
-    /// Hands all orders over and lets the kernel finish what is ready; waits for a completion, at most until `until`.
+    /// Submits all that is prepared and lets the kernel run deferred work. Wait::yes: waits for a completion, at most
+    /// until `until`.
     void turn(Wait wait, std::optional<Clock::time_point> until);
 
-    /// Calls f(event, whom, result, flags) for each completion, but for no more than the ring holds: where there are
-    /// always more, others get their turn, too. Returns how many there were.
+    /// Calls f(event, target, result, flags) for each completion, but at most as often as the ring has entries, so that
+    /// a steady stream of completions does not starve posted tasks. Returns the number of calls.
     template <class F>
     unsigned for_each_completion(F&& f) {
         unsigned count = 0;
@@ -83,7 +86,7 @@ class UringRing {
     io_uring ring_{};
     std::uint64_t submissions_ = 0;
     bool bound_ = false;
-    bool registered_ = false;
+    bool registered_ = false;  // io_uring_register_ring_fd(3) succeeded
     std::thread::id owner_{};
     bool shut_ = false;
     bool open_ = false;

@@ -1,4 +1,4 @@
-// What is on its way out: the kernel reads it where it lies until it says that it has taken it.
+// The sends of a thread. The kernel reads their bytes in place, so the memory stays valid until a send completes.
 #pragma once
 
 #include <sys/socket.h>
@@ -20,29 +20,32 @@ namespace wsserver::detail {
 
 class UringStream;
 
-/// Bytes that no one else keeps. Short ones of one turn lie side by side; long ones stay where they were encoded.
+/// The memory of bytes that have no owner. Short ones are copied into a shared chunk; long ones stay where they were
+/// encoded.
 class SendMemory {
    public:
     struct Chunk {
         PooledBuffer memory;
         std::size_t used = 0;
-        std::size_t sends = 0;  ///< that still need it
+        std::size_t sends = 0;  ///< the number of sends that still read from it
     };
 
-    /// What short bytes share. One that a slow peer holds up is held up as a whole.
+    /// The size of a shared chunk in bytes. One slow peer keeps a whole chunk in use.
     static constexpr std::size_t chunk_size = std::size_t{64} << 10;
-    /// Up to this size a copy is cheaper than a chunk of its own.
+    /// Up to this size, in bytes, a copy is cheaper than a chunk for these bytes alone.
     static constexpr std::size_t copied_size = std::size_t{4} << 10;
 
     struct Place {
         Bytes bytes{};
         Chunk* chunk = nullptr;
     };
-    /// Takes `bytes` over from `output`, if they are long and all that it holds; copies them otherwise.
+    /// Takes the memory of `output` if `bytes` are all that it contains and longer than copied_size. Otherwise copies
+    /// them.
     Place keep(Bytes bytes, OutputBuffer& output);
-    /// Makes `place` longer by `bytes`, if there is room behind it.
+    /// Appends `bytes` to `place`. False if there is no free space after it.
     bool extend(Place& place, Bytes bytes) noexcept;
-    void let_go(Chunk& chunk) noexcept;
+    /// Called once for each place, when its send is finished.
+    void release(Chunk& chunk) noexcept;
 
    private:
     Chunk& fresh_chunk();
@@ -53,9 +56,9 @@ class SendMemory {
     Chunk* filling_ = nullptr;
 };
 
-/// One send order of a stream. Kept for the next one when it is done.
+/// A send request of a stream. Reused when it is finished.
 struct UringSend {
-    /// Several pieces, of which so many go at a time.
+    /// Several pieces, sent by sendmsg(2), at most 64 at a time.
     struct Gathered {
         explicit Gathered(SendBatch whole) : batch(std::move(whole)) {}
 
@@ -67,28 +70,28 @@ struct UringSend {
     UringStream* stream = nullptr;
     io_uring_sqe* sqe = nullptr;
     std::uint64_t prepared_at = 0;  ///< UringRing::submissions()
-    SendMemory::Place place{};      ///< one piece: its rest; the chunk is null if `owner` keeps it
+    SendMemory::Place place{};      ///< the rest of a single piece; its chunk is null if `owner` keeps the bytes
     std::shared_ptr<const void> owner{};
     std::unique_ptr<Gathered> gathered{};
-    std::unique_ptr<SendBatch> next{};  ///< what the stream sends when this is done
+    std::unique_ptr<SendBatch> next{};  ///< what the stream sends after this
     UringSend* next_spare = nullptr;
 };
 
-/// All that one thread is sending.
+/// All send requests of one thread.
 class UringSends {
    public:
     UringSends(UringRing& ring, OutputBuffer& output) : ring_(ring), output_(output) {}
     UringSends(const UringSends&) = delete;
     UringSends& operator=(const UringSends&) = delete;
 
-    /// Prepares to send all of `pieces` (some bytes at least) to `socket`.
+    /// Prepares to send all of `pieces`, at least one byte, to `socket`.
     UringSend& begin(UringStream& stream, int socket, std::span<const SendPiece> pieces);
     UringSend& begin(UringStream& stream, int socket, std::unique_ptr<UringSend::Gathered> gathered);
-    /// Adds to what the kernel hasn't been told of yet. False: it doesn't fit.
+    /// Adds to a send that is not yet submitted. False if `pieces` do not fit.
     bool extend(UringSend& send, std::span<const SendPiece> pieces) noexcept;
-    /// `count` bytes have left. True: that was all. Otherwise the rest has been prepared.
+    /// Called when the kernel has taken `count` bytes. True if that was all; otherwise the rest is prepared.
     bool advance(UringSend& send, int socket, std::size_t count);
-    /// It is over, done or not.
+    /// Called when a send is finished, successfully or not.
     void end(UringSend& send) noexcept;
 
    private:

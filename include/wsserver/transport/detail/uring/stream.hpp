@@ -1,5 +1,4 @@
-// The life of one stream on a UringLoop, counted by its handle (UringTransport::Stream) and by the orders that the
-// kernel still has of it.
+// The state of a stream on a UringLoop.
 #pragma once
 
 #include <cassert>
@@ -21,29 +20,30 @@ namespace wsserver::detail {
 
 class UringLoop;
 
-/// What came while a stream was paused.
+/// What was received while a stream was paused.
 struct UringHeld {
     OutputBuffer bytes{};
-    bool ended = false;
-    int error = 0;
+    bool ended = false;  // the peer has ended its direction
+    int error = 0;       // an errno
 };
 
-/// What few streams have, and not for long.
+/// State that few streams need, and only for a short time.
 struct UringRareState {
     std::optional<UringHeld> held{};
-    std::optional<ReceiveBuffer> buffer{};  // lent; the kernel receives into it
+    std::optional<ReceiveBuffer> buffer{};  // lent by the user; the kernel receives into it
 };
 
-/// Its address has room for a UringEvent.
+/// Counts references: of its handle (UringTransport::Stream) and of requests in flight. Aligned so that the low bits of
+/// its address can contain a UringEvent.
 class alignas(uring_event_bits + 1) UringStream {
    public:
-    /// `place`: its number among those that it lies side by side with.
+    /// `place` is its index in its page (UringStreams).
     UringStream(UringLoop& loop, Descriptor socket, std::uint8_t place) noexcept
         : loop_(loop), socket_(std::move(socket)), place_(place) {}
     UringStream(const UringStream&) = delete;
     UringStream& operator=(const UringStream&) = delete;
 
-    // The handle's.
+    // For the handle; see TransportStream.
     void start(StreamUser& user);
     bool send(std::span<const SendPiece> pieces);
     void pause_receiving() noexcept { paused_ = true; }
@@ -54,13 +54,15 @@ class alignas(uring_event_bits + 1) UringStream {
     /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
 
-    // The loop's: what the kernel says.
+    // For the loop.
+    /// Handles a completion of a receive request.
     void received(int result, std::uint32_t flags);
+    /// Handles the completion of a send request.
     void sent(UringSend& send, int result);
-    /// What it wanted to do in a later turn (see UringLoop::later).
-    void do_later();
+    /// Does what was deferred to a later turn; see UringLoop::defer().
+    void run_deferred();
     bool is_sending() const noexcept { return send_ != nullptr; }
-    /// Its bytes have waited for long enough after close().
+    /// Cancels the send of a closed stream that has lingered for too long.
     void give_up_sending();
 
     void add_reference() noexcept {
@@ -78,15 +80,16 @@ class alignas(uring_event_bits + 1) UringStream {
         open,
         ending,  // shutdown_send() was called
         failed,
-        failure_told,  // nothing works any more
+        failure_reported,  // nothing works any more
     };
-    /// So many bytes count as gone once they are prepared: the kernel nearly always takes them at the end of the turn.
+    /// send() returns true for at most this many bytes as soon as they are prepared, because the kernel nearly always
+    /// takes them at the end of the turn.
     static constexpr std::size_t promised_size = std::size_t{64} << 10;
 
-    /// The handle, a receive order, a send order, a later turn, lingering; and one more while what has just come to its
-    /// end is followed by the next of its kind.
+    /// The handle, a receive request, a send request, a deferred call and lingering; and one more while a request that
+    /// has just ended is followed by the next one.
     static constexpr unsigned most_references = 6;
-    /// The kernel's errors end at 4095.
+    /// The largest errno of the kernel is 4095.
     static constexpr unsigned error_bits = 12;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
@@ -94,45 +97,45 @@ class alignas(uring_event_bits + 1) UringStream {
     void await_bytes(ReceiveMode mode = ReceiveMode::shared);
     void await_bytes_in(ReceiveBuffer buffer);
     void stop_awaiting_bytes();
-    void took(MutableBytes bytes);
-    void room_filled(int result);
+    void received_shared(MutableBytes bytes);
+    void received_direct(int result);
     UringHeld* held() const noexcept { return rare_ && rare_->held ? &*rare_->held : nullptr; }
     UringHeld& hold();
     UringRareState& rare();
     void hold_bytes(Bytes bytes);
-    void tell_held();
+    void deliver_held();
     void peer_ended();
     void receive_failed(int error);
     void send_done(std::unique_ptr<SendBatch> next);
     void send_failed(int error);
     void end_failed();
-    void receive_the_last();
-    void tell_failure(int error);
+    void receive_rest();
+    void report_failure(int error);
     void half_close() noexcept;
     void close_socket();
-    void do_this_later();
+    void defer();
     void remove_from_loop() noexcept;
 
     UringLoop& loop_;
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
-    UringSend* send_ = nullptr;   // the kernel's
+    UringSend* send_ = nullptr;   // in flight
     std::unique_ptr<UringRareState> rare_;
-    // From here on eight bytes.
+    // The members from here on have eight bytes together.
     Descriptor socket_;
     std::uint16_t send_error_ : error_bits = 0;
     Sending sending_ : 2 = Sending::open;
     bool owes_on_sent_ : 1 = false;
-    bool later_ : 1 = false;
-    bool awaiting_bytes_ : 1 = false;  // the kernel has a receive order
-    bool cancelling_ : 1 = false;      // ... and was told to drop it
+    bool deferred_ : 1 = false;
+    bool awaiting_bytes_ : 1 = false;  // a receive request is in flight
+    bool cancelling_ : 1 = false;      // and is being cancelled
     bool paused_ : 1 = false;
-    bool ended_ : 1 = false;  // the peer's direction
+    bool ended_ : 1 = false;  // the direction of the peer
     bool closed_ : 1 = false;
     std::uint8_t references_ : 3 = 0;  // up to most_references
     std::uint8_t place_;
 };
 
-// There is one for each connection.
+// Each connection has one.
 static_assert(sizeof(UringStream) <= 40);
 
 }  // namespace wsserver::detail

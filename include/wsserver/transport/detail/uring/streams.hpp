@@ -1,5 +1,5 @@
-// Where the streams of a UringLoop lie: side by side in pages. There is one for each connection, and each allocation
-// costs some bytes more than it gives.
+// Allocates the streams of a UringLoop in pages. Each connection has a stream, and an allocation of its own would cost
+// additional bytes.
 #pragma once
 
 #include <cstddef>
@@ -12,18 +12,19 @@ namespace wsserver::detail {
 
 class UringLoop;
 
+/// Creates and destroys streams. A stream does not move.
 class UringStreams {
    public:
     UringStreams() noexcept;
-    /// Destroys those that are left.
+    /// Destroys the remaining streams.
     ~UringStreams();
     UringStreams(const UringStreams&) = delete;
     UringStreams& operator=(const UringStreams&) = delete;
 
     std::size_t count() const noexcept { return count_; }
-    /// Looks at each.
+    /// The number of pages. Takes linear time.
     std::size_t pages() const noexcept;
-    /// It stays where it is until destroy().
+    /// Creates a stream without a reference. Valid until destroy().
     UringStream& make(UringLoop& loop, Descriptor socket);
     void destroy(UringStream& stream) noexcept;
 
@@ -39,9 +40,9 @@ class UringStreams {
         void delete_all() noexcept;
     };
 
-    Pages with_room_;  // and with a stream at least
+    Pages partial_;  // with at least one stream and one free place
     Pages full_;
-    std::unique_ptr<Page> spare_;  // empty; so that who comes and goes doesn't allocate a page each time
+    std::unique_ptr<Page> spare_;  // one empty page is kept, so that a single stream does not allocate one each time
     std::size_t count_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// One time at which somebody is to be called, on a UringLoop.
+// A timer on a UringLoop: one time, one call.
 #pragma once
 
 #include <utility>
@@ -9,7 +9,7 @@
 
 namespace wsserver::detail {
 
-/// Lives as long as the ring.
+/// Must live as long as the ring.
 class UringTimer {
    public:
     UringTimer(UringRing& ring, UniqueFunction<void()> call) : ring_(ring), call_(std::move(call)) {}
@@ -17,13 +17,13 @@ class UringTimer {
     UringTimer& operator=(const UringTimer&) = delete;
 
     void replace_call(UniqueFunction<void()> call) { call_ = std::move(call); }
-    /// Replaces the time before; time_point::max(): none.
+    /// Sets the time, which replaces the previous one. time_point::max(): no call.
     void set(Clock::time_point time) {
         time_ = time;
-        // Armed too early is cheaper than armed again: it finds out when it is woken.
+        // A timer that is armed too early stays as it is, which is cheaper: expired() arms it again.
         if (time < armed_for_) arm(time);
     }
-    /// The kernel's call has come.
+    /// Handles the completion of the timeout request.
     void expired() {
         armed_for_ = Clock::time_point::max();
         if (time_ > Clock::now()) {
@@ -39,13 +39,13 @@ class UringTimer {
         const bool again = std::exchange(armed_for_, time) != Clock::time_point::max();
         moment_ = kernel_time(time.time_since_epoch());
         if (again) {
-            // If it is too late for that, the call is on its way and sees to the rest.
-            io_uring_prep_timeout_update(&ring_.silent_sqe(), &moment_, name(), IORING_TIMEOUT_ABS);
+            // If the timeout has already expired, this fails, and expired() arms it again.
+            io_uring_prep_timeout_update(&ring_.silent_sqe(), &moment_, user_data(), IORING_TIMEOUT_ABS);
         } else {
             io_uring_prep_timeout(&ring_.sqe(UringEvent::timer, this), &moment_, 0, IORING_TIMEOUT_ABS);
         }
     }
-    std::uint64_t name() const noexcept {
+    std::uint64_t user_data() const noexcept {
         return reinterpret_cast<std::uint64_t>(this) | static_cast<std::uint64_t>(UringEvent::timer);
     }
 
@@ -53,7 +53,7 @@ class UringTimer {
     UniqueFunction<void()> call_;
     Clock::time_point time_ = Clock::time_point::max();
     Clock::time_point armed_for_ = Clock::time_point::max();
-    __kernel_timespec moment_{};  // read when the orders are handed over
+    __kernel_timespec moment_{};  // the kernel reads it when the request is submitted
 };
 
 }  // namespace wsserver::detail

@@ -1,3 +1,4 @@
+// Accepts the peers of a listening socket, and pauses when descriptors or memory run out.
 #pragma once
 
 #include "wsserver/transport/detail/asio/acceptor.hpp"
@@ -15,7 +16,7 @@ namespace wsserver::detail {
 
 namespace {
 
-/// New peers of one turn: enough to empty the backlog fast, too few to keep those who are served waiting.
+/// Accepts per turn: enough to empty the backlog fast, and too few to delay the other streams.
 constexpr int accepts_per_turn = 64;
 
 }  // namespace
@@ -26,7 +27,8 @@ AsioAcceptor::AsioAcceptor(AsioLoop& loop, ListeningSocket listener, UniqueFunct
       accepted_(std::move(accepted)),
       waiting_(loop.context(), listener_.descriptor()),
       retry_timer_(loop.context()) {
-    // Linux: accepted sockets inherit it, which saves a system call for each. (On a Unix socket it fails, unneeded.)
+    // On Linux accepted sockets inherit it, which saves a system call for each. (On a Unix socket it fails and is not
+    // needed.)
     const int on = 1;
     ::setsockopt(listener_.descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -52,30 +54,30 @@ void AsioAcceptor::await_peers() {
 
 void AsioAcceptor::accept_peers() {
     for (int i = 0; i < accepts_per_turn; ++i) {
-        if (loop_ == nullptr) return;  // stopped, perhaps by the one who was just told of a peer
+        if (loop_ == nullptr) return;  // accepted_ may have called stop()
         Descriptor peer{::accept4(listener_.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (peer) {
-            pause_told_ = false;
+            pause_reported_ = false;
             accepted_(std::move(peer));
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             break;
-        } else if (!is_the_peers(errno)) {
+        } else if (!is_error_of_peer(errno)) {
             return pause(errno);
         }
     }
     if (loop_ != nullptr) await_peers();
 }
 
-/// EMFILE, ENFILE, ENOBUFS, ENOMEM, or what nobody expects: the peer stays in the backlog and the socket readable,
-/// so waiting for readiness would spin.
+/// After EMFILE, ENFILE, ENOBUFS, ENOMEM or an unexpected error: the peer stays in the backlog and the socket stays
+/// readable, so that waiting for readiness would spin.
 void AsioAcceptor::pause(int error) {
     paused_ = true;
     retry_timer_.expires_after(accept_pause);
     retry_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
         if (!cancelled) self->retry();
     });
-    // Once for each time that it came to a stand, not for each time that it is still there.
-    if (!std::exchange(pause_told_, true)) loop_->accept_paused({error, std::system_category()});
+    // Reported once per pause, not again after each retry that fails.
+    if (!std::exchange(pause_reported_, true)) loop_->accept_paused({error, std::system_category()});
 }
 
 void AsioAcceptor::retry_soon() {

@@ -1,4 +1,4 @@
-// All bodies of this model. Streams over Asio.
+// The bodies of the transport over Asio. Streams over Asio.
 #pragma once
 
 #include "wsserver/transport/impl/asio/acceptor.ipp"

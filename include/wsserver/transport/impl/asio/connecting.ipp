@@ -1,3 +1,4 @@
+// Resolves a host in a thread of its own and tries each address within its share of the time.
 #pragma once
 
 #include "wsserver/transport/detail/asio/connecting.hpp"
@@ -15,7 +16,8 @@ namespace wsserver::detail {
 
 namespace {
 
-/// A Unix socket whose backlog is full says EAGAIN, and nothing tells when it has room again.
+/// connect() to a Unix socket whose backlog is full fails with EAGAIN. Nothing reports when it has space again, so try
+/// again after this time.
 constexpr std::chrono::milliseconds full_backlog_time{20};
 
 }  // namespace
@@ -48,25 +50,25 @@ void AsioConnecting::start(const Endpoint& to) {
     look_up(to);
 }
 
-/// What is shared with the thread that looks up.
+/// Shared with the lookup thread.
 struct AsioConnecting::Lookup {
     std::mutex mutex;
-    AsioConnecting* asker;  // null when the answer is no longer wanted
+    AsioConnecting* owner;  // null when the result is no longer wanted
 };
 
-/// getaddrinfo() can't but block, for many seconds if a name server is silent, and can't be stopped. So it gets a
-/// thread that nobody waits for: whoever gives up or goes away meanwhile does so at once. (Asio's resolver would have
-/// the io_context's destructor wait.)
+/// getaddrinfo() blocks, for many seconds if a name server does not answer, and cannot be stopped. It runs in a
+/// detached thread, so that cancel() and the destructor do not wait for it. (With Asio's resolver the destructor of the
+/// io_context would wait.)
 void AsioConnecting::look_up(const Endpoint& to) {
     lookup_ = std::make_shared<Lookup>();
-    lookup_->asker = this;
+    lookup_->owner = this;
     lookup_work_.emplace(loop_.context().get_executor());
     try {
         std::thread([lookup = lookup_, host = to.host, port = to.port] {
             auto found = wsserver::look_up(host, port);
             const std::lock_guard lock(lookup->mutex);
-            if (lookup->asker == nullptr) return;
-            lookup->asker->loop_.post([self = lookup->asker->shared_from_this(), found = std::move(found)]() mutable {
+            if (lookup->owner == nullptr) return;
+            lookup->owner->loop_.post([self = lookup->owner->shared_from_this(), found = std::move(found)]() mutable {
                 self->looked_up(std::move(found));
             });
         }).detach();
@@ -75,16 +77,16 @@ void AsioConnecting::look_up(const Endpoint& to) {
     }
 }
 
-void AsioConnecting::forget_lookup() noexcept {
+void AsioConnecting::abandon_lookup() noexcept {
     lookup_work_.reset();
     if (!lookup_) return;
     const std::lock_guard lock(lookup_->mutex);
-    lookup_->asker = nullptr;
+    lookup_->owner = nullptr;
 }
 
 void AsioConnecting::looked_up(Result<std::vector<SocketAddress>, std::error_code> found) {
-    if (!connected_ || told_) return;
-    forget_lookup();
+    if (!connected_ || finished_) return;
+    abandon_lookup();
     if (!found) return finish(Unexpected{found.error()});
     addresses_ = *std::move(found);
     try_address();
@@ -102,31 +104,33 @@ void AsioConnecting::try_address() {
         const int on = 1;
         ::setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
-    if (::connect(number, address.get(), address.size) == 0) return settled();
+    if (::connect(number, address.get(), address.size) == 0) return connection_settled();
     if (errno == EINPROGRESS || errno == EINTR) return await_connection();
     if (errno != EAGAIN || address.family() != AF_UNIX) return next_address(errno);
     stop_waiting();
     attempt_timer_.expires_after(full_backlog_time);
     attempt_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-        if (!cancelled && !self->told_ && self->connected_) self->try_address();
+        if (!cancelled && !self->finished_ && self->connected_) self->try_address();
     });
 }
 
 void AsioConnecting::await_connection() {
     socket_.async_wait(WaitableDescriptor::wait_write,
                        [self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
-                           if (!cancelled && !self->told_ && self->connected_ && attempt == self->trying_)
-                               self->settled();
+                           if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
+                               self->connection_settled();
                        });
     const auto end = end_of_attempt();
     if (end == Clock::time_point::max()) return;
     attempt_timer_.expires_at(end);
     attempt_timer_.async_wait([self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
-        if (!cancelled && !self->told_ && self->connected_ && attempt == self->trying_) self->next_address(ETIMEDOUT);
+        if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
+            self->next_address(ETIMEDOUT);
     });
 }
 
-/// An address that nobody answers for leaves those behind it their share of the time.
+/// Divides the remaining time between the remaining addresses, so that one that does not answer leaves time for the
+/// next ones.
 Clock::time_point AsioConnecting::end_of_attempt() const {
     const std::size_t left = addresses_.size() - trying_;
     if (deadline_ == Clock::time_point::max() || left == 1) return Clock::time_point::max();
@@ -134,7 +138,7 @@ Clock::time_point AsioConnecting::end_of_attempt() const {
     return now + std::max(deadline_ - now, Clock::duration::zero()) / static_cast<int>(left);
 }
 
-void AsioConnecting::settled() {
+void AsioConnecting::connection_settled() {
     int error = 0;
     socklen_t size = sizeof error;
     if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
@@ -155,11 +159,11 @@ void AsioConnecting::stop_waiting() {
 }
 
 void AsioConnecting::finish(Result<Descriptor, std::error_code> result) {
-    if (!connected_ || told_) return;
-    told_ = true;
+    if (!connected_ || finished_) return;
+    finished_ = true;
     stop_waiting();
     deadline_timer_.cancel();
-    forget_lookup();
+    abandon_lookup();
     loop_.post([self = shared_from_this(), result = std::move(result)]() mutable {
         if (auto connected = std::exchange(self->connected_, {})) connected(std::move(result));
     });
@@ -169,7 +173,7 @@ void AsioConnecting::cancel() {
     connected_ = {};
     stop_waiting();
     deadline_timer_.cancel();
-    forget_lookup();
+    abandon_lookup();
 }
 
 }  // namespace wsserver::detail

@@ -1,3 +1,4 @@
+// Runs posted tasks and the timer of an AsioTransport.
 #pragma once
 
 #include "wsserver/transport/detail/asio/loop.hpp"
@@ -17,13 +18,13 @@ AsioLoop::AsioLoop(boost::asio::io_context& context, Context whose)
 
 void AsioLoop::post(UniqueFunction<void()> task) {
     const std::lock_guard lock(mutex_);
-    // First: where there is no memory for that, the task isn't there either, and the next one tries again.
+    // Before push_back(): if this runs out of memory, the task is not queued, and the next post() tries again.
     if (!posted_noticed_) boost::asio::post(context_, [self = shared_from_this()] { self->run_posted(); });
     posted_noticed_ = true;
     posted_.push_back(std::move(task));
 }
 
-/// Only what was there when it began: tasks that post tasks don't keep the others waiting.
+/// Runs only the tasks that were queued when it began, so that tasks that post tasks do not delay the streams.
 void AsioLoop::run_posted() {
     {
         const std::lock_guard lock(mutex_);
@@ -39,10 +40,10 @@ void AsioLoop::run_posted() {
 
 void AsioLoop::wake_at(Clock::time_point time) {
     wake_at_ = time;
-    // Armed too early is cheaper than armed again: it finds out when it is woken.
+    // A timer that is armed too early stays as it is, which is cheaper: woken() arms it again.
     if (time < armed_for_) return arm(time);
     if (time != Clock::time_point::max()) return;
-    // But a timer for nothing would keep the caller's loop from running out of work.
+    // An unused timer is cancelled: it would keep the caller's loop from running out of work.
     armed_for_ = time;
     timer_.cancel();
 }
@@ -54,7 +55,7 @@ void AsioLoop::arm(Clock::time_point time) {
 }
 
 void AsioLoop::woken(Clock::time_point armed_for) {
-    if (detached_ || armed_for != armed_for_) return;  // it was armed for another time meanwhile
+    if (detached_ || armed_for != armed_for_) return;  // armed for another time since
     armed_for_ = Clock::time_point::max();
     if (wake_at_ > Clock::now()) {
         if (wake_at_ != Clock::time_point::max()) arm(wake_at_);

@@ -1,3 +1,4 @@
+// Receives and sends when the socket of an AsioStream is ready.
 #pragma once
 
 #include "wsserver/transport/detail/asio/stream.hpp"
@@ -16,19 +17,19 @@ namespace wsserver::detail {
 
 namespace {
 
-/// Pieces handed to the kernel at once: well below IOV_MAX (1024), few enough for the stack.
+/// Pieces per sendmsg(): well below IOV_MAX (1024), and few enough for the stack.
 constexpr std::size_t pieces_per_call = 64;
 static_assert(pieces_per_call <= IOV_MAX);
 
-/// What a peer sent before it broke off is still read, up to this many buffers.
+/// After a send has failed, at most this many buffers are received before the error is reported.
 constexpr int asio_last_receives = 32;
 
 struct Sent {
     std::size_t count = 0;  ///< bytes
-    int error = 0;          ///< errno; EAGAIN: the kernel takes no more for now
+    int error = 0;          ///< errno; EAGAIN: the socket's buffer is full
 };
 
-/// Sends `pieces` from byte `skip` of the first on, as far as the kernel takes them.
+/// Sends as many bytes of `pieces` as the kernel takes.
 Sent send_now(int socket, std::span<const SendPiece> pieces) {
     Sent sent;
     std::array<iovec, pieces_per_call> parts;
@@ -53,7 +54,7 @@ Sent send_now(int socket, std::span<const SendPiece> pieces) {
             break;
         }
         sent.count += static_cast<std::size_t>(count);
-        if (static_cast<std::size_t>(count) < wanted) {  // its buffer is full: asking again would tell no more
+        if (static_cast<std::size_t>(count) < wanted) {  // the buffer is full; another call would only confirm it
             sent.error = EAGAIN;
             break;
         }
@@ -65,7 +66,7 @@ Sent send_now(int socket, std::span<const SendPiece> pieces) {
 
 // --- Memory of the read operation ---
 
-/// Asio's handler for the read operation; its memory is the stream's own.
+/// The handler of the read operation. Its memory is a part of the stream.
 class AsioStream::ReadOperation {
    public:
     explicit ReadOperation(Pointer stream) noexcept : stream_(std::move(stream)) {}
@@ -108,7 +109,7 @@ AsioStream::AsioStream(AsioLoop& loop, Descriptor socket) : loop_(loop), socket_
     boost::system::error_code error;
     socket_.assign(socket.get(), error);
     if (!error) (void)socket.release();
-    // Without it (no memory for the kernel's registration) start() finds no socket and says so.
+    // If assign() fails (no memory to register the socket), start() finds no open socket and reports it.
 }
 
 void AsioStream::start(StreamUser& user) {
@@ -116,7 +117,7 @@ void AsioStream::start(StreamUser& user) {
     user_ = &user;
     if (socket_.is_open()) return await_bytes();
     sending_ = Sending::failed;
-    loop_.post([self = Pointer{this}] { self->tell_failure(ENOMEM); });
+    loop_.post([self = Pointer{this}] { self->report_failure(ENOMEM); });
 }
 
 void AsioStream::await_bytes() {
@@ -127,13 +128,13 @@ void AsioStream::await_bytes() {
 
 void AsioStream::readable() {
     awaiting_bytes_ = false;
-    if (!may_receive()) return;  // resume_receiving() waits anew, and is told anew what there is
+    if (!may_receive()) return;  // resume_receiving() waits for readiness again
     receive();
-    // One buffer for each turn: if there is more, the others come first.
+    // One buffer per turn: other streams are served before the rest is received.
     await_bytes();
 }
 
-/// Hands up what one buffer holds. False: there is nothing more to come for now.
+/// Receives once and passes the bytes to the user. False if nothing was received.
 bool AsioStream::receive() {
     ReceiveBuffer lent = user_->wants_buffer() ? user_->prepare_buffer() : ReceiveBuffer{};
     const bool direct = !lent.empty();
@@ -141,18 +142,18 @@ bool AsioStream::receive() {
     const std::size_t size = std::min(buffer.size(), AsioTransport::receive_buffer_size);
     const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), size, MSG_DONTWAIT);
     const int error = errno;
-    const std::size_t come = count > 0 ? static_cast<std::size_t>(count) : 0;
+    const std::size_t received = count > 0 ? static_cast<std::size_t>(count) : 0;
     if (direct) {
-        user_->commit_buffer(std::move(lent), come);
-    } else if (come > 0) {
-        user_->on_bytes(buffer.first(come));
+        user_->commit_buffer(std::move(lent), received);
+    } else if (received > 0) {
+        user_->on_bytes(buffer.first(received));
     }
-    if (come > 0) return true;
+    if (received > 0) return true;
     if (count == 0) {
         ended_ = true;
-        if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+        if (sending_ < Sending::failed) user_->on_end({});  // otherwise the error of the send follows
     } else if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
-        tell_failure(error);
+        report_failure(error);
     }
     return false;
 }
@@ -171,7 +172,7 @@ bool AsioStream::send(std::span<const SendPiece> pieces) {
     if (sent.error == 0) return true;
     if (sent.error == EAGAIN) {
         batch_ = std::make_unique<SendBatch>(pieces, sent.count);
-        await_room();
+        await_writable();
     } else {
         sending_ = Sending::failed;
         loop_.post([self = Pointer{this}, error = sent.error] { self->send_failed(error); });
@@ -179,7 +180,7 @@ bool AsioStream::send(std::span<const SendPiece> pieces) {
     return false;
 }
 
-void AsioStream::await_room() {
+void AsioStream::await_writable() {
     socket_.async_wait(WaitableDescriptor::wait_write,
                        [self = Pointer{this}](boost::system::error_code) { self->writable(); });
 }
@@ -188,7 +189,7 @@ void AsioStream::writable() {
     if (user_ == nullptr || closed_ || !batch_) return;
     const Sent sent = send_now(socket_.native_handle(), batch_->rest());
     batch_->advance(sent.count);
-    if (sent.error == EAGAIN) return await_room();
+    if (sent.error == EAGAIN) return await_writable();
     if (sent.error != 0) return send_failed(sent.error);
     batch_.reset();
     if (sending_ == Sending::ending) half_close();
@@ -201,24 +202,23 @@ void AsioStream::shutdown_send() {
     if (!batch_) half_close();
 }
 
-/// If it fails the peer is gone, which the next receive finds out.
+/// Ignores errors: if the peer is gone, the next receive reports it.
 void AsioStream::half_close() noexcept { ::shutdown(socket_.native_handle(), SHUT_WR); }
 
 // --- The end ---
 
-/// What the peer sent before (its Close frame, say, or why it doesn't like us) may still lie in the socket, and is
-/// heard first.
+/// Receives first what is still in the socket, such as the Close frame in which the peer gives its reason.
 void AsioStream::send_failed(int error) {
     if (sending_ < Sending::failed) sending_ = Sending::failed;
     batch_.reset();
     for (int i = 0; i < asio_last_receives && may_receive() && receive(); ++i) {
     }
-    tell_failure(error);
+    report_failure(error);
 }
 
-void AsioStream::tell_failure(int error) {
-    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
-    sending_ = Sending::failure_told;
+void AsioStream::report_failure(int error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_reported) return;
+    sending_ = Sending::failure_reported;
     ended_ = true;
     batch_.reset();
     user_->on_end({error, std::system_category()});

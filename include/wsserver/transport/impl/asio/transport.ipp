@@ -1,3 +1,4 @@
+// The members of AsioTransport, which forward to its loop, stream and connecting states.
 #pragma once
 
 #include "wsserver/transport/asio.hpp"
@@ -16,7 +17,7 @@ using detail::AsioLoop;
 using detail::AsioStream;
 
 AsioTransport::AsioTransport()
-    : own_context_(std::make_unique<boost::asio::io_context>(1)),  // one thread runs it: so less is woken up
+    : own_context_(std::make_unique<boost::asio::io_context>(1)),  // the hint that one thread runs it saves wake-ups
       loop_(std::make_shared<AsioLoop>(*own_context_, AsioLoop::Context::own)) {}
 
 AsioTransport::AsioTransport(boost::asio::io_context& context)
@@ -33,8 +34,8 @@ void AsioTransport::listen(ListeningSocket listener, UniqueFunction<void(Socket)
     loop_->listen(std::move(listener), std::move(accepted));
 }
 void AsioTransport::stop_listening() { loop_->stop_listening(); }
-void AsioTransport::on_accept_paused(UniqueFunction<void(std::error_code)> told) {
-    loop_->on_accept_paused(std::move(told));
+void AsioTransport::on_accept_paused(UniqueFunction<void(std::error_code)> paused) {
+    loop_->on_accept_paused(std::move(paused));
 }
 
 void AsioTransport::run() {

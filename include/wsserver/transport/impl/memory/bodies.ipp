@@ -1,4 +1,4 @@
-// All bodies of this model. Streams in memory, for tests.
+// The bodies of the transport in memory. Streams in memory, for tests.
 #pragma once
 
 #include "wsserver/transport/impl/memory/network.ipp"

@@ -1,3 +1,4 @@
+// The ends, listeners and wires of a MemoryNetwork, and its clock.
 #pragma once
 
 #include <algorithm>
@@ -47,12 +48,12 @@ void MemoryAcceptor::accept_soon() {
     transport_->post([self = shared_from_this()] { self->accept_turn(); });
 }
 
-/// One peer each turn.
+/// Accepts one peer.
 void MemoryAcceptor::accept_turn() {
     posted_ = false;
     if (transport_ == nullptr || paused_ || waiting_.empty()) return;
     if (const auto error = transport_->begin(MemoryOperation::accept)) return pause(error);
-    pause_told_ = false;
+    pause_reported_ = false;
     MemorySocket peer = std::move(waiting_.front());
     waiting_.pop_front();
     accepted_(std::move(peer));
@@ -63,7 +64,7 @@ void MemoryAcceptor::pause(std::error_code error) {
     paused_ = true;
     transport_->network_.at(transport_->now() + std::chrono::milliseconds{100}, *transport_,
                             [self = shared_from_this()] { self->retry_soon(); });
-    if (std::exchange(pause_told_, true) || !transport_->accept_paused_) return;
+    if (std::exchange(pause_reported_, true) || !transport_->accept_paused_) return;
     transport_->accept_paused_(error);
 }
 
@@ -136,7 +137,7 @@ std::size_t MemoryNetwork::run_until_idle(std::size_t at_most) {
     std::size_t turns = 0;
     for (bool some = true; some && turns < at_most;) {
         some = false;
-        // A turn may make transports; none ends within one.
+        // A turn may construct transports but not destroy any.
         for (std::size_t i = 0; i < transports_.size() && turns < at_most; ++i) {
             const std::size_t run = transports_[i]->run_turns(at_most - turns);
             turns += run;
@@ -191,15 +192,15 @@ std::vector<MemoryListener> MemoryNetwork::open_listeners(const Endpoint& endpoi
 
 Result<MemorySocket, std::error_code> MemoryNetwork::connect(const Endpoint& to) {
     std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor.expired() || acceptor.lock()->closed(); });
-    std::vector<std::shared_ptr<detail::MemoryAcceptor>> there;
+    std::vector<std::shared_ptr<detail::MemoryAcceptor>> matching;
     for (const auto& acceptor : acceptors_) {
-        if (acceptor.lock()->endpoint() == to) there.push_back(acceptor.lock());
+        if (acceptor.lock()->endpoint() == to) matching.push_back(acceptor.lock());
     }
-    if (there.empty()) return Unexpected{std::make_error_code(std::errc::connection_refused)};
+    if (matching.empty()) return Unexpected{std::make_error_code(std::errc::connection_refused)};
     const std::string name = to.is_unix() ? to_string(to) : "127.0.0.1:" + std::to_string(next_port_++);
-    auto [here, away] = detail::make_ends(name, to_string(to));
-    there[next_acceptor_++ % there.size()]->arrive(MemorySocket{std::move(away)});
-    return MemorySocket{std::move(here)};
+    auto [client, server] = detail::make_ends(name, to_string(to));
+    matching[next_acceptor_++ % matching.size()]->arrive(MemorySocket{std::move(server)});
+    return MemorySocket{std::move(client)};
 }
 
 MemoryWire MemoryNetwork::wire(const Endpoint& to) {

@@ -1,3 +1,4 @@
+// The turns of a MemoryStream: one receive or one send each.
 #pragma once
 
 #include "wsserver/transport/detail/memory/stream.hpp"
@@ -39,10 +40,10 @@ void MemoryStream::receive_turn() {
     receive_soon();
 }
 
-/// Hands up one buffer. False: there is nothing more to come for now.
+/// Receives once and passes the bytes to the user. False if nothing was received.
 bool MemoryStream::receive() {
     if (const auto error = transport_.begin(MemoryOperation::receive)) {
-        tell_failure(error);
+        report_failure(error);
         return false;
     }
     const std::size_t count = std::min(end_->unread().size(), transport_.receive_at_most_);
@@ -52,10 +53,10 @@ bool MemoryStream::receive() {
         return true;
     }
     if (end_->reset) {
-        tell_failure(std::make_error_code(std::errc::connection_reset));
+        report_failure(std::make_error_code(std::errc::connection_reset));
     } else if (end_->peer_ended) {
         ended_ = true;
-        if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+        if (sending_ < Sending::failed) user_->on_end({});  // otherwise the error of the send follows
     }
     return false;
 }
@@ -113,7 +114,7 @@ bool MemoryStream::send(std::span<const SendPiece> pieces) {
     return sent.all;
 }
 
-/// In a later turn, if anything can leave then.
+/// Posts a turn that sends the rest of the batch, if the peer can take any of it.
 void MemoryStream::send_soon() {
     if (!batch_ || closed_ || send_posted_) return;
     if (transport_.sends_held_) {
@@ -145,18 +146,18 @@ void MemoryStream::shutdown_send() {
 
 // --- The end ---
 
-/// What the peer sent before is heard first.
+/// Receives what the peer has sent before, then reports the error.
 void MemoryStream::send_failed(std::error_code error) {
     if (sending_ < Sending::failed) sending_ = Sending::failed;
     batch_.reset();
     while (may_receive() && receive()) {
     }
-    tell_failure(error);
+    report_failure(error);
 }
 
-void MemoryStream::tell_failure(std::error_code error) {
-    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
-    sending_ = Sending::failure_told;
+void MemoryStream::report_failure(std::error_code error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_reported) return;
+    sending_ = Sending::failure_reported;
     ended_ = true;
     batch_.reset();
     user_->on_end(error);

@@ -1,3 +1,4 @@
+// The turns of a MemoryTransport, and the failures that a test asks for.
 #pragma once
 
 #include "wsserver/transport/memory.hpp"
@@ -32,7 +33,7 @@ void MemoryTransport::post(UniqueFunction<void()> task) {
     changed_.notify_one();
 }
 
-/// Those that are there when it begins, and a wake-up that is due.
+/// Runs the turns that are queued when it begins, and a wake-up that is due. Returns their number.
 std::size_t MemoryTransport::run_turns(std::size_t at_most) {
     wake_if_due();
     std::vector<UniqueFunction<void()>> turns;
@@ -92,10 +93,10 @@ MemoryTransport::Connecting MemoryTransport::connect(const Endpoint& to, Clock::
     Connecting connecting;
     connecting.connected_ = std::make_shared<Connected>(std::move(connected));
     post([this, to, shared = connecting.connected_] {
-        auto told = std::exchange(*shared, {});
-        if (!told) return;  // cancelled
-        if (const auto error = begin(MemoryOperation::connect)) return told(Unexpected{error});
-        told(network_.connect(to));
+        auto call = std::exchange(*shared, {});
+        if (!call) return;  // cancelled
+        if (const auto error = begin(MemoryOperation::connect)) return call(Unexpected{error});
+        call(network_.connect(to));
     });
     return connecting;
 }
@@ -112,7 +113,7 @@ void MemoryTransport::Connecting::cancel() {
     if (const auto connected = std::exchange(connected_, nullptr)) *connected = {};
 }
 
-// --- What a test may do to it ---
+// --- For tests ---
 
 void MemoryTransport::receive_at_most(std::size_t bytes) noexcept {
     receive_at_most_ = std::clamp<std::size_t>(bytes, 1, receive_buffer_size);
@@ -120,7 +121,7 @@ void MemoryTransport::receive_at_most(std::size_t bytes) noexcept {
 
 void MemoryTransport::release_sends() {
     sends_held_ = false;
-    for (const auto& stream : std::exchange(held_, {})) stream->go_on_sending();
+    for (const auto& stream : std::exchange(held_, {})) stream->resume_sending();
 }
 
 void MemoryTransport::refuse_posts(bool refuse) {

@@ -1,3 +1,4 @@
+// Accepts the peers of a listening socket, and pauses when descriptors or memory run out.
 #pragma once
 
 #include "wsserver/transport/detail/uring/acceptor.hpp"
@@ -21,10 +22,11 @@ UringAcceptor::UringAcceptor(UringLoop& loop, ListeningSocket listener,
       listener_(std::move(listener)),
       accepted_(std::move(accepted)),
       retry_timer_(loop.ring(), [this] { retry(); }) {
-    // Linux: accepted sockets inherit it, which saves a system call for each. (On a Unix socket it fails, unneeded.)
+    // On Linux accepted sockets inherit it, which saves a system call for each. (On a Unix socket it fails and is not
+    // needed.)
     const int on = 1;
     ::setsockopt(listener_.descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::fcntl(listener_.descriptor(), F_SETFL, 0);  // a non-blocking one would answer at once that nobody is there
+    ::fcntl(listener_.descriptor(), F_SETFL, 0);  // on a non-blocking socket accept would fail at once with EAGAIN
 }
 
 void UringAcceptor::start() { await_peers(); }
@@ -32,8 +34,8 @@ void UringAcceptor::start() { await_peers(); }
 void UringAcceptor::stop() {
     if (std::exchange(stopped_, true)) return;
     if (awaiting_peers_) loop_.ring().cancel(UringEvent::accepted, this);
-    // Until the order has ended nobody shall be let in, nor shall its number be another socket's: the kernel may not
-    // have seen the order yet.
+    // The accept request may not have reached the kernel yet. Until it has ended, no peer must be accepted, and the
+    // descriptor must stay open so that no other socket gets its number.
     ::shutdown(listener_.descriptor(), SHUT_RD);
     Descriptor socket = listener_.release();
     if (awaiting_peers_) ending_ = std::move(socket);
@@ -56,22 +58,22 @@ void UringAcceptor::completed(int result, std::uint32_t flags) {
     if (!awaiting_peers_) ending_.reset();
     if (result >= 0) {
         Descriptor peer{result};
-        if (stopped_) return;  // the peer closes itself
-        pause_told_ = false;
+        if (stopped_) return;  // closes the peer
+        pause_reported_ = false;
         accepted_(UringTransport::Socket::blocking(std::move(peer)));
     }
     if (stopped_ || awaiting_peers_) return;
-    if (result >= 0 || is_the_peers(-result) || result == -EAGAIN) return await_peers();
+    if (result >= 0 || is_error_of_peer(-result) || result == -EAGAIN) return await_peers();
     pause(-result);
 }
 
-/// EMFILE, ENFILE, ENOBUFS, ENOMEM, or what nobody expects: the peer stays in the backlog, and asking at once would
-/// only fail again.
+/// After EMFILE, ENFILE, ENOBUFS, ENOMEM or an unexpected error: the peer stays in the backlog, and to accept again at
+/// once would only fail again.
 void UringAcceptor::pause(int error) {
     paused_ = true;
     retry_timer_.set(Clock::now() + accept_pause);
-    // Once for each time that it came to a stand, not for each time that it is still there.
-    if (!std::exchange(pause_told_, true)) loop_.accept_paused({error, std::system_category()});
+    // Reported once per pause, not again after each retry that fails.
+    if (!std::exchange(pause_reported_, true)) loop_.accept_paused({error, std::system_category()});
 }
 
 void UringAcceptor::retry() {

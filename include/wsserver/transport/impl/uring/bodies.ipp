@@ -1,4 +1,4 @@
-// All bodies of this model. Streams over io_uring.
+// The bodies of the transport over io_uring. Streams over io_uring.
 #pragma once
 
 #include "wsserver/transport/impl/uring/acceptor.ipp"

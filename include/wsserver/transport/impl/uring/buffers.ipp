@@ -1,3 +1,4 @@
+// Registers the ring of buffers with the kernel and finds received bytes in it.
 #pragma once
 
 #include "wsserver/transport/detail/uring/buffers.hpp"
@@ -13,16 +14,16 @@ namespace wsserver::detail {
 
 namespace {
 
-// Linux 6.12: the kernel fills a buffer by and by, so that messages of 16 bytes lie side by side in one cache line
-// instead of 16 KiB apart. liburing 2.3 has no names for it yet.
-constexpr std::uint16_t fill_by_and_by = 2;             // IOU_PBUF_RING_INC
+// Since Linux 6.12 the kernel can fill a buffer incrementally: messages of 16 bytes are then adjacent in one cache line
+// instead of a buffer apart. liburing 2.3 has no names for these flags yet.
+constexpr std::uint16_t fill_incrementally = 2;         // IOU_PBUF_RING_INC
 constexpr std::uint32_t more_in_this_buffer = 1U << 4;  // IORING_CQE_F_BUF_MORE
 
-/// Where each message takes a whole buffer.
+/// The size of a buffer in bytes if each message takes a whole one.
 constexpr std::size_t small_size = 4096;
 constexpr std::size_t most_buffers = 32'768;
 
-/// Older headers call the field `pad`.
+/// The `flags` field of the registration. Older headers call it `pad`.
 template <class Registration>
 std::uint16_t& flags_of(Registration& registration) noexcept {
     if constexpr (requires { registration.flags; }) {
@@ -53,7 +54,7 @@ UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
     registration.ring_addr = reinterpret_cast<std::uint64_t>(entries_);
     registration.ring_entries = count_;
     registration.bgid = group;
-    flags_of(registration) = fill_by_and_by;
+    flags_of(registration) = fill_incrementally;
     int error = sizes.like_linux_6_0 ? EINVAL : -io_uring_register_buf_ring(&ring.get(), &registration, 0);
     if (error == EINVAL) {
         incremental_ = false;

@@ -1,3 +1,4 @@
+// The turns of a UringLoop: submits, waits, dispatches completions, and runs posted tasks.
 #pragma once
 
 #include "wsserver/transport/detail/uring/loop.hpp"
@@ -16,7 +17,7 @@ namespace wsserver::detail {
 
 namespace {
 
-/// So long a closed stream may still send what was said to have left.
+/// How long a closed stream may still send bytes for which send() returned true.
 constexpr std::chrono::seconds linger_time{5};
 constexpr std::chrono::seconds linger_interval{1};
 
@@ -37,28 +38,28 @@ UringLoop::UringLoop(const UringSizes& sizes)
       post_event_(open_event()) {}
 
 UringLoop::~UringLoop() {
-    // Else the kernel might send from memory, and receive into memory, that is somebody else's by then.
-    ring_.let_go();
+    // Otherwise the kernel could send from memory, and receive into memory, that has been freed.
+    ring_.cancel_all();
     ring_.shut();
     for (const auto& acceptor : acceptors_) acceptor->abandon();
-    // Peers that were let in while nobody heard of it.
+    // Closes the peers that were accepted and not yet reported.
     while (ring_.for_each_completion([](UringEvent event, void*, int result, std::uint32_t) {
         if (event == UringEvent::accepted && result >= 0) Descriptor{result}.reset();
     }) > 0) {
     }
-    // What never ran may own streams.
+    // Tasks that never ran may own streams.
     wake_.replace_call({});
     std::exchange(posted_, {}).clear();
     ring_.close();
-    // What it still had to say of streams without a handle is said to nobody: they go with their pages.
+    // The other completions are dropped. streams_ destroys the streams that have no handle any more.
 }
 
 // --- A turn ---
 
 void UringLoop::run() {
     while (!stopping_.load(std::memory_order_acquire)) turn(std::nullopt);
-    hand_over(std::nullopt);  // what the last turn sent and closed; it doesn't wait
-    ring_.let_go();
+    submit_and_wait(std::nullopt);  // submits the sends and closes of the last turn; does not wait
+    ring_.cancel_all();
     ring_.shut();
 }
 
@@ -68,22 +69,22 @@ void UringLoop::stop() {
     if (asleep_) wake_up();
 }
 
-/// Hands over what the last one prepared and waits; then everybody hears what has become of his orders.
+/// Submits what the last turn prepared, waits, and passes each completion to its target.
 void UringLoop::turn(std::optional<Clock::time_point> until) {
-    in_turn_ = false;  // if the last one ended by an exception
+    in_turn_ = false;  // an exception may have ended the last turn
     now_.reset();
-    hand_over(until);
+    submit_and_wait(until);
     in_turn_ = true;
-    ring_.for_each_completion([this](UringEvent event, void* whom, int result, std::uint32_t flags) {
-        dispatch(event, whom, result, flags);
+    ring_.for_each_completion([this](UringEvent event, void* target, int result, std::uint32_t flags) {
+        dispatch(event, target, result, flags);
     });
     run_posted();
-    run_later();
+    run_deferred();
     in_turn_ = false;
     now_.reset();
 }
 
-void UringLoop::hand_over(std::optional<Clock::time_point> until) {
+void UringLoop::submit_and_wait(std::optional<Clock::time_point> until) {
     close_sockets();
     await_posts();
     const bool wait = may_sleep();
@@ -93,18 +94,18 @@ void UringLoop::hand_over(std::optional<Clock::time_point> until) {
     asleep_ = false;
 }
 
-void UringLoop::dispatch(UringEvent event, void* whom, int result, std::uint32_t flags) {
+void UringLoop::dispatch(UringEvent event, void* target, int result, std::uint32_t flags) {
     switch (event) {
         case UringEvent::received:
-            return static_cast<UringStream*>(whom)->received(result, flags);
+            return static_cast<UringStream*>(target)->received(result, flags);
         case UringEvent::sent: {
-            auto& send = *static_cast<UringSend*>(whom);
+            auto& send = *static_cast<UringSend*>(target);
             return send.stream->sent(send, result);
         }
         case UringEvent::accepted:
-            return static_cast<UringAcceptor*>(whom)->completed(result, flags);
+            return static_cast<UringAcceptor*>(target)->completed(result, flags);
         case UringEvent::timer:
-            return static_cast<UringTimer*>(whom)->expired();
+            return static_cast<UringTimer*>(target)->expired();
         case UringEvent::posted:
             awaiting_posts_ = false;
             return;
@@ -119,7 +120,7 @@ Clock::time_point UringLoop::now() const noexcept {
     return *now_;
 }
 
-// --- Tasks from anywhere ---
+// --- Posted tasks ---
 
 void UringLoop::post(UniqueFunction<void()> task) {
     const std::lock_guard lock(mutex_);
@@ -128,7 +129,7 @@ void UringLoop::post(UniqueFunction<void()> task) {
     if (std::exchange(asleep_, false)) wake_up();
 }
 
-/// Only what was there when it began: tasks that post tasks don't keep the others waiting.
+/// Runs only the tasks that were queued when it began, so that tasks that post tasks do not delay the streams.
 void UringLoop::run_posted() {
     if (!has_posted_.load(std::memory_order_relaxed)) return;
     {
@@ -140,15 +141,15 @@ void UringLoop::run_posted() {
     for (auto& task : running_) task();
 }
 
-void UringLoop::run_later() {
-    std::swap(later_, doing_);
-    const ClearAtEnd streams(doing_);
-    for (UringStream* stream : doing_) stream->do_later();
+void UringLoop::run_deferred() {
+    std::swap(deferred_, running_deferred_);
+    const ClearAtEnd streams(running_deferred_);
+    for (UringStream* stream : running_deferred_) stream->run_deferred();
 }
 
-/// From a true on, whoever posts wakes the loop up.
+/// Returns true if there is nothing to run. From then on post() and stop() wake the loop.
 bool UringLoop::may_sleep() {
-    if (!later_.empty()) return false;
+    if (!deferred_.empty()) return false;
     const std::lock_guard lock(mutex_);
     asleep_ = posted_.empty() && !stopping_.load(std::memory_order_relaxed);
     return asleep_;
@@ -166,7 +167,7 @@ void UringLoop::wake_up() noexcept {
 
 // --- Streams ---
 
-/// Makes room, so that closing a stream never allocates.
+/// Reserves space in closing_, so that close_socket() never allocates.
 UringStream& UringLoop::add(Descriptor socket) {
     const std::size_t to_close = closing_.size() + streams_.count() + 1;
     if (to_close > closing_.capacity()) closing_.reserve(std::max<std::size_t>(16, 2 * to_close));
@@ -175,7 +176,7 @@ UringStream& UringLoop::add(Descriptor socket) {
     return stream;
 }
 
-/// Behind all other orders of the turn: what they were for has a number until then.
+/// Runs after all other submissions of the turn are prepared, which use these descriptors.
 void UringLoop::close_sockets() {
     if (closing_.empty()) return;
     for (Descriptor& socket : closing_) {

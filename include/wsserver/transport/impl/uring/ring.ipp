@@ -1,3 +1,4 @@
+// Creates an io_uring, submits to it, and checks whether the kernel supports what this transport needs.
 #pragma once
 
 #include "wsserver/transport/detail/uring/ring.hpp"
@@ -22,7 +23,7 @@ namespace {
     throw std::system_error(error, std::system_category(), what);
 }
 
-/// Zero or an errno.
+/// Returns 0 or an errno.
 int open_ring(io_uring& ring, const UringSizes& sizes, unsigned flags) {
     io_uring_params params{};
     params.flags = flags | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
@@ -30,12 +31,12 @@ int open_ring(io_uring& ring, const UringSizes& sizes, unsigned flags) {
     return -io_uring_queue_init_params(sizes.submissions, &ring, &params);
 }
 
-/// liburing maps a ring's memory and gives it back by system calls of its own, which the thread sanitizer doesn't see:
-/// a later ring at the same address looks to it like two threads that share one. This is the order that the kernel
-/// sees to anyway, in words that it understands.
-std::atomic<unsigned> rings_gone{0};
+/// liburing maps and unmaps the memory of a ring by its own system calls, which the thread sanitizer does not see: it
+/// takes a later ring at the same address for memory that two threads share. In the kernel the one call happens before
+/// the other anyway; this variable shows it to the sanitizer.
+std::atomic<unsigned> closed_rings{0};
 
-/// Kernel 6.0 brought both multishot receive and this operation; the former can't be asked for.
+/// The kernel cannot be asked for multishot receive. Linux 6.0 added this operation as well, which it can be asked for.
 bool has_multishot_receive(io_uring& ring) {
     const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> known{io_uring_get_probe_ring(&ring),
                                                                            io_uring_free_probe};
@@ -47,27 +48,28 @@ bool has_multishot_receive(io_uring& ring) {
 namespace detail {
 
 UringRing::UringRing(const UringSizes& sizes) {
-    // The kernel interrupts the thread that made a ring when the ring goes: a recv() with a deadline, say, that some
-    // embedding program waits in. So a thread makes it that is gone by then.
+    // When a ring is closed, the kernel interrupts the thread that created it, for example in a recv() of the embedding
+    // program. So a thread that ends at once creates it.
     int error = 0;
     std::thread([&] { error = open(sizes); }).join();
     if (error != 0) throw_error(error, "io_uring_setup");
     open_ = true;
 }
 
-/// Zero or an errno.
+/// Returns 0 or an errno.
 int UringRing::open(const UringSizes& sizes) {
-    // 6.1: completions are worked on when this thread asks for them, and never interrupt it in between. 6.0 lacks it.
+    // DEFER_TASKRUN: the kernel works on completions when this thread waits for them, and does not interrupt it at
+    // other times. Needs Linux 6.1.
     constexpr unsigned single = IORING_SETUP_SINGLE_ISSUER;
     int error = sizes.like_linux_6_0 ? EINVAL : open_ring(ring_, sizes, single | IORING_SETUP_DEFER_TASKRUN);
     if (error == EINVAL) error = open_ring(ring_, sizes, single | IORING_SETUP_COOP_TASKRUN);
-    rings_gone.load(std::memory_order_acquire);
+    closed_rings.load(std::memory_order_acquire);
     return error;
 }
 
 UringRing::~UringRing() { close(); }
 
-void UringRing::let_go() noexcept {
+void UringRing::cancel_all() noexcept {
     if (!bound_ || shut_ || owner_ != std::this_thread::get_id()) return;
     io_uring_sqe* all = io_uring_get_sqe(&ring_);
     if (all == nullptr && io_uring_submit(&ring_) > 0) all = io_uring_get_sqe(&ring_);
@@ -77,46 +79,46 @@ void UringRing::let_go() noexcept {
     }
     while (io_uring_submit_and_get_events(&ring_) == -EINTR) {
     }
-    // Through it this thread would hold on to the ring, and the ring to its sockets.
+    // The registration would keep the ring open, and the ring its sockets, for as long as this thread lives.
     if (std::exchange(registered_, false)) io_uring_unregister_ring_fd(&ring_);
 }
 
 void UringRing::close() noexcept {
     if (!std::exchange(open_, false)) return;
-    rings_gone.fetch_add(1, std::memory_order_release);
+    closed_rings.fetch_add(1, std::memory_order_release);
     io_uring_queue_exit(&ring_);
 }
 
 void UringRing::bind_to_thread() {
     if (bound_) return;
-    // By hand: liburing 2.3 declares io_uring_enable_rings() and forgets to export it.
+    // liburing 2.3 declares io_uring_enable_rings() but does not export it.
     if (::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) != 0) {
         throw_error(errno, "io_uring_register");
     }
     bound_ = true;
     owner_ = std::this_thread::get_id();
-    registered_ =
-        io_uring_register_ring_fd(&ring_) == 1;  // saves the kernel a look-up at each turn; where it fails, it doesn't
+    // Saves the kernel a look-up of the descriptor in each turn. Optional.
+    registered_ = io_uring_register_ring_fd(&ring_) == 1;
 }
 
-io_uring_sqe& UringRing::sqe(UringEvent event, const void* whom) {
+io_uring_sqe& UringRing::sqe(UringEvent event, const void* target) {
     if (shut_) return ring_.sq.sqes[0];
     io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    while (sqe == nullptr) {  // full: the kernel gets the first part of this turn's orders now
+    while (sqe == nullptr) {  // the queue is full: submit the first part of this turn
         submit();
         sqe = io_uring_get_sqe(&ring_);
     }
-    // Each operation's own preparation leaves this field alone.
-    sqe->user_data = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
+    // The io_uring_prep_ functions do not change this field.
+    sqe->user_data = reinterpret_cast<std::uint64_t>(target) | static_cast<std::uint64_t>(event);
     return *sqe;
 }
 
 io_uring_sqe& UringRing::silent_sqe() { return sqe(UringEvent::none, nullptr); }
 
-void UringRing::cancel(UringEvent event, const void* whom) {
-    const std::uint64_t name = reinterpret_cast<std::uint64_t>(whom) | static_cast<std::uint64_t>(event);
+void UringRing::cancel(UringEvent event, const void* target) {
+    const std::uint64_t user_data = reinterpret_cast<std::uint64_t>(target) | static_cast<std::uint64_t>(event);
     io_uring_sqe& sqe = silent_sqe();
-    io_uring_prep_cancel64(&sqe, name, 0);
+    io_uring_prep_cancel64(&sqe, user_data, 0);
     sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
@@ -127,7 +129,7 @@ void UringRing::submit() {
     do {
         result = io_uring_submit(&ring_);
     } while (result == -EINTR);
-    // EBUSY, EAGAIN: completions have to be read first, or memory is short; what isn't taken is offered again.
+    // EBUSY, EAGAIN: completions must be read first, or memory is short. The next call submits the rest.
     if (result < 0 && result != -EBUSY && result != -EAGAIN) throw_error(-result, "io_uring_enter");
 }
 
@@ -167,7 +169,8 @@ Result<void, std::string> UringTransport::probe() {
                 return Unexpected{
                     std::string{"io_uring is forbidden (sysctl kernel.io_uring_disabled, or a container's seccomp)"}};
             case ENOMEM:
-                return Unexpected{std::string{"io_uring gets no memory: raise the limit of locked memory (ulimit -l)"}};
+                return Unexpected{
+                    std::string{"io_uring cannot allocate memory: raise the limit of locked memory (ulimit -l)"}};
             case EINVAL:
                 return Unexpected{std::string{"this kernel is older than Linux 6.0"}};
             default:

@@ -1,3 +1,4 @@
+// Keeps the bytes of sends in memory and prepares the requests.
 #pragma once
 
 #include "wsserver/transport/detail/uring/send.hpp"
@@ -11,10 +12,11 @@ namespace wsserver::detail {
 
 namespace {
 
-// The kernel goes on by itself until all has left, so that short sends are rare: a cancelled one, a peer that goes.
+// With MSG_WAITALL the kernel continues until all bytes are sent. A short send is rare: it was cancelled, or the peer
+// is gone.
 constexpr int send_flags = MSG_NOSIGNAL | MSG_WAITALL;
 
-/// The kernel counts an order's bytes in 32 bits, and what it has done of them with a sign.
+/// The kernel counts the bytes of a request in 32 bits, and the result is signed.
 constexpr std::size_t most_at_once = std::size_t{1} << 30;
 
 }  // namespace
@@ -40,7 +42,7 @@ SendMemory::Place SendMemory::keep(Bytes bytes, OutputBuffer& output) {
 bool SendMemory::extend(Place& place, Bytes bytes) noexcept {
     if (place.chunk == nullptr || place.chunk != filling_) return false;
     std::uint8_t* const end = filling_->memory.data() + filling_->used;
-    if (place.bytes.data() + place.bytes.size() != end) return false;  // somebody else's bytes lie behind it
+    if (place.bytes.data() + place.bytes.size() != end) return false;  // the bytes of another send follow
     if (filling_->memory.capacity() - filling_->used < bytes.size()) return false;
     std::memcpy(end, bytes.data(), bytes.size());
     filling_->used += bytes.size();
@@ -48,17 +50,17 @@ bool SendMemory::extend(Place& place, Bytes bytes) noexcept {
     return true;
 }
 
-void SendMemory::let_go(Chunk& chunk) noexcept {
+void SendMemory::release(Chunk& chunk) noexcept {
     if (--chunk.sends > 0) return;
     chunk.used = 0;
-    if (&chunk == filling_) return;  // filled again from its beginning, which is still in a cache
+    if (&chunk == filling_) return;  // filled again from its start, which is still in a cache
     chunk.memory = {};
     unused_.push_back(&chunk);
 }
 
 SendMemory::Chunk& SendMemory::fresh_chunk() {
     if (unused_.empty()) {
-        unused_.reserve(all_.size() + 1);  // so that let_go() never allocates
+        unused_.reserve(all_.size() + 1);  // so that release() never allocates
         all_.push_back(std::make_unique<Chunk>());
         return *all_.back();
     }
@@ -70,7 +72,7 @@ SendMemory::Chunk& SendMemory::fresh_chunk() {
 void SendMemory::begin_chunk(std::size_t at_least) {
     if (filling_ != nullptr && filling_->sends == 0) {
         ++filling_->sends;
-        let_go(*std::exchange(filling_, nullptr));
+        release(*std::exchange(filling_, nullptr));
     }
     Chunk& chunk = fresh_chunk();
     chunk.memory = PooledBuffer{std::max(at_least, chunk_size)};
@@ -154,7 +156,7 @@ bool UringSends::advance(UringSend& send, int socket, std::size_t count) {
 }
 
 void UringSends::end(UringSend& send) noexcept {
-    if (send.place.chunk != nullptr) memory_.let_go(*send.place.chunk);
+    if (send.place.chunk != nullptr) memory_.release(*send.place.chunk);
     send.place = {};
     send.owner.reset();
     send.gathered.reset();

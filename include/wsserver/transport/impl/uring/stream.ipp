@@ -1,3 +1,4 @@
+// Starts the receives and sends of a UringStream and handles their completions.
 #pragma once
 
 #include "wsserver/transport/detail/uring/stream.hpp"
@@ -16,12 +17,12 @@ namespace wsserver::detail {
 
 namespace {
 
-/// What a peer sent before it broke off is still read, up to this many buffers.
+/// After a send has failed, at most this many buffers are received before the error is reported.
 constexpr int uring_last_receives = 32;
 
-/// What must come at once for the rest of a message to be received into its own memory: a receive order each time costs
-/// more than copying less.
-constexpr std::size_t worth_a_place = std::size_t{32} << 10;
+/// If at least this many bytes are received at once, the rest of a message is received into its own memory. For less,
+/// copying is cheaper than the additional receive requests.
+constexpr std::size_t direct_minimum = std::size_t{32} << 10;
 
 }  // namespace
 
@@ -33,8 +34,8 @@ void UringStream::start(StreamUser& user) {
 
 // --- Receiving ---
 
-/// One order for all that will ever come; but for the rest of a large message, when much of it comes at once, an order
-/// for each piece, straight to where it belongs.
+/// Normally one multishot request receives all bytes into the shared buffers. While much of a large message is received
+/// at once (ReceiveMode::direct), there is a request for each part, into the memory of the message.
 void UringStream::await_bytes(ReceiveMode mode) {
     if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
     if (mode == ReceiveMode::direct && !held() && user_->wants_buffer()) {
@@ -60,12 +61,12 @@ void UringStream::await_bytes_in(ReceiveBuffer buffer) {
 
 void UringStream::received(int result, std::uint32_t flags) {
     const bool was_last = (flags & IORING_CQE_F_MORE) == 0;
-    const bool much = cancelling_ || result >= static_cast<int>(worth_a_place);
+    const bool direct = cancelling_ || result >= static_cast<int>(direct_minimum);
     if (was_last) awaiting_bytes_ = cancelling_ = false;
     if (rare_ && rare_->buffer) {
-        room_filled(result);
+        received_direct(result);
     } else if (result > 0) {
-        took(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
+        received_shared(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
     }
     if (result == 0) {
         peer_ended();
@@ -74,23 +75,24 @@ void UringStream::received(int result, std::uint32_t flags) {
     }
     loop_.buffers().give_back(flags);
     if (!was_last) return;
-    // Out of buffers: those of this turn are back before the kernel sees this sqe. Or paused and resumed meanwhile.
-    await_bytes(much ? ReceiveMode::direct : ReceiveMode::shared);
-    if (sending_ == Sending::failed) do_this_later();
+    // After ENOBUFS: the buffers of this turn are given back before the kernel sees this request. Or the stream was
+    // paused and has been resumed since.
+    await_bytes(direct ? ReceiveMode::direct : ReceiveMode::shared);
+    if (sending_ == Sending::failed) defer();
     drop_reference();
 }
 
-/// `bytes` lie in the buffers that all share.
-void UringStream::took(MutableBytes bytes) {
+/// `bytes` are in the shared buffers.
+void UringStream::received_shared(MutableBytes bytes) {
     if (user_ == nullptr || closed_ || ended_) return;
     if (paused_ || held()) return hold_bytes(bytes);
     user_->on_bytes(bytes);
-    if (bytes.size() >= worth_a_place && awaiting_bytes_ && may_receive() && user_->wants_buffer())
+    if (bytes.size() >= direct_minimum && awaiting_bytes_ && may_receive() && user_->wants_buffer())
         stop_awaiting_bytes();
 }
 
-/// The user has his memory back, with what came into it unless he doesn't want that yet.
-void UringStream::room_filled(int result) {
+/// Returns the buffer to the user. While receiving is paused, its bytes are held instead.
+void UringStream::received_direct(int result) {
     ReceiveBuffer buffer = std::move(*rare_->buffer);
     rare_->buffer.reset();
     if (!rare_->held) rare_.reset();
@@ -114,7 +116,7 @@ UringHeld& UringStream::hold() {
     return *held;
 }
 
-/// It has been taken from the socket, though nobody wants it yet. What follows shall stay there.
+/// Keeps bytes that were received while the stream is paused, and leaves further bytes in the socket.
 void UringStream::hold_bytes(Bytes bytes) {
     hold().bytes.append(bytes);
     if (paused_) stop_awaiting_bytes();
@@ -128,22 +130,22 @@ void UringStream::stop_awaiting_bytes() {
 
 void UringStream::resume_receiving() {
     paused_ = false;
-    if (held()) return do_this_later();
+    if (held()) return defer();
     await_bytes();
 }
 
-void UringStream::tell_held() {
-    UringHeld& held = *rare_->held;  // it stays though the user closes the stream: he still looks at the bytes
-    std::size_t told = 0;
-    while (may_receive() && told < held.bytes.size()) {
-        const MutableBytes rest = held.bytes.bytes().subspan(told);
+void UringStream::deliver_held() {
+    UringHeld& held = *rare_->held;  // stays even if the user closes the stream, because on_bytes() still reads it
+    std::size_t delivered = 0;
+    while (may_receive() && delivered < held.bytes.size()) {
+        const MutableBytes rest = held.bytes.bytes().subspan(delivered);
         const MutableBytes next = rest.first(std::min(rest.size(), UringTransport::receive_buffer_size));
-        told += next.size();
+        delivered += next.size();
         user_->on_bytes(next);
     }
-    if (paused_ && !closed_) {  // again, in the middle
+    if (paused_ && !closed_) {  // on_bytes() has paused the stream again
         OutputBuffer rest;
-        rest.append(std::as_const(held.bytes).bytes().subspan(told));
+        rest.append(std::as_const(held.bytes).bytes().subspan(delivered));
         held.bytes = std::move(rest);
         return;
     }
@@ -162,7 +164,7 @@ void UringStream::peer_ended() {
         return;
     }
     ended_ = true;
-    if (sending_ < Sending::failed) user_->on_end({});  // else an error is about to be told, which says more
+    if (sending_ < Sending::failed) user_->on_end({});  // otherwise the error of the send follows
 }
 
 void UringStream::receive_failed(int error) {
@@ -171,7 +173,7 @@ void UringStream::receive_failed(int error) {
         hold().error = error;
         return;
     }
-    tell_failure(error);
+    report_failure(error);
 }
 
 // --- Sending ---
@@ -195,7 +197,7 @@ bool UringStream::send(std::span<const SendPiece> pieces) {
 }
 
 void UringStream::sent(UringSend& send, int result) {
-    // A closed stream, too, sends the rest of what was said to have left.
+    // A closed stream also sends the rest, for which send() has returned true.
     if (result > 0 && socket_ && !loop_.sends().advance(send, socket_.get(), static_cast<std::size_t>(result))) return;
     auto next = std::move(send.next);
     loop_.sends().end(send);
@@ -228,7 +230,7 @@ void UringStream::shutdown_send() {
     if (send_ == nullptr) half_close();
 }
 
-/// If it fails the peer is gone, which the next receive finds out.
+/// Ignores errors: if the peer is gone, the next receive reports it.
 void UringStream::half_close() noexcept { ::shutdown(socket_.get(), SHUT_WR); }
 
 // --- The end ---
@@ -237,37 +239,36 @@ void UringStream::send_failed(int error) {
     if (sending_ >= Sending::failed) return;
     sending_ = Sending::failed;
     send_error_ = static_cast<unsigned>(error) & ((1U << error_bits) - 1);
-    do_this_later();  // what this turn has received comes first
+    defer();  // the user receives the bytes of this turn first
 }
 
-void UringStream::do_this_later() {
-    if (later_) return;
-    later_ = true;
+void UringStream::defer() {
+    if (deferred_) return;
+    deferred_ = true;
     add_reference();
-    loop_.later(*this);
+    loop_.defer(*this);
 }
 
-void UringStream::do_later() {
-    later_ = false;
+void UringStream::run_deferred() {
+    deferred_ = false;
     if (closed_) {
         if (StreamUser* user = std::exchange(user_, nullptr)) user->on_released();
     } else {
-        if (held() && !paused_) tell_held();
+        if (held() && !paused_) deliver_held();
         if (sending_ == Sending::failed) end_failed();
     }
     drop_reference();
 }
 
-/// Not before the kernel has told of all that it has received.
+/// Reports the error of a send, after the receive request in flight has ended.
 void UringStream::end_failed() {
     if (awaiting_bytes_) return stop_awaiting_bytes();
-    receive_the_last();
-    tell_failure(send_error_);
+    receive_rest();
+    report_failure(send_error_);
 }
 
-/// What the peer sent before (its Close frame, say, or why it doesn't like us) may still lie in the socket, and is
-/// heard first.
-void UringStream::receive_the_last() {
+/// Receives what is still in the socket, such as the Close frame in which the peer gives its reason.
+void UringStream::receive_rest() {
     OutputBuffer buffer;
     for (int i = 0; i < uring_last_receives && may_receive(); ++i) {
         buffer.clear();
@@ -278,9 +279,9 @@ void UringStream::receive_the_last() {
     }
 }
 
-void UringStream::tell_failure(int error) {
-    if (user_ == nullptr || closed_ || sending_ == Sending::failure_told) return;
-    sending_ = Sending::failure_told;
+void UringStream::report_failure(int error) {
+    if (user_ == nullptr || closed_ || sending_ == Sending::failure_reported) return;
+    sending_ = Sending::failure_reported;
     ended_ = true;
     owes_on_sent_ = false;
     if (send_ != nullptr) send_->next.reset();
@@ -292,13 +293,13 @@ void UringStream::close() {
     closed_ = true;
     if (send_ != nullptr) send_->next.reset();
     stop_awaiting_bytes();
-    // What was said to have left leaves, unless the peer doesn't take it.
+    // Bytes for which send() has returned true are still sent, unless the peer does not take them.
     if (send_ != nullptr) {
         loop_.linger(*this);
     } else {
         close_socket();
     }
-    if (user_ != nullptr) do_this_later();
+    if (user_ != nullptr) defer();
 }
 
 void UringStream::close_socket() {

@@ -1,3 +1,4 @@
+// The pages of streams: a page has 101 places of the size of a stream.
 #pragma once
 
 #include "wsserver/transport/detail/uring/streams.hpp"
@@ -25,14 +26,14 @@ class UringStreams::Page {
     }
 
     static Page& of(UringStream& stream) noexcept {
-        static_assert(std::is_standard_layout_v<Page>);  // it begins where its first place does
+        static_assert(std::is_standard_layout_v<Page>);  // so that it has the address of its first place
         return *std::launder(reinterpret_cast<Page*>(reinterpret_cast<Place*>(&stream) - stream.place()));
     }
 
     bool is_empty() const noexcept { return count_ == 0; }
     bool is_full() const noexcept { return count_ == places; }
 
-    /// Precondition: it isn't full.
+    /// Precondition: the page is not full.
     UringStream& make(UringLoop& loop, Descriptor socket) noexcept {
         const std::uint8_t i = free_place();
         taken_[i / 64U] |= bit(i);
@@ -55,32 +56,33 @@ class UringStreams::Page {
     struct Place {
         alignas(UringStream) std::byte bytes[sizeof(UringStream)];
     };
-    /// With what is beside them, and with what the allocator adds, four KiB.
+    /// With the other members and the header of the allocator, a page takes 4 KiB.
     static constexpr std::size_t places = 101;
-    static_assert(places > 64 && places < 128);  // for taken_
+    static_assert(places > 64 && places < 128);  // taken_ has two words
 
     static constexpr std::uint64_t all = ~std::uint64_t{0};
     static constexpr std::uint64_t bit(std::uint8_t place) noexcept { return std::uint64_t{1} << place % 64U; }
 
-    /// Goes round, so that a place isn't taken again soon: until then the address sanitizer sees who still uses it.
+    /// Searches from the place after the last one, so that a free place is not reused soon. Until then the address
+    /// sanitizer detects accesses to the destroyed stream.
     std::uint8_t free_place() noexcept {
-        std::size_t word = look_at_ / 64U;
-        std::uint64_t free = ~taken_[word] & all << look_at_ % 64U;
+        std::size_t word = search_from_ / 64U;
+        std::uint64_t free = ~taken_[word] & all << search_from_ % 64U;
         while (free == 0) {
             word = (word + 1) % taken_.size();
             free = ~taken_[word];
         }
         const auto place = static_cast<std::uint8_t>(64 * word + static_cast<unsigned>(std::countr_zero(free)));
-        look_at_ = static_cast<std::uint8_t>((place + 1U) % places);
+        search_from_ = static_cast<std::uint8_t>((place + 1U) % places);
         return place;
     }
 
     std::array<Place, places> places_;
-    std::array<std::uint64_t, 2> taken_{0, all << (places - 64)};  // a bit each; what is no place counts as taken
-    Page* previous_ = nullptr;                                     // in the list that it is in
+    std::array<std::uint64_t, 2> taken_{0, all << (places - 64)};  // a bit per place; the bits after the last are set
+    Page* previous_ = nullptr;                                     // in its list of pages
     Page* next_ = nullptr;
     std::uint8_t count_ = 0;
-    std::uint8_t look_at_ = 0;
+    std::uint8_t search_from_ = 0;
 };
 
 // --- Pages ---
@@ -116,19 +118,19 @@ UringStreams::UringStreams() noexcept = default;
 
 UringStreams::~UringStreams() {
     static_assert(sizeof(Page) <= 4080);
-    with_room_.delete_all();
+    partial_.delete_all();
     full_.delete_all();
 }
 
-std::size_t UringStreams::pages() const noexcept { return with_room_.count() + full_.count() + (spare_ ? 1 : 0); }
+std::size_t UringStreams::pages() const noexcept { return partial_.count() + full_.count() + (spare_ ? 1 : 0); }
 
 UringStream& UringStreams::make(UringLoop& loop, Descriptor socket) {
-    if (with_room_.first == nullptr) with_room_.add(spare_ ? *spare_.release() : *new Page);
-    Page& page = *with_room_.first;
+    if (partial_.first == nullptr) partial_.add(spare_ ? *spare_.release() : *new Page);
+    Page& page = *partial_.first;
     UringStream& stream = page.make(loop, std::move(socket));
     ++count_;
     if (page.is_full()) {
-        with_room_.remove(page);
+        partial_.remove(page);
         full_.add(page);
     }
     return stream;
@@ -138,13 +140,13 @@ void UringStreams::destroy(UringStream& stream) noexcept {
     Page& page = Page::of(stream);
     if (page.is_full()) {
         full_.remove(page);
-        with_room_.add(page);
+        partial_.add(page);
     }
     page.destroy(stream);
     --count_;
     if (page.is_empty()) {
-        with_room_.remove(page);
-        spare_.reset(&page);  // the one before is given back
+        partial_.remove(page);
+        spare_.reset(&page);  // frees the previous spare page
     }
 }
 

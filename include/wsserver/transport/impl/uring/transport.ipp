@@ -1,3 +1,4 @@
+// The members of UringTransport, which forward to its loop and streams.
 #pragma once
 
 #include "wsserver/transport/uring.hpp"
@@ -32,8 +33,8 @@ void UringTransport::listen(ListeningSocket listener, UniqueFunction<void(Socket
     loop_->listen(std::move(listener), std::move(accepted));
 }
 void UringTransport::stop_listening() { loop_->stop_listening(); }
-void UringTransport::on_accept_paused(UniqueFunction<void(std::error_code)> told) {
-    loop_->on_accept_paused(std::move(told));
+void UringTransport::on_accept_paused(UniqueFunction<void(std::error_code)> paused) {
+    loop_->on_accept_paused(std::move(paused));
 }
 
 void UringTransport::run() { loop_->run(); }

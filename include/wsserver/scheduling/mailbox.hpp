@@ -1,4 +1,4 @@
-// One connection's messages on their way to the workers: in order, one at a time, and not without bound.
+// The messages of one connection that wait for a worker: handled in order, one at a time, and limited in number.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +17,17 @@
 
 namespace wsserver {
 
+/// What a mailbox may hold before put() returns false.
 struct MailboxLimits {
     std::size_t items = 1024;
     std::size_t bytes = std::size_t{1} << 20;  ///< of payload
 };
 
-/// While it isn't empty it is a task in the queue, or running. A worker takes at most 16 items, then the mailbox
-/// queues again behind the others: that is the fairness among connections.
+/// A queue of items that is a task itself. While it is not empty, it is in a task queue or runs on a worker. A worker
+/// takes at most 16 items; then the mailbox is queued again after the other tasks, so that connections are served
+/// fairly.
 ///
-/// Derive from it, make it with std::make_shared: a queue or worker that knows it keeps it alive.
+/// Derive from it and create it by std::make_shared: while it is queued or running, it keeps itself alive.
 template <class Item>
 class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> {
    public:
@@ -34,10 +36,12 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
 
     static constexpr std::size_t items_at_a_time = 16;
 
-    /// Any thread, but items are in order only if they come from one (the connection's reactor). `payload` is
-    /// copied. The mailbox adds itself to `ready` if no worker knows of it: whoever puts must push the batch, at the
-    /// end of his turn. False if it holds more than its limits now (the item is in it): put no more before on_drain(),
-    /// which comes once for each row of falses.
+    /// Adds an item. May be called from any thread; the items of one thread (the connection's reactor) stay in order.
+    ///
+    /// payload  copied
+    /// ready    gets the mailbox, if it is not queued yet; the caller pushes this batch at the end of its turn
+    /// returns  false if the mailbox is over its limits now. The item was added. Do not call put() again before
+    ///          on_drain(), which is called once after one or more results of false.
     [[nodiscard]] bool put(Item item, Bytes payload, TaskBatch& ready) {
         const std::lock_guard lock(mutex_);
         waiting_.add(std::move(item), payload);
@@ -52,20 +56,21 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     }
 
    protected:
-    /// On a worker, never two at the same time. What it throws is reported to the worker, and the next item follows.
-    /// `payload` is valid until it returns.
+    /// Handles an item, on a worker; one call at a time. Its exceptions are reported to the worker, and the next item
+    /// follows. `payload` is valid until it returns.
     virtual void on_item(Item& item, Bytes payload) = 0;
-    /// put() may go on. On a worker, between two items. Called again if it throws std::bad_alloc.
+    /// put() may be called again. Called on a worker, between two items. If it throws std::bad_alloc, it is called
+    /// again after the next run.
     virtual void on_drain() = 0;
 
    private:
     struct Entry {
         Item item;
-        std::size_t offset, size;  ///< of its payload among the batch's
+        std::size_t offset, size;  ///< of its payload in Batch::payloads
     };
 
-    /// Items, and their payloads one behind the other: a message costs no allocation of its own, which would be one
-    /// thread's to make and another's to free.
+    /// Items and their payloads, one after the other. A message needs no allocation of its own, which one thread would
+    /// make and another would free.
     struct Batch {
         std::vector<Entry> entries;
         OutputBuffer payloads;
@@ -87,7 +92,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         }
     };
 
-    /// Mailboxes that rest are many; each keeps room for so many bytes.
+    /// An empty mailbox keeps memory for at most this many bytes, because there is one for each connection.
     static constexpr std::size_t payload_kept = 1024;
 
     TaskPtr run(TaskPtr self, Worker& worker) final {
@@ -101,12 +106,12 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
             attempt(worker, [&] { on_item(entry.item, taken_.payload_of(entry)); });
         }
         switch (settle(end - first, bytes)) {
-            case Next::tell_drained:
-                attempt(worker, [&] { tell_drained(); });
+            case Next::report_drain:
+                attempt(worker, [&] { report_drain(); });
                 break;
-            case Next::go_on:
+            case Next::run_again:
                 break;
-            case Next::rest:  // nothing of it may be touched any more
+            case Next::idle:  // the mailbox may be destroyed or on another worker already
                 (void)self.release();
                 break;
         }
@@ -114,7 +119,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     }
 
     void dispose() noexcept final {
-        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
+        std::shared_ptr<Mailbox> keep;  // destroyed after the lock, because it may be the last reference
         const std::lock_guard lock(mutex_);
         keep = std::move(self_);
     }
@@ -124,34 +129,35 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         std::swap(taken_, waiting_);
     }
 
-    enum class Next : std::uint8_t { go_on, tell_drained, rest };
-    /// So much has been dealt with. From the moment that it rests, the next put() may make it another worker's.
+    enum class Next : std::uint8_t { run_again, report_drain, idle };
+    /// Subtracts what was handled and decides what follows. After Next::idle the next put() may give the mailbox to
+    /// another worker.
     Next settle(std::size_t items, std::size_t bytes) {
         const bool all_done = next_ == taken_.entries.size();
         if (all_done) {
             next_ = 0;
             taken_.clear();
         }
-        std::shared_ptr<Mailbox> keep;  // outlives the lock: this may be the mailbox's end
+        std::shared_ptr<Mailbox> keep;  // destroyed after the lock, because it may be the last reference
         Batch spare, large;
         const std::lock_guard lock(mutex_);
         items_ -= items;
         bytes_ -= bytes;
-        // Half of the limit: not after each single item a message to the reactor.
+        // Half of the limit, so that not every item causes a message to the reactor.
         if (full_ && items_ <= limits_.items / 2 && bytes_ <= limits_.bytes / 2) {
             full_ = false;
-            return Next::tell_drained;
+            return Next::report_drain;
         }
-        if (!all_done || !waiting_.entries.empty()) return Next::go_on;
+        if (!all_done || !waiting_.entries.empty()) return Next::run_again;
         if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
         if (!waiting_.is_small()) std::swap(large, waiting_);
         std::swap(spare, taken_);
         keep = std::move(self_);
-        return Next::rest;
+        return Next::idle;
     }
 
-    /// Without memory for it once more, behind the others: whoever waits for it would wait for ever.
-    void tell_drained() {
+    /// If memory runs out, tries again on the next run. Otherwise the connection would stay paused.
+    void report_drain() {
         try {
             on_drain();
         } catch (const std::bad_alloc&) {
@@ -173,12 +179,12 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     const MailboxLimits limits_;
     std::mutex mutex_;
     Batch waiting_;
-    std::size_t items_ = 0;  ///< put and not yet settled
-    std::size_t bytes_ = 0;  ///< of these
+    std::size_t items_ = 0;  ///< added and not yet settled
+    std::size_t bytes_ = 0;  ///< their payloads
     bool full_ = false;
-    std::shared_ptr<Mailbox> self_;  ///< while a batch, queue or worker knows it
+    std::shared_ptr<Mailbox> self_;  ///< not null while it is in a batch or queue, or runs
 
-    // The worker's that runs it.
+    // Only for the worker that runs it.
     Batch taken_;
     std::size_t next_ = 0;
 };

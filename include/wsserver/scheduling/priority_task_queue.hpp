@@ -1,4 +1,4 @@
-// Tasks by priority, for the workers to take. Knows no connection.
+// The queue from which the workers take their tasks, by priority.
 #pragma once
 
 #include <condition_variable>
@@ -10,36 +10,38 @@
 
 namespace wsserver {
 
-/// One container for each priority. The highest goes first, in order of arrival; every 64th pop takes the lowest
-/// that isn't empty, so that nothing starves.
+/// A list of tasks for each priority. All members may be called from any thread.
 ///
-/// A mutex and a condition variable: measured against a lock-free ring and against workers that spin, they cost
-/// no more, provided that what arrives together is pushed together. At most one worker is on its way at a time;
-/// when it arrives and finds more than it takes, it wakes the next. So no more wake than there is work, and the
-/// pusher pays for one.
+/// A pop takes the oldest task of the highest priority. Every 64th pop takes one of the lowest priority that has tasks,
+/// so that no priority starves.
+///
+/// Uses a mutex and a condition variable. Measured against a lock-free ring and against workers that spin, they cost no
+/// more if tasks that arrive together are pushed together. At most one notified worker is waking up at a time; if it
+/// finds more tasks than it takes, it wakes the next one. So no more workers wake up than there are tasks, and a push
+/// notifies at most one.
 class PriorityTaskQueue {
    public:
     PriorityTaskQueue() = default;
     PriorityTaskQueue(const PriorityTaskQueue&) = delete;
     PriorityTaskQueue& operator=(const PriorityTaskQueue&) = delete;
-    /// Drops what is left. Precondition: nobody waits in pop().
+    /// Drops the tasks that are left. Precondition: no thread is in pop().
     ~PriorityTaskQueue() = default;
 
-    static constexpr std::uint64_t lowest_every = 64;
+    static constexpr std::uint64_t lowest_every = 64;  ///< one pop in this many takes the lowest priority
 
-    /// False if the queue is closed: the task is dropped.
+    /// Adds a task. If the queue is closed, drops it and returns false.
     bool push(TaskPtr task);
-    /// Under one lock; `batch` is empty afterwards. False if the queue is closed: the tasks are dropped.
+    /// Adds all tasks of `batch` under one lock and empties it. If the queue is closed, drops them and returns false.
     bool push(TaskBatch& batch);
 
-    /// Waits for a task. Null when the queue is closed and empty.
+    /// Waits for a task. Null if the queue is closed and empty.
     TaskPtr pop() { return pop(nullptr); }
-    /// Queues `again` (unless it is null, and also if the queue is closed), then pops; under one lock.
+    /// Adds `again`, unless it is null, and pops, under one lock. Adds it even if the queue is closed.
     TaskPtr pop(TaskPtr again);
-    /// Null if there is none now.
+    /// Does not wait. Null if the queue is empty.
     TaskPtr try_pop();
 
-    /// Takes no more tasks; what is in the queue can still be popped.
+    /// Refuses further tasks. The tasks in the queue can still be popped.
     void close();
 
     std::size_t size() const;
@@ -58,7 +60,7 @@ class PriorityTaskQueue {
     std::size_t size_ = 0;
     std::uint64_t pops_ = 0;
     std::size_t waiting_ = 0;  ///< threads in pop()
-    bool waking_ = false;      ///< one of them has been notified and isn't here yet
+    bool waking_ = false;      ///< one of them was notified and has not woken up yet
     bool closed_ = false;
 };
 

@@ -1,4 +1,4 @@
-// A piece of work for the workers: what the priority task queue holds and the worker pool runs.
+// A task: a unit of work that the priority task queue holds and the worker pool runs.
 #pragma once
 
 #include <array>
@@ -16,17 +16,17 @@
 
 namespace wsserver {
 
-/// The highest goes first.
+/// Highest first.
 enum class Priority : std::uint8_t {
-    control,     ///< what keeps the server itself alive
-    command,     ///< an operator's order
-    message,     ///< a handler's reaction
-    background,  ///< whatever can wait
+    control,     ///< work that keeps the server alive
+    command,     ///< a command of an operator
+    message,     ///< a message for a handler
+    background,  ///< work that can wait
 };
 inline constexpr std::size_t priority_count = 4;
 
-/// What a task is called in `status`. Each name is kept once, for as long as the process lives: for the names of
-/// handlers and commands, of which there are few.
+/// The name of a task in `status`. Each different name is stored once and never freed, so use it for the names of
+/// handlers and commands, of which there are few. Copying and comparing cost as much as for a pointer.
 class TaskName {
    public:
     /// The empty name.
@@ -43,7 +43,7 @@ class TaskName {
     const std::string* text_;
 };
 
-/// A worker as the task that it runs sees it, and as others watch it.
+/// The interface of a worker to the task that it runs and to the threads that watch it.
 class Worker {
    public:
     using Clock = std::chrono::steady_clock;
@@ -52,23 +52,25 @@ class Worker {
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
 
-    /// A task that does several things one after the other says here when the next begins: the deadline counts
-    /// from then. Costs a few nanoseconds.
+    /// Called when a task, or a part of a task that has several, begins. Its deadline counts from then. Takes a few
+    /// nanoseconds.
     void begins(TaskName name) noexcept {
         since_.store(coarse_now(), std::memory_order_relaxed);
         task_.store(name.text_, std::memory_order_release);
     }
+    /// Called when a task has ended.
     void rests() noexcept { task_.store(nullptr, std::memory_order_release); }
 
-    /// A task that goes on after an exception hands it over here.
+    /// Reports an exception, also one after which the task continues.
     virtual void failed(TaskName task, std::exception_ptr exception) noexcept = 0;
 
+    /// What a worker does now.
     struct Doing {
         TaskName task;
         Clock::time_point since;  ///< early by up to the resolution of the kernel's coarse clock, 1 to 10 ms
     };
-    /// Any thread. Nothing if it rests. Caught between two tasks it may give the former's name with the latter's
-    /// time, never a time that is too long ago.
+    /// May be called from any thread. Nothing if the worker is idle. Between two tasks it may return the name of the
+    /// first with the time of the second, but never a time that is too early.
     std::optional<Doing> doing() const noexcept {
         const std::string* task = task_.load(std::memory_order_acquire);
         if (task == nullptr) return std::nullopt;
@@ -91,17 +93,19 @@ struct TaskDisposer {
     void operator()(Task* task) const noexcept;
 };
 
-/// Whoever holds it has to see to it that the task runs; letting go of it drops the task.
+/// Owns a task that will run once. Its destructor drops the task.
 using TaskPtr = std::unique_ptr<Task, TaskDisposer>;
 
-/// Part of what is to be done, so that queueing allocates nothing. In one queue or batch at a time.
+/// The base class of a unit of work. It is its own list node, so that queueing does not allocate. In at most one queue
+/// or batch at a time.
 class Task {
    public:
     Task(Priority priority, TaskName name) noexcept : name_(name), priority_(priority) {}
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
 
-    /// Does it. `self` is this task; returned, it is queued again, behind the others of its priority.
+    /// Runs the task on `worker`. `self` owns this task. A task that returns `self` is queued again, after the others
+    /// of its priority; otherwise the result is null. The worker reports exceptions.
     virtual TaskPtr run(TaskPtr self, Worker& worker) = 0;
 
     Priority priority() const noexcept { return priority_; }
@@ -109,7 +113,7 @@ class Task {
 
    protected:
     virtual ~Task() = default;
-    /// No queue, batch or worker knows it any longer.
+    /// Called when its TaskPtr is destroyed: no queue, batch or worker refers to it any more.
     virtual void dispose() noexcept { delete this; }
 
    private:
@@ -123,7 +127,7 @@ class Task {
 
 inline void TaskDisposer::operator()(Task* task) const noexcept { task->dispose(); }
 
-/// A task that calls f() or f(Worker&) once. Costs one allocation.
+/// Makes a task that calls f() or f(Worker&) once. Allocates once.
 template <class F>
 TaskPtr make_task(Priority priority, TaskName name, F&& f) {
     class Call final : public Task {
@@ -145,7 +149,7 @@ TaskPtr make_task(Priority priority, TaskName name, F&& f) {
     return TaskPtr{new Call(priority, name, std::forward<F>(f))};
 }
 
-/// First in, first out.
+/// A list of tasks, first in, first out. Does not allocate.
 class TaskList {
    public:
     TaskList() = default;
@@ -164,14 +168,14 @@ class TaskList {
         ++size_;
     }
 
-    /// Null if it is empty.
+    /// Null if the list is empty.
     TaskPtr pop() noexcept {
         if (first_ == nullptr) return nullptr;
         --size_;
         return TaskPtr{std::exchange(first_, first_->next_)};
     }
 
-    /// Moves all of `other` to the end of this.
+    /// Moves all tasks of `other` to the end of this list.
     void append(TaskList& other) noexcept {
         if (other.empty()) return;
         (first_ == nullptr ? first_ : last_->next_) = std::exchange(other.first_, nullptr);
@@ -179,6 +183,7 @@ class TaskList {
         size_ += std::exchange(other.size_, 0);
     }
 
+    /// Drops the tasks.
     void clear() noexcept {
         while (pop()) {
         }
@@ -186,14 +191,14 @@ class TaskList {
 
    private:
     Task* first_ = nullptr;
-    Task* last_ = nullptr;  ///< meaningless while it is empty
+    Task* last_ = nullptr;  ///< undefined while the list is empty
     std::size_t size_ = 0;
 };
 
-/// A container for each priority.
+/// A list for each priority.
 using TaskLists = std::array<TaskList, priority_count>;
 
-/// Tasks gathered to be queued together, under one lock.
+/// Tasks that are collected to be queued together, under one lock.
 class TaskBatch {
    public:
     void add(TaskPtr task) noexcept {
@@ -203,7 +208,7 @@ class TaskBatch {
     }
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
-    /// Drops them.
+    /// Drops the tasks.
     void clear() noexcept {
         for (TaskList& list : lists_) list.clear();
         size_ = 0;

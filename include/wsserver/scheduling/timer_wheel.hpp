@@ -1,4 +1,4 @@
-// When something is due: one reactor's timers, many and mostly far away or never reached.
+// The timers of one reactor: there are many, and most are cancelled or rescheduled before they are due.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@ namespace wsserver {
 template <class Timer>
 class TimerWheel;
 
-/// The base of a timer, whatever it is for: 24 bytes, and the wheel allocates nothing. It may be destroyed at any
-/// time, also while it is scheduled.
+/// The base class of a timer. It is its own list node of 24 bytes, so that the wheel does not allocate. It may be
+/// destroyed at any time, also while it is scheduled.
 class TimerNode {
    public:
     TimerNode() = default;
@@ -40,42 +40,42 @@ class TimerNode {
         link_ = nullptr;
     }
 
-    TimerNode** link_ = nullptr;  ///< what points to this node: a list's head, or next_ of the one before
+    TimerNode** link_ = nullptr;  ///< the pointer to this node: the head of the list, or next_ of the previous node
     TimerNode* next_ = nullptr;
     std::int64_t tick_ = 0;
 };
 
-/// A hashed wheel: time is cut into ticks, and slot `tick % slots` lists the timers of that tick, of the tick one
-/// turn of the wheel later, and so on. Schedule and cancel take constant time; timers beyond the wheel's span
-/// are only looked at when their slot passes and something in it is due.
+/// A hashed timer wheel. Time is divided into ticks. Slot `tick % slots` lists the timers of that tick, of the tick one
+/// revolution of the wheel later, and so on. schedule() and cancel() take constant time. Timers beyond one revolution
+/// are visited only when their slot passes and contains a timer that is due.
 ///
-/// A `Timer` is a TimerNode and has `void on_timer()`: it is due, and no longer scheduled. That may schedule, cancel
-/// and destroy any timer, this one too.
+/// A `Timer` derives from TimerNode and has `void on_timer()`, which is called when it is due and no longer scheduled.
+/// on_timer() may schedule, cancel and destroy any timer, including itself.
 ///
-/// A timer never fires early, and at most one `tick` late plus what the caller's loop adds. Belongs to one
-/// thread. Destroying the wheel cancels what is scheduled.
+/// A timer never fires early, and at most one `tick` late plus the delay of the caller's loop. For one thread only.
+/// The destructor of the wheel cancels all timers.
 template <class Timer>
 class TimerWheel {
    public:
     using Clock = std::chrono::steady_clock;
 
-    /// Fine enough for timeouts of seconds; coarse enough that 100,000 idle connections wake their reactor at
-    /// most 31 times a second, for some hundred of them at once.
+    /// Fine enough for timeouts of seconds. Coarse enough that 100,000 idle connections wake their reactor at most 31
+    /// times a second, each time for about a hundred of them.
     static constexpr std::chrono::milliseconds tick{32};
-    /// With `tick`, one turn is 32.8 s: longer than the usual ping interval.
+    /// One revolution takes 1024 ticks, or 32.8 s: longer than the usual ping interval.
     static constexpr std::size_t slots = 1024;
 
-    /// `now`: earlier times count as past.
+    /// Times up to `now` count as past.
     explicit TimerWheel(Clock::time_point now) noexcept : passed_(tick_before(now)) {}
     TimerWheel(const TimerWheel&) = delete;
     TimerWheel& operator=(const TimerWheel&) = delete;
     ~TimerWheel() {
-        for (Slot& slot : slots_) forget(slot.first);
-        forget(due_);
+        for (Slot& slot : slots_) unlink_all(slot.first);
+        unlink_all(due_);
     }
 
-    /// `timer` will fire once, at `when` or up to a tick later; where it was scheduled before is forgotten. A time
-    /// that has passed is due at the next tick.
+    /// Schedules `timer` to fire once, at `when` or up to a tick later. Replaces its previous time. A time in the past
+    /// is due at the next tick.
     void schedule(Timer& timer, Clock::time_point when) noexcept {
         TimerNode& node = timer;
         node.unlink();
@@ -86,11 +86,12 @@ class TimerWheel {
         earliest_ = std::min(earliest_, node.tick_);
     }
 
-    /// Nothing happens if it isn't scheduled.
+    /// Does nothing if the timer is not scheduled.
     void cancel(Timer& timer) noexcept { static_cast<TimerNode&>(timer).unlink(); }
 
-    /// Fires what is due at `now`, in no particular order, and returns how many. What a timer schedules from
-    /// within fires in a later call. What leaves on_timer() as an exception leaves this; the others fire next time.
+    /// Fires the timers that are due at `now`, in no particular order, and returns their number. A timer that is
+    /// scheduled by on_timer() fires in a later call. Passes on an exception of on_timer(); the other timers then fire
+    /// in the next call.
     std::size_t advance(Clock::time_point now) {
         collect(tick_before(now));
         std::size_t fired = 0;
@@ -103,8 +104,8 @@ class TimerWheel {
         return fired;
     }
 
-    /// Nothing is due before; none if nothing is scheduled. After a cancel it may be earlier than needed: then
-    /// that advance() fires nothing and the next answer is exact.
+    /// The time of the next advance(): no timer is due before. Nothing if no timer is scheduled. After a cancel() it
+    /// may be too early; then that advance() fires nothing, and the next result is exact.
     std::optional<Clock::time_point> next_wake() const noexcept {
         if (due_ != nullptr) return time_of(passed_);
         if (earliest_ == never) return std::nullopt;
@@ -116,7 +117,7 @@ class TimerWheel {
 
     struct Slot {
         TimerNode* first = nullptr;
-        std::int64_t earliest = never;  ///< no timer here has an earlier tick
+        std::int64_t earliest = never;  ///< no timer in this slot has an earlier tick
     };
 
     static constexpr std::int64_t tick_length = std::chrono::duration_cast<Clock::duration>(tick).count();
@@ -142,7 +143,7 @@ class TimerWheel {
         if (node.next_ != nullptr) node.next_->link_ = &node.next_;
     }
 
-    static void forget(TimerNode*& first) noexcept {
+    static void unlink_all(TimerNode*& first) noexcept {
         while (first != nullptr) first->unlink();
     }
 
@@ -176,9 +177,9 @@ class TimerWheel {
         }
     }
 
-    std::int64_t passed_;            ///< the last tick that advance() has dealt with
-    std::int64_t earliest_ = never;  ///< no timer in a slot has an earlier tick
-    TimerNode* due_ = nullptr;       ///< about to fire
+    std::int64_t passed_;            ///< the last tick that advance() has processed
+    std::int64_t earliest_ = never;  ///< no timer in any slot has an earlier tick
+    TimerNode* due_ = nullptr;       ///< the timers that are about to fire
     std::array<Slot, slots> slots_{};
 };
 

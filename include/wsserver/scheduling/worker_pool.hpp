@@ -1,4 +1,4 @@
-// The threads that run what may block.
+// The threads that run tasks which may block.
 #pragma once
 
 #include <chrono>
@@ -14,41 +14,46 @@
 
 namespace wsserver {
 
-/// So many workers, one priority task queue. What leaves a task as an exception is counted and reported, and its
-/// worker goes on. All members may be called from any thread, stop() from any but a worker.
+/// A fixed number of workers and one priority task queue. Exceptions from a task are counted and reported; the worker
+/// continues. All members may be called from any thread, except stop() from a worker.
 class WorkerPool {
    public:
-    /// Told of each exception that left a task, on the worker's thread.
+    /// Receives each exception from a task, on the thread of the worker, one call at a time.
     using Failure = std::function<void(TaskName task, std::exception_ptr exception)>;
 
-    /// Throws std::system_error when the threads can't be had. `threads` 0: one for each core.
+    /// Starts `threads` workers; 0 means one for each core. Throws std::system_error if a thread cannot be started.
     explicit WorkerPool(std::size_t threads, Failure on_failure = {});
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
-    /// stop(), with a deadline of one second, if that hasn't happened.
+    /// Calls stop() with a deadline of one second, unless it was called before.
     ~WorkerPool();
 
     PriorityTaskQueue& queue() noexcept;
     std::size_t size() const noexcept;
 
+    /// The state of one worker.
     struct State {
         bool busy = false;
-        TaskName task{};                    ///< what it does now
-        std::chrono::milliseconds since{};  ///< for how long
-        bool overdue = false;               ///< longer than the deadline asked for
+        TaskName task{};                    ///< the current task
+        std::chrono::milliseconds since{};  ///< how long it has been running
+        bool overdue = false;               ///< it has been running for longer than the deadline
     };
-    /// What each worker does, without stopping it.
+    /// The state of each worker. Does not interrupt them.
     std::vector<State> states(std::chrono::milliseconds deadline) const;
-    /// What has been going on for longer than `deadline` and was not in an earlier answer.
+    /// The workers whose current task has been running for longer than `deadline`. Each task is returned only once.
     std::vector<State> newly_overdue(std::chrono::milliseconds deadline);
 
-    /// Exceptions that left a task.
+    /// The number of exceptions from tasks so far.
     std::uint64_t failures() const noexcept;
 
-    /// Closes the queue, lets the workers do what is in it and waits at most `deadline` for that. False if some are
-    /// still at work: these threads are left behind, with all they need of this pool, and end when their task
-    /// returns; tasks in the queue are then dropped, and failures are no longer reported. A second call waits for
-    /// nothing and gives the same answer.
+    /// Closes the queue, lets the workers run the tasks in it and waits for them, at most for `deadline`.
+    ///
+    /// returns  true   all workers have ended
+    ///          false  some are still busy. The tasks in the queue are dropped, and failures are no longer reported.
+    ///                 The busy threads are detached and end when their tasks return. What they need of this pool
+    ///                 stays valid.
+    ///
+    /// Further calls do not wait and return the same result.
     bool stop(std::chrono::milliseconds deadline);
 
    private:

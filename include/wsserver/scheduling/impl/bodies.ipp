@@ -1,4 +1,4 @@
-// All bodies of this floor. Tasks, workers and timers.
+// The bodies of this floor: tasks, their queue and the workers.
 #pragma once
 
 #include "wsserver/scheduling/impl/priority_task_queue.ipp"

@@ -1,3 +1,4 @@
+// Queues tasks and wakes as few workers as possible.
 #pragma once
 
 #include "wsserver/scheduling/priority_task_queue.hpp"
@@ -10,7 +11,7 @@ namespace wsserver {
 bool PriorityTaskQueue::push(TaskPtr task) {
     Lock lock(mutex_);
     if (closed_) {
-        lock.unlock();  // what is dropped may do anything when it goes
+        lock.unlock();  // the destructor of the task may run any code
         return false;
     }
     insert(std::move(task));
@@ -73,7 +74,7 @@ void PriorityTaskQueue::insert(TaskPtr task) noexcept {
     ++size_;
 }
 
-/// Precondition: it isn't empty.
+/// Precondition: the queue is not empty.
 TaskPtr PriorityTaskQueue::take() noexcept {
     const auto holds_any = [](const TaskList& list) { return !list.empty(); };
     TaskList* list = nullptr;
@@ -86,7 +87,7 @@ TaskPtr PriorityTaskQueue::take() noexcept {
     return list->pop();
 }
 
-/// While tasks and idle workers are there, one worker is on its way.
+/// While there are tasks and idle workers, one worker is waking up.
 void PriorityTaskQueue::unlock_and_wake(Lock& lock) noexcept {
     const bool wake = size_ > 0 && waiting_ > 0 && !waking_;
     if (wake) waking_ = true;

@@ -1,3 +1,4 @@
+// The names of tasks, and the clock of the workers.
 #pragma once
 
 #include "wsserver/scheduling/task.hpp"
@@ -10,8 +11,9 @@ namespace wsserver {
 
 namespace {
 
-/// Never destroyed: threads that were left behind may still name their task when the process ends.
-const std::string& keep(std::string_view name) {
+/// Returns the stored copy of `name`. The copies are never destroyed, because a detached thread may still use the name
+/// of its task when the process ends.
+const std::string& stored_name(std::string_view name) {
     static std::mutex& mutex = *new std::mutex;
     static auto& names = *new std::set<std::string, std::less<>>;
     const std::lock_guard lock(mutex);
@@ -20,7 +22,7 @@ const std::string& keep(std::string_view name) {
 }
 
 const std::string& no_name() {
-    static const std::string& name = keep({});
+    static const std::string& name = stored_name({});
     return name;
 }
 
@@ -28,10 +30,10 @@ const std::string& no_name() {
 
 TaskName::TaskName() noexcept : text_(&no_name()) {}
 
-TaskName::TaskName(std::string_view name) : text_(&keep(name)) {}
+TaskName::TaskName(std::string_view name) : text_(&stored_name(name)) {}
 
 Worker::Clock::rep Worker::coarse_now() noexcept {
-    // An eighth of the price of the exact clock, and on the same scale: steady_clock is CLOCK_MONOTONIC.
+    // Takes an eighth of the time of the exact clock and has the same epoch: steady_clock is CLOCK_MONOTONIC.
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     using namespace std::chrono;

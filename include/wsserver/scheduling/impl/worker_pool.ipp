@@ -1,3 +1,4 @@
+// Starts, watches and stops the threads of a WorkerPool.
 #pragma once
 
 #include "wsserver/scheduling/worker_pool.hpp"
@@ -16,18 +17,18 @@
 
 namespace wsserver {
 
-/// What workers need; those that are left behind keep it.
+/// What the workers need. The threads share it, because a detached one may outlive the pool.
 struct WorkerPool::Shared {
     PriorityTaskQueue queue;
     std::vector<std::unique_ptr<PoolWorker>> workers;
     std::atomic<std::uint64_t> failures{0};
-    std::atomic<bool> abandoned{false};  ///< workers take no further task
+    std::atomic<bool> abandoned{false};  ///< workers take no more tasks
 
     std::mutex mutex;
     std::condition_variable changed;  ///< a worker has ended
 
     std::mutex stop_mutex;
-    std::optional<bool> stopped;  ///< stop()'s answer
+    std::optional<bool> stopped;  ///< the result of stop()
 
     std::mutex failure_mutex;
     Failure on_failure;
@@ -35,7 +36,7 @@ struct WorkerPool::Shared {
     void report(TaskName task, const std::exception_ptr& exception) noexcept;
     void work(PoolWorker& worker);
     bool wait_for_workers(std::chrono::milliseconds deadline);
-    void leave_behind();
+    void abandon_workers();
 };
 
 class WorkerPool::PoolWorker final : public Worker {
@@ -46,7 +47,7 @@ class WorkerPool::PoolWorker final : public Worker {
 
     std::thread thread;
     enum : std::uint8_t { not_started, running, ended } state = not_started;
-    Clock::time_point reported{};  ///< when the task began that newly_overdue() named last
+    Clock::time_point reported{};  ///< the beginning of the last task that newly_overdue() returned
 
    private:
     Shared& shared_;
@@ -54,8 +55,8 @@ class WorkerPool::PoolWorker final : public Worker {
 
 namespace {
 
-/// Threads begin with the mask of the one that makes them: signals are for the program's own threads. Those that
-/// a fault of the thread itself raises stay with it.
+/// Blocks signals while threads are started, which inherit the mask: signals are for the program's own threads. The
+/// signals that a thread raises by a fault of its own stay unblocked.
 class SignalsBlocked {
    public:
     SignalsBlocked() noexcept {
@@ -83,7 +84,7 @@ void WorkerPool::Shared::report(TaskName task, const std::exception_ptr& excepti
     try {
         on_failure(task, exception);
     } catch (...) {
-        failures.fetch_add(1, std::memory_order_relaxed);  // there is nobody left to tell
+        failures.fetch_add(1, std::memory_order_relaxed);  // counted only: on_failure itself has failed
     }
 }
 
@@ -95,8 +96,8 @@ void WorkerPool::Shared::work(PoolWorker& worker) {
         const TaskName name = task->name();
         worker.begins(name);
         try {
-            Task& what = *task;
-            again = what.run(std::move(task), worker);
+            Task& current = *task;
+            again = current.run(std::move(task), worker);
         } catch (...) {
             worker.failed(name, std::current_exception());
         }
@@ -112,7 +113,7 @@ WorkerPool::WorkerPool(std::size_t threads, Failure on_failure) : shared_(std::m
     try {
         for (const auto& worker : shared_->workers) start(*worker);
     } catch (...) {
-        stop(std::chrono::hours{1});  // those that were started are idle
+        stop(std::chrono::hours{1});  // returns at once, because the started workers are idle
         throw;
     }
 }
@@ -168,13 +169,13 @@ std::vector<WorkerPool::State> WorkerPool::newly_overdue(std::chrono::millisecon
 }
 
 bool WorkerPool::stop(std::chrono::milliseconds deadline) {
-    // Longer waits overflow what some standard libraries compute.
+    // Longer waits overflow in some standard libraries.
     deadline = std::min<std::chrono::milliseconds>(deadline, std::chrono::hours{24 * 365});
     const std::lock_guard one_at_a_time(shared_->stop_mutex);
     if (shared_->stopped) return *shared_->stopped;
     shared_->queue.close();
     shared_->stopped = shared_->wait_for_workers(deadline);
-    if (!*shared_->stopped) shared_->leave_behind();
+    if (!*shared_->stopped) shared_->abandon_workers();
     for (const auto& worker : shared_->workers) {
         if (worker->thread.joinable()) worker->thread.join();
     }
@@ -189,8 +190,8 @@ bool WorkerPool::Shared::wait_for_workers(std::chrono::milliseconds deadline) {
     });
 }
 
-/// Who still works may go on, but without this pool.
-void WorkerPool::Shared::leave_behind() {
+/// Detaches the threads that are still busy and drops the tasks in the queue.
+void WorkerPool::Shared::abandon_workers() {
     abandoned.store(true, std::memory_order_relaxed);
     {
         const std::lock_guard lock(mutex);
@@ -200,7 +201,7 @@ void WorkerPool::Shared::leave_behind() {
     }
     while (queue.try_pop()) {
     }
-    // Who hears of a failure just now may be the one that blocks.
+    // Does not wait for the lock: the thread that blocks may be in on_failure.
     const std::unique_lock lock(failure_mutex, std::try_to_lock);
     if (lock) on_failure = {};
 }

@@ -20,7 +20,7 @@ enum class Masked : bool { no, yes };
 
 std::string make_frames(MessageKind kind, std::size_t count, Masked masked) {
     std::mt19937 random{1};
-    Output frames;
+    OutputBuffer frames;
     for (std::size_t i = 0; i < count; ++i) {
         std::string payload(kind.size, ' ');
         for (char& c : payload) c = static_cast<char>('a' + random() % 26);
@@ -40,13 +40,13 @@ std::string masked_frames(MessageKind kind, std::size_t count) { return make_fra
 std::string unmasked_frames(MessageKind kind, std::size_t count) { return make_frames(kind, count, Masked::no); }
 
 std::string masked_pong() {
-    Output frame;
+    OutputBuffer frame;
     append_frame(frame, {.opcode = Opcode::pong, .masking_key = MaskingKey{1, 2, 3, 4}, .payload_length = 0}, {});
     return std::string{text_of(frame.bytes())};
 }
 
 MessageCounter::MessageCounter(MessageKind kind) : size_(kind.size) {
-    Output frame;
+    OutputBuffer frame;
     append_frame(frame, {.opcode = opcode(kind), .payload_length = size_}, bytes_of(std::string(size_, ' ')));
     header_ = text_of(frame.bytes()).substr(0, frame.bytes().size() - size_);
 }

@@ -74,11 +74,11 @@ concept TransportStream =
     // No on_bytes(), and no on_end() without an error, until resume_receiving(). Errors of send() are still reported.
     { stream.pause_receiving() } -> std::same_as<void>;
     { stream.resume_receiving() } -> std::same_as<void>;
-    // Ends our direction after the batch in flight.
+    // Ends the sending direction after the batch in flight.
     { stream.shutdown_send() } -> std::same_as<void>;
     // Closes at once; a batch in flight is lost. on_released() follows exactly once, even if close() is called again.
     { stream.close() } -> std::same_as<void>;
-    // The address of the peer: "127.0.0.1:5000", "[::1]:5000" or "unix:PATH", with a PATH that is mostly empty. Empty
+    // The address of the peer: "127.0.0.1:5000", "[::1]:5000" or "unix:PATH", with a PATH that is usually empty. Empty
     // after the peer is gone or the stream is closed, so read it early.
     { constant.peer() } -> std::same_as<std::string>;
 };

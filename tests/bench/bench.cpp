@@ -1,4 +1,4 @@
-// What servers cost: the library's beside others, and beside a raw TCP echo of the same bytes.
+// The benchmark: compares the library's server with other servers and with a raw TCP echo of the same bytes.
 #include <sys/resource.h>
 
 #include <cstdio>

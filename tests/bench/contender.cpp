@@ -1,3 +1,4 @@
+// Finds the servers of a comparison and prepares the commands that start them.
 #include "contender.hpp"
 
 #include <arpa/inet.h>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr std::string_view port_mark = "{port}";
 
-std::string beside_this_program(const char* name) {
+std::string path_next_to_bench(const char* name) {
     return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
@@ -44,20 +45,21 @@ std::string with_port(std::string word, std::uint16_t port) {
     return word;
 }
 
-/// What stands before the first '=' and what stands behind it.
+/// Splits `text` at the first '='.
 std::pair<std::string, std::string> name_and_rest(std::string_view text) {
     const auto equals = text.find('=');
     if (equals == 0 || equals == std::string_view::npos) {
-        throw WrongUsage{"wanted is NAME=..., not '" + std::string{text} + "'"};
+        throw WrongUsage{"'" + std::string{text} + "' does not have the form NAME=..."};
     }
     return {std::string{text.substr(0, equals)}, std::string{text.substr(equals + 1)}};
 }
 
-/// What is built beside this program, or not. It echoes; the raw ones can also send what comes to all.
+/// A server that is built together with the benchmark, if its package was found. All of them echo; the raw ones can
+/// also send what they receive to all.
 struct OwnEcho {
     const char* name;
     const char* program;
-    const char* needs;  ///< Debian's package
+    const char* needs;  ///< a Debian package
     bool websocket = true;
 };
 
@@ -86,15 +88,16 @@ Contender own_contender(std::string_view name, Serves what) {
     if (name == "wsserver") return library_contender("wsserver=", what);
     const auto* const found =
         std::find_if(std::begin(echoes), std::end(echoes), [&](const OwnEcho& each) { return each.name == name; });
-    if (found == std::end(echoes)) throw WrongUsage{"no server '" + std::string{name} + "': see --help"};
+    if (found == std::end(echoes)) throw WrongUsage{"unknown server '" + std::string{name} + "': see --help"};
     if (what != Serves::echo && found->websocket) throw WrongUsage{std::string{name} + " can only echo"};
     if (name == node_ws) {
-        if (!std::filesystem::exists(ws_package)) throw WrongUsage{"npm's ws is missing: ./dev bench installs it"};
+        if (!std::filesystem::exists(ws_package))
+            throw WrongUsage{"the npm package ws is missing: ./dev bench installs it"};
         return {.name = node_ws, .command = {"node", WSSERVER_BENCH_PEERS "/node_ws_echo.mjs"}};
     }
-    const std::string path = beside_this_program(found->program);
+    const std::string path = path_next_to_bench(found->program);
     if (!std::filesystem::exists(path)) {
-        throw WrongUsage{std::string{name} + " wasn't built: " + found->needs + " was missing"};
+        throw WrongUsage{std::string{name} + " was not built: install " + found->needs + " and build again"};
     }
     Contender contender{.name = found->name, .command = {path}, .websocket = found->websocket};
     if (what == Serves::fan_out) contender.command.emplace_back("--broadcast");
@@ -107,7 +110,7 @@ std::vector<Contender> own_contenders(Serves what) {
         try {
             all.push_back(own_contender(each.name, what));
         } catch (const WrongUsage&) {
-            // not built, or not fit for this
+            // not built, or it cannot serve this
         }
     }
     return all;
@@ -115,7 +118,7 @@ std::vector<Contender> own_contenders(Serves what) {
 
 Contender library_contender(std::string_view text, Serves what) {
     const auto [name, arguments] = name_and_rest(text);
-    Contender contender{.name = name, .command = {beside_this_program("echo_server")}};
+    Contender contender{.name = name, .command = {path_next_to_bench("echo_server")}};
     if (what == Serves::fan_out) contender.command.emplace_back("--broadcast");
     std::istringstream words{arguments};
     for (std::string word; words >> word;) contender.command.push_back(word);
@@ -129,7 +132,7 @@ Contender foreign_contender(std::string_view text) {
         std::uint16_t port = 0;
         const auto [end, error] = std::from_chars(name.data() + at + 1, name.data() + name.size(), port);
         if (error != std::errc{} || end != name.data() + name.size() || port == 0) {
-            throw WrongUsage{"no port: '" + name.substr(at + 1) + "'"};
+            throw WrongUsage{"'" + name.substr(at + 1) + "' is not a port"};
         }
         contender.port = port;
         contender.name = name.substr(0, at);

@@ -1,4 +1,4 @@
-// A server in the comparison: its name in the table and how it is started.
+// A server in the comparison: its name in the table and the command that starts it.
 #pragma once
 
 #include <cstdint>
@@ -12,33 +12,35 @@
 
 namespace wsserver::bench {
 
+/// An error in the arguments of the benchmark.
 struct WrongUsage : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
 struct Contender {
     std::string name;
-    std::vector<std::string> command;     ///< `{port}` in a word stands for a free port
-    std::optional<std::uint16_t> port{};  ///< where it listens; else where it says that it does, or on `{port}`
-    bool websocket = true;                ///< else a raw server, which takes bytes without an opening handshake
+    std::vector<std::string> command;     ///< `{port}` in a word is replaced by a free port
+    std::optional<std::uint16_t> port{};  ///< the port it listens on; otherwise `{port}`, or the port that it prints
+    bool websocket = true;                ///< false: a raw server, which takes bytes without an opening handshake
 
-    /// Throws std::runtime_error if it doesn't listen.
+    /// Starts the server, on `core` if there is one. Throws std::runtime_error if it does not listen.
     ServerProcess start(std::optional<int> core) const;
 };
 
+/// What the server has to do: echo, or send each message to all.
 enum class Serves { echo, fan_out };
 
-/// One of those that are built with this program: `wsserver`, `raw-epoll`, `beast`, ... Throws WrongUsage if there is
-/// no such that serves this, or it wasn't built.
+/// One of the servers that are built with this program: `wsserver`, `raw-epoll`, `beast`, ... Throws WrongUsage if the
+/// name is unknown, the server cannot serve this, or it was not built.
 Contender own_contender(std::string_view name, Serves what);
 
-/// All of them that serve this and were built.
+/// All of these servers that can serve this and were built.
 std::vector<Contender> own_contenders(Serves what);
 
-/// `NAME=ARGUMENTS`: the library's server with these arguments.
+/// Parses `NAME=ARGUMENTS`: the library's server with these arguments.
 Contender library_contender(std::string_view text, Serves what);
 
-/// `NAME=COMMAND` or `NAME@PORT=COMMAND`: any command that becomes one process.
+/// Parses `NAME=COMMAND` or `NAME@PORT=COMMAND`: a command that runs as one process.
 Contender foreign_contender(std::string_view text);
 
 }  // namespace wsserver::bench

@@ -1,3 +1,4 @@
+// Measures the CPU time of each server in alternating windows.
 #include "cost_comparison.hpp"
 
 #include <sys/resource.h>
@@ -19,7 +20,7 @@ std::size_t descriptors_allowed() {
     return files.rlim_cur;
 }
 
-/// One server with its load; measured again and again.
+/// A server and its load, measured in every round.
 class Subject {
    public:
     Subject(const Contender& contender, const CostPoint& point, const Options& options)
@@ -33,14 +34,15 @@ class Subject {
         std::vector<std::chrono::nanoseconds> cpu;
         const auto window = load_->run(options.warm_up, options.window, [&] { cpu.push_back(server_.cpu()); });
         if (!stays_connected_) load_.reset();
-        if (window.done == 0) throw std::runtime_error{"nothing was done in a whole window; make it longer"};
+        if (window.done == 0)
+            throw std::runtime_error{"the server answered nothing in a whole window; make the window longer"};
         const auto done = static_cast<double>(window.done);
         cost_.push_back(std::chrono::duration<double, std::micro>(cpu.at(1) - cpu.at(0)).count() / done);
         rate_.push_back(done / std::chrono::duration<double>(window.time).count());
     }
 
     const std::string& name() const noexcept { return contender_->name; }
-    /// For each window: microseconds of server CPU for each thing done; things done a second.
+    /// For each window, the microseconds of server CPU per operation, and the operations per second.
     const std::vector<double>& cost() const noexcept { return cost_; }
     const std::vector<double>& rate() const noexcept { return rate_; }
 
@@ -49,7 +51,7 @@ class Subject {
     const CostPoint* point_;
     ServerProcess server_;
     std::unique_ptr<Load> load_;
-    bool stays_connected_;  ///< between its windows; where all together have too many connections, it can't
+    bool stays_connected_;  ///< between windows; false if all servers together have more connections than descriptors
     std::vector<double> cost_, rate_;
 };
 

@@ -1,4 +1,4 @@
-// What servers need of CPU time under the same load, window by window in turn.
+// Compares the CPU time of servers under the same load. Their windows alternate.
 #pragma once
 
 #include <cstddef>
@@ -13,15 +13,15 @@
 
 namespace wsserver::bench {
 
-/// One point of a matrix.
+/// One combination of the parameters of a load.
 struct CostPoint {
-    std::vector<Cell> labels;  ///< what the load is, for the first columns
-    std::size_t connections;   ///< that it keeps open
+    std::vector<Cell> labels;  ///< the parameters, for the first columns
+    std::size_t connections;   ///< the number of connections that the load keeps open
     std::function<std::unique_ptr<Load>(const Contender& contender, std::uint16_t port)> make_load;
 };
 
-/// A row for each server: `us` of its CPU for each thing done, `per_second`, and the ratio to the base.
-/// Throws std::runtime_error.
+/// Prints a row for each server: `us` of its CPU per operation, operations `per_second`, and the ratio to the base.
+/// Throws std::runtime_error if a server fails.
 void compare_cost(const Options& options, const CostPoint& point, Table& table);
 
 }  // namespace wsserver::bench

@@ -1,3 +1,4 @@
+// Compares echo servers for each size, number in flight and number of connections.
 #include "echo_mode.hpp"
 
 #include <memory>

@@ -1,3 +1,4 @@
+// Measures the waits of quiet connections while another connection disturbs the server.
 #include "fairness_mode.hpp"
 
 #include <algorithm>
@@ -23,10 +24,10 @@ constexpr DisturbanceKind disturbances[] = {
     {.name = "tiny frames", .size = 1, .messages = 8192, .reads = true},
 };
 
-/// What quiet connections felt beside one disturbance, a figure for each round.
+/// The waits of quiet connections during one disturbance, one figure per round.
 struct Felt {
-    std::vector<double> p50, p99, most;
-    std::vector<double> taken;  ///< MB/s that the server took from the disturbance
+    std::vector<double> p50, p99, most;  ///< microseconds
+    std::vector<double> taken;           ///< MB/s that the server took from the disturbance
 };
 
 class Subject {
@@ -96,7 +97,7 @@ void compare(const Options& options, std::size_t connections, std::size_t size, 
 
 void run_fairness(const Options& options) {
     Table table{options,
-                "microseconds that quiet connections wait for an echo, beside one that takes what it can; medians"};
+                "microseconds that quiet connections wait for an echo while another one takes what it can; medians"};
     for (const std::size_t size : options.sizes) {
         for (const std::size_t connections : options.connections) compare(options, connections, size, table);
     }

@@ -1,4 +1,4 @@
-// `bench fairness`: how long quiet connections wait for a reply, alone and beside one that takes what it can.
+// `bench fairness`: how long quiet connections wait for a reply, alone and while another one takes what it can.
 #pragma once
 
 #include "options.hpp"

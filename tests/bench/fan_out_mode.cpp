@@ -1,3 +1,4 @@
+// Compares servers that send each publication to all, for each size, number in flight and number of receivers.
 #include "fan_out_mode.hpp"
 
 #include <memory>
@@ -8,8 +9,9 @@
 namespace wsserver::bench {
 
 void run_fan_out(const Options& options) {
-    Table table{options,
-                "server CPU per delivery in microseconds when one publishes to all, medians of alternating windows"};
+    Table table{
+        options,
+        "server CPU per delivery in microseconds when one connection publishes to all, medians of alternating windows"};
     for (const std::size_t size : options.sizes) {
         for (const std::size_t in_flight : options.in_flight) {
             for (const std::size_t receivers : options.connections) {

@@ -1,4 +1,4 @@
-// `bench fan-out`: CPU time per delivery when one publishes to all.
+// `bench fan-out`: CPU time per delivery when one connection publishes to all.
 #pragma once
 
 #include "options.hpp"

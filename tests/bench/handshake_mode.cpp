@@ -1,3 +1,4 @@
+// Compares servers that open and close connections, for each number of connections at a time.
 #include "handshake_mode.hpp"
 
 #include <memory>

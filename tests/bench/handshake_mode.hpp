@@ -1,4 +1,4 @@
-// `bench handshake`: CPU time per connection, from its opening handshake to the end.
+// `bench handshake`: CPU time per connection, from accept to close.
 #pragma once
 
 #include "options.hpp"

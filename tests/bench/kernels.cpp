@@ -1,4 +1,4 @@
-// Masking and the check for UTF-8 alone: a table of GB/s by kernel and size, medians of five.
+// Measures masking and UTF-8 validation alone: a table of GB/s by kernel and size, medians of five runs.
 #include "wsserver/base/kernels.hpp"
 
 #include <algorithm>
@@ -16,9 +16,9 @@ namespace {
 
 constexpr std::size_t sizes[] = {16, 64, 125, 1024, 16 << 10, 1 << 20};
 constexpr std::size_t bytes_per_run = 100 << 20;
-constexpr std::size_t most_calls = 2'000'000;  // small sizes cost more for each byte
+constexpr std::size_t most_calls = 2'000'000;  // limits the time of small sizes, which cost more per byte
 
-/// `call` does its job on `size` bytes.
+/// Times `call`, which processes `size` bytes.
 template <class Call>
 double gigabytes_per_second(std::size_t size, Call call) {
     const std::size_t calls = std::min(bytes_per_run / size, most_calls);
@@ -33,7 +33,7 @@ double gigabytes_per_second(std::size_t size, Call call) {
     return runs[2];
 }
 
-/// Whole characters only, spaces behind the last one.
+/// `size` bytes of text: whole characters, and spaces after the last one.
 std::vector<std::uint8_t> text_of(std::size_t size, std::string_view character) {
     std::vector<std::uint8_t> text;
     while (text.size() + character.size() <= size) text.insert(text.end(), character.begin(), character.end());

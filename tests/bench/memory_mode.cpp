@@ -1,3 +1,4 @@
+// Measures the growth of the server's memory while idle connections are added.
 #include "memory_mode.hpp"
 
 #include <sys/resource.h>
@@ -20,22 +21,22 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What the first connections bring about (pools, tables, libraries) is no connection's own.
+/// Connections that are not measured: the first ones allocate pools and tables that all share.
 constexpr std::size_t first_connections = 1000;
-/// So often they come and go before: their requests fill a receive buffer of 1 MiB once, wherever in it they lie.
+/// How often these connect and disconnect before: enough for their requests to fill a receive buffer of 1 MiB once.
 constexpr int times_before = 7;
-/// Below the number of ports that the kernel hands out.
+/// Less than the number of ports that the kernel assigns to one address.
 constexpr std::size_t connections_of_an_address = 20'000;
 constexpr std::size_t other_descriptors = 100;
 
-/// Both this process and the server have one for each connection.
+/// This process and the server need one descriptor each for every connection.
 std::size_t most_connections() {
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);
     return static_cast<std::size_t>(files.rlim_cur) - other_descriptors;
 }
 
-/// Connections that have had their opening handshake and say nothing.
+/// Connections that send nothing after the opening handshake.
 class IdleConnections {
    public:
     explicit IdleConnections(std::uint16_t port) : port_(port) {}
@@ -58,7 +59,7 @@ class IdleConnections {
     std::vector<int> sockets_;
 };
 
-/// Once the server has come to rest.
+/// The memory of the server after it has stopped changing, in bytes.
 std::size_t memory_at_rest(const ServerProcess& server) {
     std::size_t before = server.anonymous_memory();
     for (int i = 0; i < 20; ++i) {

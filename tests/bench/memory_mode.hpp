@@ -1,4 +1,4 @@
-// `bench memory`: what an idle connection takes of the server's memory.
+// `bench memory`: the memory of the server per idle connection.
 #pragma once
 
 #include "options.hpp"

@@ -1,3 +1,4 @@
+// Parses the arguments and fills in the defaults of each mode.
 #include "options.hpp"
 
 #include <algorithm>
@@ -12,40 +13,40 @@ namespace {
 
 constexpr const char* usage =
     R"(usage: bench [MODE] [options]
-Measures several servers in alternating windows. MODE is
+Measures several servers in alternating windows. MODE is one of
 
   echo       server CPU per echoed message (the default)
   fan-out    server CPU per delivery, when each message of one connection goes to all others
   handshake  server CPU per connection, from accept to close
   memory     memory per idle connection
-  fairness   how long quiet connections wait for an echo: alone, beside one that sends huge messages, one that never
-             reads and one that floods with tiny frames
+  fairness   how long quiet connections wait for an echo: alone, and while another connection sends huge messages,
+             never reads, or floods the server with tiny frames
 
   --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo bytes, or send
-                        them to all, and know no WebSocket); default: all of them that can do it, or the raw ones if
-                        others are named.
-                        Echoes that others wrote: beast, websocketpp, libwebsockets, node-ws. `all`: what was built
-  --server NAME=ARGS    the library's server with these arguments; again for more
-  --server-cmd NAME=CMD any other server: a command that becomes one process. It echoes, or for fan-out sends each
-                        message to all. It listens on `{port}`, where that stands in the command; else on PORT, if it
-                        is NAME@PORT=CMD; else it says `listening on SCHEME://HOST:PORT`. A NAME that begins with
-                        raw- takes bytes and knows no WebSocket. Again for more
-  --base NAME           ratios refer to this one (default raw-epoll, or the first)
+                        them to all, without WebSocket); default: all of these that can serve the mode, or the raw
+                        ones if others are named.
+                        Other echo servers: beast, websocketpp, libwebsockets, node-ws. `all`: all that were built
+  --server NAME=ARGS    the library's server with these arguments; may be repeated
+  --server-cmd NAME=CMD any other server: a command that runs as one process. It echoes, or for fan-out sends each
+                        message to all. It listens on `{port}`, if the command contains that; otherwise on PORT, if
+                        the option is NAME@PORT=CMD; otherwise it prints `listening on SCHEME://HOST:PORT`. With a
+                        NAME that begins with raw- it takes bytes without WebSocket. May be repeated
+  --base NAME           the server that ratios refer to (default raw-epoll, or the first)
   --connections N,...   echo: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
-                        memory: idle ones (10000), at most what descriptors allow; fairness: quiet ones (100)
+                        memory: idle ones (10000), at most as many as descriptors; fairness: quiet ones (100)
   --in-flight N,...     messages in flight on each connection (echo: 1), publications (fan-out: 1,8)
   --size N,...          payload bytes (echo: 16,1024; fan-out, fairness: 125)
   --binary              binary messages instead of text
   --cores HOW           same: server and load share core 0 (default); apart: cores 0 and 1 (default for fairness);
                         free: not pinned
-  --rounds N            windows of each server, alternating; medians are given (default 5)
+  --rounds N            windows of each server; medians are printed (default 5)
   --window MS           length of a window (default 1000)
-  --warm-up MS          before each window (default 300)
-  --target PATH         of the opening handshake (default /)
-  --json                one object a line
+  --warm-up MS          time before each window (default 300)
+  --target PATH         target of the opening handshake (default /)
+  --json                print one JSON object per line
 )";
 
-/// What is taken where nothing is said.
+/// A mode and its defaults.
 struct Mode {
     std::string_view name;
     std::vector<std::size_t> connections, in_flight, sizes;
@@ -82,7 +83,7 @@ std::vector<std::size_t> numbers(std::string_view text) {
         std::size_t number = 0;
         const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
         if (error != std::errc{} || end != word.data() + word.size() || number == 0) {
-            throw WrongUsage{"not a number above 0: '" + std::string{word} + "'"};
+            throw WrongUsage{"'" + std::string{word} + "' is not a number above 0"};
         }
         all.push_back(number);
     }
@@ -138,9 +139,9 @@ void complete(Options& options) {
         if (!raw && !contender.websocket) options.contenders.push_back(contender);
     }
     if (options.base.empty()) options.base = has(options, "raw-epoll") ? "raw-epoll" : options.contenders[0].name;
-    if (!has(options, options.base)) throw WrongUsage{"--base names no server of the comparison: " + options.base};
+    if (!has(options, options.base)) throw WrongUsage{"--base " + options.base + " is not a server of the comparison"};
     if (options.cores != "same" && options.cores != "apart" && options.cores != "free") {
-        throw WrongUsage{"--cores is same, apart or free"};
+        throw WrongUsage{"--cores must be same, apart or free"};
     }
 }
 
@@ -168,13 +169,13 @@ Options parse_options(const std::vector<std::string>& arguments) {
         } else if (i == 0 && find_mode(arguments[i]) != nullptr) {
             options.mode = arguments[i];
         } else if (flag == std::end(flags_with_value)) {
-            throw WrongUsage{"what is '" + arguments[i] + "'? See --help"};
+            throw WrongUsage{"unknown argument '" + arguments[i] + "': see --help"};
         } else if (name.size() < arguments[i].size()) {
             flag->take(options, arguments[i].substr(name.size() + 1));
         } else if (i + 1 < arguments.size()) {
             flag->take(options, arguments[++i]);
         } else {
-            throw WrongUsage{name + " wants a value"};
+            throw WrongUsage{name + " needs a value"};
         }
     }
     complete(options);

@@ -1,4 +1,4 @@
-// What the benchmark is asked to do.
+// The arguments of the benchmark.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ struct Options {
     std::optional<int> load_core() const;
 };
 
-/// Throws WrongUsage. `--help` ends the program.
+/// Parses the arguments. Throws WrongUsage. With `--help` it prints the usage and ends the program.
 Options parse_options(const std::vector<std::string>& arguments);
 
 }  // namespace wsserver::bench

@@ -1,4 +1,4 @@
-// Figures of several servers, taken in alternation, and what is said of them.
+// Statistics of figures that were measured in alternating windows.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace wsserver::bench {
 
-/// `values` isn't empty.
+/// Precondition: `values` is not empty.
 inline double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     const std::size_t middle = values.size() / 2;
@@ -18,7 +18,7 @@ struct Ratio {
     double median, least, most;
 };
 
-/// Of figures that were taken in pairs.
+/// The ratio of figures that were measured in pairs.
 inline Ratio ratio(const std::vector<double>& values, const std::vector<double>& base) {
     std::vector<double> ratios;
     for (std::size_t i = 0; i < values.size(); ++i) ratios.push_back(values[i] / base[i]);

@@ -1,3 +1,4 @@
+// Starts a server, finds its port, and reads its CPU time and memory from /proc.
 #include "server_process.hpp"
 
 #include <dirent.h>
@@ -43,8 +44,8 @@ constexpr auto start_deadline = 10s;
     _exit(127);
 }
 
-/// Asks the kernel; a connection as a probe would leave its traces in the server.
-bool somebody_listens_on(std::uint16_t port) {
+/// Asks the kernel, because a connection would change the state of the server.
+bool is_listened_on(std::uint16_t port) {
     for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         std::ifstream sockets{table};
         for (std::string line; std::getline(sockets, line);) {
@@ -58,7 +59,7 @@ bool somebody_listens_on(std::uint16_t port) {
     return false;
 }
 
-/// The number behind the last colon of a line that begins with "listening on"; 0 if it is no such line.
+/// The number after the last colon of a line that begins with "listening on"; 0 for any other line.
 std::uint16_t port_in(std::string_view line) {
     std::uint16_t port = 0;
     if (!line.starts_with("listening on ")) return 0;
@@ -115,15 +116,15 @@ std::uint16_t ServerProcess::announced_port(int output) const {
             if (const auto port = port_in(std::string_view{text}.substr(0, end))) return port;
         }
     }
-    throw std::runtime_error{"the server under test doesn't say `listening on SCHEME://HOST:PORT`"};
+    throw std::runtime_error{"the server under test does not print `listening on SCHEME://HOST:PORT`"};
 }
 
 void ServerProcess::wait_until_listening() const {
     const auto deadline = std::chrono::steady_clock::now() + start_deadline;
-    while (!somebody_listens_on(port_)) {
+    while (!is_listened_on(port_)) {
         if (waitpid(pid_, nullptr, WNOHANG) == pid_) throw std::runtime_error{"the server under test has ended"};
         if (std::chrono::steady_clock::now() > deadline) {
-            throw std::runtime_error{"nobody listens on port " + std::to_string(port_)};
+            throw std::runtime_error{"the server under test does not listen on port " + std::to_string(port_)};
         }
         std::this_thread::sleep_for(10ms);
     }
@@ -136,7 +137,7 @@ std::chrono::nanoseconds ServerProcess::cpu() const {
     std::chrono::nanoseconds sum{0};
     while (const dirent* entry = readdir(folder.get())) {
         if (entry->d_name[0] == '.') continue;
-        // The first number is what the thread has run, in ns.
+        // The first number is the CPU time of the thread, in ns.
         std::int64_t ran = 0;
         if (std::ifstream{tasks + "/" + entry->d_name + "/schedstat"} >> ran) sum += std::chrono::nanoseconds{ran};
     }

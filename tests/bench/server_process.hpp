@@ -1,4 +1,4 @@
-// A server under test as a process of its own: started, pinned to a core, watched and ended.
+// A server under test in a process of its own.
 #pragma once
 
 #include <sys/types.h>
@@ -12,10 +12,11 @@
 
 namespace wsserver::bench {
 
+/// Starts a server, pins it to a core, measures it, and kills it at the end.
 class ServerProcess {
    public:
-    /// Starts `command`, on the given core only if there is one, and waits until it listens: on `port`, or on the
-    /// one in its line `listening on SCHEME://HOST:PORT`. Throws std::runtime_error if it doesn't.
+    /// Starts `command`, pinned to `core` if there is one, and waits until it listens: on `port`, or on the port in its
+    /// line `listening on SCHEME://HOST:PORT`. Throws std::runtime_error if it does not.
     ServerProcess(const std::vector<std::string>& command, std::optional<int> core,
                   std::optional<std::uint16_t> port = {});
     ServerProcess(const ServerProcess&) = delete;
@@ -24,10 +25,10 @@ class ServerProcess {
 
     std::uint16_t port() const noexcept { return port_; }
 
-    /// CPU time that all its threads have used.
+    /// The CPU time that all its threads have used.
     std::chrono::nanoseconds cpu() const;
 
-    /// ByteVector that are its own and no file's: heap, stacks, changed data.
+    /// The bytes of memory that do not belong to a file: heap, stacks, changed data.
     std::size_t anonymous_memory() const;
 
    private:
@@ -38,7 +39,7 @@ class ServerProcess {
     std::uint16_t port_ = 0;
 };
 
-/// Lets this process run on that core only.
+/// Makes this process run on `core` only.
 void pin_to(int core);
 
 }  // namespace wsserver::bench

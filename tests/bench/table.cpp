@@ -1,3 +1,4 @@
+// Prints a table, or JSON lines.
 #include "table.hpp"
 
 #include <sys/utsname.h>
@@ -13,7 +14,7 @@ namespace wsserver::bench {
 
 namespace {
 
-/// Of the machine's first processor.
+/// The model of the first processor.
 std::string processor() {
     std::ifstream description{"/proc/cpuinfo"};
     for (std::string line; std::getline(description, line);) {
@@ -46,7 +47,7 @@ std::string number(double value, int digits) {
 
 bool is_text(const Cell& cell) { return std::holds_alternative<std::string>(cell.value); }
 
-/// `digits` significant ones.
+/// The text of a cell, with `digits` significant digits.
 std::string written(const Cell& cell, int digits) {
     if (const auto* text = std::get_if<std::string>(&cell.value)) return *text;
     if (const auto* count = std::get_if<std::size_t>(&cell.value)) return std::to_string(*count);

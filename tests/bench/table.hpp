@@ -1,4 +1,4 @@
-// How figures are told: a table for people, or an object a line for programs.
+// The output of the benchmark: a table for people, or a JSON object per line for programs.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +15,13 @@ struct Cell {
     std::variant<std::string, std::size_t, double> value;
 };
 
-/// Of one run of one mode.
+/// The table of one mode.
 class Table {
    public:
-    /// Tells what is measured, where and how: `what` is a sentence's beginning. `options` must outlive the table.
+    /// Prints what is measured, on which machine and how. `options` must outlive the table.
     Table(const Options& options, const std::string& what);
 
-    /// All rows have the same names, which are the keys and the heading.
+    /// Prints a row. All rows have the same names, which are the heading or the keys.
     void row(const std::vector<Cell>& cells);
 
    private:

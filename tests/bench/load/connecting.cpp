@@ -1,3 +1,4 @@
+// Opens connections on loopback, with or without the opening handshake.
 #include "connecting.hpp"
 
 #include <arpa/inet.h>
@@ -52,10 +53,12 @@ void shake_hands(int socket, const std::string& target) {
     std::string response;
     while (!response.ends_with("\r\n\r\n")) {
         char byte = 0;
-        if (recv(socket, &byte, 1, 0) != 1) throw std::runtime_error{"no answer to the opening handshake"};
+        if (recv(socket, &byte, 1, 0) != 1)
+            throw std::runtime_error{"the server under test does not answer the opening handshake"};
         response += byte;
     }
-    if (!response.starts_with("HTTP/1.1 101 ")) throw std::runtime_error{"refused: " + response};
+    if (!response.starts_with("HTTP/1.1 101 "))
+        throw std::runtime_error{"the server under test refuses the opening handshake: " + response};
 }
 
 }  // namespace wsserver::bench

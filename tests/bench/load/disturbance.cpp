@@ -1,3 +1,4 @@
+// Sends messages in a loop until it is stopped.
 #include "disturbance.hpp"
 
 #include <fcntl.h>
@@ -32,7 +33,7 @@ Disturbance::~Disturbance() {
 
 void Disturbance::run() {
     const sched_param none{};
-    sched_setscheduler(0, SCHED_IDLE, &none);  // those who measure come first
+    sched_setscheduler(0, SCHED_IDLE, &none);  // gives way to the threads that measure
     while (!stop_) {
         try {
             if (options_.core) pin_to(*options_.core);
@@ -42,12 +43,12 @@ void Disturbance::run() {
             disturb(socket);
             close(socket);
         } catch (const std::exception&) {
-            std::this_thread::sleep_for(10ms);  // turned away; perhaps later
+            std::this_thread::sleep_for(10ms);  // the server refuses; try again
         }
     }
 }
 
-/// Until the server closes the connection, or nobody wants it any more.
+/// Returns when the server closes the connection, or when the disturbance is stopped.
 void Disturbance::disturb(int socket) {
     std::vector<char> replies(256 * 1024);
     std::string_view unsent;

@@ -1,4 +1,4 @@
-// One connection that takes of a server what it can get.
+// A connection that takes as much of the server's time as it can.
 #pragma once
 
 #include <atomic>
@@ -10,11 +10,12 @@
 
 namespace wsserver::bench {
 
+/// What a disturbance does.
 struct DisturbanceKind {
     const char* name;
     std::size_t size;      ///< payload bytes of each message
-    std::size_t messages;  ///< handed to the kernel at once, if it takes them
-    bool reads;            ///< else it never takes a reply
+    std::size_t messages;  ///< sent at once, if the kernel takes them
+    bool reads;            ///< false: it never reads a reply
 };
 
 struct DisturbanceOptions {
@@ -25,8 +26,8 @@ struct DisturbanceOptions {
     DisturbanceKind kind{};
 };
 
-/// Sends as fast as the server takes it, on a thread of its own that makes way for all others. Connects anew if the
-/// server closes the connection.
+/// Sends as fast as the server receives, on a thread of its own with the lowest priority. Reconnects if the server
+/// closes the connection.
 class Disturbance {
    public:
     explicit Disturbance(const DisturbanceOptions& options);
@@ -34,7 +35,7 @@ class Disturbance {
     Disturbance& operator=(const Disturbance&) = delete;
     ~Disturbance();
 
-    /// ByteVector that the server has taken so far: told by its replies, or if they aren't read by what could be sent.
+    /// The bytes that the server has taken so far: the bytes of its replies, or the bytes sent if replies are not read.
     std::uint64_t taken() const noexcept { return taken_; }
 
    private:

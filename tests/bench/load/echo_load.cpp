@@ -1,3 +1,4 @@
+// Sends a message for each reply, and counts the replies.
 #include "echo_load.hpp"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ void EchoLoad::owe(std::size_t index, std::size_t messages) {
 
 void EchoLoad::send_owed() {
     for (const std::size_t index : owing_) {
-        if (io_->waits_to_send(index)) continue;  // on_writable() comes
+        if (io_->waits_to_send(index)) continue;  // on_writable() follows
         const std::size_t messages = std::exchange(connections_[index].owed, 0);
         io_->send(index, std::string_view{frames_}.substr(0, messages * frame_size_));
     }

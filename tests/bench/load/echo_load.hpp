@@ -1,4 +1,4 @@
-// Load for an echo server: connections that each keep so many messages in flight.
+// The load for an echo server: each connection keeps a fixed number of messages in flight.
 #pragma once
 
 #include <cstddef>
@@ -17,22 +17,22 @@ namespace wsserver::bench {
 struct EchoLoadOptions {
     std::uint16_t port = 0;
     std::string target = "/";
-    bool websocket = true;  ///< else the same bytes go to a raw echo, without an opening handshake
+    bool websocket = true;  ///< false: sends the same bytes to a raw echo, without an opening handshake
     MessageKind kind{};
     std::size_t connections = 1;
     std::size_t in_flight = 1;  ///< messages sent and not yet answered, on each connection
 };
 
-/// What has been answered is sent again; counted are the replies.
+/// Sends a new message for each reply. Counts replies.
 class EchoLoad final : public Load, LoadIo::Handler {
    public:
-    /// Connects all, with the opening handshake. Throws std::runtime_error.
+    /// Opens all connections. Throws std::runtime_error.
     explicit EchoLoad(const EchoLoadOptions& options);
 
    private:
     struct Connection {
         std::size_t in_flight = 0;  ///< messages
-        std::size_t owed = 0;       ///< of them, not sent yet
+        std::size_t owed = 0;       ///< those of them that are not sent yet
         MessageCounter::Progress progress{};
     };
 
@@ -51,7 +51,7 @@ class EchoLoad final : public Load, LoadIo::Handler {
     MessageCounter counter_;
     std::unique_ptr<LoadIo> io_;
     std::vector<Connection> connections_;
-    std::vector<std::size_t> owing_;  ///< connections
+    std::vector<std::size_t> owing_;  ///< the connections with messages to send
 };
 
 }  // namespace wsserver::bench

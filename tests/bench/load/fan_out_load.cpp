@@ -1,3 +1,4 @@
+// Publishes when all receivers have the oldest publication, and counts deliveries.
 #include "fan_out_load.hpp"
 
 #include <utility>
@@ -38,15 +39,15 @@ void FanOutLoad::on_bytes(std::size_t index, std::string_view bytes) {
     Receiver& receiver = receivers_[index];
     const std::size_t messages = counter_.count(receiver.progress, bytes);
     count(messages);
-    // They say nothing else, and would be taken for dead.
+    // Receivers send nothing else. Without a Pong the server would close them.
     if (std::exchange(receiver.progress.pinged, false) && !io_->waits_to_send(index)) io_->send(index, pong_);
     if (index == options_.receivers) return;
     for (std::size_t i = 0; i < messages; ++i) arrived(receiver);
 }
 
 void FanOutLoad::arrived(Receiver& receiver) {
-    // Whoever has got a publication has got those before it, so the oldest is complete first and its place is free
-    // when the one after the last is sent.
+    // A receiver gets publications in order, so the oldest is complete first. Its place is free when the next one is
+    // sent.
     std::size_t& lacking = lacking_[receiver.got++ % lacking_.size()];
     if (--lacking > 0) return;
     lacking = options_.receivers;

@@ -1,4 +1,4 @@
-// Load for a server that sends what one publishes to all: a publisher and its receivers.
+// The load for a server that sends each message to all connections: a publisher and its receivers.
 #pragma once
 
 #include <cstddef>
@@ -19,15 +19,15 @@ struct FanOutLoadOptions {
     std::string target = "/";
     MessageKind kind{};
     std::size_t receivers = 1;
-    std::size_t in_flight = 1;  ///< publications that not all receivers have got yet
-    bool websocket = true;      ///< else a raw server: no opening handshake, and frames that it passes on as they are
+    std::size_t in_flight = 1;  ///< publications that some receivers do not have yet
+    bool websocket = true;      ///< false: a raw server, without an opening handshake, passes frames on unchanged
 };
 
-/// What all receivers have got is followed by the next publication; counted are deliveries. A server may deliver to
-/// the publisher too: that counts, but nothing waits for it.
+/// Publishes again when all receivers have a publication. Counts deliveries. A server may also deliver to the
+/// publisher: that counts, but the load does not wait for it.
 class FanOutLoad final : public Load, LoadIo::Handler {
    public:
-    /// Connects all. Throws std::runtime_error.
+    /// Opens all connections. Throws std::runtime_error.
     explicit FanOutLoad(const FanOutLoadOptions& options);
 
    private:
@@ -40,7 +40,7 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     void turn() override;
     bool under_way() const override { return in_flight_ > 0; }
     void on_bytes(std::size_t index, std::string_view bytes) override;
-    void on_writable(std::size_t) override {}  // turn() looks
+    void on_writable(std::size_t) override {}  // turn() checks for it
     void arrived(Receiver& receiver);
 
     FanOutLoadOptions options_;
@@ -49,10 +49,10 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     const std::string pong_;
     MessageCounter counter_;
     std::unique_ptr<LoadIo> io_;
-    std::vector<Receiver> receivers_;   ///< and the publisher, who is the last
-    std::vector<std::size_t> lacking_;  ///< receivers, for each publication in flight
+    std::vector<Receiver> receivers_;   ///< the last one is the publisher
+    std::vector<std::size_t> lacking_;  ///< for each publication in flight, the receivers that do not have it yet
     std::size_t in_flight_ = 0;
-    std::size_t owed_ = 0;  ///< of them, not sent yet
+    std::size_t owed_ = 0;  ///< those of them that are not sent yet
 };
 
 }  // namespace wsserver::bench

@@ -1,3 +1,4 @@
+// Opens connections, closes them, and counts those that have ended.
 #include "handshake_load.hpp"
 
 #include <sys/epoll.h>
@@ -44,7 +45,7 @@ HandshakeLoad::~HandshakeLoad() {
     close(epoll_);
 }
 
-void HandshakeLoad::begin() {}  // turn() opens what isn't open
+void HandshakeLoad::begin() {}  // turn() opens connections
 
 void HandshakeLoad::turn() {
     while (!stopping() && !idle_.empty()) {
@@ -87,14 +88,14 @@ void HandshakeLoad::on_bytes(std::size_t index, std::string_view bytes) {
     connection.response += bytes;
     if (!options_.websocket) {
         if (connection.response.size() < request_.size()) return;
-        // It is the load that leaves; its ports shall not linger.
+        // The load closes first. With a reset its ports do not stay in TIME_WAIT.
         const linger at_once{.l_onoff = 1, .l_linger = 0};
         setsockopt(connection.socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         return end(index);
     }
     if (connection.response.find("\r\n\r\n") == std::string::npos) return;
     if (!connection.response.starts_with("HTTP/1.1 101 ")) {
-        throw std::runtime_error{"refused: " + connection.response};
+        throw std::runtime_error{"the server under test refuses the opening handshake: " + connection.response};
     }
     send_all(connection.socket, close_frame);
     connection.closing = true;

@@ -1,4 +1,4 @@
-// Load for a server's door: connections that open, close and begin anew.
+// The load for opening handshakes: connections that open, close and open again.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@ namespace wsserver::bench {
 struct HandshakeLoadOptions {
     std::uint16_t port = 0;
     std::string target = "/";
-    bool websocket = true;  ///< else a raw echo sends the request back, and the load leaves
+    bool websocket = true;  ///< false: a raw echo returns the request, and the load closes the connection
     std::size_t at_a_time = 64;
 };
 
-/// Each connection: opening handshake, closing handshake that the load begins, the server's end of the stream. Counted
-/// are connections that have ended.
+/// On each connection: the opening handshake, the closing handshake, which the load starts, and the end of the stream
+/// by the server. Counts connections that have ended.
 class HandshakeLoad final : public Load {
    public:
     explicit HandshakeLoad(const HandshakeLoadOptions& options);
@@ -27,7 +27,7 @@ class HandshakeLoad final : public Load {
 
    private:
     struct Connection {
-        int socket = -1;  ///< -1: there is none
+        int socket = -1;  ///< -1: not connected
         std::string response{};
         bool closing = false;
     };
@@ -44,7 +44,7 @@ class HandshakeLoad final : public Load {
     std::string request_;
     int epoll_;
     std::vector<Connection> connections_;
-    std::vector<std::size_t> idle_;  ///< those without a socket
+    std::vector<std::size_t> idle_;  ///< connections without a socket
     std::size_t open_ = 0;
 };
 

@@ -1,3 +1,4 @@
+// Runs a load for a window of time.
 #include "load.hpp"
 
 #include <stdexcept>
@@ -6,9 +7,9 @@ namespace wsserver::bench {
 
 namespace {
 
-/// An answer that takes longer is a fault of the server under test.
+/// If no reply arrives for this long, the server under test has failed.
 constexpr auto answer_deadline = std::chrono::seconds{10};
-constexpr const char* no_answer = "the server under test doesn't answer";
+constexpr const char* no_answer = "the server under test does not answer";
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Load for a server in windows of time: what loads of all kinds have in common.
+// The common part of all loads: windows of time in which operations are counted.
 #pragma once
 
 #include <chrono>
@@ -7,12 +7,12 @@
 
 namespace wsserver::bench {
 
-/// A closed loop on one thread: each answer of the server brings about the next order to it.
+/// A closed loop on one thread: each reply of the server triggers the next request.
 class Load {
    public:
     struct Window {
-        std::uint64_t done = 0;
-        std::chrono::nanoseconds time{};
+        std::uint64_t done = 0;           ///< operations
+        std::chrono::nanoseconds time{};  ///< the length of the window
     };
 
     Load() = default;
@@ -20,20 +20,21 @@ class Load {
     Load& operator=(const Load&) = delete;
     virtual ~Load() = default;
 
-    /// Runs for `warm_up`, then for `window`, at whose edges `at_edge` is called; then waits for what is still under
-    /// way. Returns what the server has done within the window. Throws std::runtime_error if it doesn't answer.
+    /// Runs for `warm_up`, then for `window`, and calls `at_edge` at the beginning and the end of the window. Then
+    /// waits for the operations in progress. Throws std::runtime_error if the server does not answer.
     Window run(std::chrono::milliseconds warm_up, std::chrono::milliseconds window,
                const std::function<void()>& at_edge);
 
    protected:
-    /// Gets the loop going.
+    /// Starts the first operations.
     virtual void begin() = 0;
-    /// Does what there is to do; waits for it, but not for ever.
+    /// Waits for events, for a limited time, and handles them.
     virtual void turn() = 0;
+    /// True while operations are in progress.
     virtual bool under_way() const = 0;
 
     void count(std::uint64_t done) noexcept { done_ += done; }
-    /// Whether nothing new is to begin.
+    /// True if no new operation must begin.
     bool stopping() const noexcept { return stopping_; }
 
    private:

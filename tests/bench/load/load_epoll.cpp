@@ -1,3 +1,4 @@
+// Receives and sends when epoll reports a socket as ready.
 #include "load_epoll.hpp"
 
 #include <fcntl.h>

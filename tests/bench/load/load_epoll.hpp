@@ -1,4 +1,4 @@
-// A load's I/O where there is no io_uring.
+// The I/O of a load with epoll, where io_uring is not available.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// Chooses between io_uring and epoll.
 #include "load_io.hpp"
 
 #include <system_error>
@@ -14,7 +15,7 @@ std::unique_ptr<LoadIo> make_load_io() {
     try {
         return std::make_unique<LoadUring>();
     } catch (const std::system_error&) {
-        // forbidden here, as in most containers
+        // io_uring is forbidden, as in most containers
     }
 #endif
     return std::make_unique<LoadEpoll>();

@@ -1,5 +1,4 @@
-// How a load's bytes get through the kernel: the cheapest way that there is, so that servers and not the load are
-// what is measured.
+// The I/O of a load. It is as cheap as possible, so that the benchmark measures the server and not the load.
 #pragma once
 
 #include <chrono>
@@ -13,7 +12,7 @@ class LoadIo {
    public:
     struct Handler {
         virtual void on_bytes(std::size_t connection, std::string_view bytes) = 0;
-        /// What waited for room has been sent.
+        /// All bytes that waited have been sent.
         virtual void on_writable(std::size_t connection) = 0;
 
        protected:
@@ -22,17 +21,17 @@ class LoadIo {
 
     virtual ~LoadIo() = default;
 
-    /// Takes over a connected socket; connections count from 0 in the order in which they are added.
+    /// Takes ownership of a connected socket. Connections are numbered from 0 in the order in which they are added.
     virtual void add(int socket) = 0;
-    /// Whether bytes wait for room, so that nothing else may be sent. True at most until on_writable().
+    /// True if bytes wait until the kernel takes them; send() must not be called then. False after on_writable().
     virtual bool waits_to_send(std::size_t connection) const = 0;
-    /// At most once for each connection between two turns. `bytes` must stay until they are sent.
+    /// Sends `bytes`, which must stay valid until they are sent. At most once per connection between two turns.
     virtual void send(std::size_t connection, std::string_view bytes) = 0;
-    /// Waits for something to do, and does what there is. Throws std::runtime_error if a server closes a connection.
+    /// Waits for events and handles them. Throws std::runtime_error if the server closes a connection.
     virtual void turn(std::chrono::milliseconds timeout, Handler& handler) = 0;
 };
 
-/// With io_uring where it was built and the kernel lets us, else with epoll.
+/// Uses io_uring if it was built and the kernel allows it, otherwise epoll.
 std::unique_ptr<LoadIo> make_load_io();
 
 }  // namespace wsserver::bench

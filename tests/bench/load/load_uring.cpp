@@ -1,3 +1,4 @@
+// Receives and sends with one system call per turn.
 #include "load_uring.hpp"
 
 #include <unistd.h>

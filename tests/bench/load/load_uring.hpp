@@ -1,4 +1,4 @@
-// A load's I/O with io_uring: one system call a turn.
+// The I/O of a load with io_uring: one system call per turn.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace wsserver::bench {
 
 class LoadUring final : public LoadIo {
    public:
-    /// Throws std::system_error where the kernel has no such ring for us.
+    /// Throws std::system_error if io_uring is not available.
     LoadUring() = default;
     LoadUring(const LoadUring&) = delete;
     LoadUring& operator=(const LoadUring&) = delete;

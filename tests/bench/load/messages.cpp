@@ -1,3 +1,4 @@
+// Encodes the messages of a load, and decodes the frames of the server.
 #include "messages.hpp"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace wsserver::bench {
 
 namespace {
 
-constexpr const char* wrong_message = "what the server sends isn't what was sent to it";
+constexpr const char* wrong_message = "the server under test sends other messages than expected";
 
 Opcode opcode(MessageKind kind) { return kind.text ? Opcode::text : Opcode::binary; }
 
@@ -71,7 +72,7 @@ std::size_t MessageCounter::count(Progress& progress, std::string_view bytes) co
     }
 }
 
-/// False if it is cut short.
+/// Decodes a header. False if it is incomplete.
 bool MessageCounter::take_header(Progress& progress, std::string_view& bytes) const {
     const std::size_t known = progress.header.size();
     progress.header += bytes.substr(0, max_frame_header - known);

@@ -1,4 +1,4 @@
-// The messages of a load: frames made beforehand, and those that come back counted.
+// The messages of a load: encoded in advance, and counted when they are received.
 #pragma once
 
 #include <cstddef>
@@ -8,41 +8,41 @@
 namespace wsserver::bench {
 
 struct MessageKind {
-    bool text = true;       ///< ASCII text, else binary
+    bool text = true;       ///< ASCII text; false: binary
     std::size_t size = 16;  ///< payload bytes
 };
 
-/// `count` messages as a client sends them: one frame each, masked.
+/// `count` messages as a client sends them: one masked frame each.
 std::string masked_frames(MessageKind kind, std::size_t count);
-/// As a server sends them: what a raw server is given where receivers look at what it passes on.
+/// `count` messages as a server sends them. A raw server that sends them to all receives them in this form.
 std::string unmasked_frames(MessageKind kind, std::size_t count);
-/// An empty Pong, masked: says that the client is there.
+/// An empty masked Pong, the reply to a Ping.
 std::string masked_pong();
 
-/// Counts the messages that a server sends. They may come in fragments; their lengths are checked, their payloads
-/// are not. A server pings who is silent for long: control frames may stand between them.
+/// Counts the messages that a server sends. They may be fragmented. Checks their lengths, not their payloads. Control
+/// frames may be between them, because a server pings idle connections.
 class MessageCounter {
    public:
     explicit MessageCounter(MessageKind kind);
 
-    /// How far one connection has come.
+    /// The state of one connection.
     struct Progress {
-        std::size_t received = 0;      ///< payload bytes of the message under way
-        std::string header{};          ///< of the frame under way, while it is cut short
-        std::size_t payload_left = 0;  ///< of the frame under way
-        bool last_fragment = false;    ///< that frame is
-        bool control = false;          ///< that frame is one
-        bool pinged = false;           ///< for the caller to reset
+        std::size_t received = 0;      ///< payload bytes of the current message
+        std::string header{};          ///< the bytes of an incomplete header
+        std::size_t payload_left = 0;  ///< bytes missing in the current frame
+        bool last_fragment = false;    ///< the current frame ends a message
+        bool control = false;          ///< the current frame is a control frame
+        bool pinged = false;           ///< a Ping was received; the caller resets it
     };
 
-    /// Messages that end in `bytes`. Throws std::runtime_error if they aren't of this kind.
+    /// Returns the number of messages that end in `bytes`. Throws std::runtime_error if a message is not of this kind.
     std::size_t count(Progress& progress, std::string_view bytes) const;
 
    private:
     bool take_header(Progress& progress, std::string_view& bytes) const;
 
     std::size_t size_;
-    std::string header_;  ///< as a server writes it that doesn't fragment
+    std::string header_;  ///< of an unfragmented message
 };
 
 }  // namespace wsserver::bench

@@ -1,3 +1,4 @@
+// Sends messages at fixed times and measures how long each waits for its reply.
 #include "quiet_load.hpp"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ QuietLoad::QuietLoad(const QuietLoadOptions& options)
       counter_(options.kind),
       epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     if (epoll_ < 0) fail("epoll_create1");
-    prctl(PR_SET_TIMERSLACK, 1UL);  // else the kernel lets us sleep 50 us longer
+    prctl(PR_SET_TIMERSLACK, 1UL);  // otherwise timeouts are up to 50 us late
     for (std::size_t i = 0; i < options.connections; ++i) {
         const int socket = connect_to(options.port);
         if (options.websocket) shake_hands(socket, options.target);
@@ -54,7 +55,7 @@ QuietLoad::~QuietLoad() {
 std::vector<double> QuietLoad::run(std::chrono::milliseconds time) {
     waits_.clear();
     const auto start = Clock::now();
-    const auto step = options_.pause / connections_.size();  // so that they don't all speak at once
+    const auto step = options_.pause / connections_.size();  // spreads the messages over the pause
     std::size_t index = 0;
     for (auto due = start; due < start + time; due += step, index = (index + 1) % connections_.size()) {
         wait_until(due);
@@ -66,7 +67,7 @@ std::vector<double> QuietLoad::run(std::chrono::milliseconds time) {
     wait_until(Clock::now() + options_.pause);
     for (Connection& connection : connections_) {
         for (const auto since : connection.waiting) waits_.push_back(microseconds(Clock::now() - since));
-        // The first is under way. The others were never sent, and belong to no window any more.
+        // The first was sent and stays. The others were not sent and are dropped.
         if (connection.waiting.size() > 1) connection.waiting.resize(1);
     }
     return waits_;
@@ -74,7 +75,7 @@ std::vector<double> QuietLoad::run(std::chrono::milliseconds time) {
 
 void QuietLoad::send_message(Connection& connection) {
     const ssize_t sent = send(connection.socket, frame_.data(), frame_.size(), MSG_NOSIGNAL);
-    if (sent != static_cast<ssize_t>(frame_.size())) fail("send");  // one small message always has room
+    if (sent != static_cast<ssize_t>(frame_.size())) fail("send");  // the kernel always takes one small message
 }
 
 void QuietLoad::wait_until(Clock::time_point time) {
@@ -96,7 +97,8 @@ void QuietLoad::receive(Connection& connection) {
     if (count <= 0) throw std::runtime_error{"the server under test closed a quiet connection"};
     const auto now = Clock::now();
     for (auto left = this->count(connection, {buffer.data(), static_cast<std::size_t>(count)}); left > 0; --left) {
-        if (connection.waiting.empty()) throw std::runtime_error{"a reply to nothing"};
+        if (connection.waiting.empty())
+            throw std::runtime_error{"the server under test sends more replies than messages"};
         waits_.push_back(microseconds(now - connection.waiting.front()));
         connection.waiting.pop_front();
         if (!connection.waiting.empty()) send_message(connection);

@@ -1,4 +1,4 @@
-// Many connections that seldom say something, and how long each waits for its reply.
+// Many connections that send a message now and then, and the time that each message waits for its reply.
 #pragma once
 
 #include <chrono>
@@ -16,32 +16,32 @@ namespace wsserver::bench {
 struct QuietLoadOptions {
     std::uint16_t port = 0;
     std::string target = "/";
-    bool websocket = true;  ///< else the same bytes go to a raw echo
+    bool websocket = true;  ///< false: sends the same bytes to a raw echo
     MessageKind kind{};
     std::size_t connections = 100;
-    std::chrono::nanoseconds pause = std::chrono::milliseconds{20};  ///< from one message of a connection to its next
+    std::chrono::nanoseconds pause = std::chrono::milliseconds{20};  ///< between two messages of a connection
 };
 
-/// An open loop: each message has its time, whatever became of those before it.
+/// An open loop: messages are due at fixed times, regardless of earlier replies.
 class QuietLoad {
    public:
     using Clock = std::chrono::steady_clock;
 
-    /// Connects all. Throws std::runtime_error.
+    /// Opens all connections. Throws std::runtime_error.
     explicit QuietLoad(const QuietLoadOptions& options);
     QuietLoad(const QuietLoad&) = delete;
     QuietLoad& operator=(const QuietLoad&) = delete;
     ~QuietLoad();
 
-    /// Microseconds that each message waited for its reply. A message whose connection still waits for the reply
-    /// before it waits from the time at which it should have been sent. Those without a reply at the end count with
-    /// what they have waited.
+    /// Runs for `time` and returns the wait of each message for its reply, in microseconds. If a connection still waits
+    /// for its previous reply, the wait of the next message counts from the time at which it was due. A message without
+    /// a reply at the end counts with its wait so far.
     std::vector<double> run(std::chrono::milliseconds time);
 
    private:
     struct Connection {
         int socket;
-        std::deque<Clock::time_point> waiting{};  ///< since when; the first has been sent, the others are to follow
+        std::deque<Clock::time_point> waiting{};  ///< when each wait began; the first was sent, the others follow
         MessageCounter::Progress progress{};
         std::size_t bytes = 0;
     };

@@ -1,3 +1,4 @@
+// Sets up an io_uring and prepares its requests.
 #include "ring.hpp"
 
 #include <sys/resource.h>
@@ -8,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-// Newer than Debian 12's liburing; the kernel has them since 6.12.
+// The liburing of Debian 12 does not have this flag. Linux has it since 6.12.
 #ifndef IORING_CQE_F_BUF_MORE
 #define IORING_CQE_F_BUF_MORE (1U << 4)
 #endif
@@ -17,16 +18,16 @@ namespace wsserver::bench {
 
 namespace {
 
-constexpr std::uint16_t buffers_filled_bit_by_bit = 2;  // IOU_PBUF_RING_INC
+constexpr std::uint16_t incremental_buffers = 2;  // IOU_PBUF_RING_INC
 
-/// With MSG_WAITALL a send that falls short counts as failed, so it completes visibly.
+/// With MSG_WAITALL a short send counts as failed, so that IOSQE_CQE_SKIP_SUCCESS does not skip its completion.
 constexpr int as_much_as_fits = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
 
 void check(int result, const char* what) {
     if (result < 0) throw std::system_error{-result, std::generic_category(), what};
 }
 
-/// The kernel allows as many registered ones as descriptors.
+/// The kernel allows as many registered files as descriptors.
 unsigned most_files() {
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -45,7 +46,7 @@ ReceiveBuffers::ReceiveBuffers(io_uring& ring, unsigned count, std::size_t size)
     registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
     registration.ring_entries = count;
     registration.bgid = group;
-    registration.pad = buffers_filled_bit_by_bit;  // a newer kernel's `flags`
+    registration.pad = incremental_buffers;  // newer headers call it `flags`
     check(io_uring_register_buf_ring(&ring, &registration, 0), "io_uring_register_buf_ring");
     for (unsigned buffer = 0; buffer < count; ++buffer) provide(buffer);
 }
@@ -157,7 +158,7 @@ void Ring::close(std::uint32_t file) {
     ignore(close);
 }
 
-/// Success goes without a completion, failure with one that means nothing.
+/// There is no completion on success, and turn() ignores that of a failure.
 void Ring::ignore(io_uring_sqe& sqe) {
     sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(&sqe, ignored);

@@ -1,5 +1,5 @@
-// An io_uring with one ring of receive buffers, as a thread that serves many sockets wants it. The raw echo and the
-// load share it; the library has its own.
+// An io_uring with a ring of receive buffers, for a thread with many sockets. The raw echo and the load share it. The
+// library has its own.
 #pragma once
 
 #include <liburing.h>
@@ -17,18 +17,18 @@
 
 namespace wsserver::bench {
 
-/// The kernel fills a buffer with one receive after the other and gives it back once it is full, so small messages
-/// lie side by side. Who holds bytes of a buffer keeps it from being filled anew.
+/// The kernel fills each buffer with several receives, so that small messages are adjacent. A buffer is reused when it
+/// is full and all its bytes are released.
 class ReceiveBuffers {
    public:
-    /// `count` is a power of two. Throws std::system_error.
+    /// Registers `count` buffers, a power of two, of `size` bytes. Throws std::system_error.
     ReceiveBuffers(io_uring& ring, unsigned count, std::size_t size);
     ReceiveBuffers(const ReceiveBuffers&) = delete;
     ReceiveBuffers& operator=(const ReceiveBuffers&) = delete;
 
     static constexpr std::uint16_t group = 0;
 
-    /// What a completed receive has brought; held until release(). Each completion is to be asked once, in sqe.
+    /// The bytes of a completed receive, valid until release(). Call it once for each completion, in their order.
     iovec take(const io_uring_cqe& completion);
     void release(unsigned buffer);
     static unsigned buffer_of(const io_uring_cqe& completion) { return completion.flags >> IORING_CQE_BUFFER_SHIFT; }
@@ -47,6 +47,7 @@ class ReceiveBuffers {
     std::vector<Use> uses_;
 };
 
+/// An io_uring whose sockets are registered files.
 class Ring {
    public:
     struct Options {
@@ -61,22 +62,22 @@ class Ring {
 
     ReceiveBuffers& buffers() noexcept { return *buffers_; }
 
-    /// Room for one order; submits what stands there if there is none left.
+    /// The next submission. If the queue is full, submits first.
     io_uring_sqe& sqe();
     void register_file(std::uint32_t file, int descriptor);
     void accept_many(int listener, std::uint64_t data);
     void receive_many(std::uint32_t file, std::uint64_t data);
-    /// Sends what fits at once; completes only if that isn't everything. `message` is for this call to fill in and
-    /// must stay until it is submitted.
+    /// Sends as many bytes as the kernel takes at once. Completes only if that is not all. This call fills in
+    /// `message`, which must stay valid until it is submitted.
     void send_now(std::uint32_t file, std::span<iovec> bytes, msghdr& message, std::uint64_t data);
     void send_now(std::uint32_t file, std::string_view bytes, std::uint64_t data);
-    /// Waits for room; completes when all is sent.
+    /// Waits until the kernel takes the bytes. Completes when all are sent.
     void send_all(std::uint32_t file, std::string_view bytes, std::uint64_t data);
     void cancel(std::uint64_t data);
     void close(std::uint32_t file);
 
-    /// Submits all orders and waits for a completion, at most for `timeout`. Then calls `each(const io_uring_cqe&)` for
-    /// all that are there.
+    /// Submits all requests and waits for a completion, at most for `timeout`. Then calls `each(const io_uring_cqe&)`
+    /// for every completion.
     template <class Each>
     void turn(Each each, std::optional<std::chrono::milliseconds> timeout = {}) {
         submit_and_wait(timeout);

@@ -1,5 +1,5 @@
-// The library's server for the benchmark: an echo on one reactor; on request on two, one that sends each message to all
-// others, or a handler that runs on workers; or one that pings whoever is silent for a tick of its timers.
+// The library's server for the benchmark: an echo on one reactor. Options: two reactors, a handler on workers, sending
+// each message to all others, pings after a short idle time, the transport over Asio.
 #include <chrono>
 #include <csignal>
 #include <cstdio>

@@ -1,3 +1,4 @@
+// Opens the listening socket of a raw server and parses its arguments.
 #include "loopback.hpp"
 
 #include <arpa/inet.h>
@@ -27,7 +28,7 @@ int listen_on_loopback(int socket_flags) {
     const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | socket_flags, 0);
     if (listener < 0) fail("socket");
     const int on = 1;
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

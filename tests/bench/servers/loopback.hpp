@@ -1,18 +1,19 @@
-// What the raw servers have in common.
+// The common parts of the raw servers.
 #pragma once
 
 namespace wsserver::bench {
 
-/// A listening socket on a free port of 127.0.0.1, which it announces as `listening on tcp://127.0.0.1:PORT`. What it
-/// accepts has TCP_NODELAY. Ends the process if that fails.
+/// Listens on a free port of 127.0.0.1 and prints `listening on tcp://127.0.0.1:PORT`. Accepted sockets have
+/// TCP_NODELAY. Ends the process on failure.
 int listen_on_loopback(int socket_flags);
 
-/// What a raw server does with what it receives. `--broadcast` asks for the second.
+/// Where a raw server sends what it receives. `--broadcast` selects `to_all`.
 enum class Sends { back, to_all };
 
-/// Ends the process if the words say anything else.
+/// Parses the arguments. Ends the process if they are wrong.
 Sends parse_words(int count, char** words);
 
+/// Prints errno and ends the process.
 [[noreturn]] void fail(const char* what);
 
 }  // namespace wsserver::bench

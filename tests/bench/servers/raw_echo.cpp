@@ -1,5 +1,5 @@
-// The yardstick: sends back whatever comes over TCP, or sends it to all, with epoll and nothing else. What a WebSocket
-// server costs beyond this is its own doing.
+// The reference server: sends received bytes back over TCP, or to all connections, with epoll only. The additional cost
+// of a WebSocket server is that of the protocol and of its code.
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@ using namespace wsserver::bench;
 
 struct Peer {
     int socket;
-    std::string unsent{};  ///< what the kernel didn't take; nothing more is received before it has left
+    std::string unsent{};  ///< bytes that the kernel has not taken; receiving is paused until they are sent
     bool gone = false;
 };
 
@@ -33,7 +33,7 @@ void watch(int epoll, int operation, int socket, std::uint32_t events, void* dat
     if (epoll_ctl(epoll, operation, socket, &event) != 0) fail("epoll_ctl");
 }
 
-/// All that are connected.
+/// All connected peers.
 using Peers = std::vector<std::unique_ptr<Peer>>;
 
 void accept_all(int listener, int epoll, Peers& peers) {
@@ -48,7 +48,7 @@ void accept_all(int listener, int epoll, Peers& peers) {
     }
 }
 
-/// ByteVector sent; -1 if the peer is gone.
+/// Returns the number of bytes sent, or -1 if the peer is gone.
 ssize_t send_some(int socket, std::string_view bytes) {
     const ssize_t count = send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     return count >= 0 ? count : errno == EAGAIN ? 0 : -1;
@@ -76,7 +76,7 @@ void send_rest(Peer& peer, int epoll) {
     if (peer.unsent.empty()) watch(epoll, EPOLL_CTL_MOD, peer.socket, EPOLLIN, &peer);
 }
 
-/// What has come; empty if nothing has.
+/// Returns the received bytes, empty if there are none.
 std::string_view receive(Peer& peer, std::vector<char>& buffer) {
     const ssize_t received = recv(peer.socket, buffer.data(), buffer.size(), 0);
     peer.gone = received == 0 || (received < 0 && errno != EAGAIN);

@@ -1,5 +1,5 @@
-// The yardstick once more with the older waits, select() and poll(), which look at every socket at each turn: what that
-// costs with many connections. usage: raw_echo_scan select|poll
+// The reference echo server with select() or poll(), which scan every socket in each turn. Shows what that costs with
+// many connections. usage: raw_echo_scan select|poll
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -20,8 +20,8 @@ namespace {
 
 using namespace wsserver::bench;
 
-/// The first is the listener. `unsent` stands beside them: what the kernel didn't take of each; nothing more is
-/// received before it has left.
+/// The sockets; the first is the listener. `unsent` has the bytes of each that the kernel has not taken; receiving is
+/// paused until they are sent.
 struct Sockets {
     std::vector<pollfd> polled;
     std::vector<std::string> unsent;
@@ -105,7 +105,7 @@ int main(int count, char** words) {
     std::vector<char> buffer(256 * 1024);
     for (;;) {
         selects ? wait_by_select(sockets) : wait_by_poll(sockets);
-        // Backwards: who goes is replaced by the last, which has had its turn.
+        // Backwards, because remove() replaces a socket by the last one, which was served already.
         for (std::size_t i = sockets.polled.size(); i-- > 1;) {
             if (sockets.polled[i].revents == 0) continue;
             if (!serve(sockets.polled[i], sockets.unsent[i], buffer)) sockets.remove(i);

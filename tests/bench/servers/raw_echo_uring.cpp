@@ -1,5 +1,5 @@
-// The other yardstick: sends back whatever comes over TCP, or sends it to all, with io_uring and nothing else. All that
-// a turn sends leaves with one system call, straight from the buffers that the kernel filled.
+// The second reference server: sends received bytes back over TCP, or to all connections, with io_uring only. One
+// system call submits all sends of a turn, which read directly from the receive buffers.
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ class RawEcho {
         ++turn_;
         sent_.swap(lent_);
         ring_.turn([this](const io_uring_cqe& completion) { react(completion); });
-        // The kernel has taken what was submitted; what found no room has been copied.
+        // The kernel has finished the submitted sends. Bytes that it did not take were copied.
         for (const unsigned buffer : sent_) ring_.buffers().release(buffer);
         sent_.clear();
         if (!publication_.empty()) publish();
@@ -43,10 +43,11 @@ class RawEcho {
 
    private:
     struct Peer {
-        std::vector<iovec> reply{};  ///< where it lies in the buffers
+        std::vector<iovec> reply{};  ///< parts of the receive buffers
         std::uint64_t reply_turn = 0;
         msghdr message{};
-        std::string leaving{}, unsent{};  ///< what found no room; nothing more is received before it has left
+        std::string leaving{},
+            unsent{};  ///< bytes that the kernel has not taken; receiving is paused until they are sent
         bool receives = false;
         bool open = false;
     };
@@ -111,7 +112,7 @@ class RawEcho {
         peer.reply.push_back(bytes);
     }
 
-    /// All of this turn, to each peer in one send.
+    /// Sends all publications of this turn to each peer in one send.
     void publish() {
         for (std::uint32_t file = 0; file < peers_.size(); ++file) {
             Peer& peer = peers_[file];
@@ -133,9 +134,9 @@ class RawEcho {
         ring_.send_now(file, peer.reply, peer.message, data(What::sent_some, file));
     }
 
-    /// Comes only if it isn't everything; then before anything that was received later.
+    /// Called only if the send was short, and before bytes that were received later.
     void sent_some(std::uint32_t file, int result) {
-        if (result < 0 && result != -EAGAIN) return;  // the receive will tell
+        if (result < 0 && result != -EAGAIN) return;  // the receive reports the error
         Peer& peer = peers_[file];
         auto sent = static_cast<std::size_t>(std::max(result, 0));
         for (const iovec& bytes : peer.reply) {
@@ -165,9 +166,9 @@ class RawEcho {
     int listener_ = listen_on_loopback(0);
     std::uint64_t turn_ = 0;
     std::deque<Peer> peers_;          ///< by file
-    std::vector<iovec> publication_;  ///< what came in this turn, for all
+    std::vector<iovec> publication_;  ///< the bytes of this turn, for all peers
     std::vector<std::uint32_t> owing_;
-    std::vector<unsigned> lent_, sent_;  ///< buffers with replies to be submitted; submitted
+    std::vector<unsigned> lent_, sent_;  ///< buffers of replies not yet submitted; of submitted replies
 };
 
 }  // namespace

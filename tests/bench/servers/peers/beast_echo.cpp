@@ -1,5 +1,5 @@
-// A peer in the comparison: an echo on Boost.Beast, on one thread and tuned as far as its interface allows. No type
-// erasure of executors, no timeouts, nothing compressed, nothing fragmented, buffers that stay.
+// An echo server on Boost.Beast for the comparison, on one thread and tuned as far as its interface allows: no type
+// erasure of executors, no timeouts, no compression, no fragmentation, buffers that are reused.
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -62,7 +62,7 @@ void accept_next(Acceptor& acceptor) {
 }  // namespace
 
 int main() {
-    asio::io_context context{1};  // no locks that one thread doesn't need
+    asio::io_context context{1};  // one thread, so that Asio omits locks
     Acceptor acceptor{context, asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), 0}};
     std::printf("listening on ws://127.0.0.1:%u\n", static_cast<unsigned>(acceptor.local_endpoint().port()));
     std::fflush(stdout);

@@ -1,4 +1,4 @@
-// A peer in the comparison: an echo on libwebsockets, on one thread and its own poll loop.
+// An echo server on libwebsockets for the comparison, on one thread and its own poll loop.
 #include <libwebsockets.h>
 
 #include <cstdio>
@@ -9,12 +9,12 @@
 
 namespace {
 
-/// libwebsockets writes the header in front of the payload, so there has to be room.
-const std::string room(LWS_PRE, '\0');
+/// Space before the payload, into which libwebsockets writes the header.
+const std::string header_space(LWS_PRE, '\0');
 constexpr std::size_t high_mark = std::size_t{1} << 20;
 
 struct Message {
-    std::string bytes = room;
+    std::string bytes = header_space;
     bool binary = false;
 };
 
@@ -34,7 +34,7 @@ void receive(lws* connection, Session& session, std::string_view bytes) {
     lws_callback_on_writable(connection);
 }
 
-/// Whether the connection is still good.
+/// False if the connection has failed.
 bool send_next(lws* connection, Session& session) {
     if (session.outgoing.empty()) return true;
     Message& message = session.outgoing.front();
@@ -88,7 +88,7 @@ int main() {
     lws_context* const context = lws_create_context(&options);
     lws_vhost* const host = context != nullptr ? lws_create_vhost(context, &options) : nullptr;
     if (host == nullptr) {
-        std::fputs("libwebsockets doesn't start\n", stderr);
+        std::fputs("libwebsockets does not start\n", stderr);
         return 1;
     }
     std::printf("listening on ws://127.0.0.1:%d\n", lws_get_vhost_listen_port(host));

@@ -1,4 +1,4 @@
-// A peer in the comparison: an echo on Node's ws, which is where the system tests have it.
+// An echo server on Node's ws for the comparison. Uses the package of the system tests.
 import { createRequire } from 'node:module';
 
 const { WebSocketServer } = createRequire(new URL('../../system/package.json', import.meta.url))('ws');

@@ -1,4 +1,4 @@
-// A peer in the comparison: an echo on websocketpp, on one thread, without locks and without a log.
+// An echo server on websocketpp for the comparison, on one thread, without locks and without a log.
 #include <cstdio>
 #include <websocketpp/concurrency/none.hpp>
 #include <websocketpp/config/asio_no_tls.hpp>

@@ -1,4 +1,4 @@
-// Those on the other ends of real sockets.
+// Peers over real sockets: an echo on a transport, and a blocking client.
 #pragma once
 
 #include <arpa/inet.h>
@@ -17,7 +17,7 @@
 
 namespace wsserver::test {
 
-/// Sends back what comes, without keeping anything of it.
+/// Sends back what it receives, without storing it.
 template <class T>
 class Echo final : public StreamUser {
    public:
@@ -45,7 +45,7 @@ class Echo final : public StreamUser {
     typename T::Stream stream_;
 };
 
-/// Blocking, not on any loop.
+/// Connects a blocking socket to `endpoint` on loopback. Empty if it is refused.
 inline Descriptor visit(const Endpoint& endpoint) {
     Descriptor socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     sockaddr_in address{};

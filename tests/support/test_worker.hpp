@@ -9,6 +9,7 @@
 
 namespace wsserver::test {
 
+/// Records the failures that tasks report.
 class TestWorker final : public Worker {
    public:
     void failed(TaskName task, std::exception_ptr exception) noexcept override {
@@ -20,10 +21,10 @@ class TestWorker final : public Worker {
     std::vector<std::exception_ptr> exceptions;
 };
 
-/// Runs it as a worker would; what it returns is to be queued again.
+/// Runs a task as a worker does. The result must be queued again, unless it is null.
 inline TaskPtr run(TaskPtr task, Worker& worker) {
-    Task& what = *task;
-    return what.run(std::move(task), worker);
+    Task& current = *task;
+    return current.run(std::move(task), worker);
 }
 
 }  // namespace wsserver::test

@@ -1,4 +1,4 @@
-// One way to drive every transport, so that what all of them promise is tested once for each.
+// One interface to drive every transport, so that one test suite covers all of them.
 #pragma once
 
 #include <sys/socket.h>
@@ -25,29 +25,29 @@
 
 namespace wsserver::test {
 
-/// Far beyond what anything here takes: only a test that would never end meets it.
+/// The time after which a test fails instead of waiting forever. Longer than any operation here takes.
 inline constexpr std::chrono::seconds patience{30};
 
-/// Runs the loop until `done`.
+/// Runs the loop until `done` returns true. Throws after `patience`.
 inline void run_until(AsioTransport& transport, const std::function<bool()>& done) {
     const auto end = Clock::now() + patience;
     while (!done()) {
         transport.context().run_one_until(end);
-        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+        if (Clock::now() >= end) throw std::runtime_error("the test timed out");
     }
 }
 
-/// Two ends of one TCP connection over loopback.
+/// Both ends of a TCP connection over loopback.
 inline std::pair<Descriptor, Descriptor> tcp_pair(const char* address = "127.0.0.1:0") {
     auto listeners = open_listeners(*parse_endpoint(address));
     REQUIRE(listeners);
-    const int door = listeners->sockets.front().descriptor();
-    sockaddr_storage where{};
-    socklen_t size = sizeof where;
-    REQUIRE(::getsockname(door, reinterpret_cast<sockaddr*>(&where), &size) == 0);
-    Descriptor one{::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    REQUIRE(::connect(one.get(), reinterpret_cast<sockaddr*>(&where), size) == 0);
-    Descriptor other{::accept4(door, nullptr, nullptr, SOCK_CLOEXEC)};
+    const int listener = listeners->sockets.front().descriptor();
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    REQUIRE(::getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &size) == 0);
+    Descriptor one{::socket(bound.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(one.get(), reinterpret_cast<sockaddr*>(&bound), size) == 0);
+    Descriptor other{::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)};
     REQUIRE(other);
     return {std::move(one), std::move(other)};
 }
@@ -58,7 +58,8 @@ inline std::pair<Descriptor, Descriptor> unix_pair() {
     return {Descriptor{both[0]}, Descriptor{both[1]}};
 }
 
-/// A kernel that takes little at once. (A small receive buffer would have TCP wait for its timers.)
+/// Makes the send buffer small, so that the kernel takes few bytes at once. (With a small receive buffer TCP would wait
+/// for its timers.)
 inline void make_narrow(const Descriptor& socket) {
     const int size = 4096;
     ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
@@ -77,7 +78,7 @@ struct AsioTcpRig {
         make_narrow(both.second);
         return both;
     }
-    std::pair<Endpoint, ListeningSocket> door() {
+    std::pair<Endpoint, ListeningSocket> listener() {
         auto listeners = open_listeners({.host = "127.0.0.1"});
         REQUIRE(listeners);
         return {listeners->endpoint, std::move(listeners->sockets.front())};
@@ -85,12 +86,12 @@ struct AsioTcpRig {
     void until(const std::function<bool()>& done) { run_until(transport, done); }
     void turn() { transport.context().run_one(); }
     void poll() { transport.context().poll(); }
-    /// Returns how often something happened.
+    /// Runs the loop for `time`. Returns the number of handlers that ran.
     std::size_t pass(std::chrono::milliseconds time) { return transport.context().run_for(time); }
 };
 
 struct AsioUnixRig : AsioTcpRig {
-    static constexpr bool has_reset = false;  // a Unix socket knows only its end
+    static constexpr bool has_reset = false;  // a Unix socket cannot be reset
 
     std::pair<Descriptor, Descriptor> pair() { return unix_pair(); }
     std::pair<Descriptor, Descriptor> narrow_pair() {
@@ -99,7 +100,7 @@ struct AsioUnixRig : AsioTcpRig {
         make_narrow(both.second);
         return both;
     }
-    std::pair<Endpoint, ListeningSocket> door() {
+    std::pair<Endpoint, ListeningSocket> listener() {
         const Endpoint endpoint{.unix_path = "@wsserver-test-" + std::to_string(::getpid())};
         auto listeners = open_listeners(endpoint);
         REQUIRE(listeners);
@@ -107,7 +108,7 @@ struct AsioUnixRig : AsioTcpRig {
     }
 };
 
-/// On a loop that is somebody else's.
+/// On a loop that belongs to the embedding program.
 struct AsioGuestRig {
     using T = AsioTransport;
     static constexpr bool has_reset = true;
@@ -122,7 +123,7 @@ struct AsioGuestRig {
         make_narrow(both.second);
         return both;
     }
-    std::pair<Endpoint, ListeningSocket> door() {
+    std::pair<Endpoint, ListeningSocket> listener() {
         auto listeners = open_listeners({.host = "::1"});
         REQUIRE(listeners);
         return {listeners->endpoint, std::move(listeners->sockets.front())};
@@ -137,7 +138,7 @@ struct AsioGuestRig {
     }
 };
 
-/// Connecting is somebody else's work: here it blocks, and is told in a later turn.
+/// UringTransport cannot connect. This one connects with a blocking call and reports the result in a later turn.
 class ConnectingUring : public UringTransport {
    public:
     using UringTransport::UringTransport;
@@ -153,7 +154,7 @@ class ConnectingUring : public UringTransport {
         const bool done = ::connect(socket.get(), address->get(), address->size) == 0;
         Result<Socket, std::error_code> result = Unexpected{std::error_code{done ? 0 : errno, std::system_category()}};
         if (done) result = Socket{std::move(socket)};
-        post([result = std::move(result), told = std::move(connected)]() mutable { told(std::move(result)); });
+        post([result = std::move(result), call = std::move(connected)]() mutable { call(std::move(result)); });
         return {};
     }
 };
@@ -162,11 +163,11 @@ inline void run_until(UringTransport& transport, const std::function<bool()>& do
     const auto end = Clock::now() + patience;
     while (!done()) {
         transport.run_turn(end);
-        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+        if (Clock::now() >= end) throw std::runtime_error("the test timed out");
     }
 }
 
-/// On the io_uring of this thread.
+/// On an io_uring of this thread, with the sockets of `Base`.
 template <class Base>
 struct UringRig : Base {
     using T = ConnectingUring;
@@ -201,7 +202,7 @@ struct MemoryRig {
         transport.send_at_most(1000);
         return network.pair();
     }
-    std::pair<Endpoint, MemoryListener> door() {
+    std::pair<Endpoint, MemoryListener> listener() {
         const Endpoint endpoint{.host = "127.0.0.1", .port = 80};
         return {endpoint, std::move(network.open_listeners(endpoint).front())};
     }
@@ -209,7 +210,7 @@ struct MemoryRig {
         for (int i = 0; i < 1000 && !done(); ++i) {
             if (network.run_until_idle() == 0) network.advance(std::chrono::milliseconds{1});
         }
-        if (!done()) throw std::runtime_error("what the test waits for has not come");
+        if (!done()) throw std::runtime_error("the test timed out");
     }
     void pass(std::chrono::milliseconds time) { network.advance(time); }
 };
@@ -248,42 +249,41 @@ class Witness final : public StreamUser {
     std::error_code error;
     bool closed = false;
     std::function<void()> at_bytes, at_sent, at_end, at_release;
-    /// So much room it lends each time.
-    std::size_t room = 0;
-    std::size_t received_in_room = 0;
+    std::size_t lent_size = 0;      ///< the size of the buffers that it lends; 0: none
+    std::size_t received_lent = 0;  ///< bytes that were received into them
 
    private:
-    bool wants_buffer() const noexcept override { return room > 0; }
+    bool wants_buffer() const noexcept override { return lent_size > 0; }
     ReceiveBuffer prepare_buffer() noexcept override {
-        came();
+        check_call();
         CHECK_FALSE(std::exchange(has_lent_, true));
-        return {PooledBuffer{room + 3}, 3, room};
+        return {PooledBuffer{lent_size + 3}, 3, lent_size};
     }
     void commit_buffer(ReceiveBuffer lent, std::size_t count) override {
-        came();
+        check_call();
         CHECK(std::exchange(has_lent_, false));
-        REQUIRE(lent.size == room);
+        REQUIRE(lent.size == lent_size);
         REQUIRE(count <= lent.size);
-        received_in_room += count;
+        received_lent += count;
         if (count > 0) on_bytes(lent.bytes().first(count));
     }
     void on_bytes(MutableBytes bytes) override {
-        came();
+        check_call();
         CHECK_FALSE(has_lent_);
         CHECK(ended + failed == 0);
         CHECK_FALSE(bytes.empty());
         received += text_of(bytes);
         largest = std::max(largest, bytes.size());
         if (at_bytes) at_bytes();
-        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});  // it is ours until we return, whatever we do
+        std::fill(bytes.begin(), bytes.end(), std::uint8_t{0xEE});  // valid until it returns, whatever at_bytes does
     }
     void on_sent() override {
-        came();
+        check_call();
         ++sent;
         if (at_sent) at_sent();
     }
     void on_end(std::error_code why) override {
-        came();
+        check_call();
         CHECK(failed == 0);
         ++(why ? failed : ended);
         CHECK(ended <= 1);
@@ -296,7 +296,7 @@ class Witness final : public StreamUser {
         ++released;
         if (at_release) at_release();
     }
-    void came() {
+    void check_call() {
         CHECK_FALSE(inside_);
         CHECK_FALSE(closed);
     }
@@ -306,7 +306,7 @@ class Witness final : public StreamUser {
     bool has_lent_ = false;
 };
 
-/// ByteVector that tell their places.
+/// Letters in a sequence that does not repeat soon, so that lost or moved bytes are noticed.
 inline std::string pattern(std::size_t size, unsigned seed = 1) {
     std::string text(size, '\0');
     for (auto& c : text) {

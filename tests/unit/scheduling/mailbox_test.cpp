@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Keeps what it is given.
+/// Records its items.
 class Recorder : public Mailbox<std::unique_ptr<int>> {
    public:
     explicit Recorder(MailboxLimits limits = {}) : Mailbox(TaskName{"recorder"}, limits) {}
@@ -35,7 +35,7 @@ class Recorder : public Mailbox<std::unique_ptr<int>> {
 
     std::vector<int> items;
     std::vector<std::string> payloads;
-    int rooms = 0;  ///< how often there was room again
+    int drained = 0;  ///< calls of on_drain()
     bool* gone = nullptr;
 
    protected:
@@ -43,7 +43,7 @@ class Recorder : public Mailbox<std::unique_ptr<int>> {
         items.push_back(*item);
         payloads.emplace_back(text_of(payload));
     }
-    void on_drain() override { ++rooms; }
+    void on_drain() override { ++drained; }
 };
 
 std::unique_ptr<int> item(int number) { return std::make_unique<int>(number); }
@@ -61,11 +61,11 @@ struct Fixture {
     template <class Box>
     bool put(Box& box, int number, std::size_t bytes = 1) {
         TaskBatch ready;
-        const bool room = box.put(item(number), bytes_of(std::string(bytes, 'x')), ready);
+        const bool has_space = box.put(item(number), bytes_of(std::string(bytes, 'x')), ready);
         queue.push(ready);
-        return room;
+        return has_space;
     }
-    /// Runs the next task as a worker would; false if there is none.
+    /// Runs the next task as a worker does. False if there is none.
     bool work() {
         TaskPtr task = queue.try_pop();
         if (!task) return false;
@@ -80,7 +80,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE("a mailbox is a task while it isn't empty", "[mailbox]") {
+TEST_CASE("a mailbox is a task while it is not empty", "[mailbox]") {
     Fixture f;
     const auto box = std::make_shared<Recorder>();
     TaskBatch ready;
@@ -99,7 +99,7 @@ TEST_CASE("a mailbox is a task while it isn't empty", "[mailbox]") {
     CHECK(box->items == numbers(1, 4));
 }
 
-TEST_CASE("payloads are copied, and come with their items", "[mailbox]") {
+TEST_CASE("payloads are copied and passed with their items", "[mailbox]") {
     Fixture f;
     const auto box = std::make_shared<Recorder>();
     std::vector<std::string> sent;
@@ -110,7 +110,7 @@ TEST_CASE("payloads are copied, and come with their items", "[mailbox]") {
         CHECK(box->put(item(i), bytes_of(payload), ready));
         f.queue.push(ready);
         sent.push_back(payload);
-        payload.assign(payload.size(), '?');  // whoever put it may overwrite it
+        payload.assign(payload.size(), '?');  // the caller may overwrite it after put()
         if (i % 23 == 0) f.work();
         if (i % 41 == 0) f.work_all();
     }
@@ -119,7 +119,7 @@ TEST_CASE("payloads are copied, and come with their items", "[mailbox]") {
     CHECK(box->payloads == sent);
 }
 
-TEST_CASE("a turn takes 16 items, then others have theirs", "[mailbox]") {
+TEST_CASE("a run takes 16 items, then other mailboxes follow", "[mailbox]") {
     Fixture f;
     const auto loud = std::make_shared<Recorder>();
     const auto quiet = std::make_shared<Recorder>();
@@ -139,23 +139,23 @@ TEST_CASE("a turn takes 16 items, then others have theirs", "[mailbox]") {
     CHECK_FALSE(f.work());
 }
 
-TEST_CASE("over its limit of items a mailbox has no room until half of them are done", "[mailbox]") {
+TEST_CASE("a mailbox over its limit of items is full until half of them are handled", "[mailbox]") {
     Fixture f;
     const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .bytes = 1000});
     for (int i = 1; i <= 40; ++i) CHECK(f.put(*box, i));
     CHECK_FALSE(f.put(*box, 41));
     CHECK_FALSE(f.put(*box, 42));
     REQUIRE(f.work());
-    CHECK(box->rooms == 0);  // 26 are left
+    CHECK(box->drained == 0);  // 26 are left
     REQUIRE(f.work());
-    CHECK(box->rooms == 1);  // 10
+    CHECK(box->drained == 1);  // 10
     f.work_all();
     CHECK(box->items == numbers(1, 42));
-    CHECK(box->rooms == 1);
+    CHECK(box->drained == 1);
     CHECK(f.put(*box, 43));
 }
 
-TEST_CASE("that there is room is told again where there was no memory for it", "[mailbox]") {
+TEST_CASE("on_drain is called again after it ran out of memory", "[mailbox]") {
     class Poor final : public Recorder {
        public:
         using Recorder::Recorder;
@@ -163,36 +163,36 @@ TEST_CASE("that there is room is told again where there was no memory for it", "
        private:
         void on_drain() override {
             Recorder::on_drain();
-            if (rooms == 1) throw std::bad_alloc{};
+            if (drained == 1) throw std::bad_alloc{};
         }
     };
     Fixture fixture;
     const auto box = std::make_shared<Poor>(MailboxLimits{.items = 2});
     for (int i = 0; i < 3; ++i) static_cast<void>(fixture.put(*box, i));
     fixture.work_all();
-    CHECK(box->rooms == 2);
-    CHECK(box.use_count() == 1);  // it rests
+    CHECK(box->drained == 2);
+    CHECK(box.use_count() == 1);  // it is idle
     CHECK(fixture.put(*box, 4));
     fixture.work_all();
-    CHECK(box->rooms == 2);
+    CHECK(box->drained == 2);
 }
 
-TEST_CASE("a mailbox is bound in bytes too", "[mailbox]") {
+TEST_CASE("a mailbox also has a limit of bytes", "[mailbox]") {
     Fixture f;
     const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .bytes = 1000});
     CHECK(f.put(*box, 1, 1000));
     CHECK_FALSE(f.put(*box, 2, 1));
     f.work_all();
-    CHECK(box->rooms == 1);
+    CHECK(box->drained == 1);
     CHECK_FALSE(f.put(*box, 3, 5000));
     f.work_all();
-    CHECK(box->rooms == 2);
+    CHECK(box->drained == 2);
     CHECK(f.put(*box, 4, 1000));
     f.work_all();
-    CHECK(box->rooms == 2);
+    CHECK(box->drained == 2);
 }
 
-TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
+TEST_CASE("an exception does not affect the items after it", "[mailbox]") {
     class Throwing final : public Mailbox<std::unique_ptr<int>> {
        public:
         Throwing() : Mailbox(TaskName{"throwing"}, {.items = 19}) {}
@@ -203,7 +203,7 @@ TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
             if (*item % 2 == 0) throw std::runtime_error{"even"};
             items.push_back(*item);
         }
-        void on_drain() override { throw std::runtime_error{"room"}; }
+        void on_drain() override { throw std::runtime_error{"drain"}; }
     };
     Fixture f;
     const auto box = std::make_shared<Throwing>();
@@ -213,7 +213,7 @@ TEST_CASE("an exception costs its item, not those behind it", "[mailbox]") {
     CHECK(f.worker.failed_tasks == std::vector<std::string>(11, "throwing"));
 }
 
-TEST_CASE("what is queued keeps the mailbox alive, what rests doesn't", "[mailbox]") {
+TEST_CASE("a mailbox stays alive while it is queued, and not longer", "[mailbox]") {
     Fixture f;
     bool gone = false;
     auto box = std::make_shared<Recorder>();
@@ -225,7 +225,7 @@ TEST_CASE("what is queued keeps the mailbox alive, what rests doesn't", "[mailbo
     CHECK(gone);
 }
 
-TEST_CASE("a mailbox that is dropped with its queue is let go of", "[mailbox]") {
+TEST_CASE("a mailbox that is dropped with its queue is destroyed", "[mailbox]") {
     bool gone = false;
     auto box = std::make_shared<Recorder>();
     box->gone = &gone;
@@ -234,7 +234,7 @@ TEST_CASE("a mailbox that is dropped with its queue is let go of", "[mailbox]") 
         f.put(*box, 1);
     }
     CHECK(box.use_count() == 1);
-    // A queue that is closed drops it as well, each time.
+    // A closed queue drops it as well, each time.
     Fixture f;
     f.queue.close();
     f.put(*box, 2);
@@ -244,7 +244,7 @@ TEST_CASE("a mailbox that is dropped with its queue is let go of", "[mailbox]") 
     CHECK(gone);
 }
 
-TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]") {
+TEST_CASE("an idle mailbox has freed the memory of a burst", "[mailbox]") {
     class Discarding final : public Mailbox<int> {
        public:
         Discarding() : Mailbox(TaskName{"discarding"}) {}
@@ -268,7 +268,7 @@ TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]"
     put(1);
     const std::size_t at_rest = rest() + 1024;  // a little more or less
     for (int bursts = 1; bursts <= 3; ++bursts) {
-        for (int i = 0; i < bursts; ++i) {  // each comes while the one before is being handled
+        for (int i = 0; i < bursts; ++i) {  // each is added while the previous one is handled
             put(300);
             f.work();
         }
@@ -278,7 +278,7 @@ TEST_CASE("a mailbox that rests has given back what a burst needed", "[mailbox]"
     }
 }
 
-TEST_CASE("what couldn't be pushed later for want of memory is pushed with the next", "[mailbox]") {
+TEST_CASE("mailboxes that could not be scheduled without memory are pushed with the next", "[mailbox]") {
     PriorityTaskQueue queue;
     int wanted = 0;
     ReadyMailboxes ready{queue, [&] {
@@ -294,7 +294,7 @@ TEST_CASE("what couldn't be pushed later for want of memory is pushed with the n
     CHECK(queue.size() == 2);
 }
 
-TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {
+TEST_CASE("items that are added during a run belong to the next", "[mailbox]") {
     class Feeding final : public Mailbox<std::unique_ptr<int>> {
        public:
         explicit Feeding(PriorityTaskQueue& queue) : Mailbox(TaskName{"feeding"}), queue_(queue) {}
@@ -321,7 +321,7 @@ TEST_CASE("items that come during a turn belong to the next", "[mailbox]") {
     CHECK(box->items == 6);
 }
 
-TEST_CASE("a mailbox does what a list would do", "[mailbox]") {
+TEST_CASE("a mailbox behaves like a list", "[mailbox]") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random{seed};
@@ -338,10 +338,10 @@ TEST_CASE("a mailbox does what a list would do", "[mailbox]") {
             } else {
                 f.work();
                 for (std::size_t i = 0; i < 5; ++i) {
-                    // Room is reported to those only who were told that there is none.
-                    const int rooms = std::exchange(boxes[i]->rooms, 0);
-                    REQUIRE(rooms <= (held[i] ? 1 : 0));
-                    if (rooms > 0) held[i] = false;
+                    // on_drain() is only called after a put() that returned false.
+                    const int drained = std::exchange(boxes[i]->drained, 0);
+                    REQUIRE(drained <= (held[i] ? 1 : 0));
+                    if (drained > 0) held[i] = false;
                 }
             }
             REQUIRE(put[which] - static_cast<int>(box.items.size()) <= 101);
@@ -351,8 +351,8 @@ TEST_CASE("a mailbox does what a list would do", "[mailbox]") {
     }
 }
 
-TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
-    // Two reactors, each with mailboxes of its own; a reactor puts no more into one that is full until it is told.
+TEST_CASE("items are handled in order and one at a time on any worker", "[mailbox][threads]") {
+    // Two reactors with mailboxes of their own. A reactor waits for on_drain() before it adds to a full mailbox.
     class Strict final : public Mailbox<int> {
        public:
         explicit Strict(std::latch& done, int last)
@@ -363,7 +363,7 @@ TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
        private:
         void on_item(int& item, Bytes) override {
             if (inside_.exchange(true)) broken = true;
-            if (item != seen_ + 1) broken = true;  // not atomic: the thread sanitizer watches
+            if (item != seen_ + 1) broken = true;  // not atomic, so that the thread sanitizer checks it
             seen_ = item;
             inside_ = false;
             if (seen_ == last_) done_.count_down();
@@ -395,7 +395,7 @@ TEST_CASE("in order and one at a time, whoever runs it", "[mailbox][threads]") {
                 TaskBatch ready;
                 for (std::size_t i = 0; i < of_one.size(); ++i) {
                     for (int burst = 0; burst < 5 && sent[i] < items_each && !of_one[i]->held; ++burst) {
-                        // `held` first, as the answer may come before put() returns.
+                        // `held` is set first, because on_drain() may be called before put() returns.
                         of_one[i]->held = true;
                         if (of_one[i]->put(++sent[i], {}, ready)) of_one[i]->held = false;
                     }

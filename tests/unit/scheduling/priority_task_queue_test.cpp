@@ -21,7 +21,7 @@ namespace {
 
 constexpr auto all_priorities = {Priority::control, Priority::command, Priority::message, Priority::background};
 
-/// Knows which one it is, and is counted while it lives.
+/// A task with a number. Counts the tasks that are alive.
 class Numbered final : public Task {
    public:
     explicit Numbered(int number, Priority priority = Priority::message) : Task(priority, TaskName{}), number_(number) {
@@ -44,7 +44,7 @@ int number_of(const TaskPtr& task) { return task ? static_cast<const Numbered&>(
 
 }  // namespace
 
-TEST_CASE("equal names are one name", "[task]") {
+TEST_CASE("task names with equal text are equal", "[task]") {
     const TaskName first{"echo"};
     CHECK(first == TaskName{std::string{"echo"}});
     CHECK(first.text() == "echo");
@@ -52,7 +52,7 @@ TEST_CASE("equal names are one name", "[task]") {
     CHECK_FALSE(first == TaskName{});
 }
 
-TEST_CASE("a task from a callable runs it", "[task]") {
+TEST_CASE("a task made from a callable calls it", "[task]") {
     TestWorker worker;
     int calls = 0;
     TaskPtr task = make_task(Priority::command, TaskName{"count"}, [&] { ++calls; });
@@ -65,7 +65,7 @@ TEST_CASE("a task from a callable runs it", "[task]") {
     CHECK(seen == &worker);
 }
 
-TEST_CASE("a task's callable need only be movable, and goes with it", "[task]") {
+TEST_CASE("the callable of a task need only be movable and is destroyed with it", "[task]") {
     auto resource = std::make_shared<int>(7);
     const std::weak_ptr<int> watch = resource;
     auto task =
@@ -75,7 +75,7 @@ TEST_CASE("a task's callable need only be movable, and goes with it", "[task]") 
     CHECK(watch.expired());
 }
 
-TEST_CASE("a worker says what it does", "[task]") {
+TEST_CASE("a worker reports what it does", "[task]") {
     TestWorker worker;
     CHECK_FALSE(worker.doing());
     const auto before = Worker::Clock::now();
@@ -88,7 +88,7 @@ TEST_CASE("a worker says what it does", "[task]") {
     CHECK_FALSE(worker.doing());
 }
 
-TEST_CASE("tasks of one priority leave in order", "[priority_task_queue]") {
+TEST_CASE("tasks of one priority are popped in order", "[priority_task_queue]") {
     PriorityTaskQueue queue;
     for (int i = 0; i < 10; ++i) CHECK(queue.push(numbered(i)));
     CHECK(queue.size() == 10);
@@ -98,7 +98,7 @@ TEST_CASE("tasks of one priority leave in order", "[priority_task_queue]") {
     CHECK_FALSE(queue.try_pop());
 }
 
-TEST_CASE("the highest priority goes first", "[priority_task_queue]") {
+TEST_CASE("the highest priority is popped first", "[priority_task_queue]") {
     PriorityTaskQueue queue;
     TaskBatch batch;
     for (const Priority priority : {Priority::background, Priority::command, Priority::message, Priority::control}) {
@@ -118,11 +118,11 @@ TEST_CASE("every 64th pop takes the lowest priority", "[priority_task_queue]") {
     std::map<int, int> position;
     for (int i = 1; i <= 200; ++i) position[number_of(queue.pop())] = i;
     CHECK(position[-2] == 64);
-    CHECK(position[-3] == 128);   // now that is the lowest that isn't empty
-    CHECK(position[189] == 192);  // and then only the highest is left
+    CHECK(position[-3] == 128);   // now the lowest that is not empty
+    CHECK(position[189] == 192);  // only the highest is left
 }
 
-TEST_CASE("a task that is to run again queues behind the others", "[priority_task_queue]") {
+TEST_CASE("a task that runs again is queued after the others", "[priority_task_queue]") {
     PriorityTaskQueue queue;
     queue.push(numbered(1));
     queue.push(numbered(2));
@@ -131,12 +131,12 @@ TEST_CASE("a task that is to run again queues behind the others", "[priority_tas
     CHECK(number_of(task) == 2);
     task = queue.pop(std::move(task));
     CHECK(number_of(task) == 1);
-    // Alone, it comes at once.
+    // Without others it is popped again at once.
     CHECK(number_of(queue.pop(queue.pop())) == 2);
     CHECK(number_of(queue.pop(std::move(task))) == 1);
 }
 
-TEST_CASE("a closed queue takes nothing and gives what it has", "[priority_task_queue]") {
+TEST_CASE("a closed queue refuses tasks, and the tasks in it can be popped", "[priority_task_queue]") {
     {
         PriorityTaskQueue queue;
         queue.push(numbered(1));
@@ -150,7 +150,7 @@ TEST_CASE("a closed queue takes nothing and gives what it has", "[priority_task_
         CHECK(Numbered::alive == 2);
         TaskPtr task = queue.pop();
         CHECK(number_of(task) == 1);
-        CHECK(number_of(queue.pop(std::move(task))) == 2);  // what was in may come again
+        CHECK(number_of(queue.pop(std::move(task))) == 2);  // a task that was queued may be queued again
         CHECK(number_of(queue.pop()) == 1);
         CHECK_FALSE(queue.pop());
         CHECK_FALSE(queue.pop());
@@ -169,7 +169,7 @@ TEST_CASE("tasks that are never popped are dropped with the queue or batch", "[p
     CHECK(Numbered::alive == 0);
 }
 
-TEST_CASE("it does what four lists would do", "[priority_task_queue]") {
+TEST_CASE("the queue behaves like four lists", "[priority_task_queue]") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random{seed};
@@ -198,7 +198,7 @@ TEST_CASE("it does what four lists would do", "[priority_task_queue]") {
     }
 }
 
-TEST_CASE("close wakes all who wait", "[priority_task_queue][threads]") {
+TEST_CASE("close wakes all waiting threads", "[priority_task_queue][threads]") {
     PriorityTaskQueue queue;
     std::atomic<int> ended{0};
     std::vector<std::thread> threads;
@@ -215,7 +215,7 @@ TEST_CASE("close wakes all who wait", "[priority_task_queue][threads]") {
     CHECK(ended == 4);
 }
 
-TEST_CASE("one batch sets as many workers to work as it has tasks", "[priority_task_queue][threads]") {
+TEST_CASE("a batch wakes as many workers as it has tasks", "[priority_task_queue][threads]") {
     // Each task waits for the others, so all three workers must have been woken.
     PriorityTaskQueue queue;
     std::vector<std::thread> threads;
@@ -242,7 +242,7 @@ TEST_CASE("one batch sets as many workers to work as it has tasks", "[priority_t
     for (auto& thread : threads) thread.join();
 }
 
-TEST_CASE("many threads push and pop; each task comes out once", "[priority_task_queue][threads]") {
+TEST_CASE("many threads push and pop, and each task is popped once", "[priority_task_queue][threads]") {
     constexpr int pushers = 3, poppers = 3, each = 3000;
     PriorityTaskQueue queue;
     std::vector<std::atomic<int>> seen(pushers * each);
@@ -250,7 +250,7 @@ TEST_CASE("many threads push and pop; each task comes out once", "[priority_task
     std::atomic<bool> in_order{true};
     for (int p = 0; p < poppers; ++p) {
         threads.emplace_back([&] {
-            // What one pusher pushed at one priority reaches one popper in that order.
+            // Tasks of one pusher and one priority reach a popper in the order of pushing.
             std::map<std::pair<int, Priority>, int> last;
             while (const TaskPtr task = queue.pop()) {
                 const int number = number_of(task);

@@ -21,7 +21,7 @@ class Timer final : public TimerNode {
 
     void on_timer() {
         ++fired_;
-        const auto action = action_;  // it may destroy this
+        const auto action = action_;  // a copy, because the action may destroy this timer
         if (action) action();
     }
 
@@ -39,7 +39,7 @@ constexpr auto turn = Wheel::tick * Wheel::slots;
 
 }  // namespace
 
-TEST_CASE("a timer fires once, never early, at most a tick late", "[timer_wheel]") {
+TEST_CASE("a timer fires once, never early and at most a tick late", "[timer_wheel]") {
     for (const auto delay : {1ns, 999ns, Clock::duration{1ms}, Clock::duration{32ms}, Clock::duration{33ms},
                              Clock::duration{10s}, Clock::duration{turn - 1ns}, Clock::duration{turn},
                              Clock::duration{turn + 1ns}, Clock::duration{25min}, Clock::duration{1000h}}) {
@@ -56,7 +56,7 @@ TEST_CASE("a timer fires once, never early, at most a tick late", "[timer_wheel]
     }
 }
 
-TEST_CASE("a time that has passed is due at the next tick", "[timer_wheel]") {
+TEST_CASE("a time in the past is due at the next tick", "[timer_wheel]") {
     Wheel wheel{start};
     Timer past, longest_past;
     wheel.schedule(past, start - 5s);
@@ -66,7 +66,7 @@ TEST_CASE("a time that has passed is due at the next tick", "[timer_wheel]") {
     CHECK(wheel.advance(start + Wheel::tick) == 2);
 }
 
-TEST_CASE("the end of time doesn't come", "[timer_wheel]") {
+TEST_CASE("a timer at the end of time never fires", "[timer_wheel]") {
     Wheel wheel{start};
     Timer timer;
     wheel.schedule(timer, Time::max());
@@ -75,7 +75,7 @@ TEST_CASE("the end of time doesn't come", "[timer_wheel]") {
     CHECK(timer.is_scheduled());
 }
 
-TEST_CASE("without timers there is nothing to wake for", "[timer_wheel]") {
+TEST_CASE("without timers there is no next wake-up", "[timer_wheel]") {
     Wheel wheel{start};
     CHECK_FALSE(wheel.next_wake());
     Timer timer;
@@ -87,7 +87,7 @@ TEST_CASE("without timers there is nothing to wake for", "[timer_wheel]") {
     CHECK_FALSE(wheel.next_wake());
 }
 
-TEST_CASE("next_wake leads to the timer, however far away", "[timer_wheel]") {
+TEST_CASE("next_wake finds a timer at any distance", "[timer_wheel]") {
     Wheel wheel{start};
     Timer near, far;
     wheel.schedule(far, start + 3h);
@@ -95,13 +95,13 @@ TEST_CASE("next_wake leads to the timer, however far away", "[timer_wheel]") {
     CHECK(*wheel.next_wake() >= start + 3s);
     CHECK(*wheel.next_wake() <= start + 3s + Wheel::tick);
     CHECK(wheel.advance(*wheel.next_wake()) == 1);
-    // The turns of the wheel in between wake nobody.
+    // The revolutions of the wheel in between need no wake-up.
     CHECK(*wheel.next_wake() >= start + 3h);
     CHECK(wheel.advance(*wheel.next_wake()) == 1);
     CHECK(far.fired() == 1);
 }
 
-TEST_CASE("an idle host with 100,000 connections wakes once a tick at most", "[timer_wheel]") {
+TEST_CASE("100,000 timers cause at most one wake-up per tick", "[timer_wheel]") {
     Wheel wheel{start};
     std::vector<std::unique_ptr<Timer>> timers;
     std::mt19937_64 random{1};
@@ -133,7 +133,7 @@ TEST_CASE("scheduling again replaces the time", "[timer_wheel]") {
     CHECK(wheel.advance(start + 20s) == 0);
 }
 
-TEST_CASE("a node that is destroyed is forgotten", "[timer_wheel]") {
+TEST_CASE("a timer that is destroyed does not fire", "[timer_wheel]") {
     Wheel wheel{start};
     Timer first, last;
     wheel.schedule(first, start + 1s);
@@ -145,7 +145,7 @@ TEST_CASE("a node that is destroyed is forgotten", "[timer_wheel]") {
     CHECK(wheel.advance(start + 2s) == 2);
 }
 
-TEST_CASE("a wheel that is destroyed lets go of its timers", "[timer_wheel]") {
+TEST_CASE("a wheel that is destroyed cancels its timers", "[timer_wheel]") {
     Timer timer;
     {
         Wheel wheel{start};
@@ -154,9 +154,9 @@ TEST_CASE("a wheel that is destroyed lets go of its timers", "[timer_wheel]") {
     CHECK_FALSE(timer.is_scheduled());
 }
 
-TEST_CASE("a timer may cancel, schedule and destroy any other that is due with it", "[timer_wheel]") {
+TEST_CASE("a timer may reschedule and destroy others that are due at the same time", "[timer_wheel]") {
     Wheel wheel{start};
-    // Whichever fires first takes the other two out: one is destroyed, one put off.
+    // The first timer that fires destroys one of the other two and reschedules the third.
     std::map<int, std::unique_ptr<Timer>> timers;
     int fired = 0;
     for (int i = 0; i < 3; ++i) {
@@ -180,7 +180,7 @@ TEST_CASE("a timer may schedule or destroy itself", "[timer_wheel]") {
     std::unique_ptr<Timer> again;
     again = std::make_unique<Timer>([&] {
         ++rings;
-        wheel.schedule(*again, start);  // long past: due in a later call, not for ever in this one
+        wheel.schedule(*again, start);  // in the past, so due in the next call and not again in this one
     });
     wheel.schedule(*once, start + 1s);
     wheel.schedule(*again, start + 1s);
@@ -208,7 +208,7 @@ TEST_CASE("an exception leaves the other timers for the next call", "[timer_whee
     CHECK(fired == 2);
 }
 
-TEST_CASE("the clock may stand still or step back", "[timer_wheel]") {
+TEST_CASE("the clock may stop or step back", "[timer_wheel]") {
     Wheel wheel{start};
     Timer timer;
     wheel.schedule(timer, start + 1s);
@@ -218,7 +218,7 @@ TEST_CASE("the clock may stand still or step back", "[timer_wheel]") {
     CHECK(wheel.advance(start + 1s + Wheel::tick) == 1);
 }
 
-TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
+TEST_CASE("the wheel behaves like a sorted list", "[timer_wheel]") {
     struct Model {
         std::unique_ptr<Timer> timer;
         bool scheduled = false;
@@ -253,7 +253,7 @@ TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
             switch (below(4)) {
                 case 0:
                 case 1:
-                    // Mostly near, some beyond several turns of the wheel, some in the past.
+                    // Most are near, some are several revolutions away, some are in the past.
                     model.when = now - 1s + Clock::duration{below(Clock::duration{below(2) ? 20s : 200s}.count())};
                     model.since = now;
                     model.scheduled = true;
@@ -273,7 +273,7 @@ TEST_CASE("it does what a sorted list would do", "[timer_wheel]") {
             for (const Model& each : models) {
                 as_expected = as_expected && each.timer->is_scheduled() == each.scheduled;
                 if (!each.scheduled) continue;
-                // What was due a tick ago has fired, and the wake-up comes in time for what is due next.
+                // Timers that were due a tick ago have fired, and the wake-up is in time for the next one.
                 as_expected = as_expected && std::max(each.when, each.since) + Wheel::tick > advanced;
                 as_expected = as_expected && wake;
                 as_expected = as_expected && *wake <= std::max(each.when, now) + Wheel::tick;

@@ -22,9 +22,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto long_enough = 60s;  // for what comes at once; a test that waits for it has failed
+constexpr auto long_enough = 60s;  // a deadline that only a failed test reaches
 
-/// Blocks whoever passes until it is opened.
+/// Blocks threads in pass() until it is opened.
 class Gate {
    public:
     void open() { promise_.set_value(); }
@@ -35,7 +35,7 @@ class Gate {
     std::shared_future<void> opened_ = promise_.get_future().share();
 };
 
-/// A task that says when it runs, and then blocks.
+/// A task that counts down when it runs, and then blocks.
 TaskPtr blocking(TaskName name, std::latch& runs, const std::shared_ptr<Gate>& gate) {
     return make_task(Priority::message, name, [&runs, gate] {
         runs.count_down();
@@ -45,7 +45,7 @@ TaskPtr blocking(TaskName name, std::latch& runs, const std::shared_ptr<Gate>& g
 
 }  // namespace
 
-TEST_CASE("a pool has as many workers as it is told, or as there are cores", "[worker_pool]") {
+TEST_CASE("a pool has the given number of workers, or one per core", "[worker_pool]") {
     CHECK(WorkerPool{3}.size() == 3);
     CHECK(WorkerPool{0}.size() == std::max(1U, std::thread::hardware_concurrency()));
 }
@@ -63,7 +63,7 @@ TEST_CASE("workers run tasks at the same time", "[worker_pool]") {
     done.wait();
 }
 
-TEST_CASE("stop lets what is queued be done", "[worker_pool]") {
+TEST_CASE("stop waits for queued tasks", "[worker_pool]") {
     std::atomic<int> done{0};
     WorkerPool pool{2};
     for (int i = 0; i < 1000; ++i) pool.queue().push(make_task(Priority::background, {}, [&] { ++done; }));
@@ -73,7 +73,7 @@ TEST_CASE("stop lets what is queued be done", "[worker_pool]") {
     CHECK_FALSE(pool.queue().push(make_task(Priority::message, {}, [] {})));
 }
 
-TEST_CASE("a task may come again", "[worker_pool]") {
+TEST_CASE("a task may be queued again", "[worker_pool]") {
     class Countdown final : public Task {
        public:
         Countdown(int left, std::promise<void>& done) : Task(Priority::message, {}), left_(left), done_(done) {}
@@ -94,7 +94,7 @@ TEST_CASE("a task may come again", "[worker_pool]") {
     CHECK(pool.stop(long_enough));
 }
 
-TEST_CASE("an exception is counted and reported, and the worker lives on", "[worker_pool]") {
+TEST_CASE("an exception is counted and reported, and the worker continues", "[worker_pool]") {
     std::mutex mutex;
     std::vector<std::string> reports;
     WorkerPool pool{1, [&](TaskName task, std::exception_ptr exception) {
@@ -119,14 +119,14 @@ TEST_CASE("an exception is counted and reported, and the worker lives on", "[wor
     CHECK(reports == std::vector<std::string>{"first: no", "second: 5", "part: 6"});
 }
 
-TEST_CASE("whoever hears of an exception may throw one", "[worker_pool]") {
+TEST_CASE("the failure callback may throw", "[worker_pool]") {
     WorkerPool pool{1, [](TaskName, std::exception_ptr) { throw 1; }};
     pool.queue().push(make_task(Priority::message, {}, [] { throw 2; }));
     CHECK(pool.stop(long_enough));
     CHECK(pool.failures() == 2);
 }
 
-TEST_CASE("one sees what workers do and for how long", "[worker_pool]") {
+TEST_CASE("states tell what workers do and for how long", "[worker_pool]") {
     const auto gate = std::make_shared<Gate>();
     std::latch runs{2};
     WorkerPool pool{3};
@@ -146,7 +146,7 @@ TEST_CASE("one sees what workers do and for how long", "[worker_pool]") {
     CHECK(busy == std::vector<std::string>{"dreamer", "sleeper"});
 
     CHECK(pool.newly_overdue(1h).empty());
-    // A negative deadline has passed for everything.
+    // A negative deadline has passed for every task.
     CHECK(pool.newly_overdue(-1ms).size() == 2);
     CHECK(pool.newly_overdue(-1ms).empty());
     std::size_t overdue = 0;
@@ -157,48 +157,48 @@ TEST_CASE("one sees what workers do and for how long", "[worker_pool]") {
     for (const WorkerPool::State& state : pool.states(1h)) CHECK_FALSE(state.busy);
 }
 
-TEST_CASE("stop doesn't wait for ever: who is blocked is left behind", "[worker_pool]") {
+TEST_CASE("stop abandons a worker that is blocked", "[worker_pool]") {
     const auto gate = std::make_shared<Gate>();
     std::latch runs{2};
-    std::promise<void> left;
+    std::promise<void> ended;
     std::atomic<int> reports{0};
     auto resource = std::make_shared<int>(1);
     const std::weak_ptr<int> queued = resource;
     {
         WorkerPool pool{2, [&](TaskName, std::exception_ptr) { ++reports; }};
         pool.queue().push(blocking(TaskName{"a"}, runs, gate));
-        pool.queue().push(make_task(Priority::message, TaskName{"b"}, [&runs, gate, &left] {
-            // Runs on when the pool is long gone, and fails; that is nobody's any more.
+        pool.queue().push(make_task(Priority::message, TaskName{"b"}, [&runs, gate, &ended] {
+            // Ends with an exception after the pool is destroyed. The exception is not reported.
             struct AtEnd {
                 std::promise<void>& promise;
                 ~AtEnd() { promise.set_value(); }
-            } at_end{left};
+            } at_end{ended};
             runs.count_down();
             gate->pass();
             throw 1;
         }));
         runs.wait();
-        // Nobody is left to do this one.
+        // No worker is free for this task.
         pool.queue().push(make_task(Priority::message, {}, [resource = std::move(resource)] {}));
         CHECK_FALSE(pool.stop(0ms));
         CHECK(queued.expired());
-        CHECK_FALSE(pool.stop(long_enough));  // waits for nothing
+        CHECK_FALSE(pool.stop(long_enough));  // does not wait
         CHECK(pool.states(1h).at(0).busy);
     }
     gate->open();
-    left.get_future().wait();
+    ended.get_future().wait();
     CHECK(reports == 0);
 }
 
-TEST_CASE("stop doesn't wait for ever for who hears of an exception", "[worker_pool]") {
+TEST_CASE("stop does not wait for a failure callback that blocks", "[worker_pool]") {
     const auto gate = std::make_shared<Gate>();
-    auto hears = std::make_shared<std::latch>(1);
-    WorkerPool pool{1, [gate, hears](TaskName, std::exception_ptr) {
-                        hears->count_down();
+    auto called = std::make_shared<std::latch>(1);
+    WorkerPool pool{1, [gate, called](TaskName, std::exception_ptr) {
+                        called->count_down();
                         gate->pass();
                     }};
     pool.queue().push(make_task(Priority::message, {}, [] { throw 1; }));
-    hears->wait();
+    called->wait();
     auto stopped = std::async(std::launch::async, [&] { return pool.stop(0ms); });
     CHECK(stopped.wait_for(long_enough) == std::future_status::ready);
     gate->open();
@@ -222,7 +222,7 @@ TEST_CASE("workers leave signals to the program", "[worker_pool]") {
     CHECK(sigismember(&own, SIGTERM) == 0);
 }
 
-TEST_CASE("states can be read while tasks come and go", "[worker_pool][threads]") {
+TEST_CASE("states can be read while tasks start and end", "[worker_pool][threads]") {
     WorkerPool pool{2};
     const TaskName names[] = {TaskName{"a"}, TaskName{"b"}, TaskName{"c"}};
     std::atomic<bool> ended{false};

@@ -23,7 +23,7 @@ Endpoint seen(const Address& address, std::size_t size = sizeof(Address)) {
 
 }  // namespace
 
-TEST_CASE("endpoints read back as they were written", "[endpoint]") {
+TEST_CASE("endpoints are parsed and formatted", "[endpoint]") {
     struct Case {
         const char* text;
         Endpoint endpoint;
@@ -48,7 +48,7 @@ TEST_CASE("endpoints read back as they were written", "[endpoint]") {
     }
 }
 
-TEST_CASE("what is no endpoint is refused with what is wrong", "[endpoint]") {
+TEST_CASE("a text that is not an endpoint is refused with the reason", "[endpoint]") {
     struct Case {
         std::string_view text, why;
     };
@@ -93,7 +93,7 @@ TEST_CASE("what is no endpoint is refused with what is wrong", "[endpoint]") {
     }
 }
 
-TEST_CASE("the kernel's addresses in words", "[endpoint]") {
+TEST_CASE("addresses of the kernel become endpoints", "[endpoint]") {
     sockaddr_in ipv4{};
     ipv4.sin_family = AF_INET;
     ipv4.sin_port = htons(5000);
@@ -114,7 +114,7 @@ TEST_CASE("the kernel's addresses in words", "[endpoint]") {
     CHECK(seen(ipv6).host == "fe80::1%77777");
 }
 
-TEST_CASE("the kernel's Unix addresses in words", "[endpoint]") {
+TEST_CASE("Unix addresses of the kernel become endpoints", "[endpoint]") {
     sockaddr_un local{};
     local.sun_family = AF_UNIX;
     constexpr std::size_t head = offsetof(sockaddr_un, sun_path);
@@ -128,7 +128,7 @@ TEST_CASE("the kernel's Unix addresses in words", "[endpoint]") {
     CHECK(seen(local).unix_path == std::string(sizeof local.sun_path, 'p'));
 }
 
-TEST_CASE("what has no address has an empty one", "[endpoint]") {
+TEST_CASE("a socket without an address has an empty endpoint", "[endpoint]") {
     CHECK(endpoint_of(sockaddr_storage{}, 0) == Endpoint{});
     sockaddr_storage other{};
     other.ss_family = AF_PACKET;
@@ -140,10 +140,10 @@ TEST_CASE("what has no address has an empty one", "[endpoint]") {
     ::close(lonely);
 }
 
-TEST_CASE("a Unix peer without a path goes by the path by which it came", "[endpoint]") {
+TEST_CASE("a Unix peer without a path has the path that it connected to", "[endpoint]") {
     int both[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
-    CHECK(peer_name(both[0]) == "unix:");  // nobody has one here
+    CHECK(peer_name(both[0]) == "unix:");  // neither end has a path
     ::close(both[0]);
     ::close(both[1]);
 }

@@ -29,7 +29,7 @@ SocketAddress address_of(const Endpoint& endpoint) {
     return endpoint.is_unix() ? *unix_address(endpoint.unix_path) : *numeric_address(endpoint.host, endpoint.port);
 }
 
-/// A blocking connection to `endpoint`; none if it is refused.
+/// Connects a blocking socket to `endpoint`. Empty if it is refused.
 Descriptor visit(const Endpoint& endpoint) {
     const SocketAddress address = address_of(endpoint);
     Descriptor socket{::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -37,13 +37,14 @@ Descriptor visit(const Endpoint& endpoint) {
     return socket;
 }
 
-/// Who got one of these visitors?
+/// The number of connections that one of the listeners accepts.
 std::size_t accepted(const Listeners& listeners, std::size_t index) {
     std::size_t count = 0;
     while (Descriptor{::accept4(listeners.sockets[index].descriptor(), nullptr, nullptr, SOCK_CLOEXEC)}) ++count;
     return count;
 }
 
+/// The error of open_listeners(), which must fail.
 std::string refused(const Endpoint& endpoint, std::size_t count = 1) {
     auto listeners = open_listeners(endpoint, count);
     REQUIRE_FALSE(listeners);
@@ -51,8 +52,8 @@ std::string refused(const Endpoint& endpoint, std::size_t count = 1) {
     return listeners.error();
 }
 
-/// Somebody else's socket, bound and, if he likes, listening.
-Descriptor somebody(const Endpoint& endpoint, bool listens, bool shares_port) {
+/// The socket of another program: bound and, if `listens`, listening.
+Descriptor other_program(const Endpoint& endpoint, bool listens, bool shares_port) {
     const SocketAddress address = address_of(endpoint);
     Descriptor socket{::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)};
     const int on = 1;
@@ -64,7 +65,7 @@ Descriptor somebody(const Endpoint& endpoint, bool listens, bool shares_port) {
 
 }  // namespace
 
-TEST_CASE("shut shutdowns refuse, though nobody accepts or closes", "[listener]") {
+TEST_CASE("a listener that is shut refuses connections, even if it is not closed", "[listener]") {
     const TemporaryFolder folder;
     const std::string host = GENERATE("127.0.0.1", "::1", "");
     const Endpoint wanted = host.empty() ? socket_in(folder) : Endpoint{.host = host};
@@ -75,9 +76,9 @@ TEST_CASE("shut shutdowns refuse, though nobody accepts or closes", "[listener]"
     for (const auto& socket : listeners->sockets) shutdowns.emplace_back(socket);
     CHECK(visit(listeners->endpoint));
     for (ListenerShutdown& listener : shutdowns) listener.shut();
-    for (int i = 0; i < 20; ++i) CHECK_FALSE(visit(listeners->endpoint));  // none of the three lets anybody in
-    for (ListenerShutdown& listener : shutdowns) listener.shut();          // harmless
-    CHECK(open_listeners(listeners->endpoint, 3));  // the place is free, though the old sockets are still there
+    for (int i = 0; i < 20; ++i) CHECK_FALSE(visit(listeners->endpoint));  // none of the three accepts
+    for (ListenerShutdown& listener : shutdowns) listener.shut();          // does nothing
+    CHECK(open_listeners(listeners->endpoint, 3));                         // free, even with the old sockets open
 }
 
 TEST_CASE("port 0 becomes one port for all threads", "[listener]") {
@@ -101,37 +102,37 @@ TEST_CASE("port 0 becomes one port for all threads", "[listener]") {
     CHECK(total == 64);
 }
 
-TEST_CASE("an empty host is all addresses, of both kinds", "[listener]") {
+TEST_CASE("an empty host means all addresses of both families", "[listener]") {
     auto listeners = open_listeners({}, GENERATE(1u, 2u));
     REQUIRE(listeners);
     CHECK(visit({.host = "127.0.0.1", .port = listeners->endpoint.port}));
     CHECK(visit({.host = "::1", .port = listeners->endpoint.port}));
 }
 
-TEST_CASE("an IPv6 address is that address only", "[listener]") {
+TEST_CASE("an IPv6 address does not include IPv4", "[listener]") {
     auto listeners = open_listeners({.host = "::"});
     REQUIRE(listeners);
     CHECK(visit({.host = "::1", .port = listeners->endpoint.port}));
     CHECK_FALSE(visit({.host = "127.0.0.1", .port = listeners->endpoint.port}));
 }
 
-TEST_CASE("a name is looked up", "[listener]") {
+TEST_CASE("a name is resolved", "[listener]") {
     auto listeners = open_listeners({.host = "localhost"});
     REQUIRE(listeners);
     CHECK(visit(listeners->endpoint));
     CHECK_THAT(refused({.host = "no-such-host.invalid"}), Catch::Contains("no address is known for"));
 }
 
-TEST_CASE("a port in use is an error that says so", "[listener]") {
-    const bool shares_port = GENERATE(false, true);  // we don't creep in beside a server that shares its port
+TEST_CASE("a port in use is refused", "[listener]") {
+    const bool shares_port = GENERATE(false, true);  // also if the other program shares its port
     const std::size_t count = GENERATE(1u, 2u);
     const std::string host = GENERATE("127.0.0.1", "::1");
-    const Descriptor other = somebody({.host = host}, true, shares_port);
+    const Descriptor other = other_program({.host = host}, true, shares_port);
     Endpoint endpoint = local_endpoint(other.get());
     CHECK_THAT(refused(endpoint, count), Catch::Contains("in use") && Catch::Contains("another port"));
 }
 
-TEST_CASE("our own port is in use while we listen, and free right after", "[listener]") {
+TEST_CASE("a port is in use while its listeners exist, and free right after", "[listener]") {
     const std::size_t count = GENERATE(1u, 3u);
     Endpoint endpoint;
     {
@@ -150,11 +151,11 @@ TEST_CASE("our own port is in use while we listen, and free right after", "[list
     CHECK(open_listeners(endpoint, count));
 }
 
-TEST_CASE("an address of somebody else's machine is refused", "[listener]") {
+TEST_CASE("an address of another machine is refused", "[listener]") {
     CHECK_THAT(refused({.host = "192.0.2.1", .port = 80}), Catch::Contains("no such address"));
 }
 
-TEST_CASE("without descriptors the limit is named", "[listener]") {
+TEST_CASE("without descriptors the error names the limit", "[listener]") {
     std::vector<Descriptor> all;
     for (;;) {
         Descriptor one{::fcntl(0, F_DUPFD_CLOEXEC, 0)};
@@ -170,7 +171,7 @@ TEST_CASE("without descriptors the limit is named", "[listener]") {
     CHECK_THAT(local.error(), Catch::Contains("Too many open files"));
 }
 
-TEST_CASE("a Unix socket serves and its file goes with the last listener", "[listener]") {
+TEST_CASE("the file of a Unix socket is removed with the last listener", "[listener]") {
     const TemporaryFolder folder;
     const Endpoint endpoint = socket_in(folder);
     auto listeners = open_listeners(endpoint, 3);
@@ -179,7 +180,7 @@ TEST_CASE("a Unix socket serves and its file goes with the last listener", "[lis
     REQUIRE(listeners->sockets.size() == 3);
     CHECK(fs::is_socket(endpoint.unix_path));
     CHECK(visit(endpoint));
-    CHECK(accepted(*listeners, 2) == 1);  // any of them may take him
+    CHECK(accepted(*listeners, 2) == 1);  // each of them can accept it
 
     listeners->sockets.pop_back();
     listeners->sockets.erase(listeners->sockets.begin());
@@ -189,7 +190,7 @@ TEST_CASE("a Unix socket serves and its file goes with the last listener", "[lis
     CHECK_FALSE(fs::exists(endpoint.unix_path));
 }
 
-TEST_CASE("a file that is no longer ours stays", "[listener]") {
+TEST_CASE("a file that was replaced is not removed", "[listener]") {
     const TemporaryFolder folder;
     const Endpoint endpoint = socket_in(folder);
     auto listeners = open_listeners(endpoint);
@@ -202,10 +203,10 @@ TEST_CASE("a file that is no longer ours stays", "[listener]") {
     CHECK(visit(endpoint));
 }
 
-TEST_CASE("the socket of a dead process is replaced", "[listener]") {
+TEST_CASE("the socket file of a process that has died is replaced", "[listener]") {
     const TemporaryFolder folder;
     const Endpoint endpoint = socket_in(folder);
-    somebody(endpoint, true, false).reset();
+    other_program(endpoint, true, false).reset();
     REQUIRE(fs::is_socket(endpoint.unix_path));
     CHECK_FALSE(visit(endpoint));
     auto listeners = open_listeners(endpoint, 2);
@@ -213,12 +214,12 @@ TEST_CASE("the socket of a dead process is replaced", "[listener]") {
     CHECK(visit(endpoint));
 }
 
-TEST_CASE("the socket of a living process is not", "[listener]") {
+TEST_CASE("the socket file of a running process is not replaced", "[listener]") {
     const TemporaryFolder folder;
     const Endpoint endpoint = socket_in(folder);
-    const Descriptor other = somebody(endpoint, true, false);
-    std::vector<Descriptor> visitors;  // however busy it is
-    const bool busy = GENERATE(false, true);
+    const Descriptor other = other_program(endpoint, true, false);
+    std::vector<Descriptor> visitors;
+    const bool busy = GENERATE(false, true);  // its backlog is full
     while (busy) {
         Descriptor visitor{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
         const SocketAddress address = address_of(endpoint);
@@ -229,15 +230,15 @@ TEST_CASE("the socket of a living process is not", "[listener]") {
     CHECK(fs::is_socket(endpoint.unix_path));
 }
 
-TEST_CASE("a path that can't be a socket's says why", "[listener]") {
+TEST_CASE("a path that cannot be used is refused with the reason", "[listener]") {
     const TemporaryFolder folder;
-    SECTION("a file is there") {
+    SECTION("a file exists") {
         std::ofstream{folder / "s"} << "precious";
         CHECK_THAT(refused(socket_in(folder)), Catch::Contains("not a socket"));
         CHECK(fs::file_size(folder / "s") == 8);
     }
-    SECTION("a link is there") {
-        somebody(socket_in(folder, "real"), true, false).reset();
+    SECTION("a symbolic link exists") {
+        other_program(socket_in(folder, "real"), true, false).reset();
         fs::create_symlink(folder / "real", folder / "s");
         CHECK_THAT(refused(socket_in(folder)), Catch::Contains("not a socket"));
         CHECK(fs::is_symlink(folder / "s"));
@@ -245,8 +246,8 @@ TEST_CASE("a path that can't be a socket's says why", "[listener]") {
     SECTION("no directory") {
         CHECK_THAT(refused(socket_in(folder, "none/s")), Catch::Contains("create its directory"));
     }
-    SECTION("not ours to write in") {
-        // Root may write anywhere, so as root this is tried as nobody.
+    SECTION("a directory that is not writable") {
+        // Root may write anywhere, so root runs this as user 65534.
         fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
         const bool root = ::geteuid() == 0;
         if (root) REQUIRE(::seteuid(65534) == 0);

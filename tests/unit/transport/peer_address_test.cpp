@@ -6,7 +6,7 @@
 
 using namespace wsserver;
 
-TEST_CASE("a peer's address is read as it was given", "[peer_address]") {
+TEST_CASE("the address of a peer is returned unchanged", "[peer_address]") {
     const std::string long_path(5000, 'p');
     for (const std::string& text : {
              std::string{},
@@ -19,7 +19,7 @@ TEST_CASE("a peer's address is read as it was given", "[peer_address]") {
              std::string{"unix:"},
              std::string{"unix:@wsd"},
              "unix:/" + long_path,
-             // Like IPv4, and not what anybody would write.
+             // Similar to IPv4 with a port.
              std::string{"127.0.0.1"},
              std::string{"127.0.0.1:"},
              std::string{"127.0.0.1:65536"},

@@ -1,4 +1,4 @@
-// What only the asio transport does. What it does as all others is in transport_test.cpp and
+// Tests of the transport over Asio only. The common contract is tested in transport_test.cpp and
 // transport_sockets_test.cpp.
 #include "wsserver/transport/asio.hpp"
 
@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A name server that is silent about "silent.test" until it is told to speak.
+/// A name server that does not answer for "silent.test" before speak().
 struct NameServer {
     std::mutex mutex;
     std::condition_variable changed;
@@ -55,7 +55,7 @@ NameServer name_server;
 
 }  // namespace
 
-// Stands before the C library's.
+// Replaces the function of the C library.
 extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints,
                            addrinfo** found) noexcept(noexcept(::getaddrinfo(nullptr, nullptr, nullptr, nullptr))) {
     static const auto real = reinterpret_cast<decltype(&getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
@@ -70,7 +70,7 @@ using W = Witness<AsioTransport>;
 
 }  // namespace
 
-TEST_CASE("accepted and connected sockets don't block", "[transport_asio]") {
+TEST_CASE("accepted and connected sockets are non-blocking", "[transport_asio]") {
     AsioTransport transport;
     auto listeners = open_listeners({.host = "127.0.0.1"});
     REQUIRE(listeners);
@@ -86,24 +86,24 @@ TEST_CASE("accepted and connected sockets don't block", "[transport_asio]") {
     }
 }
 
-TEST_CASE("connecting to nobody is refused", "[transport_asio]") {
+TEST_CASE("a connect to an address without a listener is refused", "[transport_asio]") {
     AsioTransport transport;
-    Endpoint nobody;
+    Endpoint unused;
     std::errc expected{};
     SECTION("TCP") {
-        nobody = open_listeners({.host = "127.0.0.1"})->endpoint;
+        unused = open_listeners({.host = "127.0.0.1"})->endpoint;
         expected = std::errc::connection_refused;
     }
     SECTION("Unix") {
-        nobody = {.unix_path = "/nonexistent/socket"};
+        unused = {.unix_path = "/nonexistent/socket"};
         expected = std::errc::no_such_file_or_directory;
     }
-    SECTION("a path too long") {
-        nobody = {.unix_path = std::string(200, 'x')};
+    SECTION("a path that is too long") {
+        unused = {.unix_path = std::string(200, 'x')};
         expected = std::errc::filename_too_long;
     }
     std::error_code error;
-    auto connecting = transport.connect(nobody, Clock::time_point::max(), [&](auto result) {
+    auto connecting = transport.connect(unused, Clock::time_point::max(), [&](auto result) {
         REQUIRE_FALSE(result);
         error = result.error();
     });
@@ -112,7 +112,7 @@ TEST_CASE("connecting to nobody is refused", "[transport_asio]") {
     CHECK(error == expected);
 }
 
-TEST_CASE("a name that nobody knows is an error in words", "[transport_asio]") {
+TEST_CASE("an unknown name is an error with a message", "[transport_asio]") {
     AsioTransport transport;
     std::error_code error;
     auto connecting =
@@ -124,7 +124,7 @@ TEST_CASE("a name that nobody knows is an error in words", "[transport_asio]") {
     CHECK_FALSE(error.message().empty());
 }
 
-TEST_CASE("nobody waits for a silent name server", "[transport_asio]") {
+TEST_CASE("a silent name server delays nothing", "[transport_asio]") {
     const Endpoint silent{.host = "silent.test", .port = 80};
     SECTION("at the deadline") {
         AsioTransport transport;
@@ -143,18 +143,18 @@ TEST_CASE("nobody waits for a silent name server", "[transport_asio]") {
             transport.connect({.unix_path = "/nonexistent"}, Clock::time_point::max(), [&](auto) { transport.stop(); });
         transport.run();
     }
-    SECTION("when the transport goes") {
+    SECTION("when the transport is destroyed") {
         auto transport = std::make_unique<AsioTransport>();
         {
-            auto connecting = transport->connect(silent, Clock::time_point::max(), [](auto) { FAIL("went away"); });
+            auto connecting = transport->connect(silent, Clock::time_point::max(), [](auto) { FAIL("was destroyed"); });
             name_server.until_asked();
         }
         transport.reset();
     }
-    name_server.speak();  // whoever asked is gone
+    name_server.speak();  // the connect() that asked is gone
 }
 
-TEST_CASE("an embedding program's loop waits for an answer", "[transport_asio]") {
+TEST_CASE("an embedding program's loop runs until the name server answers", "[transport_asio]") {
     boost::asio::io_context context;
     AsioTransport transport{context};
     std::error_code error;
@@ -164,14 +164,14 @@ TEST_CASE("an embedding program's loop waits for an answer", "[transport_asio]")
         name_server.until_asked();
         name_server.speak();
     });
-    context.run();  // as long as there is something to come
+    context.run();  // returns when there is no work left
     other.join();
     CHECK(error.message() == ::gai_strerror(EAI_AGAIN));
 }
 
-TEST_CASE("a name's addresses are tried in turn", "[transport_asio]") {
+TEST_CASE("the addresses of a name are tried in turn", "[transport_asio]") {
     AsioTransport transport;
-    // `localhost` is ::1, 127.0.0.1 or both; whoever of them listens is found.
+    // `localhost` is ::1, 127.0.0.1 or both. The address that has a listener is found.
     const std::string host = GENERATE("127.0.0.1", "::1");
     auto listeners = open_listeners({.host = host});
     REQUIRE(listeners);
@@ -192,9 +192,9 @@ TEST_CASE("a name's addresses are tried in turn", "[transport_asio]") {
     CHECK(*connected == known);
 }
 
-TEST_CASE("who doesn't answer is given up at the deadline", "[transport_asio]") {
+TEST_CASE("a connect without an answer fails at the deadline", "[transport_asio]") {
     AsioTransport transport;
-    // A Unix socket that is full says so; a TCP one says nothing.
+    // connect() to a full Unix socket fails; a full TCP socket does not answer.
     const bool local = GENERATE(true, false);
     auto listeners = open_listeners(local ? Endpoint{.unix_path = "@wsserver-full-" + std::to_string(::getpid())}
                                           : Endpoint{.host = "127.0.0.1"});
@@ -219,7 +219,7 @@ TEST_CASE("who doesn't answer is given up at the deadline", "[transport_asio]") 
     CHECK(timed_out >= 5);
 }
 
-TEST_CASE("who has room again in time is reached", "[transport_asio]") {
+TEST_CASE("a Unix socket whose backlog has space again in time is reached", "[transport_asio]") {
     AsioTransport transport;
     auto listeners = open_listeners({.unix_path = "@wsserver-room-" + std::to_string(::getpid())});
     REQUIRE(listeners);
@@ -240,9 +240,9 @@ TEST_CASE("who has room again in time is reached", "[transport_asio]") {
 
 TEST_CASE("an embedding program's loop keeps its own work", "[transport_asio]") {
     boost::asio::io_context context;
-    bool told = false;
+    bool expired = false;
     boost::asio::steady_timer theirs{context, 20ms};
-    theirs.async_wait([&](boost::system::error_code error) { told = !error; });
+    theirs.async_wait([&](boost::system::error_code error) { expired = !error; });
     auto [one, other] = tcp_pair();
     int ours = 0;
     {
@@ -253,19 +253,19 @@ TEST_CASE("an embedding program's loop keeps its own work", "[transport_asio]") 
         transport.on_wake([&] { ++ours; });
         transport.wake_at(transport.now() + 5ms);
         transport.post([&] { ++ours; });
-        transport.run();  // returns: the loop is theirs
+        transport.run();  // returns at once: the program runs the loop
         Echo<AsioTransport> echo{transport, std::move(one)};
         ::send(other.get(), "x", 1, 0);
         const bool stopped = GENERATE(true, false);
         if (stopped) transport.stop();
     }
-    // What waited on the loop finds nobody, and doesn't keep it running.
+    // The pending operations of the transport call nothing and do not keep the loop running.
     context.run();
-    CHECK(told);
+    CHECK(expired);
     CHECK(ours == 0);
 }
 
-TEST_CASE("a transport may end within its own task", "[transport_asio]") {
+TEST_CASE("a task may destroy its transport", "[transport_asio]") {
     boost::asio::io_context context;
     auto transport = std::make_unique<AsioTransport>(context);
     int ran = 0;

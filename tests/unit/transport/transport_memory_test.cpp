@@ -1,5 +1,5 @@
-// What only the memory transport does: its wires, its clock, and the trouble it makes. What all transports promise is
-// in transport_test.cpp.
+// Tests of the transport in memory only: its wires, its clock and its failures. The common contract is tested in
+// transport_test.cpp.
 #include "wsserver/transport/memory.hpp"
 
 #include <string>
@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using W = Witness<MemoryTransport>;
-const Endpoint door{.host = "127.0.0.1", .port = 80};
+const Endpoint address{.host = "127.0.0.1", .port = 80};
 
 /// A stream and the wire at its other end.
 struct Line {
@@ -34,7 +34,7 @@ struct Line {
 TEST_CASE("a wire writes and reads by hand", "[transport_memory]") {
     Line line;
     line.wire->write("question");
-    CHECK(line.stream->received.empty());  // nothing happens but in turns
+    CHECK(line.stream->received.empty());  // nothing happens outside of turns
     line.network.run_until_idle();
     CHECK(line.stream->received == "question");
 
@@ -53,13 +53,13 @@ TEST_CASE("a wire writes and reads by hand", "[transport_memory]") {
     CHECK_FALSE(line.wire->was_reset());
 }
 
-TEST_CASE("a wire comes in by the door", "[transport_memory]") {
+TEST_CASE("a wire is accepted like any peer", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport transport{network};
     std::unique_ptr<W> served;
-    transport.listen(std::move(network.open_listeners(door).front()),
+    transport.listen(std::move(network.open_listeners(address).front()),
                      [&](MemorySocket socket) { served = std::make_unique<W>(transport, std::move(socket)); });
-    MemoryWire wire = network.wire(door);
+    MemoryWire wire = network.wire(address);
     wire.write("early");
     CHECK_FALSE(served);
     network.run_until_idle();
@@ -67,39 +67,39 @@ TEST_CASE("a wire comes in by the door", "[transport_memory]") {
     CHECK(served->received == "early");
     CHECK(served->stream().peer() == "127.0.0.1:50001");
     transport.stop_listening();
-    CHECK_FALSE(network.connect(door));
+    CHECK_FALSE(network.connect(address));
 }
 
-TEST_CASE("listeners of one endpoint take turns", "[transport_memory]") {
+TEST_CASE("listeners on one endpoint receive peers in turn", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport one{network}, other{network};
-    auto listeners = network.open_listeners(door, 2);
+    auto listeners = network.open_listeners(address, 2);
     int by_one = 0, by_other = 0;
     one.listen(std::move(listeners[0]), [&](MemorySocket) { ++by_one; });
     other.listen(std::move(listeners[1]), [&](MemorySocket) { ++by_other; });
     std::vector<MemoryWire> wires;
-    for (int i = 0; i < 6; ++i) wires.push_back(network.wire(door));
+    for (int i = 0; i < 6; ++i) wires.push_back(network.wire(address));
     network.run_until_idle();
     CHECK(by_one == 3);
     CHECK(by_other == 3);
     one.stop_listening();
-    wires.push_back(network.wire(door));
+    wires.push_back(network.wire(address));
     network.run_until_idle();
     CHECK(by_other == 4);
 }
 
-TEST_CASE("those at the door when it closes hear the end", "[transport_memory]") {
+TEST_CASE("peers that wait when a listener closes are closed", "[transport_memory]") {
     MemoryNetwork network;
     std::optional<MemoryWire> wire;
     {
-        auto listeners = network.open_listeners(door);
-        wire = network.wire(door);
+        auto listeners = network.open_listeners(address);
+        wire = network.wire(address);
         CHECK_FALSE(wire->at_end());
     }
     CHECK(wire->at_end());
 }
 
-TEST_CASE("what is received can be cut anywhere", "[transport_memory]") {
+TEST_CASE("a test can cut received bytes anywhere", "[transport_memory]") {
     Line line;
     const std::size_t at_most = GENERATE(1u, 2u, 3u, 7u, 100u);
     line.transport.receive_at_most(at_most);
@@ -110,7 +110,7 @@ TEST_CASE("what is received can be cut anywhere", "[transport_memory]") {
     CHECK(line.stream->largest == std::min<std::size_t>(at_most, 10));
 }
 
-TEST_CASE("what is sent can leave bit by bit", "[transport_memory]") {
+TEST_CASE("a test can limit the bytes sent per turn", "[transport_memory]") {
     Line line;
     line.transport.send_at_most(4);
     CHECK_FALSE(line.stream->send("0123456789"));
@@ -120,14 +120,14 @@ TEST_CASE("what is sent can leave bit by bit", "[transport_memory]") {
     CHECK(line.stream->sent == 1);
 }
 
-TEST_CASE("a batch can be held in flight", "[transport_memory]") {
+TEST_CASE("a test can hold a batch in flight", "[transport_memory]") {
     Line line;
     line.transport.hold_sends();
     CHECK_FALSE(line.stream->send("held"));
     line.network.run_until_idle();
     CHECK(line.wire->read().empty());
     CHECK(line.stream->sent == 0);
-    SECTION("and released") {
+    SECTION("and release it") {
         line.transport.release_sends();
         CHECK(line.wire->read().empty());
         line.network.run_until_idle();
@@ -135,7 +135,7 @@ TEST_CASE("a batch can be held in flight", "[transport_memory]") {
         CHECK(line.stream->sent == 1);
         CHECK(line.stream->send("free"));
     }
-    SECTION("and lost when the stream closes") {
+    SECTION("which is lost when the stream closes") {
         line.stream->close();
         line.transport.release_sends();
         line.network.run_until_idle();
@@ -145,7 +145,7 @@ TEST_CASE("a batch can be held in flight", "[transport_memory]") {
     }
 }
 
-TEST_CASE("a wire's window holds the rest back", "[transport_memory]") {
+TEST_CASE("the window of a wire holds back the rest of a batch", "[transport_memory]") {
     Line line;
     line.wire->set_window(6);
     CHECK_FALSE(line.stream->send("0123456789"));
@@ -160,7 +160,7 @@ TEST_CASE("a wire's window holds the rest back", "[transport_memory]") {
     CHECK(line.stream->sent == 1);
 }
 
-TEST_CASE("a wire's bytes unread at its close reset the stream", "[transport_memory]") {
+TEST_CASE("a wire that closes with unread bytes resets the stream", "[transport_memory]") {
     Line line;
     line.stream->send("never read");
     line.wire->write("but this");
@@ -195,7 +195,7 @@ TEST_CASE("the nth receive fails", "[transport_memory]") {
     }
 }
 
-TEST_CASE("the nth send fails, in the call or behind it", "[transport_memory]") {
+TEST_CASE("the nth send fails, in the call or later", "[transport_memory]") {
     const auto broken = std::make_error_code(std::errc::no_buffer_space);
     for (std::size_t nth = 1; nth <= 3; ++nth) {
         Line line;
@@ -213,7 +213,7 @@ TEST_CASE("the nth send fails, in the call or behind it", "[transport_memory]") 
     }
 }
 
-TEST_CASE("an accept that fails waits, and is told of once", "[transport_memory]") {
+TEST_CASE("an accept that fails pauses, which is reported once", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport transport{network};
     std::vector<std::unique_ptr<W>> served;
@@ -225,10 +225,10 @@ TEST_CASE("an accept that fails waits, and is told of once", "[transport_memory]
     for (std::size_t nth : {2u, 3u, 4u}) {
         transport.fail(MemoryOperation::accept, nth, std::make_error_code(std::errc::too_many_files_open));
     }
-    transport.listen(std::move(network.open_listeners(door).front()),
+    transport.listen(std::move(network.open_listeners(address).front()),
                      [&](MemorySocket socket) { served.push_back(std::make_unique<W>(transport, std::move(socket))); });
     std::vector<MemoryWire> wires;
-    for (int i = 0; i < 3; ++i) wires.push_back(network.wire(door));
+    for (int i = 0; i < 3; ++i) wires.push_back(network.wire(address));
     network.run_until_idle();
     CHECK(served.size() == 1);
     CHECK(pauses == 1);
@@ -236,7 +236,7 @@ TEST_CASE("an accept that fails waits, and is told of once", "[transport_memory]
     CHECK(transport.count(MemoryOperation::accept) == 2);
     network.advance(1ms);
     CHECK(transport.count(MemoryOperation::accept) == 3);
-    served[0]->close();  // a stream closes: at once, without the clock
+    served[0]->close();  // a stream that closes ends the pause at once
     network.run_until_idle();
     CHECK(transport.count(MemoryOperation::accept) == 4);
     CHECK(pauses == 1);
@@ -244,10 +244,10 @@ TEST_CASE("an accept that fails waits, and is told of once", "[transport_memory]
     CHECK(served.size() == 3);
 }
 
-TEST_CASE("a connect fails as it is told, or because nobody listens", "[transport_memory]") {
+TEST_CASE("a connect fails as the test asks, or without a listener", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport transport{network};
-    auto listeners = network.open_listeners(door);
+    auto listeners = network.open_listeners(address);
     transport.fail(MemoryOperation::connect, 2, std::make_error_code(std::errc::timed_out));
     std::vector<std::error_code> results;
     std::vector<MemoryTransport::Connecting> all;
@@ -256,8 +256,8 @@ TEST_CASE("a connect fails as it is told, or because nobody listens", "[transpor
             results.push_back(socket ? std::error_code{} : socket.error());
         }));
     };
-    connect(door);
-    connect(door);
+    connect(address);
+    connect(address);
     connect({.host = "elsewhere", .port = 80});
     network.run_until_idle();
     REQUIRE(results.size() == 3);
@@ -266,12 +266,12 @@ TEST_CASE("a connect fails as it is told, or because nobody listens", "[transpor
     CHECK(results[2] == std::errc::connection_refused);
 }
 
-TEST_CASE("time passes from wake-up to wake-up, over all transports", "[transport_memory]") {
+TEST_CASE("time advances from wake-up to wake-up across all transports", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport one{network}, other{network};
     const auto start = network.now();
     std::vector<std::pair<char, std::int64_t>> log;
-    const auto note = [&](char who) { log.emplace_back(who, (network.now() - start) / 1ms); };
+    const auto note = [&](char event) { log.emplace_back(event, (network.now() - start) / 1ms); };
     one.on_wake([&] {
         note('a');
         one.wake_at(one.now() + 30ms);
@@ -287,7 +287,7 @@ TEST_CASE("time passes from wake-up to wake-up, over all transports", "[transpor
     CHECK(network.now() == start + 75ms);
 }
 
-TEST_CASE("two runs are the same run", "[transport_memory]") {
+TEST_CASE("two runs have the same events", "[transport_memory]") {
     const auto run = [] {
         std::string log;
         MemoryNetwork network;
@@ -317,7 +317,7 @@ TEST_CASE("two runs are the same run", "[transport_memory]") {
     CHECK(run() == first);
 }
 
-TEST_CASE("a test of something endless stops", "[transport_memory]") {
+TEST_CASE("run_until_idle stops after the given number of turns", "[transport_memory]") {
     MemoryNetwork network;
     MemoryTransport transport{network};
     UniqueFunction<void()> again;

@@ -1,4 +1,4 @@
-// What the transports over real sockets promise beside transport_test.cpp's, once for each.
+// The contract of transports over real sockets, in addition to transport_test.cpp, tested for each model.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,8 +21,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Asserts nothing: what asserts may itself want a descriptor. (The undefined behaviour sanitizer wants some for each
-/// kind of virtual call that it sees for the first time.)
+/// Has no assertions, because an assertion may need a descriptor. (The undefined behaviour sanitizer needs some for the
+/// first virtual call of each kind.)
 template <class T>
 class Guest final : public StreamUser {
    public:
@@ -39,7 +39,7 @@ class Guest final : public StreamUser {
     void on_released() override { released = true; }
 };
 
-/// The limit of descriptors, lowered as long as it lives, or until lift().
+/// Lowers the limit of descriptors until lift() or its destructor, to `more` than are open now.
 class FewDescriptors {
    public:
     explicit FewDescriptors(rlim_t more) {
@@ -92,8 +92,7 @@ TEMPLATE_TEST_CASE("an echo allocates nothing", "[transport_sockets]", SOCKET_TR
     CHECK(allocations == before);
 }
 
-TEMPLATE_TEST_CASE("wake-ups and tasks of its own thread don't allocate either", "[transport_sockets]",
-                   SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("wake-ups and posted tasks do not allocate either", "[transport_sockets]", SOCKET_TRANSPORTS) {
     TestType rig;
     int woken = 0;
     rig.transport.on_wake([&] {
@@ -107,7 +106,8 @@ TEMPLATE_TEST_CASE("wake-ups and tasks of its own thread don't allocate either",
     CHECK(allocations == before);
 }
 
-TEMPLATE_TEST_CASE("accepted sockets send at once and aren't inherited", "[transport_sockets]", SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("accepted sockets have TCP_NODELAY and are close-on-exec", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
     auto listeners = open_listeners({.host = "127.0.0.1"});
@@ -121,7 +121,8 @@ TEMPLATE_TEST_CASE("accepted sockets send at once and aren't inherited", "[trans
     CHECK((::fcntl(number_of(*accepted), F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-TEMPLATE_TEST_CASE("a socket accepted here may be served there", "[transport_sockets]", SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("a socket may be passed to the transport of another thread", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     T here, there;
     auto [one, other] = tcp_pair();
@@ -139,7 +140,7 @@ TEMPLATE_TEST_CASE("a socket accepted here may be served there", "[transport_soc
     loop.join();
 }
 
-TEMPLATE_TEST_CASE("peers have names", "[transport_sockets]", SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("a stream knows the address of its peer", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
     auto [ipv4, ipv4_peer] = tcp_pair("127.0.0.1:0");
@@ -152,7 +153,7 @@ TEMPLATE_TEST_CASE("peers have names", "[transport_sockets]", SOCKET_TRANSPORTS)
     CHECK(Stream(rig.transport, std::move(ipv4)).peer() == ipv4_name);
     CHECK(Stream(rig.transport, std::move(ipv6)).peer() == ipv6_name);
 
-    // IPv4 by a socket for both kinds.
+    // IPv4 through a socket for both families.
     auto listeners = open_listeners({});
     REQUIRE(listeners);
     const Descriptor visitor = visit(listeners->endpoint);
@@ -161,7 +162,7 @@ TEMPLATE_TEST_CASE("peers have names", "[transport_sockets]", SOCKET_TRANSPORTS)
     CHECK_THAT(stream.peer(), Catch::StartsWith("127.0.0.1:"));
 }
 
-TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes on", "[transport_sockets]",
+TEMPLATE_TEST_CASE("without descriptors accepting pauses, does not spin, and continues", "[transport_sockets]",
                    SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
@@ -190,9 +191,9 @@ TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes 
     for (int i = 0; i < 19; ++i) visitors.push_back(visit(listeners->endpoint));
 
     const FewDescriptors few{7};
-    rig.transport.listen(std::move(listeners->sockets.front()), serve);  // io_uring looks at the limit now
+    rig.transport.listen(std::move(listeners->sockets.front()), serve);  // io_uring reads the limit now
     rig.until([&] { return pauses == 1; });
-    // While nothing gets better it tries every 100 ms, which is no new pause; those who are served are served.
+    // It tries again every 100 ms, which does not count as a new pause. Accepted streams are served meanwhile.
     ::send(visitors.front().get(), "x", 1, 0);
     const std::size_t wakeups = rig.pass(450ms);
     few.lift();
@@ -202,7 +203,7 @@ TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes 
     CHECK(pauses == 1);
     CHECK(std::count_if(served.begin(), served.end(), [](const auto& s) { return s->received == 2; }) == 1);
 
-    SECTION("when a stream closes, at once") {
+    SECTION("at once when a stream closes") {
         few.lower();
         for (std::size_t left = 20 - 8; left > 0; --left) {
             const std::size_t before = served.size();
@@ -212,7 +213,7 @@ TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes 
         few.lift();
         CHECK(served.size() == 20);
     }
-    SECTION("when descriptors come from elsewhere, soon") {
+    SECTION("soon after other descriptors become free") {
         rig.until([&] { return served.size() == 20; });
         CHECK(pauses == 1);
         visitors.push_back(visit(listeners->endpoint));
@@ -226,7 +227,7 @@ TEMPLATE_TEST_CASE("without descriptors accepting waits, doesn't spin, and goes 
     }
 }
 
-TEMPLATE_TEST_CASE("several listeners, several threads, one port", "[transport_sockets]", SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("several threads with a listener each share one port", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     auto listeners = open_listeners({.host = "127.0.0.1"}, 3);
     REQUIRE(listeners);
@@ -260,7 +261,7 @@ TEMPLATE_TEST_CASE("several listeners, several threads, one port", "[transport_s
     CHECK(total == 300);
 }
 
-TEMPLATE_TEST_CASE("thousands of connections", "[transport_sockets]", SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("thousands of connections are served", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     rlimit limit;
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
@@ -295,7 +296,7 @@ TEMPLATE_TEST_CASE("thousands of connections", "[transport_sockets]", SOCKET_TRA
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
-TEMPLATE_TEST_CASE("bytes that wait in a socket are heard though it was reset while paused", "[transport_sockets]",
+TEMPLATE_TEST_CASE("bytes in a socket are received even if it was reset while paused", "[transport_sockets]",
                    SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
@@ -314,8 +315,7 @@ TEMPLATE_TEST_CASE("bytes that wait in a socket are heard though it was reset wh
     CHECK(witness.received == "bye");
 }
 
-TEMPLATE_TEST_CASE("a stream of something that is no socket fails when it starts", "[transport_sockets]",
-                   SOCKET_TRANSPORTS) {
+TEMPLATE_TEST_CASE("a stream without a socket fails when it starts", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
     Witness<T> nothing{rig.transport, Descriptor{}};

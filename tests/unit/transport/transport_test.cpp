@@ -1,4 +1,4 @@
-// What every transport promises (transport.hpp), once for each model.
+// The contract of every transport (transport.hpp), tested for each model.
 #include "wsserver/transport/transport.hpp"
 
 #include <array>
@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// Both ends of a connection.
 template <class Rig>
 struct Two {
     using T = typename Rig::T;
@@ -28,7 +29,7 @@ struct Two {
     Witness<T> one, other;
 };
 
-/// A round trip of two others: whatever was on its way has arrived by then.
+/// Waits for round trips of other streams. Bytes that were sent before have arrived by then.
 template <class Rig>
 void let_things_arrive(Rig& rig) {
     for (int i = 0; i < 3; ++i) {
@@ -39,6 +40,7 @@ void let_things_arrive(Rig& rig) {
     }
 }
 
+/// Sends until a batch stays in flight.
 template <class W>
 void fill(W& from) {
     while (from.send(pattern(100'000))) {
@@ -47,7 +49,7 @@ void fill(W& from) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("bytes go both ways", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes are sent in both directions", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     int rounds = 0;
@@ -61,7 +63,7 @@ TEMPLATE_TEST_CASE("bytes go both ways", "[transport]", EVERY_TRANSPORT) {
     CHECK(two.one.sent == 0);
 }
 
-TEMPLATE_TEST_CASE("nothing to send has left at once", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a send of nothing is complete at once", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     CHECK(two.one.send(std::span<const SendPiece>{}));
@@ -80,7 +82,7 @@ TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[tr
 
     std::vector<SendPiece> pieces;
     std::string expected;
-    for (std::size_t i = 0; i < 1500; ++i) {  // more than the kernel takes in one call
+    for (std::size_t i = 0; i < 1500; ++i) {  // more pieces than one system call takes
         const std::size_t size = i % 17 == 0 ? 0 : 10 + i % 80;
         if (i % 3 == 0) {
             pieces.push_back({bytes_of(std::string_view{*shared}.substr(i * 100, size)), shared});
@@ -91,7 +93,7 @@ TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[tr
     }
     const bool all = two.one.send(pieces);
     pieces.clear();
-    std::memset(arena.bytes().data(), '?', arena.size());  // ours again
+    std::memset(arena.bytes().data(), '?', arena.size());  // the test may overwrite it after send()
     arena.clear();
     CHECK(all == (shared.use_count() == 1));
     rig.until([&] { return two.other.received.size() == expected.size(); });
@@ -100,7 +102,8 @@ TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[tr
     CHECK(shared.use_count() == 1);
 }
 
-TEMPLATE_TEST_CASE("what a peer doesn't read stays in flight, and is kept alive", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes that a peer does not read stay in flight and are kept alive", "[transport]",
+                   EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig, rig.narrow_pair()};
     two.other.stream().pause_receiving();
@@ -124,7 +127,7 @@ TEMPLATE_TEST_CASE("what a peer doesn't read stays in flight, and is kept alive"
     rig.until([&] { return two.other.received.ends_with("more"); });
 }
 
-TEMPLATE_TEST_CASE("batch follows batch from within on_sent", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("on_sent may send the next batch", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig, rig.narrow_pair()};
     int batches = 0;
@@ -156,43 +159,43 @@ TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transp
     CHECK(quiet.other.received == "psst");
 }
 
-TEMPLATE_TEST_CASE("bytes stay though their user closes the stream", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes stay valid while the user closes the stream", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.stream().pause_receiving();
-    two.one.send("something that had to wait, and doesn't fit into a few bytes");
+    two.one.send("something that had to wait, and doesn't fit into a few bytes");  // not a short string
     let_things_arrive(rig);
-    two.other.at_bytes = [&] { two.other.close(); };  // then the witness writes into what it got
+    two.other.at_bytes = [&] { two.other.close(); };  // afterwards on_bytes() writes into the bytes
     two.other.stream().resume_receiving();
     rig.until([&] { return two.other.released == 1; });
     CHECK(two.other.received.ends_with("few bytes"));
 }
 
-TEMPLATE_TEST_CASE("bytes are received where the user has room", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("bytes are received into a lent buffer", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     const std::string text = pattern(12'000'000);
-    two.other.room = GENERATE(50'000U, 1'000'000U);
+    two.other.lent_size = GENERATE(50'000U, 1'000'000U);
     int pieces = 0;
     two.other.at_bytes = [&] {
         if (++pieces % 9 == 0) {
             two.other.stream().pause_receiving();
             rig.transport.post([&] { two.other.stream().resume_receiving(); });
         }
-        if (pieces % 7 == 0) std::swap(two.other.room, two.one.room);  // none for a while
+        if (pieces % 7 == 0) std::swap(two.other.lent_size, two.one.lent_size);  // lends none for a while
     };
     two.one.send(text);
     rig.until([&] { return two.other.received.size() >= text.size(); });
     CHECK((two.other.received == text));
-    CHECK(two.other.received_in_room > 0);
+    CHECK(two.other.received_lent > 0);
     CHECK(two.other.failed + two.one.failed == 0);
 }
 
-TEMPLATE_TEST_CASE("a stream that has lent room ends like any other", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a stream with a lent buffer ends like any other", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     const std::string text = pattern(300'000);
-    two.other.room = 1'000'000;
+    two.other.lent_size = 1'000'000;
     two.one.send(text);
     rig.until([&] { return two.other.received.size() == text.size(); });
     SECTION("by the peer") {
@@ -212,17 +215,17 @@ TEMPLATE_TEST_CASE("a stream that has lent room ends like any other", "[transpor
     CHECK((two.other.received == text));
 }
 
-TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a paused stream receives nothing until it resumes", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
 
-    SECTION("paused before anything comes") {
+    SECTION("paused before anything arrives") {
         two.other.stream().pause_receiving();
         two.one.send("a");
         let_things_arrive(rig);
         CHECK(two.other.received.empty());
     }
-    SECTION("paused while bytes come") {
+    SECTION("paused while bytes arrive") {
         two.other.at_bytes = [&] { two.other.stream().pause_receiving(); };
         two.one.send("a");
         rig.until([&] { return two.other.received == "a"; });
@@ -231,7 +234,7 @@ TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport
         CHECK(two.other.received == "a");
         two.other.at_bytes = nullptr;
     }
-    SECTION("paused and resumed again and again") {
+    SECTION("paused and resumed repeatedly") {
         two.one.send("a");
         for (int i = 0; i < 10; ++i) {
             two.other.stream().pause_receiving();
@@ -241,7 +244,7 @@ TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport
         let_things_arrive(rig);
         CHECK(two.other.received.empty());
     }
-    SECTION("paused and resumed from within") {
+    SECTION("paused and resumed within on_bytes") {
         two.other.at_bytes = [&] {
             two.other.stream().pause_receiving();
             two.other.stream().resume_receiving();
@@ -253,7 +256,8 @@ TEMPLATE_TEST_CASE("a paused stream hears nothing until it resumes", "[transport
     rig.until([&] { return two.other.received.ends_with('z'); });
 }
 
-TEMPLATE_TEST_CASE("the peer's end is heard after its bytes, not while paused", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("the end of the peer's direction is reported after its bytes, not while paused", "[transport]",
+                   EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.stream().pause_receiving();
@@ -267,14 +271,14 @@ TEMPLATE_TEST_CASE("the peer's end is heard after its bytes, not while paused", 
     rig.until([&] { return two.other.ended == 1; });
     CHECK(two.other.received == "last words");
     CHECK(two.other.failed == 0);
-    // Our direction still works.
+    // The other direction still works.
     CHECK(two.other.send("I see"));
     rig.until([&] { return two.one.received == "I see"; });
     two.other.stream().shutdown_send();
     rig.until([&] { return two.one.ended == 1; });
 }
 
-TEMPLATE_TEST_CASE("our direction ends when what is in flight has left", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("shutdown_send ends the direction after the batch in flight", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig, rig.narrow_pair()};
     two.other.stream().pause_receiving();
@@ -288,7 +292,7 @@ TEMPLATE_TEST_CASE("our direction ends when what is in flight has left", "[trans
     CHECK(two.one.sent == 1);
 }
 
-TEMPLATE_TEST_CASE("close is told once, later, and ends everything", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("close is reported once, in a later turn, and ends everything", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.send("never heard");
@@ -306,7 +310,7 @@ TEMPLATE_TEST_CASE("close is told once, later, and ends everything", "[transport
     CHECK(two.one.received.empty());
 }
 
-TEMPLATE_TEST_CASE("close comes from within any call", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("any call to the user may close the stream", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     auto sockets = rig.narrow_pair();
     auto two = std::make_unique<Two<TestType>>(rig, std::move(sockets));
@@ -317,7 +321,7 @@ TEMPLATE_TEST_CASE("close comes from within any call", "[transport]", EVERY_TRAN
         one.at_bytes = [&] { one.close(); };
         other.send("x");
     }
-    SECTION("on_bytes, more being there") {
+    SECTION("on_bytes, with more bytes to receive") {
         one.at_bytes = [&] { one.close(); };
         fill(other);
     }
@@ -331,7 +335,7 @@ TEMPLATE_TEST_CASE("close comes from within any call", "[transport]", EVERY_TRAN
         one.at_sent = [&] { one.close(); };
         fill(one);
     }
-    SECTION("on_sent, our direction ending") {
+    SECTION("on_sent, after shutdown_send") {
         one.at_sent = [&] { one.close(); };
         fill(one);
         one.stream().shutdown_send();
@@ -348,7 +352,7 @@ TEMPLATE_TEST_CASE("close comes from within any call", "[transport]", EVERY_TRAN
     }
     bool gone = false;
     one.at_release = [&] {
-        // Whoever is released may go, from within this very call.
+        // on_released may destroy the stream.
         rig.transport.post([&] { gone = true; });
         one.destroy_stream();
     };
@@ -361,23 +365,23 @@ TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVE
     Two<TestType> two{rig, rig.narrow_pair()};
     SECTION("idle") {}
     SECTION("closed") { two.one.close(); }
-    SECTION("bytes on their way") { two.other.send("x"); }
-    SECTION("a batch in flight") {
+    SECTION("with bytes to receive") { two.other.send("x"); }
+    SECTION("with a batch in flight") {
         two.other.stream().pause_receiving();
         fill(two.one);
     }
-    SECTION("a failure to be told") {
+    SECTION("with a failure to report") {
         two.other.close();
         let_things_arrive(rig);
         while (two.one.send("x")) {
         }
     }
-    SECTION("from within on_bytes") {
+    SECTION("within on_bytes") {
         two.one.at_bytes = [&] { two.one.destroy_stream(); };
         two.other.send("x");
         rig.until([&] { return two.one.received == "x"; });
     }
-    SECTION("from within on_end") {
+    SECTION("within on_end") {
         two.one.at_end = [&] { two.one.destroy_stream(); };
         two.other.stream().shutdown_send();
         rig.until([&] { return two.one.ended == 1; });
@@ -387,11 +391,11 @@ TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVE
     CHECK(two.one.released == 0);
 }
 
-TEMPLATE_TEST_CASE("a transport goes though bytes, tasks and peers wait", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a transport may be destroyed while bytes, tasks and peers wait", "[transport]", EVERY_TRANSPORT) {
     auto rig = std::make_unique<TestType>();
     auto two = std::make_unique<Two<TestType>>(*rig, rig->narrow_pair());
-    auto [endpoint, door] = rig->door();
-    rig->transport.listen(std::move(door), [](auto) {});
+    auto [endpoint, listener] = rig->listener();
+    rig->transport.listen(std::move(listener), [](auto) {});
     auto connecting = rig->transport.connect(endpoint, Clock::now() + patience, [](auto) {});
     two->other.stream().pause_receiving();
     two->other.send("x");
@@ -405,7 +409,7 @@ TEMPLATE_TEST_CASE("a transport goes though bytes, tasks and peers wait", "[tran
     rig.reset();
 }
 
-TEMPLATE_TEST_CASE("a peer that resets is an error", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a reset by the peer is an error", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     if (!TestType::has_reset) return;
     auto [socket, peer] = rig.pair();
@@ -422,7 +426,8 @@ TEMPLATE_TEST_CASE("a peer that resets is an error", "[transport]", EVERY_TRANSP
     CHECK(witness.failed == 1);
 }
 
-TEMPLATE_TEST_CASE("a failed send is told later, once, after what had come", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a failed send is reported once, in a later turn, after the bytes received before", "[transport]",
+                   EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig};
     two.other.send("goodbye");
@@ -440,7 +445,7 @@ TEMPLATE_TEST_CASE("a failed send is told later, once, after what had come", "[t
     rig.until([&] { return two.one.released == 1; });
 }
 
-TEMPLATE_TEST_CASE("a batch in flight fails when the peer goes", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a batch in flight fails when the peer closes", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     Two<TestType> two{rig, rig.narrow_pair()};
     const bool paused = GENERATE(false, true);
@@ -452,7 +457,7 @@ TEMPLATE_TEST_CASE("a batch in flight fails when the peer goes", "[transport]", 
     CHECK(two.one.sent == 0);
 }
 
-TEMPLATE_TEST_CASE("tasks run in the order of posting, each in a turn of its own", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("tasks run in the order of posting, one after the other", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     std::vector<int> ran;
     bool inside = false;
@@ -470,7 +475,8 @@ TEMPLATE_TEST_CASE("tasks run in the order of posting, each in a turn of its own
     CHECK(ran == std::vector{0, 1, 2, 3, 4, 5});
 }
 
-TEMPLATE_TEST_CASE("tasks come from any thread, none is lost, each thread's in order", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("any thread may post; no task is lost, and those of a thread stay in order", "[transport]",
+                   EVERY_TRANSPORT) {
     TestType rig;
     constexpr int each = 2000;
     std::array<int, 4> seen{};
@@ -491,7 +497,7 @@ TEMPLATE_TEST_CASE("tasks come from any thread, none is lost, each thread's in o
     CHECK(in_order);
 }
 
-TEMPLATE_TEST_CASE("one wake-up, at the time that was said last", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("there is one wake-up, at the last time that was set", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     std::vector<Clock::time_point> woken;
     rig.transport.on_wake([&] { woken.push_back(rig.transport.now()); });
@@ -518,7 +524,7 @@ TEMPLATE_TEST_CASE("one wake-up, at the time that was said last", "[transport]",
         CHECK(woken.empty());
         rig.until([&] { return woken.size() == 1; });
     }
-    SECTION("from within") {
+    SECTION("set within on_wake") {
         rig.transport.on_wake([&] {
             woken.push_back(rig.transport.now());
             if (woken.size() < 4) rig.transport.wake_at(woken.back() + 5ms);
@@ -541,9 +547,9 @@ TEMPLATE_TEST_CASE("one wake-up, at the time that was said last", "[transport]",
 TEMPLATE_TEST_CASE("peers are accepted until listening stops", "[transport]", EVERY_TRANSPORT) {
     using T = typename TestType::T;
     TestType rig;
-    auto [endpoint, door] = rig.door();
+    auto [endpoint, listener] = rig.listener();
     std::vector<std::unique_ptr<Witness<T>>> served;
-    rig.transport.listen(std::move(door), [&](typename T::Socket socket) {
+    rig.transport.listen(std::move(listener), [&](typename T::Socket socket) {
         served.push_back(std::make_unique<Witness<T>>(rig.transport, std::move(socket)));
     });
 
@@ -572,12 +578,12 @@ TEMPLATE_TEST_CASE("peers are accepted until listening stops", "[transport]", EV
     CHECK(served.size() == 100);
 }
 
-TEMPLATE_TEST_CASE("listening stops from within", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a call with an accepted peer may stop listening", "[transport]", EVERY_TRANSPORT) {
     using T = typename TestType::T;
     TestType rig;
-    auto [endpoint, door] = rig.door();
+    auto [endpoint, listener] = rig.listener();
     int served = 0;
-    rig.transport.listen(std::move(door), [&, held = std::make_unique<int>(7)](typename T::Socket) {
+    rig.transport.listen(std::move(listener), [&, held = std::make_unique<int>(7)](typename T::Socket) {
         ++served;
         rig.transport.stop_listening();
         CHECK(*held == 7);
@@ -592,13 +598,13 @@ TEMPLATE_TEST_CASE("listening stops from within", "[transport]", EVERY_TRANSPORT
     CHECK(served == 1);
 }
 
-TEMPLATE_TEST_CASE("a cancelled connect calls nobody", "[transport]", AsioTcpRig, AsioUnixRig, AsioGuestRig,
+TEMPLATE_TEST_CASE("a cancelled connect does not call back", "[transport]", AsioTcpRig, AsioUnixRig, AsioGuestRig,
                    MemoryRig) {
     using T = typename TestType::T;
     TestType rig;
-    auto [endpoint, door] = rig.door();
+    auto [endpoint, listener] = rig.listener();
     int served = 0, answers = 0;
-    rig.transport.listen(std::move(door), [&](typename T::Socket) { ++served; });
+    rig.transport.listen(std::move(listener), [&](typename T::Socket) { ++served; });
     {
         auto dropped = rig.transport.connect(endpoint, rig.transport.now() + patience, [&](auto) { ++answers; });
         auto cancelled = rig.transport.connect(endpoint, rig.transport.now() + patience, [&](auto) { ++answers; });
@@ -615,7 +621,8 @@ TEMPLATE_TEST_CASE("a cancelled connect calls nobody", "[transport]", AsioTcpRig
     CHECK(answers == 1);
 }
 
-TEMPLATE_TEST_CASE("a loop of its own runs until it is stopped", "[transport]", AsioTcpRig, UringTcpRig, MemoryRig) {
+TEMPLATE_TEST_CASE("a transport's own loop runs until it is stopped", "[transport]", AsioTcpRig, UringTcpRig,
+                   MemoryRig) {
     TestType rig;
     SECTION("from another thread") {
         std::atomic<int> ran{0};
@@ -626,11 +633,11 @@ TEMPLATE_TEST_CASE("a loop of its own runs until it is stopped", "[transport]", 
         loop.join();
         CHECK(ran == 100);
     }
-    SECTION("from within") {
+    SECTION("by a task") {
         rig.transport.post([&] { rig.transport.stop(); });
         rig.transport.run();
     }
-    SECTION("before it began") {
+    SECTION("before run()") {
         rig.transport.stop();
         rig.transport.run();
     }

@@ -1,5 +1,5 @@
-// What only the io_uring transport does: tiny rings, and a kernel that has everything under way. What it does as all
-// others is in transport_test.cpp and transport_sockets_test.cpp.
+// Tests of the transport over io_uring only: tiny rings, and streams that end while requests are in flight. The common
+// contract is tested in transport_test.cpp and transport_sockets_test.cpp.
 #include "wsserver/transport/uring.hpp"
 
 #include <fcntl.h>
@@ -30,10 +30,10 @@ namespace {
 
 using W = Witness<UringTransport>;
 
-/// Each of its rings is full all the time.
+/// Each of its rings is always full.
 constexpr UringSizes tiny{.submissions = 8, .completions = 16, .buffers = 2};
 constexpr UringSizes tiny_and_old{.submissions = 8, .completions = 16, .buffers = 2, .like_linux_6_0 = true};
-/// By number: the usual one, and the two above.
+/// The default sizes and the two above.
 constexpr std::array all_sizes{UringSizes{}, tiny, tiny_and_old};
 
 std::size_t count_descriptors() {
@@ -41,7 +41,7 @@ std::size_t count_descriptors() {
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-/// What a stream says, by the number of who says it.
+/// The bytes that stream number `who` sends.
 std::string_view words_of(unsigned who, std::size_t size) {
     static const std::string all = pattern(3'000'000);
     return std::string_view{all}.substr(who * 7919 % 1'000'000, size);
@@ -49,7 +49,8 @@ std::string_view words_of(unsigned who, std::size_t size) {
 
 using Dice = std::minstd_rand;
 
-/// Says all of `words` in batches of any size and kind, compares what comes with `expected`, and pauses at random.
+/// Sends all of `words` in batches of random size and kind, compares what it receives with `expected`, and pauses at
+/// random.
 class Talker final : public StreamUser {
    public:
     enum class Fate { none, close, destroy };
@@ -64,7 +65,7 @@ class Talker final : public StreamUser {
     bool in_order = true;
     bool broke_promise = false;
     std::size_t heard = 0;
-    int rooms_filled = 0;
+    int buffers_filled = 0;
     bool has_ended = false, has_failed = false;
     Fate fate = Fate::none;
 
@@ -126,11 +127,11 @@ class Talker final : public StreamUser {
         return left;
     }
 
-    void came() {
+    void check_call() {
         if (!is_here() || has_failed) broke_promise = true;
     }
     void on_bytes(MutableBytes bytes) override {
-        came();
+        check_call();
         if (has_ended || is_paused_ || is_lending_) broke_promise = true;
         if (expected_.substr(std::min(heard, expected_.size()), bytes.size()) != text_of(bytes)) in_order = false;
         heard += bytes.size();
@@ -141,27 +142,27 @@ class Talker final : public StreamUser {
     }
     bool wants_buffer() const noexcept override { return expected_.size() - heard > 200'000; }
     ReceiveBuffer prepare_buffer() noexcept override {
-        came();
+        check_call();
         if (is_lending_) broke_promise = true;
         if (one_in(4)) return {};
         is_lending_ = true;
         return {PooledBuffer{100'000}, 7, up_to(99'000)};
     }
     void commit_buffer(ReceiveBuffer buffer, std::size_t count) override {
-        came();
+        check_call();
         if (!is_lending_ || buffer.begin != 7) broke_promise = true;
         is_lending_ = false;
-        if (count > 0) ++rooms_filled;
+        if (count > 0) ++buffers_filled;
         if (count > 0) on_bytes(buffer.bytes().first(count));
     }
     void on_sent() override {
-        came();
+        check_call();
         in_flight_ = false;
         if (fate != Fate::none && one_in(8)) return meet(fate);
         speak();
     }
     void on_end(std::error_code error) override {
-        came();
+        check_call();
         (error ? has_failed : has_ended) = true;
         if (fate != Fate::none && one_in(2)) meet(fate);
     }
@@ -194,7 +195,7 @@ class Talker final : public StreamUser {
 
 using Talkers = std::vector<std::unique_ptr<Talker>>;
 
-/// Pairs of them, TCP and Unix, narrow and wide.
+/// Connected pairs of talkers, over TCP and Unix, with small and large send buffers.
 Talkers meeting(UringTransport& transport, unsigned pairs, unsigned seed, std::size_t words) {
     Talkers all;
     for (unsigned i = 0; i < pairs; ++i) {
@@ -213,7 +214,7 @@ bool all_of(const Talkers& all, F&& f) {
     return std::all_of(all.begin(), all.end(), [&](const auto& one) { return f(*one); });
 }
 
-/// Reads from a blocking socket what is there, at most `most` bytes. False: its end.
+/// Reads the bytes that a blocking socket has, at most `most`. False at the end of the stream.
 bool read_some(const Descriptor& socket, std::string& to, std::size_t most) {
     std::string some(most, '\0');
     const ssize_t count = ::recv(socket.get(), some.data(), some.size(), MSG_DONTWAIT);
@@ -221,12 +222,12 @@ bool read_some(const Descriptor& socket, std::string& to, std::size_t most) {
     return count > 0 || (count < 0 && errno == EAGAIN);
 }
 
-/// For what the loop itself doesn't hear of.
+/// Like run_until(), for a condition that does not wake the loop.
 void watch_until(UringTransport& transport, const std::function<bool()>& done) {
     const auto end = Clock::now() + patience;
     while (!done()) {
         transport.run_turn(Clock::now() + 1ms);
-        if (Clock::now() >= end) throw std::runtime_error("what the test waits for has not come");
+        if (Clock::now() >= end) throw std::runtime_error("the test timed out");
     }
 }
 
@@ -234,12 +235,12 @@ void watch_until(UringTransport& transport, const std::function<bool()>& done) {
 struct Pair {
     std::unique_ptr<W> here;
     Descriptor there;
-    std::string words{};  // that the stream says
-    std::string heard{};  // by its peer
+    std::string words{};  // sent by the stream
+    std::string heard{};  // received by the peer
 };
 using Pairs = std::vector<Pair>;
 
-/// Streams lie side by side in pages of a hundred or so.
+/// Enough streams for several pages, which have about a hundred each.
 constexpr unsigned some_pages = 210;
 
 Pair narrow_pair(UringTransport& transport, std::string_view words) {
@@ -254,7 +255,7 @@ void at_random(Pairs& pairs, Dice& dice, F&& f) {
     for (Pair& pair : pairs) f(pair);
 }
 
-/// Their peers read on in turn.
+/// Lets the peers read in turn until each has received all words.
 void hear(UringTransport& transport, Pairs& pairs) {
     watch_until(transport, [&] {
         for (Pair& pair : pairs) read_some(pair.there, pair.heard, 5000);
@@ -270,7 +271,7 @@ bool has_hung_up(const Descriptor& socket) {
 
 }  // namespace
 
-TEST_CASE("nothing is lost or doubled though all rings are full", "[transport_uring]") {
+TEST_CASE("no bytes are lost or duplicated while all rings are full", "[transport_uring]") {
     const UringSizes sizes[] = {tiny,
                                 {.submissions = 8, .completions = 1024, .buffers = 2},
                                 {.submissions = 8, .completions = 16, .buffers = 16},
@@ -286,12 +287,12 @@ TEST_CASE("nothing is lost or doubled though all rings are full", "[transport_ur
               [&] { return all_of(talkers, [](const Talker& one) { return one.said_all() && one.heard_all(); }); });
     CHECK(all_of(talkers, [](const Talker& one) { return one.in_order && !one.broke_promise; }));
     CHECK(all_of(talkers, [](const Talker& one) { return !one.has_ended && !one.has_failed; }));
-    // Whose buffers are large enough for so much at once.
+    // Only large buffers receive enough at once to use lent buffers.
     if (transport_has_large_buffers)
-        CHECK_FALSE(all_of(talkers, [](const Talker& one) { return one.rooms_filled == 0; }));
+        CHECK_FALSE(all_of(talkers, [](const Talker& one) { return one.buffers_filled == 0; }));
 }
 
-TEST_CASE("streams go at any moment, with everything under way", "[transport_uring]") {
+TEST_CASE("streams end at any moment, with requests in flight", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     for (unsigned seed = 1; seed <= 60; ++seed) {
         UringTransport transport{all_sizes[seed % all_sizes.size()]};
@@ -313,7 +314,7 @@ TEST_CASE("streams go at any moment, with everything under way", "[transport_uri
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("hundreds of streams come and go in any order", "[transport_uring]") {
+TEST_CASE("hundreds of streams start and end in any order", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     {
         UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
@@ -335,7 +336,7 @@ TEST_CASE("hundreds of streams come and go in any order", "[transport_uring]") {
                 return std::all_of(pairs.begin(), pairs.end(),
                                    [](const Pair& one) { return one.here->received == one.words; });
             });
-            // All, half of them, all but one: so that pages are left empty, and with gaps.
+            // Ends all streams, half of them, or all but one, so that pages become empty or have gaps.
             at_random(pairs, dice, [](Pair&) {});
             const std::size_t stay = round % 3 == 0 ? 0 : round % 3 == 1 ? some_pages / 2 : 1;
             for (; pairs.size() > stay; pairs.pop_back()) {
@@ -349,7 +350,7 @@ TEST_CASE("hundreds of streams come and go in any order", "[transport_uring]") {
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("streams that still send outlive their handles, among new ones", "[transport_uring]") {
+TEST_CASE("streams that still send outlive their handles while new ones start", "[transport_uring]") {
     UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
     Dice dice{11};
     Pairs leaving, staying;
@@ -358,7 +359,7 @@ TEST_CASE("streams that still send outlive their handles, among new ones", "[tra
         CHECK(leaving.back().here->send(leaving.back().words));
     }
     transport.run_turn(Clock::now());
-    // A place is left each time, by one whose order has never been, and taken by the next.
+    // Each time a stream without a request frees a place, and the next stream takes it.
     at_random(leaving, dice, [&](Pair& pair) {
         pair.here.reset();
         narrow_pair(transport, "");
@@ -379,7 +380,7 @@ TEST_CASE("streams that still send outlive their handles, among new ones", "[tra
                       [](const Pair& one) { return one.here->ended + one.here->failed == 0; }));
 }
 
-TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
+TEST_CASE("the loop destroys the remaining streams", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     {
         Pairs pairs;
@@ -387,7 +388,7 @@ TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
         Dice dice{13};
         for (unsigned i = 0; i < some_pages; ++i) pairs.push_back(narrow_pair(transport, words_of(i, 20'000)));
         transport.run_turn(Clock::now());
-        // All receive. Some send, too, have bytes of a peer while they are paused, or are closing.
+        // All receive. Some also send, hold bytes while they are paused, or are closing.
         at_random(pairs, dice, [&](Pair& pair) {
             if (dice() / 8 % 2 == 0) CHECK(pair.here->send(pair.words));
             if (dice() / 8 % 2 == 0) {
@@ -405,7 +406,7 @@ TEST_CASE("streams that are left go with the loop", "[transport_uring]") {
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("pages without a stream are given back", "[transport_uring]") {
+TEST_CASE("pages without a stream are freed", "[transport_uring]") {
     detail::UringLoop loop{tiny};
     detail::UringStreams streams;
     Dice dice{17};
@@ -425,7 +426,7 @@ TEST_CASE("pages without a stream are given back", "[transport_uring]") {
         destroy_some(stay);
         CHECK(streams.pages() <= std::min(stay + 1, pages));
         fill_up();
-        CHECK(streams.pages() == pages);  // each place has been taken again
+        CHECK(streams.pages() == pages);  // all places are reused
         std::sort(all.begin(), all.end());
         CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
     }
@@ -435,7 +436,7 @@ TEST_CASE("pages without a stream are given back", "[transport_uring]") {
     CHECK(streams.pages() == 1);
 }
 
-TEST_CASE("streams that nobody destroys go with their pages", "[transport_uring]") {
+TEST_CASE("remaining streams are destroyed with their pages", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     {
         detail::UringLoop loop{tiny};
@@ -448,7 +449,7 @@ TEST_CASE("streams that nobody destroys go with their pages", "[transport_uring]
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("sockets that don't block are served too", "[transport_uring]") {
+TEST_CASE("non-blocking sockets are served, too", "[transport_uring]") {
     UringTransport transport;
     auto one_and_other = tcp_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
@@ -464,7 +465,7 @@ TEST_CASE("sockets that don't block are served too", "[transport_uring]") {
     CHECK(here.failed + there.failed == 0);
 }
 
-TEST_CASE("a turn's sends leave as one, those after them in order", "[transport_uring]") {
+TEST_CASE("the sends of a turn are joined, and later ones follow in order", "[transport_uring]") {
     UringTransport transport;
     auto one_and_other = unix_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
@@ -476,7 +477,7 @@ TEST_CASE("a turn's sends leave as one, those after them in order", "[transport_
     CHECK(here.send(long_one));
     transport.run_turn(Clock::now());
     transport.run_turn(Clock::now());
-    CHECK_FALSE(here.send("three"));  // the kernel still has the others
+    CHECK_FALSE(here.send("three"));  // the others are still in flight
     std::string heard;
     watch_until(transport, [&] {
         read_some(other, heard, 5000);
@@ -485,7 +486,7 @@ TEST_CASE("a turn's sends leave as one, those after them in order", "[transport_
     CHECK((heard == "one two " + long_one + "three"));
 }
 
-TEST_CASE("pieces of the thread's arena go to several streams", "[transport_uring]") {
+TEST_CASE("several streams send parts of the thread's arena", "[transport_uring]") {
     UringTransport transport;
     auto one_and_other = tcp_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
@@ -510,14 +511,14 @@ TEST_CASE("pieces of the thread's arena go to several streams", "[transport_urin
     CHECK((heard + heard_too == text));
 }
 
-TEST_CASE("what was said to have left arrives though the stream is closed", "[transport_uring]") {
+TEST_CASE("bytes for which send returned true arrive even if the stream is closed", "[transport_uring]") {
     UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
     auto one_and_other = GENERATE(true, false) ? unix_pair() : tcp_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
     make_narrow(one);
     const std::string text = pattern(60'000);
     auto here = std::make_unique<W>(transport, std::move(one));
-    // In more than the kernel takes at a time.
+    // 300 bytes give more pieces than one request takes.
     const std::size_t size = GENERATE(60'000U, 300U);
     std::vector<SendPiece> pieces;
     for (std::size_t at = 0; at < text.size(); at += size) {
@@ -543,7 +544,7 @@ TEST_CASE("what was said to have left arrives though the stream is closed", "[tr
     if (here) CHECK(here->released == 1);
 }
 
-TEST_CASE("who never reads is given up", "[transport_uring]") {
+TEST_CASE("a closed stream stops sending to a peer that never reads", "[transport_uring]") {
     UringTransport transport;
     auto one_and_other = unix_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
@@ -559,7 +560,7 @@ TEST_CASE("who never reads is given up", "[transport_uring]") {
     CHECK(bystander.ended + bystander.failed == 0);
 }
 
-TEST_CASE("a peer that goes in the middle of a batch ends it", "[transport_uring]") {
+TEST_CASE("a peer that closes in the middle of a batch ends it", "[transport_uring]") {
     UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
     auto one_and_other = GENERATE(true, false) ? unix_pair() : tcp_pair();
     auto &one = one_and_other.first, &other = one_and_other.second;
@@ -570,8 +571,8 @@ TEST_CASE("a peer that goes in the middle of a batch ends it", "[transport_uring
     for (std::size_t i = 0; i < owner->size(); i += 6000) {
         pieces.push_back({bytes_of(std::string_view{*owner}.substr(i, 6000)), owner});
     }
-    const bool behind_another = GENERATE(true, false);
-    if (behind_another) CHECK(here.send("first"));
+    const bool after_another = GENERATE(true, false);
+    if (after_another) CHECK(here.send("first"));
     CHECK_FALSE(here.send(pieces));
     pieces.clear();
     std::string heard;
@@ -589,7 +590,7 @@ TEST_CASE("a peer that goes in the middle of a batch ends it", "[transport_uring
     CHECK(here.sent == 0);
 }
 
-TEST_CASE("tasks run though peers never stop sending", "[transport_uring]") {
+TEST_CASE("tasks run even if peers never stop sending", "[transport_uring]") {
     UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
     std::vector<Descriptor> ours, peers;
     for (int i = 0; i < 30; ++i) {
@@ -624,7 +625,7 @@ TEST_CASE("tasks run though peers never stop sending", "[transport_uring]") {
     flood.join();
 }
 
-TEST_CASE("another thread stops a busy loop, which then goes", "[transport_uring]") {
+TEST_CASE("another thread stops a busy loop, which is then destroyed", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     for (unsigned seed = 1; seed <= 20; ++seed) {
         auto transport = std::make_unique<UringTransport>(all_sizes[seed % all_sizes.size()]);
@@ -650,7 +651,7 @@ TEST_CASE("another thread stops a busy loop, which then goes", "[transport_uring
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("whom nobody heard of yet goes with the transport", "[transport_uring]") {
+TEST_CASE("peers that were not reported yet are closed with the transport", "[transport_uring]") {
     const std::size_t descriptors = count_descriptors();
     auto listeners = open_listeners({.host = "127.0.0.1"});
     REQUIRE(listeners);
@@ -659,15 +660,15 @@ TEST_CASE("whom nobody heard of yet goes with the transport", "[transport_uring]
         UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
         transport.listen(std::move(listeners->sockets.front()), [](UringTransport::Socket) {});
         for (int i = 0; i < 40; ++i) visitors.push_back(visit(listeners->endpoint));
-        SECTION("stopped before it began") {
+        SECTION("stopped before run()") {
             transport.stop();
             transport.run();
         }
-        SECTION("stopped within") {
+        SECTION("stopped by a task") {
             transport.post([&] { transport.stop(); });
             transport.run();
         }
-        SECTION("not even started") {}
+        SECTION("never run") {}
     }
     for (const Descriptor& visitor : visitors) {
         char byte;
@@ -691,7 +692,7 @@ TEST_CASE("tasks that never ran may own streams", "[transport_uring]") {
     CHECK(count_descriptors() == descriptors);
 }
 
-TEST_CASE("a piece of over 2 GiB", "[transport_uring]") {
+TEST_CASE("a piece of more than 2 GiB is sent", "[transport_uring]") {
     const std::size_t size = (std::size_t{2} << 30) + 12'345;
     void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     REQUIRE(memory != MAP_FAILED);
@@ -716,7 +717,7 @@ TEST_CASE("a piece of over 2 GiB", "[transport_uring]") {
     ::munmap(memory, size);
 }
 
-TEST_CASE("a door that closes takes nobody from another's", "[transport_uring]") {
+TEST_CASE("a listener that closes does not accept the peers of another", "[transport_uring]") {
     UringTransport transport;
     auto first = open_listeners({.host = "127.0.0.1"});
     REQUIRE(first);
@@ -724,22 +725,22 @@ TEST_CASE("a door that closes takes nobody from another's", "[transport_uring]")
     int taken = 0;
     transport.listen(std::move(first->sockets[0]), [&](auto) { ++taken; });
     transport.stop_listening();
-    // A new socket gets the lowest number that is free.
+    // A new socket gets the lowest free descriptor.
     auto second = open_listeners({.host = "127.0.0.1"});
     REQUIRE(second);
     CHECK(second->sockets[0].descriptor() != number);
-    sockaddr_storage where{};
-    socklen_t size = sizeof where;
-    REQUIRE(::getsockname(second->sockets[0].descriptor(), reinterpret_cast<sockaddr*>(&where), &size) == 0);
-    const Descriptor client{::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&where), size) == 0);
-    watch_until(transport, [&] { return ::fcntl(number, F_GETFD) == -1; });  // the kernel is done with the first
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    REQUIRE(::getsockname(second->sockets[0].descriptor(), reinterpret_cast<sockaddr*>(&bound), &size) == 0);
+    const Descriptor client{::socket(bound.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&bound), size) == 0);
+    watch_until(transport, [&] { return ::fcntl(number, F_GETFD) == -1; });  // the request of the first has ended
     CHECK(taken == 0);
     const Descriptor peer{::accept4(second->sockets[0].descriptor(), nullptr, nullptr, SOCK_CLOEXEC)};
     CHECK(peer);
 }
 
-TEST_CASE("the kernel holds on to nothing though the loop's thread lives on", "[transport_uring]") {
+TEST_CASE("the kernel releases all sockets even if the loop's thread continues", "[transport_uring]") {
     auto one_and_other = unix_pair();
     const Descriptor& other = one_and_other.second;
     auto transport = std::make_unique<UringTransport>();

@@ -21,7 +21,15 @@
 #include "wsserver/transport/detail/socket_address.hpp"
 #include "wsserver/transport/listener.hpp"
 #include "wsserver/transport/memory.hpp"
+#include "wsserver/transport/uring_available.hpp"
+
+#if WSSERVER_URING
 #include "wsserver/transport/uring.hpp"
+/// Further rigs of a list, where this build has io_uring.
+#define AND_URING(...) , __VA_ARGS__
+#else
+#define AND_URING(...)
+#endif
 
 namespace wsserver::test {
 
@@ -138,6 +146,7 @@ struct AsioGuestRig {
     }
 };
 
+#if WSSERVER_URING
 /// UringTransport cannot connect. This one connects with a blocking call and reports the result in a later turn.
 class ConnectingUring : public UringTransport {
    public:
@@ -186,6 +195,7 @@ struct UringRig : Base {
 };
 using UringTcpRig = UringRig<AsioTcpRig>;
 using UringUnixRig = UringRig<AsioUnixRig>;
+#endif
 
 struct MemoryRig {
     using T = MemoryTransport;

@@ -15,6 +15,11 @@
 #include "wsserver/transport/listener.hpp"
 #include "wsserver/transport/stream_handle.hpp"
 #include "wsserver/transport/transport.hpp"
+#include "wsserver/transport/uring_available.hpp"
+
+#if !WSSERVER_URING
+#error "this build of wsserver has no io_uring: it needs liburing 2.3 or newer and WSSERVER_URING=1"
+#endif
 
 namespace wsserver {
 

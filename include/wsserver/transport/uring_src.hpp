@@ -1,4 +1,4 @@
-// The bodies of the transport over io_uring. They need liburing.
+// The bodies of the transport over io_uring. They need liburing, and are none where it is not found.
 #pragma once
 
 #include "wsserver/base/src.hpp"

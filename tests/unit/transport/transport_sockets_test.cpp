@@ -17,7 +17,7 @@ using namespace wsserver;
 using namespace wsserver::test;
 using namespace std::chrono_literals;
 
-#define SOCKET_TRANSPORTS AsioTcpRig, UringTcpRig
+#define SOCKET_TRANSPORTS AsioTcpRig AND_URING(UringTcpRig)
 
 namespace {
 
@@ -67,7 +67,9 @@ int option(int socket, int level, int name) {
 }
 
 int number_of(const Descriptor& socket) { return socket.get(); }
+#if WSSERVER_URING
 int number_of(const UringTransport::Socket& socket) { return socket.descriptor().get(); }
+#endif
 
 }  // namespace
 

@@ -23,7 +23,11 @@
 #include "wsserver/server/detail/reactor.hpp"
 #include "wsserver/server/detail/server_hub.hpp"
 #include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/uring_available.hpp"
+
+#if WSSERVER_URING
 #include "wsserver/transport/uring.hpp"
+#endif
 
 namespace wsserver {
 

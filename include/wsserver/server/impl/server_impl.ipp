@@ -71,11 +71,15 @@ Server::Impl::~Impl() {
 
 void Server::Impl::make_reactors() {
     const std::size_t count = context_ != nullptr ? 1 : or_cores(options_.io_threads);
-    const bool uring = context_ == nullptr && may_use_uring();
+    [[maybe_unused]] const bool uring = context_ == nullptr && may_use_uring();
     for (std::size_t i = 0; i < count; ++i) {
+#if WSSERVER_URING
         if (uring) {
             add_reactor<UringTransport>();
-        } else if (context_ != nullptr) {
+            continue;
+        }
+#endif
+        if (context_ != nullptr) {
             add_reactor<AsioTransport>(*context_);
         } else {
             add_reactor<AsioTransport>();
@@ -90,13 +94,21 @@ void Server::Impl::make_reactors() {
 
 bool Server::Impl::may_use_uring() {
     if (options_.transport == TransportKind::asio) return false;
+#if WSSERVER_URING
     const auto possible = UringTransport::probe();
     if (!possible) why_no_uring_ = possible.error();
     return possible.has_value();
+#else
+    why_no_uring_ = "this build has no io_uring";
+    return false;
+#endif
 }
 
 // What a daemon holds for each idle connection, besides what its transport and the texts of its handshake need.
+static_assert(sizeof(Connection<Role::server, AsioTransport>) <= 224);
+#if WSSERVER_URING
 static_assert(sizeof(Connection<Role::server, UringTransport>) <= 224);
+#endif
 
 template <Transport T, class... Args>
 void Server::Impl::add_reactor(Args&&... transport) {

@@ -3,6 +3,11 @@
 
 #include <liburing.h>
 
+// This flag came with liburing 2.3.
+#ifndef IORING_SETUP_DEFER_TASKRUN
+#error "wsserver needs liburing 2.3 or newer: install it, or do without io_uring by -DWSSERVER_URING=0"
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>

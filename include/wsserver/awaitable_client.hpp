@@ -1,6 +1,8 @@
 // A WebSocket client for coroutines: connect, send, receive and close, each with co_await.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>

@@ -1,6 +1,8 @@
 // A WebSocket client on the caller's loop, in callback style. With co_await: awaitable_client.hpp.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>

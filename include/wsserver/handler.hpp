@@ -10,6 +10,8 @@
 // It needs the headers only: what is sent goes through the C interface of handler.h.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <exception>
 #include <memory>
 #include <span>

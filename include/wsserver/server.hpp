@@ -1,6 +1,8 @@
 // A WebSocket server: reactors, pool and workers wired together, behind one object.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>

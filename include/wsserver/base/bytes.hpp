@@ -1,6 +1,8 @@
 // Views of bytes, which own nothing, and big-endian numbers in them.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

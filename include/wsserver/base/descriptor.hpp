@@ -1,6 +1,8 @@
 // A file descriptor with one owner, which closes it.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <utility>
 
 namespace wsserver {

@@ -2,6 +2,8 @@
 // touch every byte of payload. mask.hpp and utf8.hpp handle small payloads themselves and call these for large ones.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -1,6 +1,8 @@
 // Masking by words: XOR with the masking key, eight or more bytes at a time.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // Several short strings in one allocation, for strings that many objects have and few callers read.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <initializer_list>

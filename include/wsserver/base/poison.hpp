@@ -2,6 +2,8 @@
 // allocations.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 
 #if defined(__SANITIZE_ADDRESS__)  // g++

@@ -1,6 +1,8 @@
 // Memory that a thread keeps for its next large buffer: new pages from the kernel cost more than copying into them.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>

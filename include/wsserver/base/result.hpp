@@ -1,6 +1,8 @@
 // A value or an error. The interface is that of std::expected (C++23), which can replace it later.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cassert>
 #include <utility>
 #include <variant>

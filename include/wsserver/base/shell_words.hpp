@@ -1,6 +1,8 @@
 // Splits and joins a line of words with the quoting rules of a shell, and helps with words that users mistyped.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <span>
 #include <string>

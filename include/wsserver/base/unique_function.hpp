@@ -1,6 +1,8 @@
 // A std::function that can be moved but not copied, so that it can hold callables that own something.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <memory>
 #include <new>

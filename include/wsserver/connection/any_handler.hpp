@@ -2,6 +2,8 @@
 // type doesn't have gets the protocol's own reaction, and that is decided when it is compiled.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <concepts>
 #include <memory>
 #include <span>

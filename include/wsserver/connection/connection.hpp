@@ -1,6 +1,8 @@
 // Where protocol and stream meet: one WebSocket connection, server or client, from its first byte to its last.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <chrono>

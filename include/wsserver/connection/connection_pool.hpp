@@ -1,6 +1,8 @@
 // Where one reactor's connections live: slots that never move, and ids that any thread may check.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <atomic>
 #include <bit>

@@ -1,6 +1,8 @@
 // How any thread reaches connections: by a hub, which takes messages for ids that may be stale.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <functional>
 #include <memory>

@@ -2,6 +2,8 @@
 // doesn't.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>

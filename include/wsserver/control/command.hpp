@@ -2,6 +2,8 @@
 // what it takes, what it does and how that is explained.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstdint>
 #include <map>
 #include <optional>

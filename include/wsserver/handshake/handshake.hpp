@@ -2,6 +2,8 @@
 // clock.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

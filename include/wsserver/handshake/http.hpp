@@ -1,6 +1,8 @@
 // HTTP requests and responses as plain values, as far as a WebSocket server needs them.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <string>
 #include <string_view>
 #include <vector>

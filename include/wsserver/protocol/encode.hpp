@@ -1,6 +1,8 @@
 // Encodes messages as frames, in fragments if they are long (RFC 6455 §5.4), and the payload of a Close (§5.5.1).
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cassert>

@@ -1,6 +1,8 @@
 // The numbers of RFC 6455 and predicates on them.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

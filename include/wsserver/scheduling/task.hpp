@@ -1,6 +1,8 @@
 // A task: a unit of work that the priority task queue holds and the worker pool runs.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <atomic>
 #include <chrono>

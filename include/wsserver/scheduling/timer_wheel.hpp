@@ -1,6 +1,8 @@
 // The timers of one reactor: there are many, and most are cancelled or rescheduled before they are due.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cassert>

@@ -2,6 +2,8 @@
 // own loop or on the loop of the embedding program.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <cstdint>

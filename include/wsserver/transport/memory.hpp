@@ -2,6 +2,8 @@
 // the order of events and can cut, delay and fail each step, with the same result in every run.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <condition_variable>
 #include <cstddef>

@@ -1,6 +1,8 @@
 // The address of a peer in eight bytes, because every connection keeps one.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>

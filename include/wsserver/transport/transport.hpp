@@ -2,6 +2,8 @@
 // stream and its user promise each other. Models: transport/asio.hpp, transport/uring.hpp, transport/memory.hpp.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <memory>

@@ -3,6 +3,8 @@
 // docs/performance.md explains it to readers who know epoll.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <memory>
 #include <span>

@@ -7,43 +7,16 @@
 #include "support/byte_script.hpp"
 #include "support/catch.hpp"
 #include "support/strings.hpp"
-using wsserver::test::Strings;
+#include "wsserver/testing.hpp"
 
 using namespace wsserver;
+using wsserver::test::Strings;
 
 namespace {
 
-/// Writes down what a handler does to it.
-class FakeConnection final : public AnyConnection {
-   public:
-    SendStatus send(const Text& message) override { return note("send text " + std::string{message.text}); }
-    SendStatus send(const Binary& message) override { return note("send binary " + test::hex(message.bytes)); }
-    SendStatus ping(Bytes payload) override { return note("ping " + test::hex(payload)); }
-    SendStatus close(CloseCode code, std::string_view reason) override {
-        return note("close " + std::to_string(static_cast<int>(code)) + " " + std::string{reason});
-    }
-    ConnectionId id() const noexcept override { return {1, 2, 3}; }
-    std::string_view subprotocol() const noexcept override { return "chat"; }
-    std::string peer() const override { return "127.0.0.1:5000"; }
-    std::string_view target() const noexcept override { return "/"; }
-    const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
-    void* user_data() const noexcept override { return data_; }
-    void set_user_data(void* data) noexcept override { data_ = data; }
-
-    std::vector<std::string> done;
-
-   private:
-    SendStatus note(std::string what) {
-        done.push_back(std::move(what));
-        return SendStatus::queued;
-    }
-    std::shared_ptr<Hub> hub_;
-    void* data_ = nullptr;
-};
-
 /// All reactions of `handler` once, in the order of a connection's life.
 std::vector<std::string> live_with(AnyHandler& handler) {
-    FakeConnection connection;
+    RecordingConnection connection;
     const auto payload = test::byte_script("01 02");
     handler.on_open(connection);
     handler.on_message(connection, Text{"hi"});
@@ -51,7 +24,7 @@ std::vector<std::string> live_with(AnyHandler& handler) {
     handler.on_ping(connection, Ping{payload});
     handler.on_pong(connection, Pong{payload});
     handler.on_close(connection, Close{CloseCode::going_away, "bye"});
-    return connection.done;
+    return connection.calls;
 }
 
 const std::string declined = "close 1003 the handler takes no messages of this type";
@@ -105,16 +78,16 @@ struct Counter {
 }  // namespace
 
 TEST_CASE("a handler's reactions are called with what they take", "[any_handler]") {
-    CHECK(live_with(*make_handler("echo", EchoesAll{})) == Strings{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("any", Anything{})) == Strings{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("generic", Generic{})) == Strings{"send text hi", "send binary 01 02"});
-    CHECK(live_with(*make_handler("open", OpenAndClose{})) == Strings{"send text welcome", "send text bye"});
+    CHECK(live_with(*make_handler("echo", EchoesAll{})) == Strings{"text hi", "binary 01 02"});
+    CHECK(live_with(*make_handler("any", Anything{})) == Strings{"text hi", "binary 01 02"});
+    CHECK(live_with(*make_handler("generic", Generic{})) == Strings{"text hi", "binary 01 02"});
+    CHECK(live_with(*make_handler("open", OpenAndClose{})) == Strings{"text welcome", "text bye"});
     CHECK(live_with(*make_handler("ping", PingAndPong{})) == Strings{"ping 01 02", "ping 01 02"});
 }
 
 TEST_CASE("a type of message that it doesn't take closes with 1003", "[any_handler][rfc6455-7.4.1]") {
-    CHECK(live_with(*make_handler("text", TextOnly{})) == Strings{"send text hi", declined});
-    CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Strings{declined, "send binary 01 02"});
+    CHECK(live_with(*make_handler("text", TextOnly{})) == Strings{"text hi", declined});
+    CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Strings{declined, "binary 01 02"});
 }
 
 TEST_CASE("a handler without on_message takes messages in silence", "[any_handler]") {
@@ -145,10 +118,10 @@ TEST_CASE("a handler keeps its state, and what it throws passes through", "[any_
         }
     };
     const auto handler = make_handler("sums", Sums{});
-    FakeConnection connection;
+    RecordingConnection connection;
     handler->on_message(connection, Text{"abc"});
     handler->on_message(connection, Text{"de"});
-    CHECK(connection.done == Strings{"send text 3", "send text 5"});
+    CHECK(connection.calls == Strings{"text 3", "text 5"});
     CHECK_THROWS_AS(handler->on_message(connection, Text{}), std::runtime_error);
 }
 
@@ -157,8 +130,8 @@ TEST_CASE("a final class may be a handler", "[any_handler]") {
         void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
     };
     const auto handler = make_handler("final", Final{});
-    FakeConnection connection;
+    RecordingConnection connection;
     handler->on_message(connection, Text{"x"});
     handler->on_message(connection, Binary{});
-    CHECK(connection.done == Strings{"send text x", declined});
+    CHECK(connection.calls == Strings{"text x", declined});
 }

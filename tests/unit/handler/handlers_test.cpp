@@ -1,7 +1,8 @@
 #include "wsserver/handler/handlers.hpp"
 
 #include "support/catch.hpp"
-#include "support/fake_connection.hpp"
+#include "support/strings.hpp"
+#include "wsserver/testing.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -18,32 +19,32 @@ std::string error_of(std::string_view what, std::string_view subprotocol = "chat
 
 TEST_CASE("echo sends back what came", "[handlers]") {
     const auto echo = make_echo();
-    FakeConnection connection;
+    RecordingConnection connection;
     echo->on_open(connection);
     echo->on_message(connection, Text{"hi"});
     echo->on_message(connection, Binary{bytes_of("\x01\x02")});
     echo->on_ping(connection, Ping{});
     echo->on_close(connection, Close{});
-    CHECK(connection.calls == Strings{"text hi", "binary \x01\x02"});
+    CHECK(connection.calls == Strings{"text hi", "binary 01 02"});
     CHECK(echo->name() == "echo");
     CHECK(echo->runs() == Runs::inline_);
 }
 
 TEST_CASE("broadcast reaches all others of the subprotocol", "[handlers]") {
     const auto chat = make_broadcast("lobby");
-    const auto hub = std::make_shared<FakeHub>();
-    FakeConnection connection{hub, {1, 2, 3}};
+    const auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection connection{hub, {1, 2, 3}, "chat"}, without{hub, {1, 2, 4}};
     chat->on_message(connection, Text{"hi"});
-    connection.subprotocol_text = "";
-    chat->on_message(connection, Binary{bytes_of("\x01")});
-    CHECK(hub->calls == Strings{"broadcast chat except 1-2-3 text hi", "broadcast  except 1-2-3 binary \x01"});
+    chat->on_message(without, Binary{bytes_of("\x01")});
+    CHECK(hub->calls == Strings{"broadcast chat except 1-2-3 text hi", "broadcast  except 1-2-4 binary 01"});
     CHECK(connection.calls.empty());
+    CHECK(without.calls.empty());
     CHECK(chat->name() == "lobby");
 }
 
 TEST_CASE("null takes everything in silence", "[handlers]") {
     const auto null = make_null();
-    FakeConnection connection;
+    RecordingConnection connection;
     null->on_open(connection);
     null->on_message(connection, Text{"hi"});
     null->on_message(connection, Binary{});

@@ -19,8 +19,9 @@
 #include <thread>
 
 #include "support/catch.hpp"
-#include "support/fake_connection.hpp"
+#include "support/strings.hpp"
 #include "wsserver/handler/handlers.hpp"
+#include "wsserver/testing.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -99,8 +100,17 @@ CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::
     return handler.on_command(words, bytes_of(payload));
 }
 
+/// A hub whose reports a test can withhold, delay or refuse.
+class ReportingHub final : public RecordingHub {
+   public:
+    std::function<void(Count done)> on_report{};
+
+   private:
+    void report(Count done) override { on_report ? on_report(std::move(done)) : RecordingHub::report(std::move(done)); }
+};
+
 /// The answers of a connection to a message, taken from it.
-Strings say(AnyHandler& handler, FakeConnection& connection, std::string_view text) {
+Strings say(AnyHandler& handler, RecordingConnection& connection, std::string_view text) {
     handler.on_message(connection, Text{text});
     return std::exchange(connection.calls, {});
 }
@@ -120,7 +130,7 @@ TEST_CASE("the example in C counts", "[shared_object]") {
     const auto counter = load(module_path("handler_counter"));
     CHECK(counter->name() == "counter");
     CHECK(counter->runs() == Runs::inline_);
-    FakeConnection one, two;
+    RecordingConnection one, two;
     counter->on_open(one);
     counter->on_open(two);
     counter->on_message(one, Text{"a"});
@@ -142,7 +152,7 @@ TEST_CASE("the example in C counts on many threads", "[shared_object]") {
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
         threads.emplace_back([&] {
-            FakeConnection connection;
+            RecordingConnection connection;
             counter->on_open(connection);
             for (int k = 0; k < 1000; ++k) counter->on_message(connection, Text{"x"});
             counter->on_close(connection, Close{});
@@ -155,10 +165,9 @@ TEST_CASE("the example in C counts on many threads", "[shared_object]") {
 TEST_CASE("the example in C++ keeps rooms apart", "[shared_object]") {
     const auto rooms = load(module_path("handler_rooms"));
     CHECK(rooms->name() == "Rooms");
-    const auto hub = std::make_shared<FakeHub>();
-    FakeConnection ann{hub, {0, 1, 1}}, bob{hub, {0, 2, 1}}, eve{hub, {1, 1, 1}};
-    ann.target_text = bob.target_text = "/lobby";
-    eve.target_text = "/kitchen";
+    const auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection ann{hub, {0, 1, 1}, "chat", "/lobby"}, bob{hub, {0, 2, 1}, "chat", "/lobby"};
+    RecordingConnection eve{hub, {1, 1, 1}, "chat", "/kitchen"};
     for (auto* one : {&ann, &bob, &eve}) rooms->on_open(*one);
     CHECK(command(*rooms, {"rooms"}).output == "1 /kitchen\n2 /lobby\n");
 
@@ -189,9 +198,8 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
     auto probe = load(module_path("probe"), "x = 1", log.log());
     CHECK(log.take() == Strings{"info probe: create[x = 1]"});
     CHECK(probe->runs() == Runs::pooled);
-    auto hub = std::make_shared<FakeHub>();
-    FakeConnection connection{hub};
-    connection.target_text = "/room?a=b";
+    auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection connection{hub, {0, 1, 1}, "chat", "/room?a=b"};
 
     SECTION("what it hears of") {
         probe->on_open(connection);
@@ -210,7 +218,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(say(*probe, connection, "binary hi") == Strings{"binary hi", "text =0"});
         CHECK(say(*probe, connection, "ping hi") == Strings{"ping hi", "text =0"});
         CHECK(say(*probe, connection, "close hi") == Strings{"close 4001 hi", "text =0"});
-        CHECK(say(*probe, connection, "nothing") == Strings{"text ", "text =0"});
+        CHECK(say(*probe, connection, "nothing") == Strings{"text", "text =0"});
         CHECK(say(*probe, connection, "data") == Strings{"text =1"});
     }
     SECTION("text that is no UTF-8 doesn't leave") {
@@ -260,7 +268,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
     }
     SECTION("nor is there when the server is gone") {
         {
-            FakeConnection short_lived;
+            RecordingConnection short_lived;
             probe->on_open(short_lived);
         }
         CHECK(command(*probe, {"text"}, "hi").output == "=2");
@@ -287,21 +295,21 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
     const Directory directory;
     fs::copy_file(module_path("probe"), directory / "lasting.so");
     auto probe = load(directory / "lasting.so", {}, log.log());
-    const auto hub = std::make_shared<FakeHub>();
+    const auto hub = std::make_shared<ReportingHub>();
     {
-        FakeConnection connection{hub};
+        RecordingConnection connection{hub};
         probe->on_open(connection);
     }
-    hub->withhold = true;
+    Hub::Count withheld;
+    hub->on_report = [&](Hub::Count done) { withheld = std::move(done); };
     command(*probe, {"ping-all"});
     log.take();
+    hub->on_report = nullptr;
     probe.reset();
     CHECK(is_mapped("lasting.so"));
     CHECK(log.take().empty());
-    hub->withhold = false;
-    auto counts = std::exchange(hub->withheld, {});
-    counts.front()(7);
-    counts.clear();
+    withheld(7);
+    withheld = nullptr;
     CHECK(log.take() == Strings{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
     CHECK_FALSE(is_mapped("lasting.so"));
 }
@@ -309,11 +317,11 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
 TEST_CASE("a count is told though its order fails", "[shared_object]") {
     Log log;
     auto probe = load(module_path("probe"), {}, log.log());
-    const auto hub = std::make_shared<FakeHub>();
-    FakeConnection connection{hub};
+    const auto hub = std::make_shared<ReportingHub>();
+    RecordingConnection connection{hub};
     probe->on_open(connection);
     log.take();
-    hub->before_answer = [] { throw std::bad_alloc{}; };
+    hub->on_report = [](const Hub::Count&) { throw std::bad_alloc{}; };
     CHECK(command(*probe, {"ping-all"}).output == "=1");
     CHECK(log.take() == Strings{"info probe: counted[0]"});
 }
@@ -322,12 +330,13 @@ TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the
     load(module_path("broadcaster")).reset();  // what the loader itself opens for good, it has opened now
     const auto before = open_descriptors();
     std::latch is_asked{1}, handler_is_left{1};
-    const auto hub = std::make_shared<FakeHub>();
-    hub->before_answer = [&] {
+    const auto hub = std::make_shared<ReportingHub>();
+    hub->on_report = [&](const Hub::Count& done) {
         is_asked.count_down();
         handler_is_left.wait();
+        complete(done, 0);
     };
-    FakeConnection connection{hub};
+    RecordingConnection connection{hub};
     auto broadcaster = load(module_path("broadcaster"));
     broadcaster->on_open(connection);
     is_asked.wait();
@@ -347,8 +356,8 @@ TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
     CHECK(command(*mirror, {"payload"}, std::string_view{"\0x", 2}).output == std::string_view{"\0x", 2});
     CHECK_FALSE(command(*mirror, {}).ok);
 
-    const auto hub = std::make_shared<FakeHub>();
-    FakeConnection connection{hub, {65535, 4294967295, 4294967295}};
+    const auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection connection{hub, {65535, 4294967295, 4294967295}, "chat"};
     mirror->on_open(connection);
     CHECK(connection.user_data() != nullptr);
     connection.status = SendStatus::dropped;
@@ -367,7 +376,7 @@ TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
 
 TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]") {
     const auto thrower = load(module_path("thrower"));
-    FakeConnection connection;
+    RecordingConnection connection;
     CHECK(thrown_by([&] { thrower->on_open(connection); }) == "Thrower: on_open: on_open threw");
     CHECK(thrown_by([&] { say(*thrower, connection, "boom"); }) == "Thrower: on_text: boom");
     CHECK(thrown_by([&] { say(*thrower, connection, "int"); }) ==
@@ -392,7 +401,7 @@ TEST_CASE("a handler that won't start says why", "[shared_object]") {
 TEST_CASE("a table from the future is used as far as it is known", "[shared_object]") {
     const auto later = load(module_path("later"));
     CHECK(later->name() == "later.so");
-    FakeConnection connection;
+    RecordingConnection connection;
     later->on_open(connection);
     later->on_message(connection, Text{"x"});
     later->on_message(connection, Binary{});
@@ -496,7 +505,7 @@ TEST_CASE("overwriting the file harms nobody, and loading it again gives the new
     fs::resize_file(path, 0);
     CHECK(command(*old, {"version"}).output == "1");
     write_file(path, std::string(size, '\xCC'));
-    FakeConnection connection;
+    RecordingConnection connection;
     old->on_message(connection, Text{"hi"});
     CHECK(connection.calls.front() == "text hi");
     CHECK_FALSE(load_handler(path));

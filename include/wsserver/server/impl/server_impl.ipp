@@ -9,6 +9,7 @@
 #include <ranges>
 #include <utility>
 
+#include "wsserver/server/detail/connection_options.hpp"
 #include "wsserver/server/detail/pooled_handler.hpp"
 
 namespace wsserver {
@@ -35,6 +36,13 @@ constexpr std::chrono::seconds left_behind_after{1};
 /// How often the watchdog looks whether a worker has been busy for too long.
 constexpr std::chrono::seconds watch_interval{1};
 
+std::string url_of(const Endpoint& endpoint) {
+    if (endpoint.is_unix()) return "ws+unix:" + endpoint.unix_path;
+    return "ws://" + to_string(endpoint);
+}
+
+}  // namespace
+
 ConnectionOptions connection_options(const ServerOptions& options) {
     ConnectionOptions result;
     result.handshake = options.handshake;
@@ -48,13 +56,6 @@ ConnectionOptions connection_options(const ServerOptions& options) {
     result.server_name = options.server_name;
     return result;
 }
-
-std::string url_of(const Endpoint& endpoint) {
-    if (endpoint.is_unix()) return "ws+unix:" + endpoint.unix_path;
-    return "ws://" + to_string(endpoint);
-}
-
-}  // namespace
 
 Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
     : options_(std::move(given)),

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "support/catch.hpp"
-#include "support/fake_connection.hpp"
 #include "wsd-ctl/bench/traffic.hpp"
+#include "wsserver/testing.hpp"
 
 using namespace std::chrono_literals;
 using namespace wsd::ctl::bench;
-using wsserver::test::FakeConnection;
+using wsserver::RecordingConnection;
 using Time = Traffic::Time;
 
 namespace {
@@ -20,7 +20,7 @@ struct Rig {
     Options options;
     Tally tally;
     std::unique_ptr<Traffic> traffic;
-    std::deque<FakeConnection> connections;
+    std::deque<RecordingConnection> connections;
     Time now{1h};
 
     explicit Rig(const Options& given) : options(given) {

@@ -1,0 +1,460 @@
+#pragma once
+
+#include "wsserver/testing.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <variant>
+
+#include "wsserver/connection/default_owner.hpp"
+#include "wsserver/protocol/event_text.hpp"
+#include "wsserver/server/detail/connection_options.hpp"
+#include "wsserver/server/detail/handler_table.hpp"
+#include "wsserver/server/detail/memory_reactors.hpp"
+#include "wsserver/transport/memory.hpp"
+
+namespace wsserver {
+
+namespace {
+
+/// Bytes that a client takes before it reads, about as many as a socket does.
+constexpr std::size_t client_receive_window = std::size_t{64} << 10;
+
+[[noreturn]] void fail_test(TestLine where, const std::string& what) {
+    std::string_view file = where.file;
+    if (const auto slash = file.rfind('/'); slash != std::string_view::npos) file.remove_prefix(slash + 1);
+    throw TestFailure{std::string{file} + ":" + std::to_string(where.line) + ": " + what};
+}
+
+std::string in_quotes(std::string_view text) { return '"' + std::string{text} + '"'; }
+
+}  // namespace
+
+// --- The client's side ---
+
+/// One client: it records what its connection reports.
+struct MemoryClient::Impl final : AnyHandler {
+    explicit Impl(MemoryServer::Impl& its_server) : server(&its_server) {}
+
+    std::string_view name() const noexcept override { return "MemoryClient"; }
+    void on_open(AnyConnection& connection) override;
+    void on_message(AnyConnection&, const Text& m) override { record({Opcode::text, std::string{m.text}}); }
+    void on_message(AnyConnection&, const Binary& m) override { record({Opcode::binary, payload_of(m.bytes)}); }
+    void on_ping(AnyConnection&, const Ping& m) override { record({Opcode::ping, payload_of(m.payload)}); }
+    void on_pong(AnyConnection&, const Pong& m) override { record({Opcode::pong, payload_of(m.payload)}); }
+    void on_close(AnyConnection&, const Close& m) override { record({Opcode::close, std::string{m.reason}, m.code}); }
+
+    static std::string payload_of(Bytes payload) { return std::string{text_of(payload)}; }
+    void record(ClientEvent event) { events.push_back(std::move(event)); }
+
+    bool is_open() const noexcept;
+    /// Calls `f` with the connection, if there is one, then runs the server.
+    template <class F>
+    SendStatus with_connection(F&& f);
+    void run() const;
+    std::optional<ClientEvent> take();
+    /// Why there is no further event.
+    std::string state() const;
+    /// ` (CAUSE)` as the server knows it, if it ended the connection for a reason of its own.
+    std::string cause_at_server() const;
+
+    /// Null when it is gone.
+    Connection<Role::client, MemoryTransport>* connection() const noexcept;
+
+    MemoryServer::Impl* server;  ///< null when it is gone
+    ConnectionId id;
+    std::deque<ClientEvent> events;
+    std::string subprotocol;
+    HttpResponse response{.status = 0};  ///< 0: none has come
+    ConnectionId id_at_server;
+    std::optional<ConnectionEnd> end;
+};
+
+// --- The server's side ---
+
+struct MemoryServer::Impl final : ReactorShared {
+    explicit Impl(ServerOptions given)
+        : options(std::move(given)),
+          server_hub(std::make_shared<ServerHub>(connection_options(options).protocol.fragment_size)),
+          any_hub(server_hub),
+          reactors(*this, *server_hub, connection_options(options), network, place) {
+        ConnectionOptions of_clients;
+        of_clients.ping_interval = std::chrono::milliseconds{0};
+        clients.set_options(of_clients);
+        clients.transport().receive_window(client_receive_window);
+        clients.on_response([this](const HttpResponse& response) { last_response = response; });
+        clients.on_end([this](const ConnectionEnd& end) { client_ended(end); });
+    }
+    ~Impl() {
+        for (const auto& [id, weak] : std::map{clients_by_id}) {  // a copy: terminate() erases
+            const auto client = weak.lock();
+            if (!client) continue;
+            if (auto* connection = client->connection()) connection->terminate("the server is gone");
+            client->server = nullptr;
+        }
+    }
+
+    // ReactorShared
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
+    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override {
+        if (!origin_allowed(offer, options.allowed_origins)) return Errc::origin_forbidden;
+        auto choice = handlers.choose(offer.subprotocols, options.strict_subprotocol);
+        if (!choice.handler) return Errc::unknown_subprotocol;
+        last_accepted = connection.id();
+        return Acceptance{std::move(choice.handler), choice.subprotocol};
+    }
+    std::optional<HttpResponse> answer(const HttpRequest& request) override {
+        try {
+            return http_answer ? http_answer(request) : std::nullopt;
+        } catch (...) {
+            return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
+        }
+    }
+    void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
+    Admission admit() noexcept override {
+        ++open;
+        return options.max_connections == 0 || open <= options.max_connections ? Admission::welcome
+                                                                               : Admission::answer_503;
+    }
+    void released() noexcept override { --open; }
+    void on_stopped(std::uint16_t) override { stopped = true; }
+
+    Reactor<MemoryTransport>& reactor() const noexcept { return reactors[0]; }
+    void run() {
+        reactor().attach();  // the test may have gone on to another thread
+        network.run_until_idle();
+    }
+    MemorySocket connect(TestLine where) {
+        auto socket = network.connect(place);
+        if (!socket) fail_test(where, "can't connect: the server has been stopped");
+        return *std::move(socket);
+    }
+    void client_ended(const ConnectionEnd& end) {
+        const auto client = clients_by_id[end.info.id].lock();
+        clients_by_id.erase(end.info.id);
+        if (!client) return;
+        if (!end.opened) client->response = std::exchange(last_response, HttpResponse{.status = 0});
+        client->end = end;
+    }
+    const ConnectionEnd* end_of(ConnectionId id) const {
+        const auto found = std::find_if(ends.begin(), ends.end(), [id](const auto& end) { return end.info.id == id; });
+        return found != ends.end() ? &*found : nullptr;
+    }
+
+    const Endpoint place{"server", 80, {}};
+    ServerOptions options;
+    HandlerTable handlers;
+    Server::HttpAnswer http_answer;
+    std::shared_ptr<ServerHub> server_hub;
+    std::shared_ptr<Hub> any_hub;
+    std::size_t open = 0;
+    bool stopped = false;
+    ConnectionId last_accepted;
+    std::vector<ConnectionEnd> ends;
+    std::map<ConnectionId, std::weak_ptr<MemoryClient::Impl>> clients_by_id;
+    HttpResponse last_response{.status = 0};  ///< to the client that is about to open or to end
+    MemoryNetwork network;
+    ClientOn<MemoryTransport> clients{network};
+    MemoryReactors reactors;  // last: their connections use all of the above until they are gone
+};
+
+MemoryServer::MemoryServer(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+MemoryServer::MemoryServer(MemoryServer&&) noexcept = default;
+
+MemoryServer& MemoryServer::operator=(MemoryServer&& other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+}
+
+MemoryServer::~MemoryServer() = default;
+
+void MemoryServer::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+    impl_->handlers.set(std::move(subprotocol), std::move(handler));
+}
+
+bool MemoryServer::remove_handler(std::string_view subprotocol, CloseCode code) {
+    const auto handler = impl_->handlers.remove(subprotocol);
+    if (!handler) return false;
+    impl_->reactor().close_served_by(*handler, subprotocol, code);
+    run();
+    return true;
+}
+
+void MemoryServer::on_http(Server::HttpAnswer answer) { impl_->http_answer = std::move(answer); }
+
+void MemoryServer::reconfigure(const ServerOptions& options) {
+    impl_->options = options;
+    impl_->reactor().set_options(connection_options(options));
+}
+
+void MemoryServer::stop(std::chrono::milliseconds grace) {
+    impl_->reactor().stop(impl_->network.now() + grace);
+    run();
+    if (!impl_->stopped) advance(grace);
+}
+
+std::shared_ptr<Hub> MemoryServer::hub() const { return impl_->any_hub; }
+
+std::vector<ConnectionInfo> MemoryServer::list() const { return impl_->reactor().list(); }
+
+MemoryClient MemoryServer::connect(std::string target, std::vector<std::string> subprotocols, TestLine where) {
+    ClientRequest request;
+    request.target = std::move(target);
+    request.subprotocols = std::move(subprotocols);
+    return connect(std::move(request), where);
+}
+
+MemoryClient MemoryServer::connect(ClientRequest request, TestLine where) {
+    if (request.host.empty()) request.host = impl_->place.host;
+    if (const auto checked = check_request(request); !checked) fail_test(where, "can't connect: " + checked.error());
+    const auto client = std::make_shared<MemoryClient::Impl>(*impl_);
+    impl_->last_accepted = {};
+    client->id = impl_->clients.connect(impl_->connect(where), std::move(request), client)->id();
+    impl_->clients_by_id[client->id] = client;
+    run();
+    client->id_at_server = impl_->last_accepted;
+    return MemoryClient{client};
+}
+
+HttpResponse MemoryServer::get(std::string_view target, TestLine where) {
+    MemoryWire wire{impl_->connect(where)};
+    wire.write("GET " + std::string{target} + " HTTP/1.1\r\nHost: " + impl_->place.host + "\r\n\r\n");
+    run();
+    // To the reader of a client's opening handshake any answer to a plain request is a refusal.
+    ClientHandshake reader{ClientRequest{.host = impl_->place.host}};
+    const std::string answer = wire.read();
+    auto verdict = reader.receive(bytes_of(answer));
+    if (std::holds_alternative<ClientHandshake::NeedMore>(verdict)) return reader.receive_eof().response;
+    return std::get<ClientHandshake::Rejected>(verdict).response;
+}
+
+MemoryWire MemoryServer::wire(TestLine where) { return MemoryWire{impl_->connect(where)}; }
+
+void MemoryServer::run() { impl_->run(); }
+
+void MemoryServer::advance(std::chrono::milliseconds by) {
+    impl_->reactor().attach();
+    impl_->network.advance(by);
+}
+
+const std::vector<ConnectionEnd>& MemoryServer::ends() const noexcept { return impl_->ends; }
+
+// --- MemoryClient ---
+
+void MemoryClient::Impl::on_open(AnyConnection& opened) {
+    subprotocol = opened.subprotocol();
+    response = std::exchange(server->last_response, HttpResponse{.status = 0});
+}
+
+Connection<Role::client, MemoryTransport>* MemoryClient::Impl::connection() const noexcept {
+    return server != nullptr ? server->clients.find(id) : nullptr;
+}
+
+bool MemoryClient::Impl::is_open() const noexcept {
+    const auto* found = connection();
+    return found != nullptr && found->is_open();
+}
+
+template <class F>
+SendStatus MemoryClient::Impl::with_connection(F&& f) {
+    auto* found = connection();
+    const SendStatus status = found != nullptr ? f(*found) : SendStatus::closed;
+    run();
+    return status;
+}
+
+void MemoryClient::Impl::run() const {
+    if (server != nullptr) server->run();
+}
+
+std::optional<ClientEvent> MemoryClient::Impl::take() {
+    run();
+    if (events.empty()) return std::nullopt;
+    ClientEvent event = std::move(events.front());
+    events.pop_front();
+    return event;
+}
+
+std::string MemoryClient::Impl::state() const {
+    if (!end) return is_open() ? "the connection is open" : "the connection is closing";
+    if (!end->opened && response.status >= 300) {
+        return "the server refused the opening handshake: " + std::to_string(response.status) + " " +
+               std::string{reason_phrase(response.status)};
+    }
+    return "the connection has ended" + (end->cause.empty() ? "" : ": " + end->cause) + cause_at_server();
+}
+
+std::string MemoryClient::Impl::cause_at_server() const {
+    const ConnectionEnd* at_server = server != nullptr ? server->end_of(id_at_server) : nullptr;
+    return at_server != nullptr && !at_server->cause.empty() ? " (" + at_server->cause + ")" : "";
+}
+
+MemoryClient::MemoryClient(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+MemoryClient::MemoryClient(MemoryClient&&) noexcept = default;
+
+MemoryClient& MemoryClient::operator=(MemoryClient&& other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+}
+
+MemoryClient::~MemoryClient() {
+    if (!impl_) return;
+    if (auto* connection = impl_->connection()) connection->terminate("the client is gone");
+}
+
+SendStatus MemoryClient::send(const Text& message) {
+    return impl_->with_connection([&](auto& connection) { return connection.send(message); });
+}
+
+SendStatus MemoryClient::send(const Binary& message) {
+    return impl_->with_connection([&](auto& connection) { return connection.send(message); });
+}
+
+SendStatus MemoryClient::ping(std::string_view payload) {
+    return impl_->with_connection([&](auto& connection) { return connection.ping(bytes_of(payload)); });
+}
+
+SendStatus MemoryClient::close(CloseCode code, std::string_view reason) {
+    return impl_->with_connection([&](auto& connection) { return connection.close(code, reason); });
+}
+
+void MemoryClient::disconnect() {
+    if (auto* connection = impl_->connection()) connection->terminate("disconnected");
+    impl_->run();
+}
+
+void MemoryClient::pause_receiving() {
+    if (auto* connection = impl_->connection()) connection->hold_receiving();
+}
+
+void MemoryClient::resume_receiving() {
+    if (auto* connection = impl_->connection()) connection->resume_receiving();
+    impl_->run();
+}
+
+std::optional<ClientEvent> MemoryClient::try_receive() { return impl_->take(); }
+
+ClientEvent MemoryClient::receive(TestLine where) {
+    auto event = impl_->take();
+    if (!event) fail_test(where, "expected an event, but received nothing; " + impl_->state());
+    return *std::move(event);
+}
+
+std::vector<std::string> MemoryClient::received() {
+    std::vector<std::string> lines;
+    while (const auto event = impl_->take()) lines.push_back(to_string(*event));
+    return lines;
+}
+
+void MemoryClient::expect(std::string_view expected, TestLine where) {
+    const auto event = impl_->take();
+    const std::string what = "expected " + in_quotes(expected) + ", but received ";
+    if (!event) fail_test(where, what + "nothing; " + impl_->state());
+    const std::string line = to_string(*event);
+    if (line == expected) return;
+    if (is_control(event->opcode) && line.starts_with(std::string{expected} + " ")) return;
+    const bool is_close = event->opcode == Opcode::close;
+    fail_test(where, what + in_quotes(line) + (is_close ? impl_->cause_at_server() : ""));
+}
+
+void MemoryClient::expect_nothing(TestLine where) {
+    if (const auto event = impl_->take())
+        fail_test(where, "expected nothing, but received " + in_quotes(to_string(*event)));
+}
+
+bool MemoryClient::is_open() const noexcept { return impl_->is_open(); }
+std::string_view MemoryClient::subprotocol() const noexcept { return impl_->subprotocol; }
+const HttpResponse& MemoryClient::response() const noexcept { return impl_->response; }
+ConnectionId MemoryClient::id() const noexcept { return impl_->id_at_server; }
+const std::optional<ConnectionEnd>& MemoryClient::end() const noexcept { return impl_->end; }
+
+std::string to_string(const ClientEvent& event) {
+    if (event.opcode == Opcode::close) return to_string(Event{Close{event.code, event.payload}});
+    std::string line;
+    with_message_type(event.opcode,
+                      [&]<class M>() { line = to_string(Event{M::from_payload(bytes_of(event.payload))}); });
+    return line;
+}
+
+// --- What only records ---
+
+SendStatus RecordingHub::record(std::string call) {
+    calls.push_back(std::move(call));
+    return status;
+}
+
+void RecordingHub::report(Count done) { complete(done, receivers); }
+
+SendStatus RecordingHub::send(ConnectionId to, const Text& message) {
+    return record("send " + to_string(to) + " " + to_string(Event{message}));
+}
+
+SendStatus RecordingHub::send(ConnectionId to, const Binary& message) {
+    return record("send " + to_string(to) + " " + to_string(Event{message}));
+}
+
+SendStatus RecordingHub::ping(ConnectionId to, Bytes payload) {
+    return record("ping " + to_string(to) + to_string(Event{Ping{payload}}).substr(4));
+}
+
+SendStatus RecordingHub::close(ConnectionId to, CloseCode code, std::string_view reason) {
+    return record("close " + to_string(to) + to_string(Event{Close{code, reason}}).substr(5));
+}
+
+namespace {
+
+std::string audience_in_words(const Audience& audience) {
+    std::string words = audience.subprotocol ? *audience.subprotocol : "all";
+    if (audience.except) words += " except " + to_string(*audience.except);
+    return words;
+}
+
+}  // namespace
+
+void RecordingHub::broadcast(const Audience& audience, const Text& message, Count done) {
+    record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
+    report(std::move(done));
+}
+
+void RecordingHub::broadcast(const Audience& audience, const Binary& message, Count done) {
+    record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
+    report(std::move(done));
+}
+
+void RecordingHub::ping_all(Count done) {
+    record("ping_all");
+    report(std::move(done));
+}
+
+void RecordingHub::close_all(CloseCode code, std::string_view reason, Count done) {
+    record("close_all" + to_string(Event{Close{code, reason}}).substr(5));
+    report(std::move(done));
+}
+
+RecordingConnection::RecordingConnection(std::string subprotocol, std::string target)
+    : RecordingConnection(std::make_shared<RecordingHub>(), {0, 1, 1}, std::move(subprotocol), std::move(target)) {}
+
+RecordingConnection::RecordingConnection(std::shared_ptr<RecordingHub> hub, ConnectionId id, std::string subprotocol,
+                                         std::string target)
+    : recording_hub_(std::move(hub)),
+      hub_(recording_hub_),
+      id_(id),
+      subprotocol_(std::move(subprotocol)),
+      target_(std::move(target)) {}
+
+SendStatus RecordingConnection::record(std::string call) {
+    calls.push_back(std::move(call));
+    return status;
+}
+
+SendStatus RecordingConnection::send(const Text& message) { return record(to_string(Event{message})); }
+SendStatus RecordingConnection::send(const Binary& message) { return record(to_string(Event{message})); }
+SendStatus RecordingConnection::ping(Bytes payload) { return record(to_string(Event{Ping{payload}})); }
+SendStatus RecordingConnection::close(CloseCode code, std::string_view reason) {
+    return record(to_string(Event{Close{code, reason}}));
+}
+
+}  // namespace wsserver

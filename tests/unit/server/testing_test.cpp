@@ -1,0 +1,410 @@
+#include "wsserver/testing.hpp"
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/strings.hpp"
+#include "wsserver/transport/memory.hpp"
+
+using namespace wsserver;
+using wsserver::test::has;
+using wsserver::test::Strings;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Echoes; some messages make it do something else.
+struct Obedient {
+    Strings* heard = nullptr;
+
+    void on_open(AnyConnection& connection) { note("open " + std::string{connection.target()}); }
+    void on_message(AnyConnection& connection, const Text& message) {
+        if (message.text == "throw") throw std::runtime_error{"no such room"};
+        if (message.text == "close") return void(connection.close(CloseCode{4000}, "bye"));
+        if (message.text == "ping") return void(connection.ping(bytes_of("hi")));
+        connection.send(message);
+    }
+    void on_message(AnyConnection& connection, const Binary& message) { connection.send(message); }
+    void on_ping(AnyConnection&, const Ping& ping) { note("ping " + std::string{text_of(ping.payload)}); }
+    void on_close(AnyConnection&, const Close& close) { note(to_string(ClientEvent{Opcode::close, {}, close.code})); }
+
+    void note(std::string what) const {
+        if (heard != nullptr) heard->push_back(std::move(what));
+    }
+};
+
+struct Pooled {
+    static constexpr Runs runs = Runs::pooled;
+    std::thread::id* ran_on;
+    void on_message(AnyConnection& connection, const Text& message) {
+        *ran_on = std::this_thread::get_id();
+        connection.send(message);
+    }
+};
+
+struct Chat {
+    void on_message(AnyConnection& connection, const Text& message) {
+        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
+    }
+};
+
+/// The text of the TestFailure that `f` throws, from the line number on.
+std::string failure_of(const std::function<void()>& f) {
+    try {
+        f();
+    } catch (const TestFailure& failure) {
+        const std::string text = failure.what();
+        CHECK(text.starts_with("testing_test.cpp:"));
+        return text.substr(text.find(": ") + 2);
+    }
+    return "no failure";
+}
+
+}  // namespace
+
+TEST_CASE("a client in memory sends and receives", "[testing]") {
+    Strings heard;
+    MemoryServer server{Obedient{&heard}};
+    MemoryClient client = server.connect("/chat?room=5");
+    CHECK(client.is_open());
+    CHECK(client.response().status == 101);
+    CHECK(client.subprotocol().empty());
+    CHECK_FALSE(client.end());
+
+    CHECK(client.send("hello") == SendStatus::queued);
+    client.expect("text hello");
+    client.send(Text{"a"});
+    client.send(Binary{bytes_of("b")});
+    const std::uint8_t bytes[] = {0x01, 0xFF};
+    client.send(Binary{bytes});
+    CHECK(client.received() == Strings{"text a", "binary b", "binary 01 ff"});
+    client.ping("p");
+    CHECK(client.receive() == ClientEvent{Opcode::pong, "p"});
+    client.send("ping");
+    client.expect("ping hi");
+    CHECK_FALSE(client.try_receive());
+    client.expect_nothing();
+
+    CHECK(client.close(CloseCode::normal, "done") == SendStatus::queued);
+    CHECK(client.receive() == ClientEvent{Opcode::close, {}, CloseCode::normal});
+    CHECK_FALSE(client.is_open());
+    CHECK(client.send("too late") == SendStatus::closed);
+    CHECK(client.ping() == SendStatus::closed);
+    CHECK(client.close() == SendStatus::closed);
+    REQUIRE(client.end());
+    CHECK(client.end()->code == CloseCode::normal);
+    CHECK(heard == Strings{"open /chat?room=5", "ping p", "close 1000"});
+    REQUIRE(server.ends().size() == 1);
+    CHECK(server.ends()[0].info.id == client.id());
+}
+
+TEST_CASE("an event in one line", "[testing]") {
+    CHECK(to_string(ClientEvent{Opcode::text, "Grüße"}) == "text Grüße");
+    CHECK(to_string(ClientEvent{Opcode::text}) == "text");
+    CHECK(to_string(ClientEvent{Opcode::binary, "~ "}) == "binary ~ ");
+    CHECK(to_string(ClientEvent{Opcode::binary, "\x7F\x80"}) == "binary 7f 80");
+    CHECK(to_string(ClientEvent{Opcode::ping}) == "ping");
+    CHECK(to_string(ClientEvent{Opcode::pong, "a\n"}) == "pong 61 0a");
+    CHECK(to_string(ClientEvent{Opcode::close, "bye", CloseCode::going_away}) == "close 1001 bye");
+    CHECK(to_string(ClientEvent{Opcode::close}) == "close 1005");
+}
+
+TEST_CASE("an expected control frame need not have its payload", "[testing]") {
+    MemoryServer server{Obedient{}};
+    MemoryClient client = server.connect();
+    for (const char* met : {"ping hi", "ping"}) {
+        client.send("ping");
+        client.expect(met);
+    }
+    client.send("ping");
+    CHECK_THROWS_AS(client.expect("ping h"), TestFailure);
+    client.send("close");
+    SECTION("close 4000 bye") { client.expect("close 4000 bye"); }
+    SECTION("close 4000") { client.expect("close 4000"); }
+    SECTION("close") { client.expect("close"); }
+    SECTION("no other code") { CHECK_THROWS_AS(client.expect("close 400"), TestFailure); }
+    CHECK(client.end()->code == CloseCode{4000});
+    MemoryClient other = server.connect();
+    other.send("ab c");
+    CHECK_THROWS_AS(other.expect("text ab"), TestFailure);
+}
+
+TEST_CASE("a client that vanishes", "[testing]") {
+    Strings heard;
+    MemoryServer server{Obedient{&heard}};
+    SECTION("by disconnect()") {
+        MemoryClient client = server.connect();
+        client.disconnect();
+        client.expect("close 1006");
+        client.disconnect();
+    }
+    SECTION("by its destructor") {
+        static_cast<void>(server.connect());
+        server.run();
+    }
+    SECTION("by assignment") {
+        MemoryClient client = server.connect();
+        heard.clear();
+        client = server.connect();
+        server.run();
+        CHECK(server.list().size() == 1);
+        CHECK(client.is_open());
+    }
+    CHECK(heard == Strings{"open /", "close 1006"});
+}
+
+TEST_CASE("several clients, subprotocols and the hub", "[testing]") {
+    MemoryServer server;
+    server.handle(Obedient{});
+    server.handle("chat", Chat{});
+    MemoryClient ann = server.connect("/", {"unknown", "chat"});
+    MemoryClient bob = server.connect("/", {"chat"});
+    MemoryClient eve = server.connect("/", {"unknown"});
+    CHECK(ann.subprotocol() == "chat");
+    CHECK(eve.subprotocol().empty());
+    CHECK(server.list().size() == 3);
+
+    ann.send("hi");
+    bob.expect("text hi");
+    ann.expect_nothing();
+    eve.expect_nothing();
+
+    std::size_t receivers = 0;
+    server.hub()->broadcast({}, Text{"all"}, [&](std::size_t count) { receivers = count; });
+    ann.expect("text all");
+    CHECK(receivers == 3);
+    bob.expect("text all");
+    eve.expect("text all");
+    CHECK(server.hub()->send(eve.id(), Text{"psst"}) == SendStatus::queued);
+    eve.expect("text psst");
+
+    CHECK(server.remove_handler("chat"));
+    CHECK_FALSE(server.remove_handler("chat"));
+    ann.expect("close 1001");
+    CHECK(eve.is_open());
+}
+
+TEST_CASE("a thread may use the hub", "[testing][threads]") {
+    MemoryServer server{Obedient{}};
+    MemoryClient client = server.connect();
+    std::thread{[hub = server.hub()] { hub->broadcast({}, Text{"from elsewhere"}); }}.join();
+    client.expect("text from elsewhere");
+}
+
+TEST_CASE("pooled handlers run on the test's thread", "[testing]") {
+    std::thread::id ran_on;
+    MemoryServer server{Pooled{.ran_on = &ran_on}};
+    MemoryClient client = server.connect();
+    client.send("x");
+    CHECK(ran_on == std::this_thread::get_id());
+    client.expect("text x");
+}
+
+TEST_CASE("time passes when the test says so", "[testing]") {
+    ServerOptions options;
+    options.ping_interval = 10s;
+    options.pong_timeout = 5s;
+    MemoryServer server{Obedient{}, options};
+    MemoryClient client = server.connect();
+    SECTION("a ping is answered") {
+        server.advance(9s);
+        client.expect_nothing();
+        server.advance(2s);
+        client.expect("ping");
+        server.advance(60s);
+        CHECK(client.is_open());
+    }
+    SECTION("a client that doesn't read loses its connection") {
+        client.pause_receiving();
+        server.advance(16s);
+        client.resume_receiving();
+        CHECK(client.received().back().starts_with("close 1006"));
+        CHECK(server.ends().at(0).code == CloseCode::abnormal);
+    }
+    SECTION("other options for open connections, too") {
+        options.ping_interval = 0s;
+        server.reconfigure(options);
+        server.advance(60s);
+        client.expect_nothing();
+    }
+}
+
+TEST_CASE("a slow consumer meets the server's policy", "[testing]") {
+    ServerOptions options;
+    options.send_high_mark = 1000;
+    options.send_hard_limit = 2000;
+    MemoryServer server{Obedient{}, options};
+    MemoryClient client = server.connect();
+    client.pause_receiving();
+    const std::string message(50'000, 'x');
+    for (int i = 0; i < 5; ++i) server.hub()->broadcast({}, Text{message});
+    server.run();
+    server.advance(1min);
+    REQUIRE(server.ends().size() == 1);
+    CHECK(server.ends()[0].cause == "slow consumer: its send queue was full");
+}
+
+TEST_CASE("stop() says goodbye", "[testing]") {
+    MemoryServer server{Obedient{}};
+    MemoryClient client = server.connect(), asleep = server.connect();
+    asleep.pause_receiving();
+    server.stop(3s);
+    client.expect("close 1001");
+    CHECK(server.list().empty());
+    CHECK(failure_of([&] { static_cast<void>(server.connect()); }) == "can't connect: the server has been stopped");
+    CHECK(failure_of([&] { static_cast<void>(server.get("/")); }) == "can't connect: the server has been stopped");
+    CHECK(failure_of([&] { static_cast<void>(server.wire()); }) == "can't connect: the server has been stopped");
+}
+
+TEST_CASE("refused opening handshakes", "[testing]") {
+    ServerOptions options;
+    options.strict_subprotocol = true;
+    options.max_connections = 1;
+    MemoryServer server{Obedient{}, options};
+    {
+        MemoryClient client = server.connect("/", {"unknown"});
+        CHECK_FALSE(client.is_open());
+        CHECK(client.response().status == 400);
+        CHECK(client.id() == ConnectionId{});
+        CHECK(client.send("x") == SendStatus::closed);
+        CHECK(failure_of([&] { client.expect("text x"); }) ==
+              "expected \"text x\", but received nothing; the server refused the opening handshake: 400 Bad Request");
+        REQUIRE(client.end());
+        CHECK_FALSE(client.end()->opened);
+    }
+    MemoryClient first = server.connect();
+    CHECK(server.connect().response().status == 503);
+    first.close();
+
+    ClientRequest request;
+    request.origin = "http://elsewhere.example";
+    CHECK(server.connect(request).response().status == 403);
+    options.allowed_origins = {"http://elsewhere.example"};
+    server.reconfigure(options);
+    CHECK(server.connect(request).response().status == 101);
+    request.target = "no path";
+    CHECK(has(failure_of([&] { static_cast<void>(server.connect(request)); }), "can't connect: "));
+}
+
+TEST_CASE("plain HTTP requests", "[testing]") {
+    MemoryServer server{Obedient{}};
+    server.on_http([](const HttpRequest& request) -> std::optional<HttpResponse> {
+        if (request.target == "/throw") throw std::runtime_error{"no"};
+        if (request.target != "/health") return std::nullopt;
+        return HttpResponse{.body = "fine\n"};
+    });
+    CHECK(server.get("/health").status == 200);
+    CHECK(server.get("/health").body == "fine\n");
+    CHECK(server.get("/").status == 426);
+    CHECK(server.get("/throw").status == 500);
+}
+
+TEST_CASE("bytes of a client that breaks the rules", "[testing]") {
+    Strings heard;
+    MemoryServer server{Obedient{&heard}};
+    MemoryWire wire = server.wire();
+    wire.write("nonsense\r\n\r\n");
+    server.run();
+    CHECK(wire.read().starts_with("HTTP/1.1 400"));
+    CHECK(heard.empty());
+}
+
+TEST_CASE("a failed expectation says what was received", "[testing]") {
+    MemoryServer server{Obedient{}};
+    MemoryClient client = server.connect();
+    CHECK(failure_of([&] { client.expect("text a"); }) ==
+          "expected \"text a\", but received nothing; the connection is open");
+    CHECK(failure_of([&] { client.receive(); }) == "expected an event, but received nothing; the connection is open");
+    client.send("b");
+    CHECK(failure_of([&] { client.expect("text a"); }) == "expected \"text a\", but received \"text b\"");
+    client.send("c");
+    CHECK(failure_of([&] { client.expect_nothing(); }) == "expected nothing, but received \"text c\"");
+    client.send("throw");
+    CHECK(failure_of([&] { client.expect("text throw"); }) ==
+          "expected \"text throw\", but received \"close 1011 the handler failed\" (the handler threw: no such room)");
+    CHECK(failure_of([&] { client.expect("text d"); }) ==
+          "expected \"text d\", but received nothing; the connection has ended (the handler threw: no such room)");
+
+    MemoryClient gone = server.connect();
+    gone.disconnect();
+    gone.expect("close 1006");
+    CHECK(failure_of([&] { gone.receive(); }) ==
+          "expected an event, but received nothing; the connection has ended: disconnected (the peer ended the stream "
+          "without a Close frame)");
+}
+
+TEST_CASE("the failure names the line of the test", "[testing]") {
+    MemoryServer server{Obedient{}};
+    MemoryClient client = server.connect();
+    const int line = __LINE__ + 2;
+    try {
+        client.expect("text a");
+    } catch (const TestFailure& failure) {
+        CHECK(std::string{failure.what()}.starts_with("testing_test.cpp:" + std::to_string(line) + ": "));
+        return;
+    }
+    FAIL("no TestFailure");
+}
+
+TEST_CASE("a client may outlive its server", "[testing]") {
+    Strings heard;
+    std::optional<MemoryServer> server{std::in_place, Obedient{&heard}};
+    MemoryClient client = server->connect();
+    std::optional<MemoryServer> moved = std::move(server);
+    client.send("x");
+    moved.reset();
+    server.reset();
+    CHECK(heard == Strings{"open /", "close 1006"});
+    CHECK(client.received() == Strings{"text x", "close 1006 the server is gone"});
+    CHECK(client.send("y") == SendStatus::closed);
+    CHECK_FALSE(client.is_open());
+}
+
+TEST_CASE("a recording connection writes down what a handler does", "[testing]") {
+    RecordingConnection connection{"chat", "/rooms/5"};
+    CHECK(connection.subprotocol() == "chat");
+    CHECK(connection.target() == "/rooms/5");
+    CHECK(to_string(connection.id()) == "0-1-1");
+    CHECK_FALSE(connection.peer().empty());
+    CHECK(connection.user_data() == nullptr);
+    connection.set_user_data(&connection);
+    CHECK(connection.user_data() == &connection);
+
+    Obedient handler;
+    handler.on_message(connection, Text{"hi"});
+    handler.on_message(connection, Binary{bytes_of(std::string_view{"\0", 1})});
+    handler.on_message(connection, Text{"ping"});
+    handler.on_message(connection, Text{"close"});
+    CHECK(connection.calls == Strings{"text hi", "binary 00", "ping hi", "close 4000 bye"});
+    CHECK(connection.recording_hub().calls.empty());
+
+    connection.status = SendStatus::dropped;
+    CHECK(connection.send(Text{"x"}) == SendStatus::dropped);
+}
+
+TEST_CASE("a recording hub writes down what it is asked for", "[testing]") {
+    const auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection ann{hub, {0, 1, 1}, "chat"}, bob{hub, {0, 2, 1}};
+    Chat{}.on_message(ann, Text{"hi"});
+    hub->receivers = 5;
+    std::size_t receivers = 0;
+    const auto count = [&](std::size_t number) { receivers += number; };
+    hub->broadcast({}, Binary{bytes_of("\x01")}, count);
+    hub->ping_all(count);
+    hub->close_all(CloseCode::going_away, "bye", count);
+    CHECK(receivers == 15);
+    CHECK(bob.handle().send(Text{"x"}) == SendStatus::queued);
+    hub->status = SendStatus::closed;
+    CHECK(bob.handle().send(Binary{}) == SendStatus::closed);
+    CHECK(bob.handle().ping(bytes_of("p")) == SendStatus::closed);
+    CHECK(bob.handle().close() == SendStatus::closed);
+    CHECK(hub->calls == Strings{"broadcast chat except 0-1-1 text hi", "broadcast all binary 01", "ping_all",
+                                "close_all 1001 bye", "send 0-2-1 text x", "send 0-2-1 binary", "ping 0-2-1 p",
+                                "close 0-2-1 1000"});
+}

@@ -74,11 +74,11 @@ class BlockingClient {
         flush();
     }
 
-    /// Waits for the next event: `text:...`, `pong:...`, `close:1000:...`, or `end` for the end of the stream.
+    /// Waits for the next event: `text ...`, `pong ...`, `close 1000 ...`, or `end` for the end of the stream.
     std::string next() {
         for (;;) {
             if (const auto event = end_->protocol.next_event(end_->received, end_->out)) {
-                std::string words = std::visit(event_in_words, *event);
+                std::string words = to_string(*event);
                 flush();
                 return words;
             }

@@ -12,10 +12,9 @@
 
 #include "support/counting_keys.hpp"
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/protocol/event_text.hpp"
 #include "wsserver/protocol/protocol.hpp"
-#include "wsserver/server/detail/reactor.hpp"
-#include "wsserver/server/detail/server_hub.hpp"
-#include "wsserver/transport/memory.hpp"
+#include "wsserver/server/detail/memory_reactors.hpp"
 
 namespace wsserver::test {
 
@@ -59,16 +58,6 @@ inline std::string upgrade_request(std::string_view extra = {}, std::string_view
            std::string{extra} + "\r\n";
 }
 
-/// `text:hello`, `binary:..`, `ping:..`, `pong:..`, `close:1000:reason`, `failed:...`
-inline constexpr auto event_in_words = overloaded{
-    [](const Text& m) { return "text:" + std::string{m.text}; },
-    [](const Binary& m) { return "binary:" + std::string{text_of(m.bytes)}; },
-    [](const Close& m) { return "close:" + std::to_string(static_cast<int>(m.code)) + ":" + std::string{m.reason}; },
-    [](const Ping& m) { return "ping:" + std::string{text_of(m.payload)}; },
-    [](const Pong& m) { return "pong:" + std::string{text_of(m.payload)}; },
-    [](const Failed& m) { return "failed:" + std::string{message_of(m.error)}; },
-};
-
 /// A client of the memory network: frames in and out by Protocol<client>, bytes by hand where a test wants it.
 class WireClient {
    public:
@@ -104,7 +93,7 @@ class WireClient {
         std::vector<std::string> events;
         MutableBytes received{reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()};
         while (const auto event = end_->protocol.next_event(received, out_)) {
-            events.push_back(std::visit(event_in_words, *event));
+            events.push_back(to_string(*event));
         }
         flush();
         return events;
@@ -129,30 +118,20 @@ class WireClient {
     std::string rest_;
 };
 
-/// One reactor (or several) that listens at `place`.
+/// Reactors on a network in memory, whose surroundings record. For tests of reactors and connections; for tests of
+/// handlers see wsserver/testing.hpp.
 class MemoryServer {
    public:
-    explicit MemoryServer(ConnectionOptions options = {}, std::size_t reactors = 1) {
-        auto listeners = network.open_listeners(place, reactors);
-        std::vector<AnyReactor*> all;
-        for (std::size_t i = 0; i < reactors; ++i) {
-            reactors_.push_back(std::make_unique<Reactor<MemoryTransport>>(
-                static_cast<std::uint16_t>(i), static_cast<ReactorShared&>(shared), options, network));
-            reactors_.back()->attach();
-            reactors_.back()->listen(std::move(listeners[i]));
-            all.push_back(reactors_.back().get());
-        }
-        shared.server_hub->attach(std::move(all));
-    }
-    ~MemoryServer() { shared.server_hub->detach(); }
+    explicit MemoryServer(const ConnectionOptions& options = {}, std::size_t reactors = 1)
+        : reactors_(shared, *shared.server_hub, options, network, place, reactors) {}
 
     template <class H>
     void handle(std::string name, H handler) {
         shared.handlers[name] = make_handler(name.empty() ? "default" : name, std::move(handler));
     }
 
-    Reactor<MemoryTransport>& reactor(std::size_t number = 0) noexcept { return *reactors_[number]; }
-    MemoryTransport& transport(std::size_t number = 0) noexcept { return reactors_[number]->transport(); }
+    Reactor<MemoryTransport>& reactor(std::size_t number = 0) noexcept { return reactors_[number]; }
+    MemoryTransport& transport(std::size_t number = 0) noexcept { return reactors_[number].transport(); }
     Hub& hub() noexcept { return *shared.server_hub; }
     void run() { network.run_until_idle(); }
     void advance(std::chrono::milliseconds by) { network.advance(by); }
@@ -174,7 +153,7 @@ class MemoryServer {
     RecordingShared shared;
 
    private:
-    std::vector<std::unique_ptr<Reactor<MemoryTransport>>> reactors_;
+    MemoryReactors reactors_;
 };
 
 }  // namespace wsserver::test

@@ -10,29 +10,13 @@
 #include "support/catch.hpp"
 #include "support/counting_keys.hpp"
 #include "support/strings.hpp"
+#include "wsserver/protocol/event_text.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
 /// A test case that runs once with each `role`.
 #define FOR_BOTH_ROLES(name, tags) TEMPLATE_TEST_CASE_SIG(name, tags, ((Role role), role), Role::server, Role::client)
 
 namespace wsserver::test {
-
-/// An event in words: `text Hello`, `close 1000 bye`, `ping 01 02`, `failed the opcode is reserved`.
-inline std::string to_string(const Event& event) {
-    const auto code = [](CloseCode value) { return std::to_string(static_cast<unsigned>(value)); };
-    return std::visit(
-        overloaded{
-            [](const Text& m) { return "text " + std::string{m.text}; },
-            [](const Binary& m) { return "binary " + hex(m.bytes); },
-            [&](const Close& m) {
-                return "close " + code(m.code) + (m.reason.empty() ? "" : " ") + std::string{m.reason};
-            },
-            [](const Ping& m) { return "ping" + std::string(m.payload.empty() ? 0 : 1, ' ') + hex(m.payload); },
-            [](const Pong& m) { return "pong" + std::string(m.payload.empty() ? 0 : 1, ' ') + hex(m.payload); },
-            [](const Failed& m) { return "failed " + std::string{message_of(m.error)}; },
-        },
-        event);
-}
 
 /// An endpoint of a connection. It echoes messages by default.
 template <Role role>

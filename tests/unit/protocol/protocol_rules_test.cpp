@@ -166,7 +166,7 @@ TEST_CASE("a server accepts or refuses all 256 first bytes", "[protocol][rfc6455
             expected = failed(Errc::unexpected_continuation);
         } else if (fin) {
             expected = std::map<unsigned, std::string>{
-                {1, "text "}, {2, "binary "}, {8, "close 1005"}, {9, "ping"}, {10, "pong"}}[opcode];
+                {1, "text"}, {2, "binary"}, {8, "close 1005"}, {9, "ping"}, {10, "pong"}}[opcode];
         }
         CAPTURE(first);
         CHECK(server.events() == (expected.empty() ? Strings{} : Strings{expected}));
@@ -267,7 +267,7 @@ FOR_BOTH_ROLES("a limit of zero allows empty messages", "[protocol]") {
     options.max_message = 0;
     Endpoint<role> endpoint{options};
     endpoint.receive(joined(frame_to<role>(0x81, ""), frame_to<role>(0x81, "x")));
-    CHECK(endpoint.events() == Strings{"text ", failed(Errc::message_too_big)});
+    CHECK(endpoint.events() == Strings{"text", failed(Errc::message_too_big)});
 }
 
 FOR_BOTH_ROLES("a limit that is lowered applies to the message being received", "[protocol]") {
@@ -302,5 +302,5 @@ FOR_BOTH_ROLES("the default limits allow 4 MiB in 65537 frames", "[protocol][aut
     for (int i = 0; i < 65'535; ++i) endpoint.receive(frame);
     endpoint.receive(frame_to<role>(0x80, ""));
     REQUIRE(endpoint.events().size() == 1);
-    CHECK(endpoint.events()[0].size() == std::string_view{"binary "}.size() + (4u << 20) * 3 - 1);
+    CHECK(endpoint.events()[0].size() == std::string_view{"binary "}.size() + (4u << 20));
 }

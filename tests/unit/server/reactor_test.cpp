@@ -43,20 +43,20 @@ TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
         server.hub().broadcast({}, Text{"all"}, [&](std::size_t count) { receivers = count; });
         server.run();
         CHECK(receivers == 9);
-        for (auto& client : chatters) CHECK(client.read() == Strings{"text:all"});
-        for (auto& client : others) CHECK(client.read() == Strings{"text:all"});
+        for (auto& client : chatters) CHECK(client.read() == Strings{"text all"});
+        for (auto& client : others) CHECK(client.read() == Strings{"text all"});
     }
     SECTION("a subprotocol") {
         server.hub().broadcast({"chat", {}}, Text{"chatters"}, [&](std::size_t count) { receivers = count; });
         server.run();
         CHECK(receivers == 6);
-        for (auto& client : chatters) CHECK(client.read() == Strings{"text:chatters"});
+        for (auto& client : chatters) CHECK(client.read() == Strings{"text chatters"});
         for (auto& client : others) CHECK(client.read().empty());
     }
     SECTION("from a handler, to all but its own") {
         chatters[2].send("hello");
         server.run();
-        for (std::size_t i = 0; i < 6; ++i) CHECK(chatters[i].read() == (i == 2 ? Strings{} : Strings{"text:hello"}));
+        for (std::size_t i = 0; i < 6; ++i) CHECK(chatters[i].read() == (i == 2 ? Strings{} : Strings{"text hello"}));
         for (auto& client : others) CHECK(client.read().empty());
     }
     SECTION("pings and closes") {
@@ -66,7 +66,7 @@ TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
         server.hub().close_all(CloseCode::going_away, "bye", [&](std::size_t count) { receivers = count; });
         server.run();
         CHECK(receivers == 9);
-        for (auto& client : others) CHECK(client.read().back() == "close:1001:bye");
+        for (auto& client : others) CHECK(client.read().back() == "close 1001 bye");
     }
 }
 
@@ -92,9 +92,9 @@ TEST_CASE("broadcasts of one turn leave each connection in one send, in order", 
     const std::size_t before = server.transport().count(MemoryOperation::send);
     server.run();
     CHECK(receivers == std::vector<std::size_t>{3, 2, 1, 3});
-    CHECK(one.read() == Strings{"text:a", "text:d"});
-    CHECK(two.read() == Strings{"text:a", "text:b", "text:d"});
-    CHECK(chatter.read() == Strings{"text:a", "text:b", "text:c", "text:d", "text:again"});
+    CHECK(one.read() == Strings{"text a", "text d"});
+    CHECK(two.read() == Strings{"text a", "text b", "text d"});
+    CHECK(chatter.read() == Strings{"text a", "text b", "text c", "text d", "text again"});
     // One run for the chatter, two for those that don't hear all; "again" is of a later turn.
     CHECK(server.transport().count(MemoryOperation::send) == before + 2 + 2 + 1 + 1);
 }
@@ -113,7 +113,7 @@ TEST_CASE("what is said to one doesn't overtake a broadcast", "[reactor]") {
         server.hub().close(id, CloseCode::normal, "");
     });
     server.run();
-    CHECK(client.read() == Strings{"text:a", "text:b", "text:c", "text:d", "close:1000:"});
+    CHECK(client.read() == Strings{"text a", "text b", "text c", "text d", "close 1000"});
 }
 
 TEST_CASE("who is told how many a broadcast reached may do anything with the hub", "[reactor]") {
@@ -159,8 +159,8 @@ TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
     CHECK(told == 3);
     const Strings heard = client.read();
     REQUIRE(heard.size() == 3);
-    CHECK(heard[1] == "text:a");
-    CHECK(heard[2] == "text:b");
+    CHECK(heard[1] == "text a");
+    CHECK(heard[2] == "text b");
 }
 
 TEST_CASE("several messages for one connection leave in one send", "[reactor]") {
@@ -197,7 +197,7 @@ TEST_CASE("an id that is gone answers closed", "[reactor]") {
         CHECK(server.hub().send(next_id, Text{"for the next"}) == SendStatus::queued);
         CHECK(server.hub().send(id, Text{"for the old"}) == SendStatus::closed);
         server.run();
-        CHECK(next.read() == Strings{"text:for the next"});
+        CHECK(next.read() == Strings{"text for the next"});
     }
     SECTION("because there never was one") {
         for (const ConnectionId never : {ConnectionId{0, 0, 0}, ConnectionId{0, 77, 1}, ConnectionId{0, 4'000'000, 1},
@@ -245,7 +245,7 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     CHECK(words.size() == threads * each);
     for (const std::string& word : words) {
         const auto sender = static_cast<std::size_t>(word.at(5) - '0');
-        CHECK(word == "text:" + std::to_string(sender) + ":" + std::to_string(next[sender]++));
+        CHECK(word == "text " + std::to_string(sender) + ":" + std::to_string(next[sender]++));
     }
 }
 
@@ -281,7 +281,7 @@ TEST_CASE("what can't be done for want of memory keeps nothing later from being 
     server.run();
     const Strings heard = client.read();
     REQUIRE_FALSE(heard.empty());
-    CHECK(heard.back() == "text:x");
+    CHECK(heard.back() == "text x");
 }
 
 TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
@@ -339,7 +339,7 @@ TEST_CASE("that a handler has room again is heard in the closing handshake too",
     server.run();
     server.hub().close(room.to, CloseCode::normal, "");
     server.run();
-    CHECK(client.read() == Strings{"close:1000:"});
+    CHECK(client.read() == Strings{"close 1000"});
     server.run();
     CHECK(server.reactor().list().at(0).state == "closing");
     CHECK(server.shared.server_hub->put(std::move(room), {}) == SendStatus::queued);
@@ -359,7 +359,7 @@ TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
     server.run();
     server.reactor().stop(server.network.now() + 10s);
     server.run();
-    CHECK(polite.read() == Strings{"close:1001:the server stops"});
+    CHECK(polite.read() == Strings{"close 1001 the server stops"});
     CHECK(half_open.wire().at_end());
     server.run();
     polite.wire().close();
@@ -390,7 +390,7 @@ TEST_CASE("a handler that is removed closes its connections only", "[reactor]") 
     server.reactor().close_served_by(*server.shared.handlers.at("chat"), "chat", CloseCode::going_away);
     server.run();
     CHECK(stays.read().empty());
-    CHECK(goes.read() == Strings{"close:1001:the handler was removed"});
+    CHECK(goes.read() == Strings{"close 1001 the handler was removed"});
 }
 
 TEST_CASE("info tells what is known of a connection", "[reactor]") {

@@ -175,7 +175,7 @@ TEST_CASE("echo on threads of its own", "[server]") {
     for (int i = 0; i < 20; ++i) clients.emplace_back(running.url, "");
     for (int round = 0; round < 5; ++round) {
         for (auto& client : clients) client.send("message " + std::to_string(round));
-        for (auto& client : clients) CHECK(client.next() == "text:message " + std::to_string(round));
+        for (auto& client : clients) CHECK(client.next() == "text message " + std::to_string(round));
     }
     const ServerStatistics statistics = running.server.statistics();
     CHECK(statistics.open == 20);
@@ -200,7 +200,7 @@ TEST_CASE("IPv6 and Unix sockets", "[server]") {
         CAPTURE(url);
         BlockingClient client{url, ""};
         client.send("x");
-        CHECK(client.next() == "text:x");
+        CHECK(client.next() == "text x");
     }
     server.stop(1s);
     CHECK_FALSE(std::filesystem::exists(path));
@@ -226,7 +226,7 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     BlockingClient both{running.url, "unknown, b, a"};
     CHECK(both.response.find("Sec-WebSocket-Protocol: b\r\n") != std::string::npos);
     both.send("?");
-    CHECK(both.next() == "text:I am b");
+    CHECK(both.next() == "text I am b");
     BlockingClient unknown{running.url, "unknown"};
     CHECK(unknown.response.starts_with("HTTP/1.1 101"));
     CHECK(unknown.response.find("Sec-WebSocket-Protocol") == std::string::npos);
@@ -241,16 +241,16 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     SECTION("a removed one closes its connections and is offered no more") {
         CHECK(running.server.remove_handler("b"));
         CHECK_FALSE(running.server.remove_handler("b"));
-        CHECK(both.next() == "close:1001:the handler was removed");
+        CHECK(both.next() == "close 1001 the handler was removed");
         CHECK(BlockingClient(running.url, "b, a").response.find("Sec-WebSocket-Protocol: a\r\n") != std::string::npos);
     }
     SECTION("a replaced one serves new connections, the open ones keep theirs") {
         running.server.handle("b", Name{"I am the new b"});
         both.send("?");
-        CHECK(both.next() == "text:I am b");
+        CHECK(both.next() == "text I am b");
         BlockingClient fresh{running.url, "b"};
         fresh.send("?");
-        CHECK(fresh.next() == "text:I am the new b");
+        CHECK(fresh.next() == "text I am the new b");
     }
 }
 
@@ -261,9 +261,9 @@ TEST_CASE("a handler that serves two subprotocols goes on with one when the othe
     running.server.handle("echo.v2", echo);
     BlockingClient one{running.url, "echo.v1"}, two{running.url, "echo.v2"};
     CHECK(running.server.remove_handler("echo.v1"));
-    CHECK(one.next() == "close:1001:the handler was removed");
+    CHECK(one.next() == "close 1001 the handler was removed");
     two.send("still there");
-    CHECK(two.next() == "text:still there");
+    CHECK(two.next() == "text still there");
 }
 
 TEST_CASE("a handler that is replaced may use the server at its end", "[server]") {
@@ -296,14 +296,14 @@ TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][th
     }
     BlockingClient late{running.url, "late"};
     late.send("x");
-    CHECK(late.next() == "text:x");
+    CHECK(late.next() == "text x");
     BlockingClient other{running.url, ""};
     running.server.remove_handler("late");
-    CHECK(late.next() == "close:1001:the handler was removed");
+    CHECK(late.next() == "close 1001 the handler was removed");
     late.hang_up();
     gate->wait_for_visitors(1);
     other.send("x");
-    CHECK(other.next() == "text:x");
+    CHECK(other.next() == "text x");
     CHECK(running.server.workers().at(0).task == "late");
     other.hang_up();
     gate->open();
@@ -336,7 +336,7 @@ TEST_CASE("a pooled handler answers in order", "[server][threads]") {
         for (int i = 0; i < 100; ++i) client.send(std::to_string(i));
     }
     for (auto& client : clients) {
-        for (int i = 0; i < 100; ++i) REQUIRE(client.next() == "text:" + std::to_string(i));
+        for (int i = 0; i < 100; ++i) REQUIRE(client.next() == "text " + std::to_string(i));
     }
 }
 
@@ -353,12 +353,12 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     third.send("three");
 
     third.ping("are you there");
-    CHECK(third.next() == "pong:are you there");
+    CHECK(third.next() == "pong are you there");
     stuck.ping("and you");
-    CHECK(stuck.next() == "pong:and you");
+    CHECK(stuck.next() == "pong and you");
     BlockingClient echo{running.url, ""};
     echo.send("inline");
-    CHECK(echo.next() == "text:inline");
+    CHECK(echo.next() == "text inline");
     CHECK(running.server.list().size() == 4);
 
     const std::vector<WorkerState> workers = running.server.workers();
@@ -366,9 +366,9 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     for (const WorkerState& worker : workers) CHECK(worker.task == "blocking");
 
     gate->open();
-    CHECK(stuck.next() == "text:one");
-    CHECK(stuck_too.next() == "text:two");
-    CHECK(third.next() == "text:three");
+    CHECK(stuck.next() == "text one");
+    CHECK(stuck_too.next() == "text two");
+    CHECK(third.next() == "text three");
 }
 
 TEST_CASE("without threads for workers who needs one is refused, the others are served", "[server][threads]") {
@@ -392,11 +392,11 @@ TEST_CASE("without threads for workers who needs one is refused, the others are 
     server.start();
     BlockingClient forbidding{url, "forbidding"};
     forbidding.send("x");
-    REQUIRE(forbidding.next() == "text:forbidden");
+    REQUIRE(forbidding.next() == "text forbidden");
     CHECK(BlockingClient{url, "pooled"}.response.starts_with("HTTP/1.1 503 "));
     BlockingClient echo{url, ""};
     echo.send("x");
-    CHECK(echo.next() == "text:x");
+    CHECK(echo.next() == "text x");
     CHECK(complaints == 1);
 }
 
@@ -476,9 +476,9 @@ TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[
     running.server.handle("thrower", Thrower{});
     BlockingClient client{running.url, "thrower"}, echo{running.url, ""};
     client.send("x");
-    CHECK(client.next() == "close:1011:the handler failed");
+    CHECK(client.next() == "close 1011 the handler failed");
     echo.send("alive");
-    CHECK(echo.next() == "text:alive");
+    CHECK(echo.next() == "text alive");
     CHECK(running.server.statistics().handler_exceptions == 1);
 }
 
@@ -497,18 +497,18 @@ TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server
     gate->open();
     BlockingClient reader{running.url, ""};
     reader.send("meanwhile");
-    CHECK(reader.next() == "text:meanwhile");
+    CHECK(reader.next() == "text meanwhile");
     writer.join();
-    for (int i = 0; i < count; ++i) REQUIRE(client.next() == "text:1048576");
+    for (int i = 0; i < count; ++i) REQUIRE(client.next() == "text 1048576");
 }
 
 TEST_CASE("stop announces 1001, drains and refuses new ones", "[server]") {
     RunningServer running;
     BlockingClient client{running.url, ""};
     client.send("before");
-    CHECK(client.next() == "text:before");
+    CHECK(client.next() == "text before");
     std::jthread stopper{[&] { running.server.stop(20s); }};
-    CHECK(client.next() == "close:1001:the server stops");
+    CHECK(client.next() == "close 1001 the server stops");
     CHECK(client.next() == "end");
     client.hang_up();
     stopper.join();
@@ -522,7 +522,7 @@ TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
     std::vector<BlockingClient> clients;
     for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "");
     std::jthread stopper{[&] { running.server.stop(std::chrono::milliseconds::max()); }};
-    for (auto& client : clients) CHECK(client.next() == "close:1001:the server stops");
+    for (auto& client : clients) CHECK(client.next() == "close 1001 the server stops");
     for (auto& client : clients) CHECK(client.next() == "end");
     for (auto& client : clients) client.hang_up();
     stopper.join();
@@ -546,10 +546,10 @@ TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks
     gate->wait_for_visitors(1);
     server.request_stop(20s);
     for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{url});
-    CHECK(other.next() == "close:1001:the server stops");
+    CHECK(other.next() == "close 1001 the server stops");
     other.hang_up();
     gate->open();
-    CHECK(stuck.next() == "close:1001:the server stops");
+    CHECK(stuck.next() == "close 1001 the server stops");
     stuck.hang_up();
     server.stop(20s);
     CHECK(complaints == 0);
@@ -600,7 +600,7 @@ TEST_CASE("run returns after request_stop from a handler", "[server]") {
     std::jthread runner{[&] { server.run(); }};
     BlockingClient client{url, ""};
     client.send("stop");
-    CHECK(client.next().starts_with("close:1001:"));
+    CHECK(client.next().starts_with("close 1001"));
     client.hang_up();
     runner.join();
 }
@@ -618,7 +618,7 @@ TEST_CASE("drain stops listening and keeps connections", "[server]") {
     running.server.drain();
     for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{running.url});
     client.send("still");
-    CHECK(client.next() == "text:still");
+    CHECK(client.next() == "text still");
 }
 
 TEST_CASE("on the caller's loop", "[server]") {
@@ -632,10 +632,10 @@ TEST_CASE("on the caller's loop", "[server]") {
     {
         BlockingClient client{url, ""};
         client.send("hello");
-        CHECK(client.next() == "text:hello");
+        CHECK(client.next() == "text hello");
         CHECK(server.list().size() == 1);
         std::jthread stopper{[&] { server.stop(20s); }};
-        CHECK(client.next().starts_with("close:1001"));
+        CHECK(client.next().starts_with("close 1001"));
         client.hang_up();
     }
     context.stop();
@@ -658,10 +658,10 @@ TEST_CASE("handles work from any thread and after the server", "[server][threads
         running.server.handle("keep", Keeper{promise});
         BlockingClient client{running.url, "keep"};
         client.send("?");
-        CHECK(client.next() == "text:kept");
+        CHECK(client.next() == "text kept");
         handle = promise->get_future().get();
         CHECK(handle->send(Text{"from afar"}) == SendStatus::queued);
-        CHECK(client.next() == "text:from afar");
+        CHECK(client.next() == "text from afar");
     }
     CHECK(handle->send(Text{"anybody?"}) == SendStatus::closed);
     CHECK(handle->close() == SendStatus::closed);
@@ -686,7 +686,7 @@ TEST_CASE("out of descriptors accept waits, then serves again", "[server]") {
     BlockingClient waiting{running.url};
     while (running.server.statistics().accept_pauses == 0) std::this_thread::yield();
     served.send("served meanwhile");
-    CHECK(served.next() == "text:served meanwhile");
+    CHECK(served.next() == "text served meanwhile");
     taken.clear();
     REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
     waiting.write(upgrade_request());
@@ -704,7 +704,7 @@ TEST_CASE("over max_connections: 503 with Retry-After", "[server]") {
         CHECK(three.response.find("Retry-After:") != std::string::npos);
     }
     one.send("x");
-    CHECK(one.next() == "text:x");
+    CHECK(one.next() == "text x");
     CHECK(running.server.statistics().turned_away == 1);
 }
 
@@ -731,7 +731,7 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
     page.hang_up();
     BlockingClient client{url, ""};
     client.send("alive");
-    CHECK(client.next() == "text:alive");
+    CHECK(client.next() == "text alive");
     client.hang_up();
     server.stop(20s);
     CHECK(complaints == 3);
@@ -747,7 +747,7 @@ TEST_CASE("a log that throws stops nobody", "[server]") {
     for (int i = 0; i < 3; ++i) {
         BlockingClient client{url, ""};
         client.send("alive");
-        CHECK(client.next() == "text:alive");
+        CHECK(client.next() == "text alive");
     }
     server.stop(20s);
 }
@@ -768,7 +768,7 @@ TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[se
         server.start();  // as run() does once more
         BlockingClient client{url, ""};
         client.send("x");
-        CHECK(client.next() == "text:x");
+        CHECK(client.next() == "text x");
     }).join();
     if (asked == TransportKind::asio) {
         CHECK(said.empty());
@@ -795,7 +795,7 @@ TEST_CASE("a server that is destroyed while it runs ends its threads", "[server]
         server.start();
         BlockingClient client{url, ""};
         client.send("x");
-        CHECK(client.next() == "text:x");
+        CHECK(client.next() == "text x");
     }
     // A busy machine may be late: who hasn't ended in a second is left behind, and ends then.
     const auto patience = std::chrono::steady_clock::now() + 30s;

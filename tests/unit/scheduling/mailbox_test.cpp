@@ -15,7 +15,6 @@
 #include "support/catch.hpp"
 #include "support/test_worker.hpp"
 #include "wsserver/scheduling/worker_pool.hpp"
-#include "wsserver/server/detail/pooled_handler.hpp"
 
 using namespace wsserver;
 using wsserver::test::bytes_in_use;
@@ -276,22 +275,6 @@ TEST_CASE("an idle mailbox has freed the memory of a burst", "[mailbox]") {
         put(1);
         CHECK(rest() <= at_rest);
     }
-}
-
-TEST_CASE("mailboxes that could not be scheduled without memory are pushed with the next", "[mailbox]") {
-    PriorityTaskQueue queue;
-    int wanted = 0;
-    ReadyMailboxes ready{queue, [&] {
-                             if (++wanted == 1) throw std::bad_alloc{};
-                         }};
-    ready.batch().add(make_task(Priority::message, {}, [] {}));
-    CHECK_THROWS_AS(ready.schedule(), std::bad_alloc);
-    ready.batch().add(make_task(Priority::message, {}, [] {}));
-    ready.schedule();
-    ready.schedule();
-    CHECK(wanted == 2);
-    ready.push();
-    CHECK(queue.size() == 2);
 }
 
 TEST_CASE("items that are added during a run belong to the next", "[mailbox]") {

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
     options.workers = 4;
     Server server{options};
     server.handle(LargestFactor{});
-    server.on_log([](Server::LogLevel, std::string_view line) { std::cerr << line << '\n'; });
+    server.on_log([](LogLevel, std::string_view line) { std::cerr << line << '\n'; });
     const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:8080");
     (url ? std::cout << *url : std::cerr << url.error()) << std::endl;
     if (!url) return 1;

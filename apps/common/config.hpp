@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "common/places.hpp"
+#include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/server.hpp"
 
 namespace wsd {
 
-enum class LogLevel : std::uint8_t { debug, info, warning, error };
+using wsserver::LogLevel;
 enum class LogFormat : std::uint8_t { text, json };
 
 struct LogOptions {

@@ -23,39 +23,9 @@ using wsserver::Outcome;
 using wsserver::Result;
 using wsserver::Unexpected;
 
-LogLevel level_of(wsserver::Server::LogLevel level) {
-    using Level = wsserver::Server::LogLevel;
-    switch (level) {
-        case Level::debug:
-            return LogLevel::debug;
-        case Level::info:
-            return LogLevel::info;
-        case Level::warning:
-            return LogLevel::warning;
-        case Level::error:
-            return LogLevel::error;
-    }
-    return LogLevel::info;
-}
-
-LogLevel level_of(wsserver::HandlerLogLevel level) {
-    using Level = wsserver::HandlerLogLevel;
-    switch (level) {
-        case Level::debug:
-            return LogLevel::debug;
-        case Level::info:
-            return LogLevel::info;
-        case Level::warning:
-            return LogLevel::warning;
-        case Level::error:
-            return LogLevel::error;
-    }
-    return LogLevel::info;
-}
-
 wsserver::HandlerLog handler_log(std::shared_ptr<Log> log) {
-    return [log = std::move(log)](wsserver::HandlerLogLevel level, std::string_view name, std::string_view text) {
-        log->write(level_of(level), text, {{"handler", name}});
+    return [log = std::move(log)](LogLevel level, std::string_view name, std::string_view text) {
+        log->write(level, text, {{"handler", name}});
     };
 }
 
@@ -118,8 +88,7 @@ Result<std::vector<std::string>, StartErrors> Daemon::start() {
 
 void Daemon::wire_log() {
     server_.on_end([log = log_](const wsserver::ConnectionEnd& end) { log_end(*log, end); });
-    server_.on_log(
-        [log = log_](wsserver::Server::LogLevel level, std::string_view text) { log->write(level_of(level), text); });
+    server_.on_log([log = log_](LogLevel level, std::string_view text) { log->write(level, text); });
 }
 
 Result<void, StartErrors> Daemon::take_orders() {
@@ -130,10 +99,7 @@ Result<void, StartErrors> Daemon::take_orders() {
         options.control_in = STDIN_FILENO;
         options.control_out = STDOUT_FILENO;
     }
-    using Severity = wsserver::ObserverOptions::Severity;
-    options.log = [this](Severity severity, std::string_view text) {
-        log_->write(severity == Severity::warning ? LogLevel::warning : LogLevel::info, text);
-    };
+    options.log = [this](LogLevel level, std::string_view text) { log_->write(level, text); };
     auto observer = wsserver::Observer::create(*this, std::move(options));
     if (!observer) return Unexpected{StartErrors{observer.error()}};
     observer_ = *std::move(observer);

@@ -167,20 +167,6 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 }  // namespace
 
-std::string_view to_string(LogLevel level) noexcept {
-    switch (level) {
-        case LogLevel::debug:
-            return "debug";
-        case LogLevel::info:
-            return "info";
-        case LogLevel::warning:
-            return "warning";
-        case LogLevel::error:
-            return "error";
-    }
-    return "info";
-}
-
 struct Log::Impl {
     std::shared_ptr<spdlog::details::thread_pool> pool =
         std::make_shared<spdlog::details::thread_pool>(waiting_lines, std::size_t{1});

@@ -28,9 +28,6 @@ std::string text_line(std::string_view message, std::span<const LogField> fields
 /// become U+FFFD.
 std::string json_members(std::string_view message, std::span<const LogField> fields);
 
-/// `LEVEL` as in the configuration: debug, info, warning, error.
-std::string_view to_string(LogLevel level) noexcept;
-
 /// All members may be called from any thread. Lines are written by a thread of the log's own; when whoever
 /// takes them stands still (a full disk, a pipe nobody reads) the oldest are dropped, counted, and the count is
 /// told as soon as writing works again.

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
@@ -128,7 +129,6 @@ class Server {
     void on_end(std::function<void(const ConnectionEnd&)> listener);
     /// Told of what an operator should know (accept paused, handler overdue, ...), on any thread; what it throws is
     /// lost. Before start().
-    enum class LogLevel : std::uint8_t { debug, info, warning, error };
     void on_log(std::function<void(LogLevel, std::string_view)> listener);
 
     /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`; again for more.

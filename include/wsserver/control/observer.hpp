@@ -3,12 +3,12 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/control/control_target.hpp"
 #include "wsserver/control/spool.hpp"
@@ -29,9 +29,8 @@ struct ObserverOptions {
     int control_in = -1;
     int control_out = -1;
 
-    enum class Severity : std::uint8_t { info, warning };
     /// Each order and what became of it; trouble with the spool. Called on the observer's thread; one line each.
-    std::function<void(Severity, std::string_view)> log{};
+    std::function<void(LogLevel, std::string_view)> log{};
 };
 
 class Observer {

@@ -6,14 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/connection/any_handler.hpp"
 
 namespace wsserver {
 
-enum class HandlerLogLevel : std::uint8_t { debug, info, warning, error };
 /// Hears what shared objects log, with the handler's name; on any thread.
-using HandlerLog = std::function<void(HandlerLogLevel, std::string_view name, std::string_view text)>;
+using HandlerLog = std::function<void(LogLevel, std::string_view name, std::string_view text)>;
 
 /// Loads a private copy of the file and starts its handler: what happens to the file afterwards harms nobody. The
 /// handler is ended and its code unloaded when the last shared_ptr to it is gone.

@@ -51,7 +51,7 @@ struct Office {
         options.spool.path = folder / "spool";
         options.safety_interval = options.poll_interval = 1h;
         options.sweep_interval = 1h;
-        options.log = [this](ObserverOptions::Severity, std::string_view text) { log.add(std::string{text}); };
+        options.log = [this](LogLevel, std::string_view text) { log.add(std::string{text}); };
     }
     void start() {
         auto created = Observer::create(target, options);
@@ -357,7 +357,7 @@ TEST_CASE("stop: the order that is being executed is answered, the others wait f
 
 TEST_CASE("a log that throws stops nobody", "[observer]") {
     Office office;
-    office.options.log = [](ObserverOptions::Severity, std::string_view) { throw std::runtime_error{"no log"}; };
+    office.options.log = [](LogLevel, std::string_view) { throw std::runtime_error{"no log"}; };
     office.start();
     write_to(office.in("new", "not a name"), "x");
     office.put("a", "broadcast first");

@@ -85,7 +85,7 @@ std::string error_of(const std::string& path, std::string_view config = {}) {
 class Log {
    public:
     HandlerLog log() {
-        return [this](HandlerLogLevel level, std::string_view name, std::string_view text) {
+        return [this](LogLevel level, std::string_view name, std::string_view text) {
             constexpr const char* levels[] = {"debug ", "info ", "warning ", "error "};
             lines_.push_back(levels[static_cast<int>(level)] + std::string{name} + ": " + std::string{text});
         };

@@ -382,7 +382,7 @@ TEST_CASE("without threads for workers who needs one is refused, the others are 
     options.io_threads = 1;
     std::atomic<int> complaints = 0;
     Server server{options};
-    server.on_log([&](Server::LogLevel, std::string_view text) {
+    server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("no workers") != std::string_view::npos) ++complaints;
     });
     server.handle("forbidding", Forbidding{});
@@ -434,7 +434,7 @@ TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[ser
     const auto gate = std::make_shared<Gate>();
     std::vector<std::string> tasks;
     Server server{two_threads()};
-    server.on_log([&](Server::LogLevel, std::string_view text) {
+    server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("pooled handler") == std::string_view::npos) return;
         for (const WorkerState& worker : server.workers()) tasks.push_back(worker.task);
     });
@@ -455,7 +455,7 @@ TEST_CASE("stop meets its deadline though an inline handler is blocked for ever"
     std::string url;
     {
         Server server{two_threads()};
-        server.on_log([&](Server::LogLevel, std::string_view text) {
+        server.on_log([&](LogLevel, std::string_view text) {
             if (text.find("inline handler") != std::string_view::npos) complained = true;
         });
         server.handle(BlocksInline{gate});
@@ -533,7 +533,7 @@ TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks
     const auto gate = std::make_shared<Gate>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
-    server.on_log([&](Server::LogLevel, std::string_view text) {
+    server.on_log([&](LogLevel, std::string_view text) {
         if (!text.starts_with("no uring transport")) ++complaints;
     });
     server.handle(Echo{});
@@ -559,7 +559,7 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     const auto gate = std::make_shared<Gate>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
-    server.on_log([&](Server::LogLevel, std::string_view text) {
+    server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("doesn't answer") != std::string_view::npos) ++complaints;
     });
     server.handle(Echo{});
@@ -712,7 +712,7 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
     std::atomic<int> complaints = 0;
-    server.on_log([&](Server::LogLevel, std::string_view text) {
+    server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("threw") != std::string_view::npos) ++complaints;
     });
     SECTION("exceptions") {
@@ -740,7 +740,7 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
 TEST_CASE("a log that throws stops nobody", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
-    server.on_log([](Server::LogLevel, std::string_view) { throw std::runtime_error("the disk is full"); });
+    server.on_log([](LogLevel, std::string_view) { throw std::runtime_error("the disk is full"); });
     server.on_end([](const ConnectionEnd&) { throw std::runtime_error("to be logged"); });
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
@@ -754,7 +754,7 @@ TEST_CASE("a log that throws stops nobody", "[server]") {
 
 TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[server]") {
     const TransportKind asked = GENERATE(TransportKind::automatic, TransportKind::uring, TransportKind::asio);
-    std::vector<std::pair<Server::LogLevel, std::string>> said;
+    std::vector<std::pair<LogLevel, std::string>> said;
     // The filter binds this thread and those that it begins.
     std::thread([&] {
         forbid_uring();
@@ -762,7 +762,7 @@ TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[se
         options.transport = asked;
         Server server{options};
         server.handle(Echo{});
-        server.on_log([&](Server::LogLevel level, std::string_view text) { said.emplace_back(level, text); });
+        server.on_log([&](LogLevel level, std::string_view text) { said.emplace_back(level, text); });
         const std::string url = *server.listen("127.0.0.1:0");
         server.start();
         server.start();  // as run() does once more
@@ -775,7 +775,7 @@ TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[se
         return;
     }
     REQUIRE(said.size() == 1);
-    CHECK(said[0].first == (asked == TransportKind::uring ? Server::LogLevel::warning : Server::LogLevel::info));
+    CHECK(said[0].first == (asked == TransportKind::uring ? LogLevel::warning : LogLevel::info));
     const std::string why = WSSERVER_URING ? "io_uring is forbidden (sysctl kernel.io_uring_disabled, or a container's "
                                              "seccomp)"
                                            : "this build has no io_uring";

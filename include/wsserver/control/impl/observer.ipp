@@ -31,7 +31,6 @@ namespace wsserver {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Severity = ObserverOptions::Severity;
 
 /// Between two looks at stdin and at the wish to stop.
 constexpr std::size_t orders_a_turn = 64;
@@ -72,10 +71,10 @@ struct Observer::Impl {
     Impl(ControlTarget& t, ObserverOptions o)
         : target(t), options(std::move(o)), lines(options.control_in, options.control_out) {}
 
-    void log(Severity severity, std::string_view text) const noexcept {
+    void log(LogLevel level, std::string_view text) const noexcept {
         if (!options.log) return;
         try {
-            options.log(severity, text);
+            options.log(level, text);
         } catch (...) {
             // Whoever can't log can't be told so.
         }
@@ -107,10 +106,10 @@ Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run
         answer = Answer::failed(CommandErrc::failed, "an unknown exception");
     }
     if (answer.error) {
-        log(Severity::warning,
+        log(LogLevel::warning,
             fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
     } else {
-        log(Severity::info, fmt::format("{}: {}: ok", from, name));
+        log(LogLevel::info, fmt::format("{}: {}: ok", from, name));
     }
     return answer;
 }
@@ -170,12 +169,12 @@ int Observer::Impl::timeout() const {
 void Observer::Impl::watch_spool() {
     const bool watching = options.use_inotify && watch.start(spool->path(), spool->new_folder());
     if (!watching && options.use_inotify) {
-        log(Severity::warning,
+        log(LogLevel::warning,
             fmt::format("spool {}: no inotify ({}; fs.inotify.max_user_instances?): looking into it each {} ms instead",
                         spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
     spool->on_refused([this](std::string_view name, const Answer& why) {
-        log(Severity::warning, fmt::format("order {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
+        log(LogLevel::warning, fmt::format("order {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
     });
 }
 
@@ -198,7 +197,7 @@ void Observer::Impl::look(Clock::time_point now) {
     watch_spool();
     last_trouble.clear();
     more = true;
-    log(Severity::warning, fmt::format("spool {}: was removed or replaced, opened again", spool->path()));
+    log(LogLevel::warning, fmt::format("spool {}: was removed or replaced, opened again", spool->path()));
 }
 
 void Observer::Impl::execute_orders(Clock::time_point now) {
@@ -212,7 +211,7 @@ void Observer::Impl::execute_orders(Clock::time_point now) {
     }
     more = progress != Spool::Progress::idle;
     if (progress == Spool::Progress::blocked) return be_in_trouble(spool->trouble(), now);
-    if (!last_trouble.empty()) log(Severity::warning, fmt::format("spool {}: goes on", spool->path()));
+    if (!last_trouble.empty()) log(LogLevel::warning, fmt::format("spool {}: goes on", spool->path()));
     last_trouble.clear();
     not_before = {};
 }
@@ -221,7 +220,7 @@ void Observer::Impl::be_in_trouble(std::string text, Clock::time_point now) {
     not_before = now + options.retry_interval;
     if (!spool) next_look = not_before;
     if (text == last_trouble) return;
-    log(Severity::warning, fmt::format("{}; orders wait, connections don't", text));
+    log(LogLevel::warning, fmt::format("{}; orders wait, connections don't", text));
     last_trouble = std::move(text);
 }
 

@@ -191,7 +191,7 @@ int close_all(const wsserver_host* host, std::uint16_t code, const char* reason,
 }
 
 void log(const wsserver_host* host, int level, const char* text, std::size_t size) {
-    const auto known = static_cast<HandlerLogLevel>(std::clamp(level, WSSERVER_LOG_DEBUG + 0, WSSERVER_LOG_ERROR + 0));
+    const auto known = static_cast<LogLevel>(std::clamp(level, WSSERVER_LOG_DEBUG + 0, WSSERVER_LOG_ERROR + 0));
     guarded([&] {
         const auto& self = SharedObjectHost::of(host);
         self.log_to()(known, self.name(), escape_control(text_from(text, size)));
@@ -233,7 +233,7 @@ constexpr wsserver_host functions{
     .answer = answer,
 };
 
-void log_to_standard_error(HandlerLogLevel, std::string_view name, std::string_view text) {
+void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {
     std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(text.size()),
                  text.data());
 }

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "wsserver/control/text_format.hpp"
 #include "wsserver/handler/handlers.hpp"
 
 namespace wsd {
@@ -40,10 +41,6 @@ std::string config_for(const std::string& subprotocol, const Config& config) {
 std::string resolve(const std::string& what, const Config& config) {
     const bool bare = !is_file(what) && what.find(".so") != std::string::npos;
     return bare ? config.handler_dir + "/" + what : what;
-}
-
-std::string shown(const std::string& subprotocol) {
-    return subprotocol.empty() ? "clients without a subprotocol" : "subprotocol " + subprotocol;
 }
 
 }  // namespace
@@ -97,7 +94,7 @@ Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& c
 
     std::vector<std::string> done;
     for (auto& [subprotocol, entry] : fresh) {
-        done.push_back(fmt::format("{}: {} serves", shown(subprotocol), entry.what));
+        done.push_back(fmt::format("{}: {} serves", wsserver::name_of_subprotocol(subprotocol), entry.what));
         server_.handle(subprotocol, entry.handler);
         entries_.insert_or_assign(subprotocol, std::move(entry));
     }
@@ -108,7 +105,7 @@ Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& c
             ++entry;
             continue;
         }
-        done.push_back(fmt::format("{}: no longer served", shown(entry->first)));
+        done.push_back(fmt::format("{}: no longer served", wsserver::name_of_subprotocol(entry->first)));
         server_.remove_handler(entry->first);
         entry = entries_.erase(entry);
     }

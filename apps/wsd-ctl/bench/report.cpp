@@ -7,10 +7,14 @@
 #include <utility>
 
 #include "wsd-ctl/bench/readable.hpp"
+#include "wsserver/control/json.hpp"
+#include "wsserver/control/text_format.hpp"
 
 namespace wsd::ctl::bench {
 
 namespace {
+
+using wsserver::JsonObject;
 
 /// Above that share of a core the generator may be what limits the rate.
 constexpr double busy = 0.9;
@@ -24,6 +28,9 @@ std::string_view noun(Mode mode) {
 std::string_view one_of(Mode mode) {
     return mode == Mode::fan_out ? "delivery" : mode == Mode::handshake ? "handshake" : "message";
 }
+
+/// With three digits: what one connection costs is compared between servers.
+std::string size_text(double bytes) { return wsserver::readable_size(bytes, 3); }
 
 std::string line(std::string_view name, std::string_view text) { return fmt::format("{:<12}{}\n", name, text); }
 
@@ -54,7 +61,7 @@ std::string messages(const Report& report) {
     std::string text = fmt::format("{}, {} a second", readable_number(tally.messages),
                                    readable_number(static_cast<std::uint64_t>(report.per_second(tally.messages))));
     if (mode == Mode::handshake) return line(noun(mode), text);
-    text += fmt::format(", {}/s {}", readable_size(report.per_second(tally.bytes)),
+    text += fmt::format(", {}/s {}", size_text(report.per_second(tally.bytes)),
                         mode == Mode::echo ? "each way" : "delivered");
     return line(noun(mode), text) +
            line("", fmt::format("{} lost, {} wrong", readable_number(tally.lost), readable_number(tally.wrong)));
@@ -66,32 +73,35 @@ std::string server(const Report& report) {
         cpu = fmt::format("{:.3g} us of CPU for each {}, ", *cost, one_of(report.options.mode)) + cpu;
     }
     const auto& use = report.server->at_end;
-    std::string memory = readable_size(static_cast<double>(use.rss)) + " RSS";
-    if (use.pss) memory += fmt::format(", {} PSS", readable_size(static_cast<double>(*use.pss)));
+    std::string memory = size_text(static_cast<double>(use.rss)) + " RSS";
+    if (use.pss) memory += fmt::format(", {} PSS", size_text(static_cast<double>(*use.pss)));
     if (report.options.mode == Mode::idle) {
-        memory += fmt::format(", {} more for each connection", readable_size(report.memory_of_connection()));
+        memory += fmt::format(", {} more for each connection", size_text(report.memory_of_connection()));
     }
     return line("server CPU", cpu) + line("memory", memory);
 }
 
+double microseconds(std::chrono::nanoseconds time) { return static_cast<double>(time.count()) / 1e3; }
+
 std::string json_of(const Histogram& latency) {
-    std::string members;
+    JsonObject object;
     for (const auto& [name, part] : quantiles) {
         std::string key{name};
         if (const auto dot = key.find('.'); dot != std::string::npos) key[dot] = '_';
-        members += fmt::format("\"{}\":{:.3f},", key, static_cast<double>(latency.quantile(part).count()) / 1e3);
+        object.add(key, microseconds(latency.quantile(part)), 3);
     }
-    return fmt::format("{{{}\"max\":{:.3f},\"mean\":{:.3f}}}", members,
-                       static_cast<double>(latency.max().count()) / 1e3,
-                       static_cast<double>(latency.mean().count()) / 1e3);
+    return object.add("max", microseconds(latency.max()), 3).add("mean", microseconds(latency.mean()), 3).text();
 }
 
 std::string json_of(const Report::Server& server, const Report& report) {
     const auto cost = report.server_microseconds();
-    return fmt::format(
-        "{{\"cpu\":{:.4f},\"cpu_us_per_message\":{},\"rss\":{},\"pss\":{},\"rss_per_connection\":{:.0f}}}",
-        report.share(server.cpu), cost ? fmt::format("{:.4f}", *cost) : "null", server.at_end.rss,
-        server.at_end.pss ? std::to_string(*server.at_end.pss) : "null", report.memory_of_connection());
+    return JsonObject{}
+        .add("cpu", report.share(server.cpu), 4)
+        .raw("cpu_us_per_message", cost ? fmt::format("{:.4f}", *cost) : "null")
+        .add("rss", server.at_end.rss)
+        .raw("pss", server.at_end.pss ? std::to_string(*server.at_end.pss) : "null")
+        .add("rss_per_connection", report.memory_of_connection(), 0)
+        .text();
 }
 
 /// What became of connections, and why the first of them went wrong.
@@ -148,19 +158,30 @@ std::string to_text(const Report& report) {
 std::string to_json(const Report& report) {
     const auto& [options, outcome] = std::pair<const Options&, const Outcome&>{report.options, report.outcome};
     const auto& tally = outcome.tally;
-    return fmt::format(
-        "{{\"url\":{},\"mode\":\"{}\",\"connections\":{},\"size\":{},\"in_flight\":{},\"rate\":{},\"duration_ms\":{:."
-        "0f},"
-        "\"messages\":{},\"messages_per_s\":{:.1f},\"bytes_per_s\":{:.0f},\"lost\":{},\"wrong\":{},\"unsent\":{},"
-        "\"failed\":{},\"ended\":{},\"opening_ms\":{:.3f},\"latency_us\":{},\"generator_cpu\":{:.4f},\"generator_"
-        "waited\":{:.4f},\"server\":{},"
-        "\"interrupted\":{}}}\n",
-        json_string(options.url), to_string(options.mode), options.connections, options.size, options.in_flight,
-        options.rate ? fmt::format("{}", *options.rate) : "null", 1e3 * report.seconds(), tally.messages,
-        report.per_second(tally.messages), report.per_second(tally.bytes), tally.lost, tally.wrong, tally.unsent,
-        outcome.failed, outcome.ended, std::chrono::duration<double, std::milli>(outcome.opening).count(),
-        json_of(tally.latency), report.share(report.generator.cpu), report.share(report.generator.waited),
-        report.server ? json_of(*report.server, report) : "null", outcome.interrupted);
+    return JsonObject{}
+               .add("url", options.url)
+               .add("mode", to_string(options.mode))
+               .add("connections", options.connections)
+               .add("size", options.size)
+               .add("in_flight", options.in_flight)
+               .raw("rate", options.rate ? fmt::format("{}", *options.rate) : "null")
+               .add("duration_ms", 1e3 * report.seconds(), 0)
+               .add("messages", tally.messages)
+               .add("messages_per_s", report.per_second(tally.messages), 1)
+               .add("bytes_per_s", report.per_second(tally.bytes), 0)
+               .add("lost", tally.lost)
+               .add("wrong", tally.wrong)
+               .add("unsent", tally.unsent)
+               .add("failed", outcome.failed)
+               .add("ended", outcome.ended)
+               .add("opening_ms", std::chrono::duration<double, std::milli>(outcome.opening).count(), 3)
+               .raw("latency_us", json_of(tally.latency))
+               .add("generator_cpu", report.share(report.generator.cpu), 4)
+               .add("generator_waited", report.share(report.generator.waited), 4)
+               .raw("server", report.server ? json_of(*report.server, report) : "null")
+               .add("interrupted", outcome.interrupted)
+               .text() +
+           '\n';
 }
 
 std::vector<std::string> remarks(const Report& report) {

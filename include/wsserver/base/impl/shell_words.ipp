@@ -7,8 +7,7 @@
 #include <cstdint>
 #include <numeric>
 
-#include "wsserver/base/bytes.hpp"
-#include "wsserver/base/utf8.hpp"
+#include "wsserver/base/utf8_character.hpp"
 
 namespace wsserver {
 
@@ -108,20 +107,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row[b.size()];
 }
 
-/// The length in bytes of the first character of `text`; 0 if it is not valid UTF-8.
-std::size_t character_length(std::string_view text) {
-    const auto first = static_cast<std::uint8_t>(text.front());
-    const std::size_t length = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-    return length <= text.size() && is_valid_utf8(bytes_of(text.substr(0, length))) ? length : 0;
-}
-
-/// C0, DEL and C1 (U+0080 to U+009F); terminals may obey C1, too.
-bool is_control_character(std::string_view character) {
-    const auto first = static_cast<std::uint8_t>(character[0]);
-    if (character.size() == 1) return first < 0x20 || first == 0x7F;
-    return character.size() == 2 && first == 0xC2 && static_cast<std::uint8_t>(character[1]) < 0xA0;
-}
-
 }  // namespace
 
 Result<std::vector<std::string>, QuotingError> split_words(std::string_view line) { return Splitter{line}.split(); }
@@ -168,18 +153,19 @@ std::string escape_control(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        const std::size_t length = character_length(text);
-        if (text.front() == '\n') {
+        const auto character = first_character(text);
+        const auto bytes = text.substr(0, character.length);
+        if (character.code == '\n') {
             out += "\\n";
-        } else if (length > 0 && !is_control_character(text.substr(0, length))) {
-            out += text.substr(0, length);
+        } else if (character.valid && !is_control_character(character.code)) {
+            out += bytes;
         } else {
-            for (const char c : text.substr(0, std::max<std::size_t>(length, 1))) {
+            for (const char c : bytes) {
                 const auto byte = static_cast<std::uint8_t>(c);
                 out += {'\\', 'x', hex_digits[byte >> 4], hex_digits[byte & 0xF]};
             }
         }
-        text.remove_prefix(std::max<std::size_t>(length, 1));
+        text.remove_prefix(character.length);
     }
     return out;
 }

@@ -10,6 +10,7 @@
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
+#include "wsserver/control/text_format.hpp"
 
 namespace wsserver {
 
@@ -40,12 +41,6 @@ constexpr CommandOption json_option{"--json", "", "answer with JSON, one object 
 
 Unexpected<Answer> usage_error(std::string text) {
     return Unexpected{Answer::failed(CommandErrc::usage, std::move(text))};
-}
-
-/// A word for an error: a long one is cut.
-std::string quoted_word(std::string_view word) {
-    constexpr std::size_t most = 80;
-    return '`' + escape_control(word.substr(0, most)) + (word.size() > most ? "...`" : "`");
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {

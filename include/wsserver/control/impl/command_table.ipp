@@ -15,7 +15,8 @@
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/control/command.hpp"
 #include "wsserver/control/detail/report_format.hpp"
-#include "wsserver/control/detail/text_format.hpp"
+#include "wsserver/control/json.hpp"
+#include "wsserver/control/text_format.hpp"
 
 namespace wsserver {
 
@@ -69,8 +70,6 @@ std::string ended_with_newline(std::string text) {
     return text;
 }
 
-std::string quoted(std::string_view word) { return '`' + escape_control(word.substr(0, 80)) + '`'; }
-
 std::string subprotocol_of(std::string_view word) { return word == default_handler ? "" : std::string{word}; }
 
 // --- what commands have in common
@@ -78,9 +77,9 @@ std::string subprotocol_of(std::string_view word) { return word == default_handl
 Result<ConnectionId, Answer> id_of(const CommandCall& call) {
     const std::string& word = call.line.arguments.front();
     if (const auto id = parse_connection_id(word)) return *id;
-    return Unexpected{
-        fail(CommandErrc::usage,
-             fmt::format("{} is no id of a connection: ids look like 0-12-3, and `list` shows them", quoted(word)))};
+    return Unexpected{fail(
+        CommandErrc::usage,
+        fmt::format("{} is no id of a connection: ids look like 0-12-3, and `list` shows them", quoted_word(word)))};
 }
 
 Answer gone(ConnectionId id) {
@@ -245,7 +244,7 @@ Result<CloseCode, Answer> close_code_of(const CommandCall& call) {
     return Unexpected{fail(CommandErrc::usage,
                            fmt::format("--code {}: a Close frame may carry 1000 to 1003, 1007 to 1014 and 3000 to 4999 "
                                        "(RFC 6455 section 7.4)",
-                                       quoted(*word)))};
+                                       quoted_word(*word)))};
 }
 
 Answer close(const CommandCall& call) {
@@ -288,7 +287,7 @@ Answer handler_unload(const CommandCall& call) {
     if (std::none_of(handlers.begin(), handlers.end(), is_it)) {
         return fail(
             CommandErrc::no_handler,
-            fmt::format("nothing serves the subprotocol {}: `handler list` shows what is served", quoted(word)));
+            fmt::format("nothing serves the subprotocol {}: `handler list` shows what is served", quoted_word(word)));
     }
     return report(call, call.target.unload_handler(subprotocol_of(word)));
 }
@@ -311,7 +310,7 @@ Answer call_handler(const CommandCall& call) {
     if (!handler && name == default_handler) handler = call.target.find_handler("");
     if (!handler) {
         return fail(CommandErrc::no_handler,
-                    fmt::format("no handler is called {}: `handler list` shows them", quoted(name)));
+                    fmt::format("no handler is called {}: `handler list` shows them", quoted_word(name)));
     }
     if (under_way.fetch_add(1) >= max_calls) {
         under_way.fetch_sub(1);
@@ -343,7 +342,7 @@ Answer call_handler(const CommandCall& call) {
     if (!answer) {
         return fail(CommandErrc::timeout, fmt::format("{} has not answered within {}; its answer will be lost, what it "
                                                       "does goes on",
-                                                      quoted(name), readable_time(answer_patience)));
+                                                      quoted_word(name), readable_time(answer_patience)));
     }
     if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", escape_control(name), answer->output));
     if (call.line.json()) return Answer::done(JsonObject{}.add("output", answer->output).text() + '\n');

@@ -9,7 +9,8 @@
 #include <chrono>
 
 #include "wsserver/base/shell_words.hpp"
-#include "wsserver/control/detail/text_format.hpp"
+#include "wsserver/control/json.hpp"
+#include "wsserver/control/text_format.hpp"
 
 namespace wsserver {
 

@@ -8,17 +8,10 @@
 #include <algorithm>
 #include <map>
 
+#include "wsserver/control/text_format.hpp"
 #include "wsserver/handler/handlers.hpp"
 
 namespace wsserver {
-
-namespace {
-
-std::string shown(const std::string& subprotocol) {
-    return subprotocol.empty() ? "clients without a subprotocol" : fmt::format("subprotocol {}", subprotocol);
-}
-
-}  // namespace
 
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s) {
     return {{"accepted", s.accepted},
@@ -92,12 +85,13 @@ Outcome ServerControl::load_handler(const std::string& subprotocol, const std::s
     if (!handler) return Unexpected{handler.error()};
     const std::string name{(*handler)->name()};
     server_.handle(subprotocol, std::move(*handler));
-    return fmt::format("{} serves {}", name, shown(subprotocol));
+    return fmt::format("{} serves {}", name, name_of_subprotocol(subprotocol));
 }
 
 Outcome ServerControl::unload_handler(const std::string& subprotocol) {
-    if (!server_.remove_handler(subprotocol)) return Unexpected{fmt::format("nothing serves {}", shown(subprotocol))};
-    return fmt::format("nothing serves {} any more", shown(subprotocol));
+    if (!server_.remove_handler(subprotocol))
+        return Unexpected{fmt::format("nothing serves {}", name_of_subprotocol(subprotocol))};
+    return fmt::format("nothing serves {} any more", name_of_subprotocol(subprotocol));
 }
 
 Outcome ServerControl::set_log_level(const std::string& /*level*/) {

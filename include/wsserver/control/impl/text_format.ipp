@@ -1,76 +1,45 @@
 #pragma once
 
-#include "wsserver/control/detail/text_format.hpp"
+#include "wsserver/control/text_format.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cmath>
 #include <utility>
 
-#include "wsserver/base/bytes.hpp"
 #include "wsserver/base/shell_words.hpp"
-#include "wsserver/base/utf8.hpp"
 
 namespace wsserver {
 
 namespace {
 
-/// Characters, which are what a column counts in; the wide ones of East Asia are not reckoned with.
+/// Counts characters. A column counts in these; the wide ones of East Asia are not considered.
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(
         std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0) != 0x80; }));
 }
 
-void append_escaped(std::string& out, char c) {
-    switch (c) {
-        case '"':
-            out += "\\\"";
-            return;
-        case '\\':
-            out += "\\\\";
-            return;
-        case '\n':
-            out += "\\n";
-            return;
-        case '\r':
-            out += "\\r";
-            return;
-        case '\t':
-            out += "\\t";
-            return;
-        default:
-            if (static_cast<std::uint8_t>(c) < 0x20 || c == 0x7F) {
-                out += fmt::format("\\u{:04x}", static_cast<std::uint8_t>(c));
-            } else {
-                out += c;
-            }
-    }
-}
-
-/// The length of the character at the front; 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
-    for (std::size_t length = 1; length <= std::min<std::size_t>(4, text.size()); ++length) {
-        if (is_valid_utf8(bytes_of(text.substr(0, length)))) return length;
-    }
-    return 0;
-}
-
 }  // namespace
 
-std::string readable_size(std::uint64_t bytes) {
-    static constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (bytes < 1024) return fmt::format("{} B", bytes);
-    auto value = static_cast<double>(bytes);
+std::string in_units(double value, double step, std::span<const std::string_view> units, int digits) {
     std::size_t unit = 0;
     // 1023.95 would be written as 1024.0
-    while (value >= 1023.5 && unit + 1 < units.size()) {
-        value /= 1024;
-        ++unit;
-    }
-    return value < 9.95 ? fmt::format("{:.1f} {}", value, units[unit]) : fmt::format("{:.0f} {}", value, units[unit]);
+    for (; value >= step - 0.5 && unit + 1 < units.size(); ++unit) value /= step;
+    int decimals = unit == 0 ? 0 : digits - 1;
+    // 9.95 would be written as 10.0: one digit more than asked for
+    for (double limit = 10; decimals > 0 && value >= limit - 0.5 * std::pow(10, -decimals); limit *= 10) --decimals;
+    return fmt::format("{:.{}f} {}", value, decimals, units[unit]);
 }
+
+std::string readable_size(double bytes, int digits) {
+    static constexpr std::array<std::string_view, 7> units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    return in_units(bytes, 1024, units, digits);
+}
+
+std::string readable_size(std::uint64_t bytes) { return readable_size(static_cast<double>(bytes)); }
 
 std::string readable_time(std::chrono::microseconds time) {
     const auto us = std::max<std::int64_t>(0, time.count());
@@ -85,43 +54,13 @@ std::string readable_time(std::chrono::microseconds time) {
     return fmt::format("{}d {:02}h", hours / 24, hours % 24);
 }
 
-std::string json_string(std::string_view text) {
-    std::string out{'"'};
-    while (!text.empty()) {
-        const std::size_t length = utf8_length(text);
-        if (length == 1) {
-            append_escaped(out, text.front());
-        } else if (length > 1) {
-            out += text.substr(0, length);
-        } else {
-            out += "\\ufffd";
-        }
-        text.remove_prefix(std::max<std::size_t>(length, 1));
-    }
-    return out + '"';
+std::string quoted_word(std::string_view word) {
+    constexpr std::size_t most = 80;
+    return '`' + escape_control(word.substr(0, most)) + (word.size() > most ? "...`" : "`");
 }
 
-std::string json_array(const std::vector<std::string>& elements) {
-    std::string out{'['};
-    for (const std::string& element : elements) {
-        if (out.size() > 1) out += ',';
-        out += element;
-    }
-    return out + ']';
-}
-
-JsonObject& JsonObject::add(std::string_view key, std::string_view value) { return raw(key, json_string(value)); }
-
-JsonObject& JsonObject::add(std::string_view key, std::optional<std::chrono::microseconds> time) {
-    return raw(key, time ? fmt::format("{:.3f}", static_cast<double>(time->count()) / 1e3) : "null");
-}
-
-JsonObject& JsonObject::raw(std::string_view key, std::string_view json) {
-    if (!members_.empty()) members_ += ',';
-    members_ += json_string(key);
-    members_ += ':';
-    members_ += json;
-    return *this;
+std::string name_of_subprotocol(std::string_view subprotocol) {
+    return subprotocol.empty() ? "clients without a subprotocol" : fmt::format("subprotocol {}", subprotocol);
 }
 
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {

@@ -4,23 +4,11 @@
 
 namespace wsd::ctl::bench {
 
-using wsserver::Binary;
-using wsserver::SendStatus;
-using wsserver::Text;
-
 FanOutTraffic::FanOutTraffic(const Options& options, Tally& tally)
-    : tally_(tally),
-      binary_(options.binary),
-      rate_(options.rate),
-      sample_(options.size, options.binary),
+    : PacedTraffic(options, tally, 1),
       receivers_(options.connections),
       publications_(options.in_flight),
       alive_(options.connections - 1) {}
-
-void FanOutTraffic::begin(Time now) {
-    sending_ = true;
-    if (rate_) pace_.emplace(*rate_, 1, now);
-}
 
 bool FanOutTraffic::may_publish() const {
     if (!sending_ || alive_ == 0 || published_ - completed_ >= publications_.size()) return false;
@@ -30,10 +18,7 @@ bool FanOutTraffic::may_publish() const {
 void FanOutTraffic::pump(std::uint32_t who, wsserver::AnyConnection& connection, Time now) {
     if (who != publisher) return;
     while (may_publish()) {
-        const auto payload = sample_.payload(published_);
-        const auto status =
-            binary_ ? connection.send(Binary::from_payload(payload)) : connection.send(Text::from_payload(payload));
-        if (status != SendStatus::queued) return;  // it is about to end
+        if (!send(connection, published_)) return;
         publication(published_) = {pace_ ? pace_->due(publisher, published_) : now, alive_};
         outstanding_ += alive_;
         ++published_;
@@ -48,8 +33,7 @@ std::optional<std::uint32_t> FanOutTraffic::received(std::uint32_t who, const Re
         return std::nullopt;
     }
     const auto number = receiver.next++;
-    if (message.binary != binary_ || !sample_.is_payload(message.payload, number)) ++tally_.wrong;
-    tally_.arrived(publication(number).due, now, message.payload.size());
+    count(message, number, publication(number).due, now);
     if (!delivered(number)) return std::nullopt;
     return publisher;
 }
@@ -68,10 +52,7 @@ void FanOutTraffic::stop(Time now) {
     sending_ = false;
     if (!pace_) return;
     for (auto number = published_; number < pace_->taken(publisher); ++number) {
-        const auto due = pace_->due(publisher, number);
-        if (!tally_.is_measured(due)) continue;
-        tally_.latency.record(now - due, alive_);
-        tally_.unsent += alive_;
+        count_unsent(pace_->due(publisher, number), now, alive_);
     }
 }
 

@@ -11,14 +11,11 @@
 #include "common/units.hpp"
 #include "wsd/connection_log.hpp"
 #include "wsd/pages.hpp"
-#include "wsserver/control/server_control.hpp"
 
 namespace wsd {
 
 namespace {
 
-using wsserver::ConnectionInfo;
-using wsserver::HandlerReport;
 using wsserver::Outcome;
 using wsserver::Result;
 using wsserver::Unexpected;
@@ -47,16 +44,11 @@ std::string_view who_listens(std::string_view endpoint, std::string_view error) 
     return endpoint.starts_with("unix:") ? " (`ss -lxp` shows which)" : " (`ss -ltnp` shows which)";
 }
 
-std::vector<std::pair<std::string, std::uint64_t>> counters_of(const wsserver::ServerStatistics& s, const Log& log) {
-    auto counters = wsserver::counters_of(s);
-    counters.emplace_back("log_lines_lost", log.lost());
-    return counters;
-}
-
 }  // namespace
 
 Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread)
-    : log_(std::move(log)),
+    : ServerControl(server_, {.program = "wsd", .version = WSD_VERSION}),
+      log_(std::move(log)),
       notifier_(std::move(notifier)),
       reread_(std::move(reread)),
       started_with_(config),
@@ -126,8 +118,7 @@ Result<void, StartErrors> Daemon::listen() {
 void Daemon::wait() {
     server_.run();
     if (observer_) observer_->stop();
-    log_->info("stopped",
-               {{"uptime", std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count()}});
+    log_->info("stopped", {{"uptime", std::chrono::duration<double>(uptime()).count()}});
 }
 
 void Daemon::stop_on(std::string_view why) {
@@ -136,7 +127,7 @@ void Daemon::stop_on(std::string_view why) {
     const auto grace = again ? std::chrono::milliseconds{0} : config_.grace;
     log_->info(again ? "stops at once" : "stops", {{"why", why}, {"grace", print_time(grace)}});
     notifier_.stopping();
-    server_.request_stop(grace);
+    stop_within(grace);
 }
 
 void Daemon::reopen_log() {
@@ -152,47 +143,14 @@ std::string Daemon::ready_text() const { return fmt::format("listening on {}", f
 // --- what orders ask
 
 wsserver::StatusReport Daemon::status() {
-    const auto statistics = server_.statistics();
-    wsserver::StatusReport report;
-    report.program = "wsd";
-    report.version = WSD_VERSION;
-    report.pid = ::getpid();
-    report.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
-    report.listening = server_.listening();
-    report.connections = statistics.open;
-    report.io_threads = server_.io_threads();
-    report.handlers = handlers();
-    report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked them all
-    for (const auto& worker : server_.workers()) report.workers.push_back({worker.task, worker.since, worker.overdue});
-    report.counters = counters_of(statistics, *log_);
-    report.closes = statistics.closes;
-    const std::lock_guard lock{mutex_};
-    report.draining = draining_ || stopping_;
+    auto report = ServerControl::status();
+    report.counters.emplace_back("log_lines_lost", log_->lost());
     return report;
 }
 
-std::vector<HandlerReport> Daemon::handlers() {
-    const auto connections = server_.list();
+std::string Daemon::source_of(const std::string& subprotocol) {
     const std::lock_guard lock{mutex_};
-    std::vector<HandlerReport> reports;
-    for (const auto& [subprotocol, handler] : server_.handlers()) {
-        HandlerReport report{subprotocol, std::string{handler->name()}, handlers_.source_of(subprotocol),
-                             handler->runs(), 0};
-        for (const ConnectionInfo& info : connections) {
-            if (info.subprotocol == report.subprotocol && info.handler == report.handler) ++report.connections;
-        }
-        reports.push_back(std::move(report));
-    }
-    return reports;
-}
-
-std::shared_ptr<wsserver::AnyHandler> Daemon::find_handler(std::string_view name) {
-    std::shared_ptr<wsserver::AnyHandler> by_name;
-    for (const auto& [subprotocol, handler] : server_.handlers()) {
-        if (subprotocol == name) return handler;  // that of an empty one is asked for as well
-        if (handler->name() == name && !by_name) by_name = handler;
-    }
-    return by_name;
+    return handlers_.source_of(subprotocol);
 }
 
 Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& what) {
@@ -271,8 +229,7 @@ Outcome Daemon::refuse(const ConfigErrors& errors) {
 
 Outcome Daemon::drain() {
     const std::lock_guard lock{mutex_};
-    draining_ = true;
-    server_.drain();
+    static_cast<void>(ServerControl::drain());
     log_->info("drains: takes no new connections");
     return std::string{"takes no new connections; those that are open stay\n"};
 }
@@ -281,7 +238,5 @@ Outcome Daemon::stop() {
     stop_on("stop");
     return std::string{"stops\n"};
 }
-
-std::string Daemon::version() { return "wsd " WSD_VERSION; }
 
 }  // namespace wsd

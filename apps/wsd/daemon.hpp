@@ -14,8 +14,8 @@
 #include "wsd/handler_set.hpp"
 #include "wsd/log.hpp"
 #include "wsd/notify.hpp"
-#include "wsserver/control/control_target.hpp"
 #include "wsserver/control/observer.hpp"
+#include "wsserver/control/server_control.hpp"
 #include "wsserver/server.hpp"
 
 namespace wsd {
@@ -24,7 +24,7 @@ namespace wsd {
 using StartErrors = std::vector<std::string>;
 
 /// Orders come on the observer's thread, signals on the main one: everything here may be called on both.
-class Daemon final : public wsserver::ControlTarget {
+class Daemon final : public wsserver::ServerControl {
    public:
     /// Reads the configuration anew, from the sources that it came from.
     using Reread = std::function<wsserver::Result<Config, ConfigErrors>()>;
@@ -42,23 +42,17 @@ class Daemon final : public wsserver::ControlTarget {
     void stop_on(std::string_view why);
     void reopen_log();
 
-    // ControlTarget
+    // ServerControl
     wsserver::StatusReport status() override;
-    std::vector<wsserver::ConnectionInfo> list() override { return server_.list(); }
-    std::vector<std::uint16_t> stalled_reactors() override { return server_.stalled_reactors(); }
-    std::optional<wsserver::ConnectionInfo> show(wsserver::ConnectionId id) override { return server_.info(id); }
-    std::shared_ptr<wsserver::Hub> hub() override { return server_.hub(); }
-    std::vector<wsserver::HandlerReport> handlers() override;
-    std::shared_ptr<wsserver::AnyHandler> find_handler(std::string_view name) override;
     wsserver::Outcome load_handler(const std::string& subprotocol, const std::string& what) override;
     wsserver::Outcome unload_handler(const std::string& subprotocol) override;
     wsserver::Outcome set_log_level(const std::string& level) override;
     wsserver::Outcome reload() override;
     wsserver::Outcome drain() override;
     wsserver::Outcome stop() override;
-    std::string version() override;
 
    private:
+    std::string source_of(const std::string& subprotocol) override;
     wsserver::Result<void, StartErrors> take_orders();
     wsserver::Result<void, StartErrors> load_handlers();
     wsserver::Result<void, StartErrors> listen();
@@ -71,7 +65,6 @@ class Daemon final : public wsserver::ControlTarget {
     const std::shared_ptr<Log> log_;
     const Notifier notifier_;
     const Reread reread_;
-    const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     const Config started_with_;
 
     mutable std::mutex mutex_;
@@ -79,7 +72,6 @@ class Daemon final : public wsserver::ControlTarget {
     wsserver::Server server_;
     HandlerSet handlers_;
     bool stopping_ = false;
-    bool draining_ = false;
 
     std::unique_ptr<wsserver::Observer> observer_;  // its thread uses all of the above, so it goes first
 };

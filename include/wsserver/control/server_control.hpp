@@ -17,7 +17,8 @@ namespace wsserver {
 /// The statistics by name, as `status` shows them; `open` and `closes` apart.
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s);
 
-/// Derive from it to teach `reload`, `log-level` and the like, which a mere server doesn't know.
+/// Executes commands for a Server. `log-level` and `reload` fail here: derive from it to add what the program around
+/// the server knows, as wsd does.
 class ServerControl : public ControlTarget {
    public:
     struct About {
@@ -47,6 +48,14 @@ class ServerControl : public ControlTarget {
     Outcome drain() override;
     Outcome stop() override;
     std::string version() override;
+
+   protected:
+    /// Since the construction.
+    std::chrono::milliseconds uptime() const;
+    /// Stops the server, which drains until it has ended: what stop() does, with a grace of its own.
+    void stop_within(std::chrono::milliseconds grace);
+    /// Where the handler of that subprotocol comes from, for reports: `built in`, a path, or empty if it is not known.
+    virtual std::string source_of(const std::string& subprotocol);
 
    private:
     Server& server_;

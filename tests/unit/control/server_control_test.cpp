@@ -166,6 +166,14 @@ TEST_CASE("drain and stop by order", "[server_control]") {
     stopped.get();
 }
 
+TEST_CASE("a server that is stopping reports that it drains", "[server_control]") {
+    House house;
+    house.connect();
+    CHECK_FALSE(house.control.status().draining);
+    CHECK(house.control.stop());
+    CHECK(house.control.status().draining);
+}
+
 TEST_CASE("an observer over a server in one's own program", "[server_control]") {
     House house;
     house.connect();

@@ -39,7 +39,7 @@ StatusReport ServerControl::status() {
     report.program = about_.program;
     report.version = about_.version;
     report.pid = ::getpid();
-    report.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+    report.uptime = uptime();
     report.draining = draining_.load(std::memory_order_relaxed);
     report.listening = server_.listening();
     report.connections = statistics.open;
@@ -63,6 +63,7 @@ std::vector<HandlerReport> ServerControl::handlers() {
         HandlerReport report;
         report.subprotocol = subprotocol;
         report.handler = handler->name();
+        report.source = source_of(subprotocol);
         report.runs = handler->runs();
         report.connections = connections[{report.subprotocol, report.handler}];
         reports.push_back(std::move(report));
@@ -107,9 +108,20 @@ Outcome ServerControl::drain() {
 }
 
 Outcome ServerControl::stop() {
-    server_.request_stop(about_.grace);
+    stop_within(about_.grace);
     return std::string{"stopping"};
 }
+
+void ServerControl::stop_within(std::chrono::milliseconds grace) {
+    draining_.store(true, std::memory_order_relaxed);
+    server_.request_stop(grace);
+}
+
+std::chrono::milliseconds ServerControl::uptime() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+}
+
+std::string ServerControl::source_of(const std::string& /*subprotocol*/) { return {}; }
 
 std::string ServerControl::version() {
     return about_.version.empty() ? about_.program : fmt::format("{} {}", about_.program, about_.version);

@@ -201,7 +201,7 @@ std::vector<Setting> make_settings() {
               at_start_only(text("pid_file", "--pid-file", "FILE", WSD_VALUE(pid_file),
                                  "holds the process id and keeps a second wsd out; empty: none")),
               at_start_only(boolean("control_stdin", "--control-stdin", WSD_VALUE(control_stdin),
-                                    "takes orders from stdin, one a line, as typed to wsd-ctl")),
+                                    "takes commands from stdin, one a line, as typed to wsd-ctl")),
               at_start_only(
                   boolean("demo", "--demo", WSD_VALUE(demo), "serves a chat page at / and the subprotocol chat")),
               time("grace", "--grace", 0ms, WSD_VALUE(grace), "for connections to end after TERM; then they are cut"),
@@ -235,13 +235,13 @@ std::vector<Setting> make_settings() {
                    WSD_VALUE(server.slow_consumer),
                    "what a message to a slow client does: close (1013), drop_oldest, drop_newest, keep_latest"),
           });
-    group("Orders",
+    group("Commands",
           {
               at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),
-                                 "takes orders from files and from wsd-ctl; empty: none")),
+                                 "takes commands from files and from wsd-ctl; empty: none")),
               time("spool.keep", "--spool-keep", 1s, WSD_VALUE(spool.keep), "how long answers stay in the spool"),
               size("spool.max_file", "--spool-max-file", 1, WSD_VALUE(spool.max_file),
-                   "the largest order taken from the spool"),
+                   "the largest command taken from the spool"),
           });
     group("Log", {
                      word("log.level", "--log-level", "LEVEL", level_words, WSD_VALUE(log.level),

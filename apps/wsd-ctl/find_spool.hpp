@@ -1,4 +1,4 @@
-// Finds the spool of the daemon that an order is meant for, as the daemon itself does.
+// Finds the spool of the daemon that a command is meant for, as the daemon itself does.
 #pragma once
 
 #include <string>

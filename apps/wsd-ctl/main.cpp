@@ -1,4 +1,4 @@
-// wsd-ctl: gives orders to the wsd that runs, or is a client.
+// wsd-ctl: gives commands to the wsd that runs, or is a client.
 #include "common/standard_streams.hpp"
 #include "wsd-ctl/run.hpp"
 

@@ -1,4 +1,4 @@
-// What an order carries: text from the command line, from standard input or from a file.
+// What a command carries: text from the command line, from standard input or from a file.
 #pragma once
 
 #include <string>

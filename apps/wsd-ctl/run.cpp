@@ -9,8 +9,8 @@
 #include "wsd-ctl/bench/bench.hpp"
 #include "wsd-ctl/connect/connect.hpp"
 #include "wsd-ctl/find_spool.hpp"
-#include "wsd-ctl/order.hpp"
 #include "wsd-ctl/payload.hpp"
+#include "wsd-ctl/send_command.hpp"
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/control/command.hpp"
 #include "wsserver/control/spool.hpp"
@@ -66,16 +66,16 @@ int no_daemon(const std::string& spool, const Terminal& terminal) {
     return exit_no_daemon;
 }
 
-int report(const NoAnswer& none, const Order& order, const Terminal& terminal) {
+int report(const NoAnswer& none, const CommandFile& command, const Terminal& terminal) {
     switch (none.why) {
         case NoAnswer::Why::failed:
             terminal.complain(none.text);
             return exit_failed;
         case NoAnswer::Why::timeout:
-            terminal.complain(fmt::format("no answer within {} ms: {}", order.timeout->count(), none.text));
+            terminal.complain(fmt::format("no answer within {} ms: {}", command.timeout->count(), none.text));
             return exit_timeout;
         case NoAnswer::Why::ended:
-            terminal.complain(fmt::format("the wsd on {} ended: {}", order.spool, none.text));
+            terminal.complain(fmt::format("the wsd on {} ended: {}", command.spool, none.text));
             return exit_no_daemon;
         case NoAnswer::Why::interrupted:
             terminal.complain(fmt::format("interrupted: {}", none.text));
@@ -84,10 +84,10 @@ int report(const NoAnswer& none, const Order& order, const Terminal& terminal) {
     return exit_failed;
 }
 
-int give(const Order& order, const Options& options, const Terminal& terminal) {
+int give(const CommandFile& command, const Options& options, const Terminal& terminal) {
     const auto begin = Clock::now();
-    const auto answer = give_order(order);
-    if (!answer) return report(answer.error(), order, terminal);
+    const auto answer = send_command(command);
+    if (!answer) return report(answer.error(), command, terminal);
     if (options.verbose) {
         const auto time = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
         terminal.err << fmt::format("answered after {:.1f} ms\n", time);
@@ -101,7 +101,7 @@ int give(const Order& order, const Options& options, const Terminal& terminal) {
 }
 
 /// Through the spool of the daemon that runs.
-int order_of_words(const Options& options, Invocation line, const Terminal& terminal) {
+int send_words(const Options& options, Invocation line, const Terminal& terminal) {
     const bool takes_text = line.command->rest == wsserver::Command::Rest::text;
     if (takes_text && line.rest.empty()) {
         terminal.complain(
@@ -114,7 +114,7 @@ int order_of_words(const Options& options, Invocation line, const Terminal& term
     if (options.json) line.options.emplace("--json", "");
     auto words = line.words_without_text();
     if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w.find('\n') != std::string::npos; })) {
-        terminal.complain("a word with a newline in it cannot be part of an order; only the text may have many lines");
+        terminal.complain("a word with a newline in it cannot be part of a command; only the text may have many lines");
         return exit_usage;
     }
 
@@ -141,11 +141,12 @@ int order_of_words(const Options& options, Invocation line, const Terminal& term
         payload = *std::move(text);
         if (payload.empty()) words.emplace_back();  // said, and not forgotten
     }
-    const Order order{spool->path, unique_order_name(), wsserver::join_words(words), payload, options.timeout};
+    const CommandFile command{spool->path, unique_command_file_name(), wsserver::join_words(words), payload,
+                              options.timeout};
     if (options.verbose) {
-        terminal.err << fmt::format("order {} to process {} through {}\n", order.name, holder->pid, order.spool);
+        terminal.err << fmt::format("command {} to process {} through {}\n", command.name, holder->pid, command.spool);
     }
-    return give(order, options, terminal);
+    return give(command, options, terminal);
 }
 
 // Flags in front of the word count, too, unless those behind it say something else.
@@ -194,7 +195,7 @@ int run_words(const Options& options, std::vector<std::string> words, const Term
     words.insert(words.begin(), word);
     auto line = wsserver::parse_command(words);
     if (!line) return complain(terminal, line.error());
-    return order_of_words(options, *std::move(line), terminal);
+    return send_words(options, *std::move(line), terminal);
 }
 
 }  // namespace wsd::ctl

@@ -18,7 +18,7 @@ struct Options {
     std::optional<std::chrono::milliseconds> timeout{std::chrono::seconds{10}};  ///< none: waits for ever
 };
 
-/// Does what `words` say: gives an order to the daemon and prints its answer, shows help, or connects as a client.
+/// Does what `words` say: gives a command to the daemon and prints its answer, shows help, or connects as a client.
 /// Returns the exit code. Precondition: there is a word.
 int run_words(const Options& options, std::vector<std::string> words, const Terminal& terminal);
 

@@ -63,13 +63,13 @@ class Parser {
         } catch (const CLI::ParseError& error) {
             return Unexpected{std::string{error.what()}};
         }
-        result_.order = app_.remaining();
-        if (result_.order.empty()) return {};
-        if (result_.order.front().starts_with('-')) return Unexpected{unknown(result_.order.front())};
+        result_.command = app_.remaining();
+        if (result_.command.empty()) return {};
+        if (result_.command.front().starts_with('-')) return Unexpected{unknown(result_.command.front())};
         if (result_.wants != Wants::serve) {
-            return Unexpected{fmt::format("{} is one word too many", result_.order.front())};
+            return Unexpected{fmt::format("{} is one word too many", result_.command.front())};
         }
-        result_.wants = Wants::order;
+        result_.wants = Wants::command;
         return {};
     }
 

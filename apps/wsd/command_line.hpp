@@ -18,12 +18,12 @@ struct CommandLine {
         print_config,
         version,
         help,
-        order,  ///< `wsd status`: what wsd-ctl would do with `order`
+        command,  ///< `wsd status`: what wsd-ctl would do with `command`
     };
     Wants wants = Wants::serve;
     std::string config_file{};  ///< `--config`
     Given flags{};
-    std::vector<std::string> order{};
+    std::vector<std::string> command{};
 };
 
 /// Reads the words behind the program's name. An error is one line that says which flag is wrong, why, and which

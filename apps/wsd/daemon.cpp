@@ -63,7 +63,7 @@ Daemon::~Daemon() = default;
 Result<std::vector<std::string>, StartErrors> Daemon::start() {
     wire_log();
     server_.on_http([demo = config_.demo](const wsserver::HttpRequest& request) { return answer_http(request, demo); });
-    if (auto done = take_orders(); !done) return Unexpected{done.error()};
+    if (auto done = create_observer(); !done) return Unexpected{done.error()};
     if (auto done = load_handlers(); !done) return Unexpected{done.error()};
     if (auto done = listen(); !done) return Unexpected{done.error()};
     server_.start();
@@ -83,7 +83,7 @@ void Daemon::wire_log() {
     server_.on_log([log = log_](LogLevel level, std::string_view text) { log->write(level, text); });
 }
 
-Result<void, StartErrors> Daemon::take_orders() {
+Result<void, StartErrors> Daemon::create_observer() {
     if (config_.spool.dir.empty() && !config_.control_stdin) return {};
     wsserver::ObserverOptions options;
     options.spool = spool_options(config_);
@@ -140,7 +140,7 @@ void Daemon::reopen_log() {
 
 std::string Daemon::ready_text() const { return fmt::format("listening on {}", fmt::join(server_.listening(), ", ")); }
 
-// --- what orders ask
+// --- what commands ask
 
 wsserver::StatusReport Daemon::status() {
     auto report = ServerControl::status();

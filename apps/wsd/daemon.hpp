@@ -1,4 +1,4 @@
-// The daemon at work: a server, its handlers and who gives it orders, wired together.
+// The daemon at work: a server, its handlers and who gives it commands, wired together.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace wsd {
 /// Why it could not start, a line each.
 using StartErrors = std::vector<std::string>;
 
-/// Orders come on the observer's thread, signals on the main one: everything here may be called on both.
+/// Commands come on the observer's thread, signals on the main one: everything here may be called on both.
 class Daemon final : public wsserver::ServerControl {
    public:
     /// Reads the configuration anew, from the sources that it came from.
@@ -53,7 +53,7 @@ class Daemon final : public wsserver::ServerControl {
 
    private:
     std::string source_of(const std::string& subprotocol) override;
-    wsserver::Result<void, StartErrors> take_orders();
+    wsserver::Result<void, StartErrors> create_observer();
     wsserver::Result<void, StartErrors> load_handlers();
     wsserver::Result<void, StartErrors> listen();
     void wire_log();

@@ -56,7 +56,7 @@ int print_config(const ConfigRequest& request) {
 }
 
 /// As wsd-ctl does it; flags of wsd say which wsd is meant.
-int give_order(const CommandLine& line, const ConfigRequest& request) {
+int send_command(const CommandLine& line, const ConfigRequest& request) {
     std::optional<std::string> spool;
     if (!line.config_file.empty()) {
         const auto config = wsd::load_config(request);
@@ -67,12 +67,12 @@ int give_order(const CommandLine& line, const ConfigRequest& request) {
         if (key == "spool.dir") spool = value;
     }
     if (spool && spool->empty()) {  // not that of another wsd
-        return complain({"that wsd has no spool, so it takes no orders: name one with --spool DIR"},
+        return complain({"that wsd has no spool, so it takes no commands: name one with --spool DIR"},
                         wsd::ctl::exit_no_daemon);
     }
     wsd::ctl::Options options;
     options.spool = spool.value_or("");
-    return wsd::ctl::run_words(options, line.order, wsd::ctl::Terminal::real("wsd"));
+    return wsd::ctl::run_words(options, line.command, wsd::ctl::Terminal::real("wsd"));
 }
 
 int act(const CommandLine& line, const ConfigRequest& request) {
@@ -89,8 +89,8 @@ int act(const CommandLine& line, const ConfigRequest& request) {
         case CommandLine::Wants::help:
             wsd::print_to(stdout, "{}", wsd::help_text(request.places));
             return printed();
-        case CommandLine::Wants::order:
-            return give_order(line, request);
+        case CommandLine::Wants::command:
+            return send_command(line, request);
     }
     return wrong_usage;
 }

@@ -34,7 +34,7 @@ enum class CommandErrc : std::uint8_t {
     timeout,        ///< no answer in time; whether it was done is not known
     bad_name,       ///< of a file in the spool: name outside the alphabet
     bad_file,       ///< a link, a folder, a device, a file with several names
-    foreign_owner,  ///< of somebody who may not give orders
+    foreign_owner,  ///< of somebody who may not give commands
     too_big,        ///< over the spool's limit
     unreadable,     ///< the spool's owner may not read it
 };
@@ -129,10 +129,10 @@ Answer help_on(std::span<const std::string> words);
 /// Executes one line. `payload`: what came behind it; empty: the text in the line, if it has one, is the payload.
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {});
 
-/// Executes an order as files in the spool hold it: a line, a newline, and the payload to the last byte.
-Answer execute_order(ControlTarget& target, std::string_view order, std::stop_token stop = {});
+/// Executes a command as files in the spool hold it: a line, a newline, and the payload to the last byte.
+Answer execute_command_file(ControlTarget& target, std::string_view command, std::stop_token stop = {});
 
-/// The command's words at the beginning of `order`, without arguments and payload: what a log may show of it.
-std::string name_of_order(std::string_view order);
+/// The command's words at the beginning of `command`, without arguments and payload: what a log may show of it.
+std::string name_of_command(std::string_view command);
 
 }  // namespace wsserver

@@ -1,5 +1,5 @@
-// One thread that takes orders: from the spool, and from lines on a descriptor (`--control-stdin`). It executes them
-// itself and so waits for no worker: with every worker stuck, orders still come through.
+// One thread that takes commands: from the spool, and from lines on a descriptor (`--control-stdin`). It executes them
+// itself and so waits for no worker: with every worker stuck, commands still come through.
 #pragma once
 
 #include <chrono>
@@ -29,7 +29,7 @@ struct ObserverOptions {
     int control_in = -1;
     int control_out = -1;
 
-    /// Each order and what became of it; trouble with the spool. Called on the observer's thread; one line each.
+    /// Each command and what became of it; trouble with the spool. Called on the observer's thread; one line each.
     std::function<void(LogLevel, std::string_view)> log{};
 };
 

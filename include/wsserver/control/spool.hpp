@@ -1,13 +1,13 @@
-// The spool: a folder where scripts leave orders as files and find the answers, though nobody runs at the moment.
+// The spool: a folder where scripts leave commands as files and find the answers, though nobody runs at the moment.
 //
 //   tmp/     writers create their file here
-//   new/     ... and rename it into here: from now on it is an order
-//   cur/     the order that is being executed; after a crash, the one that was
-//   done/    answers, under the order's name
-//   failed/  orders that failed, each behind the line that says why; and what was no order, as NAME~refused
-//   lock     held by the process that executes orders; its process id is in it
+//   new/     ... and rename it into here: from now on it is a command
+//   cur/     the command that is being executed; after a crash, the one that was
+//   done/    answers, under the command's name
+//   failed/  commands that failed, each behind the line that says why; and what was no command, as NAME~refused
+//   lock     held by the process that executes commands; its process id is in it
 //
-// An order is a line of words, a newline, and a payload to the last byte. docs/spool-format.md has the whole of it.
+// A command is a line of words, a newline, and a payload to the last byte. docs/spool-format.md has the whole of it.
 #pragma once
 
 #include <sys/stat.h>
@@ -27,25 +27,25 @@
 
 namespace wsserver {
 
-/// What happens to one order, in this order. A crash may come behind any of them.
+/// What happens to one command, in this order. A crash may come behind any of them.
 enum class SpoolStep : std::uint8_t {
-    accepted,        ///< in cur/; what an older order of that name left in done/ and failed/ is gone
+    accepted,        ///< in cur/; what an older command of that name left in done/ and failed/ is gone
     executed,        ///< done, but nobody knows
-    answer_written,  ///< under a name that no order can have
+    answer_written,  ///< under a name that no command can have
     answered,        ///< in done/ or failed/
     forgotten,       ///< out of cur/
 };
 
 struct SpoolOptions {
     std::string path{};
-    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one order
+    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one command
     std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< answers in done/
     std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< in failed/
     std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< in tmp/, since the last write
     std::function<void(SpoolStep, std::string_view name)> after_step{};  ///< tests stop the world here
 };
 
-struct SpoolOrder {
+struct SpoolCommand {
     std::string name{};
     std::string content{};  ///< the whole file
     uid_t owner = 0;
@@ -53,19 +53,19 @@ struct SpoolOrder {
 };
 
 /// Letters, digits, `.`, `_` and `-`, 1 to 128 of them; neither `.` nor `..`.
-bool is_order_name(std::string_view name) noexcept;
+bool is_command_file_name(std::string_view name) noexcept;
 
-/// Whose files are orders.
+/// Whose files are commands.
 struct SpoolRules {
     uid_t user = 0;                ///< wsd's own; root's are taken too
     std::optional<gid_t> group{};  ///< the folder's, if it has the setgid bit
     std::uint64_t max_file = 0;
 };
 
-/// Why a file can't be an order; nothing if it can. `file` as lstat() gives it: what it is not is never opened.
+/// Why a file can't be a command; nothing if it can. `file` as lstat() gives it: what it is not is never opened.
 std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rules);
 
-/// Who executes the orders of a spool. Asks without taking the lock, so it can't get in the way of a daemon.
+/// Who executes the commands of a spool. Asks without taking the lock, so it can't get in the way of a daemon.
 struct SpoolHolder {
     bool held = false;
     pid_t pid = 0;  ///< 0: not known
@@ -89,14 +89,14 @@ class Spool {
     void rescan();
 
     enum class Progress : std::uint8_t {
-        idle,     ///< all orders that are known of are answered
+        idle,     ///< all commands that are known of are answered
         more,     ///< `most` were dealt with, there may be others
-        blocked,  ///< the disk is full, or worse: trouble() says what; call again later, no order is lost
+        blocked,  ///< the disk is full, or worse: trouble() says what; call again later, no command is lost
     };
-    using Execute = std::function<Answer(const SpoolOrder&)>;
+    using Execute = std::function<Answer(const SpoolCommand&)>;
 
-    /// Executes orders in the order of their names: first those that a crash left in cur/, then those in new/.
-    /// Those that are refused count too. `execute` gets only what is a proper order; it must not throw.
+    /// Executes commands in the order of their names: first those that a crash left in cur/, then those in new/.
+    /// Those that are refused count too. `execute` gets only what is a proper command; it must not throw.
     Progress run(std::size_t most, const Execute& execute);
     const std::string& trouble() const noexcept;
 
@@ -109,9 +109,9 @@ class Spool {
     /// False when the folder, one of its parts or the lock has been removed or replaced: open it again.
     bool in_place() const;
 
-    /// An order that was executed, but whose answer found no room or no folder.
+    /// A command that was executed, but whose answer found no room or no folder.
     struct Unanswered {
-        SpoolOrder order{};
+        SpoolCommand command{};
         Answer answer{};
     };
     /// Takes it out, to be given to the spool that is opened in place of this one.

@@ -172,8 +172,8 @@ TEST_CASE("--json stands before the word or behind it", "[command]") {
     CHECK(output_of(target, "--json handler list").empty());
     check_error(run("--json brodcast hi"), CommandErrc::usage, {"did you mean `broadcast`?"});
     check_error(run("--json"), CommandErrc::usage, {"no command"});
-    CHECK(name_of_order("--json handler load chat x") == "handler load");
-    CHECK(name_of_order("--json secret") == "?");
+    CHECK(name_of_command("--json handler load chat x") == "handler load");
+    CHECK(name_of_command("--json secret") == "?");
 }
 
 TEST_CASE("words that don't exist: the nearest is named", "[command]") {
@@ -223,7 +223,7 @@ TEST_CASE("two texts are one too many", "[command]") {
     check_error(run("broadcast hi", "there"), CommandErrc::usage, {"two texts", "5 bytes"});
 }
 
-TEST_CASE("the daemon reads no files for those who give orders", "[command]") {
+TEST_CASE("the daemon reads no files for those who give commands", "[command]") {
     check_error(run("broadcast @/etc/passwd"), CommandErrc::usage, {"`@/etc/passwd`", "wsd-ctl", "`--`"});
     check_error(run("broadcast -"), CommandErrc::usage, {"`-`"});
     FakeTarget target;
@@ -432,29 +432,29 @@ TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]")
     CHECK(output_of(target, "call chat x") == "[x]\n");
 }
 
-TEST_CASE("an order is a line and a payload to the last byte", "[command]") {
+TEST_CASE("a command is a line and a payload to the last byte", "[command]") {
     FakeTarget target;
-    CHECK_FALSE(execute_order(target, "broadcast hi").error);
-    CHECK_FALSE(execute_order(target, "broadcast hi\n").error);
-    CHECK_FALSE(execute_order(target, "broadcast --subprotocol chat\nline 1\n'line 2'\n").error);
-    CHECK_FALSE(execute_order(target, "broadcast\r\nhi").error);
+    CHECK_FALSE(execute_command_file(target, "broadcast hi").error);
+    CHECK_FALSE(execute_command_file(target, "broadcast hi\n").error);
+    CHECK_FALSE(execute_command_file(target, "broadcast --subprotocol chat\nline 1\n'line 2'\n").error);
+    CHECK_FALSE(execute_command_file(target, "broadcast\r\nhi").error);
     CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text hi", "broadcast * text hi",
                                                   "broadcast chat text line 1\n'line 2'\n", "broadcast * text hi"});
-    check_error(execute_order(target, ""), CommandErrc::usage, {"no command"});
-    check_error(execute_order(target, "\nbroadcast hi"), CommandErrc::usage, {"no command"});
-    check_error(execute_order(target, std::string_view{"\0\0\0", 3}), CommandErrc::usage, {"\\x00"});
-    check_error(execute_order(target, "broadcast " + std::string(70'000, 'x')), CommandErrc::usage,
+    check_error(execute_command_file(target, ""), CommandErrc::usage, {"no command"});
+    check_error(execute_command_file(target, "\nbroadcast hi"), CommandErrc::usage, {"no command"});
+    check_error(execute_command_file(target, std::string_view{"\0\0\0", 3}), CommandErrc::usage, {"\\x00"});
+    check_error(execute_command_file(target, "broadcast " + std::string(70'000, 'x')), CommandErrc::usage,
                 {"65536", "lines after"});
 }
 
-TEST_CASE("a log sees an order's name and nothing else", "[command]") {
-    CHECK(name_of_order("broadcast secret\nmore secrets") == "broadcast");
-    CHECK(name_of_order("handler load chat x") == "handler load");
-    CHECK(name_of_order("broadcast it's") == "broadcast");
-    CHECK(name_of_order("list") == "list");
-    CHECK(name_of_order("secret") == "?");
-    CHECK(name_of_order("") == "?");
-    CHECK(name_of_order(std::string(1'000'000, 'x')) == "?");
+TEST_CASE("a log sees a command's name and nothing else", "[command]") {
+    CHECK(name_of_command("broadcast secret\nmore secrets") == "broadcast");
+    CHECK(name_of_command("handler load chat x") == "handler load");
+    CHECK(name_of_command("broadcast it's") == "broadcast");
+    CHECK(name_of_command("list") == "list");
+    CHECK(name_of_command("secret") == "?");
+    CHECK(name_of_command("") == "?");
+    CHECK(name_of_command(std::string(1'000'000, 'x')) == "?");
 }
 
 TEST_CASE("an answer as text: errors stay on one line", "[command]") {

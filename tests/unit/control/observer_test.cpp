@@ -39,7 +39,7 @@ struct Pipe {
     }
 };
 
-/// An observer over a fake server. By default it finds orders by events alone: its other looks are an hour away.
+/// An observer over a fake server. By default it finds commands by events alone: its other looks are an hour away.
 struct Office {
     TemporaryFolder folder;
     FakeTarget target;
@@ -71,7 +71,7 @@ struct Office {
 
 }  // namespace
 
-TEST_CASE("an order in the spool is executed, its answer stands beside it", "[observer]") {
+TEST_CASE("a command in the spool is executed, its answer stands beside it", "[observer]") {
     Office office;
     office.start();
     office.put("a", "broadcast --subprotocol chat\nhello");
@@ -79,15 +79,15 @@ TEST_CASE("an order in the spool is executed, its answer stands beside it", "[ob
     // Looks are an hour apart: only inotify can have brought the second one.
     office.put("b", "no-such-word\nsecret");
     const auto log = office.log.wait_for(2);
-    CHECK(log.at(0) == "order a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
-    CHECK(has(log.at(1), "order b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
+    CHECK(log.at(0) == "command a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
+    CHECK(has(log.at(1), "command b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
     CHECK_FALSE(has(log.at(1), "secret"));
     office.observer->stop();
     CHECK(text_in(office.in("done", "a")) == "ok\n3 receivers\n");
     CHECK(text_in(office.in("failed", "b")).starts_with("error usage there is no command `no-such-word`"));
 }
 
-TEST_CASE("orders that came before the observer go first", "[observer]") {
+TEST_CASE("commands that came before the observer go first", "[observer]") {
     Office office;
     {
         const auto spool = Spool::open(office.options.spool);
@@ -117,10 +117,10 @@ TEST_CASE("a lost event is made up for by the next look", "[observer]") {
     office.start();
     // A link that is made in new/ itself gives no event that the observer listens to.
     REQUIRE(::symlink("/nowhere", office.in("new", "link").c_str()) == 0);
-    CHECK(has(office.log.wait_for(1).at(0), "order link: bad-file"));
+    CHECK(has(office.log.wait_for(1).at(0), "command link: bad-file"));
 }
 
-TEST_CASE("a spool that is removed is made anew, and orders go on", "[observer]") {
+TEST_CASE("a spool that is removed is made anew, and commands go on", "[observer]") {
     Office office;
     office.start();
     office.put("a", "broadcast one");
@@ -134,7 +134,7 @@ TEST_CASE("a spool that is removed is made anew, and orders go on", "[observer]"
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
 
-TEST_CASE("a folder that goes while an order is executed doesn't have it executed again", "[observer]") {
+TEST_CASE("a folder that goes while a command is executed doesn't have it executed again", "[observer]") {
     struct Remover {
         std::string folder;
         CommandAnswer on_command(std::span<const std::string>, Bytes) {
@@ -179,7 +179,7 @@ TEST_CASE("a spool that can't be made anew is told once, and served when it can"
     CHECK(std::set<std::string>(log.begin(), log.end()).size() == log.size());
 }
 
-TEST_CASE("a flood of orders is executed wholly and in order", "[observer]") {
+TEST_CASE("a flood of commands is executed wholly and in order", "[observer]") {
     Office office;
     {
         REQUIRE(Spool::open(office.options.spool));
@@ -206,7 +206,7 @@ TEST_CASE("what was refused is told to the log", "[observer]") {
     office.start();
     REQUIRE(::symlink("/etc/passwd", office.in("tmp", "link").c_str()) == 0);
     std::filesystem::rename(office.in("tmp", "link"), office.in("new", "link"));
-    CHECK(has(office.log.wait_for(1).at(0), "order link: bad-file: a symbolic link"));
+    CHECK(has(office.log.wait_for(1).at(0), "command link: bad-file: a symbolic link"));
 }
 
 TEST_CASE("new limits for the spool are taken while it runs", "[observer]") {
@@ -215,7 +215,7 @@ TEST_CASE("new limits for the spool are taken while it runs", "[observer]") {
     auto limits = office.options.spool;
     limits.max_file = 20;
     office.observer->reconfigure(limits);
-    // The limits are taken before the next order, or with it; a further order certainly meets them.
+    // The limits are taken before the next command, or with it; a further command certainly meets them.
     office.put("a", "broadcast one");
     office.sent(1);
     office.put("b", "broadcast " + std::string(100, 'x'));
@@ -338,7 +338,7 @@ TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
     CHECK(office.sent(2).size() == 2);
 }
 
-TEST_CASE("stop: the order that is being executed is answered, the others wait for the next start", "[observer]") {
+TEST_CASE("stop: the command that is being executed is answered, the others wait for the next start", "[observer]") {
     Office office;
     office.target.fake_hub->answers = false;  // the broadcast hangs
     office.start();

@@ -101,7 +101,7 @@ TEST_CASE("a server's status, connections and handlers", "[server_control]") {
     CHECK(output_of(house.control, "version") == "house 1.2\n");
 }
 
-TEST_CASE("orders reach a server's connections", "[server_control]") {
+TEST_CASE("commands reach a server's connections", "[server_control]") {
     House house;
     house.connect();
     const auto id = to_string(house.control.list().at(0).id);
@@ -121,7 +121,7 @@ TEST_CASE("orders reach a server's connections", "[server_control]") {
     CHECK(*gone.error == CommandErrc::gone);
 }
 
-TEST_CASE("handlers of a server come and go by order", "[server_control]") {
+TEST_CASE("handlers of a server come and go by command", "[server_control]") {
     House house;
     house.connect();
     CHECK(output_of(house.control, "call count a b") == "2 words\n");
@@ -151,7 +151,7 @@ TEST_CASE("what a mere server doesn't know is said so", "[server_control]") {
     }
 }
 
-TEST_CASE("drain and stop by order", "[server_control]") {
+TEST_CASE("drain and stop by command", "[server_control]") {
     House house;
     house.connect();
     output_of(house.control, "drain");

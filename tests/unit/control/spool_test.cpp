@@ -49,15 +49,15 @@ struct Desk {
         std::filesystem::rename(in("tmp", name), in("new", name));
     }
 
-    Answer execute(const SpoolOrder& order) {
-        executed.push_back(order.name);
-        contents[order.name] = order.content;
-        if (order.content.starts_with("fail")) return Answer::failed(CommandErrc::gone, "no such id");
-        return Answer::done("done " + order.name + '\n');
+    Answer execute(const SpoolCommand& command) {
+        executed.push_back(command.name);
+        contents[command.name] = command.content;
+        if (command.content.starts_with("fail")) return Answer::failed(CommandErrc::gone, "no such id");
+        return Answer::done("done " + command.name + '\n');
     }
     Spool::Progress run(std::size_t most = 1000) {
         spool->rescan();
-        return spool->run(most, [this](const SpoolOrder& order) { return execute(order); });
+        return spool->run(most, [this](const SpoolCommand& command) { return execute(command); });
     }
 
     Strings left() const {
@@ -77,7 +77,7 @@ mode_t mode_of(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("orders are executed in the order of their names, and answered under them", "[spool]") {
+TEST_CASE("commands are executed in the order of their names, and answered under them", "[spool]") {
     Desk desk;
     desk.put("2", "second");
     desk.put("10", "first\npayload \xFF");
@@ -93,7 +93,7 @@ TEST_CASE("orders are executed in the order of their names, and answered under t
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("an order that came while nobody ran is executed", "[spool]") {
+TEST_CASE("a command that came while nobody ran is executed", "[spool]") {
     Desk desk;
     desk.spool.reset();
     desk.put("a", "x");
@@ -121,7 +121,7 @@ TEST_CASE("empty and binary files arrive as they are", "[spool]") {
     CHECK(desk.contents["bytes"] == bytes);
 }
 
-TEST_CASE("a name used again: the answer is that of the last order", "[spool]") {
+TEST_CASE("a name used again: the answer is that of the last command", "[spool]") {
     Desk desk;
     desk.put("a", "fail");
     desk.run();
@@ -136,23 +136,26 @@ TEST_CASE("a name used again: the answer is that of the last order", "[spool]") 
     CHECK_FALSE(exists(desk.in("done", "a")));
 }
 
-TEST_CASE("an order found by an event and by a scan keeps its answer", "[spool]") {
+TEST_CASE("a command found by an event and by a scan keeps its answer", "[spool]") {
     Desk desk;
     desk.run();
     desk.put("a", "x");
     desk.run();
     desk.spool->notice("a");
-    CHECK(desk.spool->run(10, [&](const SpoolOrder& order) { return desk.execute(order); }) == Spool::Progress::idle);
+    CHECK(desk.spool->run(10, [&](const SpoolCommand& command) { return desk.execute(command); }) ==
+          Spool::Progress::idle);
     CHECK(desk.executed == Strings{"a"});
     CHECK(exists(desk.in("done", "a")));
 }
 
-TEST_CASE("an event brings an order without a scan", "[spool]") {
+TEST_CASE("an event brings a command without a scan", "[spool]") {
     Desk desk;
     desk.run();
     desk.put("b", "x");
     desk.put("a", "x");
-    const auto run = [&] { return desk.spool->run(10, [&](const SpoolOrder& order) { return desk.execute(order); }); };
+    const auto run = [&] {
+        return desk.spool->run(10, [&](const SpoolCommand& command) { return desk.execute(command); });
+    };
     CHECK(run() == Spool::Progress::idle);
     CHECK(desk.executed.empty());
     desk.spool->notice("b");
@@ -264,7 +267,7 @@ TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[s
     for (const char* name : {"a", "a~refused"}) {
         REQUIRE(::mkdir(desk.in(part, name).c_str(), 0700) == 0);
     }
-    SECTION("before the order comes") {}
+    SECTION("before the command comes") {}
     SECTION("with something in it") { REQUIRE(::mkdir(desk.in(part, "a/inside").c_str(), 0700) == 0); }
     desk.put("a", content);
     desk.put("b", "x");
@@ -275,14 +278,14 @@ TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[s
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a folder that comes where an answer belongs while the order is executed is put aside", "[spool]") {
+TEST_CASE("a folder that comes where an answer belongs while the command is executed is put aside", "[spool]") {
     Desk desk;
     desk.put("a", "x");
     desk.put("b", "x");
     desk.spool->rescan();
-    const auto progress = desk.spool->run(1000, [&](const SpoolOrder& order) {
-        if (order.name == "a") REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
-        return desk.execute(order);
+    const auto progress = desk.spool->run(1000, [&](const SpoolCommand& command) {
+        if (command.name == "a") REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
+        return desk.execute(command);
     });
     CHECK(progress == Spool::Progress::idle);
     CHECK(desk.executed == Strings{"a", "b"});
@@ -304,7 +307,7 @@ TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a folder in the place of its answer doesn't keep an interrupted order from being executed", "[spool]") {
+TEST_CASE("a folder in the place of its answer doesn't keep an interrupted command from being executed", "[spool]") {
     Desk desk;
     write_to(desk.in("cur", "a"), "x");
     REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
@@ -331,7 +334,7 @@ TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
     CHECK(failed.size() == 2 * bad.size());
     for (const auto& name : failed) {
         CAPTURE(name);
-        const bool is_reason = is_order_name(name);
+        const bool is_reason = is_command_file_name(name);
         CHECK(
             (is_reason ? text_in(desk.in("failed", name)).starts_with("error bad-name ") : name.ends_with("~refused")));
     }
@@ -356,7 +359,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     CHECK(desk.executed == Strings{"at", "over"});
 }
 
-TEST_CASE("whose files are orders", "[spool]") {
+TEST_CASE("whose files are commands", "[spool]") {
     struct stat file {};
     file.st_mode = S_IFREG | 0644;
     file.st_nlink = 1;
@@ -411,16 +414,16 @@ TEST_CASE("a foreign owner's file is refused", "[spool]") {
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("names of orders", "[spool]") {
+TEST_CASE("names of commands", "[spool]") {
     for (const char* name : {"a", "0", "-", "_", "a.b", "..a", "a..", "2024-01-01T00.00.00-7"}) {
         CAPTURE(name);
-        CHECK(is_order_name(name));
+        CHECK(is_command_file_name(name));
     }
     for (const std::string& name :
          {std::string{}, std::string{"."}, std::string{".."}, std::string{"a b"}, std::string{"a/b"}, std::string{"a~"},
           std::string{"a\n"}, std::string{"\xC3\xA4"}, std::string{"a\0b", 3}, std::string(129, 'a')}) {
         CAPTURE(name);
-        CHECK_FALSE(is_order_name(name));
+        CHECK_FALSE(is_command_file_name(name));
     }
 }
 
@@ -441,7 +444,7 @@ TEST_CASE("the folders are made for the owner alone", "[spool]") {
     CHECK(mode_of(options.path + "/lock") == 0600);
 }
 
-TEST_CASE("with the setgid bit the folder's group gives orders and reads answers", "[spool]") {
+TEST_CASE("with the setgid bit the folder's group gives commands and reads answers", "[spool]") {
     const auto umask_before = ::umask(077);
     TemporaryFolder folder;
     SpoolOptions options;
@@ -457,7 +460,7 @@ TEST_CASE("with the setgid bit the folder's group gives orders and reads answers
     CHECK(mode_of(options.path + "/failed") == 02750);
     CHECK(mode_of(options.path + "/lock") == 0640);
     write_to(options.path + "/new/a", "x");
-    (*spool)->run(1, [](const SpoolOrder&) { return Answer::done(); });
+    (*spool)->run(1, [](const SpoolCommand&) { return Answer::done(); });
     ::umask(umask_before);
     CHECK(mode_of(options.path + "/done/a") == 0640);
 }
@@ -528,7 +531,7 @@ TEST_CASE("who isn't in the group serves it with folders that were made before",
         int count = 0;
         const auto spool = Spool::open(desk.options);
         if (spool) {
-            (*spool)->run(1, [&](const SpoolOrder&) {
+            (*spool)->run(1, [&](const SpoolCommand&) {
                 ++count;
                 return Answer::done();
             });
@@ -558,7 +561,7 @@ TEST_CASE("a folder that can't be opened to its group is told, and what to do", 
     CHECK(told == 1);
 }
 
-TEST_CASE("a folder that others could give orders in is refused", "[spool]") {
+TEST_CASE("a folder that others could give commands in is refused", "[spool]") {
     TemporaryFolder folder;
     SpoolOptions options;
     options.path = folder / "spool";
@@ -625,20 +628,20 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("an order that was executed when its answer's folder went is not executed again", "[spool]") {
+TEST_CASE("a command that was executed when its answer's folder went is not executed again", "[spool]") {
     Desk desk;
     const std::string name = GENERATE("a", "b");
     desk.put("a", "x");
-    const auto blocked = desk.spool->run(1, [&](const SpoolOrder& order) {
+    const auto blocked = desk.spool->run(1, [&](const SpoolCommand& command) {
         std::filesystem::remove(desk.in("done"));
-        return desk.execute(order);
+        return desk.execute(command);
     });
     REQUIRE(blocked == Spool::Progress::blocked);
     REQUIRE_FALSE(desk.spool->in_place());
     auto unanswered = desk.spool->take_unanswered();
     REQUIRE(unanswered);
     CHECK_FALSE(desk.spool->take_unanswered());
-    if (name == "b") std::filesystem::rename(desk.in("cur", "a"), desk.in("cur", "b"));  // another order
+    if (name == "b") std::filesystem::rename(desk.in("cur", "a"), desk.in("cur", "b"));  // another command
     desk.open();
     desk.spool->answer_first(std::move(*unanswered));
     CHECK(desk.run() == Spool::Progress::idle);
@@ -683,7 +686,7 @@ TEST_CASE("what is old is swept, what is young stays", "[spool]") {
 
 // --- trouble
 
-TEST_CASE("a full disk: the order waits for its answer and is not executed again", "[spool]") {
+TEST_CASE("a full disk: the command waits for its answer and is not executed again", "[spool]") {
     Desk desk;
     desk.put("a", "x");
     desk.put("b", "x");
@@ -714,7 +717,7 @@ TEST_CASE("a full disk: the order waits for its answer and is not executed again
 
 namespace {
 
-/// Opens the spool in another process, executes one order there, and kills it behind `step`. What was executed is
+/// Opens the spool in another process, executes one command there, and kills it behind `step`. What was executed is
 /// noted in `journal`, so that it survives.
 void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string& journal) {
     const pid_t child = ::fork();
@@ -726,13 +729,13 @@ void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string&
         };
         auto spool = Spool::open(options);
         if (spool) {
-            (*spool)->run(1, [&](const SpoolOrder& order) {
+            (*spool)->run(1, [&](const SpoolCommand& command) {
                 const int file = ::open(journal.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-                const auto line = order.name + '\n';
+                const auto line = command.name + '\n';
                 if (::write(file, line.data(), line.size()) < 0) ::_exit(3);
                 ::close(file);
-                return order.content.starts_with("fail") ? Answer::failed(CommandErrc::gone, "no")
-                                                         : Answer::done("first\n");
+                return command.content.starts_with("fail") ? Answer::failed(CommandErrc::gone, "no")
+                                                           : Answer::done("first\n");
             });
         }
         ::_exit(2);
@@ -752,7 +755,7 @@ TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") 
                                SpoolStep::forgotten);
     CAPTURE(fails, static_cast<int>(step));
     const auto* folder = fails ? "failed" : "done";
-    // Answers of older orders of that name must not be taken for this one's.
+    // Answers of older commands of that name must not be taken for this one's.
     desk.put("b", fails ? "old" : "fail old");
     desk.run();
     desk.executed.clear();

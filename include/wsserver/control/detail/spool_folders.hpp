@@ -28,7 +28,7 @@ struct SpoolFolders {
     Descriptor cur;
     Descriptor done;
     Descriptor failed;
-    std::optional<gid_t> group{};  ///< who may give orders besides us: the folder, or new/, has the setgid bit
+    std::optional<gid_t> group{};  ///< who may give commands besides us: the folder, or new/, has the setgid bit
 
     /// All of them are still what lies under their names.
     bool in_place() const;

@@ -11,7 +11,7 @@ namespace wsserver {
 
 class SpoolWatch {
    public:
-    /// Watches `new_folder` for orders, and `spool`, in which it lies, for folders that go. False, with errno set, if
+    /// Watches `new_folder` for commands, and `spool`, in which it lies, for folders that go. False, with errno set, if
     /// there is no inotify to be had; then nothing is ever told.
     bool start(const std::string& spool, const std::string& new_folder);
 
@@ -27,7 +27,7 @@ class SpoolWatch {
 
    private:
     Descriptor inotify_;
-    int orders_ = -1;  ///< the watch on `new_folder`
+    int new_folder_watch_ = -1;  ///< the watch on `new_folder`
 };
 
 }  // namespace wsserver

@@ -209,7 +209,7 @@ Result<std::string, Answer> text_of_line(const Invocation& line, Bytes behind) {
     }
     const auto& first = line.rest.front();
     if (!line.literal && line.rest.size() == 1 && (first == "-" || first.starts_with('@'))) {
-        // Whoever may write an order may not for that reason read every file that the daemon may.
+        // Whoever may write a command may not for that reason read every file that the daemon may.
         return usage_error(
             fmt::format("{} is for the command line of wsd-ctl, which reads standard input and files; "
                         "here the text itself is wanted (behind a `--` it is taken as it stands)",
@@ -372,15 +372,15 @@ Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload,
     }
 }
 
-Answer execute_order(ControlTarget& target, std::string_view order, std::stop_token stop) {
-    const auto newline = order.find('\n');
-    const auto payload = newline == std::string_view::npos ? std::string_view{} : order.substr(newline + 1);
-    return execute_line(target, order.substr(0, newline), bytes_of(payload), std::move(stop));
+Answer execute_command_file(ControlTarget& target, std::string_view command, std::stop_token stop) {
+    const auto newline = command.find('\n');
+    const auto payload = newline == std::string_view::npos ? std::string_view{} : command.substr(newline + 1);
+    return execute_line(target, command.substr(0, newline), bytes_of(payload), std::move(stop));
 }
 
-std::string name_of_order(std::string_view order) {
+std::string name_of_command(std::string_view command) {
     // Longer than any command's name, short enough to be looked at whatever the file holds.
-    const auto begin = order.substr(0, std::min<std::size_t>(order.find('\n'), 64));
+    const auto begin = command.substr(0, std::min<std::size_t>(command.find('\n'), 64));
     std::vector<std::string> words;
     for (std::size_t at = begin.find_first_not_of(" \t"); at < begin.size() && words.size() < 2;) {
         const auto end = std::min(begin.find_first_of(" \t\r", at), begin.size());

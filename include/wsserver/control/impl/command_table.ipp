@@ -105,7 +105,7 @@ Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
     return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 forbids to send that", to_string(id)));
 }
 
-/// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each order of a
+/// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each command of a
 /// row would keep those behind it waiting.
 std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
     const auto one_is_silent = [&] { return !call.target.stalled_reactors().empty(); };

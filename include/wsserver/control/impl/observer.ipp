@@ -33,7 +33,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// Between two looks at stdin and at the wish to stop.
-constexpr std::size_t orders_a_turn = 64;
+constexpr std::size_t commands_a_turn = 64;
 /// A turn's share of tidying up.
 constexpr std::size_t sweeps_a_turn = 1'000;
 
@@ -57,8 +57,8 @@ struct Observer::Impl {
 
     Clock::time_point next_look{};  ///< into new/, and whether the folders are in place
     Clock::time_point next_sweep{};
-    Clock::time_point not_before{};  ///< the spool is in trouble: no orders until then
-    bool more = false;               ///< there are orders that need no event
+    Clock::time_point not_before{};  ///< the spool is in trouble: no commands until then
+    bool more = false;               ///< there are commands that need no event
     std::string last_trouble{};      ///< said once
 
     std::mutex mutex{};
@@ -86,7 +86,7 @@ struct Observer::Impl {
     int timeout() const;
     void watch_spool();
     void look(Clock::time_point now);
-    void execute_orders(Clock::time_point now);
+    void execute_commands(Clock::time_point now);
     void be_in_trouble(std::string text, Clock::time_point now);
     void take_options();
 
@@ -123,7 +123,7 @@ void Observer::Impl::run() {
         take_options();
         const auto now = Clock::now();
         if (now >= next_look) look(now);
-        if (spool && now >= not_before) execute_orders(now);
+        if (spool && now >= not_before) execute_commands(now);
         if (spool && now >= next_sweep && spool->sweep(sweeps_a_turn)) next_sweep = now + options.sweep_interval;
     }
 }
@@ -149,7 +149,7 @@ void Observer::Impl::wait() {
                     [this] { next_look = {}; }});
     }
     const auto execute_one = [this](std::string_view line) {
-        return execute("control line", name_of_order(line),
+        return execute("control line", name_of_command(line),
                        [&] { return execute_line(target, line, {}, stopping.get_token()); });
     };
     if (polled[2].revents != 0) lines.on_readable(execute_one);
@@ -174,7 +174,8 @@ void Observer::Impl::watch_spool() {
                         spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
     spool->on_refused([this](std::string_view name, const Answer& why) {
-        log(LogLevel::warning, fmt::format("order {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
+        log(LogLevel::warning,
+            fmt::format("command {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
     });
 }
 
@@ -200,13 +201,14 @@ void Observer::Impl::look(Clock::time_point now) {
     log(LogLevel::warning, fmt::format("spool {}: was removed or replaced, opened again", spool->path()));
 }
 
-void Observer::Impl::execute_orders(Clock::time_point now) {
-    const auto execute_one = [this](const SpoolOrder& order) {
-        return execute(fmt::format("order {} of user {}", order.name, order.owner), name_of_order(order.content),
-                       [&] { return execute_order(target, order.content, stopping.get_token()); });
+void Observer::Impl::execute_commands(Clock::time_point now) {
+    const auto execute_one = [this](const SpoolCommand& command) {
+        return execute(fmt::format("command {} of user {}", command.name, command.owner),
+                       name_of_command(command.content),
+                       [&] { return execute_command_file(target, command.content, stopping.get_token()); });
     };
     auto progress = Spool::Progress::more;
-    for (std::size_t i = 0; i < orders_a_turn && progress == Spool::Progress::more && !stop_requested(); ++i) {
+    for (std::size_t i = 0; i < commands_a_turn && progress == Spool::Progress::more && !stop_requested(); ++i) {
         progress = spool->run(1, execute_one);
     }
     more = progress != Spool::Progress::idle;
@@ -220,7 +222,7 @@ void Observer::Impl::be_in_trouble(std::string text, Clock::time_point now) {
     not_before = now + options.retry_interval;
     if (!spool) next_look = not_before;
     if (text == last_trouble) return;
-    log(LogLevel::warning, fmt::format("{}; orders wait, connections don't", text));
+    log(LogLevel::warning, fmt::format("{}; commands wait, connections don't", text));
     last_trouble = std::move(text);
 }
 

@@ -24,13 +24,13 @@ namespace wsserver {
 
 namespace {
 
-/// No order can have this name, so it can't hide one.
+/// No command can have this name, so it can't hide one.
 const std::string answer_being_written = "answer~";
 
 /// So many names are kept in memory; more wait in the folder, to be read when these are done.
 constexpr std::size_t max_pending = 4096;
 
-/// What a refused thing is called in failed/, beside the reason. Nor can an order have this name.
+/// What a refused thing is called in failed/, beside the reason. Nor can a command have this name.
 std::string refused_name(const std::string& name) { return name + "~refused"; }
 
 /// A name for something whose own name is no name: readable, and different for different names (FNV-1a).
@@ -39,14 +39,14 @@ std::string replacement_for(std::string_view name) {
     std::string readable;
     for (const char c : name) {
         hash = (hash ^ static_cast<std::uint8_t>(c)) * 1099511628211U;
-        if (readable.size() < 100) readable += is_order_name(std::string_view{&c, 1}) ? c : '_';
+        if (readable.size() < 100) readable += is_command_file_name(std::string_view{&c, 1}) ? c : '_';
     }
     return fmt::format("{}-{:016x}", readable, hash);
 }
 
 Answer refuse(CommandErrc code, std::string text) { return Answer::failed(code, std::move(text)); }
 
-/// Trouble that passes, or that somebody must end: waiting is right, refusing an order because of it is not.
+/// Trouble that passes, or that somebody must end: waiting is right, refusing a command because of it is not.
 bool passes(std::error_code error) {
     return error == std::errc::no_space_on_device || error == std::errc::read_only_file_system ||
            error == std::errc::io_error || error == std::errc::too_many_files_open ||
@@ -79,7 +79,7 @@ struct Spool::Impl {
 
     enum class Step : std::uint8_t { done, nothing, blocked };
 
-    // --- finding orders
+    // --- finding commands
     bool scan_interrupted();
     bool is_still(const std::pair<const std::string, ino_t>& known) const;
     bool scan();
@@ -88,7 +88,7 @@ struct Spool::Impl {
     // --- executing one
     Step accept(const std::string& name, const Execute& execute);
     Step settle(const std::string& name, bool interrupted, const Execute& execute);
-    std::variant<SpoolOrder, Answer, Step> read(const std::string& name);
+    std::variant<SpoolCommand, Answer, Step> read(const std::string& name);
     Step give_answer();
     Step refuse_file(const Descriptor& folder, const std::string& name, const Answer& why);
     std::error_code put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to, std::string as,
@@ -108,7 +108,7 @@ struct Spool::Impl {
     SpoolRules rules() const { return {::geteuid(), folders.group, options.max_file}; }
 };
 
-// --- finding orders
+// --- finding commands
 
 bool Spool::Impl::scan_interrupted() {
     const auto stream = read_folder(folders.cur);
@@ -193,13 +193,13 @@ bool Spool::Impl::is_answered(const std::string& name) const {
     return lies_in(folders.done) || lies_in(folders.failed);
 }
 
-/// new/ -> cur/. What an older order of that name left is removed first: so an answer beside a file in cur/ always
-/// means that this order was executed.
+/// new/ -> cur/. What an older command of that name left is removed first: so an answer beside a file in cur/ always
+/// means that this command was executed.
 Spool::Impl::Step Spool::Impl::accept(const std::string& name, const Execute& execute) {
-    if (!is_order_name(name)) {
+    if (!is_command_file_name(name)) {
         return refuse_file(folders.fresh, name,
                            refuse(CommandErrc::bad_name,
-                                  "the name is no order's: letters, digits, `.`, `_` and `-`, "
+                                  "the name is no command's: letters, digits, `.`, `_` and `-`, "
                                   "at most 128 of them"));
     }
     struct stat status;
@@ -212,7 +212,7 @@ Spool::Impl::Step Spool::Impl::accept(const std::string& name, const Execute& ex
         return settle(name, false, execute);
     }
     if (is_gone(error)) return Step::done;  // its writer took it back
-    if (passes(error)) return block("an order cannot be moved to cur/", error);
+    if (passes(error)) return block("a command cannot be moved to cur/", error);
     return refuse_file(folders.fresh, name,
                        refuse(CommandErrc::bad_file, "it cannot be moved to cur/: " + error.message()));
 }
@@ -233,18 +233,18 @@ Spool::Impl::Step Spool::Impl::settle(const std::string& name, bool was_interrup
         ::unlinkat(folders.cur.get(), name.c_str(), 0);
         return Step::done;
     }
-    auto& order = std::get<SpoolOrder>(read_in);
-    auto answer = execute(order);
+    auto& command = std::get<SpoolCommand>(read_in);
+    auto answer = execute(command);
     after(SpoolStep::executed, name);
-    unanswered.emplace(Unanswered{std::move(order), std::move(answer)});
+    unanswered.emplace(Unanswered{std::move(command), std::move(answer)});
     return give_answer();
 }
 
-/// The order; or why it is none; or Step::done if it has vanished and Step::blocked if it must wait.
-std::variant<SpoolOrder, Answer, Spool::Impl::Step> Spool::Impl::read(const std::string& name) {
+/// The command; or why it is none; or Step::done if it has vanished and Step::blocked if it must wait.
+std::variant<SpoolCommand, Answer, Spool::Impl::Step> Spool::Impl::read(const std::string& name) {
     struct stat status;
     if (::fstatat(folders.cur.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        return is_gone(last_error()) ? Step::done : block("an order cannot be examined", last_error());
+        return is_gone(last_error()) ? Step::done : block("a command cannot be examined", last_error());
     }
     if (auto why = refusal_of(status, rules())) return *why;
     // cur/ is ours alone, so this is the file that was examined. Even so: no link, no waiting, and another look.
@@ -253,45 +253,46 @@ std::variant<SpoolOrder, Answer, Spool::Impl::Step> Spool::Impl::read(const std:
     if (!file) {
         const auto error = last_error();
         if (is_gone(error)) return Step::done;
-        if (passes(error)) return block("an order cannot be opened", error);
+        if (passes(error)) return block("a command cannot be opened", error);
         return refuse(CommandErrc::unreadable, "the file cannot be read: " + error.message() + " (chmod u+r or g+r)");
     }
-    if (::fstat(file.get(), &status) != 0) return block("an order cannot be examined", last_error());
+    if (::fstat(file.get(), &status) != 0) return block("a command cannot be examined", last_error());
     if (auto why = refusal_of(status, rules())) return *why;
 
-    SpoolOrder order{name, {}, status.st_uid, status.st_ino};
+    SpoolCommand command{name, {}, status.st_uid, status.st_ino};
     try {
-        order.content.resize(static_cast<std::size_t>(status.st_size));
+        command.content.resize(static_cast<std::size_t>(status.st_size));
     } catch (const std::bad_alloc&) {
-        return block("an order cannot be read", std::make_error_code(std::errc::not_enough_memory));
+        return block("a command cannot be read", std::make_error_code(std::errc::not_enough_memory));
     }
     std::size_t have = 0;
     // Not mapped into memory: its writer could still cut it short, and reading on would be a crash.
-    while (have < order.content.size()) {
-        const auto got = ::read(file.get(), order.content.data() + have, order.content.size() - have);
+    while (have < command.content.size()) {
+        const auto got = ::read(file.get(), command.content.data() + have, command.content.size() - have);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return refuse(CommandErrc::unreadable, "the file cannot be read: " + last_error().message());
         if (got == 0) break;
         have += static_cast<std::size_t>(got);
     }
-    order.content.resize(have);
-    return order;
+    command.content.resize(have);
+    return command;
 }
 
-/// Writes the answer and only then forgets the order. Blocked: to be called again, and the order not to be executed.
+/// Writes the answer and only then forgets the command. Blocked: to be called again, and the command not to be
+/// executed.
 Spool::Impl::Step Spool::Impl::give_answer() {
-    const auto& [order, answer] = *unanswered;
+    const auto& [command, answer] = *unanswered;
     const auto text = to_text(answer);
-    // What failed can be given again: the order stands behind the line with its error, as it was.
-    const auto error = answer.error ? write_file(folders, answer_being_written, {text, order.content})
+    // What failed can be given again: the command stands behind the line with its error, as it was.
+    const auto error = answer.error ? write_file(folders, answer_being_written, {text, command.content})
                                     : write_file(folders, answer_being_written, {text});
     if (error) return block("an answer cannot be written", error);
-    after(SpoolStep::answer_written, order.name);
+    after(SpoolStep::answer_written, command.name);
     const auto& folder = answer.error ? folders.failed : folders.done;
-    if (!move_answer(folder, order.name)) return block("an answer cannot be moved to its folder", last_error());
-    after(SpoolStep::answered, order.name);
-    ::unlinkat(folders.cur.get(), order.name.c_str(), 0);
-    after(SpoolStep::forgotten, order.name);
+    if (!move_answer(folder, command.name)) return block("an answer cannot be moved to its folder", last_error());
+    after(SpoolStep::answered, command.name);
+    ::unlinkat(folders.cur.get(), command.name.c_str(), 0);
+    after(SpoolStep::forgotten, command.name);
     unanswered.reset();
     return Step::done;
 }
@@ -309,7 +310,7 @@ std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::stri
 
 /// The reason goes to failed/ under the name, the thing itself, as it is, beside it.
 Spool::Impl::Step Spool::Impl::refuse_file(const Descriptor& folder, const std::string& name, const Answer& why) {
-    const auto shown = is_order_name(name) ? name : replacement_for(name);
+    const auto shown = is_command_file_name(name) ? name : replacement_for(name);
     struct stat status;
     if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;  // taken back
     if (const auto error = write_file(folders, answer_being_written, {to_text(why)})) {
@@ -421,11 +422,12 @@ std::optional<Spool::Unanswered> Spool::take_unanswered() { return std::exchange
 
 void Spool::answer_first(Unanswered unanswered) {
     struct stat status;
-    const auto& order = unanswered.order;
-    const bool is_there = ::fstatat(impl_->folders.cur.get(), order.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                          status.st_ino == order.number;
+    const auto& command = unanswered.command;
+    const bool is_there =
+        ::fstatat(impl_->folders.cur.get(), command.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_ino == command.number;
     if (!is_there) return;
-    std::erase(impl_->interrupted, order.name);
+    std::erase(impl_->interrupted, command.name);
     impl_->unanswered = std::move(unanswered);
 }
 

@@ -22,7 +22,7 @@ namespace {
 struct SpoolPart {
     const char* name;
     Descriptor SpoolFolders::*descriptor;
-    mode_t shared_mode;  ///< where a group may give orders: it writes in tmp/ and new/ and reads answers
+    mode_t shared_mode;  ///< where a group may give commands: it writes in tmp/ and new/ and reads answers
 };
 constexpr std::array<SpoolPart, 5> spool_parts{{
     {"tmp", &SpoolFolders::tmp, 02770},
@@ -52,7 +52,7 @@ std::error_code make_folders(const std::string& path) {
     }
 }
 
-/// Whoever else could write here could give orders, or take away ours.
+/// Whoever else could write here could give commands, or take away ours.
 Result<struct stat, std::string> check_folder(const std::string& path, int folder) {
     struct stat status;
     if (::fstat(folder, &status) != 0) return trouble(path, "cannot be examined", last_error(), choose_another);
@@ -63,7 +63,7 @@ Result<struct stat, std::string> check_folder(const std::string& path, int folde
     if ((status.st_mode & S_IWOTH) != 0) {
         return Unexpected{
             fmt::format("spool {}: everybody may write there: chmod o-w it, and let those who may give "
-                        "orders have it by their group (chgrp GROUP, chmod 2770)",
+                        "commands have it by their group (chgrp GROUP, chmod 2770)",
                         path)};
     }
     return status;
@@ -188,7 +188,7 @@ Result<SpoolFolders, std::string> open_spool_folders(const std::string& path) {
         if (!folder) return Unexpected{folder.error()};
         folders.*part.descriptor = std::move(*folder);
     }
-    // Or new/ alone was opened to a group, which then writes orders and reads no answers.
+    // Or new/ alone was opened to a group, which then writes commands and reads no answers.
     struct stat fresh;
     if (!folders.group && ::fstat(folders.fresh.get(), &fresh) == 0 && (fresh.st_mode & S_ISGID) != 0) {
         folders.group = fresh.st_gid;

@@ -1,4 +1,4 @@
-// Which files are orders.
+// Which files are commands.
 #pragma once
 
 #include <fmt/core.h>
@@ -15,7 +15,7 @@ Answer refuse_file(CommandErrc code, std::string text) { return Answer::failed(c
 
 }  // namespace
 
-bool is_order_name(std::string_view name) noexcept {
+bool is_command_file_name(std::string_view name) noexcept {
     const auto allowed = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
                c == '-';
@@ -26,10 +26,10 @@ bool is_order_name(std::string_view name) noexcept {
 
 std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rules) {
     if (S_ISLNK(file.st_mode))
-        return refuse_file(CommandErrc::bad_file, "a symbolic link is no order: it is not followed");
-    if (S_ISDIR(file.st_mode)) return refuse_file(CommandErrc::bad_file, "a folder is no order");
+        return refuse_file(CommandErrc::bad_file, "a symbolic link is no command: it is not followed");
+    if (S_ISDIR(file.st_mode)) return refuse_file(CommandErrc::bad_file, "a folder is no command");
     if (!S_ISREG(file.st_mode)) {
-        return refuse_file(CommandErrc::bad_file, "a device, pipe or socket is no order: it is not opened");
+        return refuse_file(CommandErrc::bad_file, "a device, pipe or socket is no command: it is not opened");
     }
     if (file.st_nlink > 1) {
         return refuse_file(CommandErrc::bad_file,
@@ -40,7 +40,7 @@ std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rule
     const bool of_the_group = rules.group && file.st_gid == *rules.group;
     if (file.st_uid != rules.user && file.st_uid != 0 && !of_the_group) {
         return refuse_file(CommandErrc::foreign_owner,
-                           fmt::format("the file belongs to user {}: orders are taken from user {}, root, and {}",
+                           fmt::format("the file belongs to user {}: commands are taken from user {}, root, and {}",
                                        file.st_uid, rules.user,
                                        rules.group ? fmt::format("files of group {}", *rules.group)
                                                    : "the folder's group if it has the setgid bit (chmod 2770)"));

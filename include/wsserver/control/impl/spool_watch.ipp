@@ -15,10 +15,10 @@ namespace wsserver {
 namespace {
 
 // Not IN_CREATE: who writes into new/ against the rules is at least not read before he has closed his file.
-constexpr std::uint32_t orders_come = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR;
+constexpr std::uint32_t files_arrive = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR;
 
 // We hold the folders open, and so their own watches would never tell that they were deleted: the one above does.
-constexpr std::uint32_t folders_go =
+constexpr std::uint32_t folders_vanish =
     IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
 
 }  // namespace
@@ -26,8 +26,8 @@ constexpr std::uint32_t folders_go =
 bool SpoolWatch::start(const std::string& spool, const std::string& new_folder) {
     inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     if (!inotify_) return false;
-    orders_ = ::inotify_add_watch(inotify_.get(), new_folder.c_str(), orders_come);
-    if (orders_ >= 0 && ::inotify_add_watch(inotify_.get(), spool.c_str(), folders_go) >= 0) return true;
+    new_folder_watch_ = ::inotify_add_watch(inotify_.get(), new_folder.c_str(), files_arrive);
+    if (new_folder_watch_ >= 0 && ::inotify_add_watch(inotify_.get(), spool.c_str(), folders_vanish) >= 0) return true;
     const int error = errno;
     inotify_.reset();
     errno = error;
@@ -47,7 +47,7 @@ void SpoolWatch::read(const News& news) {
             at += sizeof event + event.len;
             if ((event.mask & IN_Q_OVERFLOW) != 0) {
                 news.lost();
-            } else if (event.wd != orders_ || (event.mask & (IN_IGNORED | IN_UNMOUNT)) != 0) {
+            } else if (event.wd != new_folder_watch_ || (event.mask & (IN_IGNORED | IN_UNMOUNT)) != 0) {
                 news.replaced();
             } else if (event.len > 0) {
                 news.came(std::string_view{name, ::strnlen(name, event.len)});

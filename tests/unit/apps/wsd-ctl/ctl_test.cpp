@@ -13,8 +13,8 @@
 #include "support/folder.hpp"
 #include "support/strings.hpp"
 #include "wsd-ctl/find_spool.hpp"
-#include "wsd-ctl/order.hpp"
 #include "wsd-ctl/run.hpp"
+#include "wsd-ctl/send_command.hpp"
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/control/command.hpp"
 #include "wsserver/control/observer.hpp"
@@ -69,7 +69,7 @@ void check(const Ended& ended, int code, const Strings& said) {
 
 }  // namespace
 
-TEST_CASE("an order goes through the spool and its answer comes back", "[ctl]") {
+TEST_CASE("a command goes through the spool and its answer comes back", "[ctl]") {
     Daemon daemon;
     auto ended = daemon.ctl({"broadcast", "hello", "there"});
     check(ended, 0, {});
@@ -81,11 +81,11 @@ TEST_CASE("an order goes through the spool and its answer comes back", "[ctl]") 
     CHECK(daemon.ctl({"call", "nobody", "--json"}).code == 1);
     CHECK(daemon.sent() == Strings{"broadcast * text hello there", "broadcast a b text it's", "broadcast * text x",
                                    "broadcast * text quiet"});
-    daemon.observer->stop();  // an order leaves cur/ after its answer is there
+    daemon.observer->stop();  // a command leaves cur/ after its answer is there
     for (const char* part : {"tmp", "new", "cur"}) CHECK(names_in(daemon.spool + '/' + part).empty());
 }
 
-TEST_CASE("-v says which order went where", "[ctl]") {
+TEST_CASE("-v says which command went where", "[ctl]") {
     Daemon daemon;
     check(daemon.ctl({"-v", "version"}), 0,
           {"to process " + std::to_string(::getpid()), daemon.spool, "answered after"});
@@ -182,7 +182,7 @@ TEST_CASE("a daemon that ends meanwhile is noticed", "[ctl]") {
 
 namespace {
 
-/// Gives an order in another process, waits until it lies in new/, does `meanwhile` with its name, and interrupts. The
+/// Gives a command in another process, waits until it lies in new/, does `meanwhile` with its name, and interrupts. The
 /// process ends with 99 if it has not said `said`.
 int interrupt(const Daemon& daemon, const std::string& said, const std::function<void(const std::string&)>& meanwhile) {
     const pid_t child = ::fork();
@@ -301,11 +301,11 @@ TEST_CASE("the manual knows all flags of connect", "[ctl]") {
     CHECK(flags >= 8);
 }
 
-TEST_CASE("names of orders sort by time and are never the same", "[ctl]") {
+TEST_CASE("names of commands sort by time and are never the same", "[ctl]") {
     std::string before;
     for (int i = 0; i < 1000; ++i) {
-        const auto name = wsd::ctl::unique_order_name();
-        CHECK(wsserver::is_order_name(name));
+        const auto name = wsd::ctl::unique_command_file_name();
+        CHECK(wsserver::is_command_file_name(name));
         CHECK(before.substr(0, 22) <= name.substr(0, 22));
         CHECK(before != name);
         before = name;

@@ -33,7 +33,7 @@ std::string quoted(std::string text) {
 
 }  // namespace
 
-TEST_CASE("scripts give orders and hear the answer", "[spool][scripts]") {
+TEST_CASE("scripts give commands and hear the answer", "[spool][scripts]") {
     TemporaryFolder folder;
     FakeTarget target;
     wsserver::ObserverOptions options;

@@ -36,7 +36,7 @@ TEST_CASE("flags become settings, in their order", "[wsd][command_line]") {
                             "1MiB", "--control-stdin", "--config", "x.toml"});
     CHECK(line.wants == CommandLine::Wants::serve);
     CHECK(line.config_file == "x.toml");
-    CHECK(line.order.empty());
+    CHECK(line.command.empty());
     Given listen;
     for (const auto& given : line.flags) {
         if (given.first == "listen") listen.push_back(given);
@@ -72,14 +72,14 @@ TEST_CASE("the other things that wsd can do", "[wsd][command_line]") {
     CHECK(good({"-h"}).wants == Wants::help);
 }
 
-TEST_CASE("the first word that is no flag begins an order", "[wsd][command_line]") {
+TEST_CASE("the first word that is no flag begins a command", "[wsd][command_line]") {
     const auto plain = good({"status"});
-    CHECK(plain.wants == CommandLine::Wants::order);
-    CHECK(plain.order == Strings{"status"});
+    CHECK(plain.wants == CommandLine::Wants::command);
+    CHECK(plain.command == Strings{"status"});
 
     const auto far = good({"--spool", "/s", "close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
-    CHECK(far.wants == CommandLine::Wants::order);
-    CHECK(far.order == Strings{"close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
+    CHECK(far.wants == CommandLine::Wants::command);
+    CHECK(far.command == Strings{"close", "0-1-1", "--code", "1001", "--listen", "x", "--help"});
     CHECK(far.flags == Given{{"spool.dir", "/s"}});
 }
 
@@ -91,7 +91,7 @@ TEST_CASE("the empty value behind an equals sign takes no other word", "[wsd][co
     for (const auto& [key, value] : line.flags) CHECK(value.empty());
 
     CHECK(good({"--pid-file", "--spool=", "status"}).flags == Given{{"pid_file", "--spool="}});
-    CHECK(good({"broadcast", "--spool="}).order == Strings{"broadcast", "--spool="});
+    CHECK(good({"broadcast", "--spool="}).command == Strings{"broadcast", "--spool="});
     CHECK(bad({"--max-message=", "1MiB"}).starts_with("--max-message: `` is no size"));
 }
 

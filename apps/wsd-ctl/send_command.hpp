@@ -1,4 +1,4 @@
-// An order on its way through the spool: written, renamed into new/, waited for.
+// A command on its way through the spool: written, renamed into new/, waited for.
 #pragma once
 
 #include <chrono>
@@ -11,9 +11,9 @@
 namespace wsd::ctl {
 
 /// A name of its own: names sort by time.
-std::string unique_order_name();
+std::string unique_command_file_name();
 
-struct OrderAnswer {
+struct SpoolAnswer {
     std::string error{};  ///< the code; empty: done
     std::string text{};   ///< the output, or what was wrong
 };
@@ -21,9 +21,9 @@ struct OrderAnswer {
 /// Why there is no answer.
 struct NoAnswer {
     enum class Why : std::uint8_t {
-        failed,       ///< the order could not be given
+        failed,       ///< the command could not be given
         timeout,      ///< nobody took it in time: it was taken back; or it is being executed and `text` says so
-        ended,        ///< the daemon ended before it took the order: taken back, or left for the next one
+        ended,        ///< the daemon ended before it took the command: taken back, or left for the next one
         interrupted,  ///< a signal: taken back if that was possible
     };
     Why why = Why::failed;
@@ -31,16 +31,16 @@ struct NoAnswer {
     int signal = 0;
 };
 
-struct Order {
+struct CommandFile {
     std::string spool;  ///< its folder
-    std::string name;   ///< unique_order_name()
+    std::string name;   ///< unique_command_file_name()
     std::string line;   ///< words
     std::string_view payload{};
     std::optional<std::chrono::milliseconds> timeout{};  ///< none: waits for ever
 };
 
-/// Gives the order and waits for its answer. While it waits, SIGINT, SIGTERM and SIGHUP take the order back, if it
+/// Gives the command and waits for its answer. While it waits, SIGINT, SIGTERM and SIGHUP take the command back, if it
 /// still lies in new/.
-wsserver::Result<OrderAnswer, NoAnswer> give_order(const Order& order);
+wsserver::Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command);
 
 }  // namespace wsd::ctl

@@ -1,4 +1,4 @@
-"""What orders do to connections and to the daemon, seen from both ends."""
+"""What commands do to connections and to the daemon, seen from both ends."""
 import asyncio
 import os
 import stat
@@ -8,7 +8,7 @@ from harness import PATIENCE, SystemTest, main, websockets
 ws = websockets()
 
 
-class Orders(SystemTest):
+class Commands(SystemTest):
     async def test_drain_refuses_new_ones_and_keeps_the_old(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
@@ -19,7 +19,7 @@ class Orders(SystemTest):
         self.assertEqual(await self.within(client.recv()), 'still here')
         self.assertTrue((await daemon.ctl_json('status'))[0]['draining'])
 
-    async def test_stop_by_order(self):
+    async def test_stop_by_command(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)
         await daemon.ctl('stop')

@@ -1,4 +1,4 @@
-#include "wsd-ctl/order.hpp"
+#include "wsd-ctl/send_command.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -40,11 +40,11 @@ Unexpected<NoAnswer> no_answer(NoAnswer::Why why, std::string text, int signal =
 Unexpected<NoAnswer> system_trouble(const std::string& path, const std::string& what) {
     const int error = errno;
     std::string advice;
-    if (error == EACCES || error == EPERM) advice = "; who may write there may give orders: join its group";
+    if (error == EACCES || error == EPERM) advice = "; who may write there may give commands: join its group";
     return no_answer(NoAnswer::Why::failed, fmt::format("{}: {}: {}{}", path, what, std::strerror(error), advice));
 }
 
-/// Whoever executes the order must be able to read it: the folder's owner, or its group.
+/// Whoever executes the command must be able to read it: the folder's owner, or its group.
 bool make_readable(int file, const std::string& folder) {
     struct stat status;
     if (::stat(folder.c_str(), &status) != 0) return false;
@@ -88,16 +88,16 @@ class SignalsToPoll {
     Descriptor descriptor_;
 };
 
-/// One order from its file to its answer.
-class Giver {
+/// One command from its file to its answer.
+class Sender {
    public:
-    explicit Giver(const Order& order) : order_(order) {}
+    explicit Sender(const CommandFile& command) : command_(command) {}
 
-    Result<OrderAnswer, NoAnswer> give() {
+    Result<SpoolAnswer, NoAnswer> give() {
         if (auto written = write(); !written) return Unexpected{written.error()};
-        watch();  // before the order can be seen, so that no answer is missed
+        watch();  // before the command can be seen, so that no answer is missed
         if (::rename(in("tmp").c_str(), in("new").c_str()) != 0) {
-            auto trouble = system_trouble(in("new"), "the order cannot be given");
+            auto trouble = system_trouble(in("new"), "the command cannot be given");
             ::unlink(in("tmp").c_str());
             return trouble;
         }
@@ -105,17 +105,19 @@ class Giver {
     }
 
    private:
-    std::string in(std::string_view folder) const { return fmt::format("{}/{}/{}", order_.spool, folder, order_.name); }
+    std::string in(std::string_view folder) const {
+        return fmt::format("{}/{}/{}", command_.spool, folder, command_.name);
+    }
 
     Result<void, NoAnswer> write() {
         const auto path = in("tmp");
         const Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
-        if (!file) return system_trouble(path, "the order cannot be written");
-        if (make_readable(file.get(), order_.spool + "/tmp") && write_all(file.get(), order_.line) &&
-            write_all(file.get(), "\n") && write_all(file.get(), order_.payload)) {
+        if (!file) return system_trouble(path, "the command cannot be written");
+        if (make_readable(file.get(), command_.spool + "/tmp") && write_all(file.get(), command_.line) &&
+            write_all(file.get(), "\n") && write_all(file.get(), command_.payload)) {
             return {};
         }
-        auto trouble = system_trouble(path, "the order cannot be written");
+        auto trouble = system_trouble(path, "the command cannot be written");
         ::unlink(path.c_str());
         return trouble;
     }
@@ -123,24 +125,24 @@ class Giver {
     void watch() {
         inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
         for (const char* folder : {"done", "failed"}) {
-            const auto path = fmt::format("{}/{}", order_.spool, folder);
+            const auto path = fmt::format("{}/{}", command_.spool, folder);
             if (inotify_) ::inotify_add_watch(inotify_.get(), path.c_str(), IN_MOVED_TO);
         }
     }
 
-    Result<OrderAnswer, NoAnswer> wait() {
-        const auto give_up = Clock::now() + order_.timeout.value_or(milliseconds{0});
+    Result<SpoolAnswer, NoAnswer> wait() {
+        const auto give_up = Clock::now() + command_.timeout.value_or(milliseconds{0});
         auto next_look = Clock::now() + look_interval;
         for (;;) {
             if (auto answer = read_answer()) return *answer;
             const auto now = Clock::now();
-            if (order_.timeout && now >= give_up) return withdraw(NoAnswer::Why::timeout);
+            if (command_.timeout && now >= give_up) return withdraw(NoAnswer::Why::timeout);
             if (now >= next_look) {
                 next_look = now + look_interval;
-                const auto holder = wsserver::spool_holder(order_.spool);
+                const auto holder = wsserver::spool_holder(command_.spool);
                 if (holder && !holder->held) return withdraw(NoAnswer::Why::ended);
             }
-            if (const int signal = sleep(order_.timeout ? std::min(give_up, next_look) : next_look)) {
+            if (const int signal = sleep(command_.timeout ? std::min(give_up, next_look) : next_look)) {
                 return withdraw(NoAnswer::Why::interrupted, signal);
             }
         }
@@ -159,18 +161,18 @@ class Giver {
         return polled[1].revents != 0 ? signals_.take() : 0;
     }
 
-    std::optional<OrderAnswer> read_answer() const {
-        if (auto text = text_of_file(in("done"), false)) return OrderAnswer{{}, text->substr(text->find('\n') + 1)};
+    std::optional<SpoolAnswer> read_answer() const {
+        if (auto text = text_of_file(in("done"), false)) return SpoolAnswer{{}, text->substr(text->find('\n') + 1)};
         auto line = text_of_file(in("failed"), true);
         if (!line) return std::nullopt;
         // `error CODE TEXT`
         line->resize(std::min(line->find('\n'), line->size()));
         const auto code = line->find(' ') + 1;
         const auto text = line->find(' ', code) + 1;
-        return OrderAnswer{line->substr(code, text - code - 1), line->substr(text)};
+        return SpoolAnswer{line->substr(code, text - code - 1), line->substr(text)};
     }
 
-    /// A failed order stands behind its error, and may be long.
+    /// A failed command stands behind its error, and may be long.
     static std::optional<std::string> text_of_file(const std::string& path, bool first_line_only) {
         const Descriptor file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
         if (!file) return std::nullopt;
@@ -185,27 +187,27 @@ class Giver {
     }
 
     /// What still lies in new/ has not been begun, and never will be once it is gone from there.
-    Result<OrderAnswer, NoAnswer> withdraw(NoAnswer::Why why, int signal = 0) {
+    Result<SpoolAnswer, NoAnswer> withdraw(NoAnswer::Why why, int signal = 0) {
         if (::unlink(in("new").c_str()) == 0) {
-            return no_answer(why, "the order was not executed and has been taken back", signal);
+            return no_answer(why, "the command was not executed and has been taken back", signal);
         }
         if (errno != ENOENT) {
-            return no_answer(why, fmt::format("the order stays in {} and will be executed", in("new")), signal);
+            return no_answer(why, fmt::format("the command stays in {} and will be executed", in("new")), signal);
         }
         if (auto answer = read_answer()) return *answer;
         return no_answer(
-            why, fmt::format("the order is being executed; its answer will be {} or {}", in("done"), in("failed")),
+            why, fmt::format("the command is being executed; its answer will be {} or {}", in("done"), in("failed")),
             signal);
     }
 
-    const Order& order_;
+    const CommandFile& command_;
     SignalsToPoll signals_;
     Descriptor inotify_;
 };
 
 }  // namespace
 
-std::string unique_order_name() {
+std::string unique_command_file_name() {
     std::timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
     std::uint32_t random = 0;
@@ -214,6 +216,6 @@ std::string unique_order_name() {
     return fmt::format("{:012}.{:09}-{}-{:08x}", now.tv_sec, now.tv_nsec, ::getpid(), random);
 }
 
-Result<OrderAnswer, NoAnswer> give_order(const Order& order) { return Giver{order}.give(); }
+Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command) { return Sender{command}.give(); }
 
 }  // namespace wsd::ctl

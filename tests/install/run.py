@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Installs wsserver into a folder and builds a foreign program with it, as a user would, or runs the installed wsd and
-wsd-ctl.
+"""Builds a foreign program as a stranger would: against the installed library, or with the library as a part of
+itself. Or runs the installed wsd and wsd-ctl.
 
-The tree is installed below a DESTDIR, so it is not at its prefix. The pkg-config file and the CMake config must find
-everything relative to themselves.
+The library is installed below a DESTDIR, so the tree is not where its prefix says: the pkg-config file and the CMake
+config must find everything relative to themselves.
 
-usage: run.py meson|cmake|pkg-config|programs BUILD_ROOT LIBDIR MESON COMPILER-COMMAND
+usage: run.py meson|cmake|pkg-config|programs|fetched|beside BUILD_ROOT LIBDIR MESON COMPILER...
+
+fetched       by CMake's FetchContent
+beside        by CMake's add_subdirectory, with the headers alone
 """
 
 import os
@@ -15,14 +18,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-FOREIGN = Path(__file__).resolve().parent / "foreign"
-# The foreign program prints this after it has sent a message through a server.
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+FOREIGN = HERE / "foreign"
+# What the foreign program prints when it has linked, run and talked.
 EXPECTED = "hello, installed tree\n"
 
 
 def run(*words, **options):
     print("+", *words, flush=True)
     return subprocess.run([str(word) for word in words], check=True, **options)
+
+
+def flags_of(*words):
+    return run("pkg-config", *words, stdout=subprocess.PIPE, text=True).stdout.split()
 
 
 def with_meson(source, build, compiler, meson):
@@ -38,30 +47,67 @@ def with_cmake(source, build, compiler, _):
 
 
 def with_pkg_config(source, build, compiler, _):
-    flags = run("pkg-config", "--cflags", "--libs", "wsserver", stdout=subprocess.PIPE, text=True).stdout.split()
+    flags = flags_of("--cflags", "--libs", "wsserver")
     build.mkdir()
     run(compiler, "-std=c++20", source / "foreign.cpp", "-o", build / "foreign", *flags)
     return build / "foreign"
 
 
 def run_programs(prefix):
-    """The installed programs find the library in the moved tree, and the manuals are installed."""
+    """They find the library in the tree that was moved, and each other's words."""
     os.environ.pop("LD_LIBRARY_PATH", None)
     for name in ("wsd", "wsd-ctl"):
         (program,) = prefix.rglob(f"bin/{name}")
         run(program, "--version")
-    assert list(prefix.rglob("wsd.1*")) and list(prefix.rglob("wsd-ctl.1*")), "the manuals are missing"
+    assert list(prefix.rglob("wsd.1*")) and list(prefix.rglob("wsd-ctl.1*")), "the manuals are not there"
+
+
+def with_cmake_in(room, compiler, sources, *options):
+    """Without a network."""
+    source, build = room / "source", room / "build"
+    source.mkdir()
+    for file in sources:
+        shutil.copy(file, source)
+    launcher = [f"-DCMAKE_CXX_COMPILER_LAUNCHER={word}" for word in compiler[:-1]]
+    run("cmake", "-S", source, "-B", build, "-DFETCHCONTENT_FULLY_DISCONNECTED=ON", *launcher, *options)
+    run("cmake", "--build", build)
+    return build / "foreign"
+
+
+def fetched(room, _, compiler, __):
+    says_hello(with_cmake_in(room, compiler, [HERE / "fetched" / "CMakeLists.txt", FOREIGN / "foreign.cpp"],
+                             f"-DFETCHCONTENT_SOURCE_DIR_WSSERVER={ROOT}", "-DCMAKE_UNITY_BUILD=ON",
+                             "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"))  # all units as one, which is cheaper
+
+
+def beside(room, _, compiler, __):
+    program = with_cmake_in(room, compiler, [HERE / "beside" / "CMakeLists.txt", *(ROOT / "tests/consume").glob("*.cpp")],
+                            f"-DWSSERVER_SOURCE={ROOT}")
+    run(program)
+    assert not list((room / "build").rglob("libwsserver*")), "the library was built for a program that does not use it"
+
+
+def says_hello(program):
+    answer = run(program, stdout=subprocess.PIPE, text=True).stdout
+    assert answer == EXPECTED, f"the program said {answer!r}"
+    print(answer, end="")
 
 
 WAYS = {"meson": with_meson, "cmake": with_cmake, "pkg-config": with_pkg_config}
+BUILT_IN = {"fetched": fetched, "beside": beside}
 
 
 def main(way, build_root, libdir, meson, *compiler_words):
     with tempfile.TemporaryDirectory(prefix="wsserver-install-") as folder:
-        work = Path(folder)
+        room = Path(folder)
+        if way in BUILT_IN:
+            os.environ["CXX"] = compiler_words[-1]
+            BUILT_IN[way](room, meson, compiler_words, libdir)
+            return
+
         run(meson, "install", "-C", build_root, "--no-rebuild", "--quiet", "--tags", "devel,runtime,man", "--destdir",
-            work / "installed")
-        (config,) = (work / "installed").rglob("wsserver.pc")
+            room / "installed")
+        (config,) = (room / "installed").rglob("wsserver.pc")
         libraries = config.parent.parent
         assert str(libraries).endswith(libdir), f"installed to {libraries}, not to {libdir}"
         prefix = Path(str(libraries).removesuffix("/" + libdir))
@@ -70,18 +116,15 @@ def main(way, build_root, libdir, meson, *compiler_words):
             run_programs(prefix)
             return
 
-        compiler = compiler_words[-1]  # ccache may come before it
+        compiler = compiler_words[-1]  # before it may stand ccache
         os.environ["CXX"] = compiler
         os.environ["PKG_CONFIG_PATH"] = str(config.parent)
         os.environ["FOREIGN_PREFIX"] = str(prefix)
         os.environ["LD_LIBRARY_PATH"] = str(libraries)
-        source = work / "source"  # a copy, so that nothing of our tree is found by accident
+        source = room / "source"  # a copy: nothing of our tree may be found by accident
         shutil.copytree(FOREIGN, source)
 
-        program = WAYS[way](source, work / "build", compiler, meson)
-        answer = run(program, stdout=subprocess.PIPE, text=True).stdout
-        assert answer == EXPECTED, f"the program printed {answer!r}"
-        print(answer, end="")
+        says_hello(WAYS[way](source, room / "build", compiler, meson))
 
 
 if __name__ == "__main__":

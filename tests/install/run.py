@@ -5,8 +5,9 @@ itself. Or runs the installed wsd and wsd-ctl.
 The library is installed below a DESTDIR, so the tree is not where its prefix says: the pkg-config file and the CMake
 config must find everything relative to themselves.
 
-usage: run.py meson|cmake|pkg-config|programs|fetched|beside BUILD_ROOT LIBDIR MESON COMPILER...
+usage: run.py meson|cmake|pkg-config|programs|subproject|fetched|beside BUILD_ROOT LIBDIR MESON COMPILER...
 
+subproject    by Meson with the wrap; what it then installs also links with -static
 fetched       by CMake's FetchContent
 beside        by CMake's add_subdirectory, with the headers alone
 """
@@ -62,6 +63,35 @@ def run_programs(prefix):
     assert list(prefix.rglob("wsd.1*")) and list(prefix.rglob("wsd-ctl.1*")), "the manuals are not there"
 
 
+def as_subproject(room, meson, compiler, libdir):
+    """A static build; the wrap's own download is replaced by a copy of what Meson needs of the tree."""
+    source, build = room / "source", room / "build"
+    shutil.copytree(FOREIGN, source)
+    copy = source / "subprojects" / "wsserver"
+    copy.mkdir(parents=True)
+    shutil.copy(ROOT / "packaging" / "wsserver.wrap", copy.parent)
+    for name in ("include", "src", "packaging"):
+        shutil.copytree(ROOT / name, copy / name)
+    for name in ("meson.build", "meson_options.txt"):
+        shutil.copy(ROOT / name, copy)
+    run(meson, "setup", "--wrap-mode=nodownload", "--force-fallback-for=wsserver", "-Dbuildtype=plain",
+        "-Ddefault_library=static", "-Dpkgconfig.relocatable=true", "-Dlibdir=" + libdir, build, source)
+    run(meson, "compile", "-C", build)
+    says_hello(build / "foreign")
+
+    run(meson, "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", room / "installed")
+    (config,) = (room / "installed").rglob("wsserver.pc")
+    os.environ["PKG_CONFIG_PATH"] = str(config.parent)
+    flags = flags_of("--static", "--cflags", "--libs", "wsserver")
+    for name in ("libc.a", "libcrypto.a"):
+        asked = run(*compiler, "-print-file-name=" + name, stdout=subprocess.PIPE, text=True).stdout.strip()
+        if not Path(asked).is_absolute():
+            print(f"{name} is not here: nothing to link with -static")
+            return
+    run(*compiler, "-std=c++20", "-static", source / "foreign.cpp", "-o", room / "static", *flags)
+    says_hello(room / "static")
+
+
 def with_cmake_in(room, compiler, sources, *options):
     """Without a network."""
     source, build = room / "source", room / "build"
@@ -94,14 +124,14 @@ def says_hello(program):
 
 
 WAYS = {"meson": with_meson, "cmake": with_cmake, "pkg-config": with_pkg_config}
-BUILT_IN = {"fetched": fetched, "beside": beside}
+BUILT_IN = {"subproject": as_subproject, "fetched": fetched, "beside": beside}
 
 
 def main(way, build_root, libdir, meson, *compiler_words):
     with tempfile.TemporaryDirectory(prefix="wsserver-install-") as folder:
         room = Path(folder)
         if way in BUILT_IN:
-            os.environ["CXX"] = compiler_words[-1]
+            os.environ["CXX"] = " ".join(compiler_words) if way == "subproject" else compiler_words[-1]
             BUILT_IN[way](room, meson, compiler_words, libdir)
             return
 

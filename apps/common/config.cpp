@@ -32,7 +32,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
     return parts;
 }
 
-/// Sets the value and notes who did: for pairs, at each of the names.
+/// Sets the value and records its source; for pairs, one source for each name.
 void apply(const Setting& setting, const std::vector<std::string>& values, const std::string& source, Config& config,
            ConfigErrors& errors) {
     if (const auto done = setting.set(config, values); !done) {
@@ -57,7 +57,7 @@ void read_environment(const Environment& environment, Config& config, ConfigErro
     }
 }
 
-/// Others than wsd read variables of this prefix too, so what nobody knows here is no error.
+/// Other programs read variables with this prefix, too, so an unknown one is not an error.
 void warn_of_unknown_variables(const Environment& environment, Config& config) {
     std::vector<std::string> names{"WSD_CONFIG", "WSD_TIMEOUT"};
     for (const Setting& setting : settings()) names.push_back(setting.variable());
@@ -77,12 +77,12 @@ void read_flags(const Given& flags, Config& config, ConfigErrors& errors) {
             if (key == setting.key) values.push_back(value);
         }
         if (values.empty()) continue;
-        if (!setting.repeats()) values = {values.back()};  // the last one counts, so that a script can append
+        if (!setting.repeats()) values = {values.back()};  // the last one wins, so that a script can append
         apply(setting, values, std::string{setting.flag}, config, errors);
     }
 }
 
-/// The file that was asked for must exist; the one at the default place may.
+/// A file that was asked for must exist; the default file may be missing.
 void read_file(const ConfigRequest& request, Config& config, ConfigErrors& errors) {
     const auto variable = request.environment.find("WSD_CONFIG");
     std::string asked = request.file;
@@ -93,7 +93,7 @@ void read_file(const ConfigRequest& request, Config& config, ConfigErrors& error
     if (config.file.empty()) return;
     read_config_file(config.file, config, errors);
     if (::stat(config.file.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IWOTH) != 0) {
-        config.warnings.push_back(fmt::format("everybody may write to the configuration {} (chmod o-w)", config.file));
+        config.warnings.push_back(fmt::format("the configuration {} is world-writable (chmod o-w)", config.file));
     }
 }
 
@@ -117,7 +117,7 @@ std::string_view table_of(std::string_view key) {
     return dot == std::string_view::npos ? std::string_view{} : key.substr(0, dot);
 }
 
-/// The tables of the file, in the order of the settings; first the empty name, of what stands before them all.
+/// The tables of the file, in the order of the settings. The first name is empty: for keys before any table.
 std::vector<std::string_view> tables() {
     std::vector<std::string_view> names{""};
     for (const Setting& setting : settings()) {
@@ -201,10 +201,11 @@ std::string example_config(const Config& defaults) {
     std::string text =
         "# The configuration of wsd, as TOML. Every value shown is the default.\n"
         "#\n"
-        "# A flag (--max-message 1MiB) comes before an environment variable (WSD_MAX_MESSAGE=1MiB), and that before\n"
-        "# this file. wsd --check-config says whether the file is good, wsd --print-config what counts in the end and\n"
-        "# where it came from. SIGHUP, or `wsd-ctl reload`, reads it anew while connections stay open; what is marked\n"
-        "# with (restart) counts from the next start.\n"
+        "# A flag (--max-message 1MiB) overrides an environment variable (WSD_MAX_MESSAGE=1MiB), which overrides this\n"
+        "# file. wsd --check-config says whether the file is valid, wsd --print-config prints the effective values "
+        "and\n"
+        "# their sources. SIGHUP or `wsd-ctl reload` reads the file again while connections stay open. Changes to\n"
+        "# settings marked (restart) take effect at the next start.\n"
         "#\n"
         "# Sizes: 512B, 64KiB, 16MiB, 2GiB. Times: 500ms, 25s, 10m, 2h.\n";
     for (const auto table : tables()) {

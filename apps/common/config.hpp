@@ -1,4 +1,4 @@
-// What the daemon was told: by its file, its environment and its flags, and which of them said it.
+// The daemon's configuration from its file, environment and flags, and which of them set each value.
 #pragma once
 
 #include <chrono>
@@ -28,12 +28,12 @@ struct LogOptions {
 };
 
 struct SpoolSettings {
-    std::string dir{};  ///< empty: no spool, and so no wsd-ctl
+    std::string dir{};  ///< empty: no spool, so wsd-ctl does not work
     std::chrono::milliseconds keep{std::chrono::minutes{10}};
     std::uint64_t max_file = std::uint64_t{64} << 20;
 };
 
-/// Every value has a default that works.
+/// All settings. Every value has a default that works.
 struct Config {
     std::vector<std::string> listen{"127.0.0.1:8080"};
     wsserver::ServerOptions server{};
@@ -50,10 +50,10 @@ struct Config {
 
     std::string file{};  ///< the configuration file that was read, if any
     std::map<std::string, std::string, std::less<>>
-        sources{};                        ///< key -> who set it: `FILE:LINE`, `WSD_LISTEN`, `--listen`
-    std::vector<std::string> warnings{};  ///< what is no error but surely no intention
+        sources{};                        ///< key -> its source: `FILE:LINE`, `WSD_LISTEN`, `--listen`
+    std::vector<std::string> warnings{};  ///< not errors, but hardly intended
 
-    /// Who set the value of `key`: `default` if nobody did.
+    /// The source of the value of `key`; `default` if it was not set.
     std::string_view source(std::string_view key) const;
 };
 
@@ -63,27 +63,28 @@ using Given = std::vector<std::pair<std::string, std::string>>;
 struct ConfigRequest {
     Places places{};
     Environment environment{};
-    std::string file{};  ///< from `--config`: must exist. Empty: WSD_CONFIG's must, that of `places` may.
+    std::string file{};  ///< from `--config`, must exist. Empty: that of WSD_CONFIG, must exist, or that of `places`
     Given flags{};
 };
 
-/// All that is wrong, one line each: where (`FILE:LINE:COLUMN`, the variable or the flag), what, and what would be
-/// right.
+/// One line for each error: where it is (`FILE:LINE:COLUMN`, the variable or the flag), what is wrong, and what would
+/// be right.
 using ConfigErrors = std::vector<std::string>;
 
-/// Flags over environment over file over default. Every error is collected, not only the first.
+/// Flags override the environment, which overrides the file, which overrides defaults. Reports all errors, not only the
+/// first.
 wsserver::Result<Config, ConfigErrors> load_config(const ConfigRequest& request);
 
 /// The defaults: no file, no variable, no flag.
 Config default_config(const Places& places);
 
-/// Valid TOML that load_config() reads back as `config`; behind each value a comment says who set it.
+/// Valid TOML that load_config() reads back as `config`. A comment after each value names its source.
 std::string print_config(const Config& config);
 
-/// All settings with what they mean, commented out, so that a new configuration can start from it.
+/// All settings with their help, commented out, as a start for a new configuration.
 std::string example_config(const Config& defaults);
 
-/// What differs between the two and cannot change while the daemon runs: keys.
+/// The keys of settings that differ and cannot change while the daemon runs.
 std::vector<std::string> differences_needing_restart(const Config& running, const Config& wanted);
 
 }  // namespace wsd

@@ -41,7 +41,7 @@ std::string_view name_of(Kind kind) {
     return "something else";
 }
 
-/// The values of a node as the table of settings takes them; nothing if the node is of another type.
+/// The values of a node as text for Setting::set; nothing if the node has another type.
 std::optional<std::vector<std::string>> values_of(Kind kind, const toml::node& node) {
     using Values = std::vector<std::string>;
     const auto* string = node.as_string();
@@ -109,7 +109,7 @@ class Reader {
     void read_value(const Setting& setting, const std::string& name, const toml::node& node) {
         const auto values = values_of(setting.kind, node);
         if (!values) {
-            return complain(node.source().begin, fmt::format("{}: wanted {}", name, name_of(setting.kind)));
+            return complain(node.source().begin, fmt::format("{}: expected {}", name, name_of(setting.kind)));
         }
         take(setting, name, *values, node);
     }
@@ -117,16 +117,16 @@ class Reader {
     void read_pairs(const Setting& setting, const toml::node& node) {
         const auto* table = node.as_table();
         if (table == nullptr) {
-            return complain(node.source().begin, fmt::format("{}: wanted {}", setting.key, name_of(Kind::pairs)));
+            return complain(node.source().begin, fmt::format("{}: expected {}", setting.key, name_of(Kind::pairs)));
         }
         for (const auto& [key, value] : *table) {
             const auto name = fmt::format("{}.{}", setting.key, key.str());
-            if (key.str().find('=') != std::string_view::npos) {  // a pair is cut at its first
-                complain(key.source().begin, fmt::format("{}: a subprotocol's name has no `=`", name));
+            if (key.str().find('=') != std::string_view::npos) {  // a pair is split at its first
+                complain(key.source().begin, fmt::format("{}: a subprotocol name cannot contain `=`", name));
                 continue;
             }
             if (!value.is_string()) {
-                complain(value.source().begin, fmt::format("{}: wanted a string", name));
+                complain(value.source().begin, fmt::format("{}: expected a string", name));
                 continue;
             }
             take(setting, name, {std::string{key.str()} + "=" + value.as_string()->get()}, value);
@@ -143,8 +143,9 @@ class Reader {
 
     void unknown(const std::string& name, const toml::source_position& at) {
         const auto meant = nearest_key(name);
-        complain(at, fmt::format("{}: unknown key{}", name,
-                                 meant.empty() ? "; wsd --print-config shows all" : "; did you mean " + meant + "?"));
+        complain(at,
+                 fmt::format("{}: unknown key{}", name,
+                             meant.empty() ? "; wsd --print-config shows all keys" : "; did you mean " + meant + "?"));
     }
 
     void complain(const toml::source_position& at, const std::string& text) {
@@ -172,9 +173,9 @@ void read_config_file(const std::string& path, Config& config, ConfigErrors& err
     std::ifstream file{path, std::ios::binary};
     std::ostringstream text;
     if (file) text << file.rdbuf();
-    // A folder opens, but can't be read; an empty file reads nothing, and that is fine.
+    // A folder can be opened, but not read. Reading nothing from an empty file is fine.
     if (!file || file.bad() || (text.fail() && errno != 0)) {
-        errors.push_back(fmt::format("{}: can't be read: {}", path, std::generic_category().message(errno)));
+        errors.push_back(fmt::format("{}: cannot be read: {}", path, std::generic_category().message(errno)));
         return;
     }
     read_config_text(text.str(), path, config, errors);

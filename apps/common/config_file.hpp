@@ -7,10 +7,10 @@
 
 namespace wsd {
 
-/// Puts what the file says into `config`. Adds one line to `errors` for everything that is wrong there.
+/// Reads the file into `config`. Adds one line to `errors` for each error.
 void read_config_file(const std::string& path, Config& config, ConfigErrors& errors);
 
-/// The same for text that came from elsewhere; `path` is only named.
+/// The same for a text. `path` is used in errors and sources only.
 void read_config_text(std::string_view text, const std::string& path, Config& config, ConfigErrors& errors);
 
 }  // namespace wsd

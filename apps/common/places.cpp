@@ -18,7 +18,8 @@ std::string home(const Environment& environment) {
     return user != nullptr && user->pw_dir != nullptr ? user->pw_dir : "/";
 }
 
-/// "All paths set in these environment variables must be absolute": others are ignored.
+/// XDG base directory specification: "All paths set in these environment variables must be absolute." Others are
+/// ignored.
 std::string xdg(const Environment& environment, const std::string& name, const std::string& below_home) {
     auto value = value_of(environment, name);
     if (!value.empty() && value.front() == '/') return value;

@@ -1,4 +1,4 @@
-// Where the daemon's files lie when nobody says otherwise.
+// Default paths of the daemon's files.
 #pragma once
 
 #include <map>
@@ -16,20 +16,20 @@ struct Places {
     std::string config_file;  ///< read if it exists
     std::string spool;
     std::string pid_file;
-    std::string handler_dir;  ///< where shared objects named without a path are looked up
+    std::string handler_dir;  ///< for shared objects that are named without a path
 
     friend bool operator==(const Places&, const Places&) = default;
 };
 
-/// For the system's daemon: from the prefix that it was built for (`/etc/wsd/wsd.toml`, `/var/spool/wsd`,
+/// For the system's daemon, from the prefix that it was built for (`/etc/wsd/wsd.toml`, `/var/spool/wsd`,
 /// `/run/wsd/wsd.pid`, `LIBDIR/wsd/handlers`).
 Places system_places();
 
 /// For an ordinary user: in `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `XDG_RUNTIME_DIR`, or where the XDG base directory
-/// specification puts them in `HOME`. Without a runtime directory the pid file lies beside the spool.
+/// specification puts them in `HOME`. Without a runtime directory the pid file is next to the spool.
 Places user_places(const Environment& environment);
 
-/// system_places() for root, else user_places().
+/// system_places() for root, otherwise user_places().
 Places default_places(const Environment& environment);
 
 }  // namespace wsd

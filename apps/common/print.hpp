@@ -1,4 +1,4 @@
-// Printing that bears a full disk.
+// Printing that survives a full disk.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 
 namespace wsd {
 
-/// As fmt::print(), which throws when the file takes nothing; here std::ferror() tells.
+/// As fmt::print(), but does not throw if the file cannot be written: check std::ferror() instead.
 template <class... T>
 void print_to(std::FILE* file, fmt::format_string<T...> format, T&&... values) {
     const std::string text = fmt::format(format, std::forward<T>(values)...);

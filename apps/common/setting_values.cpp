@@ -13,7 +13,7 @@ namespace {
 
 using wsserver::Unexpected;
 
-/// RFC 6455 §4.1: a subprotocol's name is a token of HTTP.
+/// RFC 6455 §4.1: the name of a subprotocol is an HTTP token.
 bool is_token(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
         return c > 0x20 && c < 0x7f &&
@@ -44,7 +44,7 @@ std::string as_code(std::string_view text) { return "`" + std::string{text} + "`
 Done assign_time(std::chrono::milliseconds& value, const std::string& text, std::chrono::milliseconds least) {
     const auto time = parse_time(text);
     if (!time) return Unexpected{time.error()};
-    if (*time < least) return Unexpected{as_code(text) + " is too short: at least " + print_time(least)};
+    if (*time < least) return Unexpected{as_code(text) + " is too short: the minimum is " + print_time(least)};
     value = *time;
     return {};
 }
@@ -52,7 +52,7 @@ Done assign_time(std::chrono::milliseconds& value, const std::string& text, std:
 Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least) {
     const auto size = parse_size(text);
     if (!size) return Unexpected{size.error()};
-    if (*size < least) return Unexpected{as_code(text) + " is too small: at least " + print_size(least)};
+    if (*size < least) return Unexpected{as_code(text) + " is too small: the minimum is " + print_size(least)};
     value = *size;
     return {};
 }
@@ -61,7 +61,7 @@ Done assign_number(std::size_t& value, const std::string& text, std::size_t leas
     std::size_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most) {
-        return Unexpected{as_code(text) + " is no whole number of " + std::to_string(least) + " to " +
+        return Unexpected{as_code(text) + " is not a whole number from " + std::to_string(least) + " to " +
                           std::to_string(most)};
     }
     value = number;
@@ -79,14 +79,15 @@ Done check_handler(const std::string& what) {
     if (std::find(built_in.begin(), built_in.end(), what) != built_in.end()) return {};
     if (what.find('/') != std::string::npos || what.find(".so") != std::string::npos) return {};
     const auto meant = wsserver::closest_match(what, built_in);
-    return Unexpected{as_code(what) + " is no handler" +
+    return Unexpected{as_code(what) + " is not a handler" +
                       (meant.empty() ? ". " : "; did you mean " + as_code(meant) + "? ") +
-                      "Built in are echo, broadcast and null; a shared object is named by its path or NAME.so"};
+                      "Built in are echo, broadcast and null; name a shared object by its path or as NAME.so"};
 }
 
 Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what) {
     if (!is_token(subprotocol)) {
-        return Unexpected{as_code(subprotocol) + " can't be a subprotocol's name: letters, digits and !#$%&'*+-.^_`|~"};
+        return Unexpected{as_code(subprotocol) +
+                          " cannot be a subprotocol name: use letters, digits and !#$%&'*+-.^_`|~"};
     }
     if (auto fine = check_handler(what); !fine) return fine;
     handlers.insert_or_assign(subprotocol, what);
@@ -101,9 +102,10 @@ Done take_handler_config(Pairs& configs, const std::string& subprotocol, const s
 Done assign_origins(std::vector<std::string>& origins, Values values) {
     for (const std::string& value : values) {
         if (wsserver::is_origin(value)) continue;
-        return Unexpected{as_code(value) +
-                          " is no origin: write https://example.org, with a port if it isn't the scheme's own but "
-                          "without a path, or *"};
+        return Unexpected{
+            as_code(value) +
+            " is not an origin: write https://example.org, with a port unless it is the default of the scheme, without "
+            "a path, or *"};
     }
     origins.assign(values.begin(), values.end());
     return {};
@@ -116,10 +118,10 @@ Done assign_endpoints(std::vector<std::string>& endpoints, Values values) {
         if (!endpoint) return Unexpected{endpoint.error()};
         const bool again = std::find(before.begin(), before.end(), *endpoint) != before.end();
         if (again && (endpoint->is_unix() || endpoint->port != 0))
-            return Unexpected{quoted(value) + " stands there twice"};
+            return Unexpected{quoted(value) + " is listed twice"};
         before.push_back(*endpoint);
     }
-    if (values.empty()) return Unexpected{std::string{"the list is empty: nobody could connect"}};
+    if (values.empty()) return Unexpected{std::string{"the list is empty: no one could connect"}};
     endpoints.assign(values.begin(), values.end());
     return {};
 }

@@ -1,4 +1,4 @@
-// How single values of the configuration are read from text, checked, and written as TOML.
+// Reads single values of the configuration from text, checks them, and writes them as TOML.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@
 
 namespace wsd {
 
-/// An error says what is wrong with the text and what is wanted.
+/// An error says what is wrong with the text and what is expected.
 using Done = wsserver::Result<void, std::string>;
 using Values = std::span<const std::string>;
 using Pairs = std::map<std::string, std::string>;
 
 /// `text` as a TOML string.
 std::string quoted(std::string_view text);
-/// The same as code in a message.
+/// `text` in backquotes, for a message.
 std::string as_code(std::string_view text);
 
 Done assign_time(std::chrono::milliseconds& value, const std::string& text, std::chrono::milliseconds least);
@@ -36,7 +36,7 @@ Done assign_origins(std::vector<std::string>& origins, Values values);
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values);
 Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what);
 Done take_handler_config(Pairs& configs, const std::string& subprotocol, const std::string& text);
-/// A built-in handler's name, or something that can only be a file.
+/// Accepts the name of a built-in handler, and everything that can only be a file.
 Done check_handler(const std::string& what);
 
 std::string print_list(const std::vector<std::string>& list);
@@ -55,7 +55,7 @@ Done assign_word(E& value, const std::string& text, Words<E> words) {
         }
         all += (all.empty() ? "" : ", ") + std::string{word};
     }
-    return wsserver::Unexpected{as_code(text) + " is none of " + all};
+    return wsserver::Unexpected{as_code(text) + " is not one of " + all};
 }
 
 template <class E>

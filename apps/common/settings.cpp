@@ -29,7 +29,7 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 4> level_words{
 constexpr std::array<std::pair<std::string_view, LogFormat>, 2> format_words{
     {{"text", LogFormat::text}, {"json", LogFormat::json}}};
 
-// What follows gives one line of the table each. `access` takes a Config, const or not, to the value.
+// Each of these functions makes one row of the table. `access` returns the value in a Config, which may be const.
 
 template <class Access>
 Setting text(std::string_view key, std::string_view flag, std::string_view placeholder, Access access,
@@ -131,7 +131,7 @@ Setting pairs(std::string_view key, std::string_view flag, std::string_view plac
                 for (const std::string& value : values) {
                     const auto equals = value.find('=');
                     if (equals == std::string::npos || equals + 1 == value.size()) {
-                        return Unexpected{as_code(value) + " is no " + std::string{placeholder}};
+                        return Unexpected{as_code(value) + " is not " + std::string{placeholder}};
                     }
                     auto done = take(access(c), value.substr(0, equals), value.substr(equals + 1));
                     if (!done) return done;
@@ -160,88 +160,89 @@ std::vector<Setting> make_settings() {
             all.push_back(std::move(setting));
         }
     };
-    group("Connections",
-          {
-              at_start_only(list(
-                  "listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
-                  "where it listens: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
-              text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
-                   "the Server field of HTTP answers; empty: none"),
-              list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
-                   "pages of other sites that may connect, such as https://example.org; * lets all in. A page of the "
-                   "same host always may"),
-              at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
-                                   "threads that serve connections; 0: one for each core")),
-              at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
-                                   "threads for handlers that may block; 0: one for each core")),
-              at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
-                                 WSD_VALUE(server.transport),
-                                 "how it talks to the kernel; auto takes the best that works here")),
-          });
     group(
-        "Handlers",
+        "Connections",
         {
-            text("default_handler", "--default-handler", "WHAT", WSD_VALUE(default_handler),
-                 "serves clients that ask for no subprotocol", check_handler),
-            pairs("handlers", "--handler", "SUBPROTOCOL=WHAT", take_handler, WSD_VALUE(handlers),
-                  "serves a subprotocol; WHAT is echo, broadcast, null, the path of a shared object, or NAME.so"),
-            pairs("handler_config", "--handler-config", "SUBPROTOCOL=TEXT", take_handler_config,
-                  WSD_VALUE(handler_config),
-                  "handed to the shared object that serves this subprotocol (to the default handler if the name is "
-                  "empty)"),
-            text("handler_dir", "--handler-dir", "DIR", WSD_VALUE(handler_dir),
-                 "where a shared object named without a path is looked up"),
-            boolean("strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
-                    "refuses a client that asks only for unknown subprotocols (400), rather than serve it without one"),
-            time("handler_deadline", "--handler-deadline", 1ms, WSD_VALUE(server.handler_deadline),
-                 "a blocking handler that takes longer is logged and named by status"),
+            at_start_only(
+                list("listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
+                     "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
+            text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
+                 "the Server field of HTTP responses; empty: none"),
+            list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
+                 "sites whose pages may connect, such as https://example.org; * allows all. Pages of the same host are "
+                 "always allowed"),
+            at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
+                                 "threads that serve connections; 0: one for each core")),
+            at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
+                                 "threads for handlers that may block; 0: one for each core")),
+            at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
+                               WSD_VALUE(server.transport),
+                               "the interface to the kernel; auto takes the best one that works here")),
         });
-    group("Process",
+    group("Handlers",
           {
-              at_start_only(text("pid_file", "--pid-file", "FILE", WSD_VALUE(pid_file),
-                                 "holds the process id and keeps a second wsd out; empty: none")),
-              at_start_only(boolean("control_stdin", "--control-stdin", WSD_VALUE(control_stdin),
-                                    "takes commands from stdin, one a line, as typed to wsd-ctl")),
-              at_start_only(
-                  boolean("demo", "--demo", WSD_VALUE(demo), "serves a chat page at / and the subprotocol chat")),
-              time("grace", "--grace", 0ms, WSD_VALUE(grace), "for connections to end after TERM; then they are cut"),
+              text("default_handler", "--default-handler", "WHAT", WSD_VALUE(default_handler),
+                   "serves clients that ask for no subprotocol", check_handler),
+              pairs("handlers", "--handler", "SUBPROTOCOL=WHAT", take_handler, WSD_VALUE(handlers),
+                    "serves a subprotocol; WHAT is echo, broadcast, null, the path of a shared object, or NAME.so"),
+              pairs("handler_config", "--handler-config", "SUBPROTOCOL=TEXT", take_handler_config,
+                    WSD_VALUE(handler_config),
+                    "text for the shared object that serves this subprotocol (for the default handler if the name is "
+                    "empty)"),
+              text("handler_dir", "--handler-dir", "DIR", WSD_VALUE(handler_dir),
+                   "the folder of shared objects that are named without a path"),
+              boolean(
+                  "strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
+                  "refuses a client that asks for unknown subprotocols only (400), instead of serving it without one"),
+              time("handler_deadline", "--handler-deadline", 1ms, WSD_VALUE(server.handler_deadline),
+                   "a blocking handler that takes longer is logged and shown by status"),
           });
+    group("Process", {
+                         at_start_only(text("pid_file", "--pid-file", "FILE", WSD_VALUE(pid_file),
+                                            "contains the process id and prevents a second wsd; empty: none")),
+                         at_start_only(boolean("control_stdin", "--control-stdin", WSD_VALUE(control_stdin),
+                                               "reads commands from stdin, one a line, as for wsd-ctl")),
+                         at_start_only(boolean("demo", "--demo", WSD_VALUE(demo),
+                                               "serves a chat page at / and the subprotocol chat")),
+                         time("grace", "--grace", 0ms, WSD_VALUE(grace),
+                              "how long connections may take to close after TERM before they are terminated"),
+                     });
     group("Limits",
           {
               size("limits.max_message", "--max-message", 1, WSD_VALUE(server.max_message),
-                   "the longest message taken; beyond: closed with 1009"),
+                   "the longest message accepted; a longer one closes the connection with 1009"),
               number("limits.max_fragments", "--max-fragments", 1, any, WSD_VALUE(server.max_fragments),
-                     "the most fragments of one message; beyond: closed with 1009"),
+                     "the most fragments in one message; more close the connection with 1009"),
               at_start_only(number("limits.max_connections", "--max-connections", 0, any,
                                    WSD_VALUE(server.max_connections),
-                                   "beyond: 503 with Retry-After; 0: 90 % of the descriptor limit")),
+                                   "further clients get 503 with Retry-After; 0: 90 % of the descriptor limit")),
               time("limits.handshake_timeout", "--handshake-timeout", 1ms, WSD_VALUE(server.handshake_timeout),
-                   "for the whole opening handshake; beyond: 408"),
+                   "for the whole opening handshake; then 408"),
               size("limits.max_header", "--max-header", 256, WSD_VALUE(server.handshake.max_header),
-                   "bytes of the opening handshake's request; beyond: 431"),
+                   "bytes of the opening handshake's request; more: 431"),
               number("limits.max_fields", "--max-fields", 5, any, WSD_VALUE(server.handshake.max_fields),
-                     "header fields of that request; beyond: 431"),
+                     "header fields of that request; more: 431"),
               time("limits.ping_interval", "--ping-interval", 0ms, WSD_VALUE(server.ping_interval),
-                   "of silence from a client, then it is pinged; 0: never"),
+                   "how long a client may be silent before it is pinged; 0: never"),
               time("limits.pong_timeout", "--pong-timeout", 1ms, WSD_VALUE(server.pong_timeout),
-                   "of silence after that ping, then the connection is given up"),
+                   "how long it may be silent after that ping before the connection is terminated"),
               time("limits.close_timeout", "--close-timeout", 1ms, WSD_VALUE(server.close_timeout),
                    "for the closing handshake"),
               size("limits.send_high_mark", "--send-high-mark", 1, WSD_VALUE(server.send_high_mark),
-                   "bytes waiting for a slow client: beyond, nothing is read from it and slow_consumer rules"),
+                   "bytes waiting for a slow client: above this, nothing is read from it and slow_consumer applies"),
               size("limits.send_hard_limit", "--send-hard-limit", 1, WSD_VALUE(server.send_hard_limit),
-                   "bytes waiting for a slow client: never more, its own answers included"),
+                   "bytes waiting for a slow client: never more than this, including its own answers"),
               word("limits.slow_consumer", "--slow-consumer", "POLICY", slow_consumer_words,
                    WSD_VALUE(server.slow_consumer),
-                   "what a message to a slow client does: close (1013), drop_oldest, drop_newest, keep_latest"),
+                   "what a message to a slow client causes: close (1013), drop_oldest, drop_newest, keep_latest"),
           });
     group("Commands",
           {
               at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),
-                                 "takes commands from files and from wsd-ctl; empty: none")),
+                                 "the folder for command files and wsd-ctl; empty: none")),
               time("spool.keep", "--spool-keep", 1s, WSD_VALUE(spool.keep), "how long answers stay in the spool"),
               size("spool.max_file", "--spool-max-file", 1, WSD_VALUE(spool.max_file),
-                   "the largest command taken from the spool"),
+                   "the largest command file accepted in the spool"),
           });
     group("Log", {
                      word("log.level", "--log-level", "LEVEL", level_words, WSD_VALUE(log.level),
@@ -249,7 +250,7 @@ std::vector<Setting> make_settings() {
                      word("log.format", "--log-format", "text|json", format_words, WSD_VALUE(log.format),
                           "for people, or one JSON object a line"),
                      text("log.file", "--log-file", "FILE", WSD_VALUE(log.file),
-                          "appended to, opened anew on USR1; empty: stderr"),
+                          "appended to, reopened on USR1; empty: stderr"),
                  });
     return all;
 }

@@ -1,4 +1,4 @@
-// Standard input, output and error, which whoever starts a program may have closed.
+// Standard input, output and error, which the parent process may have closed.
 #pragma once
 
 #include <fcntl.h>
@@ -8,11 +8,12 @@
 
 namespace wsd {
 
-/// Gives each one that is closed to /dev/null. Else the next thing to be opened gets its number, and what is meant for
-/// the stream goes to a client or into a file. Before anything is opened.
+/// Opens /dev/null for each closed stream. Otherwise the next open() would get the number of the stream, and output for
+/// the stream would go to a client or into a file. Call it before anything is opened.
 inline void open_standard_streams() {
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-        if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));  // the lowest that is free
+        if (::fcntl(stream, F_GETFD) < 0)
+            static_cast<void>(::open("/dev/null", O_RDWR));  // gets the lowest free number
     }
 }
 

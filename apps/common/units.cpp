@@ -19,7 +19,7 @@ struct Unit {
     std::uint64_t factor;
 };
 
-// In the order in which they are tried for printing; the last divides everything.
+// In the order in which print() tries them. The last one divides everything.
 constexpr std::array size_units{
     Unit{"GiB", std::uint64_t{1} << 30},
     Unit{"G", std::uint64_t{1} << 30},
@@ -71,7 +71,7 @@ std::optional<std::uint64_t> factor_of(const std::array<Unit, count>& units, std
     return std::nullopt;
 }
 
-/// number * factor, unless that doesn't fit below `limit`.
+/// number * factor, or nothing if that is over `limit`.
 std::optional<std::uint64_t> product(std::uint64_t number, std::uint64_t factor, std::uint64_t limit) {
     if (number > limit / factor) return std::nullopt;
     return number * factor;
@@ -88,7 +88,7 @@ std::string print(const std::array<Unit, count>& units, std::uint64_t value) {
 Result<std::uint64_t, std::string> parse_size(std::string_view text) {
     const auto wanted = [&] {
         return Unexpected{"`" + std::string{text} +
-                          "` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB"};
+                          "` is not a size; expected a number of bytes, such as 65536, 64KiB, 16MiB"};
     };
     std::string_view rest = text;
     const auto number = take_number(rest);
@@ -104,25 +104,25 @@ Result<std::uint64_t, std::string> parse_size(std::string_view text) {
 std::string print_size(std::uint64_t bytes) { return bytes == 0 ? "0B" : print(size_units, bytes); }
 
 Result<std::chrono::milliseconds, std::string> parse_time(std::string_view text) {
-    const auto wanted = [&](std::string_view why) {
+    const auto expected = [&](std::string_view why) {
         return Unexpected{"`" + std::string{text} + "` " + std::string{why} +
-                          "; wanted a time such as 500ms, 25s, 10m, 2h"};
+                          "; expected a time such as 500ms, 25s, 10m, 2h"};
     };
-    // Times are added to clocks that count nanoseconds in 63 bits: 100 years leave room.
+    // Times are added to clocks that count nanoseconds in 63 bits: 292 years. The limit of 100 years is safe.
     constexpr std::uint64_t limit = std::uint64_t{36'525} * 86'400'000;
     if (text == "0") return std::chrono::milliseconds{0};
     std::string_view rest = text;
     std::uint64_t sum = 0;
     do {
         const auto number = take_number(rest);
-        if (!number) return wanted("is no time");
+        if (!number) return expected("is not a time");
         skip_blanks(rest);
         const auto letters = take_letters(rest);
-        if (letters.empty()) return wanted("lacks its unit");
+        if (letters.empty()) return expected("has no unit");
         const auto factor = factor_of(time_units, letters);
-        if (!factor) return wanted("has an unknown unit");
+        if (!factor) return expected("has an unknown unit");
         const auto part = product(*number, *factor, limit - sum);
-        if (!part) return wanted("is longer than 100 years");
+        if (!part) return expected("is longer than 100 years");
         sum += *part;
         skip_blanks(rest);
     } while (!rest.empty());

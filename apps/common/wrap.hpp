@@ -1,4 +1,4 @@
-// Text in lines of bounded width.
+// Wraps text into lines of bounded width.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace wsd {
 
-/// Appends the words of `text` to `begin` and breaks lines between words so that none is longer than `width` (unless
-/// a word is). Further lines begin with `margin`. Ends with a line end.
+/// Appends the words of `text` to `begin`, and breaks lines between words so that no line is longer than `width` bytes,
+/// unless a word is. Further lines begin with `margin`. The result ends with a newline.
 inline std::string wrap(std::string_view text, std::string begin, std::string_view margin, std::size_t width) {
     std::string result;
     std::string line = std::move(begin);

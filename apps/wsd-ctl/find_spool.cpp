@@ -18,10 +18,10 @@ Result<FoundSpool, std::string> find_spool(const std::string& given) {
     const auto config = load_config({places, environment});
     if (config && config->spool.dir.empty()) {
         return Unexpected{
-            fmt::format("this wsd has no spool ({} says so): name one with --spool DIR", config->source("spool.dir"))};
+            fmt::format("wsd has no spool (set by {}): name one with --spool DIR", config->source("spool.dir"))};
     }
     if (config) return FoundSpool{config->spool.dir};
-    // A wsd that was started before the file went bad is still to be reached.
+    // A wsd that was started before the file became invalid must still be reachable.
     const auto variable = environment.find("WSD_SPOOL");
     FoundSpool found{variable != environment.end() ? variable->second : places.spool};
     found.warnings = config.error();

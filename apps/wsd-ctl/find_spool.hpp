@@ -1,4 +1,4 @@
-// Finds the spool of the daemon that a command is meant for, as the daemon itself does.
+// Finds the spool of the daemon, as the daemon itself does.
 #pragma once
 
 #include <string>
@@ -13,12 +13,11 @@ struct FoundSpool {
     std::vector<std::string> warnings{};
 };
 
-/// `given` if it isn't empty; else what the environment (`WSD_SPOOL`), the configuration file and the default say. An
-/// error if all of them say that there is to be none.
+/// `given` if it is not empty; otherwise the spool from the environment (`WSD_SPOOL`), the configuration file or the
+/// default. An error if these say that there is no spool.
 wsserver::Result<FoundSpool, std::string> find_spool(const std::string& given);
 
-/// A spool that has a daemon though it isn't `path`: the system's, for a user who looked into his own, and the other
-/// way round. Empty if there is none.
+/// A spool other than `path` that has a daemon: the system's spool or the user's own. Empty if there is none.
 std::string other_served_spool(const std::string& path);
 
 }  // namespace wsd::ctl

@@ -1,4 +1,4 @@
-// wsd-ctl: gives commands to the wsd that runs, or is a client.
+// wsd-ctl: sends commands to a running wsd, or acts as a client.
 #include "common/standard_streams.hpp"
 #include "wsd-ctl/run.hpp"
 

@@ -32,7 +32,7 @@ Result<std::string, std::string> read_all(int file, const std::string& name) {
 Result<std::string, std::string> read_file(const std::string& path) {
     const wsserver::Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     if (!file) {
-        return Unexpected{fmt::format("{} cannot be read: {}; a text that begins with @ goes behind a `--`", path,
+        return Unexpected{fmt::format("{} cannot be read: {}; put `--` before a text that begins with @", path,
                                       std::strerror(errno))};
     }
     return read_all(file.get(), path);

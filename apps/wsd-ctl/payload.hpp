@@ -1,4 +1,4 @@
-// What a command carries: text from the command line, from standard input or from a file.
+// The payload of a command: from the command line, from standard input or from a file.
 #pragma once
 
 #include <string>
@@ -8,9 +8,8 @@
 
 namespace wsd::ctl {
 
-/// `-` reads `in` to its end, `@FILE` a file, to the last byte; other text is taken as it stands, and so is text
-/// behind a `--`. An error says what can't be read.
-/// Precondition: the line has a text.
+/// `-` reads `in` to its end, `@FILE` reads a file; any other text, and any text after `--`, is the payload itself. An
+/// error says what cannot be read. Precondition: the line has a text.
 wsserver::Result<std::string, std::string> payload_of(const wsserver::Invocation& line, int in);
 
 }  // namespace wsd::ctl

@@ -44,7 +44,7 @@ int help(const std::vector<std::string>& words, const Terminal& terminal) {
     return terminal.printed();
 }
 
-/// Paths are the daemon's to open, and its directory is another one.
+/// The daemon opens paths, and its working directory is another one.
 void make_paths_absolute(Invocation& line) {
     const auto& names = line.command->arguments;
     for (std::size_t i = 0; i < line.arguments.size() && i < names.size(); ++i) {
@@ -58,11 +58,10 @@ void make_paths_absolute(Invocation& line) {
 
 int no_daemon(const std::string& spool, const Terminal& terminal) {
     const auto other = other_served_spool(spool);
-    terminal.complain(
-        fmt::format("no wsd runs on the spool {}: start one (wsd --spool {}), or name the spool of the one that runs "
-                    "with --spool or "
-                    "WSD_SPOOL{}",
-                    spool, spool, other.empty() ? "" : fmt::format("; one runs on {}", other)));
+    terminal.complain(fmt::format(
+        "no wsd is running on the spool {}: start one (wsd --spool {}), or name the spool of the running one with "
+        "--spool or WSD_SPOOL{}",
+        spool, spool, other.empty() ? "" : fmt::format("; a wsd is running on {}", other)));
     return exit_no_daemon;
 }
 
@@ -75,7 +74,7 @@ int report(const NoAnswer& none, const CommandFile& command, const Terminal& ter
             terminal.complain(fmt::format("no answer within {} ms: {}", command.timeout->count(), none.text));
             return exit_timeout;
         case NoAnswer::Why::ended:
-            terminal.complain(fmt::format("the wsd on {} ended: {}", command.spool, none.text));
+            terminal.complain(fmt::format("the wsd on {} has ended: {}", command.spool, none.text));
             return exit_no_daemon;
         case NoAnswer::Why::interrupted:
             terminal.complain(fmt::format("interrupted: {}", none.text));
@@ -84,7 +83,7 @@ int report(const NoAnswer& none, const CommandFile& command, const Terminal& ter
     return exit_failed;
 }
 
-int give(const CommandFile& command, const Options& options, const Terminal& terminal) {
+int send_and_print(const CommandFile& command, const Options& options, const Terminal& terminal) {
     const auto begin = Clock::now();
     const auto answer = send_command(command);
     if (!answer) return report(answer.error(), command, terminal);
@@ -100,7 +99,7 @@ int give(const CommandFile& command, const Options& options, const Terminal& ter
     return terminal.printed();
 }
 
-/// Through the spool of the daemon that runs.
+/// Sends the command through the spool of the running daemon.
 int send_words(const Options& options, Invocation line, const Terminal& terminal) {
     const bool takes_text = line.command->rest == wsserver::Command::Rest::text;
     if (takes_text && line.rest.empty()) {
@@ -114,7 +113,7 @@ int send_words(const Options& options, Invocation line, const Terminal& terminal
     if (options.json) line.options.emplace("--json", "");
     auto words = line.words_without_text();
     if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w.find('\n') != std::string::npos; })) {
-        terminal.complain("a word with a newline in it cannot be part of a command; only the text may have many lines");
+        terminal.complain("words of a command cannot contain newlines; only the text may have several lines");
         return exit_usage;
     }
 
@@ -139,23 +138,23 @@ int send_words(const Options& options, Invocation line, const Terminal& terminal
             return exit_failed;
         }
         payload = *std::move(text);
-        if (payload.empty()) words.emplace_back();  // said, and not forgotten
+        if (payload.empty()) words.emplace_back();  // an empty text that was given, not a missing one
     }
     const CommandFile command{spool->path, unique_command_file_name(), wsserver::join_words(words), payload,
                               options.timeout};
     if (options.verbose) {
-        terminal.err << fmt::format("command {} to process {} through {}\n", command.name, holder->pid, command.spool);
+        terminal.err << fmt::format("command file {} to process {} through {}\n", command.name, holder->pid, command.spool);
     }
-    return give(command, options, terminal);
+    return send_and_print(command, options, terminal);
 }
 
-// Flags in front of the word count, too, unless those behind it say something else.
+// Flags before the word apply, too, unless flags after it override them.
 
 int be_client(const Options& options, const std::vector<std::string>& words, const Terminal& terminal) {
-    ConnectOptions said;
-    said.timeout = options.timeout.value_or(std::chrono::milliseconds::max());
-    said.verbose = options.verbose;
-    const auto parsed = parse_connect_options(words, std::move(said));
+    ConnectOptions defaults;
+    defaults.timeout = options.timeout.value_or(std::chrono::milliseconds::max());
+    defaults.verbose = options.verbose;
+    const auto parsed = parse_connect_options(words, std::move(defaults));
     if (!parsed) {
         terminal.complain(parsed.error());
         return exit_usage;
@@ -168,11 +167,11 @@ int be_client(const Options& options, const std::vector<std::string>& words, con
 }
 
 int load_server(const Options& options, const std::vector<std::string>& words, const Terminal& terminal) {
-    bench::Options said;
-    said.timeout = options.timeout.value_or(std::chrono::milliseconds{0});
-    said.json = options.json;
-    said.quiet = options.quiet;
-    const auto parsed = bench::parse_options(words, std::move(said));
+    bench::Options defaults;
+    defaults.timeout = options.timeout.value_or(std::chrono::milliseconds{0});
+    defaults.json = options.json;
+    defaults.quiet = options.quiet;
+    const auto parsed = bench::parse_options(words, std::move(defaults));
     if (!parsed) {
         terminal.complain(parsed.error());
         return exit_usage;

@@ -1,4 +1,4 @@
-// The words of `wsd-ctl` and of `wsd`, once flags are out of the way.
+// Executes the words of `wsd-ctl` and `wsd`, after flags have been read.
 #pragma once
 
 #include <chrono>
@@ -15,14 +15,14 @@ struct Options {
     bool json = false;
     bool quiet = false;
     bool verbose = false;
-    std::optional<std::chrono::milliseconds> timeout{std::chrono::seconds{10}};  ///< none: waits for ever
+    std::optional<std::chrono::milliseconds> timeout{std::chrono::seconds{10}};  ///< none: forever
 };
 
-/// Does what `words` say: gives a command to the daemon and prints its answer, shows help, or connects as a client.
-/// Returns the exit code. Precondition: there is a word.
+/// Executes `words`: sends a command to the daemon and prints its answer, shows help, or connects as a client.
+/// Returns the exit code. Precondition: `words` is not empty.
 int run_words(const Options& options, std::vector<std::string> words, const Terminal& terminal);
 
-/// The whole of wsd-ctl: flags and words, without the program's name.
+/// All of wsd-ctl: flags and words, without the program's name. Returns the exit code.
 int run_command_line(const std::vector<std::string>& arguments, const Terminal& terminal);
 
 }  // namespace wsd::ctl

@@ -30,7 +30,7 @@ using wsserver::Result;
 using wsserver::Unexpected;
 using Clock = std::chrono::steady_clock;
 
-/// Events can get lost, and none tells that the daemon has died.
+/// Events can be lost, and no event reports that the daemon has died.
 constexpr milliseconds look_interval{200};
 
 Unexpected<NoAnswer> no_answer(NoAnswer::Why why, std::string text, int signal = 0) {
@@ -40,11 +40,12 @@ Unexpected<NoAnswer> no_answer(NoAnswer::Why why, std::string text, int signal =
 Unexpected<NoAnswer> system_trouble(const std::string& path, const std::string& what) {
     const int error = errno;
     std::string advice;
-    if (error == EACCES || error == EPERM) advice = "; who may write there may give commands: join its group";
+    if (error == EACCES || error == EPERM)
+        advice = "; only users who may write there may give commands: join its group";
     return no_answer(NoAnswer::Why::failed, fmt::format("{}: {}: {}{}", path, what, std::strerror(error), advice));
 }
 
-/// Whoever executes the command must be able to read it: the folder's owner, or its group.
+/// Makes the file readable for the daemon: the owner of the folder, or its group.
 bool make_readable(int file, const std::string& folder) {
     struct stat status;
     if (::stat(folder.c_str(), &status) != 0) return false;
@@ -62,7 +63,7 @@ bool write_all(int file, std::string_view text) {
     return true;
 }
 
-/// The signals that end a program, as something to poll for, for as long as this lives.
+/// Turns the signals that end a program into a descriptor to poll, while it exists.
 class SignalsToPoll {
    public:
     SignalsToPoll() {
@@ -77,7 +78,7 @@ class SignalsToPoll {
     SignalsToPoll& operator=(const SignalsToPoll&) = delete;
 
     int descriptor() const noexcept { return descriptor_.get(); }
-    /// The signal that came; 0 if none did.
+    /// The signal that was received; 0: none.
     int take() const {
         signalfd_siginfo info;
         return ::read(descriptor_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
@@ -88,16 +89,16 @@ class SignalsToPoll {
     Descriptor descriptor_;
 };
 
-/// One command from its file to its answer.
+/// Sends one command and waits for its answer.
 class Sender {
    public:
     explicit Sender(const CommandFile& command) : command_(command) {}
 
-    Result<SpoolAnswer, NoAnswer> give() {
+    Result<SpoolAnswer, NoAnswer> send() {
         if (auto written = write(); !written) return Unexpected{written.error()};
-        watch();  // before the command can be seen, so that no answer is missed
+        watch();  // before the rename, so that no answer is missed
         if (::rename(in("tmp").c_str(), in("new").c_str()) != 0) {
-            auto trouble = system_trouble(in("new"), "the command cannot be given");
+            auto trouble = system_trouble(in("new"), "the command cannot be sent");
             ::unlink(in("tmp").c_str());
             return trouble;
         }
@@ -148,7 +149,7 @@ class Sender {
         }
     }
 
-    /// Until something moved into done/ or failed/, or a signal came, which is returned.
+    /// Waits until a file is moved into done/ or failed/, or until a signal, which is returned.
     int sleep(Clock::time_point until) {
         const auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
         std::array<pollfd, 2> polled{{{inotify_.get(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}}};
@@ -172,7 +173,7 @@ class Sender {
         return SpoolAnswer{line->substr(code, text - code - 1), line->substr(text)};
     }
 
-    /// A failed command stands behind its error, and may be long.
+    /// In failed/ the command follows the line with its error, and may be long.
     static std::optional<std::string> text_of_file(const std::string& path, bool first_line_only) {
         const Descriptor file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
         if (!file) return std::nullopt;
@@ -186,10 +187,10 @@ class Sender {
         return text;
     }
 
-    /// What still lies in new/ has not been begun, and never will be once it is gone from there.
+    /// A command that is still in new/ has not been started, and never will be after it is removed from there.
     Result<SpoolAnswer, NoAnswer> withdraw(NoAnswer::Why why, int signal = 0) {
         if (::unlink(in("new").c_str()) == 0) {
-            return no_answer(why, "the command was not executed and has been taken back", signal);
+            return no_answer(why, "the command was not executed and has been withdrawn", signal);
         }
         if (errno != ENOENT) {
             return no_answer(why, fmt::format("the command stays in {} and will be executed", in("new")), signal);
@@ -216,6 +217,6 @@ std::string unique_command_file_name() {
     return fmt::format("{:012}.{:09}-{}-{:08x}", now.tv_sec, now.tv_nsec, ::getpid(), random);
 }
 
-Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command) { return Sender{command}.give(); }
+Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command) { return Sender{command}.send(); }
 
 }  // namespace wsd::ctl

@@ -1,4 +1,4 @@
-// A command on its way through the spool: written, renamed into new/, waited for.
+// Sends a command through the spool: writes the file, renames it into new/ and waits for the answer.
 #pragma once
 
 #include <chrono>
@@ -10,37 +10,39 @@
 
 namespace wsd::ctl {
 
-/// A name of its own: names sort by time.
+/// A unique name. Names sort by time.
 std::string unique_command_file_name();
 
+/// The content of an answer file.
 struct SpoolAnswer {
-    std::string error{};  ///< the code; empty: done
-    std::string text{};   ///< the output, or what was wrong
+    std::string error{};  ///< the code, as to_string(CommandErrc) writes it; empty: success
+    std::string text{};   ///< the output, or what is wrong
 };
 
 /// Why there is no answer.
 struct NoAnswer {
     enum class Why : std::uint8_t {
-        failed,       ///< the command could not be given
-        timeout,      ///< nobody took it in time: it was taken back; or it is being executed and `text` says so
-        ended,        ///< the daemon ended before it took the command: taken back, or left for the next one
-        interrupted,  ///< a signal: taken back if that was possible
+        failed,       ///< the command could not be written
+        timeout,      ///< no answer in time
+        ended,        ///< the daemon has ended
+        interrupted,  ///< by a signal
     };
     Why why = Why::failed;
-    std::string text{};
-    int signal = 0;
+    std::string text{};  ///< whether the command was withdrawn, or is still going to be executed
+    int signal = 0;      ///< with interrupted
 };
 
+/// A command file to be written.
 struct CommandFile {
-    std::string spool;  ///< its folder
+    std::string spool;  ///< path of the folder
     std::string name;   ///< unique_command_file_name()
-    std::string line;   ///< words
+    std::string line;   ///< the command line
     std::string_view payload{};
-    std::optional<std::chrono::milliseconds> timeout{};  ///< none: waits for ever
+    std::optional<std::chrono::milliseconds> timeout{};  ///< none: forever
 };
 
-/// Gives the command and waits for its answer. While it waits, SIGINT, SIGTERM and SIGHUP take the command back, if it
-/// still lies in new/.
+/// Sends the command and waits for its answer. After a timeout, or on SIGINT, SIGTERM or SIGHUP, withdraws the command
+/// if it is still in new/.
 wsserver::Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command);
 
 }  // namespace wsd::ctl

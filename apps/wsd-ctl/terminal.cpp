@@ -23,7 +23,7 @@ Terminal Terminal::real(std::string program) {
 
 Exit Terminal::printed() const {
     if (out << std::flush) return exit_done;
-    complain("standard output can't be written, so the output is lost");
+    complain("standard output cannot be written, so the output is lost");
     return exit_failed;
 }
 

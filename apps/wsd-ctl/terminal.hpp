@@ -1,4 +1,4 @@
-// Where a program's words come from and go to: the real ones, or a test's.
+// Where a program reads and writes: its own streams, or those of a test.
 #pragma once
 
 #include <ostream>
@@ -20,21 +20,21 @@ enum Exit : int {
 };
 
 struct Terminal {
-    std::string program;  ///< `wsd-ctl`, or `wsd`, which knows the same words
+    std::string program;  ///< `wsd-ctl`, or `wsd`, which has the same commands
     std::ostream& out;
     std::ostream& err;
     int in = 0;  ///< a descriptor
     bool in_is_terminal = false;
-    bool out_is_terminal = false;  ///< it would obey control characters
+    bool out_is_terminal = false;  ///< so control characters must be escaped
     bool err_is_terminal = false;
 
-    /// The process's own.
+    /// The streams of this process.
     static Terminal real(std::string program);
 
-    /// exit_done when out has taken all that was printed; else exit_failed, and err says so.
+    /// Flushes `out`. Returns exit_done, or exit_failed with a message on `err` if the output could not be written.
     Exit printed() const;
 
-    /// `wsd-ctl: TEXT` on err.
+    /// Prints `wsd-ctl: TEXT` on `err`, escaped.
     void complain(std::string_view text) const;
 };
 

@@ -1,4 +1,4 @@
-// What stands behind `wsd` on the command line.
+// wsd's command line.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct CommandLine {
         print_config,
         version,
         help,
-        command,  ///< `wsd status`: what wsd-ctl would do with `command`
+        command,  ///< `wsd status`: do what wsd-ctl does with `command`
     };
     Wants wants = Wants::serve;
     std::string config_file{};  ///< `--config`
@@ -26,11 +26,11 @@ struct CommandLine {
     std::vector<std::string> command{};
 };
 
-/// Reads the words behind the program's name. An error is one line that says which flag is wrong, why, and which
-/// was probably meant.
+/// Reads the words after the program's name. An error is one line: which flag is wrong, why, and which one was probably
+/// meant.
 wsserver::Result<CommandLine, std::string> parse_command_line(const std::vector<std::string>& words);
 
-/// What `--help` prints.
+/// The output of `--help`.
 std::string help_text(const Places& places);
 
 }  // namespace wsd

@@ -1,4 +1,4 @@
-// One line in the log for each connection that ended.
+// Logs one line for each connection that ended.
 #pragma once
 
 #include "wsd/log.hpp"
@@ -6,8 +6,8 @@
 
 namespace wsd {
 
-/// A connection that was open, and an opening handshake that was refused: info. Who only asked for a page, or went
-/// away without a word: debug, for load balancers do that all day.
+/// Logs connections that were open and refused opening handshakes at level info. Peers that requested a page or closed
+/// without a request are logged at level debug, since load balancers do that all day.
 void log_end(Log& log, const wsserver::ConnectionEnd& end);
 
 }  // namespace wsd

@@ -38,7 +38,7 @@ std::string name_of(const std::string& subprotocol) {
     return subprotocol.empty() ? "the default handler" : "subprotocol " + subprotocol;
 }
 
-/// How one finds out who has the address, if somebody has.
+/// How to find the program that listens on the address, if there is one.
 std::string_view who_listens(std::string_view endpoint, std::string_view error) {
     if (error.find("another program listens") == std::string_view::npos) return {};
     return endpoint.starts_with("unix:") ? " (`ss -lxp` shows which)" : " (`ss -ltnp` shows which)";
@@ -58,7 +58,7 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Rerea
 
 Daemon::~Daemon() = default;
 
-// --- its life
+// --- start and stop
 
 Result<std::vector<std::string>, StartErrors> Daemon::start() {
     wire_log();
@@ -125,7 +125,7 @@ void Daemon::stop_on(std::string_view why) {
     const std::lock_guard lock{mutex_};
     const bool again = std::exchange(stopping_, true);
     const auto grace = again ? std::chrono::milliseconds{0} : config_.grace;
-    log_->info(again ? "stops at once" : "stops", {{"why", why}, {"grace", print_time(grace)}});
+    log_->info(again ? "stopping at once" : "stopping", {{"why", why}, {"grace", print_time(grace)}});
     notifier_.stopping();
     stop_within(grace);
 }
@@ -134,13 +134,13 @@ void Daemon::reopen_log() {
     if (const auto done = log_->reopen(); !done) {
         log_->error(done.error());
     } else {
-        log_->info("log opened anew");
+        log_->info("log reopened");
     }
 }
 
 std::string Daemon::ready_text() const { return fmt::format("listening on {}", fmt::join(server_.listening(), ", ")); }
 
-// --- what commands ask
+// --- commands
 
 wsserver::StatusReport Daemon::status() {
     auto report = ServerControl::status();
@@ -154,7 +154,7 @@ std::string Daemon::source_of(const std::string& subprotocol) {
 }
 
 Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& what) {
-    Pairs scratch;  // the configuration's own rules say what may stand there
+    Pairs scratch;  // the rules are those of the configuration
     const auto good = subprotocol.empty() ? check_handler(what) : take_handler(scratch, subprotocol, what);
     if (!good) return Unexpected{good.error()};
     const std::lock_guard lock{mutex_};
@@ -184,8 +184,8 @@ Outcome Daemon::set_log_level(const std::string& level) {
 
 Outcome Daemon::reload() {
     const std::lock_guard lock{mutex_};
-    if (stopping_) {  // and the supervisor mustn't be told that it is ready
-        const std::string why = "wsd stops: the configuration is not read anew";
+    if (stopping_) {  // the supervisor must not be told that wsd is ready
+        const std::string why = "wsd is stopping: the configuration is not reloaded";
         log_->warning(why);
         return Unexpected{why};
     }
@@ -206,8 +206,8 @@ Outcome Daemon::apply(Config wanted) {
     const auto waiting = differences_needing_restart(started_with_, wanted);
     config_ = std::move(wanted);
 
-    std::string text = "the configuration has been read anew\n";
-    log_->info("configuration read anew", {{"file", std::string_view{config_.file}}});
+    std::string text = "configuration reloaded\n";
+    log_->info("configuration reloaded", {{"file", std::string_view{config_.file}}});
     for (const auto& line : *changes) {
         log_->info(line);
         text += line + "\n";
@@ -223,20 +223,20 @@ Outcome Daemon::apply(Config wanted) {
 
 Outcome Daemon::refuse(const ConfigErrors& errors) {
     for (const auto& error : errors) log_->error(error);
-    log_->error("the new configuration is bad, the old one goes on");
-    return Unexpected{fmt::format("the new configuration is bad, the old one goes on: {}", fmt::join(errors, "; "))};
+    log_->error("the new configuration is invalid; the old one stays");
+    return Unexpected{fmt::format("the new configuration is invalid; the old one stays: {}", fmt::join(errors, "; "))};
 }
 
 Outcome Daemon::drain() {
     const std::lock_guard lock{mutex_};
     static_cast<void>(ServerControl::drain());
-    log_->info("drains: takes no new connections");
-    return std::string{"takes no new connections; those that are open stay\n"};
+    log_->info("draining: no new connections are accepted");
+    return std::string{"draining: no new connections are accepted, open ones stay\n"};
 }
 
 Outcome Daemon::stop() {
     stop_on("stop");
-    return std::string{"stops\n"};
+    return std::string{"stopping\n"};
 }
 
 }  // namespace wsd

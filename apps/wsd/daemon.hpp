@@ -1,4 +1,4 @@
-// The daemon at work: a server, its handlers and who gives it commands, wired together.
+// The running daemon: connects a server, its handlers, the log and the observer.
 #pragma once
 
 #include <atomic>
@@ -20,25 +20,24 @@
 
 namespace wsd {
 
-/// Why it could not start, a line each.
+/// Why the daemon could not start, one line for each reason.
 using StartErrors = std::vector<std::string>;
 
-/// Commands come on the observer's thread, signals on the main one: everything here may be called on both.
+/// Executes commands on the observer's thread and signals on the main thread, so every function may be called on both.
 class Daemon final : public wsserver::ServerControl {
    public:
-    /// Reads the configuration anew, from the sources that it came from.
+    /// Reads the configuration again, from the same sources.
     using Reread = std::function<wsserver::Result<Config, ConfigErrors>()>;
 
-    /// `log` is kept by whatever may still want to write to it: a thread that a handler blocks for ever outlives
-    /// the daemon.
+    /// `log` is shared, since a thread that a handler blocks forever outlives the daemon and may still write to it.
     Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread);
     ~Daemon() override;
 
-    /// Takes the spool, loads the handlers, listens, starts the threads. Returns where it listens, as URLs.
+    /// Opens the spool, loads the handlers, listens and starts the threads. Returns the URLs on which it listens.
     wsserver::Result<std::vector<std::string>, StartErrors> start();
-    /// Until stop() was called and everything has ended. Precondition: start() was successful.
+    /// Returns when stop() was called and everything has ended. Precondition: start() succeeded.
     void wait();
-    /// The second time at once. Returns without waiting.
+    /// Stops within the configured grace; a second call stops at once. Returns without waiting. `why` is for the log.
     void stop_on(std::string_view why);
     void reopen_log();
 
@@ -57,8 +56,9 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Result<void, StartErrors> load_handlers();
     wsserver::Result<void, StartErrors> listen();
     void wire_log();
-    /// What to do with a configuration that is in order; mutex_ is held.
+    /// Applies a valid configuration. Precondition: mutex_ is locked.
     wsserver::Outcome apply(Config wanted);
+    /// Logs the errors and keeps the old configuration.
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;
 
@@ -73,7 +73,7 @@ class Daemon final : public wsserver::ServerControl {
     HandlerSet handlers_;
     bool stopping_ = false;
 
-    std::unique_ptr<wsserver::Observer> observer_;  // its thread uses all of the above, so it goes first
+    std::unique_ptr<wsserver::Observer> observer_;  // last: its thread uses all other members
 };
 
 }  // namespace wsd

@@ -1,11 +1,11 @@
-"""Writes a file as a C++ header that holds it: embed.py INPUT OUTPUT NAME."""
+"""Writes a C++ header that contains a file as a string: embed.py INPUT OUTPUT NAME."""
 import sys
 
-PIECE = 4000  # characters; compilers promise no more than 65536 bytes for one literal, joined or not
+PIECE = 4000  # characters; compilers guarantee at most 65536 bytes for one literal, concatenated or not
 
 
 def literal(text):
-    """Pieces of raw literals; their delimiter must not occur in the text."""
+    """The text as raw string literals. Their delimiter must not occur in the text."""
     delimiter = 'page'
     while f'){delimiter}"' in text:
         delimiter += '_'

@@ -20,7 +20,7 @@ using wsserver::Unexpected;
 
 bool is_file(const std::string& what) { return what.find('/') != std::string::npos; }
 
-/// The key of the configuration that named it, and who set that.
+/// The key in the configuration that names the handler, and the source of its value.
 std::string place_of(const std::string& subprotocol, const Config& config) {
     const auto key = subprotocol.empty() ? std::string{"default_handler"} : "handlers." + subprotocol;
     return fmt::format("{} ({})", key, config.source(key));
@@ -37,7 +37,7 @@ std::string config_for(const std::string& subprotocol, const Config& config) {
     return found == config.handler_config.end() ? std::string{} : found->second;
 }
 
-/// `stock.so` lies in the folder of handlers; everything with a slash is a path already.
+/// `stock.so` is in the folder of handlers. Anything with a slash is a path already.
 std::string resolve(const std::string& what, const Config& config) {
     const bool bare = !is_file(what) && what.find(".so") != std::string::npos;
     return bare ? config.handler_dir + "/" + what : what;
@@ -65,7 +65,7 @@ HandlerSet::Stamp HandlerSet::stamp_of(const std::string& path) {
 Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subprotocol, const std::string& what,
                                                         const Config& config) const {
     Entry entry{resolve(what, config), config_for(subprotocol, config), {}, false, {}};
-    entry.stamp = stamp_of(entry.what);  // before it is loaded: what is changed meanwhile differs next time
+    entry.stamp = stamp_of(entry.what);  // before loading, so that a change in the meantime is noticed next time
     auto handler = wsserver::make_handler_of(entry.what, subprotocol, entry.config, log_);
     if (!handler) return Unexpected{handler.error()};
     entry.handler = *std::move(handler);

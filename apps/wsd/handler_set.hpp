@@ -1,4 +1,4 @@
-// Which handler serves which subprotocol, and where each came from: from the configuration or by command.
+// Which handler serves which subprotocol, and whether the configuration or a command loaded it.
 #pragma once
 
 #include <sys/types.h>
@@ -18,31 +18,31 @@
 
 namespace wsd {
 
-/// What can be said of a configuration's handlers without loading them: shared objects that can't be read.
+/// Errors that can be found without loading handlers: shared objects that cannot be read.
 ConfigErrors missing_handlers(const Config& config);
 
-/// Not for several threads at once. `server` must outlive it.
+/// Not thread-safe. `server` must outlive this object.
 class HandlerSet {
    public:
     HandlerSet(wsserver::Server& server, wsserver::HandlerLog log) : server_(server), log_(std::move(log)) {}
 
-    /// Lets everything serve that the configuration names, and takes away what it no longer names; what commands
-    /// have loaded stays, unless the configuration wants another one there. What serves already and hasn't changed
-    /// (a shared object: its file neither) stays untouched. With an error nothing has changed.
-    /// Returns what was done, a line each.
+    /// Loads the handlers that the configuration names and removes those that it no longer names. Handlers that were
+    /// loaded by command stay, unless the configuration names another one for their subprotocol. Handlers that have not
+    /// changed (for a shared object: its file, too) are left alone. On an error nothing changes.
+    /// Returns what was done, one line for each change.
     wsserver::Result<std::vector<std::string>, ConfigErrors> apply(const Config& config);
 
-    /// Lets `what` serve, loading it anew in any case. Returns the handler's name.
+    /// Serves `subprotocol` with `what`, which is always loaded again. Returns the handler's name.
     wsserver::Result<std::string, std::string> load(const std::string& subprotocol, const std::string& what,
                                                     const Config& config);
-    /// False if nothing serves it.
+    /// False if nothing serves `subprotocol`.
     bool unload(const std::string& subprotocol);
 
-    /// `built in`, or the path of its shared object; empty if nothing serves it.
+    /// `built in`, or the path of the shared object; empty if nothing serves `subprotocol`.
     std::string source_of(const std::string& subprotocol) const;
 
    private:
-    /// Tells whether a file is still the one that was loaded.
+    /// Identifies a version of a file, to see whether it has changed since it was loaded.
     struct Stamp {
         dev_t device = 0;
         ino_t inode = 0;
@@ -52,8 +52,8 @@ class HandlerSet {
         bool operator==(const Stamp&) const = default;
     };
     struct Entry {
-        std::string what;    ///< a built-in's name, or the path that was found for it
-        std::string config;  ///< what the shared object was handed
+        std::string what;    ///< the name of a built-in handler, or a path
+        std::string config;  ///< the text that the shared object was given
         Stamp stamp;
         bool by_command = false;
         std::shared_ptr<wsserver::AnyHandler> handler;

@@ -29,9 +29,9 @@ using wsserver::Descriptor;
 using wsserver::Result;
 using wsserver::Unexpected;
 
-// A burst of thousands of connections that end at once still fits.
+// Enough for thousands of connections that end at the same time.
 constexpr std::size_t waiting_lines = 8192;
-// Writes of up to PIPE_BUF bytes are whole or not at all, and fit wherever poll() says there is room.
+// Writes of up to PIPE_BUF bytes are atomic, and do not block after poll() has reported space.
 constexpr std::size_t piece = 4096;
 constexpr std::chrono::milliseconds patience_for_a_line{1000};
 constexpr std::chrono::milliseconds patience_at_the_end{2000};
@@ -51,16 +51,17 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 }
 
 Result<Descriptor, std::string> open_file(const std::string& file) {
-    // Not blocking: a named pipe without a reader must not stop the start.
+    // Non-blocking: a named pipe without a reader must not prevent the start.
     const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
     if (descriptor >= 0) return Descriptor{descriptor};
-    return Unexpected{fmt::format("the log file {} can't be opened: {}", file, std::generic_category().message(errno))};
+    return Unexpected{
+        fmt::format("the log file {} cannot be opened: {}", file, std::generic_category().message(errno))};
 }
 
 constexpr std::string_view text_logger = "text";
 constexpr std::string_view json_logger = "json";
 
-/// Writes lines to a descriptor and never waits long for it.
+/// Writes lines to a descriptor, and waits for it only for a bounded time.
 class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
    public:
     explicit LineSink(std::function<std::size_t()> overruns) : overruns_(std::move(overruns)) {
@@ -70,22 +71,22 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
             std::make_unique<spdlog::pattern_formatter>(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})", local);
     }
 
-    /// Each flush that comes takes the next of these; an empty one is stderr. So lines that were written before go
-    /// where they would have gone.
+    /// Each flush switches to the next of these descriptors; an empty one means stderr. So lines that were logged
+    /// before still go to the old file.
     void use_from_a_flush_on(Descriptor file) {
         const std::lock_guard lock{mutex_};
         next_.push(std::move(file));
     }
 
     std::uint64_t lost() const { return lost_.load() + overruns_(); }
-    /// From now on the waiting for whoever takes the lines is this much in all.
+    /// Limits the total time that further writes may wait for the reader.
     void wait_at_most(std::chrono::milliseconds time) {
         patience_ends_ = (std::chrono::steady_clock::now() + time).time_since_epoch();
     }
 
    protected:
     void sink_it_(const spdlog::details::log_msg& message) override {
-        if (const auto all = lost(); all > told_) tell_losses(message, all);
+        if (const auto all = lost(); all > reported_) report_losses(message, all);
         put(message);
     }
     void flush_() override {
@@ -107,15 +108,15 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
         return false;
     }
 
-    /// In the form and at the time of the line that could be written again.
-    void tell_losses(const spdlog::details::log_msg& next, std::uint64_t all) {
-        const std::array fields{LogField{"lines", all - told_}};
+    /// Reports lost lines, in the format and with the time of the next line that can be written.
+    void report_losses(const spdlog::details::log_msg& next, std::uint64_t all) {
+        const std::array fields{LogField{"lines", all - reported_}};
         const bool json = next.logger_name == spdlog::string_view_t{json_logger};
         const auto text = json ? json_members("log lines were lost", fields) : text_line("log lines were lost", fields);
         spdlog::details::log_msg message{next.time, {}, next.logger_name, spdlog::level::warn, text};
         spdlog::memory_buf_t line;
         (json ? json_ : text_)->format(message, line);
-        if (write_line({line.data(), line.size()})) told_ = all;
+        if (write_line({line.data(), line.size()})) reported_ = all;
     }
 
     bool write_line(std::string_view line) {
@@ -131,7 +132,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
         return true;
     }
 
-    /// How many bytes were taken; 0 if that would have taken too long or failed.
+    /// Returns how many bytes were written; 0 on an error or if it would have taken too long.
     std::size_t write_piece(std::string_view text) {
         pollfd poll_descriptor{descriptor(), POLLOUT, 0};
         int ready = 0;
@@ -160,9 +161,9 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
     std::function<std::size_t()> overruns_;
     std::atomic<std::uint64_t> lost_{0};
     std::atomic<std::chrono::steady_clock::duration> patience_ends_{std::chrono::steady_clock::duration::max()};
-    std::uint64_t told_ = 0;
+    std::uint64_t reported_ = 0;
     bool stuck_ = false;
-    bool torn_ = false;  // the last thing written has no line end
+    bool torn_ = false;  // the last line was cut
 };
 
 }  // namespace
@@ -171,10 +172,10 @@ struct Log::Impl {
     std::shared_ptr<spdlog::details::thread_pool> pool =
         std::make_shared<spdlog::details::thread_pool>(waiting_lines, std::size_t{1});
     std::shared_ptr<LineSink> sink = std::make_shared<LineSink>([p = pool.get()] { return p->overrun_counter(); });
-    // One for each form, so that a line that waits while the form is changed keeps its own.
+    // One for each format, so that a line that is queued while the format changes keeps its own.
     std::shared_ptr<spdlog::async_logger> text = logger(text_logger, spdlog::async_overflow_policy::overrun_oldest);
     std::shared_ptr<spdlog::async_logger> json = logger(json_logger, spdlog::async_overflow_policy::overrun_oldest);
-    // For flushes, of which none may be dropped. The queue never stands still for longer than the patience.
+    // For flushes, none of which may be dropped. The queue is never stuck for longer than the patience.
     std::shared_ptr<spdlog::async_logger> turn = logger("turn", spdlog::async_overflow_policy::block);
     std::atomic<LogLevel> level{LogLevel::info};
     std::atomic<LogFormat> format{LogFormat::text};
@@ -183,8 +184,8 @@ struct Log::Impl {
 
     std::shared_ptr<spdlog::async_logger> logger(std::string_view name, spdlog::async_overflow_policy policy) const {
         auto made = std::make_shared<spdlog::async_logger>(std::string{name}, sink, pool, policy);
-        made->set_level(spdlog::level::trace);               // ours is asked before
-        made->set_error_handler([](const std::string&) {});  // its only one: the pool has been closed
+        made->set_level(spdlog::level::trace);               // Log::write() checks the level before
+        made->set_error_handler([](const std::string&) {});  // the only error is that the pool has been closed
         return made;
     }
 
@@ -206,7 +207,7 @@ Log::~Log() { close(); }
 
 void Log::close() noexcept {
     impl_->sink->wait_at_most(patience_at_the_end);
-    impl_->pool.reset();  // writes what waits, then ends its thread
+    impl_->pool.reset();  // writes what is queued, then ends its thread
 }
 
 void Log::write(LogLevel level, std::string_view message, std::span<const LogField> fields) {

@@ -1,4 +1,4 @@
-// The daemon's log: one line an event, for people or as JSON; never holds up who writes to it.
+// The daemon's log: one line for each event, as text or JSON. Writing to it never blocks.
 #pragma once
 
 #include <atomic>
@@ -14,26 +14,25 @@
 
 namespace wsd {
 
-/// What belongs to an event besides its words. Lives as long as the call.
+/// A value of an event. Views are used during the call only.
 struct LogField {
-    std::string_view name;  ///< ours: letters and underscores
+    std::string_view name;  ///< letters and underscores
     std::variant<std::string_view, std::uint64_t, double> value;
 };
 
-/// One line of text: `key=value`, in quotes where needed. Values may come from anywhere: control characters,
-/// bytes that are no UTF-8 and what turns the direction of writing around are written as `\n` or `\x1b`.
+/// One line: the message and `key=value` pairs, quoted where needed. Values may come from anywhere: control characters,
+/// bytes that are not UTF-8 and characters that change the writing direction are written as `\n`, `\x1b` or `\u202e`.
 std::string text_line(std::string_view message, std::span<const LogField> fields);
 
-/// The members of one JSON object, without its braces: `"message":"...","peer":"..."`. Bytes that are no UTF-8
-/// become U+FFFD.
+/// The members of a JSON object without its braces: `"message":"...","peer":"..."`. Strings are written by the rules of
+/// wsserver::json_string().
 std::string json_members(std::string_view message, std::span<const LogField> fields);
 
-/// All members may be called from any thread. Lines are written by a thread of the log's own; when whoever
-/// takes them stands still (a full disk, a pipe nobody reads) the oldest are dropped, counted, and the count is
-/// told as soon as writing works again.
+/// For any thread. The log's own thread writes the lines. If the destination does not accept them (a full disk, a pipe
+/// without a reader) the oldest lines are dropped and counted. The count is logged when writing works again.
 class Log {
    public:
-    /// An error says which file can't be opened and why.
+    /// An error says which file cannot be opened and why.
     static wsserver::Result<std::unique_ptr<Log>, std::string> open(const LogOptions& options);
     /// close()
     ~Log();
@@ -53,18 +52,17 @@ class Log {
     void set_level(LogLevel level) noexcept;
     bool is_on(LogLevel level) const noexcept { return level >= this->level(); }
 
-    /// Whether reconfigure() could do that.
+    /// Checks whether reconfigure() would succeed.
     static wsserver::Result<void, std::string> check(const LogOptions& options);
-    /// Opens the file of that name anew (somebody has moved the old one away). If that fails the old one stays.
+    /// Opens the file again, after it has been renamed for rotation. If that fails the old one stays open.
     wsserver::Result<void, std::string> reopen();
-    /// Level, format and file; if the file can't be opened nothing changes.
+    /// Sets level, format and file. If the file cannot be opened nothing changes.
     wsserver::Result<void, std::string> reconfigure(const LogOptions& options);
 
-    /// Lines that were lost so far. Not after close().
+    /// How many lines have been lost so far. Not after close().
     std::uint64_t lost() const noexcept;
 
-    /// Writes what is still waiting, unless nobody takes it. What comes later (from a thread that a handler blocks
-    /// for ever) is dropped.
+    /// Writes the queued lines, for at most 2 s. Later lines (from a thread that a handler blocks forever) are dropped.
     void close() noexcept;
 
    private:

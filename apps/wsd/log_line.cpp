@@ -1,4 +1,4 @@
-// How an event becomes a line: what comes from outside can neither forge a second line nor steer a terminal.
+// Writes an event as one line. Text from outside can neither forge a second line nor control a terminal.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ std::string escaped_for_text(std::string_view text, bool in_quotes) {
     return out;
 }
 
-/// A word that can stand behind `key=` as it is.
+/// True if `text` needs no quotes after `key=`.
 bool is_plain(std::string_view text) {
     return !text.empty() && std::none_of(text.begin(), text.end(), [](unsigned char c) {
         return c <= 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '=';

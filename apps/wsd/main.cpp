@@ -1,4 +1,4 @@
-// wsd: reads its words and does what they say.
+// wsd: reads the command line and does what it says.
 #include <sysexits.h>
 
 #include <cerrno>
@@ -31,10 +31,10 @@ int complain(const std::vector<std::string>& errors, int exit_code) {
     return exit_code;
 }
 
-/// The exit code of what has been printed.
+/// Flushes stdout and returns the exit code: 1 if the output could not be written.
 int printed() {
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-    return complain({"standard output can't be written: " + std::generic_category().message(errno)}, 1);
+    return complain({"standard output cannot be written: " + std::generic_category().message(errno)}, 1);
 }
 
 int check_config(const ConfigRequest& request) {
@@ -43,7 +43,7 @@ int check_config(const ConfigRequest& request) {
     if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
     for (const auto& warning : config->warnings)
         wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::escape_control(warning));
-    wsd::print_to(stdout, "the configuration is good{}\n",
+    wsd::print_to(stdout, "the configuration is valid{}\n",
                   config->file.empty() ? " (there is no file)" : ": " + config->file);
     return printed();
 }
@@ -55,7 +55,7 @@ int print_config(const ConfigRequest& request) {
     return printed();
 }
 
-/// As wsd-ctl does it; flags of wsd say which wsd is meant.
+/// As wsd-ctl does; flags of wsd choose the spool.
 int send_command(const CommandLine& line, const ConfigRequest& request) {
     std::optional<std::string> spool;
     if (!line.config_file.empty()) {
@@ -66,8 +66,8 @@ int send_command(const CommandLine& line, const ConfigRequest& request) {
     for (const auto& [key, value] : line.flags) {
         if (key == "spool.dir") spool = value;
     }
-    if (spool && spool->empty()) {  // not that of another wsd
-        return complain({"that wsd has no spool, so it takes no commands: name one with --spool DIR"},
+    if (spool && spool->empty()) {  // and the spool of another wsd must not be used instead
+        return complain({"this wsd has no spool, so it takes no commands: name one with --spool DIR"},
                         wsd::ctl::exit_no_daemon);
     }
     wsd::ctl::Options options;

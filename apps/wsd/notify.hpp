@@ -1,4 +1,4 @@
-// Tells the supervisor how we are: systemd's notification protocol (sd_notify), a datagram to NOTIFY_SOCKET.
+// Reports the daemon's state to systemd (sd_notify(3)): datagrams to NOTIFY_SOCKET.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@ namespace wsd {
 
 class Notifier {
    public:
-    /// `socket`: a path, or `@name` in Linux' abstract namespace. Empty: nobody is told anything.
+    /// `socket`: a path, or `@name` in Linux' abstract namespace. Empty: sends nothing.
     explicit Notifier(std::string socket) : socket_(std::move(socket)) {}
 
     void ready(std::string_view status) const;
@@ -16,7 +16,7 @@ class Notifier {
     void stopping() const { send("STOPPING=1"); }
 
    private:
-    /// Whether it arrives is the supervisor's concern.
+    /// Ignores errors: delivery is the supervisor's concern.
     void send(std::string_view message) const;
 
     std::string socket_;

@@ -26,7 +26,7 @@ std::optional<HttpResponse> answer_http(const wsserver::HttpRequest& request, bo
     if (path == "/healthz") return HttpResponse{.fields = {{"Cache-Control", "no-store"}}, .body = "ok\n"};
     if (!demo) return std::nullopt;
     if (path == "/" || path == "/index.html") return chat();
-    if (path == "/favicon.ico") return HttpResponse{.status = 404, .body = "there is nothing here\n"};
+    if (path == "/favicon.ico") return HttpResponse{.status = 404, .body = "not found\n"};
     return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// What the daemon answers to requests that are no WebSocket's.
+// The daemon's responses to requests that are not opening handshakes.
 #pragma once
 
 #include <optional>
@@ -7,8 +7,8 @@
 
 namespace wsd {
 
-/// `/healthz`: 200 and `ok`, for load balancers. With `demo` the chat page at `/`, and 404 for what a browser asks
-/// for besides. Nothing: the server says that it wants an upgrade (426).
+/// `/healthz`: 200 and `ok`, for load balancers. With `demo`: the chat page at `/`, and 404 for the icon that browsers
+/// request. Otherwise nothing, and the server answers that it requires an upgrade (426).
 std::optional<wsserver::HttpResponse> answer_http(const wsserver::HttpRequest& request, bool demo);
 
 }  // namespace wsd

@@ -23,7 +23,7 @@ using wsserver::Unexpected;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-/// What the file says; empty if that is no number.
+/// The process id in the file; empty if it contains none.
 std::string process_in(int descriptor) {
     std::array<char, 16> text{};
     const auto size = ::pread(descriptor, text.data(), text.size(), 0);
@@ -32,7 +32,7 @@ std::string process_in(int descriptor) {
     return std::string{number};
 }
 
-/// Whether the name still leads to the file that is open: its last owner may just have removed it.
+/// True if the path still leads to the open file. Its previous owner may just have removed it.
 bool is_still_there(const std::string& path, int descriptor) {
     struct stat named {};
     struct stat opened {};
@@ -46,10 +46,9 @@ Result<void, std::string> make_folder(const std::string& path) {
     if (folder.empty() || std::filesystem::is_directory(folder, error)) return {};
     std::filesystem::create_directories(folder, error);
     if (!error) return {};
-    return Unexpected{
-        fmt::format("the folder {} of the pid file can't be made: {}; name another with --pid-file, or '' "
-                    "for none",
-                    folder.string(), error.message())};
+    return Unexpected{fmt::format(
+        "the folder {} of the pid file cannot be created: {}; name another file with --pid-file, or '' for none",
+        folder.string(), error.message())};
 }
 
 Result<void, std::string> write_number(const std::string& path, int descriptor) {
@@ -57,29 +56,28 @@ Result<void, std::string> write_number(const std::string& path, int descriptor) 
     const bool written = ::ftruncate(descriptor, 0) == 0 &&
                          ::pwrite(descriptor, number.data(), number.size(), 0) == static_cast<ssize_t>(number.size());
     if (written) return {};
-    return Unexpected{fmt::format("the pid file {} can't be written: {}", path, reason(errno))};
+    return Unexpected{fmt::format("the pid file {} cannot be written: {}", path, reason(errno))};
 }
 
-/// An open, locked file; or nothing if its owner removed it between the two steps.
+/// An open, locked file, or nothing if its owner removed it between the two steps.
 Result<std::optional<Descriptor>, std::string> open_and_lock(const std::string& path) {
-    // No link is followed: in a folder that others may write to, it could lead to any file of ours.
+    // Links are not followed: in a folder that others may write to, a link could lead to any file of this user.
     Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644)};
     if (!file) {
         const int error = errno;
         return Unexpected{
-            fmt::format("the pid file {} can't be opened: {}; name another with --pid-file, or '' for none", path,
+            fmt::format("the pid file {} cannot be opened: {}; name another with --pid-file, or '' for none", path,
                         error == ELOOP ? "it is a symbolic link" : reason(error))};
     }
     struct stat status {};
     if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-        return Unexpected{fmt::format("the pid file {} is no ordinary file", path)};
+        return Unexpected{fmt::format("the pid file {} is not a regular file", path)};
     }
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         const auto process = process_in(file.get());
-        return Unexpected{
-            fmt::format("another wsd runs already{}: it holds the pid file {}; stop it, or name another with "
-                        "--pid-file",
-                        process.empty() ? "" : ", process " + process, path)};
+        return Unexpected{fmt::format(
+            "another wsd is running already{}: it holds the pid file {}; stop it, or name another file with --pid-file",
+            process.empty() ? "" : ", process " + process, path)};
     }
     if (!is_still_there(path, file.get())) return std::optional<Descriptor>{};
     return std::optional{std::move(file)};

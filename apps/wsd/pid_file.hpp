@@ -1,4 +1,4 @@
-// One daemon for each pid file: it holds a lock on it, and the number in it is for people and scripts.
+// One daemon for each pid file: the daemon locks it. The process id in it is for people and scripts.
 #pragma once
 
 #include <string>
@@ -8,17 +8,16 @@
 
 namespace wsd {
 
-/// Holds the lock and the file as long as it lives. A file that a dead process left behind is no hindrance: its lock
-/// died with it.
+/// Holds the lock while it exists. A file that a dead process left behind does no harm, since its lock is gone.
 class PidFile {
    public:
-    /// Writes this process's number into the file, which is made if need be, its folder too. An error names the
-    /// file and what is wrong: another daemon (and its process), or no permission.
+    /// Locks the file and writes this process's id into it. Creates the file and its folder if needed. An error names
+    /// the file and what is wrong: another daemon (with its process id), or missing permission.
     static wsserver::Result<PidFile, std::string> take(const std::string& path);
 
     PidFile(PidFile&&) noexcept = default;
     PidFile& operator=(PidFile&&) = delete;
-    /// Removes the file, if it is still the one that was taken.
+    /// Removes the file, if it is still the locked one.
     ~PidFile();
 
    private:

@@ -33,15 +33,16 @@ int fail(const std::vector<std::string>& lines, int exit_code) {
     return exit_code;
 }
 
-/// Each connection needs a descriptor, and the soft limit is low for the sake of programs that use select().
+/// Each connection needs a descriptor, and the soft limit is low only for programs that use select().
 void raise_descriptor_limit(Log& log) {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
     limit.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log.warning("the descriptor limit can't be raised");
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log.warning("the descriptor limit cannot be raised");
 }
 
-/// What a browser opens for a listener, if it can: a listener on all addresses is reached on our own.
+/// The URL of the page for a browser; empty if a browser cannot reach the listener. A listener on all addresses is
+/// reached through the loopback address.
 std::string page_url(std::string_view url) {
     if (!url.starts_with("ws://")) return {};
     std::string place{url.substr(5)};
@@ -51,7 +52,7 @@ std::string page_url(std::string_view url) {
     return "http://" + place + "/";
 }
 
-/// `wsd-ctl`, or where it lies when it is not in PATH (as in a build directory).
+/// `wsd-ctl`, or its path if it is not in PATH (as in a build folder).
 std::string control_program(const Environment& environment) {
     namespace fs = std::filesystem;
     std::error_code ignored;
@@ -86,17 +87,17 @@ void print_listening(const std::vector<std::string>& urls) {
     for (const auto& url : urls) print_to(stdout, "listening on {}\n", url);
 }
 
-/// Signals, one at a time, on the thread that makes this and runs the context. Every other thread has them blocked: if
-/// the kernel could choose, USR1 and TERM that come together would go to two threads, and the quicker one would win.
+/// Handles signals one at a time, on the thread that constructs this and runs the context. All other threads block
+/// them: otherwise the kernel could deliver USR1 and TERM to two threads, which would handle them in any order.
 class Signals {
    public:
-    /// Threads that are started from now on inherit that they are blocked.
+    /// Threads that are started from now on inherit the blocked signals.
     explicit Signals(asio::io_context& context) : signals_(context) {
         for (const int number : obeyed) signals_.add(number);
         mask(SIG_BLOCK);
     }
 
-    /// What came while we started waits in the kernel and comes now.
+    /// Unblocks the signals. Those that were sent during the start are handled now.
     void obey(Daemon& daemon) {
         wait(daemon);
         mask(SIG_UNBLOCK);
@@ -108,7 +109,7 @@ class Signals {
     void wait(Daemon& daemon) {
         signals_.async_wait([this, &daemon](const boost::system::error_code& error, int number) {
             if (error) return;
-            mask(SIG_BLOCK);  // a handler that is loaded now may start threads
+            mask(SIG_BLOCK);  // a handler that is loaded by a reload may start threads
             react(daemon, number);
             mask(SIG_UNBLOCK);
             wait(daemon);
@@ -125,7 +126,7 @@ class Signals {
     static void react(Daemon& daemon, int number) {
         switch (number) {
             case SIGHUP:
-                static_cast<void>(daemon.reload());  // what came of it stands in the log
+                static_cast<void>(daemon.reload());  // the result is in the log
                 return;
             case SIGUSR1:
                 return daemon.reopen_log();
@@ -137,7 +138,7 @@ class Signals {
     asio::signal_set signals_;
 };
 
-/// Until somebody stops it.
+/// Returns when the daemon has stopped.
 void run(asio::io_context& context, Signals& signals, Daemon& daemon) {
     std::thread waiting{[&] {
         daemon.wait();
@@ -152,7 +153,7 @@ void run(asio::io_context& context, Signals& signals, Daemon& daemon) {
 
 int serve(const ConfigRequest& request) {
     asio::io_context context{1};
-    Signals signals{context};  // first of all: a signal that comes while we start waits its turn
+    Signals signals{context};  // first, so that signals during the start are handled after it
     std::signal(SIGPIPE, SIG_IGN);
 
     auto config = load_config(request);

@@ -1,11 +1,11 @@
-// The life of the process that serves, from its configuration to its end.
+// The process that serves, from its configuration to its end.
 #pragma once
 
 #include "common/config.hpp"
 
 namespace wsd {
 
-/// Returns the process's exit code. What keeps it from starting is told on stderr.
+/// Serves until a signal or a command stops the daemon. Returns the exit code. Prints to stderr why it cannot start.
 int serve(const ConfigRequest& request);
 
 }  // namespace wsd

@@ -94,7 +94,7 @@ class AgainstWsd(AnyEcho, BenchTest):
         ended = await self.bench(quiet.url, '--json', '--timeout', '6s')
         self.assertEqual(ended.code, 1, ended)
         self.assertEqual(ended.figures['lost'], 8)
-        self.assertIn('never came', ended.err)
+        self.assertIn('never received', ended.err)
 
     async def test_a_server_that_dies(self):
         load = await self.process(program('WSD_CTL'), 'bench', '--json', '--duration', '1h', '--warm-up', '0', self.url)

@@ -33,7 +33,7 @@ class Reload(SystemTest):
         await self.echoes(client, 'x' * 5000)
         self.configure('[limits]\nmax_message = "1KiB"\n')
         daemon.process.send_signal(signal.SIGHUP)
-        await daemon.line('configuration read anew', 'stderr')
+        await daemon.line('configuration reloaded', 'stderr')
         await self.echoes(client, 'x' * 1024)
         await client.send('x' * 1025)  # the new limit applies to open connections, too
         await self.within(client.wait_closed())
@@ -130,7 +130,7 @@ class Reload(SystemTest):
                 mark = daemon.mark()
                 daemon.process.send_signal(signal.SIGHUP)
                 await daemon.line(complaint, 'stderr', after=mark)
-                await daemon.line('the old one goes on', 'stderr', after=mark)
+                await daemon.line('the old one stays', 'stderr', after=mark)
                 await self.echoes(client)
                 rows = {row['subprotocol']: row['handler'] for row in await daemon.ctl_json('handler', 'list')}
                 self.assertEqual(rows, {'': 'echo', 'a': 'echo'})

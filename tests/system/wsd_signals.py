@@ -65,7 +65,7 @@ class Stops(SystemTest):
                 self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
                 self.assertTrue(daemon.running)
                 self.assertEqual(await daemon.stop(second), 0)
-                await daemon.line('stops at once', 'stderr')
+                await daemon.line('stopping at once', 'stderr')
 
     async def test_while_it_stops_new_connections_are_refused(self):
         daemon = await self.wsd('--grace', '1h', *DEAF)
@@ -83,7 +83,7 @@ class Stops(SystemTest):
         self.assertEqual(await asyncio.to_thread(peer.close_code), 1001)
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP):
             daemon.process.send_signal(signum)
-        await daemon.line('log opened anew', 'stderr')
+        await daemon.line('log reopened', 'stderr')
         self.assertEqual(await daemon.stop(), 0)
 
 
@@ -96,7 +96,7 @@ class Log(SystemTest):
         self.assertEqual(await daemon.stop(), 0)
         self.assertIn('started', moved.read_text())
         self.assertNotIn('stopped', moved.read_text())
-        self.assertIn('log opened anew', path.read_text())
+        self.assertIn('log reopened', path.read_text())
         self.assertIn('stopped', path.read_text())
 
     async def test_a_log_that_cannot_be_reopened_continues_in_the_old_file(self):
@@ -108,7 +108,7 @@ class Log(SystemTest):
         daemon.process.send_signal(signal.SIGUSR1)
         self.assertEqual(await daemon.stop(), 0)
         text = (away / 'wsd.log').read_text()
-        self.assertIn("can't be opened", text)
+        self.assertIn('cannot be opened', text)
         self.assertIn('stopped', text)
 
 
@@ -124,7 +124,7 @@ class Threads(SystemTest):
     async def test_only_the_main_thread_handles_signals(self):
         daemon = await self.daemon_with_all_its_threads()
         daemon.process.send_signal(signal.SIGHUP)
-        await daemon.line('configuration read anew', 'stderr')
+        await daemon.line('configuration reloaded', 'stderr')
         await daemon.ctl('status')
         others = 0
         for task in pathlib.Path(f'/proc/{daemon.pid}/task').iterdir():
@@ -142,7 +142,7 @@ class Threads(SystemTest):
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
             daemon.process.send_signal(signum)
         self.assertEqual(await daemon.stop(signal.SIGCONT), 0)
-        said = [daemon.text('stderr').find(line) for line in ('configuration read', 'log opened anew', 'stops why')]
+        said = [daemon.text('stderr').find(line) for line in ('configuration reloaded', 'log reopened', 'stopping why')]
         self.assertNotIn(-1, said)
         self.assertEqual(said, sorted(said))
 

@@ -166,7 +166,7 @@ class Supervised(SystemTest):
             peer.upgrade()
             await daemon.ctl('stop')
             daemon.process.send_signal(signal.SIGHUP)
-            await daemon.line('wsd stops: the configuration is not read anew')
+            await daemon.line('wsd is stopping: the configuration is not reloaded')
             self.assertEqual(await daemon.stop(), 0)
         self.assertEqual([(await heard())[0] for _ in range(3)], ['READY=1', 'STOPPING=1', 'STOPPING=1'])
 
@@ -284,7 +284,7 @@ class Asked(SystemTest):
         for words in (['--help'], ['--version'], ['--check-config'], ['--print-config']):
             child = await self.process('sh', '-c', full, program('WSD'), *words, env=Wsd().env)
             self.assertEqual(await child.exit_code(), 1, child.text())
-            await child.line("standard output can't be written: No space left", 'stderr')
+            await child.line('standard output cannot be written: No space left', 'stderr')
         child = await self.process('sh', '-c', full + ' 2>&1', program('WSD'), '--bogus', env=Wsd().env)
         self.assertEqual(await child.exit_code(), 2)
 
@@ -314,7 +314,7 @@ class Asked(SystemTest):
         lines = err.splitlines()
         self.assertEqual(len(lines), 4, err)
         for place, what in [(f'{path}:1:1', 'did you mean listen?'), (f'{path}:2:11', 'workers'),
-                            (f'{path}:4:17', 'lacks its unit'), ('WSD_GRACE', 'soon')]:
+                            (f'{path}:4:17', 'has no unit'), ('WSD_GRACE', 'soon')]:
             self.assertEqual(len([line for line in lines if place in line and what in line]), 1, err)
 
     async def test_a_port_in_use_and_how_to_find_the_process(self):
@@ -345,7 +345,7 @@ class Asked(SystemTest):
         for words in (['--config', path, 'status'], ['--spool', '', 'status'], ['--spool=', 'status']):
             code, out, err = await self.run_wsd(*words)
             self.assertEqual((code, out), (3, ''), err)
-            self.assertIn('that wsd has no spool', err)
+            self.assertIn('this wsd has no spool', err)
 
 
 if __name__ == '__main__':

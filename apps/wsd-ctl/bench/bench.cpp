@@ -20,13 +20,14 @@ namespace {
 using wsserver::Result;
 using wsserver::Unexpected;
 
-/// What carries the load: any transport whose sockets are descriptors.
+/// The transport of the load. Any transport works whose sockets are descriptors.
 using LoadTransport = wsserver::AsioTransport;
 
-/// For what isn't a connection: the event loop's own, standard streams, libraries.
+/// Descriptors that are not connections: the event loop, standard streams, libraries.
 constexpr rlim_t other_descriptors = 32;
 
-/// The soft limit is low for the sake of programs that use select(). What is wrong, if there are too few.
+/// Raises the soft limit, which is low only for programs that use select(). Returns an error text if that is not
+/// enough.
 std::string raise_descriptor_limit(rlim_t connections) {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
@@ -38,7 +39,7 @@ std::string raise_descriptor_limit(rlim_t connections) {
     const rlim_t wanted = connections + other_descriptors;
     if (limit.rlim_cur >= wanted) return {};
     return fmt::format(
-        "{} connections need {} descriptors, and a process may have {}: raise the hard limit (as root: ulimit -n {})",
+        "{} connections need {} descriptors, but the limit is {}: raise the hard limit (as root: ulimit -n {})",
         connections, wanted, limit.rlim_cur, wanted);
 }
 
@@ -66,7 +67,7 @@ int complain(const Terminal& terminal, const Failure& failure) {
     return failure.code;
 }
 
-int tell(const Options& options, const Session& session, const Outcome& outcome, const Terminal& terminal) {
+int print_result(const Options& options, const Session& session, const Outcome& outcome, const Terminal& terminal) {
     const auto report = session.report(outcome);
     if (outcome.measured && !options.quiet) {
         terminal.out << (options.json ? to_json(report) : to_text(report));
@@ -89,7 +90,7 @@ int run(const Options& options, const wsserver::ClientRequest& request, Dialer& 
     load->start();
     transport.run();
     session.clear_progress();
-    return tell(options, session, load->outcome(), terminal);
+    return print_result(options, session, load->outcome(), terminal);
 }
 
 }  // namespace
@@ -111,7 +112,7 @@ int bench(const Options& options, const Terminal& terminal) {
     auto dialer = Dialer::find(endpoint_of(*url), options.timeout);
     if (!dialer) {
         return complain(
-            terminal, {dialer.error().code, fmt::format("can't connect to {}: {}", options.url, dialer.error().text)});
+            terminal, {dialer.error().code, fmt::format("cannot connect to {}: {}", options.url, dialer.error().text)});
     }
     return run(options, *request, *dialer, terminal, server);
 }

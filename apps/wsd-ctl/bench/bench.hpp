@@ -1,4 +1,4 @@
-// `wsd-ctl bench URL`: load any WebSocket server and tell how it bears that.
+// `wsd-ctl bench URL`: loads any WebSocket server and reports how it performs.
 #pragma once
 
 #include "wsd-ctl/bench/options.hpp"
@@ -6,7 +6,7 @@
 
 namespace wsd::ctl::bench {
 
-/// Returns the exit code, when the load has ended.
+/// Runs the load to its end. Returns the exit code.
 int bench(const Options& options, const Terminal& terminal);
 
 }  // namespace wsd::ctl::bench

@@ -30,7 +30,7 @@ constexpr std::uint32_t sources = 250;
 
 std::error_code last_error() { return {errno, std::system_category()}; }
 
-/// ip(7), IP_BIND_ADDRESS_NO_PORT: a port is taken by connect(), who may share it between servers.
+/// ip(7), IP_BIND_ADDRESS_NO_PORT: connect() chooses the port, which connections to several servers may share.
 bool bind_to_source(int socket, std::uint32_t source) {
     const int on = 1;
     ::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
@@ -40,7 +40,7 @@ bool bind_to_source(int socket, std::uint32_t source) {
     return ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
-/// Until it is connected, or why it isn't.
+/// Waits until the socket is connected. Returns why it is not.
 std::error_code await_connection(int socket, std::chrono::milliseconds timeout) {
     pollfd polled{socket, POLLOUT, 0};
     const auto most = static_cast<int>(std::min<std::int64_t>(timeout.count(), std::numeric_limits<int>::max()));
@@ -123,7 +123,7 @@ Result<Descriptor, std::error_code> Dialer::dial(std::uint32_t connection) {
     }
 }
 
-/// Source 0 is the one that the kernel chooses.
+/// With source 0 the kernel chooses the address.
 std::error_code Dialer::connect_from(std::uint32_t source, Descriptor& socket) const {
     if (address_.storage.ss_family != AF_UNIX) {
         const int on = 1;

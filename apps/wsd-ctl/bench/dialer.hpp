@@ -1,4 +1,4 @@
-// The one place of a load that connects: a transport only knows what to do with a socket.
+// Connects sockets for a load; the transport only uses connected ones.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,20 +16,21 @@
 
 namespace wsd::ctl::bench {
 
+/// Connects to one server, from several addresses of this machine if needed.
 class Dialer {
    public:
-    /// An address has 28,232 ports of its own for connections to one server (Linux's default). connect() tries every
-    /// second one first, so when half of them are taken each further connection costs a search through that half:
-    /// before that the next ones come from 127.0.0.2 and so on, if the server is on this machine.
+    /// An address has 28,232 ports for connections to one server (Linux's default). connect() tries every second one
+    /// first, so after half of them each further connection searches through that half. Before that, further
+    /// connections come from 127.0.0.2 and so on, if the server is on this machine.
     static constexpr std::uint32_t connections_per_address = 12'000;
 
-    /// Looks `to` up and connects to each address in turn, to find one where somebody listens; that connection is
-    /// the first that dial() hands out. Blocks, besides the look-up at most `timeout`.
+    /// Looks `to` up and connects to each address in turn until one accepts. That connection is the first one that
+    /// dial() returns. Blocks: the look-up without a limit, connecting for at most `timeout`.
     static wsserver::Result<Dialer, Failure> find(const wsserver::Endpoint& to, std::chrono::milliseconds timeout,
                                                   std::uint32_t per_address = connections_per_address);
 
-    /// A non-blocking socket, connected or on its way: what is sent waits, and an error comes to who receives.
-    /// EAGAIN: a Unix socket's backlog is full, and soon it may have room again.
+    /// Returns a non-blocking socket that is connected or connecting. Sent bytes wait until it is connected, and
+    /// receiving reports an error. EAGAIN: the backlog of a Unix socket is full; try again soon.
     wsserver::Result<wsserver::Descriptor, std::error_code> dial(std::uint32_t connection);
 
    private:

@@ -12,10 +12,10 @@ class EchoTraffic final : public PacedTraffic {
    public:
     EchoTraffic(const Options& options, Tally& tally);
 
-    void pump(std::uint32_t who, wsserver::AnyConnection& connection, Time now) override;
-    std::optional<std::uint32_t> received(std::uint32_t who, const Received& message, Time now) override;
+    void pump(std::uint32_t index, wsserver::AnyConnection& connection, Time now) override;
+    std::optional<std::uint32_t> received(std::uint32_t index, const Received& message, Time now) override;
     void stop(Time now) override;
-    std::optional<std::uint32_t> gone(std::uint32_t who) override;
+    std::optional<std::uint32_t> gone(std::uint32_t index) override;
 
    private:
     struct Link {
@@ -24,13 +24,15 @@ class EchoTraffic final : public PacedTraffic {
         bool gone = false;
     };
 
-    bool may_send(std::uint32_t who) const;
-    Time& sent_at(std::uint32_t who, std::uint64_t number) {
-        return sent_at_[who * std::size_t{in_flight_} + number % in_flight_];
+    bool may_send(std::uint32_t index) const;
+    Time& sent_at(std::uint32_t index, std::uint64_t number) {
+        return sent_at_[index * std::size_t{in_flight_} + number % in_flight_];
     }
-    Time due(std::uint32_t who, std::uint64_t number) { return pace_ ? pace_->due(who, number) : sent_at(who, number); }
+    Time due(std::uint32_t index, std::uint64_t number) {
+        return pace_ ? pace_->due(index, number) : sent_at(index, number);
+    }
     /// Unique within the run.
-    std::uint64_t stamp(std::uint32_t who, std::uint64_t number) const { return number * links_.size() + who; }
+    std::uint64_t stamp(std::uint32_t index, std::uint64_t number) const { return number * links_.size() + index; }
 
     const std::uint32_t in_flight_;
     std::vector<Link> links_;

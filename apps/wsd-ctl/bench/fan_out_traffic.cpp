@@ -15,8 +15,8 @@ bool FanOutTraffic::may_publish() const {
     return !pace_ || published_ < pace_->taken(publisher);
 }
 
-void FanOutTraffic::pump(std::uint32_t who, wsserver::AnyConnection& connection, Time now) {
-    if (who != publisher) return;
+void FanOutTraffic::pump(std::uint32_t index, wsserver::AnyConnection& connection, Time now) {
+    if (index != publisher) return;
     while (may_publish()) {
         if (!send(connection, published_)) return;
         publication(published_) = {pace_ ? pace_->due(publisher, published_) : now, alive_};
@@ -25,10 +25,10 @@ void FanOutTraffic::pump(std::uint32_t who, wsserver::AnyConnection& connection,
     }
 }
 
-std::optional<std::uint32_t> FanOutTraffic::received(std::uint32_t who, const Received& message, Time now) {
-    if (who == publisher) return std::nullopt;
-    Receiver& receiver = receivers_[who];
-    if (receiver.next == published_) {  // nobody has published it
+std::optional<std::uint32_t> FanOutTraffic::received(std::uint32_t index, const Received& message, Time now) {
+    if (index == publisher) return std::nullopt;
+    Receiver& receiver = receivers_[index];
+    if (receiver.next == published_) {  // not published
         ++tally_.wrong;
         return std::nullopt;
     }
@@ -38,8 +38,8 @@ std::optional<std::uint32_t> FanOutTraffic::received(std::uint32_t who, const Re
     return publisher;
 }
 
-/// One delivery less is missing. True: it was the last of that publication. Each receiver gets them in their order, so
-/// they are completed in their order too.
+/// Counts one delivery. True if it was the last one of that publication. Each receiver gets publications in order, so
+/// they are completed in order.
 bool FanOutTraffic::delivered(std::uint64_t number) {
     --outstanding_;
     if (--publication(number).missing > 0) return false;
@@ -47,7 +47,7 @@ bool FanOutTraffic::delivered(std::uint64_t number) {
     return true;
 }
 
-/// As in EchoTraffic; each of them would have been delivered to all.
+/// Counts each unsent message for all receivers.
 void FanOutTraffic::stop(Time now) {
     sending_ = false;
     if (!pace_) return;
@@ -56,14 +56,14 @@ void FanOutTraffic::stop(Time now) {
     }
 }
 
-std::optional<std::uint32_t> FanOutTraffic::gone(std::uint32_t who) {
-    if (std::exchange(receivers_[who].gone, true)) return std::nullopt;
-    if (who == publisher) {  // what is under way may still be delivered
+std::optional<std::uint32_t> FanOutTraffic::gone(std::uint32_t index) {
+    if (std::exchange(receivers_[index].gone, true)) return std::nullopt;
+    if (index == publisher) {  // published messages may still be delivered
         sending_ = false;
         return std::nullopt;
     }
     --alive_;
-    for (auto& next = receivers_[who].next; next < published_; ++next) {
+    for (auto& next = receivers_[index].next; next < published_; ++next) {
         ++tally_.lost;
         delivered(next);
     }

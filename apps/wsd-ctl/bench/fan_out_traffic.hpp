@@ -1,4 +1,4 @@
-// One connection publishes, and all others must receive what it published.
+// One connection publishes, and all others must receive its messages.
 #pragma once
 
 #include <optional>
@@ -8,15 +8,15 @@
 
 namespace wsd::ctl::bench {
 
-/// The publisher is connection 0. It may hear its own messages or not: servers differ.
+/// The publisher is connection 0. Servers differ in whether it receives its own messages; both is accepted.
 class FanOutTraffic final : public PacedTraffic {
    public:
     FanOutTraffic(const Options& options, Tally& tally);
 
-    void pump(std::uint32_t who, wsserver::AnyConnection& connection, Time now) override;
-    std::optional<std::uint32_t> received(std::uint32_t who, const Received& message, Time now) override;
+    void pump(std::uint32_t index, wsserver::AnyConnection& connection, Time now) override;
+    std::optional<std::uint32_t> received(std::uint32_t index, const Received& message, Time now) override;
     void stop(Time now) override;
-    std::optional<std::uint32_t> gone(std::uint32_t who) override;
+    std::optional<std::uint32_t> gone(std::uint32_t index) override;
     bool is_dead() const override { return alive_ == 0 || receivers_[publisher].gone; }
 
    private:
@@ -27,7 +27,7 @@ class FanOutTraffic final : public PacedTraffic {
         std::uint64_t missing = 0;  ///< deliveries
     };
     struct Receiver {
-        std::uint64_t next = 0;  ///< the number of the publication that it is to receive
+        std::uint64_t next = 0;  ///< the number of the next publication that it must receive
         bool gone = false;
     };
 
@@ -38,7 +38,7 @@ class FanOutTraffic final : public PacedTraffic {
     std::vector<Receiver> receivers_;  ///< by connection; the publisher receives nothing
     std::vector<Publication> publications_;
     std::uint64_t published_ = 0;
-    std::uint64_t completed_ = 0;  ///< publications that all receivers have
+    std::uint64_t completed_ = 0;  ///< publications that all receivers have received
     std::uint64_t alive_;          ///< receivers
 };
 

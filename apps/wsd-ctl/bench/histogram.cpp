@@ -6,7 +6,7 @@
 
 namespace wsd::ctl::bench {
 
-/// The highest 8 bits tell the bucket: that they are shifted by `shift` the power of two, their value the place in it.
+/// The highest 8 bits choose the bucket: their position (`shift`) the power of two, their value the place within it.
 constexpr std::size_t Histogram::bucket_of(std::uint64_t value) noexcept {
     const auto bits = static_cast<int>(std::bit_width(value));
     const int shift = std::max(bits - static_cast<int>(fine_bits) - 1, 0);

@@ -1,4 +1,4 @@
-// How long things took, counted in buckets: the same memory for ten of them as for ten thousand million.
+// Counts times in buckets: ten values need as much memory as ten billion.
 #pragma once
 
 #include <array>
@@ -14,16 +14,16 @@ class Histogram {
    public:
     using Time = std::chrono::nanoseconds;
 
-    /// That `times` things took so long. A negative time counts as none.
+    /// Adds `time`, as often as `times` says. A negative time counts as 0.
     void record(Time time, std::uint64_t times = 1) noexcept;
 
     std::uint64_t count() const noexcept { return count_; }
-    /// Exact; 0 if there are none.
+    /// The longest time, exactly; 0 if there are none.
     Time max() const noexcept { return Time{static_cast<Time::rep>(max_)}; }
     Time mean() const noexcept {
         return count_ == 0 ? Time{0} : Time{static_cast<Time::rep>(sum_ / static_cast<double>(count_))};
     }
-    /// The shortest time that at least `part` (0 to 1) of all don't exceed; 0 if there are none.
+    /// The shortest time that at least `part` (0 to 1) of all times do not exceed; 0 if there are none.
     Time quantile(double part) const noexcept;
 
    private:
@@ -36,7 +36,7 @@ class Histogram {
 
     std::array<std::uint64_t, (most_bits - fine_bits + 1) << fine_bits> buckets_{};
     std::uint64_t count_ = 0;
-    double sum_ = 0;  ///< ns of a thousand million things don't fit into 64 bits
+    double sum_ = 0;  ///< ns; the sum of a billion times does not fit into 64 bits
     std::uint64_t max_ = 0;
 };
 

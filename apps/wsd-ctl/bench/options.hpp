@@ -16,7 +16,7 @@ namespace wsd::ctl::bench {
 
 enum class Mode : std::uint8_t { echo, fan_out, idle, handshake };
 
-/// As `--mode` has it.
+/// The word for `--mode`.
 std::string_view to_string(Mode mode) noexcept;
 
 struct Options {
@@ -24,7 +24,7 @@ struct Options {
     Mode mode = Mode::echo;
     std::uint32_t connections = 64;
     std::size_t size = 125;        ///< bytes of a payload
-    std::uint32_t in_flight = 1;   ///< messages without their answers: of each connection, or of the one that publishes
+    std::uint32_t in_flight = 1;   ///< unanswered messages of each connection, or of the publisher
     std::optional<double> rate{};  ///< messages a second of all connections together; none: a closed loop
     std::chrono::milliseconds duration{std::chrono::seconds{10}};
     std::chrono::milliseconds warm_up{std::chrono::seconds{1}};
@@ -39,13 +39,13 @@ struct Options {
     bool wants_help = false;
 };
 
-/// Reads the words behind `bench`, over what is said in `options`. An error says which flag is wrong and why.
+/// Reads the words after `bench`; they override `options`. An error says which flag is wrong and why.
 wsserver::Result<Options, std::string> parse_options(const std::vector<std::string>& words, Options options = {});
 
-/// What `wsd-ctl help bench` says.
+/// The output of `wsd-ctl help bench`.
 std::string help();
 
-/// `  bench URL ...` for the list of words.
+/// `  bench ...`: one line for the list of commands.
 std::string help_in_short();
 
 }  // namespace wsd::ctl::bench

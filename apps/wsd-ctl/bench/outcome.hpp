@@ -1,4 +1,4 @@
-// How a load went.
+// The result of a load.
 #pragma once
 
 #include <chrono>
@@ -11,7 +11,7 @@
 
 namespace wsd::ctl::bench {
 
-/// In words for the user, and for scripts.
+/// A text for the user and an exit code for scripts.
 struct Failure {
     Exit code = exit_failed;
     std::string text{};
@@ -19,15 +19,15 @@ struct Failure {
 
 struct Outcome {
     Tally tally{};
-    std::uint32_t opened = 0;            ///< of the connections that were to be opened at first
-    std::chrono::nanoseconds opening{};  ///< until all of them were open
-    std::uint64_t failed = 0;            ///< opening handshakes without success
+    std::uint32_t opened = 0;            ///< of the initial connections
+    std::chrono::nanoseconds opening{};  ///< time until all of them were open
+    std::uint64_t failed = 0;            ///< failed opening handshakes
     std::uint64_t ended = 0;             ///< connections that the server ended
     std::optional<Failure> failure{};    ///< the first of either kind
     bool measured = false;               ///< the measurement has begun
     bool interrupted = false;
 
-    /// What the exit code says.
+    /// The exit code of the program.
     int exit_code() const noexcept {
         if (tally.wrong > 0) return exit_failed;
         if (failure) return failure->code;

@@ -22,14 +22,14 @@ std::optional<nanoseconds> scheduled(const std::string& process) {
     for (std::filesystem::directory_iterator task{process + "/task", error}, end; !error && task != end;
          task.increment(error)) {
         std::int64_t ran = 0;
-        // One that has just ended takes what it ran with it.
+        // The time of a thread that has just ended is lost.
         if (std::ifstream{task->path() / "schedstat"} >> ran) sum += nanoseconds{ran};
     }
     if (error || sum.count() == 0) return std::nullopt;
     return sum;
 }
 
-/// proc(5), stat: utime and stime are the 14th and 15th word, and the second may hold blanks and parentheses.
+/// proc(5), stat: utime and stime are words 14 and 15; word 2 may contain blanks and parentheses.
 std::optional<nanoseconds> ticked(const std::string& process) {
     std::ifstream file{process + "/stat"};
     const std::string text{std::istreambuf_iterator<char>{file}, {}};
@@ -49,7 +49,7 @@ void read_memory(const std::string& process, ProcessUse& use) {
     std::ifstream statm{process + "/statm"};
     std::uint64_t all = 0, present = 0;
     if (statm >> all >> present) use.rss = present * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    // Exact, and only for those who might debug it.
+    // Exact, but readable only for users that may debug the process.
     std::ifstream rollup{process + "/smaps_rollup"};
     for (std::string line; std::getline(rollup, line);) {
         std::istringstream words{line};
@@ -67,7 +67,7 @@ wsserver::Result<ProcessUse, std::string> use_of_process(int pid, const std::str
     const std::string process = fmt::format("{}/{}", proc, pid);
     auto cpu = scheduled(process);
     if (!cpu) cpu = ticked(process);
-    if (!cpu) return wsserver::Unexpected{fmt::format("there is no process {}, or we may not look at it", pid)};
+    if (!cpu) return wsserver::Unexpected{fmt::format("process {} does not exist or cannot be examined", pid)};
     ProcessUse use;
     use.cpu = *cpu;
     read_memory(process, use);
@@ -78,7 +78,7 @@ OwnTime own_time() {
     timespec cpu{};
     ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
     std::int64_t ran = 0, waited = 0;
-    std::ifstream{"/proc/thread-self/schedstat"} >> ran >> waited;  // zeroes where the kernel keeps none
+    std::ifstream{"/proc/thread-self/schedstat"} >> ran >> waited;  // zero if the kernel does not record it
     return {std::chrono::seconds{cpu.tv_sec} + nanoseconds{cpu.tv_nsec}, nanoseconds{waited}};
 }
 

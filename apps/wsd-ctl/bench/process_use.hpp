@@ -1,4 +1,4 @@
-// What a process has used, as the kernel's books have it.
+// CPU time and memory of a process, from procfs.
 #pragma once
 
 #include <chrono>
@@ -11,19 +11,19 @@
 namespace wsd::ctl::bench {
 
 struct ProcessUse {
-    std::chrono::nanoseconds cpu{};      ///< of all its threads that live
-    std::uint64_t rss = 0;               ///< bytes of memory that are present
-    std::optional<std::uint64_t> pss{};  ///< the same, what it shares with others divided among them; if we may know
+    std::chrono::nanoseconds cpu{};      ///< of all its running threads
+    std::uint64_t rss = 0;               ///< resident memory, bytes
+    std::optional<std::uint64_t> pss{};  ///< the same with shared memory divided among its users; if permitted
 };
 
-/// CPU time by the nanosecond where the kernel keeps schedstat, else by its ticks (mostly 10 ms). An error says why
-/// there is nothing to read. `proc`: where procfs is.
+/// CPU time in nanoseconds if the kernel has schedstat, otherwise in ticks (mostly 10 ms). `proc`: the path of procfs.
+/// An error says why there is nothing to read.
 wsserver::Result<ProcessUse, std::string> use_of_process(int pid, const std::string& proc = "/proc");
 
-/// Of this thread so far.
+/// Times of the calling thread so far.
 struct OwnTime {
     std::chrono::nanoseconds cpu{};
-    std::chrono::nanoseconds waited{};  ///< ready to run, and all cores it may use were taken
+    std::chrono::nanoseconds waited{};  ///< ready to run while all its cores were busy
 };
 OwnTime own_time();
 

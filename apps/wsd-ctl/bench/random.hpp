@@ -1,4 +1,4 @@
-// Random numbers for a load: fast ones.
+// Fast random numbers for a load.
 #pragma once
 
 #include <array>
@@ -10,8 +10,8 @@
 
 namespace wsd::ctl::bench {
 
-/// RFC 6455 §10.3 wants masking keys that whoever chooses the payload can't predict. Here nobody but we chooses it, so
-/// the cheapest generator does (splitmix64), from a start of its own in each run.
+/// RFC 6455 §10.3 requires masking keys that the author of the payload cannot predict. Here this program is the author,
+/// so a fast generator (splitmix64) with a random seed is enough.
 class Random final : public wsserver::MaskingKeySource {
    public:
     wsserver::MaskingKey next_key() noexcept override {

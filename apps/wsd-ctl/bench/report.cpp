@@ -16,7 +16,7 @@ namespace {
 
 using wsserver::JsonObject;
 
-/// Above that share of a core the generator may be what limits the rate.
+/// Above this share of a core the generator may limit the rate.
 constexpr double busy = 0.9;
 
 constexpr std::array<std::pair<std::string_view, double>, 5> quantiles{
@@ -104,7 +104,7 @@ std::string json_of(const Report::Server& server, const Report& report) {
         .text();
 }
 
-/// What became of connections, and why the first of them went wrong.
+/// How many connections failed or ended, and why the first of them did.
 std::vector<std::string> about_connections(const Report& report) {
     const auto& outcome = report.outcome;
     if (!outcome.failure) return {};
@@ -191,21 +191,21 @@ std::vector<std::string> remarks(const Report& report) {
         if (count > 0)
             lines.push_back(fmt::format("{} {} {}", readable_number(count), noun(report.options.mode), what));
     };
-    add(tally.wrong, "were not what was sent");
-    add(tally.lost, "never came");
+    add(tally.wrong, "differed from what was sent");
+    add(tally.lost, "were never received");
     if (!report.outcome.measured) return lines;
-    add(tally.unsent, "were due and not sent, for the answers stayed away: that rate is too high");
+    add(tally.unsent, "were due and not sent, since answers were missing: the rate is too high");
     const double ran = report.share(report.generator.cpu), waited = report.share(report.generator.waited);
     if (ran > busy) {
-        lines.push_back(
-            fmt::format("warning: the generator took {:.0f} % of a core, so the server may be capable of more "
-                        "(several wsd-ctl bench at the same time?)",
-                        100 * ran));
+        lines.push_back(fmt::format(
+            "warning: the generator used {:.0f} % of a core, so the server may be capable of more (run several "
+            "wsd-ctl bench at the same time)",
+            100 * ran));
     } else if (ran + waited > busy) {
-        lines.push_back(
-            fmt::format("warning: for {:.0f} % of the time the generator waited for a core, which counts in "
-                        "the latencies: others, or the server, had it",
-                        100 * waited));
+        lines.push_back(fmt::format(
+            "warning: the generator waited for a core for {:.0f} % of the time, which is part of the latencies: "
+            "the server or other processes used all cores",
+            100 * waited));
     }
     return lines;
 }

@@ -1,4 +1,4 @@
-// What a load has shown: for people, or for programs.
+// The report of a load, as text or JSON.
 #pragma once
 
 #include <chrono>
@@ -14,31 +14,32 @@ namespace wsd::ctl::bench {
 
 struct Report {
     struct Server {
-        std::chrono::nanoseconds cpu{};  ///< in the measurement
-        ProcessUse before{};             ///< the first connection
-        ProcessUse at_end{};             ///< of the measurement
+        std::chrono::nanoseconds cpu{};  ///< during the measurement
+        ProcessUse before{};             ///< before the first connection
+        ProcessUse at_end{};             ///< at the end of the measurement
     };
 
     const Options& options;
     const Outcome& outcome;
-    OwnTime generator{};  ///< in the measurement
+    OwnTime generator{};  ///< during the measurement
     std::optional<Server> server{};
 
+    /// The duration of the measurement.
     double seconds() const noexcept;
-    /// Of one core; 1 is all of it.
+    /// CPU time as a share of one core: 1 is a whole core.
     double share(std::chrono::nanoseconds cpu) const noexcept;
     double per_second(std::uint64_t count) const noexcept;
-    /// Each of `messages` cost the server so much; none if there were none.
+    /// CPU time of the server for each message; nothing if it is not known or there were no messages.
     std::optional<double> server_microseconds() const noexcept;
-    /// What the server's memory grew by since the first connection, for each of them.
+    /// Growth of the server's memory for each connection, in bytes. Precondition: `server` is set.
     double memory_of_connection() const noexcept;
 };
 
-/// Lines of a name and what is to be said about it. Precondition: outcome.measured.
+/// Lines of a name and its values. Precondition: outcome.measured.
 std::string to_text(const Report& report);
-/// One object, with a newline. Precondition: outcome.measured.
+/// One JSON object and a newline. Precondition: outcome.measured.
 std::string to_json(const Report& report);
-/// What went wrong or makes the figures doubtful, a line each; `url` as the user wrote it.
+/// Errors and warnings about the figures, one line each.
 std::vector<std::string> remarks(const Report& report);
 
 }  // namespace wsd::ctl::bench

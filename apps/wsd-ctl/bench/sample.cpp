@@ -14,7 +14,7 @@ constexpr std::string_view digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg
 }  // namespace
 
 Sample::Sample(std::size_t size, bool binary) : bytes_(size, ' '), stamped_(std::min(size, Stamp{}.size())) {
-    std::minstd_rand random{1};  // the same in every run: what doesn't compress well, doesn't in any
+    std::minstd_rand random{1};  // the same in every run, so that all runs compress equally
     for (char& byte : bytes_) byte = binary ? static_cast<char>(random() >> 8) : digits[(random() >> 8) % 64];
 }
 

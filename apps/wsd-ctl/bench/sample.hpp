@@ -1,4 +1,4 @@
-// The payloads that are sent: each another one, and cheap to make and to recognise.
+// The payloads of a load: all different, and cheap to make and to check.
 #pragma once
 
 #include <array>
@@ -10,16 +10,16 @@
 
 namespace wsd::ctl::bench {
 
-/// All payloads have the same bytes but for the first eight (as far as there are so many), which count.
+/// All payloads have the same bytes, except for the first eight (or fewer in a shorter payload), which are a counter.
 class Sample {
    public:
-    /// Text is ASCII, so that a server has something to check; `binary` any bytes.
+    /// `size`: bytes. Text is ASCII, which a server must check; `binary` has any bytes.
     Sample(std::size_t size, bool binary);
 
     std::size_t size() const noexcept { return bytes_.size(); }
-    /// The payload of that message, valid until the next call.
+    /// The payload of message `number`, valid until the next call.
     wsserver::Bytes payload(std::uint64_t number) noexcept;
-    /// Is it the payload of that message, to the last byte?
+    /// True if `received` is the payload of message `number`, up to the last byte.
     bool is_payload(wsserver::Bytes received, std::uint64_t number) const noexcept;
 
    private:
@@ -27,7 +27,7 @@ class Sample {
     static Stamp stamp_of(std::uint64_t number) noexcept;
 
     std::string bytes_;
-    std::size_t stamped_;  ///< bytes that count
+    std::size_t stamped_;  ///< bytes that are a counter
 };
 
 }  // namespace wsd::ctl::bench

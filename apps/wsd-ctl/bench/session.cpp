@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<int, 2> ending{SIGINT, SIGTERM};
 volatile sig_atomic_t caught_signal = 0;
 
-/// The progress line changes with every tenth tick, once a second, and when a stage begins.
+/// The progress line is updated once a second, which is every tenth tick, and when a stage begins.
 constexpr unsigned ticks_per_line = 10;
 
 std::string seconds(std::chrono::milliseconds time) {

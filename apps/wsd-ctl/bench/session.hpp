@@ -1,4 +1,4 @@
-// Stands beside a load: reads the books when the measurement begins and ends, shows how far it is, listens for Ctrl-C.
+// Accompanies a load: records CPU time and memory, shows the progress, and handles Ctrl-C.
 #pragma once
 
 #include <signal.h>
@@ -14,7 +14,7 @@
 
 namespace wsd::ctl::bench {
 
-/// Notes SIGINT and SIGTERM for as long as it lives; the second one of a kind does what it did before.
+/// Records SIGINT and SIGTERM while it exists. The second one of a kind has its previous effect.
 class EndingSignals {
    public:
     EndingSignals();
@@ -22,7 +22,7 @@ class EndingSignals {
     EndingSignals(const EndingSignals&) = delete;
     EndingSignals& operator=(const EndingSignals&) = delete;
 
-    /// The one that came; 0 if none did.
+    /// The signal that was received; 0: none.
     int caught() const noexcept;
 
    private:
@@ -31,7 +31,7 @@ class EndingSignals {
 
 class Session final : public LoadWatcher {
    public:
-    /// `before`: the server's use before the first connection, if it is to be watched.
+    /// `before`: the server's use before the first connection, if the server should be observed.
     Session(const Options& options, const Terminal& terminal, std::optional<ProcessUse> before)
         : options_(options), terminal_(terminal), before_(before) {}
 
@@ -42,7 +42,7 @@ class Session final : public LoadWatcher {
 
     Report report(const Outcome& outcome) const;
     int signal() const noexcept { return signals_.caught(); }
-    /// Takes the progress line away.
+    /// Erases the progress line.
     void clear_progress();
 
    private:

@@ -1,4 +1,4 @@
-// What the connections of a load say: when each may send what, and whether what comes is right.
+// What the connections of a load do: when each may send what, and whether received messages are right.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace wsd::ctl::bench {
 
-/// A message that has come.
+/// A received message.
 struct Received {
     bool binary;
     wsserver::Bytes payload;
 };
 
-/// Knows the connections by number, from 0 on. This one says nothing and listens to nothing.
+/// The base class, which sends nothing and ignores what is received. Connections are numbered from 0 on.
 class Traffic {
    public:
     using Time = wsserver::Clock::time_point;
@@ -29,25 +29,25 @@ class Traffic {
 
     /// All connections are open; pump() follows for each.
     virtual void begin(Time) {}
-    /// Sends what that connection may send by now.
+    /// Sends what this connection may send now.
     virtual void pump(std::uint32_t, wsserver::AnyConnection&, Time) {}
-    /// Whose pump() is to be called now, if anybody's.
+    /// Handles a received message. Returns the connection whose pump() must be called now, if there is one.
     virtual std::optional<std::uint32_t> received(std::uint32_t, const Received&, Time) { return std::nullopt; }
-    /// When the next message is due that no answer will call for.
+    /// When the next message is due that is not triggered by an answer.
     virtual Time next_due() const { return Time::max(); }
-    /// Whose pump() is to be called for it. Precondition: it is due by `now`.
+    /// The connection whose pump() must be called for that message. Precondition: it is due by `now`.
     virtual std::uint32_t take_due(Time /*now*/) { return 0; }
-    /// From now on nothing is sent.
+    /// Stops sending.
     virtual void stop(Time) {}
-    /// Nothing will come from that connection any more; what it owes is lost. As received().
+    /// A connection has ended: its missing messages are lost. Returns a connection as received() does.
     virtual std::optional<std::uint32_t> gone(std::uint32_t) { return std::nullopt; }
-    /// Nobody is left who could send, or hear it.
+    /// True if no sender or no receiver is left.
     virtual bool is_dead() const { return false; }
-    /// Messages that were sent, and may still arrive.
+    /// How many messages were sent and may still arrive.
     virtual std::uint64_t outstanding() const { return 0; }
 };
 
-/// `tally` must outlive it.
+/// The traffic for `options.mode`. `tally` must outlive it.
 std::unique_ptr<Traffic> make_traffic(const Options& options, Tally& tally);
 
 }  // namespace wsd::ctl::bench

@@ -31,7 +31,7 @@ using wsserver::ConnectionEnd;
 using wsserver::escape_control;
 using Clock = std::chrono::steady_clock;
 
-/// With so many bytes queued no further line is read: a large file goes as fast as the server takes it.
+/// With this many bytes queued no further line is read, so a large file is sent as fast as the server accepts it.
 constexpr std::size_t enough_queued = 256 * 1024;
 constexpr std::chrono::milliseconds queue_interval{5};
 constexpr std::size_t max_line = std::size_t{64} << 20;
@@ -42,7 +42,7 @@ std::string hexadecimal(Bytes bytes) {
     return text;
 }
 
-/// One connection from the first line to the last.
+/// One connection from its opening to its end.
 class Session {
    public:
     Session(const ConnectOptions& options, const Terminal& terminal)
@@ -68,13 +68,13 @@ class Session {
     }
 
    private:
-    /// What the connection tells.
+    /// Forwards the connection's reactions.
     struct SessionHandler {
         Session* session;
         void on_open(wsserver::AnyConnection& connection) { session->opened(connection); }
         void on_message(wsserver::AnyConnection&, const wsserver::Text& message) {
-            const bool steer = session->terminal_.out_is_terminal;
-            session->print(steer ? escape_control(message.text) : std::string{message.text});
+            const bool escape = session->terminal_.out_is_terminal;
+            session->print(escape ? escape_control(message.text) : std::string{message.text});
         }
         void on_message(wsserver::AnyConnection&, const wsserver::Binary& message) {
             session->print(session->options_.binary ? std::string{wsserver::text_of(message.bytes)}
@@ -95,7 +95,7 @@ class Session {
 
     void say(std::string_view text) const { terminal_.err << text << std::endl; }
 
-    // --- what the server does
+    // --- the server
 
     void answered(const wsserver::HttpResponse& response) {
         if (options_.verbose) trace_.response(response);
@@ -116,7 +116,7 @@ class Session {
             });
             reader_->more();
         }
-        // Not from within this reaction: it has to return before anything is sent and seen in order.
+        // Not within this reaction: it must return first, so that everything is sent and shown in order.
         asio::post(context_, [this] { send_lines(); });
     }
 
@@ -139,7 +139,7 @@ class Session {
         pings_.erase(pings_.begin(), sent + 1);
     }
 
-    // --- what is typed
+    // --- the input
 
     void take(LineReader::Lines lines) {
         for (auto& line : lines.lines) lines_.push_back(std::move(line));
@@ -151,7 +151,7 @@ class Session {
         send_lines();
     }
 
-    /// As many lines as the send queue takes without growing long.
+    /// Sends lines while the send queue is short.
     void send_lines() {
         while (client_.is_open() && !closing_ && !lines_.empty()) {
             if (const auto info = client_.info(); info && info->queued > enough_queued) return send_lines_later();
@@ -171,17 +171,18 @@ class Session {
         });
     }
 
-    /// `--text` takes what it is given, slashes too.
+    /// Executes a line: sends it, or runs it as a command if it begins with a slash. `--text` is always sent.
     void do_line(const std::string& line) {
         if (!options_.texts.empty() || !line.starts_with('/')) return send(line);
         if (line.starts_with("//")) return send(line.substr(1));
         const std::string_view rest{line};
         const auto word = rest.substr(0, rest.find(' '));
-        const auto behind = word.size() < rest.size() ? rest.substr(word.size() + 1) : std::string_view{};
-        if (word == "/ping") return ping(behind);
-        if (word == "/close") return close_as_told(behind);
-        complain(fmt::format("{} is no command: /ping [TEXT], /close [CODE [REASON]]; //{} sends the line as it is",
-                             word, rest.substr(1)));
+        const auto rest_of_line = word.size() < rest.size() ? rest.substr(word.size() + 1) : std::string_view{};
+        if (word == "/ping") return ping(rest_of_line);
+        if (word == "/close") return close_with(rest_of_line);
+        complain(
+            fmt::format("{} is not a command: use /ping [TEXT] or /close [CODE [REASON]]; //{} sends the line as it is",
+                        word, rest.substr(1)));
     }
 
     void complain(std::string_view text) {
@@ -206,7 +207,7 @@ class Session {
         client_.ping(wsserver::bytes_of(text));
     }
 
-    void close_as_told(std::string_view words) {
+    void close_with(std::string_view words) {
         auto code = CloseCode::normal;
         std::string_view reason;
         if (!words.empty()) {
@@ -228,14 +229,14 @@ class Session {
 
     // --- the end
 
-    /// The input has ended; answers may still come.
+    /// Waits for answers after the end of the input.
     void wait_for_messages() {
         if (!options_.wait) return;
         timer_.expires_after(*options_.wait);
         timer_.async_wait([this](boost::system::error_code error) {
             if (error || closing_) return;
             if (options_.count) {
-                terminal_.complain(fmt::format("{} of {} messages have come", received_, *options_.count));
+                terminal_.complain(fmt::format("{} of {} messages were received", received_, *options_.count));
                 exit_at_best_ = exit_timeout;
             }
             close(CloseCode::normal, {});
@@ -246,7 +247,7 @@ class Session {
         if (closing_) return;
         closing_ = code;
         timer_.cancel();
-        // Also from within a reaction, and then messages of the same read may still follow.
+        // It may be called within a reaction, and messages of the same read may still follow.
         asio::post(context_, [this, code, reason = std::string{reason}] { client_.close(code, reason); });
     }
 
@@ -288,11 +289,11 @@ class Session {
     asio::signal_set signals_;
     asio::steady_timer timer_;
 
-    std::deque<std::string> lines_{};  ///< read, and not sent yet
+    std::deque<std::string> lines_{};  ///< read, but not sent yet
     bool input_ended_ = false;
     std::size_t received_ = 0;
-    std::vector<std::pair<std::string, Clock::time_point>> pings_{};  ///< without their pongs yet
-    std::optional<CloseCode> closing_{};                              ///< what we close with
+    std::vector<std::pair<std::string, Clock::time_point>> pings_{};  ///< without a pong so far
+    std::optional<CloseCode> closing_{};                              ///< the code that this side closes with
     int exit_at_best_ = exit_done;
     int exit_code_ = exit_failed;
     std::optional<LineReader> reader_{};  ///< last: its thread posts to the context

@@ -1,4 +1,4 @@
-// `wsd-ctl connect URL`: a client at whose end somebody types, or a script writes and reads.
+// `wsd-ctl connect URL`: a client for a person who types, or for a script.
 #pragma once
 
 #include "wsd-ctl/connect/connect_options.hpp"
@@ -6,7 +6,7 @@
 
 namespace wsd::ctl {
 
-/// Returns the exit code, when the connection has ended.
+/// Connects and runs until the connection has ended. Returns the exit code.
 int connect(const ConnectOptions& options, const Terminal& terminal);
 
 }  // namespace wsd::ctl

@@ -50,7 +50,7 @@ bool LineReader::wait_until_asked(std::stop_token stop) {
     return !stop.stop_requested();
 }
 
-/// Waits for input or the wish to stop. May return nothing.
+/// Waits for input or for the request to stop. May return no lines.
 LineReader::Lines LineReader::read_some() {
     std::array<pollfd, 2> polled{{{in_, POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
     if (::poll(polled.data(), polled.size(), -1) < 0 || polled[1].revents != 0) return {};

@@ -1,4 +1,4 @@
-// Reads lines from a descriptor of any kind - terminal, pipe, file - on a thread of its own.
+// Reads lines from a descriptor of any kind (terminal, pipe, file) on its own thread.
 #pragma once
 
 #include <condition_variable>
@@ -13,25 +13,25 @@
 
 namespace wsd::ctl {
 
-/// Reads a piece at a time, and the next one only when it is asked to: whoever can't keep up isn't flooded.
+/// Reads one piece at a time, and the next one only when more() asks for it, so a slow consumer is not flooded.
 class LineReader {
    public:
     struct Lines {
-        std::vector<std::string> lines{};  ///< without their newlines; the last one of all may have had none
-        bool end = false;                  ///< nothing more follows
-        std::string error{};               ///< why it ended, if not because there was no more
+        std::vector<std::string> lines{};  ///< without newlines; the last line may have had none
+        bool end = false;                  ///< no more lines follow
+        std::string error{};               ///< why reading ended, if not at the end of the input
     };
     /// Called on the reader's thread.
     using Take = std::function<void(Lines)>;
 
-    /// `in` is not closed, and stays as blocking as it was.
+    /// `in` is not closed, and stays blocking or non-blocking.
     LineReader(int in, std::size_t max_line, Take take);
-    /// Returns at once, also while it waits for somebody to type.
+    /// Returns at once, even while the thread waits for input.
     ~LineReader();
     LineReader(const LineReader&) = delete;
     LineReader& operator=(const LineReader&) = delete;
 
-    /// Asks for the next lines; before the last ones have come it has no effect. From any thread.
+    /// Asks for the next lines. Has no effect while an earlier request is unanswered. From any thread.
     void more();
 
    private:

@@ -1,4 +1,4 @@
-// What it means for us that a connection couldn't be had, or ended.
+// Exit codes and texts for connections that could not be opened or have ended.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace wsd::ctl {
 
-/// The exit code for it. Precondition: it hasn't been open.
+/// The exit code. Precondition: the connection was never open.
 Exit exit_code_of_unopened(const wsserver::ConnectionEnd& end) noexcept;
 
-/// `1008 log in first (cause)`. Precondition: it has been open.
+/// `1008 log in first (cause)`. Precondition: the connection was open.
 std::string describe_end(const wsserver::ConnectionEnd& end);
 
 }  // namespace wsd::ctl

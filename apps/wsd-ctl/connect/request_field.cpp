@@ -10,7 +10,7 @@ wsserver::Result<wsserver::HttpField, std::string> parse_request_field(const std
     const auto colon = text.find(':');
     if (colon == std::string::npos || colon == 0) {
         return wsserver::Unexpected{
-            fmt::format("-H {}: a field is written as 'NAME: VALUE'", wsserver::escape_control(text))};
+            fmt::format("-H {}: write a field as 'NAME: VALUE'", wsserver::escape_control(text))};
     }
     auto value = text.substr(colon + 1);
     value.erase(0, value.find_first_not_of(" \t"));

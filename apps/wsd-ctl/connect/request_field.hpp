@@ -1,4 +1,4 @@
-// `-H 'NAME: VALUE'`, as `connect` and `bench` take it.
+// `-H 'NAME: VALUE'` of `connect` and `bench`.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace wsd::ctl {
 
-/// An error says how it is written.
+/// Splits `NAME: VALUE`. An error says how a field is written.
 wsserver::Result<wsserver::HttpField, std::string> parse_request_field(const std::string& text);
 
 }  // namespace wsd::ctl

@@ -10,7 +10,7 @@
 
 namespace wsd::ctl {
 
-/// `>` is what we send, `<` what comes; times are seconds since it began.
+/// `>` is sent, `<` is received; times are seconds since the construction.
 class Trace final : public wsserver::FrameTap {
    public:
     explicit Trace(std::ostream& out) : out_(out) {}

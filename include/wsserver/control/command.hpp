@@ -1,5 +1,5 @@
-// The words that an operator, a script and a file in the spool share: one table says what each command is called,
-// what it takes, what it does and how that is explained.
+// The commands that operators, scripts and command files share: one table has the name, the arguments, the function and
+// the help of each.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -20,95 +20,97 @@
 
 namespace wsserver {
 
-/// Why a command was not done. In an answer it is written as to_string() gives it.
+/// Why a command failed. Answers contain the word that to_string() returns.
 enum class CommandErrc : std::uint8_t {
-    usage,          ///< a word that doesn't exist, an argument that is missing or makes no sense
-    not_yet,        ///< known, not built
-    gone,           ///< no connection has that id, or no longer
+    usage,          ///< an unknown word, or an argument that is missing or wrong
+    not_yet,        ///< known, but not implemented
+    gone,           ///< no open connection has that id
     dropped,        ///< the connection's send queue is full and its policy dropped the message
-    refused,        ///< RFC 6455 forbids it, or the program does
+    refused,        ///< RFC 6455 or the program forbids it
     bad_utf8,       ///< a text message must be UTF-8
     no_handler,     ///< nothing serves that subprotocol
-    failed,         ///< it was tried
-    busy,           ///< too many calls hang already
-    timeout,        ///< no answer in time; whether it was done is not known
-    bad_name,       ///< of a file in the spool: name outside the alphabet
-    bad_file,       ///< a link, a folder, a device, a file with several names
-    foreign_owner,  ///< of somebody who may not give commands
-    too_big,        ///< over the spool's limit
-    unreadable,     ///< the spool's owner may not read it
+    failed,         ///< it was tried and did not work
+    busy,           ///< too many calls of handlers have not returned
+    timeout,        ///< no answer in time; whether the command took effect is not known
+    bad_name,       ///< the name of a command file has characters that are not allowed
+    bad_file,       ///< a link, a folder, a device, or a file with several names
+    foreign_owner,  ///< the command file belongs to a user who may not give commands
+    too_big,        ///< the command file is over the spool's limit
+    unreadable,     ///< the command file cannot be read by the user of the daemon
 };
 
 /// `usage`, `not-yet`, `gone`, ...
 std::string_view to_string(CommandErrc code) noexcept;
 
-/// What a shell is told about an answer with that code: 2 usage, 7 timeout, else 1. For codes of a newer version too.
+/// The exit status of a program that prints an answer with that code: 2 for usage, 7 for timeout, otherwise 1. Unknown
+/// codes are allowed, since they may come from a newer version.
 int exit_status_of(std::string_view code) noexcept;
 
-/// What became of a command.
+/// The result of a command.
 struct Answer {
-    std::optional<CommandErrc> error{};  ///< none: it was done
-    std::string text{};                  ///< the output; with an error what is wrong, where, and what to do
+    std::optional<CommandErrc> error{};  ///< not set: the command succeeded
+    std::string text{};                  ///< the output; with an error: what is wrong, where, and what to do
 
     static Answer done(std::string output = {}) { return {std::nullopt, std::move(output)}; }
     static Answer failed(CommandErrc code, std::string text) { return {code, std::move(text)}; }
 };
 
-/// `error CODE TEXT` and a newline, on one line whatever the text holds.
+/// `error CODE TEXT` and a newline. `text` is escaped, so the result is always one line.
 std::string error_line(CommandErrc code, std::string_view text);
 
-/// As written into the spool: `ok`, newline, output; or error_line().
+/// The content of an answer file: `ok`, a newline and the output, or error_line().
 std::string to_text(const Answer& answer);
 
 struct CommandOption {
     std::string_view name;     ///< `--code`
-    std::string_view value{};  ///< `N` for the help; empty: a switch
+    std::string_view value{};  ///< the name of its value in the help, such as `N`; empty: the option takes no value
     std::string_view help{};
 };
 
 struct Command;
 
-/// A command line taken apart. `command` points into the table.
+/// A parsed command line.
 struct Invocation {
-    const Command* command = nullptr;
-    std::map<std::string, std::string, std::less<>> options{};  ///< a switch has an empty value
+    const Command* command = nullptr;                           ///< an element of commands()
+    std::map<std::string, std::string, std::less<>> options{};  ///< by name; empty for an option without a value
     std::vector<std::string> arguments{};
-    std::vector<std::string> rest{};  ///< words of the text, or words that belong to a handler
-    bool literal = false;             ///< `--` came before the text
+    std::vector<std::string> rest{};  ///< the words of the text, or the words for a handler
+    bool literal = false;             ///< the text came after `--`
 
     bool has(std::string_view option) const { return options.find(option) != options.end(); }
-    /// The option's value; nothing if it wasn't given.
+    /// The option's value, or nothing if it was not given. Valid as long as this object.
     std::optional<std::string_view> value(std::string_view option) const;
     bool json() const { return has("--json"); }
-    /// `rest` as text, with one blank between words.
+    /// The words of `rest`, joined with single blanks.
     std::string text() const;
-    /// The command line without its text, to be followed by a payload.
+    /// The words of the command line without its text, for a command whose text follows as a payload.
     std::vector<std::string> words_without_text() const;
 };
 
-/// A command about to be executed.
+/// What the function of a command receives. References and views are valid during the call only.
 struct CommandCall {
     ControlTarget& target;
     const Invocation& line;
-    Bytes payload{};         ///< the text of the line, or what followed the line
-    std::stop_token stop{};  ///< who waits gives up when it is asked to
+    Bytes payload{};         ///< the text of the line, or the bytes after the line
+    std::stop_token stop{};  ///< a command that waits must give up when this is requested
 };
 
+/// One row of the table of commands.
 struct Command {
     /// What may follow the arguments.
     enum class Rest : std::uint8_t {
         none,
-        text,   ///< the payload, one word or many; or else it comes behind the line
-        words,  ///< anything, options too: it belongs to the handler
+        text,   ///< the payload as one or more words; without them it must follow the line
+        words,  ///< any words, including options: they are for the handler
     };
 
     std::string_view name;  ///< one word or two: `handler load`
     std::vector<std::string_view> arguments{};
     Rest rest = Rest::none;
-    std::vector<CommandOption> options{};  ///< besides `--json`, which all have
-    /// An option that stands in for the argument: `--all`.
+    std::vector<CommandOption> options{};  ///< without `--json`, which every command has
+    /// An option that replaces the argument: `--all`.
     std::string_view instead_of_argument{};
-    std::string_view summary{};
+    std::string_view summary{};  ///< one line for the list of commands
     std::string_view details{};  ///< lines of explanation and examples for `help WORD`
     Answer (*run)(const CommandCall& call) = nullptr;
 
@@ -116,23 +118,32 @@ struct Command {
     std::string usage() const;
 };
 
-/// All of them, in the order in which help shows them.
+/// All commands, in the order in which help lists them. From any thread; valid until the program ends.
 std::span<const Command> commands();
 
-/// Finds the command and sorts its words. An error is the answer to be given: it names the word at fault, and the
-/// nearest right one.
+/// Finds the command that `words` name and assigns its options and arguments.
+///
+/// returns  Invocation  ready to be executed
+///          Answer      CommandErrc::usage; names the word at fault and the closest one that exists
 Result<Invocation, Answer> parse_command(std::span<const std::string> words);
 
-/// What `help WORDS` says; without words a list of all commands. An error if there is no such command.
+/// The output of `help WORDS`; without words a list of all commands. CommandErrc::usage if there is no such command.
 Answer help_on(std::span<const std::string> words);
 
-/// Executes one line. `payload`: what came behind it; empty: the text in the line, if it has one, is the payload.
+/// Executes one command line.
+///
+/// line     at most 64 KiB, without a newline; quoting as for split_words()
+/// payload  the bytes after the line; empty: the text in the line is the payload, if the command takes one
+/// stop     ends waiting for reactors and handlers early; the answer is then CommandErrc::timeout
+///
+/// May block for about 5 s if a handler blocks. Exceptions of `target` become CommandErrc::failed.
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {});
 
-/// Executes a command as files in the spool hold it: a line, a newline, and the payload to the last byte.
-Answer execute_command_file(ControlTarget& target, std::string_view command, std::stop_token stop = {});
+/// Executes the content of a command file: a line, a newline, and the payload up to the last byte. As execute_line().
+Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop = {});
 
-/// The command's words at the beginning of `command`, without arguments and payload: what a log may show of it.
-std::string name_of_command(std::string_view command);
+/// The name of the command at the beginning of `content`, without arguments and payload, so that a log may show it. `?`
+/// if there is no such command.
+std::string name_of_command(std::string_view content);
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// What commands act upon: a server, and what only the program around it knows how to do.
+// What commands act on: a server, and the program around it.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@
 
 namespace wsserver {
 
-/// A handler, where it comes from and how many use it.
+/// A handler, where it comes from and how many connections it has. One row of `handler list`.
 struct HandlerReport {
     std::string subprotocol{};  ///< empty: the default handler
     std::string handler{};      ///< its name
@@ -27,59 +27,68 @@ struct HandlerReport {
     std::size_t connections = 0;
 };
 
-/// What one worker does now.
+/// What one worker is doing.
 struct WorkerReport {
-    std::string handler{};  ///< empty: it waits for work
-    std::chrono::milliseconds since{};
-    bool overdue = false;  ///< longer than the deadline for handlers: it hangs
+    std::string handler{};              ///< the handler that it runs; empty: the worker is idle
+    std::chrono::milliseconds since{};  ///< how long the handler has been running
+    bool overdue = false;               ///< longer than ServerOptions::handler_deadline: the handler hangs
 };
 
-/// `status`.
+/// The output of `status`.
 struct StatusReport {
     std::string program{};
     std::string version{};
     std::int64_t pid = 0;
     std::chrono::milliseconds uptime{};
-    bool draining = false;                 ///< it takes no new connections
-    std::vector<std::string> listening{};  ///< as URLs
+    bool draining = false;                 ///< no new connections are accepted
+    std::vector<std::string> listening{};  ///< URLs
     std::size_t connections = 0;           ///< open now
     std::size_t io_threads = 0;
-    std::vector<std::uint16_t> stalled_reactors{};  ///< those of the io threads that don't answer
+    std::vector<std::uint16_t> stalled_reactors{};  ///< numbers of I/O threads that do not answer
     std::vector<HandlerReport> handlers{};
     std::vector<WorkerReport> workers{};
-    /// What happened since the start, by name (`messages_in`, ...), in the order in which it is shown.
+    /// Counts since the start by name (`messages_in`, ...), in the order in which they are shown.
     std::vector<std::pair<std::string, std::uint64_t>> counters{};
-    std::map<std::uint16_t, std::uint64_t> closes{};  ///< connections that ended, by close code
+    std::map<std::uint16_t, std::uint64_t> closes{};  ///< ended connections by close code
 };
 
-/// What is said to people when it worked, or what was wrong and what to do.
+/// A text for people: what was done, or what is wrong and what to do.
 using Outcome = Result<std::string, std::string>;
 
-/// Called from one thread at a time, that of the observer. Nothing here may wait for a worker: workers can hang.
+/// What commands act on. An observer calls it from its own thread, one call at a time. No function may wait for a
+/// worker: workers can hang, and the observer must answer nevertheless.
 class ControlTarget {
    public:
     virtual ~ControlTarget() = default;
 
     virtual StatusReport status() = 0;
-    /// All connections, ordered by id.
+    /// All connections of reactors that answer, in order of id.
     virtual std::vector<ConnectionInfo> list() = 0;
+    /// One connection, or nothing if it is not open or its reactor does not answer.
     virtual std::optional<ConnectionInfo> show(ConnectionId id) = 0;
-    /// The numbers of reactors whose connections list() and show() don't know, as inline handlers block them.
+    /// Reactors that an inline handler blocks: list() and show() do not know their connections.
     virtual std::vector<std::uint16_t> stalled_reactors() = 0;
+    /// Reaches the connections. Never null.
     virtual std::shared_ptr<Hub> hub() = 0;
 
+    /// Handlers in order of subprotocol, the default handler first.
     virtual std::vector<HandlerReport> handlers() = 0;
-    /// The handler of that subprotocol, or of that name; null if there is none. It stays valid when it is unloaded.
+    /// The handler of that subprotocol, or else of that name; null if there is none. The pointer stays valid after the
+    /// handler has been unloaded.
     virtual std::shared_ptr<AnyHandler> find_handler(std::string_view name) = 0;
-    /// `what`: the name of a built-in handler, or the path of a shared object. An empty subprotocol: the default.
+    /// Serves `subprotocol` (empty: clients without one) with a handler for new connections; open ones keep theirs.
+    /// `what` is the name of a built-in handler or the path of a shared object.
     virtual Outcome load_handler(const std::string& subprotocol, const std::string& what) = 0;
+    /// Stops serving `subprotocol` and closes its connections with 1001.
     virtual Outcome unload_handler(const std::string& subprotocol) = 0;
 
+    /// `level`: debug, info, warning or error.
     virtual Outcome set_log_level(const std::string& level) = 0;
+    /// Reads the configuration again.
     virtual Outcome reload() = 0;
-    /// Stops listening; connections stay.
+    /// Stops accepting. Open connections stay.
     virtual Outcome drain() = 0;
-    /// Begins to stop and returns: the answer has still to be written.
+    /// Begins to stop and returns at once, since the answer must still be written.
     virtual Outcome stop() = 0;
     /// Program and version: `wsd 0.1.0`.
     virtual std::string version() = 0;

@@ -1,5 +1,5 @@
-// One thread that takes commands: from the spool, and from lines on a descriptor (`--control-stdin`). It executes them
-// itself and so waits for no worker: with every worker stuck, commands still come through.
+// One thread that executes commands from the spool and from lines on a descriptor (`--control-stdin`). It needs no
+// worker, so commands work even if every worker is stuck.
 #pragma once
 
 #include <chrono>
@@ -18,37 +18,40 @@ namespace wsserver {
 struct ObserverOptions {
     SpoolOptions spool{};  ///< an empty path: no spool
 
-    bool use_inotify = true;                           ///< false: as if the kernel had none left
-    std::chrono::milliseconds poll_interval{200};      ///< between looks into new/ where there is no inotify
-    std::chrono::milliseconds safety_interval{2'000};  ///< and where there is: an event may get lost
-    std::chrono::milliseconds retry_interval{1'000};   ///< after a full disk and the like
-    std::chrono::milliseconds sweep_interval{30'000};
+    bool use_inotify = true;                           ///< false: look into new/ at intervals only
+    std::chrono::milliseconds poll_interval{200};      ///< between looks into new/ without inotify
+    std::chrono::milliseconds safety_interval{2'000};  ///< between looks with inotify, whose events can be lost
+    std::chrono::milliseconds retry_interval{1'000};   ///< after a full disk and similar trouble
+    std::chrono::milliseconds sweep_interval{30'000};  ///< between rounds that remove old files
 
-    /// Lines of words, one command each, and where their answers go; -1: none. Not closed, and left blocking as
-    /// they are. An answer is its first line (`ok` or `error CODE TEXT`), the output, and an empty line.
+    /// Descriptors for command lines and their answers; -1: none. They are not closed, and may be blocking. An answer
+    /// is a line `ok` or `error CODE TEXT`, the output, and an empty line.
     int control_in = -1;
     int control_out = -1;
 
-    /// Each command and what became of it; trouble with the spool. Called on the observer's thread; one line each.
+    /// Receives one line for each command with its result, and for trouble with the spool. Called on the observer's
+    /// thread; exceptions are ignored. Payloads are never logged.
     std::function<void(LogLevel, std::string_view)> log{};
 };
 
+/// Executes commands on its own thread.
 class Observer {
    public:
     /// Opens the spool and takes its lock, so that a second daemon on the same spool fails before it does anything.
-    /// An error says what is wrong and what to do. `target` must outlive the observer.
+    /// `target` must outlive the observer. An error says what is wrong and what to do.
     static Result<std::unique_ptr<Observer>, std::string> create(ControlTarget& target, ObserverOptions options);
+    /// stop()
     ~Observer();
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
 
-    /// Begins to execute; what lay in the spool already goes first. Once.
+    /// Starts the thread. Commands that are in the spool already are executed first. Call it once.
     void start();
-    /// Returns when the command that is being executed is done and answered. May be called again, from any thread
-    /// but the observer's own.
+    /// Ends the thread, after the command that it is executing has been answered. Further calls do nothing. From any
+    /// thread except the observer's own.
     void stop();
 
-    /// Takes new limits for the spool; its path and the rest stay. From any thread.
+    /// Sets new limits for the spool. Its path stays. From any thread.
     void reconfigure(const SpoolOptions& spool);
 
    private:

@@ -1,4 +1,4 @@
-// Commands for a server in one's own program: with an Observer over it, wsd-ctl and the spool work there as with wsd.
+// Commands for a server inside any program. With an Observer, wsd-ctl and the spool work as they do with wsd.
 #pragma once
 
 #include <atomic>
@@ -14,19 +14,19 @@
 
 namespace wsserver {
 
-/// The statistics by name, as `status` shows them; `open` and `closes` apart.
+/// The statistics by name, in the order of `status`; without `open` and `closes`.
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s);
 
-/// Executes commands for a Server. `log-level` and `reload` fail here: derive from it to add what the program around
-/// the server knows, as wsd does.
+/// Executes commands for a Server. `log-level` and `reload` fail, since a server has no log and no configuration:
+/// derive from this class to add them, as wsd does. Functions may be called from any thread.
 class ServerControl : public ControlTarget {
    public:
     struct About {
         std::string program = "wsserver";
         std::string version{};
-        std::chrono::milliseconds grace{std::chrono::seconds{10}};  ///< for `stop`
+        std::chrono::milliseconds grace{std::chrono::seconds{10}};  ///< for connections to close after `stop`
     };
-    /// `server` must outlive it.
+    /// `server` must outlive this object.
     explicit ServerControl(Server& server) : ServerControl(server, About{}) {}
     ServerControl(Server& server, About about) : server_(server), about_(std::move(about)) {}
 
@@ -38,9 +38,7 @@ class ServerControl : public ControlTarget {
 
     std::vector<HandlerReport> handlers() override;
     std::shared_ptr<AnyHandler> find_handler(std::string_view name) override;
-    /// Built-in handlers and shared objects.
     Outcome load_handler(const std::string& subprotocol, const std::string& what) override;
-    /// Its connections are closed with 1001.
     Outcome unload_handler(const std::string& subprotocol) override;
 
     Outcome set_log_level(const std::string& level) override;
@@ -50,11 +48,11 @@ class ServerControl : public ControlTarget {
     std::string version() override;
 
    protected:
-    /// Since the construction.
+    /// Time since the construction.
     std::chrono::milliseconds uptime() const;
-    /// Stops the server, which drains until it has ended: what stop() does, with a grace of its own.
+    /// As stop(), with another grace. From now on status() reports that the server drains.
     void stop_within(std::chrono::milliseconds grace);
-    /// Where the handler of that subprotocol comes from, for reports: `built in`, a path, or empty if it is not known.
+    /// For HandlerReport::source.
     virtual std::string source_of(const std::string& subprotocol);
 
    private:

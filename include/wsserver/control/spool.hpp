@@ -1,13 +1,14 @@
-// The spool: a folder where scripts leave commands as files and find the answers, though nobody runs at the moment.
+// The spool: a folder in which scripts leave commands as files and find the answers, even if no daemon is running.
 //
 //   tmp/     writers create their file here
-//   new/     ... and rename it into here: from now on it is a command
-//   cur/     the command that is being executed; after a crash, the one that was
-//   done/    answers, under the command's name
-//   failed/  commands that failed, each behind the line that says why; and what was no command, as NAME~refused
-//   lock     held by the process that executes commands; its process id is in it
+//   new/     ... and rename it into this folder; from then on it is a command
+//   cur/     the command that is being executed, or that was when the daemon crashed
+//   done/    answers, under the name of the command file
+//   failed/  commands that failed, each after a line with the reason; and rejected files, as NAME~refused
+//   lock     locked by the process that executes commands; contains its process id
 //
-// A command is a line of words, a newline, and a payload to the last byte. docs/spool-format.md has the whole of it.
+// A command file is a line of words, a newline, and a payload up to the last byte. docs/spool-format.md has the
+// details.
 #pragma once
 
 #include <sys/stat.h>
@@ -27,99 +28,104 @@
 
 namespace wsserver {
 
-/// What happens to one command, in this order. A crash may come behind any of them.
+/// The steps of one command, in this order. The daemon may crash after any of them.
 enum class SpoolStep : std::uint8_t {
-    accepted,        ///< in cur/; what an older command of that name left in done/ and failed/ is gone
-    executed,        ///< done, but nobody knows
-    answer_written,  ///< under a name that no command can have
+    accepted,        ///< in cur/; answers to an older command of that name have been removed
+    executed,        ///< the result is known only to this process
+    answer_written,  ///< under a name that no command file can have
     answered,        ///< in done/ or failed/
-    forgotten,       ///< out of cur/
+    forgotten,       ///< removed from cur/
 };
 
 struct SpoolOptions {
     std::string path{};
-    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one command
-    std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< answers in done/
-    std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< in failed/
-    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< in tmp/, since the last write
-    std::function<void(SpoolStep, std::string_view name)> after_step{};  ///< tests stop the world here
+    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one command file
+    std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< files in done/
+    std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< files in failed/
+    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< files in tmp/, since the last write
+    std::function<void(SpoolStep, std::string_view name)> after_step{};  ///< for tests, which crash here
 };
 
+/// A command file that has been read.
 struct SpoolCommand {
-    std::string name{};
+    std::string name{};     ///< of the file
     std::string content{};  ///< the whole file
-    uid_t owner = 0;
-    ino_t number = 0;  ///< the file's
+    uid_t owner = 0;        ///< the user that owns the file
+    ino_t number = 0;       ///< the file's inode number
 };
 
-/// Letters, digits, `.`, `_` and `-`, 1 to 128 of them; neither `.` nor `..`.
+/// True for 1 to 128 letters, digits, `.`, `_` and `-`, except `.` and `..`.
 bool is_command_file_name(std::string_view name) noexcept;
 
-/// Whose files are commands.
+/// Which files are accepted as commands.
 struct SpoolRules {
-    uid_t user = 0;                ///< wsd's own; root's are taken too
-    std::optional<gid_t> group{};  ///< the folder's, if it has the setgid bit
-    std::uint64_t max_file = 0;
+    uid_t user = 0;                ///< the daemon's user; files of root are accepted, too
+    std::optional<gid_t> group{};  ///< the folder's group, if the folder has the setgid bit
+    std::uint64_t max_file = 0;    ///< bytes
 };
 
-/// Why a file can't be a command; nothing if it can. `file` as lstat() gives it: what it is not is never opened.
+/// Why a file is not a command; nothing if it is one. `file` is the result of lstat(), so a file can be rejected
+/// without opening it.
 std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rules);
 
-/// Who executes the commands of a spool. Asks without taking the lock, so it can't get in the way of a daemon.
+/// The process that executes the commands of a spool.
 struct SpoolHolder {
-    bool held = false;
-    pid_t pid = 0;  ///< 0: not known
+    bool held = false;  ///< there is one
+    pid_t pid = 0;      ///< 0: not known
 };
-/// An error says why it can't be found out: no such folder, no permission.
+/// Finds out who holds the lock of the spool at `path`, without taking the lock. There is no holder if the
+/// folder does not exist. An error says why it cannot be found out, such as missing permission.
 Result<SpoolHolder, std::string> spool_holder(const std::string& path);
 
-/// One thread uses it. Nothing here throws but std::bad_alloc.
+/// The folders of one spool. For one thread. Throws nothing but std::bad_alloc.
 class Spool {
    public:
-    /// Creates what is missing and takes the lock. An error says what is wrong with the folder and what to do, or
-    /// which process holds it.
+    /// Creates missing folders and takes the lock. An error says what is wrong with the folder and what to do, or
+    /// which process holds the lock.
     static Result<std::unique_ptr<Spool>, std::string> open(SpoolOptions options);
     ~Spool();
     Spool(const Spool&) = delete;
     Spool& operator=(const Spool&) = delete;
 
-    /// A file of that name has come into new/.
+    /// Says that a file with that name has been moved into new/.
     void notice(std::string_view name);
-    /// Something may have come unnoticed.
+    /// Says that files may have been moved into new/ without a notice. The next run() reads the folder.
     void rescan();
 
     enum class Progress : std::uint8_t {
-        idle,     ///< all commands that are known of are answered
-        more,     ///< `most` were dealt with, there may be others
-        blocked,  ///< the disk is full, or worse: trouble() says what; call again later, no command is lost
+        idle,     ///< all known commands have been answered
+        more,     ///< `most` files were handled, there may be more
+        blocked,  ///< the disk is full or similar; trouble() says what. No command is lost: call run() again later
     };
     using Execute = std::function<Answer(const SpoolCommand&)>;
 
-    /// Executes commands in the order of their names: first those that a crash left in cur/, then those in new/.
-    /// Those that are refused count too. `execute` gets only what is a proper command; it must not throw.
+    /// Handles at most `most` files in order of name: first those that a crash left in cur/, then those in new/.
+    /// Rejected files count, too. `execute` is called for accepted commands only and must not throw.
     Progress run(std::size_t most, const Execute& execute);
+    /// Why the last run() was blocked: one line for the log.
     const std::string& trouble() const noexcept;
 
-    /// Called for what was refused: its name (printable) and why.
+    /// Sets a function that run() calls for each rejected file, with its escaped name and the reason.
     void on_refused(std::function<void(std::string_view name, const Answer& why)> listener);
 
-    /// Looks at `most` files and removes those that are too old. True: one round through all folders is complete.
+    /// Looks at no more than `most` files and removes those that are too old. Returns true at the end of a round
+    /// through all folders.
     bool sweep(std::size_t most);
 
-    /// False when the folder, one of its parts or the lock has been removed or replaced: open it again.
+    /// False if the folder, one of its parts or the lock has been removed or replaced. Open the spool again then.
     bool in_place() const;
 
-    /// A command that was executed, but whose answer found no room or no folder.
+    /// A command that was executed, but whose answer could not be written.
     struct Unanswered {
         SpoolCommand command{};
         Answer answer{};
     };
-    /// Takes it out, to be given to the spool that is opened in place of this one.
+    /// Takes the unanswered command out, for the spool that is opened in place of this one.
     std::optional<Unanswered> take_unanswered();
-    /// If its file still lies in cur/, it is answered before all others, and not executed again.
+    /// The next run() writes this answer first, if the command file is still in cur/. It is not executed again.
     void answer_first(Unanswered unanswered);
 
-    /// Takes new limits; the path stays.
+    /// Sets new limits. The path stays.
     void reconfigure(const SpoolOptions& options);
 
     const std::string& path() const noexcept;

@@ -33,7 +33,7 @@ ConnectionInfo some_connection() {
     return info;
 }
 
-/// The command fails with that code, and its text holds all of these.
+/// Checks that the command fails with this code, and that its text contains all of these.
 void check_error(const Answer& answer, CommandErrc code, const std::vector<std::string>& parts) {
     CAPTURE(answer.text);
     REQUIRE(answer.error);
@@ -58,7 +58,7 @@ Answer run(std::string_view line, std::string_view payload = {}) {
 
 }  // namespace
 
-TEST_CASE("send: text from the line or from behind it", "[command]") {
+TEST_CASE("send takes its text from the line or from the lines after it", "[command]") {
     FakeTarget target;
     CHECK(output_of(target, "send 0-12-3 hi") == "queued\n");
     CHECK(output_of(target, "send 0-12-3 two words") == "queued\n");
@@ -74,7 +74,7 @@ TEST_CASE("send: text from the line or from behind it", "[command]") {
                   std::string{"send 0-12-3 binary \xFF\0\n", 22}, "send 0-12-3 text hi"});
 }
 
-TEST_CASE("send: what became of it is told", "[command]") {
+TEST_CASE("send reports the result", "[command]") {
     FakeTarget target;
     target.fake_hub->status = SendStatus::closed;
     check_error(execute_line(target, "send 0-12-3 hi"), CommandErrc::gone, {"0-12-3", "`list`"});
@@ -84,7 +84,7 @@ TEST_CASE("send: what became of it is told", "[command]") {
     check_error(execute_line(target, "ping 0-12-3"), CommandErrc::refused, {"RFC 6455"});
 }
 
-TEST_CASE("text must be UTF-8, binary need not", "[command]") {
+TEST_CASE("text must be UTF-8, binary need not be", "[command]") {
     FakeTarget target;
     check_error(execute_line(target, "broadcast", bytes_of("caf\xE9 noir")), CommandErrc::bad_utf8,
                 {"byte 5 of 9", "iconv", "--binary"});
@@ -106,7 +106,7 @@ TEST_CASE("broadcast answers the number of receivers", "[command]") {
                                                   "broadcast chat text hi", "broadcast * text hi"});
 }
 
-TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
+TEST_CASE("a command does not wait forever for a stuck reactor", "[command]") {
     FakeTarget target;
     target.fake_hub->answers = false;
     std::stop_source stop;
@@ -117,7 +117,7 @@ TEST_CASE("a stuck reactor doesn't keep a command for ever", "[command]") {
     check_error(answer.get(), CommandErrc::timeout, {"handed over", "inline"});
 }
 
-TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[command]") {
+TEST_CASE("a command does not wait for a reactor that is known to be stuck", "[command]") {
     FakeTarget target;
     target.fake_hub->answers = false;
     target.stuck = {1};
@@ -126,7 +126,7 @@ TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[comman
         const auto line = i % 3 == 0 ? "broadcast hi" : i % 3 == 1 ? "ping --all" : "close --all";
         check_error(execute_line(target, line), CommandErrc::timeout, {"handed over", "inline"});
     }
-    // To wait for it each time would take 100 s.
+    // Waiting each time would take 100 s.
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
     target.stuck = {};
     target.report.stalled_reactors = {};
@@ -134,7 +134,7 @@ TEST_CASE("a reactor that is known to be stuck isn't waited for again", "[comman
     CHECK(output_of(target, "broadcast hi") == "3 receivers\n");
 }
 
-TEST_CASE("ping and close: one or all", "[command]") {
+TEST_CASE("ping and close take an id or --all", "[command]") {
     FakeTarget target;
     CHECK(output_of(target, "ping 0-12-3") == "queued\n");
     CHECK(output_of(target, "ping --all") == "3 pings\n");
@@ -147,14 +147,15 @@ TEST_CASE("ping and close: one or all", "[command]") {
     check_error(run("ping --all 0-12-3"), CommandErrc::usage, {"`0-12-3`", "too much"});
 }
 
-TEST_CASE("an id before --all is an error, for all would be closed", "[command]") {
+TEST_CASE("an id before --all is an error, since all connections would be closed", "[command]") {
     FakeTarget target;
-    check_error(execute_line(target, "ping 0-12-3 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`", "too much"});
+    check_error(execute_line(target, "ping 0-12-3 --all"), CommandErrc::usage,
+                {"`0-12-3`", "`--all`", "exclude each other"});
     check_error(execute_line(target, "close 0-12-3 --code 4001 --all"), CommandErrc::usage, {"`0-12-3`", "`--all`"});
     CHECK(target.fake_hub->calls.all().empty());
 }
 
-TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") {
+TEST_CASE("close accepts the codes and reasons that a Close frame may carry", "[command][rfc6455-7.4]") {
     for (const char* code :
          {"0", "999", "1004", "1005", "1006", "1015", "1016", "2999", "5000", "65536", "-1", "x", ""}) {
         CAPTURE(code);
@@ -165,7 +166,7 @@ TEST_CASE("close takes what a Close frame may carry", "[command][rfc6455-7.4]") 
     check_error(run("close 0-1-1 --reason r" + longest), CommandErrc::usage, {"124 bytes", "123"});
 }
 
-TEST_CASE("--json stands before the word or behind it", "[command]") {
+TEST_CASE("--json may come before or after the command", "[command]") {
     FakeTarget target;
     CHECK(output_of(target, "--json version") == "{\"version\":\"fake 1.2.3\"}\n");
     CHECK(output_of(target, "--json broadcast hi") == "{\"receivers\":3}\n");
@@ -176,7 +177,7 @@ TEST_CASE("--json stands before the word or behind it", "[command]") {
     CHECK(name_of_command("--json secret") == "?");
 }
 
-TEST_CASE("words that don't exist: the nearest is named", "[command]") {
+TEST_CASE("an error about an unknown word names the closest one", "[command]") {
     check_error(run("brodcast hi"), CommandErrc::usage, {"`brodcast`", "did you mean `broadcast`?", "`help`"});
     check_error(run("xyzzy"), CommandErrc::usage, {"`xyzzy`", "`help`"});
     check_error(run(""), CommandErrc::usage, {"no command", "`help`"});
@@ -188,14 +189,14 @@ TEST_CASE("words that don't exist: the nearest is named", "[command]") {
     check_error(run("list --all"), CommandErrc::usage, {"`list` has no option `--all`"});
 }
 
-TEST_CASE("a terminal is not steered by what an error quotes", "[command]") {
+TEST_CASE("an error escapes and cuts the words that it quotes", "[command]") {
     check_error(run("\x1B[31mred"), CommandErrc::usage, {"\\x1b[31mred"});
     const auto answer = run(std::string(50'000, 'x'));
     REQUIRE(answer.error);
     CHECK(answer.text.size() < 300);
 }
 
-TEST_CASE("arguments that are missing, too many or wrong", "[command]") {
+TEST_CASE("missing, superfluous and wrong arguments are errors", "[command]") {
     check_error(run("send"), CommandErrc::usage, {"ID is missing", "send ID [--binary] [TEXT]"});
     check_error(run("send 12 hi"), CommandErrc::usage, {"`12`", "0-12-3", "`list`"});
     check_error(run("send 0-1-1"), CommandErrc::usage, {"nothing to send", "''"});
@@ -209,7 +210,7 @@ TEST_CASE("arguments that are missing, too many or wrong", "[command]") {
     CHECK_FALSE(run("list", "\n \r\n").error);
 }
 
-TEST_CASE("an option behind the text is an error, for it would change who hears it", "[command]") {
+TEST_CASE("an option after the text is an error, since it could change the receivers", "[command]") {
     check_error(run("broadcast hi --subprotocol chat"), CommandErrc::usage, {"`--subprotocol`", "before", "`--`"});
     check_error(run("send 0-1-1 hi --binary"), CommandErrc::usage, {"`--binary`"});
     FakeTarget target;
@@ -219,11 +220,11 @@ TEST_CASE("an option behind the text is an error, for it would change who hears 
           Strings{"broadcast * text use --force to win", "broadcast * text hi --subprotocol chat"});
 }
 
-TEST_CASE("two texts are one too many", "[command]") {
+TEST_CASE("two texts are an error", "[command]") {
     check_error(run("broadcast hi", "there"), CommandErrc::usage, {"two texts", "5 bytes"});
 }
 
-TEST_CASE("the daemon reads no files for those who give commands", "[command]") {
+TEST_CASE("the daemon does not read files on behalf of a command", "[command]") {
     check_error(run("broadcast @/etc/passwd"), CommandErrc::usage, {"`@/etc/passwd`", "wsd-ctl", "`--`"});
     check_error(run("broadcast -"), CommandErrc::usage, {"`-`"});
     FakeTarget target;
@@ -232,16 +233,16 @@ TEST_CASE("the daemon reads no files for those who give commands", "[command]") 
     CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text @bob come here", "broadcast * text @bob"});
 }
 
-TEST_CASE("bad quoting is told with its column", "[command]") {
+TEST_CASE("a quoting error names the column", "[command]") {
     check_error(run("broadcast it's me"), CommandErrc::usage, {"column 13", "never closed", "lines after"});
 }
 
-TEST_CASE("what is not built yet says what to do instead", "[command]") {
+TEST_CASE("a command that is not implemented says what to do instead", "[command]") {
     check_error(run("handler reload chat"), CommandErrc::not_yet, {"handler load chat PATH"});
     check_error(run("broadcast --topic news hi"), CommandErrc::not_yet, {"--subprotocol"});
 }
 
-TEST_CASE("list and show: all that is known of a connection", "[command]") {
+TEST_CASE("list and show print everything that is known of a connection", "[command]") {
     FakeTarget target;
     CHECK(output_of(target, "list") == "no connections\n");
     CHECK(output_of(target, "list --json").empty());
@@ -268,7 +269,7 @@ TEST_CASE("list and show: all that is known of a connection", "[command]") {
     check_error(execute_line(target, "show 0-12-4"), CommandErrc::gone, {"0-12-4", "`list`"});
 }
 
-TEST_CASE("a round trip that is not known yet", "[command]") {
+TEST_CASE("a round trip that is not known yet is shown as - and null", "[command]") {
     FakeTarget target;
     target.connections.push_back(some_connection());
     target.connections[0].round_trip.reset();
@@ -276,7 +277,7 @@ TEST_CASE("a round trip that is not known yet", "[command]") {
     CHECK(has(output_of(target, "show 0-12-3"), "round trip    -\n"));
 }
 
-TEST_CASE("JSON survives what peers call themselves", "[command]") {
+TEST_CASE("JSON stays valid whatever a peer's name contains", "[command]") {
     FakeTarget target;
     target.connections.push_back(some_connection());
     target.connections[0].peer = "unix:/tmp/\"x\\\n\xFF\x01";
@@ -284,7 +285,7 @@ TEST_CASE("JSON survives what peers call themselves", "[command]") {
     CHECK(has(output_of(target, "list"), "unix:/tmp/\"x\\\\n\\xff\\x01"));
 }
 
-TEST_CASE("status names the handler that hangs, and since when", "[command]") {
+TEST_CASE("status names a handler that hangs, and since when", "[command]") {
     FakeTarget target;
     auto& report = target.report;
     report.program = "wsd";
@@ -325,7 +326,7 @@ TEST_CASE("status names the handler that hangs, and since when", "[command]") {
         "\n");
 }
 
-TEST_CASE("what is said when inline handlers block reactors", "[command]") {
+TEST_CASE("status, list and show report reactors that are blocked by inline handlers", "[command]") {
     FakeTarget target;
     target.connections.push_back(some_connection());
     target.connections[0].id = {0, 1, 1};
@@ -334,13 +335,13 @@ TEST_CASE("what is said when inline handlers block reactors", "[command]") {
     CHECK(has(output_of(target, "status"), "io threads   4, no answer from 1, 3\n"));
     CHECK(has(output_of(target, "status --json"), R"("io_threads":4,"stalled_reactors":[1,3],)"));
     const auto list = output_of(target, "list");
-    for (const char* part : {"0-1-1", "reactor 1 doesn't answer", "reactor 3 doesn't answer"}) CHECK(has(list, part));
+    for (const char* part : {"0-1-1", "reactor 1 does not answer", "reactor 3 does not answer"}) CHECK(has(list, part));
     CHECK_FALSE(has(output_of(target, "list --json"), "reactor"));  // one object a connection, nothing else
     check_error(execute_line(target, "show 3-1-1"), CommandErrc::timeout, {"reactor 3", "3-"});
     check_error(execute_line(target, "show 0-9-1"), CommandErrc::gone, {"0-9-1"});
 }
 
-TEST_CASE("handlers and the program", "[command]") {
+TEST_CASE("commands for handlers and for the program", "[command]") {
     FakeTarget target;
     target.report.handlers = {{"", "echo", "built in", Runs::inline_, 0}, {"chat", "chat", "", Runs::pooled, 2}};
     CHECK(has(output_of(target, "handler list"), "chat         chat     pooled            2  -\n"));
@@ -376,7 +377,7 @@ struct Talkative {
     }
 };
 
-/// Hangs in its commands until it is let go.
+/// Its commands hang until it is released.
 struct Stuck {
     std::shared_future<void> let_go;
     CommandAnswer on_command(std::span<const std::string>, Bytes) {
@@ -387,7 +388,7 @@ struct Stuck {
 
 }  // namespace
 
-TEST_CASE("call: all that follows is the handler's", "[command]") {
+TEST_CASE("call passes all further words to the handler", "[command]") {
     FakeTarget target;
     target.named["chat"] = make_handler("chat", Talkative{});
     target.named[""] = make_handler("echo", Talkative{});
@@ -401,29 +402,29 @@ TEST_CASE("call: all that follows is the handler's", "[command]") {
     check_error(execute_line(target, "call"), CommandErrc::usage, {"HANDLER is missing"});
 }
 
-TEST_CASE("call: a handler that hangs holds nobody up, and not too many hang", "[command]") {
+TEST_CASE("a call of a handler that hangs times out, and the number of such calls is limited", "[command]") {
     FakeTarget target;
     std::promise<void> let_go;
     target.named["stuck"] = make_handler("stuck", Stuck{let_go.get_future().share()});
     target.named["chat"] = make_handler("chat", Talkative{});
     std::stop_source stop;
-    stop.request_stop();  // so that nobody waits
+    stop.request_stop();  // so that no call waits
     for (int i = 0; i < 8; ++i) {
         check_error(execute_line(target, "call stuck", {}, stop.get_token()), CommandErrc::timeout, {"`stuck`"});
     }
     check_error(execute_line(target, "call chat"), CommandErrc::busy, {"`status`"});
     let_go.set_value();
-    // Those that hung are free one by one; until the last is, the answer is `busy`.
+    // The calls return one by one. Until there is space the answer is `busy`.
     while (execute_line(target, "call chat").error) std::this_thread::yield();
 }
 
-TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]") {
+TEST_CASE("a call without a thread fails and is not counted as hanging", "[command]") {
     FakeTarget target;
     target.named["chat"] = make_handler("chat", Talkative{});
     pthread_attr_t before, huge;
     REQUIRE(::pthread_getattr_default_np(&before) == 0);
     REQUIRE(::pthread_attr_init(&huge) == 0);
-    REQUIRE(::pthread_attr_setstacksize(&huge, std::size_t{1} << 60) == 0);  // more than there are addresses
+    REQUIRE(::pthread_attr_setstacksize(&huge, std::size_t{1} << 60) == 0);  // more than the address space
     REQUIRE(::pthread_setattr_default_np(&huge) == 0);
     std::vector<Answer> answers;
     for (int i = 0; i < 9; ++i) answers.push_back(execute_line(target, "call chat x"));
@@ -432,7 +433,7 @@ TEST_CASE("call: where there is no thread to be had nothing hangs", "[command]")
     CHECK(output_of(target, "call chat x") == "[x]\n");
 }
 
-TEST_CASE("a command is a line and a payload to the last byte", "[command]") {
+TEST_CASE("a command file is a line and a payload up to the last byte", "[command]") {
     FakeTarget target;
     CHECK_FALSE(execute_command_file(target, "broadcast hi").error);
     CHECK_FALSE(execute_command_file(target, "broadcast hi\n").error);
@@ -447,7 +448,7 @@ TEST_CASE("a command is a line and a payload to the last byte", "[command]") {
                 {"65536", "lines after"});
 }
 
-TEST_CASE("a log sees a command's name and nothing else", "[command]") {
+TEST_CASE("the log shows only the name of a command", "[command]") {
     CHECK(name_of_command("broadcast secret\nmore secrets") == "broadcast");
     CHECK(name_of_command("handler load chat x") == "handler load");
     CHECK(name_of_command("broadcast it's") == "broadcast");
@@ -457,13 +458,13 @@ TEST_CASE("a log sees a command's name and nothing else", "[command]") {
     CHECK(name_of_command(std::string(1'000'000, 'x')) == "?");
 }
 
-TEST_CASE("an answer as text: errors stay on one line", "[command]") {
+TEST_CASE("an error stays on one line in the text of an answer", "[command]") {
     CHECK(to_text(Answer::done()) == "ok\n");
     CHECK(to_text(Answer::done("a\nb\n")) == "ok\na\nb\n");
     CHECK(to_text(Answer::failed(CommandErrc::bad_utf8, "a\nb\x1B")) == "error bad-utf8 a\\nb\\x1b\n");
 }
 
-TEST_CASE("each code has its own name, and a shell its exit status", "[command]") {
+TEST_CASE("each code has its own name and an exit status", "[command]") {
     std::set<std::string_view> names;
     for (int i = 0; i <= static_cast<int>(CommandErrc::unreadable); ++i) names.insert(to_string(CommandErrc(i)));
     CHECK(names.size() == static_cast<std::size_t>(CommandErrc::unreadable) + 1);
@@ -473,7 +474,7 @@ TEST_CASE("each code has its own name, and a shell its exit status", "[command]"
     CHECK(exit_status_of("of-a-later-version") == 1);
 }
 
-TEST_CASE("help comes from the table", "[command]") {
+TEST_CASE("help is made from the table", "[command]") {
     const auto overview = help_on({});
     REQUIRE_FALSE(overview.error);
     for (const Command& command : commands()) {
@@ -494,7 +495,7 @@ TEST_CASE("help comes from the table", "[command]") {
     CHECK(has(run("help send").text, "usage: send ID"));
 }
 
-TEST_CASE("a line without its text reads as the same command", "[command]") {
+TEST_CASE("a command line without its text is parsed as the same command", "[command]") {
     const auto again = [](std::string_view line) {
         const auto words = split_words(line);
         REQUIRE(words);

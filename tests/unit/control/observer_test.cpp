@@ -30,7 +30,7 @@ struct Pipe {
     void put(std::string_view text) const {
         REQUIRE(::write(write_end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
     }
-    /// Reads up to and with `end`.
+    /// Reads up to and including `end`.
     std::string get_until(std::string_view end) const {
         std::string text;
         char c = 0;
@@ -39,7 +39,7 @@ struct Pipe {
     }
 };
 
-/// An observer over a fake server. By default it finds commands by events alone: its other looks are an hour away.
+/// An observer over a fake server. By default it finds commands by events only: it looks into the folder once an hour.
 struct Office {
     TemporaryFolder folder;
     FakeTarget target;
@@ -71,23 +71,23 @@ struct Office {
 
 }  // namespace
 
-TEST_CASE("a command in the spool is executed, its answer stands beside it", "[observer]") {
+TEST_CASE("a command in the spool is executed and answered", "[observer]") {
     Office office;
     office.start();
     office.put("a", "broadcast --subprotocol chat\nhello");
     CHECK(office.sent(1) == Strings{"broadcast chat text hello"});
-    // Looks are an hour apart: only inotify can have brought the second one.
+    // Looks are an hour apart, so only inotify can have reported the second one.
     office.put("b", "no-such-word\nsecret");
     const auto log = office.log.wait_for(2);
-    CHECK(log.at(0) == "command a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
-    CHECK(has(log.at(1), "command b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
+    CHECK(log.at(0) == "command file a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
+    CHECK(has(log.at(1), "command file b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
     CHECK_FALSE(has(log.at(1), "secret"));
     office.observer->stop();
     CHECK(text_in(office.in("done", "a")) == "ok\n3 receivers\n");
     CHECK(text_in(office.in("failed", "b")).starts_with("error usage there is no command `no-such-word`"));
 }
 
-TEST_CASE("commands that came before the observer go first", "[observer]") {
+TEST_CASE("commands that were in the spool before the start are executed first", "[observer]") {
     Office office;
     {
         const auto spool = Spool::open(office.options.spool);
@@ -100,7 +100,7 @@ TEST_CASE("commands that came before the observer go first", "[observer]") {
     CHECK(office.sent(3) == Strings{"broadcast * text crashed", "broadcast * text one", "broadcast * text two"});
 }
 
-TEST_CASE("without inotify the folder is looked into", "[observer]") {
+TEST_CASE("without inotify the folder is polled", "[observer]") {
     Office office;
     office.options.use_inotify = false;
     office.options.poll_interval = 1ms;
@@ -111,30 +111,30 @@ TEST_CASE("without inotify the folder is looked into", "[observer]") {
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
 
-TEST_CASE("a lost event is made up for by the next look", "[observer]") {
+TEST_CASE("a file without an event is found by the next look", "[observer]") {
     Office office;
     office.options.safety_interval = 1ms;
     office.start();
-    // A link that is made in new/ itself gives no event that the observer listens to.
+    // A link that is created in new/ itself causes no event that the observer watches.
     REQUIRE(::symlink("/nowhere", office.in("new", "link").c_str()) == 0);
-    CHECK(has(office.log.wait_for(1).at(0), "command link: bad-file"));
+    CHECK(has(office.log.wait_for(1).at(0), "command file link: bad-file"));
 }
 
-TEST_CASE("a spool that is removed is made anew, and commands go on", "[observer]") {
+TEST_CASE("a spool that was removed is created again, and commands work again", "[observer]") {
     Office office;
     office.start();
     office.put("a", "broadcast one");
     CHECK(office.sent(1).size() == 1);
     office.log.wait_for(1);
-    SECTION("all of it") { std::filesystem::rename(office.options.spool.path, office.folder / "elsewhere"); }
+    SECTION("the whole spool") { std::filesystem::rename(office.options.spool.path, office.folder / "elsewhere"); }
     SECTION("a part") { std::filesystem::remove(office.in("new")); }
-    // The next look is an hour away: this is an event.
+    // The next look is in an hour, so this is an event.
     CHECK(has(office.log.wait_for(2).at(1), "opened again"));
     office.put("b", "broadcast two");
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
 
-TEST_CASE("a folder that goes while a command is executed doesn't have it executed again", "[observer]") {
+TEST_CASE("a command is not executed again if a folder is removed while it runs", "[observer]") {
     struct Remover {
         std::string folder;
         CommandAnswer on_command(std::span<const std::string>, Bytes) {
@@ -157,7 +157,7 @@ TEST_CASE("a folder that goes while a command is executed doesn't have it execut
     CHECK(std::count_if(log.begin(), log.end(), [](const auto& line) { return has(line, ": call: ok"); }) == 1);
 }
 
-TEST_CASE("a spool that can't be made anew is told once, and served when it can", "[observer]") {
+TEST_CASE("a spool that cannot be created again is reported once, and used when it can", "[observer]") {
     Office office;
     office.options.retry_interval = office.options.safety_interval = 1ms;
     office.start();
@@ -167,19 +167,19 @@ TEST_CASE("a spool that can't be made anew is told once, and served when it can"
     std::filesystem::rename(office.options.spool.path, office.folder / "elsewhere");
     write_to(office.folder / "file", "");
     std::error_code ignored;
-    // Either the observer makes the folder first, or this file stands in its way.
+    // Either the observer creates the folder first, or this file is in its way.
     std::filesystem::create_hard_link(office.folder / "file", office.options.spool.path, ignored);
     office.log.wait_for(2);
     if (!ignored) std::filesystem::remove(office.options.spool.path);
     while (!exists(office.in("new"))) std::this_thread::yield();
     office.put("b", "broadcast two");
     CHECK(office.sent(2).back() == "broadcast * text two");
-    // What stands in the way may have two reasons, the second while this file goes. None is told twice.
+    // There may be two reasons, the second one while this file is being removed. Neither is logged twice.
     const auto log = office.log.all();
     CHECK(std::set<std::string>(log.begin(), log.end()).size() == log.size());
 }
 
-TEST_CASE("a flood of commands is executed wholly and in order", "[observer]") {
+TEST_CASE("a flood of commands is executed completely and in order", "[observer]") {
     Office office;
     {
         REQUIRE(Spool::open(office.options.spool));
@@ -193,7 +193,7 @@ TEST_CASE("a flood of commands is executed wholly and in order", "[observer]") {
     }
 }
 
-TEST_CASE("a second observer on the same spool doesn't come up", "[observer]") {
+TEST_CASE("a second observer on the same spool fails", "[observer]") {
     Office office;
     office.start();
     const auto second = Observer::create(office.target, office.options);
@@ -201,21 +201,21 @@ TEST_CASE("a second observer on the same spool doesn't come up", "[observer]") {
     CHECK(has(second.error(), "in use by process " + std::to_string(::getpid())));
 }
 
-TEST_CASE("what was refused is told to the log", "[observer]") {
+TEST_CASE("rejected files are logged", "[observer]") {
     Office office;
     office.start();
     REQUIRE(::symlink("/etc/passwd", office.in("tmp", "link").c_str()) == 0);
     std::filesystem::rename(office.in("tmp", "link"), office.in("new", "link"));
-    CHECK(has(office.log.wait_for(1).at(0), "command link: bad-file: a symbolic link"));
+    CHECK(has(office.log.wait_for(1).at(0), "command file link: bad-file: a symbolic link"));
 }
 
-TEST_CASE("new limits for the spool are taken while it runs", "[observer]") {
+TEST_CASE("new limits for the spool apply while it runs", "[observer]") {
     Office office;
     office.start();
     auto limits = office.options.spool;
     limits.max_file = 20;
     office.observer->reconfigure(limits);
-    // The limits are taken before the next command, or with it; a further command certainly meets them.
+    // The limits apply before the next command or after it, and certainly to the one after that.
     office.put("a", "broadcast one");
     office.sent(1);
     office.put("b", "broadcast " + std::string(100, 'x'));
@@ -223,7 +223,7 @@ TEST_CASE("new limits for the spool are taken while it runs", "[observer]") {
     CHECK(has(office.log.all().back(), "too-big"));
 }
 
-TEST_CASE("lines from a descriptor are answered on another", "[observer]") {
+TEST_CASE("lines from one descriptor are answered on another", "[observer]") {
     const Pipe in, out;
     Office office;
     office.options.spool.path.clear();  // works without a spool
@@ -245,7 +245,7 @@ TEST_CASE("lines from a descriptor are answered on another", "[observer]") {
     CHECK(office.sent(2) == Strings{"broadcast * text hello there", "broadcast * text again"});
 }
 
-TEST_CASE("the last line may lack its newline, and the end of stdin stops nothing", "[observer]") {
+TEST_CASE("the last line needs no newline, and the end of the input does not stop the observer", "[observer]") {
     Pipe in;
     const Pipe out;
     Office office;
@@ -259,7 +259,7 @@ TEST_CASE("the last line may lack its newline, and the end of stdin stops nothin
     CHECK(office.sent(2) == Strings{"broadcast * text last", "broadcast * text after"});
 }
 
-TEST_CASE("an answer with empty lines keeps its end", "[observer]") {
+TEST_CASE("an answer with empty lines ends at the right place", "[observer]") {
     struct Gaps {
         CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, "a\n\n\nb\n"}; }
     };
@@ -274,7 +274,7 @@ TEST_CASE("an answer with empty lines keeps its end", "[observer]") {
     CHECK(out.get_until("\n\n") == "ok\nfake 1.2.3\n\n");
 }
 
-TEST_CASE("a line without end is refused, the next one is read", "[observer]") {
+TEST_CASE("a line without an end is rejected, and the next one is read", "[observer]") {
     const Pipe in, out;
     Office office;
     office.options.control_in = in.read_end.get();
@@ -286,7 +286,7 @@ TEST_CASE("a line without end is refused, the next one is read", "[observer]") {
     CHECK(out.get_until("\n\n") == "ok\nfake 1.2.3\n\n");
 }
 
-TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[observer]") {
+TEST_CASE("a client that does not read its answers delays only itself", "[observer]") {
     struct Long {
         CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, std::string(1 << 20, 'x')}; }
     };
@@ -298,7 +298,7 @@ TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[obse
     office.start();
     in.put("call long\n");
     office.log.wait_for(1);
-    // The pipe is full now; a further line waits, the spool doesn't.
+    // The pipe is full now: a further line waits, the spool does not.
     in.put("broadcast waits\n");
     office.put("a", "broadcast overtakes");
     CHECK(office.sent(1) == Strings{"broadcast * text overtakes"});
@@ -306,7 +306,7 @@ TEST_CASE("whoever doesn't read his answers holds up nobody but himself", "[obse
     CHECK(office.sent(2).back() == "broadcast * text waits");
 }
 
-TEST_CASE("lines that came together wait for a reader just the same", "[observer]") {
+TEST_CASE("lines that arrive together wait for their reader, too", "[observer]") {
     struct Long {
         CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, std::string(1 << 20, 'x')}; }
     };
@@ -326,7 +326,7 @@ TEST_CASE("lines that came together wait for a reader just the same", "[observer
     CHECK(office.sent(3) == Strings{"broadcast * text overtakes", "broadcast * text waits", "broadcast * text last"});
 }
 
-TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
+TEST_CASE("a reader that is gone does not end the observer", "[observer]") {
     const Pipe in;
     Pipe out;
     Office office;
@@ -338,7 +338,7 @@ TEST_CASE("a reader who is gone doesn't end the daemon", "[observer]") {
     CHECK(office.sent(2).size() == 2);
 }
 
-TEST_CASE("stop: the command that is being executed is answered, the others wait for the next start", "[observer]") {
+TEST_CASE("stop answers the running command, and the others wait for the next start", "[observer]") {
     Office office;
     office.target.fake_hub->answers = false;  // the broadcast hangs
     office.start();
@@ -355,7 +355,7 @@ TEST_CASE("stop: the command that is being executed is answered, the others wait
     CHECK(office.sent(2).back() == "broadcast * text waits");
 }
 
-TEST_CASE("a log that throws stops nobody", "[observer]") {
+TEST_CASE("a log that throws does not stop commands", "[observer]") {
     Office office;
     office.options.log = [](LogLevel, std::string_view) { throw std::runtime_error{"no log"}; };
     office.start();
@@ -365,7 +365,7 @@ TEST_CASE("a log that throws stops nobody", "[observer]") {
     CHECK(office.sent(2) == Strings{"broadcast * text first", "broadcast * text second"});
 }
 
-TEST_CASE("an exception in the program behind the commands becomes an answer", "[observer]") {
+TEST_CASE("an exception of the target becomes an answer", "[observer]") {
     struct Throws final : ControlTarget {
         StatusReport status() override { throw std::runtime_error{"no status today"}; }
         std::vector<ConnectionInfo> list() override { throw 7; }

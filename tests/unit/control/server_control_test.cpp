@@ -27,7 +27,7 @@ struct Counter {
     }
 };
 
-/// A server with a client of subprotocol `chat`, whose loop runs only while a test lets it.
+/// A server and a client with the subprotocol `chat`. The client's loop runs only in until().
 struct House {
     Server server{[] {
         ServerOptions options;
@@ -62,7 +62,7 @@ struct House {
         server.start();
         client.on_end([this](const ConnectionEnd& end, bool) { closed = end.code; });
     }
-    /// Runs the client until `done` holds; a minute is for tests that hang.
+    /// Runs the client until `done` returns true. Fails after a minute.
     template <class Done>
     void until(Done done) {
         const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
@@ -80,7 +80,7 @@ struct House {
 
 }  // namespace
 
-TEST_CASE("a server's status, connections and handlers", "[server_control]") {
+TEST_CASE("status, list and handler list report on the server", "[server_control]") {
     House house;
     house.connect();
     const auto connections = house.control.list();
@@ -101,12 +101,12 @@ TEST_CASE("a server's status, connections and handlers", "[server_control]") {
     CHECK(output_of(house.control, "version") == "house 1.2\n");
 }
 
-TEST_CASE("commands reach a server's connections", "[server_control]") {
+TEST_CASE("commands reach the connections of a server", "[server_control]") {
     House house;
     house.connect();
     const auto id = to_string(house.control.list().at(0).id);
     CHECK(output_of(house.control, "broadcast hello") == "1 receiver\n");
-    CHECK(output_of(house.control, "broadcast --subprotocol other nobody") == "0 receivers\n");
+    CHECK(output_of(house.control, "broadcast --subprotocol other hello") == "0 receivers\n");
     CHECK(output_of(house.control, "send " + id + " you") == "queued\n");
     house.until([&] { return house.heard.size() == 2; });
     CHECK(house.heard == std::vector<std::string>{"hello", "you"});
@@ -114,22 +114,22 @@ TEST_CASE("commands reach a server's connections", "[server_control]") {
     CHECK(output_of(house.control, "close " + id + " --code 4001") == "queued\n");
     house.until([&] { return house.closed.has_value(); });
     CHECK(static_cast<int>(*house.closed) == 4001);
-    // The server forgets it when its side has ended, too.
+    // The server forgets the connection when its own side has ended, too.
     while (!house.control.list().empty()) std::this_thread::yield();
     const auto gone = execute_line(house.control, "send " + id + " you");
     REQUIRE(gone.error);
     CHECK(*gone.error == CommandErrc::gone);
 }
 
-TEST_CASE("handlers of a server come and go by command", "[server_control]") {
+TEST_CASE("commands load and unload handlers", "[server_control]") {
     House house;
     house.connect();
     CHECK(output_of(house.control, "call count a b") == "2 words\n");
     CHECK(house.control.find_handler("broadcast") == house.control.find_handler("chat"));
-    CHECK(house.control.find_handler("nobody") == nullptr);
+    CHECK(house.control.find_handler("unknown") == nullptr);
     output_of(house.control, "handler load chat null");
     CHECK(house.control.find_handler("chat")->name() == "null");
-    // What served it before keeps its connection.
+    // The previous handler keeps its connection.
     CHECK(house.control.handlers().at(1).subprotocol == "chat");
     CHECK(house.control.handlers().at(1).connections == 0);
     output_of(house.control, "handler load default broadcast");
@@ -142,7 +142,7 @@ TEST_CASE("handlers of a server come and go by command", "[server_control]") {
     CHECK(house.control.find_handler("chat") == nullptr);
 }
 
-TEST_CASE("what a mere server doesn't know is said so", "[server_control]") {
+TEST_CASE("a server has no log level and no configuration", "[server_control]") {
     House house;
     for (const char* line : {"reload", "log-level debug"}) {
         const auto answer = execute_line(house.control, line);
@@ -151,7 +151,7 @@ TEST_CASE("what a mere server doesn't know is said so", "[server_control]") {
     }
 }
 
-TEST_CASE("drain and stop by command", "[server_control]") {
+TEST_CASE("commands drain and stop a server", "[server_control]") {
     House house;
     house.connect();
     output_of(house.control, "drain");
@@ -174,7 +174,7 @@ TEST_CASE("a server that is stopping reports that it drains", "[server_control]"
     CHECK(house.control.status().draining);
 }
 
-TEST_CASE("an observer over a server in one's own program", "[server_control]") {
+TEST_CASE("an observer works with a server in any program", "[server_control]") {
     House house;
     house.connect();
     TemporaryFolder folder;

@@ -18,7 +18,7 @@ using namespace wsserver;
 using namespace wsserver::test;
 namespace {
 
-/// A spool that notes what it executes; `fail...` fails.
+/// A spool that records what it executes; commands that begin with `fail` fail.
 struct Desk {
     TemporaryFolder folder;
     SpoolOptions options;
@@ -43,7 +43,7 @@ struct Desk {
     std::string in(std::string_view part, std::string_view name = {}) const {
         return options.path + '/' + std::string{part} + (name.empty() ? "" : '/' + std::string{name});
     }
-    /// As a writer does it.
+    /// Writes a command file as a script does.
     void put(const std::string& name, std::string_view content) const {
         write_to(in("tmp", name), content);
         std::filesystem::rename(in("tmp", name), in("new", name));
@@ -77,7 +77,7 @@ mode_t mode_of(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("commands are executed in the order of their names, and answered under them", "[spool]") {
+TEST_CASE("commands are executed in order of name and answered under their names", "[spool]") {
     Desk desk;
     desk.put("2", "second");
     desk.put("10", "first\npayload \xFF");
@@ -93,7 +93,7 @@ TEST_CASE("commands are executed in the order of their names, and answered under
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a command that came while nobody ran is executed", "[spool]") {
+TEST_CASE("a command that arrived while no daemon was running is executed", "[spool]") {
     Desk desk;
     desk.spool.reset();
     desk.put("a", "x");
@@ -102,7 +102,7 @@ TEST_CASE("a command that came while nobody ran is executed", "[spool]") {
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("what is being written is not touched", "[spool]") {
+TEST_CASE("files in tmp/ are not touched", "[spool]") {
     Desk desk;
     write_to(desk.in("tmp", "a"), "broadcast ha");
     CHECK(desk.run() == Spool::Progress::idle);
@@ -110,7 +110,7 @@ TEST_CASE("what is being written is not touched", "[spool]") {
     CHECK(desk.left() == Strings{"tmp/a"});
 }
 
-TEST_CASE("empty and binary files arrive as they are", "[spool]") {
+TEST_CASE("empty and binary files are read unchanged", "[spool]") {
     Desk desk;
     std::string bytes;
     for (int i = 0; i < 100'000; ++i) bytes += static_cast<char>(i % 256);
@@ -121,7 +121,7 @@ TEST_CASE("empty and binary files arrive as they are", "[spool]") {
     CHECK(desk.contents["bytes"] == bytes);
 }
 
-TEST_CASE("a name used again: the answer is that of the last command", "[spool]") {
+TEST_CASE("if a name is reused, the answer is that of the last command", "[spool]") {
     Desk desk;
     desk.put("a", "fail");
     desk.run();
@@ -136,7 +136,7 @@ TEST_CASE("a name used again: the answer is that of the last command", "[spool]"
     CHECK_FALSE(exists(desk.in("done", "a")));
 }
 
-TEST_CASE("a command found by an event and by a scan keeps its answer", "[spool]") {
+TEST_CASE("a command that is found by an event and by a scan keeps its answer", "[spool]") {
     Desk desk;
     desk.run();
     desk.put("a", "x");
@@ -148,7 +148,7 @@ TEST_CASE("a command found by an event and by a scan keeps its answer", "[spool]
     CHECK(exists(desk.in("done", "a")));
 }
 
-TEST_CASE("an event brings a command without a scan", "[spool]") {
+TEST_CASE("a command is executed after an event without a scan", "[spool]") {
     Desk desk;
     desk.run();
     desk.put("b", "x");
@@ -165,7 +165,7 @@ TEST_CASE("an event brings a command without a scan", "[spool]") {
     CHECK(desk.executed == Strings{"a", "b"});
 }
 
-TEST_CASE("a big folder goes in bounded batches, still in order", "[spool]") {
+TEST_CASE("a large folder is handled in bounded batches, in order", "[spool]") {
     Desk desk;
     Strings names;
     for (int i = 0; i < 9'000; ++i) {
@@ -175,10 +175,10 @@ TEST_CASE("a big folder goes in bounded batches, still in order", "[spool]") {
     std::sort(names.begin(), names.end());
     CHECK(desk.run(64) == Spool::Progress::more);
     CHECK(desk.executed.size() == 64);
-    // Comes behind all that the first scan could keep: it waits for its turn.
+    // After all names that the first scan could keep, so it waits.
     desk.put("999999", "x");
     desk.spool->notice("999999");
-    // And this one goes before them.
+    // Before them, so it is executed first.
     desk.put("000000", "x");
     desk.spool->notice("000000");
     while (desk.run(64) == Spool::Progress::more) {
@@ -189,9 +189,9 @@ TEST_CASE("a big folder goes in bounded batches, still in order", "[spool]") {
     CHECK(names_in(desk.in("new")).empty());
 }
 
-// --- what is refused
+// --- rejected files
 
-TEST_CASE("what is no plain file is refused, and neither followed nor opened", "[spool]") {
+TEST_CASE("anything but a regular file is rejected, neither followed nor opened", "[spool]") {
     Desk desk;
     write_to(desk.folder / "secret", "broadcast secret");
     REQUIRE(::symlink((desk.folder / "secret").c_str(), desk.in("new", "link").c_str()) == 0);
@@ -222,7 +222,7 @@ TEST_CASE("what is no plain file is refused, and neither followed nor opened", "
     CHECK(text_in(desk.in("failed", "folder~refused/inside")) == "x");
 }
 
-TEST_CASE("a file with two names is refused", "[spool]") {
+TEST_CASE("a file with two names is rejected", "[spool]") {
     Desk desk;
     write_to(desk.folder / "else", "x");
     REQUIRE(::link((desk.folder / "else").c_str(), desk.in("new", "a").c_str()) == 0);
@@ -231,7 +231,7 @@ TEST_CASE("a file with two names is refused", "[spool]") {
     CHECK(has(text_in(desk.in("failed", "a")), "error bad-file the file has 2 names"));
 }
 
-TEST_CASE("a file with two names that was refused before is put aside again", "[spool]") {
+TEST_CASE("a file with two names that was rejected before is put aside again", "[spool]") {
     Desk desk;
     const std::string name = GENERATE("a", "a name");
     write_to(desk.folder / "else", "x");
@@ -246,7 +246,7 @@ TEST_CASE("a file with two names that was refused before is put aside again", "[
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("a second folder of a name that was refused before", "[spool]") {
+TEST_CASE("a second folder with a rejected name is put aside, too", "[spool]") {
     Desk desk;
     for (int i = 0; i < 2; ++i) {
         REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
@@ -260,14 +260,14 @@ TEST_CASE("a second folder of a name that was refused before", "[spool]") {
     CHECK(desk.executed == Strings{"folder"});
 }
 
-TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[spool]") {
+TEST_CASE("a folder in the place of an answer is put aside and blocks no command", "[spool]") {
     Desk desk;
     const std::string part = GENERATE("done", "failed");
     const std::string content = GENERATE("x", "fail");
     for (const char* name : {"a", "a~refused"}) {
         REQUIRE(::mkdir(desk.in(part, name).c_str(), 0700) == 0);
     }
-    SECTION("before the command comes") {}
+    SECTION("before the command arrives") {}
     SECTION("with something in it") { REQUIRE(::mkdir(desk.in(part, "a/inside").c_str(), 0700) == 0); }
     desk.put("a", content);
     desk.put("b", "x");
@@ -278,7 +278,7 @@ TEST_CASE("a folder where an answer belongs is put aside, and stops nobody", "[s
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a folder that comes where an answer belongs while the command is executed is put aside", "[spool]") {
+TEST_CASE("a folder that appears in the place of an answer while the command runs is put aside", "[spool]") {
     Desk desk;
     desk.put("a", "x");
     desk.put("b", "x");
@@ -292,7 +292,7 @@ TEST_CASE("a folder that comes where an answer belongs while the command is exec
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
 
-TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
+TEST_CASE("a folder in the place of a rejection is put aside", "[spool]") {
     Desk desk;
     write_to(desk.in("new", "a name"), "x");
     CHECK(desk.run() == Spool::Progress::idle);
@@ -307,7 +307,8 @@ TEST_CASE("a folder where a refusal belongs is put aside", "[spool]") {
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a folder in the place of its answer doesn't keep an interrupted command from being executed", "[spool]") {
+TEST_CASE("a folder in the place of its answer does not prevent an interrupted command from being executed",
+          "[spool]") {
     Desk desk;
     write_to(desk.in("cur", "a"), "x");
     REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
@@ -317,7 +318,7 @@ TEST_CASE("a folder in the place of its answer doesn't keep an interrupted comma
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
 
-TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
+TEST_CASE("a file with an invalid name is rejected under another name", "[spool]") {
     Desk desk;
     const Strings bad{"with blank", "umlaut-\xC3\xBC", "semi;colon", std::string(129, 'a'),
                       "new\nline",  "til~de",          "answer~"};
@@ -341,7 +342,7 @@ TEST_CASE("a name outside the alphabet is refused under another", "[spool]") {
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("a file over the limit is refused unread", "[spool]") {
+TEST_CASE("a file over the limit is rejected without being read", "[spool]") {
     SpoolOptions options;
     options.max_file = 1000;
     Desk desk{options};
@@ -350,7 +351,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     desk.run();
     CHECK(desk.executed == Strings{"at"});
     CHECK(text_in(desk.in("failed", "over")) ==
-          "error too-big the file has 1001 bytes, at most 1000 are taken (spool.max_file)\n");
+          "error too-big the file has 1001 bytes, the limit is 1000 (spool.max_file)\n");
     CHECK(text_in(desk.in("failed", "over~refused")) == std::string(1001, 'x'));
     desk.options.max_file = 1001;
     desk.spool->reconfigure(desk.options);
@@ -359,7 +360,7 @@ TEST_CASE("a file over the limit is refused unread", "[spool]") {
     CHECK(desk.executed == Strings{"at", "over"});
 }
 
-TEST_CASE("whose files are commands", "[spool]") {
+TEST_CASE("files of the own user, of root and of the group are commands", "[spool]") {
     struct stat file {};
     file.st_mode = S_IFREG | 0644;
     file.st_nlink = 1;
@@ -395,8 +396,8 @@ TEST_CASE("whose files are commands", "[spool]") {
     CHECK(code() == "bad-file");
 }
 
-TEST_CASE("a foreign owner's file is refused", "[spool]") {
-    if (::geteuid() != 0) return;  // only root can make one; refusal_of() is tested above
+TEST_CASE("a file of another user is rejected", "[spool]") {
+    if (::geteuid() != 0) return;  // only root can create one; refusal_of() is tested above
     Desk desk;
     desk.put("a", "x");
     REQUIRE(::chown(desk.in("new", "a").c_str(), 12345, 12345) == 0);
@@ -404,7 +405,7 @@ TEST_CASE("a foreign owner's file is refused", "[spool]") {
     CHECK(desk.executed.empty());
     CHECK(has(text_in(desk.in("failed", "a")), "error foreign-owner the file belongs to user 12345"));
 
-    // The same in a folder that a group shares.
+    // The same in a folder that is shared with a group.
     REQUIRE(::chown(desk.options.path.c_str(), 0, 12345) == 0);
     REQUIRE(::chmod(desk.options.path.c_str(), 02770) == 0);
     desk.open();
@@ -414,7 +415,7 @@ TEST_CASE("a foreign owner's file is refused", "[spool]") {
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("names of commands", "[spool]") {
+TEST_CASE("names of command files have a limited alphabet and length", "[spool]") {
     for (const char* name : {"a", "0", "-", "_", "a.b", "..a", "a..", "2024-01-01T00.00.00-7"}) {
         CAPTURE(name);
         CHECK(is_command_file_name(name));
@@ -429,7 +430,7 @@ TEST_CASE("names of commands", "[spool]") {
 
 // --- the folder
 
-TEST_CASE("the folders are made for the owner alone", "[spool]") {
+TEST_CASE("the folders are created for the owner only", "[spool]") {
     const auto umask_before = ::umask(0);
     TemporaryFolder folder;
     SpoolOptions options;
@@ -465,7 +466,7 @@ TEST_CASE("with the setgid bit the folder's group gives commands and reads answe
     CHECK(mode_of(options.path + "/done/a") == 0640);
 }
 
-TEST_CASE("a folder that gets the setgid bit later opens its parts at the next start", "[spool]") {
+TEST_CASE("a folder that gets the setgid bit later shares its parts after the next start", "[spool]") {
     TemporaryFolder folder;
     SpoolOptions options;
     options.path = folder / "spool";
@@ -478,8 +479,8 @@ TEST_CASE("a folder that gets the setgid bit later opens its parts at the next s
     CHECK(mode_of(options.path + "/lock") == 0640);
 }
 
-TEST_CASE("new/ alone may have the setgid bit", "[spool]") {
-    if (::geteuid() != 0) return;  // only root can make a foreign file
+TEST_CASE("only new/ may have the setgid bit", "[spool]") {
+    if (::geteuid() != 0) return;  // only root can create a file of another user
     Desk desk;
     REQUIRE(::chown(desk.in("new").c_str(), 0, 12345) == 0);
     REQUIRE(::chmod(desk.in("new").c_str(), 02770) == 0);
@@ -493,7 +494,7 @@ TEST_CASE("new/ alone may have the setgid bit", "[spool]") {
 
 namespace {
 
-/// What `work` returns as a user who is in no group but his own, which is not the spool's. Only root can become him.
+/// Runs `work` as a user that is not in the spool's group, and returns its result. Needs root.
 template <class Work>
 int as_a_user_outside_of_the_group(Work work) {
     const pid_t child = ::fork();
@@ -517,7 +518,7 @@ void make_shared(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("who isn't in the group serves it with folders that were made before", "[spool]") {
+TEST_CASE("a daemon outside the group can use folders that were created before", "[spool]") {
     if (::geteuid() != 0) return;
     Desk desk;
     REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
@@ -548,7 +549,7 @@ TEST_CASE("who isn't in the group serves it with folders that were made before",
     CHECK(answer.st_gid == 54321);
 }
 
-TEST_CASE("a folder that can't be opened to its group is told, and what to do", "[spool]") {
+TEST_CASE("if a folder cannot be shared with its group the error says what to do", "[spool]") {
     if (::geteuid() != 0) return;
     Desk desk;
     REQUIRE(::chmod(desk.folder.path().c_str(), 0755) == 0);
@@ -561,7 +562,7 @@ TEST_CASE("a folder that can't be opened to its group is told, and what to do", 
     CHECK(told == 1);
 }
 
-TEST_CASE("a folder that others could give commands in is refused", "[spool]") {
+TEST_CASE("a world-writable folder is rejected", "[spool]") {
     TemporaryFolder folder;
     SpoolOptions options;
     options.path = folder / "spool";
@@ -578,7 +579,7 @@ TEST_CASE("a folder that others could give commands in is refused", "[spool]") {
     CHECK(has(spool.error(), options.path + "/new"));
 }
 
-TEST_CASE("a folder that can't be made says where and what to do", "[spool]") {
+TEST_CASE("if a folder cannot be created the error says where and what to do", "[spool]") {
     TemporaryFolder folder;
     write_to(folder / "file", "x");
     SpoolOptions options;
@@ -589,7 +590,7 @@ TEST_CASE("a folder that can't be made says where and what to do", "[spool]") {
     CHECK(has(spool.error(), "--spool DIR"));
 }
 
-TEST_CASE("a second one on the same spool is told who holds it", "[spool]") {
+TEST_CASE("an error about a spool in use names the process", "[spool]") {
     Desk desk;
     const auto second = Spool::open(desk.options);
     REQUIRE_FALSE(second);
@@ -603,7 +604,7 @@ TEST_CASE("a second one on the same spool is told who holds it", "[spool]") {
     CHECK(Spool::open(desk.options));
 }
 
-TEST_CASE("nobody holds a spool that never was", "[spool]") {
+TEST_CASE("a spool that does not exist has no holder", "[spool]") {
     TemporaryFolder folder;
     const auto holder = spool_holder(folder / "none");
     REQUIRE(holder);
@@ -619,7 +620,7 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
         REQUIRE(::mkdir(desk.in("done").c_str(), 0700) == 0);
     }
     SECTION("the lock") { std::filesystem::remove(desk.in("lock")); }
-    SECTION("all") { std::filesystem::remove_all(desk.options.path); }
+    SECTION("the whole spool") { std::filesystem::remove_all(desk.options.path); }
     CHECK_FALSE(desk.spool->in_place());
     desk.open();
     CHECK(desk.spool->in_place());
@@ -628,7 +629,7 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
     CHECK(desk.executed == Strings{"a"});
 }
 
-TEST_CASE("a command that was executed when its answer's folder went is not executed again", "[spool]") {
+TEST_CASE("a command is not executed again if the folder of its answer is removed", "[spool]") {
     Desk desk;
     const std::string name = GENERATE("a", "b");
     desk.put("a", "x");
@@ -650,7 +651,7 @@ TEST_CASE("a command that was executed when its answer's folder went is not exec
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("what is old is swept, what is young stays", "[spool]") {
+TEST_CASE("old files are removed, young ones stay", "[spool]") {
     SpoolOptions options;
     Desk desk{options};
     for (int i = 0; i < 5; ++i) {
@@ -686,7 +687,7 @@ TEST_CASE("what is old is swept, what is young stays", "[spool]") {
 
 // --- trouble
 
-TEST_CASE("a full disk: the command waits for its answer and is not executed again", "[spool]") {
+TEST_CASE("on a full disk the answer is written later, and the command is not executed again", "[spool]") {
     Desk desk;
     desk.put("a", "x");
     desk.put("b", "x");
@@ -717,8 +718,8 @@ TEST_CASE("a full disk: the command waits for its answer and is not executed aga
 
 namespace {
 
-/// Opens the spool in another process, executes one command there, and kills it behind `step`. What was executed is
-/// noted in `journal`, so that it survives.
+/// Opens the spool in another process, executes one command there, and kills the process after `step`. Executed
+/// commands are recorded in the file `journal`.
 void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string& journal) {
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
@@ -748,14 +749,14 @@ void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string&
 
 }  // namespace
 
-TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") {
+TEST_CASE("after a kill at any step the next start continues there", "[spool]") {
     Desk desk;
     const bool fails = GENERATE(false, true);
     const auto step = GENERATE(SpoolStep::accepted, SpoolStep::executed, SpoolStep::answer_written, SpoolStep::answered,
                                SpoolStep::forgotten);
     CAPTURE(fails, static_cast<int>(step));
     const auto* folder = fails ? "failed" : "done";
-    // Answers of older commands of that name must not be taken for this one's.
+    // Answers to older commands of that name must not be mistaken for this one's.
     desk.put("b", fails ? "old" : "fail old");
     desk.run();
     desk.executed.clear();
@@ -770,7 +771,7 @@ TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") 
     CHECK(exists(desk.in("cur", "b")) == (step != SpoolStep::forgotten));
     CHECK(exists(desk.in(folder, "b")) == was_answered);
 
-    desk.open();  // the lock of the dead one is gone
+    desk.open();  // the lock of the dead process is gone
     CHECK(desk.run() == Spool::Progress::idle);
     CHECK(desk.executed == (was_answered ? Strings{"c"} : Strings{"b", "c"}));
     const std::string by_first = fails ? "error gone no\nfail" : "ok\nfirst\n";
@@ -781,7 +782,7 @@ TEST_CASE("killed at any step, the next start goes on where it was", "[spool]") 
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("what a crash left in cur/ goes before everything in new/", "[spool]") {
+TEST_CASE("commands that a crash left in cur/ are executed before those in new/", "[spool]") {
     Desk desk;
     desk.spool.reset();
     write_to(desk.in("cur", "z2"), "x");

@@ -45,7 +45,7 @@ TEST_CASE("a JSON object keeps the order of its members", "[json]") {
     CHECK(json_array({"1", "{}"}) == "[1,{}]");
 }
 
-TEST_CASE("a size has as many significant digits as it is asked for", "[text_format]") {
+TEST_CASE("a size has the requested number of significant digits", "[text_format]") {
     CHECK(readable_size(std::uint64_t{0}) == "0 B");
     CHECK(readable_size(std::uint64_t{1023}) == "1023 B");
     CHECK(readable_size(std::uint64_t{1024}) == "1.0 KiB");

@@ -1,4 +1,4 @@
-// Commands as lines on one descriptor, answers on another: what `--control-stdin` makes of stdin and stdout.
+// Commands as lines on one descriptor, answers on another: `--control-stdin` uses stdin and stdout like this.
 #pragma once
 
 #include <functional>
@@ -9,21 +9,21 @@
 
 namespace wsserver {
 
-/// Never waits, though the descriptors may be blocking: it reads and writes only when poll() has said so. Whoever
-/// doesn't read his answers gets no further commands executed, and nobody else has to wait for him.
+/// Never blocks, even if the descriptors are blocking: it reads and writes only after poll(). While an answer has not
+/// been read, no further command of this client is executed; others need not wait for it.
 class ControlLines {
    public:
     using Execute = std::function<Answer(std::string_view line)>;
 
     ControlLines(int in, int out) : in_(in), out_(out) {}
 
-    /// What to poll for; -1: nothing.
+    /// The descriptor to poll; -1: none.
     int wants_to_read() const noexcept { return output_.empty() ? in_ : -1; }
     int wants_to_write() const noexcept { return output_.empty() ? -1 : out_; }
 
-    /// `in` is readable, or has ended.
+    /// `in` is readable, or is at its end.
     void on_readable(const Execute& execute);
-    /// Executes what waited for its turn behind an answer.
+    /// Writes the rest of an answer, then executes the commands that waited for that.
     void on_writable(const Execute& execute);
 
    private:

@@ -1,4 +1,4 @@
-// How connections, handlers and the status are shown: to people, and to programs as JSON on one line.
+// Connections, handlers and the status as text for people, and as JSON on one line for programs.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace wsserver {
 
-/// What the handler of an empty subprotocol is called.
+/// The name of the empty subprotocol in commands and tables.
 inline constexpr std::string_view default_handler = "default";
 
 std::string text_of(const ConnectionInfo& connection);

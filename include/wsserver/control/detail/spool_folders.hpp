@@ -1,4 +1,5 @@
-// The folders of a spool as descriptors, so that nobody can exchange them between a check and its use; and the lock.
+// The folders of a spool as open descriptors, so that they cannot be replaced between a check and its use; and the
+// lock.
 #pragma once
 
 #include <dirent.h>
@@ -16,7 +17,7 @@
 
 namespace wsserver {
 
-/// errno as a value, taken at once.
+/// errno as a value.
 std::error_code last_error() noexcept;
 
 struct SpoolFolders {
@@ -28,33 +29,34 @@ struct SpoolFolders {
     Descriptor cur;
     Descriptor done;
     Descriptor failed;
-    std::optional<gid_t> group{};  ///< who may give commands besides us: the folder, or new/, has the setgid bit
+    std::optional<gid_t>
+        group{};  ///< may give commands, too: the group of the folder or of new/, if that has the setgid bit
 
-    /// All of them are still what lies under their names.
+    /// True if all of them are still what their paths lead to.
     bool in_place() const;
 };
 
-/// Makes what is missing and takes the lock. An error is for people.
+/// Creates missing folders and takes the lock. An error is one line for people.
 Result<SpoolFolders, std::string> open_spool_folders(const std::string& path);
 
-/// An open folder to be read entry by entry.
+/// An open folder that is read entry by entry.
 struct CloseFolder {
     void operator()(DIR* folder) const noexcept { ::closedir(folder); }
 };
 using FolderStream = std::unique_ptr<DIR, CloseFolder>;
 
-/// Reads `folder` from its beginning; null with errno set if that can't be done.
+/// Opens `folder` for reading from its beginning. Null with errno set on failure.
 FolderStream read_folder(const Descriptor& folder);
 
-/// Whether an entry is the folder itself or the one above.
+/// True for `.` and `..`.
 bool is_dot(const dirent& entry) noexcept;
 
-/// Renames without ever replacing what has that name already (EEXIST).
+/// Renames, and never replaces an existing file (EEXIST).
 std::error_code move_file(const Descriptor& from, const std::string& name, const Descriptor& to,
                           const std::string& new_name);
 
-/// Creates or replaces a file in cur/ with all of `pieces`, for the spool's group to be read when it is moved to where
-/// the group can see it. What can't be written wholly leaves nothing behind.
+/// Creates or replaces a file in cur/ with the content `pieces`, readable by the spool's group once it is moved to a
+/// folder that the group may enter. On failure no file is left.
 std::error_code write_file(const SpoolFolders& folders, const std::string& name,
                            const std::vector<std::string_view>& pieces);
 

@@ -1,4 +1,4 @@
-// Tells what has come into a spool, by inotify where the kernel gives one.
+// Watches a spool for new files with inotify.
 #pragma once
 
 #include <functional>
@@ -11,18 +11,19 @@ namespace wsserver {
 
 class SpoolWatch {
    public:
-    /// Watches `new_folder` for commands, and `spool`, in which it lies, for folders that go. False, with errno set, if
-    /// there is no inotify to be had; then nothing is ever told.
+    /// Watches `new_folder` for command files, and its parent `spool` for folders that are removed. False, with errno
+    /// set, if inotify is not available; then read() never reports anything.
     bool start(const std::string& spool, const std::string& new_folder);
 
-    /// To be polled for reading; -1: not watching.
+    /// The descriptor to poll for reading; -1: not watching.
     int descriptor() const noexcept { return inotify_.get(); }
 
     struct News {
-        std::function<void(std::string_view name)> came;
-        std::function<void()> lost;      ///< events were lost: look for yourself
-        std::function<void()> replaced;  ///< perhaps a folder is not there any more, or is another one
+        std::function<void(std::string_view name)> arrived;  ///< a file is in new/
+        std::function<void()> lost;                          ///< events were lost: read the folder
+        std::function<void()> replaced;                      ///< a folder may have been removed or replaced
     };
+    /// Reads what events there are and reports them. Never blocks.
     void read(const News& news);
 
    private:

@@ -34,7 +34,7 @@ constexpr std::array<std::pair<CommandErrc, std::string_view>, 15> code_names{{
     {CommandErrc::unreadable, "unreadable"},
 }};
 
-/// A line is words; a long text comes behind it. So a file of 64 MiB without a newline isn't taken apart into words.
+/// A line holds words; a long text follows it. So a file of 64 MiB without a newline is not split into words.
 constexpr std::size_t max_line = 64 * 1024;
 
 constexpr CommandOption json_option{"--json", "", "answer with JSON, one object a line"};
@@ -56,7 +56,7 @@ std::string_view second_word(std::string_view name) {
 
 /// The command at the front of `words` and how many words its name has.
 Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<const std::string> words) {
-    if (words.empty()) return usage_error("there is no command: `help` lists those that there are");
+    if (words.empty()) return usage_error("there is no command: `help` lists all commands");
     std::vector<std::string_view> firsts;
     std::vector<std::string_view> seconds;
     for (const Command& command : commands()) {
@@ -68,8 +68,8 @@ Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<co
         seconds.push_back(second);
     }
     if (seconds.empty()) {
-        return usage_error(fmt::format("there is no command {}{}: `help` lists those that there are",
-                                       quoted_word(words[0]), did_you_mean(words[0], firsts)));
+        return usage_error(fmt::format("there is no command {}{}: `help` lists all commands", quoted_word(words[0]),
+                                       did_you_mean(words[0], firsts)));
     }
     std::string choice;
     for (const auto second : seconds) choice += (choice.empty() ? "" : ", ") + std::string{second};
@@ -78,14 +78,14 @@ Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<co
                                    did_you_mean(words[1], seconds), choice));
 }
 
-/// Sorts the words behind the command's name into options, arguments and the rest.
+/// Assigns the words after the command's name to options, arguments and the rest.
 class ArgumentParser {
    public:
     ArgumentParser(const Command& command, std::span<const std::string> words) : command_(command), words_(words) {
         line_.command = &command;
     }
 
-    Result<Invocation, Answer> sort() {
+    Result<Invocation, Answer> parse() {
         for (; at_ < words_.size(); ++at_) {
             if (auto taken = take(words_[at_]); !taken) return Unexpected{taken.error()};
         }
@@ -94,8 +94,8 @@ class ArgumentParser {
                 fmt::format("{} is missing. Usage: {}", command_.arguments[line_.arguments.size()], command_.usage()));
         }
         if (line_.arguments.size() > wanted()) {
-            // The argument came first. Done to all it would be a surprise.
-            return usage_error(fmt::format("{} and `{}` are one too much. Usage: {}",
+            // The argument came first, so the user hardly meant all connections.
+            return usage_error(fmt::format("{} and `{}` exclude each other. Usage: {}",
                                            quoted_word(line_.arguments.front()), command_.instead_of_argument,
                                            command_.usage()));
         }
@@ -105,7 +105,7 @@ class ArgumentParser {
    private:
     using Taken = Result<void, Answer>;
 
-    /// How many arguments there must be.
+    /// How many arguments the command needs.
     std::size_t wanted() const {
         const bool replaced = !command_.instead_of_argument.empty() && line_.has(command_.instead_of_argument);
         return replaced ? 0 : command_.arguments.size();
@@ -132,10 +132,10 @@ class ArgumentParser {
             return usage_error(fmt::format("{} is too much. Usage: {}", quoted_word(word), command_.usage()));
         }
         if (command_.rest == Command::Rest::text && !line_.literal && find_option(word) != nullptr) {
-            // Sent as a part of the text it would be a surprise, all the more if it were to choose who hears it.
+            // The user hardly meant it as a part of the text, least of all if it chooses the receivers.
             return usage_error(
-                fmt::format("the option {} stands behind the text: put it before, or put `--` before a "
-                            "text that is meant to hold it",
+                fmt::format("the option {} comes after the text: put it before the text, or put `--` before a text "
+                            "that contains it",
                             quoted_word(word)));
         }
         line_.rest.push_back(word);
@@ -176,7 +176,7 @@ class ArgumentParser {
         for (const CommandOption& option : command_.options) names.push_back(option.name);
         auto text = fmt::format("`{}` has no option {}{}. Usage: {}", command_.name, quoted_word(word),
                                 did_you_mean(word, names), command_.usage());
-        if (command_.rest == Command::Rest::text) text += "; a text that begins with `--` goes behind a `--`";
+        if (command_.rest == Command::Rest::text) text += "; put `--` before a text that begins with `--`";
         return text;
     }
 
@@ -188,32 +188,32 @@ class ArgumentParser {
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
-/// Which payload a command gets: the line's text or what followed the line.
-Result<std::string, Answer> text_of_line(const Invocation& line, Bytes behind) {
+/// The text of the line, if that is the payload; empty if the bytes after the line are.
+Result<std::string, Answer> text_of_line(const Invocation& line, Bytes after) {
     const auto rest = line.command->rest;
-    if (rest == Command::Rest::none && !is_blank(text_of(behind))) {
+    if (rest == Command::Rest::none && !is_blank(text_of(after))) {
         return usage_error(
-            fmt::format("`{}` takes no text, but {} bytes follow its line", line.command->name, behind.size()));
+            fmt::format("`{}` takes no text, but {} bytes follow its line", line.command->name, after.size()));
     }
     if (rest != Command::Rest::text) return std::string{};
     if (line.rest.empty()) {
-        if (!behind.empty()) return std::string{};
+        if (!after.empty()) return std::string{};
         return usage_error(
-            fmt::format("there is nothing to send: put the text behind the words or on the lines after "
-                        "them ('' is an empty message). Usage: {}",
+            fmt::format("there is nothing to send: put the text after the words or on the lines after them ('' is an "
+                        "empty message). Usage: {}",
                         line.command->usage()));
     }
-    if (!behind.empty()) {
+    if (!after.empty()) {
         return usage_error(
-            fmt::format("there are two texts, one in the line and {} bytes behind it: leave one out", behind.size()));
+            fmt::format("there are two texts, one in the line and {} bytes after it: leave one out", after.size()));
     }
     const auto& first = line.rest.front();
     if (!line.literal && line.rest.size() == 1 && (first == "-" || first.starts_with('@'))) {
-        // Whoever may write a command may not for that reason read every file that the daemon may.
-        return usage_error(
-            fmt::format("{} is for the command line of wsd-ctl, which reads standard input and files; "
-                        "here the text itself is wanted (behind a `--` it is taken as it stands)",
-                        quoted_word(first)));
+        // The right to give commands is not the right to read every file that the daemon may read.
+        return usage_error(fmt::format(
+            "{} works on the command line of wsd-ctl only, which reads standard input and files; here the text "
+            "itself is needed (after `--` it is sent as it is)",
+            quoted_word(first)));
     }
     return line.text();
 }
@@ -292,7 +292,7 @@ std::vector<std::string> Invocation::words_without_text() const {
         const bool is_switch = name == json_option.name ||
                                std::any_of(command->options.begin(), command->options.end(),
                                            [&](const CommandOption& o) { return o.name == name && o.value.empty(); });
-        // In one word, so that a value that begins with dashes stays a value.
+        // As one word, so that a value that begins with dashes stays a value.
         words.push_back(is_switch ? name : name + '=' + option.second);
     }
     const bool dashes = std::any_of(arguments.begin(), arguments.end(),
@@ -324,7 +324,7 @@ Result<Invocation, Answer> parse_command(std::span<const std::string> words) {
     if (json_first) words = words.subspan(1);
     const auto found = find_command(words);
     if (!found) return Unexpected{found.error()};
-    auto line = ArgumentParser{*found->first, words.subspan(found->second)}.sort();
+    auto line = ArgumentParser{*found->first, words.subspan(found->second)}.parse();
     if (line && json_first) line->options.emplace(json_option.name, "");
     return line;
 }
@@ -348,17 +348,19 @@ Answer help_on(std::span<const std::string> words) {
 
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop) {
     if (line.size() > max_line) {
-        return Answer::failed(CommandErrc::usage,
-                              fmt::format("the line of words has {} bytes, at most {} are read: a long text goes on "
-                                          "the lines after the words",
-                                          line.size(), max_line));
+        return Answer::failed(
+            CommandErrc::usage,
+            fmt::format("the command line has {} bytes, the limit is {}: put a long text on the lines after the "
+                        "words",
+                        line.size(), max_line));
     }
     const auto words = split_words(line);
     if (!words) {
-        return Answer::failed(CommandErrc::usage,
-                              fmt::format("column {}: {}; a backslash before it takes its meaning away, and text on "
-                                          "the lines after the words needs no quoting",
-                                          words.error().column, words.error().text));
+        return Answer::failed(
+            CommandErrc::usage,
+            fmt::format("column {}: {}; put a backslash before it to use it as a character, or put the text on the "
+                        "lines after the words, where nothing is quoted",
+                        words.error().column, words.error().text));
     }
     const auto parsed = parse_command(*words);
     if (!parsed) return parsed.error();
@@ -372,15 +374,15 @@ Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload,
     }
 }
 
-Answer execute_command_file(ControlTarget& target, std::string_view command, std::stop_token stop) {
-    const auto newline = command.find('\n');
-    const auto payload = newline == std::string_view::npos ? std::string_view{} : command.substr(newline + 1);
-    return execute_line(target, command.substr(0, newline), bytes_of(payload), std::move(stop));
+Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop) {
+    const auto newline = content.find('\n');
+    const auto payload = newline == std::string_view::npos ? std::string_view{} : content.substr(newline + 1);
+    return execute_line(target, content.substr(0, newline), bytes_of(payload), std::move(stop));
 }
 
-std::string name_of_command(std::string_view command) {
-    // Longer than any command's name, short enough to be looked at whatever the file holds.
-    const auto begin = command.substr(0, std::min<std::size_t>(command.find('\n'), 64));
+std::string name_of_command(std::string_view content) {
+    // Longer than any command's name, and short enough to scan whatever the file contains.
+    const auto begin = content.substr(0, std::min<std::size_t>(content.find('\n'), 64));
     std::vector<std::string> words;
     for (std::size_t at = begin.find_first_not_of(" \t"); at < begin.size() && words.size() < 2;) {
         const auto end = std::min(begin.find_first_of(" \t\r", at), begin.size());

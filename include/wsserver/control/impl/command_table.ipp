@@ -24,40 +24,40 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// For answers of reactors and of handlers. A reactor answers within a turn, so whoever takes longer is stuck in a
-/// handler; the observer must not get stuck with it.
+/// How long to wait for reactors and handlers. A reactor answers within a turn, so one that takes longer is stuck in a
+/// handler, and the observer must not get stuck with it.
 constexpr milliseconds answer_patience{5'000};
 
-/// By then all reactors have answered, unless the machine is busy or one is stuck: 500,000 peers have a small message.
-/// Not sooner, as asking who is stuck makes a list of all connections.
+/// After this time all reactors have answered, unless the machine is busy or one of them is stuck: it is enough to
+/// queue a small message for 500,000 peers. Not shorter, since finding a stuck reactor lists all connections.
 constexpr milliseconds soon{500};
 
-/// Calls of handlers that may be under way at a time, the stuck ones too: each of them holds a thread.
+/// How many calls of handlers may run at the same time, including stuck ones: each of them has a thread.
 constexpr int max_calls = 8;
 
-/// Waits for a value that another thread may give, later, or never.
+/// A value that another thread delivers later, or never.
 template <class T>
 class Awaited {
    public:
-    /// Gives the value. May be called when nobody waits any more.
-    auto giver() const {
+    /// Delivers the value. May be called even after this object is gone.
+    auto deliver() const {
         return [shared = shared_](T value) {
             const std::lock_guard lock{shared->mutex};
             shared->value = std::move(value);
-            shared->given.notify_all();
+            shared->delivered.notify_all();
         };
     }
 
     std::optional<T> wait(std::stop_token stop, milliseconds most = answer_patience) const {
         std::unique_lock lock{shared_->mutex};
-        shared_->given.wait_for(lock, std::move(stop), most, [this] { return shared_->value.has_value(); });
+        shared_->delivered.wait_for(lock, std::move(stop), most, [this] { return shared_->value.has_value(); });
         return shared_->value;
     }
 
    private:
     struct Shared {
         std::mutex mutex;
-        std::condition_variable_any given;
+        std::condition_variable_any delivered;
         std::optional<T> value;
     };
     std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
@@ -77,15 +77,16 @@ std::string subprotocol_of(std::string_view word) { return word == default_handl
 Result<ConnectionId, Answer> id_of(const CommandCall& call) {
     const std::string& word = call.line.arguments.front();
     if (const auto id = parse_connection_id(word)) return *id;
-    return Unexpected{fail(
-        CommandErrc::usage,
-        fmt::format("{} is no id of a connection: ids look like 0-12-3, and `list` shows them", quoted_word(word)))};
+    return Unexpected{
+        fail(CommandErrc::usage,
+             fmt::format("{} is not a connection id: ids look like 0-12-3, and `list` shows them", quoted_word(word)))};
 }
 
 Answer gone(ConnectionId id) {
-    return fail(CommandErrc::gone, fmt::format("no connection has the id {}: it has ended (an id is never given out "
-                                               "twice); `list` shows those that are open",
-                                               to_string(id)));
+    return fail(CommandErrc::gone,
+                fmt::format("no open connection has the id {}: it has ended, and ids are never reused; "
+                            "`list` shows the open ones",
+                            to_string(id)));
 }
 
 Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
@@ -102,27 +103,27 @@ Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
         case SendStatus::refused:
             break;
     }
-    return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 forbids to send that", to_string(id)));
+    return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 does not allow this message", to_string(id)));
 }
 
-/// Waits for what all reactors have to answer. Not for one of which it is known that it doesn't: else each command of a
-/// row would keep those behind it waiting.
+/// Waits for the count from all reactors, but not for one that is known to be stuck: otherwise each of several commands
+/// in a row would delay the next ones.
 std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
-    const auto one_is_silent = [&] { return !call.target.stalled_reactors().empty(); };
-    if (!one_is_silent()) {
+    const auto one_is_stalled = [&] { return !call.target.stalled_reactors().empty(); };
+    if (!one_is_stalled()) {
         if (const auto number = count.wait(call.stop, soon)) return number;
-        if (!call.stop.stop_requested()) call.target.list();  // asks them all, and who doesn't answer is silent
+        if (!call.stop.stop_requested()) call.target.list();  // asks all of them, which finds the stalled ones
     }
-    return count.wait(call.stop, one_is_silent() ? milliseconds{0} : answer_patience);
+    return count.wait(call.stop, one_is_stalled() ? milliseconds{0} : answer_patience);
 }
 
-/// The answer to something that was handed to many connections; `what` they are then: `receivers`.
+/// The answer to a command for many connections. `what`: the noun for the count, in the plural: `receivers`.
 Answer report_count(const CommandCall& call, const Awaited<std::size_t>& count, std::string_view what) {
     const auto number = wait_for_all(call, count);
     if (!number) {
-        return fail(CommandErrc::timeout,
-                    "handed over, but not all reactors have answered: a handler that runs "
-                    "inline blocks one. Those that it doesn't block have done it");
+        return fail(
+            CommandErrc::timeout,
+            "handed over, but not all reactors have answered: an inline handler blocks one. The others have done it");
     }
     if (call.line.json()) return Answer::done(JsonObject{}.add(what, *number).text() + '\n');
     const std::string_view shown = *number == 1 ? what.substr(0, what.size() - 1) : what;
@@ -135,7 +136,7 @@ Answer report(const CommandCall& call, const Outcome& outcome) {
     return Answer::done(ended_with_newline(*outcome));
 }
 
-/// The offset of the first byte that can't be UTF-8; the size if the text is cut within a character.
+/// The offset of the first byte that is not UTF-8; the size if the text ends within a character.
 std::size_t invalid_utf8_at(Bytes text) {
     Utf8Validator validator;
     std::size_t at = 0;
@@ -154,10 +155,10 @@ std::optional<Answer> check_text(Bytes text) {
 
 // --- status, list, show
 
-std::string silent(std::uint16_t reactor) {
+std::string stalled_text(std::uint16_t reactor) {
     return fmt::format(
-        "reactor {0} doesn't answer: a handler that runs inline blocks it. Nothing is known of its "
-        "connections, whose ids begin with {0}-",
+        "reactor {0} does not answer: an inline handler blocks it. Its connections, whose ids begin with {0}-, are "
+        "not shown",
         reactor);
 }
 
@@ -165,7 +166,7 @@ Answer list(const CommandCall& call) {
     const auto connections = call.target.list();
     if (!call.line.json()) {
         std::string text = table_of(connections);
-        for (const auto reactor : call.target.stalled_reactors()) text += silent(reactor) + '\n';
+        for (const auto reactor : call.target.stalled_reactors()) text += stalled_text(reactor) + '\n';
         return Answer::done(std::move(text));
     }
     std::string text;
@@ -178,16 +179,16 @@ Answer show(const CommandCall& call) {
     if (!id) return id.error();
     const auto found = call.target.show(*id);
     if (!found) {
-        const auto silent_ones = call.target.stalled_reactors();
-        const bool unknown = std::find(silent_ones.begin(), silent_ones.end(), id->reactor) != silent_ones.end();
-        return unknown ? fail(CommandErrc::timeout, silent(id->reactor)) : gone(*id);
+        const auto stalled = call.target.stalled_reactors();
+        const bool unknown = std::find(stalled.begin(), stalled.end(), id->reactor) != stalled.end();
+        return unknown ? fail(CommandErrc::timeout, stalled_text(id->reactor)) : gone(*id);
     }
     return Answer::done(call.line.json() ? json_of(*found) + '\n' : text_of(*found));
 }
 
 Answer status(const CommandCall& call) {
     auto report = call.target.status();
-    if (report.draining) report.listening.clear();  // whatever it was bound to, it takes nobody in
+    if (report.draining) report.listening.clear();  // whatever the sockets are bound to, nothing is accepted
     return Answer::done(call.line.json() ? json_of(report) + '\n' : text_of(report));
 }
 
@@ -212,21 +213,21 @@ Answer broadcast(const CommandCall& call) {
     if (const auto subprotocol = call.line.value("--subprotocol")) audience.subprotocol = std::string{*subprotocol};
     const Awaited<std::size_t> receivers;
     if (call.line.has("--binary")) {
-        call.target.hub()->broadcast(audience, Binary{call.payload}, receivers.giver());
+        call.target.hub()->broadcast(audience, Binary{call.payload}, receivers.deliver());
     } else {
         if (auto wrong = check_text(call.payload)) return *wrong;
-        call.target.hub()->broadcast(audience, Text::from_payload(call.payload), receivers.giver());
+        call.target.hub()->broadcast(audience, Text::from_payload(call.payload), receivers.deliver());
     }
     return report_count(call, receivers, "receivers");
 }
 
-/// `ID` or `--all`, never both: parse_command() has seen to that there is one.
+/// `ID` or `--all`: parse_command() ensures that there is exactly one of them.
 bool all(const CommandCall& call) { return call.line.has("--all"); }
 
 Answer ping(const CommandCall& call) {
     if (all(call)) {
         const Awaited<std::size_t> pinged;
-        call.target.hub()->ping_all(pinged.giver());
+        call.target.hub()->ping_all(pinged.deliver());
         return report_count(call, pinged, "pings");
     }
     const auto id = id_of(call);
@@ -252,13 +253,13 @@ Answer close(const CommandCall& call) {
     if (!code) return code.error();
     const auto reason = call.line.value("--reason").value_or("");
     if (reason.size() > max_close_reason) {
-        return fail(CommandErrc::usage, fmt::format("--reason has {} bytes: a Close frame has room for {}",
+        return fail(CommandErrc::usage, fmt::format("--reason has {} bytes: a Close frame has space for {}",
                                                     reason.size(), max_close_reason));
     }
     if (!is_valid_utf8(bytes_of(reason))) return fail(CommandErrc::bad_utf8, "--reason is not UTF-8");
     if (all(call)) {
         const Awaited<std::size_t> closed;
-        call.target.hub()->close_all(*code, reason, closed.giver());
+        call.target.hub()->close_all(*code, reason, closed.deliver());
         return report_count(call, closed, "connections");
     }
     const auto id = id_of(call);
@@ -296,32 +297,31 @@ Answer handler_reload(const CommandCall& call) {
     const std::string& word = call.line.arguments.front();
     return fail(
         CommandErrc::not_yet,
-        fmt::format("handlers can't be exchanged under their connections yet: `handler load {0} PATH` gives the "
-                    "new code to new connections and leaves the old ones with the old code; `handler unload {0}` "
-                    "before it closes them",
-                    escape_control(word)));
+        fmt::format(
+            "a handler cannot be replaced under its open connections yet: `handler load {0} PATH` loads the new code "
+            "for new connections, and open ones keep the old code; `handler unload {0}` before that closes them",
+            escape_control(word)));
 }
 
-/// A handler's own command runs on a thread of its own: it may wait for a lock that a stuck worker holds.
+/// A handler's command runs on its own thread, since it may wait for a lock that a stuck worker holds.
 Answer call_handler(const CommandCall& call) {
-    static std::atomic<int> under_way{0};
+    static std::atomic<int> running{0};
     const std::string& name = call.line.arguments.front();
     auto handler = call.target.find_handler(name);
     if (!handler && name == default_handler) handler = call.target.find_handler("");
     if (!handler) {
         return fail(CommandErrc::no_handler,
-                    fmt::format("no handler is called {}: `handler list` shows them", quoted_word(name)));
+                    fmt::format("no handler has the name {}: `handler list` shows them", quoted_word(name)));
     }
-    if (under_way.fetch_add(1) >= max_calls) {
-        under_way.fetch_sub(1);
-        return fail(CommandErrc::busy,
-                    fmt::format("{} calls of handlers are under way and don't return: `status` shows "
-                                "who hangs",
-                                max_calls));
+    if (running.fetch_add(1) >= max_calls) {
+        running.fetch_sub(1);
+        return fail(
+            CommandErrc::busy,
+            fmt::format("{} calls of handlers have not returned: `status` shows the handlers that hang", max_calls));
     }
     const Awaited<CommandAnswer> awaited;
     try {
-        std::thread{[give = awaited.giver(), handler, words = call.line.rest,
+        std::thread{[deliver = awaited.deliver(), handler, words = call.line.rest,
                      payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
             CommandAnswer answer;
             try {
@@ -329,20 +329,20 @@ Answer call_handler(const CommandCall& call) {
             } catch (const std::exception& error) {
                 answer = {false, fmt::format("the handler threw: {}", error.what())};
             } catch (...) {
-                answer = {false, "the handler threw something"};
+                answer = {false, "the handler threw an exception that is not a std::exception"};
             }
-            under_way.fetch_sub(1);
-            give(std::move(answer));
+            running.fetch_sub(1);
+            deliver(std::move(answer));
         }}.detach();
     } catch (...) {
-        under_way.fetch_sub(1);  // there is no thread to be had, and so none that hangs
+        running.fetch_sub(1);  // no thread could be started
         throw;
     }
     auto answer = awaited.wait(call.stop);
     if (!answer) {
-        return fail(CommandErrc::timeout, fmt::format("{} has not answered within {}; its answer will be lost, what it "
-                                                      "does goes on",
-                                                      quoted_word(name), readable_time(answer_patience)));
+        return fail(CommandErrc::timeout,
+                    fmt::format("{} has not answered within {}; it continues, and its answer will be lost",
+                                quoted_word(name), readable_time(answer_patience)));
     }
     if (!answer->ok) return fail(CommandErrc::failed, fmt::format("{}: {}", escape_control(name), answer->output));
     if (call.line.json()) return Answer::done(JsonObject{}.add("output", answer->output).text() + '\n');
@@ -371,11 +371,11 @@ std::vector<Command> make_table() {
     const CommandOption binary{"--binary", "", "send a binary message; the payload may be any bytes"};
     return {
         {.name = "status",
-         .summary = "what runs, what listens, who is connected, what happened since the start, which handlers hang",
+         .summary = "version, addresses, connections, counters, and handlers that hang",
          .run = status},
         {.name = "list",
          .summary = "all connections: id, peer, subprotocol, handler, state, times, traffic",
-         .details = "RTT is the round trip of the last ping that was answered; QUEUED waits to be sent.\n"
+         .details = "RTT is the round trip of the last answered ping; QUEUED is what waits to be sent.\n"
                     "example: list --json | jq -r 'select(.idle_ms > 60000) | .id'\n",
          .run = list},
         {.name = "show", .arguments = {"ID"}, .summary = "one connection", .run = show},
@@ -384,17 +384,17 @@ std::vector<Command> make_table() {
          .rest = Rest::text,
          .options = {binary},
          .summary = "send a message to one connection",
-         .details = "TEXT may be many words. On the command line `-` is standard input and @FILE a file.\n"
+         .details = "TEXT may be several words. On the command line `-` is standard input and @FILE a file.\n"
                     "example: send 0-12-3 'dinner is ready'\n"
                     "         send --binary 0-12-3 @picture.png\n",
          .run = send},
         {.name = "broadcast",
          .rest = Rest::text,
-         .options = {{"--subprotocol", "S", "only to connections that agreed on it"},
+         .options = {{"--subprotocol", "S", "only to connections with this subprotocol"},
                      {"--topic", "T", "only to subscribers (not yet)"},
                      binary},
-         .summary = "send a message to all connections; says how many it was queued for",
-         .details = "TEXT may be many words. On the command line `-` is standard input and @FILE a file.\n"
+         .summary = "send a message to all connections; prints how many it was queued for",
+         .details = "TEXT may be several words. On the command line `-` is standard input and @FILE a file.\n"
                     "example: broadcast 'hello, everyone'\n"
                     "         broadcast --subprotocol chat - < news.txt\n",
          .run = broadcast},
@@ -402,12 +402,12 @@ std::vector<Command> make_table() {
          .arguments = {"ID"},
          .options = {{"--all", "", "all connections"}},
          .instead_of_argument = "--all",
-         .summary = "send a ping; `show ID` has its round trip once the pong is back",
+         .summary = "send a ping; `show ID` prints its round trip after the pong",
          .run = ping},
         {.name = "close",
          .arguments = {"ID"},
          .options = {{"--all", "", "all connections"},
-                     {"--code", "N", "the close code, 1000 if not given"},
+                     {"--code", "N", "the close code; default: 1000"},
                      {"--reason", "R", "at most 123 bytes for the peer to read"}},
          .instead_of_argument = "--all",
          .summary = "begin the closing handshake",
@@ -421,34 +421,35 @@ std::vector<Command> make_table() {
          .arguments = {"SUBPROTOCOL", "PATH"},
          .summary = "serve a subprotocol with a shared object, or a built-in handler: echo, broadcast, null",
          .details =
-             "`default` as SUBPROTOCOL is the handler of clients that ask for none. What served it before keeps\n"
-             "the connections that it has.\n"
+             "`default` as SUBPROTOCOL is the handler of clients that ask for none. The previous handler keeps its\n"
+             "open connections.\n"
              "example: handler load chat /usr/lib/wsd/handlers/chat.so\n",
          .run = handler_load},
         {.name = "handler unload",
          .arguments = {"SUBPROTOCOL"},
-         .summary = "serve a subprotocol no longer; its connections are closed with 1001",
+         .summary = "stop serving a subprotocol; its connections are closed with 1001",
          .run = handler_unload},
         {.name = "handler reload",
          .arguments = {"SUBPROTOCOL"},
-         .summary = "exchange a handler's code under its connections (not yet)",
+         .summary = "replace a handler's code under its connections (not yet)",
          .run = handler_reload},
         {.name = "call",
          .arguments = {"HANDLER"},
          .rest = Rest::words,
-         .summary = "a handler's own command",
-         .details = "HANDLER is its name or its subprotocol; all that follows, options too, is for the handler.\n"
-                    "example: call chat kick bob\n",
+         .summary = "run a handler's own command",
+         .details =
+             "HANDLER is its name or its subprotocol. All words after it, including options, are for the handler.\n"
+             "example: call chat kick bob\n",
          .run = call_handler},
         {.name = "log-level",
          .arguments = {"LEVEL"},
-         .summary = "say more or less in the log: debug, info, warning, error",
+         .summary = "set the log level: debug, info, warning or error",
          .run = log_level},
         {.name = "reload",
-         .summary = "read the configuration again; connections stay, and if it is bad the old one goes on",
+         .summary = "read the configuration again; connections stay, and if it is invalid the old one stays, too",
          .run = reload},
-        {.name = "drain", .summary = "take no new connections; those that are open stay", .run = drain},
-        {.name = "stop", .summary = "close all connections with 1001 and end", .run = stop},
+        {.name = "drain", .summary = "accept no new connections; open ones stay", .run = drain},
+        {.name = "stop", .summary = "close all connections with 1001 and exit", .run = stop},
         {.name = "version", .summary = "the program and its version", .run = version},
         {.name = "help", .rest = Rest::words, .summary = "all commands, or one: help WORD", .run = help},
     };

@@ -14,7 +14,7 @@ namespace wsserver {
 
 namespace {
 
-/// A command of this length is no command; it is refused, and the rest up to the end of the line forgotten.
+/// A longer line is rejected, and its rest is skipped.
 constexpr std::size_t max_input_line = 64 * 1024;
 
 bool is_blank_line(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
@@ -35,7 +35,7 @@ void ControlLines::on_readable(const Execute& execute) {
     take_lines(execute);
 }
 
-/// Those that are here whole, as long as their answers are taken.
+/// Executes complete lines, as long as their answers are read.
 void ControlLines::take_lines(const Execute& execute) {
     std::size_t begin = 0;
     for (std::size_t end; output_.empty() && (end = input_.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -47,8 +47,7 @@ void ControlLines::take_lines(const Execute& execute) {
     if (output_.empty() && input_.size() > max_input_line) {
         if (!std::exchange(skipping_, true)) {
             put(Answer::failed(CommandErrc::usage,
-                               "the line is longer than 65536 bytes: put long texts into the "
-                               "spool"));
+                               "the line is longer than 65536 bytes: send long texts through the spool"));
         }
         input_.clear();
     }
@@ -61,7 +60,7 @@ void ControlLines::take_line(std::string_view line, const Execute& execute) {
 void ControlLines::put(const Answer& answer) {
     if (out_ < 0) return;
     const auto text = to_text(answer);
-    // An empty line ends an answer; so one within it gets a blank.
+    // An empty line ends an answer, so an empty line in the output gets a blank.
     char last = '\0';
     for (const char c : text) {
         if (c == '\n' && last == '\n') output_ += ' ';
@@ -79,13 +78,13 @@ void ControlLines::on_writable(const Execute& execute) {
 }
 
 void ControlLines::write() {
-    // After POLLOUT a pipe takes so much without waiting.
+    // After POLLOUT a pipe accepts PIPE_BUF bytes without blocking.
     const std::string_view left = std::string_view{output_}.substr(written_, PIPE_BUF);
     const auto written = ::write(out_, left.data(), left.size());
     if (written >= 0) {
         written_ += static_cast<std::size_t>(written);
     } else if (errno != EINTR && errno != EAGAIN) {
-        // Nobody reads any more: commands are executed all the same.
+        // The reader is gone. Commands are still executed.
         out_ = -1;
         written_ = output_.size();
     }

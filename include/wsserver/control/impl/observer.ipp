@@ -32,12 +32,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Between two looks at stdin and at the wish to stop.
+/// Commands between two looks at stdin and at the request to stop.
 constexpr std::size_t commands_a_turn = 64;
-/// A turn's share of tidying up.
+/// Files that sweep() looks at in one turn.
 constexpr std::size_t sweeps_a_turn = 1'000;
 
-/// Signals are for the threads that wait for them; and a write to a closed pipe becomes an error.
+/// Leaves signals to the threads that wait for them. A write to a closed pipe then fails instead.
 void block_signals() {
     sigset_t all;
     sigfillset(&all);
@@ -55,11 +55,11 @@ struct Observer::Impl {
     ControlLines lines;
     Descriptor wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
 
-    Clock::time_point next_look{};  ///< into new/, and whether the folders are in place
+    Clock::time_point next_look{};  ///< into new/, and at the folders
     Clock::time_point next_sweep{};
-    Clock::time_point not_before{};  ///< the spool is in trouble: no commands until then
-    bool more = false;               ///< there are commands that need no event
-    std::string last_trouble{};      ///< said once
+    Clock::time_point not_before{};  ///< the spool is in trouble: execute no commands until then
+    bool more = false;               ///< the spool may have commands for which no event will arrive
+    std::string last_trouble{};      ///< logged already
 
     std::mutex mutex{};
     std::optional<SpoolOptions> wanted{};  ///< guarded by `mutex`
@@ -76,7 +76,7 @@ struct Observer::Impl {
         try {
             options.log(level, text);
         } catch (...) {
-            // Whoever can't log can't be told so.
+            // There is no other place to report this.
         }
     }
     bool stop_requested() const { return stopping.stop_requested(); }
@@ -94,7 +94,7 @@ struct Observer::Impl {
     Answer execute(std::string_view from, std::string_view name, Run run) const;
 };
 
-/// Executes and tells the log, which never shows a payload.
+/// Runs a command and logs its result. Payloads are never logged.
 template <class Run>
 Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run run) const {
     Answer answer;
@@ -128,7 +128,7 @@ void Observer::Impl::run() {
     }
 }
 
-/// Until something comes, the timetable has something, or somebody wants to stop.
+/// Waits for input, for the next task of the timetable, or for stop(); executes command lines.
 void Observer::Impl::wait() {
     std::array<pollfd, 4> polled{{{wake.get(), POLLIN, 0},
                                   {watch.descriptor(), POLLIN, 0},
@@ -169,17 +169,17 @@ int Observer::Impl::timeout() const {
 void Observer::Impl::watch_spool() {
     const bool watching = options.use_inotify && watch.start(spool->path(), spool->new_folder());
     if (!watching && options.use_inotify) {
-        log(LogLevel::warning,
-            fmt::format("spool {}: no inotify ({}; fs.inotify.max_user_instances?): looking into it each {} ms instead",
-                        spool->path(), std::strerror(errno), options.poll_interval.count()));
+        log(LogLevel::warning, fmt::format("spool {}: inotify is not available ({}; see "
+                                           "fs.inotify.max_user_instances): checking every {} ms instead",
+                                           spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
     spool->on_refused([this](std::string_view name, const Answer& why) {
         log(LogLevel::warning,
-            fmt::format("command {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
+            fmt::format("command file {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
     });
 }
 
-/// What no event tells: files that came unnoticed, and folders that were removed or replaced.
+/// Finds what events did not report: new files, and folders that were removed or replaced.
 void Observer::Impl::look(Clock::time_point now) {
     next_look = now + (watch.descriptor() >= 0 ? options.safety_interval : options.poll_interval);
     if (options.spool.path.empty()) return;
@@ -189,7 +189,7 @@ void Observer::Impl::look(Clock::time_point now) {
         return;
     }
     if (spool) unanswered = spool->take_unanswered();
-    spool.reset();  // its lock, too: the new one may lie in the same place
+    spool.reset();  // releases its lock, too: the new spool may be the same folder
     watch = {};
     auto opened = Spool::open(options.spool);
     if (!opened) return be_in_trouble(opened.error(), now);
@@ -198,12 +198,12 @@ void Observer::Impl::look(Clock::time_point now) {
     watch_spool();
     last_trouble.clear();
     more = true;
-    log(LogLevel::warning, fmt::format("spool {}: was removed or replaced, opened again", spool->path()));
+    log(LogLevel::warning, fmt::format("spool {}: was removed or replaced; opened again", spool->path()));
 }
 
 void Observer::Impl::execute_commands(Clock::time_point now) {
     const auto execute_one = [this](const SpoolCommand& command) {
-        return execute(fmt::format("command {} of user {}", command.name, command.owner),
+        return execute(fmt::format("command file {} of user {}", command.name, command.owner),
                        name_of_command(command.content),
                        [&] { return execute_command_file(target, command.content, stopping.get_token()); });
     };
@@ -213,7 +213,7 @@ void Observer::Impl::execute_commands(Clock::time_point now) {
     }
     more = progress != Spool::Progress::idle;
     if (progress == Spool::Progress::blocked) return be_in_trouble(spool->trouble(), now);
-    if (!last_trouble.empty()) log(LogLevel::warning, fmt::format("spool {}: goes on", spool->path()));
+    if (!last_trouble.empty()) log(LogLevel::warning, fmt::format("spool {}: works again", spool->path()));
     last_trouble.clear();
     not_before = {};
 }
@@ -222,7 +222,7 @@ void Observer::Impl::be_in_trouble(std::string text, Clock::time_point now) {
     not_before = now + options.retry_interval;
     if (!spool) next_look = not_before;
     if (text == last_trouble) return;
-    log(LogLevel::warning, fmt::format("{}; commands wait, connections don't", text));
+    log(LogLevel::warning, fmt::format("{}; commands wait, connections are not affected", text));
     last_trouble = std::move(text);
 }
 
@@ -245,7 +245,7 @@ Observer::~Observer() { stop(); }
 
 Result<std::unique_ptr<Observer>, std::string> Observer::create(ControlTarget& target, ObserverOptions options) {
     auto impl = std::make_unique<Impl>(target, std::move(options));
-    if (!impl->wake) return Unexpected{fmt::format("observer: no descriptor for it: {}", std::strerror(errno))};
+    if (!impl->wake) return Unexpected{fmt::format("observer: no eventfd: {}", std::strerror(errno))};
     if (!impl->options.spool.path.empty()) {
         auto spool = Spool::open(impl->options.spool);
         if (!spool) return Unexpected{spool.error()};

@@ -139,9 +139,9 @@ std::string table_of(const std::vector<HandlerReport>& handlers) {
 }
 
 std::string json_of(const StatusReport& status) {
-    std::vector<std::string> listening, silent, handlers, workers;
+    std::vector<std::string> listening, stalled, handlers, workers;
     for (const auto& url : status.listening) listening.push_back(json_string(url));
-    for (const auto reactor : status.stalled_reactors) silent.push_back(std::to_string(reactor));
+    for (const auto reactor : status.stalled_reactors) stalled.push_back(std::to_string(reactor));
     for (const auto& handler : status.handlers) handlers.push_back(json_of(handler));
     for (const auto& worker : status.workers) workers.push_back(json_of(worker));
     JsonObject counters, closes;
@@ -156,7 +156,7 @@ std::string json_of(const StatusReport& status) {
         .raw("listening", json_array(listening))
         .add("connections", status.connections)
         .add("io_threads", status.io_threads)
-        .raw("stalled_reactors", json_array(silent))
+        .raw("stalled_reactors", json_array(stalled))
         .raw("handlers", json_array(handlers))
         .raw("workers", json_array(workers))
         .raw("counters", counters.text())

@@ -45,7 +45,7 @@ StatusReport ServerControl::status() {
     report.connections = statistics.open;
     report.io_threads = server_.io_threads();
     report.handlers = handlers();
-    report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked them all
+    report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked all of them
     for (auto& worker : server_.workers()) {
         report.workers.push_back({std::move(worker.task), worker.since, worker.overdue});
     }
@@ -55,7 +55,7 @@ StatusReport ServerControl::status() {
 }
 
 std::vector<HandlerReport> ServerControl::handlers() {
-    // By both, for a handler that was replaced keeps the connections that it has.
+    // By both, since a handler that was replaced keeps its connections.
     std::map<std::pair<std::string, std::string>, std::size_t> connections;
     for (const auto& connection : server_.list()) ++connections[{connection.subprotocol, connection.handler}];
     std::vector<HandlerReport> reports;
@@ -96,15 +96,15 @@ Outcome ServerControl::unload_handler(const std::string& subprotocol) {
 }
 
 Outcome ServerControl::set_log_level(const std::string& /*level*/) {
-    return Unexpected{about_.program + " has no log whose level could be set"};
+    return Unexpected{about_.program + " has no log level to set"};
 }
 
-Outcome ServerControl::reload() { return Unexpected{about_.program + " has no configuration to read again"}; }
+Outcome ServerControl::reload() { return Unexpected{about_.program + " has no configuration to reload"}; }
 
 Outcome ServerControl::drain() {
     server_.drain();
     draining_.store(true, std::memory_order_relaxed);
-    return std::string{"no new connections are taken"};
+    return std::string{"no new connections are accepted"};
 }
 
 Outcome ServerControl::stop() {

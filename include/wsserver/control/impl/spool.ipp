@@ -24,16 +24,16 @@ namespace wsserver {
 
 namespace {
 
-/// No command can have this name, so it can't hide one.
+/// Not a name that a command file can have.
 const std::string answer_being_written = "answer~";
 
-/// So many names are kept in memory; more wait in the folder, to be read when these are done.
+/// How many names are kept in memory. The others are read from the folder later.
 constexpr std::size_t max_pending = 4096;
 
-/// What a refused thing is called in failed/, beside the reason. Nor can a command have this name.
+/// The name of a rejected file in failed/, next to the reason. Not a name that a command file can have.
 std::string refused_name(const std::string& name) { return name + "~refused"; }
 
-/// A name for something whose own name is no name: readable, and different for different names (FNV-1a).
+/// A valid name for a file with an invalid one: readable, and with a hash (FNV-1a) to tell such files apart.
 std::string replacement_for(std::string_view name) {
     std::uint64_t hash = 14695981039346656037U;
     std::string readable;
@@ -46,8 +46,8 @@ std::string replacement_for(std::string_view name) {
 
 Answer refuse(CommandErrc code, std::string text) { return Answer::failed(code, std::move(text)); }
 
-/// Trouble that passes, or that somebody must end: waiting is right, refusing a command because of it is not.
-bool passes(std::error_code error) {
+/// Trouble that ends by itself or that an operator must end. The command waits; it is not rejected.
+bool is_temporary(std::error_code error) {
     return error == std::errc::no_space_on_device || error == std::errc::read_only_file_system ||
            error == std::errc::io_error || error == std::errc::too_many_files_open ||
            error == std::errc::too_many_files_open_in_system || error == std::errc::not_enough_memory ||
@@ -63,11 +63,11 @@ struct Spool::Impl {
     SpoolFolders folders;
     std::function<void(std::string_view, const Answer&)> refused{};
 
-    std::deque<std::string> interrupted{};  ///< in cur/ when we came, in order
-    std::set<std::string> pending{};        ///< the smallest names in new/ that we know of
-    bool truncated = false;                 ///< new/ holds names behind the last of `pending`
+    std::deque<std::string> interrupted{};  ///< found in cur/ at the start, in order
+    std::set<std::string> pending{};        ///< the smallest known names in new/
+    bool truncated = false;                 ///< new/ has more names after the last of `pending`
     bool scan_needed = true;
-    std::map<std::string, ino_t> immovable{};  ///< refused, and still in new/ because it can't be moved
+    std::map<std::string, ino_t> immovable{};  ///< rejected, and still in new/ because they cannot be moved
 
     std::optional<Unanswered> unanswered{};
     std::string trouble{};
@@ -120,15 +120,14 @@ bool Spool::Impl::scan_interrupted() {
     return true;
 }
 
-/// Is it in new/ what it was? (What readdir() gives as its number may be another one on an overlay.)
+/// Is this still the same file in new/? (On an overlay, readdir() may report another inode number than lstat().)
 bool Spool::Impl::is_still(const std::pair<const std::string, ino_t>& known) const {
     struct stat status;
     return ::fstatat(folders.fresh.get(), known.first.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            status.st_ino == known.second;
 }
 
-/// Fills `pending` with the smallest names: memory stays bounded however many files there are, and names still go
-/// in order.
+/// Fills `pending` with the smallest names. So memory is bounded, however many files there are, and the order holds.
 bool Spool::Impl::scan() {
     const auto stream = read_folder(folders.fresh);
     if (!stream) return false;
@@ -152,7 +151,7 @@ bool Spool::Impl::scan() {
     return true;
 }
 
-/// Sees to it that `interrupted` or `pending` holds something, if there is anything.
+/// Ensures that `interrupted` or `pending` is not empty, if there is any file.
 Spool::Impl::Step Spool::Impl::next() {
     if (!interrupted.empty() || !pending.empty()) return Step::done;
     if (!scan_needed) return Step::nothing;
@@ -162,14 +161,14 @@ Spool::Impl::Step Spool::Impl::next() {
 
 // --- executing one
 
-/// Removes an answer. A folder of that name, which somebody has made by hand, is none: it stays under another.
+/// Removes an answer. A folder with that name is not an answer; it is renamed.
 bool Spool::Impl::make_way(const Descriptor& folder, const std::string& name) {
     if (::unlinkat(folder.get(), name.c_str(), 0) == 0 || errno == ENOENT) return true;
     struct stat status;
     if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode)) {
         return false;
     }
-    // In the same folder: to be moved into another it would have to be ours.
+    // Within the same folder: moving a folder to another one requires that it belongs to this user.
     return !put_aside(folder, name, folder, refused_name(name), status.st_ino);
 }
 
@@ -187,23 +186,22 @@ bool Spool::Impl::forget_answers(const std::string& name) {
 
 bool Spool::Impl::is_answered(const std::string& name) const {
     struct stat status;
-    const auto lies_in = [&](const Descriptor& folder) {
+    const auto is_in = [&](const Descriptor& folder) {
         return ::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode);
     };
-    return lies_in(folders.done) || lies_in(folders.failed);
+    return is_in(folders.done) || is_in(folders.failed);
 }
 
-/// new/ -> cur/. What an older command of that name left is removed first: so an answer beside a file in cur/ always
-/// means that this command was executed.
+/// new/ -> cur/. First removes the answers to an older command of that name. So an answer to a file that is in cur/
+/// always means that this command was executed.
 Spool::Impl::Step Spool::Impl::accept(const std::string& name, const Execute& execute) {
     if (!is_command_file_name(name)) {
         return refuse_file(folders.fresh, name,
                            refuse(CommandErrc::bad_name,
-                                  "the name is no command's: letters, digits, `.`, `_` and `-`, "
-                                  "at most 128 of them"));
+                                  "invalid command file name: use at most 128 letters, digits, `.`, `_` and `-`"));
     }
     struct stat status;
-    // Found twice, by an event and by a scan: its answer must stay.
+    // An event and a scan may both have found it. If it is gone it was answered, and the answer must stay.
     if (::fstatat(folders.fresh.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;
     if (!forget_answers(name)) return block("an old answer cannot be removed", last_error());
     const auto error = move_file(folders.fresh, name, folders.cur, name);
@@ -211,13 +209,13 @@ Spool::Impl::Step Spool::Impl::accept(const std::string& name, const Execute& ex
         after(SpoolStep::accepted, name);
         return settle(name, false, execute);
     }
-    if (is_gone(error)) return Step::done;  // its writer took it back
-    if (passes(error)) return block("a command cannot be moved to cur/", error);
+    if (is_gone(error)) return Step::done;  // its writer has withdrawn it
+    if (is_temporary(error)) return block("a command cannot be moved to cur/", error);
     return refuse_file(folders.fresh, name,
                        refuse(CommandErrc::bad_file, "it cannot be moved to cur/: " + error.message()));
 }
 
-/// Executes what lies in cur/.
+/// Executes a file in cur/.
 Spool::Impl::Step Spool::Impl::settle(const std::string& name, bool was_interrupted, const Execute& execute) {
     auto read_in = read(name);
     if (const auto* step = std::get_if<Step>(&read_in)) {
@@ -240,20 +238,21 @@ Spool::Impl::Step Spool::Impl::settle(const std::string& name, bool was_interrup
     return give_answer();
 }
 
-/// The command; or why it is none; or Step::done if it has vanished and Step::blocked if it must wait.
+/// The command; or why the file is not one; or Step::done if it has vanished, Step::blocked if it must wait.
 std::variant<SpoolCommand, Answer, Spool::Impl::Step> Spool::Impl::read(const std::string& name) {
     struct stat status;
     if (::fstatat(folders.cur.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         return is_gone(last_error()) ? Step::done : block("a command cannot be examined", last_error());
     }
     if (auto why = refusal_of(status, rules())) return *why;
-    // cur/ is ours alone, so this is the file that was examined. Even so: no link, no waiting, and another look.
+    // Only this process writes to cur/, so this is the file that was checked. Nevertheless: no links, no blocking, and
+    // a second check.
     const Descriptor file{
         ::openat(folders.cur.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
     if (!file) {
         const auto error = last_error();
         if (is_gone(error)) return Step::done;
-        if (passes(error)) return block("a command cannot be opened", error);
+        if (is_temporary(error)) return block("a command cannot be opened", error);
         return refuse(CommandErrc::unreadable, "the file cannot be read: " + error.message() + " (chmod u+r or g+r)");
     }
     if (::fstat(file.get(), &status) != 0) return block("a command cannot be examined", last_error());
@@ -266,7 +265,7 @@ std::variant<SpoolCommand, Answer, Spool::Impl::Step> Spool::Impl::read(const st
         return block("a command cannot be read", std::make_error_code(std::errc::not_enough_memory));
     }
     std::size_t have = 0;
-    // Not mapped into memory: its writer could still cut it short, and reading on would be a crash.
+    // Not mapped into memory: its writer could still truncate it, and then reading the mapping would crash.
     while (have < command.content.size()) {
         const auto got = ::read(file.get(), command.content.data() + have, command.content.size() - have);
         if (got < 0 && errno == EINTR) continue;
@@ -278,12 +277,12 @@ std::variant<SpoolCommand, Answer, Spool::Impl::Step> Spool::Impl::read(const st
     return command;
 }
 
-/// Writes the answer and only then forgets the command. Blocked: to be called again, and the command not to be
-/// executed.
+/// Writes the answer, and only then removes the command. If blocked, call it again; the command must not be executed
+/// again.
 Spool::Impl::Step Spool::Impl::give_answer() {
     const auto& [command, answer] = *unanswered;
     const auto text = to_text(answer);
-    // What failed can be given again: the command stands behind the line with its error, as it was.
+    // The file in failed/ contains the command unchanged after the line with the error, so it can be given again.
     const auto error = answer.error ? write_file(folders, answer_being_written, {text, command.content})
                                     : write_file(folders, answer_being_written, {text});
     if (error) return block("an answer cannot be written", error);
@@ -299,26 +298,27 @@ Spool::Impl::Step Spool::Impl::give_answer() {
 
 std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to,
                                        std::string as, ino_t number) {
-    // rename() does nothing, and says that it has, where both are names of one file.
+    // rename() does nothing and reports success if both are names of the same file.
     ::unlinkat(to.get(), as.c_str(), 0);
     if (::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0) return {};
-    if (is_gone(last_error())) return {};  // taken back
-    // A folder that is not empty may have that name: then one that nothing else has.
+    if (is_gone(last_error())) return {};  // withdrawn
+    // A folder that is not empty may have that name. Then use a name that nothing else has.
     as += fmt::format("-{}", number);
     return ::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0 ? std::error_code{} : last_error();
 }
 
-/// The reason goes to failed/ under the name, the thing itself, as it is, beside it.
+/// Writes the reason to failed/ under the file's name, and moves the file itself next to it.
 Spool::Impl::Step Spool::Impl::refuse_file(const Descriptor& folder, const std::string& name, const Answer& why) {
     const auto shown = is_command_file_name(name) ? name : replacement_for(name);
     struct stat status;
-    if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;  // taken back
+    if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;  // withdrawn
     if (const auto error = write_file(folders, answer_being_written, {to_text(why)})) {
-        return block("a refusal cannot be written", error);
+        return block("the reason of a rejection cannot be written", error);
     }
-    if (!move_answer(folders.failed, shown)) return block("a refusal cannot be moved to failed/", last_error());
+    if (!move_answer(folders.failed, shown))
+        return block("the reason of a rejection cannot be moved to failed/", last_error());
     if (const auto error = put_aside(folder, name, folders.failed, refused_name(shown), status.st_ino)) {
-        if (passes(error)) return block("what was refused cannot be moved to failed/", error);
+        if (is_temporary(error)) return block("a rejected file cannot be moved to failed/", error);
         immovable[name] = status.st_ino;
     }
     if (refused) refused(escape_control(name), why);
@@ -342,9 +342,9 @@ Result<std::unique_ptr<Spool>, std::string> Spool::open(SpoolOptions options) {
 }
 
 void Spool::notice(std::string_view name) {
-    // Before the first scan, or behind what a scan could keep: it will be found in its turn.
-    const bool behind = impl_->pending.empty() || name > *impl_->pending.rbegin();
-    if (name.empty() || (impl_->scan_needed && behind)) return;
+    // Before the first scan, or after the names that a scan could keep: a later scan will find it.
+    const bool after_known = impl_->pending.empty() || name > *impl_->pending.rbegin();
+    if (name.empty() || (impl_->scan_needed && after_known)) return;
     impl_->pending.emplace(name);
     if (impl_->pending.size() > max_pending) {
         impl_->pending.erase(std::prev(impl_->pending.end()));
@@ -395,8 +395,8 @@ bool Spool::sweep(std::size_t most) {
                                     {&impl_->folders.failed, impl_->options.keep_failed}}};
     const auto& [folder, time] = kept[impl_->sweep_folder];
     if (!impl_->sweep_stream) impl_->sweep_stream = read_folder(*folder);
-    // The times of files are the wall clock's; there is no other to compare them with. Not time()'s: that may still say
-    // the second before the one in which a file was written.
+    // Times of files are wall-clock times. Not time(): it may still return the second before the one in which a file
+    // was written.
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     const auto limit = std::chrono::duration_cast<std::chrono::seconds>(time).count();
     for (std::size_t i = 0; impl_->sweep_stream && i < most; ++i) {
@@ -407,7 +407,7 @@ bool Spool::sweep(std::size_t most) {
         }
         struct stat status;
         if (is_dot(*entry) || ::fstatat(folder->get(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        // What was refused may be old; its inode changed when it was moved here.
+        // A rejected file may be old, but its inode changed when it was moved here.
         if (now - std::max(status.st_mtime, status.st_ctime) < limit) continue;
         ::unlinkat(folder->get(), entry->d_name, S_ISDIR(status.st_mode) ? AT_REMOVEDIR : 0);
     }

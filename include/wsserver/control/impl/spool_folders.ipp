@@ -22,7 +22,7 @@ namespace {
 struct SpoolPart {
     const char* name;
     Descriptor SpoolFolders::*descriptor;
-    mode_t shared_mode;  ///< where a group may give commands: it writes in tmp/ and new/ and reads answers
+    mode_t shared_mode;  ///< if a group may give commands: it writes to tmp/ and new/ and reads answers
 };
 constexpr std::array<SpoolPart, 5> spool_parts{{
     {"tmp", &SpoolFolders::tmp, 02770},
@@ -37,40 +37,41 @@ Unexpected<std::string> trouble(const std::string& path, std::string_view what, 
     return Unexpected{fmt::format("spool {}: {}: {}; {}", path, what, error.message(), advice)};
 }
 
-constexpr std::string_view choose_another = "give wsd a folder of its own with --spool DIR";
+constexpr std::string_view choose_another = "choose another folder with --spool DIR";
 
-/// Like mkdir -p: the XDG base directory specification wants 0700 for what is made on the way.
+/// Like mkdir -p, with mode 0700, which the XDG base directory specification requires.
 std::error_code make_folders(const std::string& path) {
     for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
         if (::mkdir(path.substr(0, slash).c_str(), 0700) != 0 && errno != EEXIST) {
             const auto error = last_error();
             struct stat there;
-            // On a read-only file system even what exists gives another error than EEXIST.
+            // On a read-only file system mkdir() of an existing folder does not fail with EEXIST.
             if (::stat(path.substr(0, slash).c_str(), &there) != 0) return error;
         }
         if (slash == std::string::npos) return {};
     }
 }
 
-/// Whoever else could write here could give commands, or take away ours.
+/// Anyone else who could write here could give commands or remove ours.
 Result<struct stat, std::string> check_folder(const std::string& path, int folder) {
     struct stat status;
     if (::fstat(folder, &status) != 0) return trouble(path, "cannot be examined", last_error(), choose_another);
     if (status.st_uid != ::geteuid() && status.st_uid != 0) {
-        return Unexpected{fmt::format("spool {}: belongs to user {}, not to {} who runs this: chown it, or {}", path,
-                                      status.st_uid, ::geteuid(), choose_another)};
+        return Unexpected{fmt::format("spool {}: belongs to user {}, but this process runs as user {}: chown it, or {}",
+                                      path, status.st_uid, ::geteuid(), choose_another)};
     }
     if ((status.st_mode & S_IWOTH) != 0) {
-        return Unexpected{
-            fmt::format("spool {}: everybody may write there: chmod o-w it, and let those who may give "
-                        "commands have it by their group (chgrp GROUP, chmod 2770)",
-                        path)};
+        return Unexpected{fmt::format(
+            "spool {}: it is world-writable: chmod o-w it, and let a group give commands instead (chgrp GROUP, "
+            "chmod 2770)",
+            path)};
     }
     return status;
 }
 
-/// Sets only what is missing: whoever isn't in the group may not set its bit (chmod() leaves it out without a word),
-/// and RestrictSUIDSGID of systemd lets nobody. A folder that was made in one with the bit has it already.
+/// Sets only what is missing. A process that is not in the group cannot set the setgid bit (chmod() leaves it out
+/// without an error), and RestrictSUIDSGID of systemd forbids it to every process. A folder that is created in one with
+/// the bit inherits it.
 bool set_group_and_mode(int folder, std::optional<gid_t> group, mode_t mode) {
     struct stat status;
     if (::fstat(folder, &status) != 0) return false;
@@ -93,19 +94,20 @@ Result<Descriptor, std::string> open_part(const SpoolFolders& folders, const Spo
     if (!created && errno != EEXIST) return trouble(path, "cannot be created", last_error(), choose_another);
     Descriptor folder{::openat(folders.root.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (!folder) return trouble(path, "cannot be opened", last_error(), "it must be a folder that wsd may read");
-    // mkdir() has heeded the umask. What was there before is only opened to the group that the whole folder has.
+    // mkdir() applied the umask. A folder that existed before is changed only if the spool has a group.
     const bool ours_to_set = created || (folders.group && is_owner(folder.get()));
     if (ours_to_set && !set_group_and_mode(folder.get(), folders.group, mode)) {
         const auto error = last_error();
-        const auto advice = !folders.group ? std::string{choose_another}
-                                           : fmt::format("make it before wsd starts: install -d -o {} -g {} -m {:o} {}",
-                                                         ::geteuid(), *folders.group, mode, path);
-        return trouble(path, "cannot be given its group and mode", error, advice);
+        const auto advice = !folders.group
+                                ? std::string{choose_another}
+                                : fmt::format("create it before wsd starts: install -d -o {} -g {} -m {:o} {}",
+                                              ::geteuid(), *folders.group, mode, path);
+        return trouble(path, "its group and mode cannot be set", error, advice);
     }
     const auto status = check_folder(path, folder.get());
     if (!status) return Unexpected{status.error()};
     if (status->st_dev != device) {
-        return Unexpected{fmt::format("spool {}: is another file system, so files can't be renamed into it", path)};
+        return Unexpected{fmt::format("spool {}: is on another file system, so files cannot be renamed into it", path)};
     }
     return folder;
 }
@@ -118,8 +120,8 @@ pid_t pid_in(int file) {
     return pid;
 }
 
-/// A lock that belongs to the open file: no other open() of it in this process takes it away, and anybody may ask
-/// about it without taking it, which flock() doesn't offer.
+/// A lock that belongs to the open file description: another open() and close() in this process does not release it,
+/// and other processes may query it without taking it, which flock() does not offer.
 struct flock whole_file() {
     struct flock lock {};
     lock.l_type = F_WRLCK;
@@ -138,16 +140,16 @@ Result<Descriptor, std::string> take_lock(const SpoolFolders& folders) {
             return trouble(path, "cannot be locked", error, choose_another);
         }
         const auto pid = pid_in(file.get());
-        return Unexpected{fmt::format("spool {} is in use by {}: stop that one, or {}", folders.path,
+        return Unexpected{fmt::format("spool {} is in use by {}: stop that process, or {}", folders.path,
                                       pid > 0 ? fmt::format("process {}", pid) : "another process", choose_another)};
     }
     const auto text = fmt::format("{}\n", ::getpid());
-    // Only for people: who holds the lock is known to the kernel. So a full disk doesn't matter here.
+    // Only for people: the kernel knows the holder of the lock. So a full disk does not matter here.
     if (::ftruncate(file.get(), 0) != 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0) errno = 0;
     return file;
 }
 
-/// Lets the group read a file, if we may: who can't is told so by its own programs.
+/// Lets the group read a file, if possible. Otherwise its programs report that they cannot read it.
 void share_with(gid_t group, int file) {
     if (::fchown(file, static_cast<uid_t>(-1), group) == 0) ::fchmod(file, 0640);
 }
@@ -188,7 +190,7 @@ Result<SpoolFolders, std::string> open_spool_folders(const std::string& path) {
         if (!folder) return Unexpected{folder.error()};
         folders.*part.descriptor = std::move(*folder);
     }
-    // Or new/ alone was opened to a group, which then writes commands and reads no answers.
+    // Or only new/ belongs to a group, which then gives commands and cannot read answers.
     struct stat fresh;
     if (!folders.group && ::fstat(folders.fresh.get(), &fresh) == 0 && (fresh.st_mode & S_ISGID) != 0) {
         folders.group = fresh.st_gid;
@@ -201,20 +203,20 @@ Result<SpoolHolder, std::string> spool_holder(const std::string& path) {
     const Descriptor file{::open((path + "/lock").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
     if (!file) {
         const auto error = last_error();
-        // No lock and no folder mean the same: nobody has ever served it.
+        // No lock or no folder: no process has ever served this spool.
         if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return SpoolHolder{};
-        return trouble(path, "its lock cannot be read", error, "join the group that it belongs to, or ask its owner");
+        return trouble(path, "its lock cannot be read", error, "join the group of the spool, or ask its owner");
     }
     auto lock = whole_file();
     if (::fcntl(file.get(), F_OFD_GETLK, &lock) != 0) {
-        return trouble(path, "its lock cannot be examined", last_error(), "is it on a file system without locks?");
+        return trouble(path, "its lock cannot be queried", last_error(), "the file system may not support locks");
     }
     if (lock.l_type == F_UNLCK) return SpoolHolder{};
     return SpoolHolder{true, pid_in(file.get())};
 }
 
 FolderStream read_folder(const Descriptor& folder) {
-    // An open() of its own, for a copy of the descriptor would share the position.
+    // A new open(), since a duplicated descriptor would share the position.
     Descriptor again{::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!again) return nullptr;
     FolderStream stream{::fdopendir(again.get())};
@@ -230,7 +232,7 @@ std::error_code move_file(const Descriptor& from, const std::string& name, const
                           const std::string& new_name) {
     if (::renameat2(from.get(), name.c_str(), to.get(), new_name.c_str(), RENAME_NOREPLACE) == 0) return {};
     if (errno != EINVAL && errno != ENOSYS) return last_error();
-    // A file system without that flag. Nobody but us writes into `to`, so asking first is as good.
+    // The file system does not support the flag. Only this process writes to `to`, so checking first is as good.
     struct stat there;
     if (::fstatat(to.get(), new_name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
         return std::make_error_code(std::errc::file_exists);

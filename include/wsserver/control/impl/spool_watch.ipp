@@ -14,10 +14,11 @@ namespace wsserver {
 
 namespace {
 
-// Not IN_CREATE: who writes into new/ against the rules is at least not read before he has closed his file.
+// Not IN_CREATE: a file that is written directly into new/, against the rules, is not read before it is closed.
 constexpr std::uint32_t files_arrive = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR;
 
-// We hold the folders open, and so their own watches would never tell that they were deleted: the one above does.
+// The folders are open in this process, so watches on them would never report their deletion. A watch on their parent
+// does.
 constexpr std::uint32_t folders_vanish =
     IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
 
@@ -36,7 +37,7 @@ bool SpoolWatch::start(const std::string& spool, const std::string& new_folder) 
 
 void SpoolWatch::read(const News& news) {
     alignas(inotify_event) std::array<char, 16 * 1024> buffer;
-    // Read until it is empty, but not for ever: what comes meanwhile is told next time.
+    // Reads until nothing is left, but not forever: later events are for the next call.
     for (int rounds = 0; rounds < 16; ++rounds) {
         const auto got = ::read(inotify_.get(), buffer.data(), buffer.size());
         if (got <= 0) return;
@@ -50,7 +51,7 @@ void SpoolWatch::read(const News& news) {
             } else if (event.wd != new_folder_watch_ || (event.mask & (IN_IGNORED | IN_UNMOUNT)) != 0) {
                 news.replaced();
             } else if (event.len > 0) {
-                news.came(std::string_view{name, ::strnlen(name, event.len)});
+                news.arrived(std::string_view{name, ::strnlen(name, event.len)});
             }
         }
     }

@@ -37,7 +37,7 @@ Ended run(Strings words, int in) {
     return {code, out.str(), err.str()};
 }
 
-/// With this as its standard input.
+/// With `input` as its standard input.
 Ended run(const Strings& words, std::string_view input = {}) {
     const TemporaryFolder folder;
     write_to(folder / "input", input);
@@ -55,7 +55,7 @@ void check(const Ended& ended, int code, std::string_view out, const Strings& sa
     }
 }
 
-/// Says what a client asked for, then closes as its path tells: `/4001?reason`.
+/// Sends what the client asked for, then closes as the path says: `/4001?reason`.
 struct Closer {
     void on_open(AnyConnection& connection) {
         connection.send(wsserver::Text{"bye"});
@@ -96,7 +96,7 @@ struct House {
 
 }  // namespace
 
-TEST_CASE("lines go as messages, messages come as lines", "[connect]") {
+TEST_CASE("lines are sent as messages, and messages printed as lines", "[connect]") {
     const House house;
     check(run({house.url, "--count", "3"}, "one\nzw\xC3\xB6lf\n\n"), 0, "one\nzw\xC3\xB6lf\n\n", {"closed: 1000"});
     check(run({house.url, "--count", "1"}, "without newline"), 0, "without newline\n");
@@ -105,17 +105,17 @@ TEST_CASE("lines go as messages, messages come as lines", "[connect]") {
     check(run({"--count=1", house.url}, longest + '\n'), 0, longest + '\n');
 }
 
-TEST_CASE("output that can't be written is no success", "[connect]") {
+TEST_CASE("output that cannot be written is an error", "[connect]") {
     const House house;
     std::ostream out{nullptr};
     std::ostringstream err;
     const wsserver::Descriptor in{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     const Strings words{"connect", house.url, "--text", "a", "--text", "b", "--count", "2"};
     const int code = wsd::ctl::run_command_line(words, {"wsd-ctl", out, err, in.get(), false, false});
-    check({code, "", err.str()}, 1, "", {"standard output can't be written", "closed: 1001"});
+    check({code, "", err.str()}, 1, "", {"standard output cannot be written", "closed: 1001"});
 }
 
-TEST_CASE("a long input goes as fast as the server takes it", "[connect]") {
+TEST_CASE("a long input is sent as fast as the server accepts it", "[connect]") {
     const House house;
     std::string many;
     for (int i = 0; i < 100'000; ++i) many += std::to_string(i) + '\n';
@@ -124,7 +124,7 @@ TEST_CASE("a long input goes as fast as the server takes it", "[connect]") {
     CHECK(ended.out == many);
 }
 
-TEST_CASE("a Unix socket is as good as a port", "[connect]") {
+TEST_CASE("connect works over a Unix socket", "[connect]") {
     TemporaryFolder folder;
     wsserver::Server server{House::options()};
     server.handle("", wsserver::make_echo());
@@ -138,14 +138,14 @@ TEST_CASE("--text is sent instead of standard input", "[connect]") {
     check(run({house.url, "--text", "/a", "--text=--b", "--count", "2"}, "not read\n"), 0, "/a\n--b\n");
 }
 
-TEST_CASE("binary both ways", "[connect]") {
+TEST_CASE("--binary works in both directions", "[connect]") {
     const House house;
     check(run({house.url, "--binary", "--count", "1"}, "caf\xE9\n"), 0, "caf\xE9\n");
     check(run({house.url, "--subprotocol", "sender", "--count", "2"}), 0, "two\nlines \x1B[31m\n00ff7a\n");
     check(run({house.url, "--wait", "0"}, "caf\xE9\n"), 1, "", {"not UTF-8", "--binary"});
 }
 
-TEST_CASE("on a terminal a message is one line and steers nothing", "[connect]") {
+TEST_CASE("on a terminal a message is one escaped line", "[connect]") {
     const House house;
     std::ostringstream out, err;
     const int code =
@@ -155,7 +155,7 @@ TEST_CASE("on a terminal a message is one line and steers nothing", "[connect]")
     CHECK(out.str() == "two\\nlines \\x1b[31m\n00ff7a\n");
 }
 
-TEST_CASE("the close code decides the exit code, and is told with its reason", "[connect]") {
+TEST_CASE("the close code decides the exit code and is printed with the reason", "[connect]") {
     const House house;
     for (const auto& [target, code] : std::vector<std::pair<std::string, int>>{
              {"1000", 0}, {"1001?going", 0}, {"1008", 5}, {"4001?log in", 5}, {"1011", 5}}) {
@@ -168,7 +168,7 @@ TEST_CASE("the close code decides the exit code, and is told with its reason", "
     }
 }
 
-TEST_CASE("the end of standard input is waited out; the server may be first", "[connect]") {
+TEST_CASE("after the end of the input connect waits, and the server may close first", "[connect]") {
     const House house;
     // This input never ends.
     std::array<int, 2> ends{};
@@ -178,7 +178,7 @@ TEST_CASE("the end of standard input is waited out; the server may be first", "[
     check(run({house.url, "--wait", "0.01", "--count", "5"}, "a\n"), 7, "a\n", {"1 of 5 messages"});
 }
 
-TEST_CASE("slash commands", "[connect]") {
+TEST_CASE("lines that begin with a slash are commands", "[connect]") {
     const House house;
     check(run({house.url}, "/ping\n/ping what for\nhi\n/close 4001 as I like\n"), 0, "hi\n",
           {"pong after ", "what for", "closed: 4001"});
@@ -193,7 +193,7 @@ TEST_CASE("slash commands", "[connect]") {
     check(run({house.url, "--wait", "0"}, "/ping " + std::string(126, 'p') + '\n'), 1, "", {"125 bytes"});
 }
 
-TEST_CASE("-v shows the handshake both ways and every frame", "[connect]") {
+TEST_CASE("-v prints both parts of the handshake and every frame", "[connect]") {
     const House house;
     check(run({"-v", house.url + "/echo?x=1", "-H", "X-Extra: 17", "-H", "Y:", "--origin", "https://evil.example",
                "--count", "1"},
@@ -208,7 +208,7 @@ TEST_CASE("-v shows the handshake both ways and every frame", "[connect]") {
            "> close, FIN, masked, 2 bytes", "< close, FIN, 2 bytes"});
 }
 
-TEST_CASE("no connection: why, and with which exit code", "[connect]") {
+TEST_CASE("without a connection the error and the exit code say why", "[connect]") {
     const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const wsserver::Descriptor closed_later{socket};
     sockaddr_in address{};
@@ -218,9 +218,9 @@ TEST_CASE("no connection: why, and with which exit code", "[connect]") {
     socklen_t size = sizeof address;
     REQUIRE(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
     const auto url = "ws://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-    // Bound, and nobody listens: no other program can take the port meanwhile.
+    // Bound, but not listening: no other program can take the port.
     check(run({url + '/'}), 1, "", {url, "refused"});
-    // Listening, and never answering.
+    // Listening, but never answering.
     REQUIRE(::listen(socket, 1) == 0);
     check(run({url, "--timeout", "20ms"}), 7, "", {url});
     std::ostringstream out, err;
@@ -231,7 +231,7 @@ TEST_CASE("no connection: why, and with which exit code", "[connect]") {
     check(run({"ws+unix:/no/such/socket"}), 1, "", {"/no/such/socket"});
 }
 
-TEST_CASE("a connection that is cut is abnormal", "[connect]") {
+TEST_CASE("a terminated connection is abnormal", "[connect]") {
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
     const wsserver::Descriptor in{ends[0]}, kept_open{ends[1]};
@@ -260,7 +260,7 @@ TEST_CASE("Ctrl-C ends with a closing handshake", "[connect]") {
     std::array<int, 2> pipe{};
     REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
     const wsserver::Descriptor in{pipe[0]}, out{pipe[1]};
-    // The client's process is made before this one has threads.
+    // The client's process is started before this one has threads.
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -273,7 +273,7 @@ TEST_CASE("Ctrl-C ends with a closing handshake", "[connect]") {
         [&](const wsserver::ConnectionEnd& end) { ends.add(std::to_string(static_cast<int>(end.code))); }};
     const auto lines = house.url + "\nhello\n";
     REQUIRE(::write(out.get(), lines.data(), lines.size()) > 0);
-    // That it is open for the server doesn't say that the client knows yet; that it speaks does.
+    // The server's view does not prove that the client is open. A message from the client does.
     while (house.server.statistics().messages_in == 0) std::this_thread::yield();
     REQUIRE(::kill(child, SIGINT) == 0);
     int status = 0;
@@ -283,7 +283,7 @@ TEST_CASE("Ctrl-C ends with a closing handshake", "[connect]") {
     CHECK(ends.wait_for(1).at(0) == "1001");
 }
 
-TEST_CASE("wrong flags are told before anything is done", "[connect]") {
+TEST_CASE("wrong flags are reported before anything is done", "[connect]") {
     check(run({}), 2, "", {"URL is missing"});
     check(run({"ws://127.0.0.1", "extra"}), 2, "", {"extra", "one URL"});
     check(run({"ws://127.0.0.1", "--cuont", "3"}), 2, "", {"--cuont", "did you mean --count?"});
@@ -299,14 +299,14 @@ TEST_CASE("wrong flags are told before anything is done", "[connect]") {
     for (const char* part : {"--subprotocol", "/ping", "exit codes", "ws+unix:"}) CHECK(has(help.out, part));
 }
 
-TEST_CASE("the empty value behind an equals sign is one", "[connect]") {
+TEST_CASE("nothing after an equals sign is an empty value", "[connect]") {
     const auto options = wsd::ctl::parse_connect_options({"--text=", "--origin=", "ws://x", "--text", "--origin="});
     REQUIRE(options);
     CHECK(options->url == "ws://x");
     CHECK(options->texts == Strings{"", "--origin="});
 }
 
-TEST_CASE("a timeout of 0 is for ever", "[connect]") {
+TEST_CASE("a timeout of 0 means forever", "[connect]") {
     const auto options = wsd::ctl::parse_connect_options({"ws://x", "--timeout", "0"});
     REQUIRE(options);
     CHECK(options->timeout == std::chrono::milliseconds::max());

@@ -36,7 +36,7 @@ Ended run(const Strings& words, const std::string& input_file = "/dev/null") {
     return {code, out.str(), err.str()};
 }
 
-/// A daemon as wsd-ctl sees one: somebody holds the lock. It executes only when told to.
+/// A daemon as wsd-ctl sees it: a process that holds the lock. It executes commands only when a test asks for it.
 struct Daemon {
     TemporaryFolder folder;
     std::string spool = folder / "spool";
@@ -69,7 +69,7 @@ void check(const Ended& ended, int code, const Strings& said) {
 
 }  // namespace
 
-TEST_CASE("a command goes through the spool and its answer comes back", "[ctl]") {
+TEST_CASE("a command is sent through the spool and its answer is printed", "[ctl]") {
     Daemon daemon;
     auto ended = daemon.ctl({"broadcast", "hello", "there"});
     check(ended, 0, {});
@@ -81,17 +81,17 @@ TEST_CASE("a command goes through the spool and its answer comes back", "[ctl]")
     CHECK(daemon.ctl({"call", "nobody", "--json"}).code == 1);
     CHECK(daemon.sent() == Strings{"broadcast * text hello there", "broadcast a b text it's", "broadcast * text x",
                                    "broadcast * text quiet"});
-    daemon.observer->stop();  // a command leaves cur/ after its answer is there
+    daemon.observer->stop();  // a command is removed from cur/ after it was answered
     for (const char* part : {"tmp", "new", "cur"}) CHECK(names_in(daemon.spool + '/' + part).empty());
 }
 
-TEST_CASE("-v says which command went where", "[ctl]") {
+TEST_CASE("-v prints the command file and the process", "[ctl]") {
     Daemon daemon;
     check(daemon.ctl({"-v", "version"}), 0,
           {"to process " + std::to_string(::getpid()), daemon.spool, "answered after"});
 }
 
-TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
+TEST_CASE("the payload is words, standard input or a file", "[ctl]") {
     Daemon daemon;
     const std::string bytes{"a\0'\"\\\n\xFF\n", 8};
     write_to(daemon.folder / "file", bytes);
@@ -111,23 +111,23 @@ TEST_CASE("the payload: words, standard input, a file", "[ctl]") {
     check(daemon.ctl({"broadcast", "@/no/such/file"}), 1, {"/no/such/file", "No such file", "`--`"});
 }
 
-TEST_CASE("a large payload arrives whole", "[ctl]") {
+TEST_CASE("a large payload arrives completely", "[ctl]") {
     Daemon daemon;
     write_to(daemon.folder / "file", std::string(5'000'000, 'x'));
     check(daemon.ctl({"broadcast", "-"}, daemon.folder / "file"), 0, {});
     CHECK(daemon.sent().at(0).size() == std::string{"broadcast * text "}.size() + 5'000'000);
 }
 
-TEST_CASE("the daemon's no is told with its exit code", "[ctl]") {
+TEST_CASE("an error of the daemon is printed, with its exit code", "[ctl]") {
     Daemon daemon;
     daemon.target.fake_hub->status = wsserver::SendStatus::closed;
-    check(daemon.ctl({"send", "0-1-1", "hi"}), 1, {"wsd-ctl: no connection has the id 0-1-1"});
+    check(daemon.ctl({"send", "0-1-1", "hi"}), 1, {"wsd-ctl: no open connection has the id 0-1-1"});
     check(daemon.ctl({"close", "--all", "--code", "1006"}), 2, {"`1006`"});
     write_to(daemon.folder / "latin1", "caf\xE9");
     check(daemon.ctl({"broadcast", "-"}, daemon.folder / "latin1"), 1, {"UTF-8", "--binary"});
 }
 
-TEST_CASE("what is wrong with the words is told without a daemon", "[ctl]") {
+TEST_CASE("wrong words are reported without a daemon", "[ctl]") {
     const auto bad = [](Strings words) {
         words.insert(words.begin(), {"--spool", "/nowhere"});
         const auto ended = run(words);
@@ -149,7 +149,7 @@ TEST_CASE("what is wrong with the words is told without a daemon", "[ctl]") {
     check(run({"--spool"}), 2, {"--spool"});
 }
 
-TEST_CASE("nobody runs: how to change that", "[ctl]") {
+TEST_CASE("without a daemon the error says what to do", "[ctl]") {
     TemporaryFolder folder;
     check(run({"--spool", folder / "none", "status"}), 3, {folder / "none", "wsd --spool", "WSD_SPOOL"});
     {
@@ -162,28 +162,28 @@ TEST_CASE("nobody runs: how to change that", "[ctl]") {
     CHECK(names_in(daemon.spool + "/new").empty());
 }
 
-TEST_CASE("no answer in time: what was not begun is taken back", "[ctl]") {
+TEST_CASE("after a timeout a command that was not started is withdrawn", "[ctl]") {
     Daemon daemon{false};
-    check(daemon.ctl({"--timeout", "20ms", "broadcast", "late"}), 7, {"no answer within 20 ms", "taken back"});
+    check(daemon.ctl({"--timeout", "20ms", "broadcast", "late"}), 7, {"no answer within 20 ms", "withdrawn"});
     CHECK(names_in(daemon.spool + "/new").empty());
     daemon.observer->start();
     check(daemon.ctl({"broadcast", "next"}), 0, {});
     CHECK(daemon.sent() == Strings{"broadcast * text next"});
 }
 
-TEST_CASE("a daemon that ends meanwhile is noticed", "[ctl]") {
+TEST_CASE("the end of the daemon is noticed", "[ctl]") {
     Daemon daemon{false};
     auto ended = std::async(std::launch::async, [&] { return daemon.ctl({"--timeout", "0", "broadcast", "hi"}); });
     while (names_in(daemon.spool + "/new").empty()) std::this_thread::yield();
     daemon.observer.reset();
-    check(ended.get(), 3, {"ended", "taken back"});
+    check(ended.get(), 3, {"ended", "withdrawn"});
     CHECK(names_in(daemon.spool + "/new").empty());
 }
 
 namespace {
 
-/// Gives a command in another process, waits until it lies in new/, does `meanwhile` with its name, and interrupts. The
-/// process ends with 99 if it has not said `said`.
+/// Sends a command in another process, waits until it is in new/, calls `meanwhile` with its name, and interrupts the
+/// process, which exits with 99 if it has not printed `said`.
 int interrupt(const Daemon& daemon, const std::string& said, const std::function<void(const std::string&)>& meanwhile) {
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
@@ -203,13 +203,13 @@ int interrupt(const Daemon& daemon, const std::string& said, const std::function
 
 }  // namespace
 
-TEST_CASE("interrupted: what was not begun is taken back", "[ctl]") {
+TEST_CASE("after an interrupt a command that was not started is withdrawn", "[ctl]") {
     const Daemon daemon{false};
-    CHECK(interrupt(daemon, "has been taken back", [](const std::string&) {}) == 128 + SIGINT);
+    CHECK(interrupt(daemon, "has been withdrawn", [](const std::string&) {}) == 128 + SIGINT);
     CHECK(names_in(daemon.spool + "/new").empty());
 }
 
-TEST_CASE("interrupted: what was begun is said to go on", "[ctl]") {
+TEST_CASE("after an interrupt a command that was started is reported to continue", "[ctl]") {
     const Daemon daemon{false};
     const auto begin = [&](const std::string& name) {
         std::filesystem::rename(daemon.spool + "/new/" + name, daemon.spool + "/cur/" + name);
@@ -218,7 +218,7 @@ TEST_CASE("interrupted: what was begun is said to go on", "[ctl]") {
     CHECK(names_in(daemon.spool + "/cur").size() == 1);
 }
 
-TEST_CASE("paths are made whole, for the daemon stands elsewhere", "[ctl]") {
+TEST_CASE("paths become absolute, since the daemon has another working directory", "[ctl]") {
     Daemon daemon;
     const auto here = std::filesystem::current_path();
     check(daemon.ctl({"handler", "load", "chat", "./x/../chat.so"}), 0, {});
@@ -228,21 +228,21 @@ TEST_CASE("paths are made whole, for the daemon stands elsewhere", "[ctl]") {
           Strings{"load 'chat' " + (here / "chat.so").string(), "load 'chat' echo", "load 'chat' /a b/chat.so"});
 }
 
-TEST_CASE("the environment names the spool, a flag overrules it", "[ctl]") {
+TEST_CASE("the environment names the spool, and a flag overrides it", "[ctl]") {
     Daemon daemon, other;
     REQUIRE(::setenv("WSD_SPOOL", daemon.spool.c_str(), 1) == 0);
     const auto by_variable = run({"broadcast", "one"});
     const auto by_flag = run({"--spool", other.spool, "broadcast", "two"});
-    const auto nobody = run({"--spool", "/nowhere", "status"});
+    const auto nowhere = run({"--spool", "/nowhere", "status"});
     REQUIRE(::unsetenv("WSD_SPOOL") == 0);
     check(by_variable, 0, {});
     check(by_flag, 0, {});
-    check(nobody, 3, {});
+    check(nowhere, 3, {});
     CHECK(daemon.sent() == Strings{"broadcast * text one"});
     CHECK(other.sent() == Strings{"broadcast * text two"});
 }
 
-TEST_CASE("the configuration names the spool; a bad one is no hindrance", "[ctl]") {
+TEST_CASE("the configuration names the spool, and an invalid one is only a warning", "[ctl]") {
     Daemon daemon;
     const auto file = daemon.folder / "wsd.toml";
     REQUIRE(::setenv("WSD_CONFIG", file.c_str(), 1) == 0);
@@ -261,7 +261,7 @@ TEST_CASE("the configuration names the spool; a bad one is no hindrance", "[ctl]
     CHECK(daemon.sent() == Strings{"broadcast * text one", "broadcast * text two"});
 }
 
-TEST_CASE("help comes without a daemon", "[ctl]") {
+TEST_CASE("help needs no daemon", "[ctl]") {
     auto ended = run({"help"});
     CHECK(ended.code == 0);
     CHECK(has(ended.out, "\n  broadcast  "));
@@ -277,7 +277,7 @@ TEST_CASE("help comes without a daemon", "[ctl]") {
     CHECK(ended.out.starts_with("wsd-ctl "));
 }
 
-TEST_CASE("the manual knows all commands with all their options", "[ctl]") {
+TEST_CASE("the manual describes all commands with all their options", "[ctl]") {
     const auto manual = text_in(std::string{SOURCE_ROOT} + "/docs/commands.md");
     for (const auto& command : wsserver::commands()) {
         auto usage = command.usage();
@@ -287,7 +287,7 @@ TEST_CASE("the manual knows all commands with all their options", "[ctl]") {
     }
 }
 
-TEST_CASE("the manual knows all flags of connect", "[ctl]") {
+TEST_CASE("the manual describes all flags of connect", "[ctl]") {
     const auto manual = text_in(std::string{SOURCE_ROOT} + "/docs/commands.md");
     std::istringstream help{run({"help", "connect"}).out};
     std::size_t flags = 0;
@@ -301,7 +301,7 @@ TEST_CASE("the manual knows all flags of connect", "[ctl]") {
     CHECK(flags >= 8);
 }
 
-TEST_CASE("names of commands sort by time and are never the same", "[ctl]") {
+TEST_CASE("names of command files sort by time and are unique", "[ctl]") {
     std::string before;
     for (int i = 0; i < 1000; ++i) {
         const auto name = wsd::ctl::unique_command_file_name();

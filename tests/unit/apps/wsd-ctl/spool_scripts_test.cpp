@@ -1,4 +1,4 @@
-// The scripts of docs/spool-format.md, as they stand there, against an observer.
+// Runs the scripts of docs/spool-format.md against an observer.
 #include <cstdlib>
 
 #include "support/catch.hpp"
@@ -15,7 +15,7 @@ const std::string scripts = std::string{SOURCE_ROOT} + "/tests/system/";
 struct Script {
     const char* interpreter;
     const char* file;
-    const char* language;  ///< as the document's fences call it
+    const char* language;  ///< in the fence of the document
 };
 constexpr Script all_scripts[]{{"sh", "spool.sh", "sh"},
                                {"perl", "spool.pl", "perl"},
@@ -33,7 +33,7 @@ std::string quoted(std::string text) {
 
 }  // namespace
 
-TEST_CASE("scripts give commands and hear the answer", "[spool][scripts]") {
+TEST_CASE("the scripts send commands and print the answer", "[spool][scripts]") {
     TemporaryFolder folder;
     FakeTarget target;
     wsserver::ObserverOptions options;
@@ -51,7 +51,7 @@ TEST_CASE("scripts give commands and hear the answer", "[spool][scripts]") {
     for (const Script& script : all_scripts) {
         CAPTURE(script.file);
         if (!is_installed(script.interpreter)) {
-            WARN(script.interpreter << " is missing: " << script.file << " is not tried");
+            WARN(script.interpreter << " is missing: " << script.file << " is not tested");
             continue;
         }
         const std::string text = "it's \"100 %\" \\n gr\xC3\xBC\xC3\x9F\nsecond line\n";
@@ -69,7 +69,7 @@ TEST_CASE("scripts give commands and hear the answer", "[spool][scripts]") {
     for (const char* part : {"/tmp", "/new", "/cur"}) CHECK(names_in(options.spool.path + part).empty());
 }
 
-TEST_CASE("the document shows these scripts as they are", "[spool][scripts]") {
+TEST_CASE("the document contains exactly these scripts", "[spool][scripts]") {
     const auto document = text_in(std::string{SOURCE_ROOT} + "/docs/spool-format.md");
     REQUIRE_FALSE(document.empty());
     for (const Script& script : all_scripts) {

@@ -31,7 +31,7 @@ std::string bad(const Strings& words) {
 
 }  // namespace
 
-TEST_CASE("flags become settings, in their order", "[wsd][command_line]") {
+TEST_CASE("flags become settings, in the same order", "[wsd][command_line]") {
     const auto line = good({"--listen", ":1", "--handler", "chat=broadcast", "--listen=unix:/a", "--max-message",
                             "1MiB", "--control-stdin", "--config", "x.toml"});
     CHECK(line.wants == CommandLine::Wants::serve);
@@ -45,7 +45,7 @@ TEST_CASE("flags become settings, in their order", "[wsd][command_line]") {
     CHECK(line.flags.size() == 5);
 }
 
-TEST_CASE("every setting has a flag that takes its own default", "[wsd][command_line]") {
+TEST_CASE("every setting has a flag that accepts its default", "[wsd][command_line]") {
     const auto defaults = wsd::default_config({"/a", "/b", "/c", "/d"});
     for (const auto& setting : wsd::settings()) {
         CAPTURE(setting.flag);
@@ -61,7 +61,7 @@ TEST_CASE("every setting has a flag that takes its own default", "[wsd][command_
     }
 }
 
-TEST_CASE("the other things that wsd can do", "[wsd][command_line]") {
+TEST_CASE("flags select what else wsd can do", "[wsd][command_line]") {
     using Wants = CommandLine::Wants;
     CHECK(good({}).wants == Wants::serve);
     CHECK(good({"--check-config"}).wants == Wants::check_config);
@@ -72,7 +72,7 @@ TEST_CASE("the other things that wsd can do", "[wsd][command_line]") {
     CHECK(good({"-h"}).wants == Wants::help);
 }
 
-TEST_CASE("the first word that is no flag begins a command", "[wsd][command_line]") {
+TEST_CASE("the first word that is not a flag begins a command", "[wsd][command_line]") {
     const auto plain = good({"status"});
     CHECK(plain.wants == CommandLine::Wants::command);
     CHECK(plain.command == Strings{"status"});
@@ -83,7 +83,7 @@ TEST_CASE("the first word that is no flag begins a command", "[wsd][command_line
     CHECK(far.flags == Given{{"spool.dir", "/s"}});
 }
 
-TEST_CASE("the empty value behind an equals sign takes no other word", "[wsd][command_line]") {
+TEST_CASE("nothing after an equals sign is an empty value", "[wsd][command_line]") {
     const auto line = good({"--pid-file=", "--spool=", "--config=", "--print-config"});
     CHECK(line.wants == CommandLine::Wants::print_config);
     CHECK(line.config_file.empty());
@@ -92,10 +92,10 @@ TEST_CASE("the empty value behind an equals sign takes no other word", "[wsd][co
 
     CHECK(good({"--pid-file", "--spool=", "status"}).flags == Given{{"pid_file", "--spool="}});
     CHECK(good({"broadcast", "--spool="}).command == Strings{"broadcast", "--spool="});
-    CHECK(bad({"--max-message=", "1MiB"}).starts_with("--max-message: `` is no size"));
+    CHECK(bad({"--max-message=", "1MiB"}).starts_with("--max-message: `` is not a size"));
 }
 
-TEST_CASE("a wrong flag is named, and the one that was meant", "[wsd][command_line]") {
+TEST_CASE("an error about an unknown flag names the closest one", "[wsd][command_line]") {
     CHECK(bad({"--lisen", ":1"}) == "--lisen is no flag of wsd; did you mean --listen?");
     CHECK(bad({"--max-mesage=1"}) == "--max-mesage=1 is no flag of wsd; did you mean --max-message?");
     CHECK(bad({"--wholly-different"}) == "--wholly-different is no flag of wsd");
@@ -103,13 +103,13 @@ TEST_CASE("a wrong flag is named, and the one that was meant", "[wsd][command_li
     CHECK(bad({"--listen"}).find("--listen") != std::string::npos);
 }
 
-TEST_CASE("a wrong value of a flag is named with what is wanted", "[wsd][command_line]") {
+TEST_CASE("an error about a value says what is expected", "[wsd][command_line]") {
     CHECK(bad({"--max-message", "big"}) ==
-          "--max-message: `big` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB");
+          "--max-message: `big` is not a size; expected a number of bytes, such as 65536, 64KiB, 16MiB");
     CHECK(bad({"--ping-interval", "25"}) ==
-          "--ping-interval: `25` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h");
-    CHECK(bad({"--handler", "chat"}) == "--handler: `chat` is no SUBPROTOCOL=WHAT");
-    CHECK(bad({"--log-level", "all"}) == "--log-level: `all` is none of debug, info, warning, error");
+          "--ping-interval: `25` has no unit; expected a time such as 500ms, 25s, 10m, 2h");
+    CHECK(bad({"--handler", "chat"}) == "--handler: `chat` is not SUBPROTOCOL=WHAT");
+    CHECK(bad({"--log-level", "all"}) == "--log-level: `all` is not one of debug, info, warning, error");
 }
 
 TEST_CASE("the help names every flag", "[wsd][command_line]") {
@@ -146,7 +146,7 @@ TEST_CASE("the unit in contrib/ starts wsd with flags that exist", "[wsd][comman
     CHECK(line.flags.size() == 2);
 }
 
-TEST_CASE("the manuals name every flag and every key", "[wsd][command_line]") {
+TEST_CASE("the manuals describe every flag and every key", "[wsd][command_line]") {
     const auto manual = [](const std::string& name) {
         std::ifstream file{SOURCE_ROOT "/docs/man/" + name};
         std::ostringstream text;

@@ -39,7 +39,7 @@ ConfigErrors bad(const ConfigRequest& wanted) {
     return config.error();
 }
 
-/// What is wrong with a file that has this text; its place is `wsd.toml`.
+/// The errors in a file with this text; its path is `wsd.toml`.
 ConfigErrors errors_in(std::string_view text) {
     Config config = wsd::default_config(places);
     ConfigErrors errors;
@@ -56,7 +56,7 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("without file, variables and flags everything has its default", "[wsd][config]") {
+TEST_CASE("without a file, variables and flags all settings have their defaults", "[wsd][config]") {
     const Config config = good(request());
     CHECK(config.listen == std::vector<std::string>{"127.0.0.1:8080"});
     CHECK(config.default_handler == "echo");
@@ -71,7 +71,7 @@ TEST_CASE("without file, variables and flags everything has its default", "[wsd]
     for (const auto& setting : wsd::settings()) CHECK(config.source(setting.key) == "default");
 }
 
-TEST_CASE("a file sets values, and each knows its line", "[wsd][config]") {
+TEST_CASE("a file sets values, and their sources name the lines", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write("wsd.toml",
                                    "listen = [\"127.0.0.1:9000\", \"unix:/run/w.sock\"]\n"
@@ -104,7 +104,7 @@ TEST_CASE("a file sets values, and each knows its line", "[wsd][config]") {
     CHECK(config.source("limits.max_fragments") == "default");
 }
 
-TEST_CASE("flags come before variables, these before the file, that before the default", "[wsd][config]") {
+TEST_CASE("flags override variables, which override the file, which overrides defaults", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write("wsd.toml", "server_name = \"file\"\ndefault_handler = \"null\"\ngrace = \"1s\"\n");
     const wsd::Environment variables{{"WSD_SERVER_NAME", "variable"}, {"WSD_GRACE", "2s"}};
@@ -121,7 +121,7 @@ TEST_CASE("flags come before variables, these before the file, that before the d
     CHECK(config.source("workers") == "default");
 }
 
-TEST_CASE("a list is replaced as a whole, handlers one by one", "[wsd][config]") {
+TEST_CASE("lists are replaced completely, handlers one by one", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write(
         "wsd.toml", "listen = [\":1\", \":2\"]\nhandlers = { a = \"echo\", b = \"null\", c = \"echo\" }\n");
@@ -141,11 +141,11 @@ TEST_CASE("a list is replaced as a whole, handlers one by one", "[wsd][config]")
     CHECK(by_flag.source("handlers.d") == "--handler");
 }
 
-TEST_CASE("of a flag given twice the last counts", "[wsd][config]") {
+TEST_CASE("if a flag is given twice the last one wins", "[wsd][config]") {
     CHECK(good(request({}, {}, {{"grace", "1s"}, {"workers", "4"}, {"grace", "3s"}})).grace == 3s);
 }
 
-TEST_CASE("the file that was asked for must exist, the one at the default place may", "[wsd][config]") {
+TEST_CASE("a file that was asked for must exist, the default file may be missing", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto missing = folder.path() + "/missing.toml";
     CHECK(bad(request(missing)) == ConfigErrors{missing + ": can't be read: No such file or directory"});
@@ -161,7 +161,7 @@ TEST_CASE("the file that was asked for must exist, the one at the default place 
     CHECK(good(request(folder.write("empty.toml", ""))).grace == 10s);
 }
 
-TEST_CASE("an unknown key is an error with its place and the key that was meant", "[wsd][config]") {
+TEST_CASE("an error about an unknown key has its place and the closest key", "[wsd][config]") {
     CHECK(errors_in("\n  lisen = [\":1\"]\n") ==
           ConfigErrors{"wsd.toml:2:3: lisen: unknown key; did you mean listen?"});
     CHECK(errors_in("[limits]\nmax_mesage = 1\n") ==
@@ -170,80 +170,80 @@ TEST_CASE("an unknown key is an error with its place and the key that was meant"
           ConfigErrors{"wsd.toml:1:1: max_message: unknown key; did you mean limits.max_message?"});
     CHECK(errors_in("[limit]\nping_interval = \"1s\"\n").front().starts_with("wsd.toml:1:2: limit: unknown key"));
     CHECK(errors_in("zzzzzzzzzzzz = 1\n") ==
-          ConfigErrors{"wsd.toml:1:1: zzzzzzzzzzzz: unknown key; wsd --print-config shows all"});
+          ConfigErrors{"wsd.toml:1:1: zzzzzzzzzzzz: unknown key; wsd --print-config shows all keys"});
     CHECK(errors_in("limits = 5\n") ==
           ConfigErrors{"wsd.toml:1:10: limits is a table: write [limits] and its keys below it"});
 }
 
-TEST_CASE("a bad value is an error with its place and what is wanted", "[wsd][config]") {
+TEST_CASE("an error about a value has its place and what is expected", "[wsd][config]") {
     CHECK(errors_in("io_threads = -1\n") ==
-          ConfigErrors{"wsd.toml:1:14: io_threads: `-1` is no whole number of 0 to 1024"});
-    CHECK(errors_in("io_threads = 1.5\n") == ConfigErrors{"wsd.toml:1:14: io_threads: wanted an integer"});
-    CHECK(errors_in("demo = \"yes\"\n") == ConfigErrors{"wsd.toml:1:8: demo: wanted true or false"});
-    CHECK(errors_in("listen = [8080]\n") == ConfigErrors{"wsd.toml:1:10: listen: wanted a list of strings"});
-    CHECK(errors_in("listen = []\n") == ConfigErrors{"wsd.toml:1:10: listen: the list is empty: nobody could connect"});
+          ConfigErrors{"wsd.toml:1:14: io_threads: `-1` is not a whole number from 0 to 1024"});
+    CHECK(errors_in("io_threads = 1.5\n") == ConfigErrors{"wsd.toml:1:14: io_threads: expected an integer"});
+    CHECK(errors_in("demo = \"yes\"\n") == ConfigErrors{"wsd.toml:1:8: demo: expected true or false"});
+    CHECK(errors_in("listen = [8080]\n") == ConfigErrors{"wsd.toml:1:10: listen: expected a list of strings"});
+    CHECK(errors_in("listen = []\n") == ConfigErrors{"wsd.toml:1:10: listen: the list is empty: no one could connect"});
     CHECK(errors_in("listen = ['127.0.0.1:80', '127.0.0.1:080']\n") ==
-          ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" stands there twice"});
+          ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" is listed twice"});
     CHECK(errors_in("listen = ['127.0.0.1:0', '127.0.0.1:0']\n").empty());  // two ports
-    CHECK(errors_in("server_name = 5\n") == ConfigErrors{"wsd.toml:1:15: server_name: wanted a string"});
-    CHECK(errors_in("handlers = \"echo\"\n") == ConfigErrors{"wsd.toml:1:12: handlers: wanted a table of strings"});
-    CHECK(errors_in("[handlers]\nchat = 1\n") == ConfigErrors{"wsd.toml:2:8: handlers.chat: wanted a string"});
+    CHECK(errors_in("server_name = 5\n") == ConfigErrors{"wsd.toml:1:15: server_name: expected a string"});
+    CHECK(errors_in("handlers = \"echo\"\n") == ConfigErrors{"wsd.toml:1:12: handlers: expected a table of strings"});
+    CHECK(errors_in("[handlers]\nchat = 1\n") == ConfigErrors{"wsd.toml:2:8: handlers.chat: expected a string"});
     CHECK(errors_in("[limits]\nping_interval = 25\n") ==
           ConfigErrors{
-              "wsd.toml:2:17: limits.ping_interval: `25` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h"});
+              "wsd.toml:2:17: limits.ping_interval: `25` has no unit; expected a time such as 500ms, 25s, 10m, 2h"});
     CHECK(errors_in("[limits]\nping_interval = true\n") ==
-          ConfigErrors{"wsd.toml:2:17: limits.ping_interval: wanted a time such as \"25s\""});
+          ConfigErrors{"wsd.toml:2:17: limits.ping_interval: expected a time such as \"25s\""});
     CHECK(errors_in("[limits]\nclose_timeout = \"0s\"\n") ==
-          ConfigErrors{"wsd.toml:2:17: limits.close_timeout: `0s` is too short: at least 1ms"});
+          ConfigErrors{"wsd.toml:2:17: limits.close_timeout: `0s` is too short: the minimum is 1ms"});
     CHECK(errors_in("[limits]\nmax_header = \"10B\"\n") ==
-          ConfigErrors{"wsd.toml:2:14: limits.max_header: `10B` is too small: at least 256B"});
+          ConfigErrors{"wsd.toml:2:14: limits.max_header: `10B` is too small: the minimum is 256B"});
     CHECK(errors_in("[limits]\nslow_consumer = \"drop\"\n") ==
           ConfigErrors{
-              "wsd.toml:2:17: limits.slow_consumer: `drop` is none of close, drop_oldest, drop_newest, keep_latest"});
+              "wsd.toml:2:17: limits.slow_consumer: `drop` is not one of close, drop_oldest, drop_newest, keep_latest"});
     CHECK(errors_in("[log]\nlevel = \"loud\"\n") ==
-          ConfigErrors{"wsd.toml:2:9: log.level: `loud` is none of debug, info, warning, error"});
+          ConfigErrors{"wsd.toml:2:9: log.level: `loud` is not one of debug, info, warning, error"});
 }
 
-TEST_CASE("a name that holds a `=` is refused, and not taken for another", "[wsd][config]") {
+TEST_CASE("a name with a `=` is rejected and not mistaken for another", "[wsd][config]") {
     CHECK(errors_in("[handler_config]\n\"a=b\" = \"text\"\n") ==
-          ConfigErrors{"wsd.toml:2:1: handler_config.a=b: a subprotocol's name has no `=`"});
+          ConfigErrors{"wsd.toml:2:1: handler_config.a=b: a subprotocol name cannot contain `=`"});
     CHECK(errors_in("[handlers]\n\"a=/b\" = \"c.so\"\n") ==
-          ConfigErrors{"wsd.toml:2:1: handlers.a=/b: a subprotocol's name has no `=`"});
+          ConfigErrors{"wsd.toml:2:1: handlers.a=/b: a subprotocol name cannot contain `=`"});
     CHECK(errors_in("[handler_config]\na = \"b=c\"\n\"\" = \"d=e\"\n").empty());
 }
 
-TEST_CASE("addresses, origins and handlers are looked at before anything starts", "[wsd][config]") {
+TEST_CASE("addresses, origins and handlers are checked before anything starts", "[wsd][config]") {
     CHECK(errors_in("listen = \"127.0.0.1\"\n").front().starts_with("wsd.toml:1:10: listen: "));
     CHECK(errors_in("listen = \"127.0.0.1:99999\"\n").size() == 1);
     CHECK(errors_in("listen = [\"[::1]:80\", \":0\", \"localhost:80\", \"unix:a/b\"]\n").empty());
     CHECK(
         errors_in("allowed_origins = [\"*\", \"null\", \"https://example.org\", \"http://localhost:3000\"]\n").empty());
-    CHECK(errors_in("allowed_origins = [\"https://example.org/\"]\n").front().find("is no origin") !=
+    CHECK(errors_in("allowed_origins = [\"https://example.org/\"]\n").front().find("is not an origin") !=
           std::string::npos);
-    CHECK(errors_in("allowed_origins = [\"example.org\"]\n").front().find("is no origin") != std::string::npos);
+    CHECK(errors_in("allowed_origins = [\"example.org\"]\n").front().find("is not an origin") != std::string::npos);
     CHECK(errors_in("default_handler = \"ehco\"\n") ==
-          ConfigErrors{"wsd.toml:1:19: default_handler: `ehco` is no handler; did you mean `echo`? Built in are echo, "
-                       "broadcast and null; a shared object is named by its path or NAME.so"});
+          ConfigErrors{"wsd.toml:1:19: default_handler: `ehco` is not a handler; did you mean `echo`? Built in are echo, "
+                       "broadcast and null; name a shared object by its path or as NAME.so"});
     CHECK(errors_in("default_handler = \"stock.so\"\n").empty());
-    CHECK(errors_in("[handlers]\n\"a b\" = \"echo\"\n").front().find("can't be a subprotocol's name") !=
+    CHECK(errors_in("[handlers]\n\"a b\" = \"echo\"\n").front().find("cannot be a subprotocol name") !=
           std::string::npos);
-    CHECK(errors_in("[handlers]\n\"\" = \"echo\"\n").front().find("can't be a subprotocol's name") !=
+    CHECK(errors_in("[handlers]\n\"\" = \"echo\"\n").front().find("cannot be a subprotocol name") !=
           std::string::npos);
     CHECK(errors_in("[handlers]\n\"v2.chat\" = \"echo\"\n").empty());
 }
 
-TEST_CASE("all errors are told at once, wherever they come from", "[wsd][config]") {
+TEST_CASE("all errors from all sources are reported at once", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write("wsd.toml", "workrs = 1\ngrace = 5\n");
     const auto errors = bad(request(file, {{"WSD_IO_THREADS", "many"}}, {{"workers", "-3"}}));
     REQUIRE(errors.size() == 4);
-    CHECK(errors[0] == file + ":2:9: grace: `5` lacks its unit; wanted a time such as 500ms, 25s, 10m, 2h");
+    CHECK(errors[0] == file + ":2:9: grace: `5` has no unit; expected a time such as 500ms, 25s, 10m, 2h");
     CHECK(errors[1] == file + ":1:1: workrs: unknown key; did you mean workers?");
-    CHECK(errors[2] == "WSD_IO_THREADS: `many` is no whole number of 0 to 1024");
-    CHECK(errors[3] == "--workers: `-3` is no whole number of 0 to 1024");
+    CHECK(errors[2] == "WSD_IO_THREADS: `many` is not a whole number from 0 to 1024");
+    CHECK(errors[3] == "--workers: `-3` is not a whole number from 0 to 1024");
 }
 
-TEST_CASE("a file that is no TOML is refused with line and column", "[wsd][config]") {
+TEST_CASE("a file that is not TOML is rejected with line and column", "[wsd][config]") {
     REQUIRE(errors_in("listen = [\n").size() == 1);
     CHECK(errors_in("a = 1\nlisten = \"x\n").front().starts_with("wsd.toml:2:"));
     CHECK(errors_in("grace = \"1s\"\ngrace = \"2s\"\n").front().starts_with("wsd.toml:2:"));
@@ -251,31 +251,31 @@ TEST_CASE("a file that is no TOML is refused with line and column", "[wsd][confi
     CHECK(errors_in(std::string_view{"\0", 1}).size() == 1);
 }
 
-TEST_CASE("values that contradict each other are told with who set them", "[wsd][config]") {
+TEST_CASE("an error about contradicting values names their sources", "[wsd][config]") {
     const auto errors = bad(request({}, {{"WSD_SEND_HARD_LIMIT", "1KiB"}}));
     CHECK(errors ==
           ConfigErrors{
               "limits.send_high_mark (1MiB, default) is over limits.send_hard_limit (1KiB, WSD_SEND_HARD_LIMIT)"});
 }
 
-TEST_CASE("a variable of our prefix that nobody knows is a warning", "[wsd][config]") {
+TEST_CASE("an unknown variable that begins with WSD_ is a warning", "[wsd][config]") {
     const Config config = good(request({}, {{"WSD_LISTN", ":1"}, {"WSD_CONFIG", ""}, {"HOME", "/"}, {"WSDX", ""}}));
     CHECK(config.warnings ==
           std::vector<std::string>{"the environment variable WSD_LISTN is not known to wsd; did you mean WSD_LISTEN?"});
 }
 
-TEST_CASE("a file that everybody may write to is a warning", "[wsd][config]") {
+TEST_CASE("a world-writable file is a warning", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write("wsd.toml", "");
     namespace fs = std::filesystem;
     fs::permissions(file, fs::perms::others_write, fs::perm_options::add);
     CHECK(good(request(file)).warnings ==
-          std::vector<std::string>{"everybody may write to the configuration " + file + " (chmod o-w)"});
+          std::vector<std::string>{"the configuration " + file + " is world-writable (chmod o-w)"});
     fs::permissions(file, fs::perms::others_write, fs::perm_options::remove);
     CHECK(good(request(file)).warnings.empty());
 }
 
-TEST_CASE("the demo brings its handler, unless there is one", "[wsd][config]") {
+TEST_CASE("the demo adds its handler unless there is one", "[wsd][config]") {
     const Config demo = good(request({}, {}, {{"demo", "true"}}));
     CHECK(demo.handlers == std::map<std::string, std::string>{{"chat", "broadcast"}});
     CHECK(demo.source("handlers.chat") == "--demo");
@@ -283,7 +283,7 @@ TEST_CASE("the demo brings its handler, unless there is one", "[wsd][config]") {
     CHECK(own.handlers == std::map<std::string, std::string>{{"chat", "./chat.so"}});
 }
 
-TEST_CASE("what --print-config prints reads back as the same configuration", "[wsd][config]") {
+TEST_CASE("the output of --print-config is read back as the same configuration", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const Config config = good(request({}, {{"WSD_GRACE", "90s"}, {"WSD_SERVER_NAME", "a \"b\" \\ \x01 ä"}},
                                        {{"handlers", "chat=broadcast"},
@@ -308,7 +308,7 @@ TEST_CASE("what --print-config prints reads back as the same configuration", "[w
     }
 }
 
-TEST_CASE("a name with a line end in it can't forge lines of what is printed", "[wsd][config]") {
+TEST_CASE("a newline in a name cannot forge lines of the output", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.write("a\nb = 1", "grace = \"1s\"\n");
     const Config config = good(request(file));
@@ -316,7 +316,7 @@ TEST_CASE("a name with a line end in it can't forge lines of what is printed", "
     CHECK(again.grace == 1s);
 }
 
-TEST_CASE("every setting has a name of its own in each of the three worlds, and a word of help", "[wsd][config]") {
+TEST_CASE("every setting has its own key, variable and flag, and a help text", "[wsd][config]") {
     std::vector<std::string> names;
     for (const auto& setting : wsd::settings()) {
         CHECK(setting.flag.starts_with("--"));
@@ -329,7 +329,7 @@ TEST_CASE("every setting has a name of its own in each of the three worlds, and 
     }
     std::sort(names.begin(), names.end());
     CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
-    CHECK(wsd::find_setting("spool.dir")->variable() == "WSD_SPOOL");  // wsd-ctl reads it too
+    CHECK(wsd::find_setting("spool.dir")->variable() == "WSD_SPOOL");  // wsd-ctl reads it, too
     CHECK(wsd::find_setting("allowed_origins")->flag == "--allowed-origin");
 }
 
@@ -337,10 +337,10 @@ TEST_CASE("docs/wsd.toml shows every setting with its default", "[wsd][config]")
     const Config defaults = wsd::default_config(places);
     const auto text = read_file(SOURCE_ROOT "/docs/wsd.toml");
     INFO("it ought to be:\n" << wsd::example_config(defaults));
-    CHECK((text == wsd::example_config(defaults)));  // in parentheses: the texts are too long to be shown side by side
+    CHECK((text == wsd::example_config(defaults)));  // in parentheses: the texts are too long to be printed
     CHECK(errors_in(text).empty());
 
-    // With the marks of comments taken away it is the default configuration.
+    // Without the comment marks it is the default configuration.
     std::istringstream lines{text};
     std::string uncommented;
     for (std::string line; std::getline(lines, line);) {
@@ -361,7 +361,7 @@ TEST_CASE("docs/wsd.toml shows every setting with its default", "[wsd][config]")
     }
 }
 
-TEST_CASE("files lie where the system or the user's desktop wants them", "[wsd][config]") {
+TEST_CASE("default paths follow the system's or the user's conventions", "[wsd][config]") {
     CHECK(wsd::user_places({{"HOME", "/home/a"}}).config_file == "/home/a/.config/wsd/wsd.toml");
     CHECK(wsd::user_places({{"HOME", "/home/a"}}).spool == "/home/a/.local/state/wsd/spool");
     CHECK(wsd::user_places({{"HOME", "/home/a"}}).pid_file == "/home/a/.local/state/wsd/wsd.pid");

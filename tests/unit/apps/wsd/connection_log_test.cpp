@@ -31,7 +31,7 @@ ConnectionEnd ended() {
     return end;
 }
 
-/// The log's lines without their time.
+/// The lines of the log without their time.
 std::vector<std::string> logged(const std::vector<ConnectionEnd>& ends, LogLevel level = LogLevel::debug) {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/log";
@@ -48,14 +48,14 @@ std::vector<std::string> logged(const std::vector<ConnectionEnd>& ends, LogLevel
 
 }  // namespace
 
-TEST_CASE("the end of a connection is one line with all that one wants to know", "[wsd][connection_log]") {
+TEST_CASE("the end of a connection is logged as one line with its traffic and cause", "[wsd][connection_log]") {
     CHECK(logged({ended()}) ==
           std::vector<std::string>{
               "info    connection ended id=1-2-3 peer=127.0.0.1:5000 subprotocol=chat handler=broadcast "
               "duration=12.345 bytes_in=1000 bytes_out=2000 messages_in=3 messages_out=4 code=1000"});
 }
 
-TEST_CASE("the peer's reason and our cause stand there, whatever is in them", "[wsd][connection_log]") {
+TEST_CASE("the peer's reason and the server's cause are logged, whatever they contain", "[wsd][connection_log]") {
     auto end = ended();
     end.code = CloseCode{4001};
     end.reason = "bye\nroot logged in";
@@ -67,11 +67,11 @@ TEST_CASE("the peer's reason and our cause stand there, whatever is in them", "[
         lines[0].ends_with("messages_out=4 dropped=7 code=4001 reason=\"bye\\nroot logged in\" "
                            "cause=\"slow consumer: its send queue was full\""));
 
-    end.reason = end.cause;  // what the library says for an end without a Close frame
+    end.reason = end.cause;  // as the library reports an end without a Close frame
     CHECK(logged({end})[0].find("reason=") == std::string::npos);
 }
 
-TEST_CASE("a refused handshake is told, a passer-by only to those who debug", "[wsd][connection_log]") {
+TEST_CASE("a refused handshake is logged, a request for a page only at level debug", "[wsd][connection_log]") {
     ConnectionEnd refused;
     refused.info.peer = "[::1]:1";
     refused.cause = "no";

@@ -14,7 +14,7 @@ using wsserver::test::Strings;
 
 namespace {
 
-/// A server that isn't started: its table of handlers is all that counts here.
+/// A server that is not started: only its table of handlers is needed.
 struct World {
     wsserver::Server server{{.io_threads = 1}};
     HandlerSet set{server, [](auto, auto, auto) {}};
@@ -51,7 +51,7 @@ const std::string sample = SAMPLE_HANDLER;  // a shared object that was built fo
 
 }  // namespace
 
-TEST_CASE("what the configuration names serves", "[wsd][handler_set]") {
+TEST_CASE("handlers that the configuration names serve", "[wsd][handler_set]") {
     World world;
     CHECK(world.apply(config({{"chat", "broadcast"}, {"void", "null"}})) ==
           Strings{"clients without a subprotocol: echo serves", "subprotocol chat: broadcast serves",
@@ -70,8 +70,7 @@ TEST_CASE("the same configuration again touches nothing", "[wsd][handler_set]") 
     CHECK(world.server.handlers() == before);
 }
 
-TEST_CASE("what the configuration no longer names is taken away, what it names anew is exchanged",
-          "[wsd][handler_set]") {
+TEST_CASE("handlers are removed or replaced as the configuration changes", "[wsd][handler_set]") {
     World world;
     world.apply(config({{"a", "echo"}, {"b", "echo"}}));
     CHECK(world.apply(config({{"b", "null"}, {"c", "echo"}}, "null")) ==
@@ -80,7 +79,7 @@ TEST_CASE("what the configuration no longer names is taken away, what it names a
     CHECK(world.served() == Strings{"=null", "b=null", "c=echo"});
 }
 
-TEST_CASE("one that can't be loaded leaves everything as it was", "[wsd][handler_set]") {
+TEST_CASE("a handler that cannot be loaded leaves everything unchanged", "[wsd][handler_set]") {
     World world;
     world.apply(config({{"a", "echo"}}));
     auto wanted = config({{"a", "null"}, {"b", "/nowhere/b.so"}}, "missing.so");
@@ -94,7 +93,7 @@ TEST_CASE("one that can't be loaded leaves everything as it was", "[wsd][handler
     CHECK(world.served() == Strings{"=echo", "a=echo"});
 }
 
-TEST_CASE("files that are missing are found without loading anything", "[wsd][handler_set]") {
+TEST_CASE("missing files are found without loading anything", "[wsd][handler_set]") {
     auto wanted = config({{"a", "null"}, {"b", "/nowhere/b.so"}, {"c", sample}}, "missing.so");
     wanted.handler_dir = "/nowhere/handlers";
     CHECK(wsd::missing_handlers(wanted) ==
@@ -103,7 +102,7 @@ TEST_CASE("files that are missing are found without loading anything", "[wsd][ha
     CHECK(wsd::missing_handlers(config({{"c", sample}})).empty());
 }
 
-TEST_CASE("a shared object is loaded anew when its file or what it is told has changed", "[wsd][handler_set]") {
+TEST_CASE("a shared object is loaded again when its file or its text has changed", "[wsd][handler_set]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/sample.so";
     std::filesystem::copy_file(sample, file);
@@ -129,7 +128,7 @@ TEST_CASE("a shared object is loaded anew when its file or what it is told has c
     CHECK(world.apply(wanted).empty());
 }
 
-TEST_CASE("what a command loads stays until the configuration wants another one there", "[wsd][handler_set]") {
+TEST_CASE("a handler that a command loaded stays until the configuration names another one", "[wsd][handler_set]") {
     World world;
     world.apply(config({{"a", "echo"}}));
     const auto loaded = world.set.load("b", "null", config({}));
@@ -140,12 +139,11 @@ TEST_CASE("what a command loads stays until the configuration wants another one 
 
     CHECK(world.apply(config({{"a", "echo"}})) == Strings{"subprotocol a: echo serves"});
     CHECK(world.served() == Strings{"=echo", "a=echo", "b=null"});
-    CHECK(world.apply(config({{"a", "echo"}, {"b", "null"}})).empty());  // now it is the configuration's
+    CHECK(world.apply(config({{"a", "echo"}, {"b", "null"}})).empty());  // now it belongs to the configuration
     CHECK(world.apply(config({{"a", "echo"}})) == Strings{"subprotocol b: no longer served"});
 }
 
-TEST_CASE("a command that fails changes nothing, and one that unloads says whether there was one",
-          "[wsd][handler_set]") {
+TEST_CASE("a failed command changes nothing, and unload reports whether there was a handler", "[wsd][handler_set]") {
     World world;
     world.apply(config({{"a", "echo"}}));
     CHECK(!world.set.load("a", "/nowhere/a.so", config({})));

@@ -47,7 +47,7 @@ std::string json(std::string_view value) { return wsd::json_members("m", std::ar
 
 }  // namespace
 
-TEST_CASE("a value stands bare if it can, else in quotes", "[wsd][log]") {
+TEST_CASE("a value is quoted only if needed", "[wsd][log]") {
     CHECK(text("127.0.0.1:80") == "m k=127.0.0.1:80");
     CHECK(text("") == "m k=\"\"");
     CHECK(text("two words") == "m k=\"two words\"");
@@ -59,7 +59,7 @@ TEST_CASE("a value stands bare if it can, else in quotes", "[wsd][log]") {
     CHECK(wsd::json_members("m", numbers) == "\"message\":\"m\",\"n\":18446744073709551615,\"d\":1.250");
 }
 
-TEST_CASE("nothing from outside forges a line, a field or a terminal's command", "[wsd][log]") {
+TEST_CASE("text from outside cannot forge a line, a field or a terminal command", "[wsd][log]") {
     CHECK(text("x\nfake line") == "m k=\"x\\nfake line\"");
     CHECK(text("x\r\x1b[2J\x7f") == "m k=\"x\\x0d\\x1b[2J\\x7f\"");
     CHECK(text(std::string_view{"\0", 1}) == "m k=\"\\x00\"");
@@ -105,7 +105,7 @@ TEST_CASE("a line has time, level, message and fields", "[wsd][log]") {
           std::filesystem::perms::none);
 }
 
-TEST_CASE("as JSON each line is one object", "[wsd][log]") {
+TEST_CASE("in JSON each line is one object", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/wsd.log";
     {
@@ -120,7 +120,7 @@ TEST_CASE("as JSON each line is one object", "[wsd][log]") {
             R"(\{"time":"\d{4}-[^"]+","level":"error","message":"it \\"broke\\"","code":1006,"cause":"x\\ny"\})"}));
 }
 
-TEST_CASE("levels keep lines out and can change while it runs", "[wsd][log]") {
+TEST_CASE("the level filters lines and can change at run time", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/wsd.log";
     {
@@ -139,7 +139,7 @@ TEST_CASE("levels keep lines out and can change while it runs", "[wsd][log]") {
     CHECK(seen == "235");
 }
 
-TEST_CASE("a file that was moved away is left behind by reopen", "[wsd][log]") {
+TEST_CASE("reopen leaves a file that was moved and creates a new one", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/wsd.log";
     auto log = open_log({.file = file});
@@ -150,18 +150,18 @@ TEST_CASE("a file that was moved away is left behind by reopen", "[wsd][log]") {
     log.reset();
     REQUIRE(lines_of(file).size() == 1);
     CHECK(lines_of(file)[0].ends_with("after"));
-    // Not a line was late, though they are written by another thread.
+    // Every line is in the right file, although another thread writes them.
     REQUIRE(lines_of(file + ".1").size() == 1000);
     for (const auto& line : lines_of(file + ".1")) CHECK(line.ends_with("before"));
 }
 
-TEST_CASE("a file that can't be opened is named, and the old one stays", "[wsd][log]") {
+TEST_CASE("an error names the file that cannot be opened, and the old one stays", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const auto file = folder.path() + "/wsd.log";
     const auto nowhere = folder.path() + "/no/where.log";
     const auto failed = Log::open({.file = nowhere});
     REQUIRE(!failed);
-    CHECK(failed.error() == "the log file " + nowhere + " can't be opened: No such file or directory");
+    CHECK(failed.error() == "the log file " + nowhere + " cannot be opened: No such file or directory");
     {
         const auto log = open_log({.file = file});
         REQUIRE(!log->reconfigure({.level = LogLevel::error, .file = nowhere}));
@@ -171,7 +171,7 @@ TEST_CASE("a file that can't be opened is named, and the old one stays", "[wsd][
     CHECK(lines_of(file).size() == 1);
 }
 
-TEST_CASE("format and file change while lines come from many threads, none is lost or torn", "[wsd][log]") {
+TEST_CASE("no line is lost or torn while format and file change under many threads", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const std::array files{folder.path() + "/a.log", folder.path() + "/b.log"};
     constexpr int writers = 4;
@@ -204,7 +204,7 @@ TEST_CASE("format and file change while lines come from many threads, none is lo
     CHECK(count == writers * each);
 }
 
-TEST_CASE("a full disk holds up nobody, and what was lost is counted", "[wsd][log]") {
+TEST_CASE("a full disk blocks no writer, and lost lines are counted", "[wsd][log]") {
     if (!std::filesystem::exists("/dev/full")) return;
     const auto log = open_log({.file = "/dev/full"});
     for (int i = 0; i < 10; ++i) log->info("lost");
@@ -212,7 +212,7 @@ TEST_CASE("a full disk holds up nobody, and what was lost is counted", "[wsd][lo
     CHECK(log->lost() == 10);
 }
 
-TEST_CASE("a pipe that nobody reads holds up nobody; when it is read again the log tells what was lost", "[wsd][log]") {
+TEST_CASE("a pipe without a reader blocks no writer, and the log reports lost lines later", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.path() + "/pipe";
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
@@ -221,7 +221,7 @@ TEST_CASE("a pipe that nobody reads holds up nobody; when it is read again the l
 
     auto log = open_log({.file = path});
     const std::string pad(1000, 'x');
-    // Far more than a pipe and the queue hold: every call returns though not a single byte is read.
+    // Far more than a pipe and the queue hold: every call returns although no byte is read.
     for (int i = 0; i < 20'000; ++i) log->info("flood", {{"pad", std::string_view{pad}}});
     while (log->lost() == 0) std::this_thread::yield();
 
@@ -252,5 +252,5 @@ TEST_CASE("a named pipe without a reader is an error, not a wait", "[wsd][log]")
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     const auto log = Log::open({.file = path});
     REQUIRE(!log);
-    CHECK(log.error() == "the log file " + path + " can't be opened: No such device or address");
+    CHECK(log.error() == "the log file " + path + " cannot be opened: No such device or address");
 }

@@ -16,7 +16,7 @@
 
 namespace {
 
-/// What a supervisor hears on `name`; `@...` is abstract.
+/// Receives messages on the socket `name`; `@...` is abstract.
 class Supervisor {
    public:
     explicit Supervisor(const std::string& name)
@@ -42,7 +42,7 @@ class Supervisor {
 
 }  // namespace
 
-TEST_CASE("the supervisor hears what systemd's protocol has words for", "[wsd][notify]") {
+TEST_CASE("the supervisor receives the messages of systemd's protocol", "[wsd][notify]") {
     const wsserver::test::TemporaryFolder folder;
     for (const std::string& name : {folder.path() + "/notify", "@wsd-notify-test-" + std::to_string(::getpid())}) {
         CAPTURE(name);
@@ -59,7 +59,7 @@ TEST_CASE("the supervisor hears what systemd's protocol has words for", "[wsd][n
     }
 }
 
-TEST_CASE("without a supervisor, or with one that is deaf, nothing happens", "[wsd][notify]") {
+TEST_CASE("nothing happens without a supervisor, or with one that does not read", "[wsd][notify]") {
     const wsserver::test::TemporaryFolder folder;
     for (const std::string& name : {std::string{}, folder.path() + "/nobody", std::string(200, 'x')}) {
         const wsd::Notifier notifier{name};
@@ -68,6 +68,6 @@ TEST_CASE("without a supervisor, or with one that is deaf, nothing happens", "[w
     }
     const Supervisor deaf{folder.path() + "/deaf"};
     const wsd::Notifier notifier{folder.path() + "/deaf"};
-    for (int i = 0; i < 10'000; ++i) notifier.stopping();  // far more than its queue holds: no call waits
+    for (int i = 0; i < 10'000; ++i) notifier.stopping();  // far more than its queue holds: no call blocks
     CHECK(deaf.next() == "STOPPING=1");
 }

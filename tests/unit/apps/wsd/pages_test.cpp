@@ -16,7 +16,7 @@ HttpRequest get(std::string target) { return {.method = "GET", .target = std::mo
 
 }  // namespace
 
-TEST_CASE("a load balancer hears that we live", "[wsd][pages]") {
+TEST_CASE("a load balancer gets an answer to its health check", "[wsd][pages]") {
     for (const bool demo : {false, true}) {
         const auto answer = answer_http(get("/healthz"), demo);
         REQUIRE(answer);
@@ -30,7 +30,7 @@ TEST_CASE("a load balancer hears that we live", "[wsd][pages]") {
     CHECK(text.ends_with("\r\n\r\n"));
 }
 
-TEST_CASE("without the demo everything else wants an upgrade", "[wsd][pages]") {
+TEST_CASE("without the demo everything else requires an upgrade", "[wsd][pages]") {
     for (const char* target : {"/", "/index.html", "/healthz/", "/healthzz", "/favicon.ico", "*", ""}) {
         CAPTURE(target);
         CHECK(!answer_http(get(target), false));

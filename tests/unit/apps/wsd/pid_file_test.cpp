@@ -29,7 +29,7 @@ std::string error_of(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("the pid file holds our number as long as we live", "[wsd][pid_file]") {
+TEST_CASE("the pid file contains the process id while the daemon runs", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.path() + "/new/folder/wsd.pid";
     {
@@ -40,19 +40,19 @@ TEST_CASE("the pid file holds our number as long as we live", "[wsd][pid_file]")
     CHECK(!std::filesystem::exists(path));
 }
 
-TEST_CASE("a second one is refused and told who holds it", "[wsd][pid_file]") {
+TEST_CASE("a second daemon fails, and the error names the first one's process", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.path() + "/wsd.pid";
     std::optional first{PidFile::take(path)};
     REQUIRE(*first);
-    CHECK(error_of(path) == "another wsd runs already, process " + std::to_string(::getpid()) +
-                                ": it holds the pid file " + path + "; stop it, or name another with --pid-file");
+    CHECK(error_of(path) == "another wsd is running already, process " + std::to_string(::getpid()) +
+                                ": it holds the pid file " + path + "; stop it, or name another file with --pid-file");
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
     first.reset();
     CHECK(PidFile::take(path));
 }
 
-TEST_CASE("the file of a process that was killed is no hindrance", "[wsd][pid_file]") {
+TEST_CASE("the file of a killed process does no harm", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.path() + "/wsd.pid";
     const pid_t child = ::fork();
@@ -71,7 +71,7 @@ TEST_CASE("the file of a process that was killed is no hindrance", "[wsd][pid_fi
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
 }
 
-TEST_CASE("what stood in a stale file is gone, however long it was", "[wsd][pid_file]") {
+TEST_CASE("the old content of a stale file is removed", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.write("wsd.pid", "12345678901234567890 and more\n");
     const auto file = PidFile::take(path);
@@ -79,7 +79,7 @@ TEST_CASE("what stood in a stale file is gone, however long it was", "[wsd][pid_
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
 }
 
-TEST_CASE("a file that somebody else put in its place is not removed", "[wsd][pid_file]") {
+TEST_CASE("a file that replaced the pid file is not removed", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto path = folder.path() + "/wsd.pid";
     {
@@ -91,7 +91,7 @@ TEST_CASE("a file that somebody else put in its place is not removed", "[wsd][pi
     CHECK(content_of(path) == "77\n");
 }
 
-TEST_CASE("neither links nor pipes nor folders are taken for a pid file", "[wsd][pid_file]") {
+TEST_CASE("links, pipes and folders are not accepted as a pid file", "[wsd][pid_file]") {
     const wsserver::test::TemporaryFolder folder;
     const auto target = folder.write("precious", "precious");
     const auto link = folder.path() + "/link.pid";
@@ -101,10 +101,10 @@ TEST_CASE("neither links nor pipes nor folders are taken for a pid file", "[wsd]
 
     const auto pipe = folder.path() + "/pipe.pid";
     REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-    CHECK(error_of(pipe) == "the pid file " + pipe + " is no ordinary file");
+    CHECK(error_of(pipe) == "the pid file " + pipe + " is not a regular file");
 
-    CHECK(error_of(folder.path()).find("can't be opened: Is a directory") != std::string::npos);
+    CHECK(error_of(folder.path()).find("cannot be opened: Is a directory") != std::string::npos);
     CHECK(error_of(folder.path() + "/precious/wsd.pid") ==
           "the folder " + folder.path() +
-              "/precious of the pid file can't be made: Not a directory; name another with --pid-file, or '' for none");
+              "/precious of the pid file cannot be created: Not a directory; name another file with --pid-file, or '' for none");
 }

@@ -40,14 +40,14 @@ TEST_CASE("sizes are read in bytes, powers of 1024 and of 1000", "[wsd][units]")
     }
 }
 
-TEST_CASE("what is no size is named, and what one looks like", "[wsd][units]") {
+TEST_CASE("an error about a size quotes it and shows examples", "[wsd][units]") {
     for (const char* text :
          {"", " ", "MiB", "-1", "+1", "1.5MiB", "16Mi", "16MiBs", "16 MiB ", "0x10", "1e6", "16ＭiB"}) {
         CAPTURE(text);
         const auto size = parse_size(text);
         REQUIRE(!size);
         CHECK(size.error() ==
-              "`" + std::string{text} + "` is no size; wanted a number of bytes, such as 65536, 64KiB, 16MiB");
+              "`" + std::string{text} + "` is not a size; expected a number of bytes, such as 65536, 64KiB, 16MiB");
     }
     for (const char* text : {"9223372036854775808", "99999999999GiB", "8796093022208MiB"}) {
         CAPTURE(text);
@@ -56,7 +56,7 @@ TEST_CASE("what is no size is named, and what one looks like", "[wsd][units]") {
     }
 }
 
-TEST_CASE("a printed size reads back as itself", "[wsd][units]") {
+TEST_CASE("a printed size is read back as the same size", "[wsd][units]") {
     CHECK(print_size(0) == "0B");
     CHECK(print_size(1) == "1B");
     CHECK(print_size(1023) == "1023B");
@@ -84,30 +84,30 @@ TEST_CASE("times are read with their unit", "[wsd][units]") {
     }
 }
 
-TEST_CASE("a time without its unit is refused, for nobody knows what it means", "[wsd][units]") {
+TEST_CASE("a time without a unit is rejected", "[wsd][units]") {
     const std::pair<const char*, const char*> wrong[] = {
-        {"25", "lacks its unit"},
-        {"1m30", "lacks its unit"},
-        {"", "is no time"},
-        {"s", "is no time"},
-        {"-5s", "is no time"},
-        {"1.5s", "lacks its unit"},
+        {"25", "has no unit"},
+        {"1m30", "has no unit"},
+        {"", "is not a time"},
+        {"s", "is not a time"},
+        {"-5s", "is not a time"},
+        {"1.5s", "has no unit"},
         {"5 weeks", "has an unknown unit"},
         {"5us", "has an unknown unit"},
         {"36526d", "is longer than 100 years"},
         {"18446744073709551615s", "is longer than 100 years"},
         {"36525d1ms", "is longer than 100 years"},
-        {"99999999999999999999s", "is no time"},
+        {"99999999999999999999s", "is not a time"},
     };
     for (const auto& [text, why] : wrong) {
         CAPTURE(text);
         const auto read = parse_time(text);
         REQUIRE(!read);
-        CHECK(read.error() == "`" + std::string{text} + "` " + why + "; wanted a time such as 500ms, 25s, 10m, 2h");
+        CHECK(read.error() == "`" + std::string{text} + "` " + why + "; expected a time such as 500ms, 25s, 10m, 2h");
     }
 }
 
-TEST_CASE("a printed time reads back as itself", "[wsd][units]") {
+TEST_CASE("a printed time is read back as the same time", "[wsd][units]") {
     CHECK(print_time(0ms) == "0s");
     CHECK(print_time(1ms) == "1ms");
     CHECK(print_time(1500ms) == "1500ms");

@@ -1,4 +1,4 @@
-// The whole of `wsd-ctl bench` but its process: against servers of ours, on real sockets.
+// `wsd-ctl bench` without its process, against servers of this library on real sockets.
 #include "wsd-ctl/bench/bench.hpp"
 
 #include <arpa/inet.h>
@@ -37,13 +37,13 @@ Ended run(const Strings& words, bool progress = false) {
     return {code, out.str(), err.str()};
 }
 
-/// A short load; `words` may say otherwise.
+/// A short load; `words` may override its flags.
 Ended bench(Strings words, bool progress = false) {
     words.insert(words.begin(), {"bench", "--connections", "8", "--warm-up", "0", "--duration", "100ms"});
     return run(words, progress);
 }
 
-/// The number behind `"name":`.
+/// The number after `"name":`.
 double number(const Ended& ended, const std::string& name) {
     const auto place = ended.out.find('"' + name + "\":");
     if (place == std::string::npos) FAIL(name << " is missing: " << ended.out << ended.err);
@@ -86,7 +86,7 @@ struct House {
 
 }  // namespace
 
-TEST_CASE("bench: echoes are counted, none is lost", "[bench]") {
+TEST_CASE("bench counts echoes and loses none", "[bench]") {
     const House house;
     const auto ended = bench({"--json", house.url, "--in-flight", "4", "--server-pid", std::to_string(::getpid())});
     check(ended, 0, {"\"mode\":\"echo\"", "\"interrupted\":false"});
@@ -101,7 +101,7 @@ TEST_CASE("bench: echoes are counted, none is lost", "[bench]") {
     CHECK(house.server.statistics().opened == 8);
 }
 
-TEST_CASE("bench: the table for people", "[bench]") {
+TEST_CASE("bench prints a table", "[bench]") {
     const House house;
     auto ended = bench({house.url, "--server-pid", std::to_string(::getpid()), "--size", "2000"});
     check(ended, 0,
@@ -113,7 +113,7 @@ TEST_CASE("bench: the table for people", "[bench]") {
     CHECK(ended.out.empty());
 }
 
-TEST_CASE("bench: sizes at the borders of frames", "[bench]") {
+TEST_CASE("bench sends sizes at the limits of frame headers", "[bench]") {
     const House house;
     for (const char* size : {"0", "1", "7", "126", "65536", "300000"}) {
         CAPTURE(size);
@@ -123,16 +123,16 @@ TEST_CASE("bench: sizes at the borders of frames", "[bench]") {
     }
 }
 
-TEST_CASE("bench: at a rate", "[bench]") {
+TEST_CASE("bench sends at a rate", "[bench]") {
     const House house;
     const auto ended = bench({house.url, "--json", "--rate", "2000"});
     check(ended, 0, {"\"rate\":2000"});
-    // Each message that was due is counted, however slow this machine is.
+    // Each due message is counted, however slow this machine is.
     CHECK(number(ended, "lost") == 0);
     CHECK(number(ended, "messages") + number(ended, "unsent") > 0);
 }
 
-TEST_CASE("bench: fan-out, idle, handshakes", "[bench]") {
+TEST_CASE("bench runs fan-out, idle and handshake", "[bench]") {
     const House house;
     auto ended = bench({house.url, "--json", "--mode", "fan-out", "--subprotocol", "chat"});
     check(ended, 0, {"\"wrong\":0"});
@@ -145,7 +145,7 @@ TEST_CASE("bench: fan-out, idle, handshakes", "[bench]") {
     check(bench({house.url, "--mode", "handshake"}), 0, {"handshakes", "a second"});
 }
 
-TEST_CASE("bench: through a Unix socket", "[bench]") {
+TEST_CASE("bench works over a Unix socket", "[bench]") {
     const TemporaryFolder folder;
     wsserver::Server server{House::options()};
     server.handle("", wsserver::make_echo());
@@ -154,13 +154,13 @@ TEST_CASE("bench: through a Unix socket", "[bench]") {
     check(bench({"ws+unix:" + (folder / "socket")}), 0, {"0 lost, 0 wrong"});
 }
 
-TEST_CASE("bench: progress is for terminals", "[bench]") {
+TEST_CASE("bench shows the progress only on a terminal", "[bench]") {
     const House house;
     const auto ended = bench({house.url, "--duration", "1s"}, true);
     check(ended, 0, {"\rmeasuring: ", "\r\x1b[K"});
 }
 
-TEST_CASE("bench: no connection, and why", "[bench]") {
+TEST_CASE("bench says why there is no connection", "[bench]") {
     const House house;
     check(bench({"http://127.0.0.1/"}), 2, {"ws://"});
     check(bench({"wss://127.0.0.1/"}), 6, {"TLS"});
@@ -182,12 +182,12 @@ TEST_CASE("bench: no connection, and why", "[bench]") {
     check(bench({url, "--timeout", "50ms", "--mode", "handshake"}), 7, {url});
 }
 
-TEST_CASE("bench: a server that ends connections", "[bench]") {
+TEST_CASE("bench reports connections that the server ends", "[bench]") {
     const House house;
     check(bench({house.url, "--subprotocol", "closer"}), 5, {"ended 8 of 8 connections", "1008 log in first"});
 }
 
-TEST_CASE("bench: flags and help stand where those of connect do", "[bench]") {
+TEST_CASE("bench takes flags and help as connect does", "[bench]") {
     const House house;
     check(run({"bench"}), 2, {"URL is missing"});
     check(run({"bench", "--help"}), 0, {"--in-flight P"});

@@ -1,4 +1,4 @@
-// What a load measures with: the histogram, the pace, the samples, the kernel's books.
+// How a load measures: histogram, pace, samples, CPU time and memory.
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,7 +32,7 @@ double off(nanoseconds got, nanoseconds wanted) {
 
 }  // namespace
 
-TEST_CASE("an empty histogram says 0", "[bench][histogram]") {
+TEST_CASE("an empty histogram returns 0", "[bench][histogram]") {
     const Histogram none;
     CHECK(none.count() == 0);
     CHECK(none.quantile(0.5) == 0ns);
@@ -40,12 +40,12 @@ TEST_CASE("an empty histogram says 0", "[bench][histogram]") {
     CHECK(none.mean() == 0ns);
 }
 
-TEST_CASE("one time is its own quantile, at most 0.4 % off", "[bench][histogram]") {
+TEST_CASE("a single time is its own quantile, at most 0.4 % off", "[bench][histogram]") {
     for (std::int64_t value = 1; value < (std::int64_t{1} << 42); value += 1 + value / 3) {
         for (const std::int64_t near : {value - 1, value, value + 1}) {
             Histogram histogram;
             histogram.record(nanoseconds{near});
-            histogram.record(100h);  // so that the bucket is told, and not the maximum
+            histogram.record(100h);  // so that the bucket counts, and not the maximum
             CAPTURE(near);
             if (near < 256) {
                 CHECK(histogram.quantile(0.5).count() == near);
@@ -56,7 +56,7 @@ TEST_CASE("one time is its own quantile, at most 0.4 % off", "[bench][histogram]
     }
 }
 
-TEST_CASE("many that took the same time are recorded at once", "[bench][histogram]") {
+TEST_CASE("many equal times can be recorded at once", "[bench][histogram]") {
     Histogram histogram;
     histogram.record(1s, 0);
     CHECK(histogram.max() == 0ns);
@@ -88,7 +88,7 @@ TEST_CASE("quantiles of many times are those of the sorted list", "[bench][histo
     CHECK(histogram.count() == all.size());
 }
 
-TEST_CASE("times beyond the ends count at the ends", "[bench][histogram]") {
+TEST_CASE("times outside the range count at its ends", "[bench][histogram]") {
     Histogram histogram;
     histogram.record(-5ns);
     CHECK(histogram.quantile(1) == 0ns);
@@ -96,7 +96,7 @@ TEST_CASE("times beyond the ends count at the ends", "[bench][histogram]") {
     CHECK(off(histogram.max(), 73min + 18s) < 0.01);
 }
 
-TEST_CASE("a pace spreads messages evenly over senders, in turn", "[bench][pace]") {
+TEST_CASE("a pace gives senders turns at equal intervals", "[bench][pace]") {
     const Pace::Time start{1h};
     Pace pace{1000, 3, start};
     CHECK(pace.next_due() == start);
@@ -113,7 +113,7 @@ TEST_CASE("a pace spreads messages evenly over senders, in turn", "[bench][pace]
     CHECK(pace.next_due() == start + 5ms);
 }
 
-TEST_CASE("a pace doesn't drift, whatever its rate", "[bench][pace]") {
+TEST_CASE("a pace does not drift at any rate", "[bench][pace]") {
     const Pace::Time start{1h};
     for (const double rate : {0.5, 3.0, 7.0, 60'000.0, 999'983.0}) {
         CAPTURE(rate);
@@ -123,7 +123,7 @@ TEST_CASE("a pace doesn't drift, whatever its rate", "[bench][pace]") {
     }
 }
 
-TEST_CASE("a late sender finds all its messages due", "[bench][pace]") {
+TEST_CASE("a late sender finds all its due messages", "[bench][pace]") {
     const Pace::Time start{1h};
     Pace pace{100'000, 7, start};
     int count = 0;
@@ -131,7 +131,7 @@ TEST_CASE("a late sender finds all its messages due", "[bench][pace]") {
     CHECK(count == 1001);
 }
 
-TEST_CASE("each payload is another one, and is recognised to the last byte", "[bench][sample]") {
+TEST_CASE("payloads differ and are compared up to the last byte", "[bench][sample]") {
     for (const bool binary : {false, true}) {
         for (const std::size_t size : {1U, 2U, 7U, 8U, 9U, 125U, 70'000U}) {
             CAPTURE(binary, size);
@@ -164,18 +164,18 @@ TEST_CASE("masking keys differ, and so do nonces", "[bench]") {
     CHECK(random.nonce() != random.nonce());
 }
 
-TEST_CASE("our own process has used something", "[bench][process_use]") {
+TEST_CASE("the use of the own process is not 0", "[bench][process_use]") {
     const auto use = use_of_process(::getpid());
     REQUIRE(use);
     CHECK(use->cpu > 0ns);
     CHECK(use->rss > 100'000);
     CHECK(own_time().cpu > 0ns);
-    const auto nobody = use_of_process(1 << 29);
-    REQUIRE(!nobody);
-    CHECK(nobody.error().find("no process") != std::string::npos);
+    const auto missing = use_of_process(1 << 29);
+    REQUIRE(!missing);
+    CHECK(missing.error().find("does not exist") != std::string::npos);
 }
 
-TEST_CASE("the kernel's books, with schedstat and without", "[bench][process_use]") {
+TEST_CASE("CPU time is read with schedstat and without", "[bench][process_use]") {
     const wsserver::test::TemporaryFolder folder;
     const std::string process = folder / "42";
     for (const char* thread : {"42", "43"}) std::filesystem::create_directories(process + "/task/" + thread);
@@ -200,7 +200,7 @@ TEST_CASE("the kernel's books, with schedstat and without", "[bench][process_use
     CHECK(use->pss == 20 * 1024);
 }
 
-TEST_CASE("a report says what makes its figures doubtful", "[bench][report]") {
+TEST_CASE("a report warns about doubtful figures", "[bench][report]") {
     const Options options;
     Outcome outcome;
     outcome.measured = true;
@@ -218,16 +218,16 @@ TEST_CASE("a report says what makes its figures doubtful", "[bench][report]") {
     };
     const auto says = [&](std::string_view part) { return only_remark().find(part) != std::string::npos; };
     report.generator.waited = 900ms;
-    CHECK(says("for 45 % of the time the generator waited"));
+    CHECK(says("the generator waited for a core for 45 % of the time"));
     report.generator.cpu = 1900ms;
-    CHECK(says("the generator took 95 % of a core"));
+    CHECK(says("the generator used 95 % of a core"));
     report.generator = {};
     outcome.tally.unsent = 1234;
     CHECK(says("1,234 messages were due and not sent"));
     CHECK(outcome.exit_code() == 0);
     outcome.tally.unsent = 0;
     outcome.tally.lost = 2;
-    CHECK(says("2 messages never came"));
+    CHECK(says("2 messages were never received"));
     CHECK(outcome.exit_code() == 1);
 
     report.server = Report::Server{4ms, {0s, 1'000'000, {}}, {0s, 1'640'000, {}}};
@@ -237,7 +237,7 @@ TEST_CASE("a report says what makes its figures doubtful", "[bench][report]") {
     CHECK(to_text(report).find("4 us of CPU for each message") != std::string::npos);
 }
 
-TEST_CASE("numbers as people read them", "[bench][readable]") {
+TEST_CASE("numbers and latencies are readable", "[bench][readable]") {
     CHECK(readable_number(0) == "0");
     CHECK(readable_number(999) == "999");
     CHECK(readable_number(1000) == "1,000");

@@ -31,7 +31,7 @@ void bad(Strings words, const Strings& said, bool with_url = true) {
 
 }  // namespace
 
-TEST_CASE("bench: what is not said is a usual load", "[bench][options]") {
+TEST_CASE("bench has defaults for a usual load", "[bench][options]") {
     const auto options = good({});
     CHECK(options.url == "ws://x");
     CHECK(options.mode == Mode::echo);
@@ -47,7 +47,7 @@ TEST_CASE("bench: what is not said is a usual load", "[bench][options]") {
     CHECK(!options.server_pid);
 }
 
-TEST_CASE("bench: every flag", "[bench][options]") {
+TEST_CASE("bench reads every flag", "[bench][options]") {
     const auto options = good({"--mode",
                                "fan-out",
                                "--connections",
@@ -99,23 +99,23 @@ TEST_CASE("bench: every flag", "[bench][options]") {
     CHECK(options.quiet);
 }
 
-TEST_CASE("bench: the modes have their names", "[bench][options]") {
+TEST_CASE("bench knows the modes by name", "[bench][options]") {
     for (const auto mode : {Mode::echo, Mode::fan_out, Mode::idle, Mode::handshake}) {
         CHECK(good({"--mode", std::string{to_string(mode)}}).mode == mode);
     }
 }
 
-TEST_CASE("bench: the empty value behind an equals sign takes no other word", "[bench][options]") {
+TEST_CASE("bench takes nothing after an equals sign as an empty value", "[bench][options]") {
     CHECK(good({"--origin=", "--binary"}).binary);
 }
 
-TEST_CASE("bench: with a rate answers may be late", "[bench][options]") {
+TEST_CASE("bench allows more messages in flight with a rate", "[bench][options]") {
     CHECK(good({"--rate", "2500.5"}).rate == 2500.5);
     CHECK(good({"--rate", "100"}).in_flight == 1024);
     CHECK(good({"--rate", "100", "--in-flight", "2"}).in_flight == 2);
 }
 
-TEST_CASE("bench: wrong flags are told, and how they would be right", "[bench][options]") {
+TEST_CASE("bench says what is wrong with a flag and what would be right", "[bench][options]") {
     bad({}, {"URL is missing"}, false);
     bad({"ws://y"}, {"one URL"});
     bad({"--conections", "3"}, {"--conections", "did you mean --connections?"});
@@ -142,7 +142,7 @@ TEST_CASE("bench: wrong flags are told, and how they would be right", "[bench][o
     bad({"--mode", "handshake", "--size", "5"}, {"--size", "handshake"});
 }
 
-TEST_CASE("bench: help teaches", "[bench][options]") {
+TEST_CASE("bench help explains flags and has examples", "[bench][options]") {
     CHECK(good({"--help"}).wants_help);
     for (const char* part : {"fan-out", "--rate R", "--server-pid", "exit codes", "example: bench"}) {
         CHECK(help().find(part) != std::string::npos);

@@ -1,4 +1,4 @@
-// What each mode sends, what it takes for right, and from when on it counts a latency.
+// What each mode sends, what it accepts as right, and how it measures latency.
 #include <deque>
 #include <memory>
 #include <string>
@@ -15,7 +15,7 @@ using Time = Traffic::Time;
 
 namespace {
 
-/// Connections that write down what is sent on them.
+/// Connections that record what is sent on them.
 struct Rig {
     Options options;
     Tally tally;
@@ -33,7 +33,7 @@ struct Rig {
         for (std::uint32_t who = 0; who < options.connections; ++who) pump(who);
     }
     void pump(std::uint32_t who) { traffic->pump(who, connections[who], now); }
-    /// Lets time pass, and all that falls due in it.
+    /// Advances the time and sends what becomes due.
     void advance(std::chrono::milliseconds by) {
         const Time until = now + by;
         while (traffic->next_due() <= until) {
@@ -73,7 +73,7 @@ Options fan_out_of(std::uint32_t connections, std::uint32_t in_flight) {
 
 }  // namespace
 
-TEST_CASE("echo: so many in flight, and the next when an answer has come", "[bench][traffic]") {
+TEST_CASE("echo keeps N messages in flight and sends the next after an answer", "[bench][traffic]") {
     Rig rig{echo_of(2, 3)};
     rig.begin();
     CHECK(rig.count(0) == 3);
@@ -98,11 +98,11 @@ TEST_CASE("echo: so many in flight, and the next when an answer has come", "[ben
     rig.echo(1, 0);
     CHECK(rig.count(1) == 3);
     CHECK(rig.traffic->outstanding() == 5);
-    CHECK(rig.tally.messages == 4);         // it came too late to count,
-    CHECK(rig.tally.latency.count() == 5);  // but not to be reckoned with
+    CHECK(rig.tally.messages == 4);         // it was too late for this count,
+    CHECK(rig.tally.latency.count() == 5);  // but its latency counts
 }
 
-TEST_CASE("echo: nothing counts before the measurement begins", "[bench][traffic]") {
+TEST_CASE("echo counts nothing before the measurement begins", "[bench][traffic]") {
     Rig rig{echo_of(1, 1)};
     rig.traffic->begin(rig.now);
     rig.pump(0);
@@ -112,12 +112,12 @@ TEST_CASE("echo: nothing counts before the measurement begins", "[bench][traffic
     rig.tally.begin = rig.now;
     rig.echo(0, 1);
     CHECK(rig.tally.messages == 1);
-    CHECK(rig.tally.latency.count() == 0);  // it left before
+    CHECK(rig.tally.latency.count() == 0);  // it was sent before
     rig.echo(0, 2);
     CHECK(rig.tally.latency.count() == 1);
 }
 
-TEST_CASE("echo: what comes back is what was sent, or wrong", "[bench][traffic]") {
+TEST_CASE("echo counts a message that differs from what was sent as wrong", "[bench][traffic]") {
     Rig rig{echo_of(2, 2)};
     rig.begin();
     rig.receive(0, rig.sent(0, 1));  // the order
@@ -134,7 +134,7 @@ TEST_CASE("echo: what comes back is what was sent, or wrong", "[bench][traffic]"
     CHECK(rig.traffic->outstanding() == 2);
 }
 
-TEST_CASE("echo: what a connection owes when it goes is lost", "[bench][traffic]") {
+TEST_CASE("echo counts missing answers of an ended connection as lost", "[bench][traffic]") {
     Rig rig{echo_of(2, 3)};
     rig.begin();
     rig.echo(0, 0);
@@ -146,7 +146,7 @@ TEST_CASE("echo: what a connection owes when it goes is lost", "[bench][traffic]
     CHECK(rig.count(0) == 4);
 }
 
-TEST_CASE("echo at a rate: latency counts from the time at which a message was due", "[bench][traffic]") {
+TEST_CASE("echo at a rate measures latency from the time at which a message was due", "[bench][traffic]") {
     auto options = echo_of(2, 2);
     options.rate = 1000;
     Rig rig{options};
@@ -154,7 +154,7 @@ TEST_CASE("echo at a rate: latency counts from the time at which a message was d
     CHECK(rig.count(0) == 0);
     rig.advance(0ms);
     CHECK(rig.count(0) == 1);
-    rig.advance(9ms);  // all in all 5 are due for each, and 2 may be in flight
+    rig.advance(9ms);  // in total 5 are due for each, and 2 may be in flight
     CHECK(rig.count(0) == 2);
     CHECK(rig.count(1) == 2);
     rig.echo(0, 0);  // due at 0 ms
@@ -162,12 +162,12 @@ TEST_CASE("echo at a rate: latency counts from the time at which a message was d
     CHECK(rig.count(0) == 3);
     rig.now += 91ms;
     rig.echo(0, 1);  // due at 2 ms
-    rig.echo(0, 2);  // due at 4 ms, though sent at 9
+    rig.echo(0, 2);  // due at 4 ms, but sent at 9
     CHECK(rig.tally.latency.max() == 98ms);
     CHECK(rig.tally.latency.quantile(0.5) > 95ms);
 }
 
-TEST_CASE("echo at a rate: what couldn't be sent has waited too", "[bench][traffic]") {
+TEST_CASE("echo at a rate counts the waiting time of unsent messages", "[bench][traffic]") {
     auto options = echo_of(1, 1);
     options.rate = 1000;
     Rig rig{options};
@@ -182,7 +182,7 @@ TEST_CASE("echo at a rate: what couldn't be sent has waited too", "[bench][traff
     CHECK(rig.traffic->outstanding() == 1);
 }
 
-TEST_CASE("fan-out: the next publication when all have the last one", "[bench][traffic]") {
+TEST_CASE("fan-out publishes again when all have received the last message", "[bench][traffic]") {
     Rig rig{fan_out_of(3, 1)};
     rig.begin();
     CHECK(rig.count(0) == 1);
@@ -191,7 +191,7 @@ TEST_CASE("fan-out: the next publication when all have the last one", "[bench][t
     rig.now += 3ms;
     rig.receive(1, rig.sent(0, 0));
     CHECK(rig.count(0) == 1);
-    rig.receive(0, rig.sent(0, 0));  // its own: some servers send it back
+    rig.receive(0, rig.sent(0, 0));  // its own message: some servers send it back
     CHECK(rig.count(0) == 1);
     rig.receive(2, rig.sent(0, 0));
     CHECK(rig.count(0) == 2);
@@ -200,7 +200,7 @@ TEST_CASE("fan-out: the next publication when all have the last one", "[bench][t
     CHECK(rig.tally.latency.max() == 3ms);
 }
 
-TEST_CASE("fan-out: several publications in flight", "[bench][traffic]") {
+TEST_CASE("fan-out keeps several publications in flight", "[bench][traffic]") {
     Rig rig{fan_out_of(3, 2)};
     rig.begin();
     CHECK(rig.count(0) == 2);
@@ -215,7 +215,7 @@ TEST_CASE("fan-out: several publications in flight", "[bench][traffic]") {
     CHECK(rig.tally.wrong == 1);
 }
 
-TEST_CASE("fan-out: who goes doesn't hold up the others", "[bench][traffic]") {
+TEST_CASE("fan-out does not wait for a receiver that has ended", "[bench][traffic]") {
     Rig rig{fan_out_of(4, 1)};
     rig.begin();
     rig.receive(1, rig.sent(0, 0));
@@ -232,7 +232,7 @@ TEST_CASE("fan-out: who goes doesn't hold up the others", "[bench][traffic]") {
     CHECK(rig.traffic->outstanding() == 0);
 }
 
-TEST_CASE("fan-out: the last receiver's end completes what it alone was waited for", "[bench][traffic]") {
+TEST_CASE("fan-out completes publications when the last missing receiver ends", "[bench][traffic]") {
     Rig rig{fan_out_of(3, 1)};
     rig.begin();
     rig.receive(1, rig.sent(0, 0));
@@ -240,7 +240,7 @@ TEST_CASE("fan-out: the last receiver's end completes what it alone was waited f
     CHECK(rig.count(0) == 2);
 }
 
-TEST_CASE("fan-out at a rate", "[bench][traffic]") {
+TEST_CASE("fan-out publishes at a rate", "[bench][traffic]") {
     auto options = fan_out_of(3, 10);
     options.rate = 100;
     Rig rig{options};
@@ -259,7 +259,7 @@ TEST_CASE("fan-out at a rate", "[bench][traffic]") {
     CHECK(rig.tally.latency.count() == 6 + 2 * 10);
 }
 
-TEST_CASE("idle connections say nothing", "[bench][traffic]") {
+TEST_CASE("idle connections send nothing", "[bench][traffic]") {
     auto options = echo_of(2, 1);
     options.mode = Mode::idle;
     Rig rig{options};

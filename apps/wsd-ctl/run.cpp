@@ -143,7 +143,8 @@ int send_words(const Options& options, Invocation line, const Terminal& terminal
     const CommandFile command{spool->path, unique_command_file_name(), wsserver::join_words(words), payload,
                               options.timeout};
     if (options.verbose) {
-        terminal.err << fmt::format("command file {} to process {} through {}\n", command.name, holder->pid, command.spool);
+        terminal.err << fmt::format("command file {} to process {} through {}\n", command.name, holder->pid,
+                                    command.spool);
     }
     return send_and_print(command, options, terminal);
 }

@@ -197,9 +197,10 @@ TEST_CASE("an error about a value has its place and what is expected", "[wsd][co
           ConfigErrors{"wsd.toml:2:17: limits.close_timeout: `0s` is too short: the minimum is 1ms"});
     CHECK(errors_in("[limits]\nmax_header = \"10B\"\n") ==
           ConfigErrors{"wsd.toml:2:14: limits.max_header: `10B` is too small: the minimum is 256B"});
-    CHECK(errors_in("[limits]\nslow_consumer = \"drop\"\n") ==
-          ConfigErrors{
-              "wsd.toml:2:17: limits.slow_consumer: `drop` is not one of close, drop_oldest, drop_newest, keep_latest"});
+    CHECK(
+        errors_in("[limits]\nslow_consumer = \"drop\"\n") ==
+        ConfigErrors{
+            "wsd.toml:2:17: limits.slow_consumer: `drop` is not one of close, drop_oldest, drop_newest, keep_latest"});
     CHECK(errors_in("[log]\nlevel = \"loud\"\n") ==
           ConfigErrors{"wsd.toml:2:9: log.level: `loud` is not one of debug, info, warning, error"});
 }
@@ -221,14 +222,14 @@ TEST_CASE("addresses, origins and handlers are checked before anything starts", 
     CHECK(errors_in("allowed_origins = [\"https://example.org/\"]\n").front().find("is not an origin") !=
           std::string::npos);
     CHECK(errors_in("allowed_origins = [\"example.org\"]\n").front().find("is not an origin") != std::string::npos);
-    CHECK(errors_in("default_handler = \"ehco\"\n") ==
-          ConfigErrors{"wsd.toml:1:19: default_handler: `ehco` is not a handler; did you mean `echo`? Built in are echo, "
-                       "broadcast and null; name a shared object by its path or as NAME.so"});
+    CHECK(
+        errors_in("default_handler = \"ehco\"\n") ==
+        ConfigErrors{"wsd.toml:1:19: default_handler: `ehco` is not a handler; did you mean `echo`? Built in are echo, "
+                     "broadcast and null; name a shared object by its path or as NAME.so"});
     CHECK(errors_in("default_handler = \"stock.so\"\n").empty());
     CHECK(errors_in("[handlers]\n\"a b\" = \"echo\"\n").front().find("cannot be a subprotocol name") !=
           std::string::npos);
-    CHECK(errors_in("[handlers]\n\"\" = \"echo\"\n").front().find("cannot be a subprotocol name") !=
-          std::string::npos);
+    CHECK(errors_in("[handlers]\n\"\" = \"echo\"\n").front().find("cannot be a subprotocol name") != std::string::npos);
     CHECK(errors_in("[handlers]\n\"v2.chat\" = \"echo\"\n").empty());
 }
 

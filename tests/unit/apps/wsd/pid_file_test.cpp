@@ -106,5 +106,6 @@ TEST_CASE("links, pipes and folders are not accepted as a pid file", "[wsd][pid_
     CHECK(error_of(folder.path()).find("cannot be opened: Is a directory") != std::string::npos);
     CHECK(error_of(folder.path() + "/precious/wsd.pid") ==
           "the folder " + folder.path() +
-              "/precious of the pid file cannot be created: Not a directory; name another file with --pid-file, or '' for none");
+              "/precious of the pid file cannot be created: Not a directory; name another file with --pid-file, or '' "
+              "for none");
 }

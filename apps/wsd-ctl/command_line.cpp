@@ -1,11 +1,10 @@
 // wsd-ctl's own flags, which stand before the words.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 
-#include "common/flag_words.hpp"
+#include "common/flags.hpp"
 #include "common/units.hpp"
 #include "wsd-ctl/bench/options.hpp"
 #include "wsd-ctl/connect/connect_options.hpp"
@@ -70,20 +69,17 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     std::string timeout;
     bool wants_help = false;
     bool wants_version = false;
-    CLI::App app;
-    app.set_help_flag("");
-    app.prefix_command();  // the first word that is no flag begins the order
-    app.add_option("--spool", options.spool)->take_last();
-    app.add_option("--timeout", timeout)->take_last();
-    app.add_flag("--json", options.json);
-    app.add_flag("-q,--quiet", options.quiet);
-    app.add_flag("-v,--verbose", options.verbose);
-    app.add_flag("-h,--help", wants_help);
-    app.add_flag("--version", wants_version);
-    try {
-        app.parse(words_for(app, arguments));
-    } catch (const CLI::ParseError& error) {
-        terminal.complain(error.what());
+    Flags own{Flags::OtherWords::begin_command};
+    own.add_value("--spool", options.spool);
+    own.add_value("--timeout", timeout);
+    own.add_switch("--json", options.json);
+    own.add_switch("-q,--quiet", options.quiet);
+    own.add_switch("-v,--verbose", options.verbose);
+    own.add_switch("-h,--help", wants_help);
+    own.add_switch("--version", wants_version);
+    auto words = own.parse(arguments);
+    if (!words) {
+        terminal.complain(words.error());
         return exit_usage;
     }
     if (wants_help) return show_help(terminal);
@@ -99,16 +95,15 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
         }
         options.timeout = *time == std::chrono::milliseconds{0} ? std::nullopt : std::optional{*time};
     }
-    auto words = app.remaining();
-    if (words.empty()) {
+    if (words->empty()) {
         terminal.complain("there is no command: `wsd-ctl --help` shows them");
         return exit_usage;
     }
-    if (words.front().starts_with('-')) {
-        terminal.complain(unknown_flag(words.front()));
+    if (words->front().starts_with('-')) {
+        terminal.complain(unknown_flag(words->front()));
         return exit_usage;
     }
-    return run_words(options, std::move(words), terminal);
+    return run_words(options, *std::move(words), terminal);
 }
 
 }  // namespace wsd::ctl

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <string_view>
 
-#include "common/flag_words.hpp"
+#include "common/flags.hpp"
 #include "common/settings.hpp"
 #include "common/wrap.hpp"
 #include "wsserver/base/shell_words.hpp"
@@ -22,7 +21,7 @@ using Wants = CommandLine::Wants;
 
 struct Action {
     std::string_view flag;
-    std::string_view names;  // as CLI11 takes them
+    std::string_view names;
     std::string_view help;
     Wants wants;
 };
@@ -44,26 +43,21 @@ std::vector<std::string_view> all_flags() {
     return flags;
 }
 
-/// CLI11 splits and pairs; what the values mean is the table's business.
+/// `Flags` splits and pairs. What the values mean is decided by the table of settings.
 class Parser {
    public:
     explicit Parser(CommandLine& result) : result_(result) {
-        app_.set_help_flag("");
-        app_.prefix_command();  // the first word that is no flag begins an order
-        app_.add_option("--config,-c", result_.config_file)->take_last();
+        flags_.add_value("--config,-c", result_.config_file);
         for (const Action& action : actions) {
-            app_.add_flag_callback(std::string{action.names}, [this, &action] { result_.wants = action.wants; });
+            flags_.add_switch(std::string{action.names}, [this, &action] { result_.wants = action.wants; });
         }
         for (const Setting& setting : settings()) add(setting);
     }
 
     Result<void, std::string> parse(const std::vector<std::string>& words) {
-        try {
-            app_.parse(words_for(app_, words));
-        } catch (const CLI::ParseError& error) {
-            return Unexpected{std::string{error.what()}};
-        }
-        result_.command = app_.remaining();
+        auto command = flags_.parse(words);
+        if (!command) return Unexpected{command.error()};
+        result_.command = *std::move(command);
         if (result_.command.empty()) return {};
         if (result_.command.front().starts_with('-')) return Unexpected{unknown(result_.command.front())};
         if (result_.wants != Wants::serve) {
@@ -80,12 +74,9 @@ class Parser {
             for (const auto& value : values) result_.flags.emplace_back(setting.key, value);
         };
         if (setting.kind == Kind::boolean) {
-            const auto names = flag + ",!--no-" + flag.substr(2);
-            app_.add_flag_function(names, [take](std::int64_t count) { take({count > 0 ? "true" : "false"}); });
+            flags_.add_boolean(flag, [take](bool value) { take({value ? "true" : "false"}); });
         } else {
-            app_.add_option_function<std::vector<std::string>>(flag, take)
-                ->allow_extra_args(false)
-                ->type_name(std::string{setting.placeholder});
+            flags_.add_values(flag, std::string{setting.placeholder}, take);
         }
     }
 
@@ -96,7 +87,7 @@ class Parser {
     }
 
     CommandLine& result_;
-    CLI::App app_;
+    Flags flags_{Flags::OtherWords::begin_command};
 };
 
 /// Values of flags are looked at right away: a wrong one is wrong usage, not a wrong configuration.

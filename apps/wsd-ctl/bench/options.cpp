@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <utility>
 
-#include "common/flag_words.hpp"
+#include "common/flags.hpp"
 #include "common/units.hpp"
 #include "wsd-ctl/connect/request_field.hpp"
 #include "wsserver/base/shell_words.hpp"
@@ -157,34 +156,29 @@ std::string_view to_string(Mode mode) noexcept { return modes[static_cast<std::s
 
 Result<Options, std::string> parse_options(const std::vector<std::string>& words, Options options) {
     Written written;
-    CLI::App app;
-    app.set_help_flag("");
-    app.allow_extras();
-    app.add_option("URL", options.url);
-    app.add_option("--mode", written.mode)->take_last();
-    app.add_option("--connections", written.connections)->take_last();
-    app.add_option("--size", written.size)->take_last();
-    app.add_option("--in-flight", written.in_flight)->take_last();
-    app.add_option("--rate", written.rate)->take_last();
-    app.add_option("--duration", written.duration)->take_last();
-    app.add_option("--warm-up", written.warm_up)->take_last();
-    app.add_option("--timeout", written.timeout)->take_last();
-    app.add_option("--server-pid", written.server_pid)->take_last();
-    app.add_option("-H,--header", written.fields)->allow_extra_args(false);
-    app.add_option("--subprotocol", options.subprotocols)->allow_extra_args(false);
-    app.add_option("--origin", options.origin)->take_last();
-    app.add_flag("--binary", options.binary);
-    app.add_flag("--text", written.text);
-    app.add_flag("--json", options.json);
-    app.add_flag("-q,--quiet", options.quiet);
-    app.add_flag("-h,--help", options.wants_help);
-    try {
-        app.parse(words_for(app, words));
-    } catch (const CLI::ParseError& error) {
-        return Unexpected{std::string{error.what()}};
-    }
+    Flags own{Flags::OtherWords::collected};
+    own.add_word("URL", options.url);
+    own.add_value("--mode", written.mode);
+    own.add_value("--connections", written.connections);
+    own.add_value("--size", written.size);
+    own.add_value("--in-flight", written.in_flight);
+    own.add_value("--rate", written.rate);
+    own.add_value("--duration", written.duration);
+    own.add_value("--warm-up", written.warm_up);
+    own.add_value("--timeout", written.timeout);
+    own.add_value("--server-pid", written.server_pid);
+    own.add_values("-H,--header", written.fields);
+    own.add_values("--subprotocol", options.subprotocols);
+    own.add_value("--origin", options.origin);
+    own.add_switch("--binary", options.binary);
+    own.add_switch("--text", written.text);
+    own.add_switch("--json", options.json);
+    own.add_switch("-q,--quiet", options.quiet);
+    own.add_switch("-h,--help", options.wants_help);
+    const auto extra = own.parse(words);
+    if (!extra) return Unexpected{extra.error()};
     if (options.wants_help) return options;
-    if (const auto extra = app.remaining(); !extra.empty()) return Unexpected{explain(extra)};
+    if (!extra->empty()) return Unexpected{explain(*extra)};
     if (options.url.empty()) return Unexpected{std::string{"the URL is missing: bench ws://HOST:PORT/PATH"}};
     if (auto problem = read_values(written, options)) return Unexpected{*std::move(problem)};
     if (auto problem = contradiction(written, options)) return Unexpected{*std::move(problem)};

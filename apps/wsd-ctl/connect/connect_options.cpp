@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <charconv>
 #include <string_view>
 
-#include "common/flag_words.hpp"
+#include "common/flags.hpp"
 #include "common/units.hpp"
 #include "wsd-ctl/connect/request_field.hpp"
 #include "wsserver/base/shell_words.hpp"
@@ -55,28 +54,23 @@ Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std:
                                                           ConnectOptions options) {
     std::vector<std::string> fields;
     std::string wait, timeout, count;
-    CLI::App app;
-    app.set_help_flag("");
-    app.allow_extras();
-    app.add_option("URL", options.url);
+    Flags own{Flags::OtherWords::collected};
+    own.add_word("URL", options.url);
     // Each takes one value and may be given again; values may begin with a dash.
-    app.add_option("-H,--header", fields)->allow_extra_args(false);
-    app.add_option("--subprotocol", options.subprotocols)->allow_extra_args(false);
-    app.add_option("--text", options.texts)->allow_extra_args(false);
-    app.add_option("--origin", options.origin)->take_last();
-    app.add_option("--wait", wait)->take_last();
-    app.add_option("--count", count)->take_last();
-    app.add_option("--timeout", timeout)->take_last();
-    app.add_flag("--binary", options.binary);
-    app.add_flag("-v,--verbose", options.verbose);
-    app.add_flag("-h,--help", options.wants_help);
-    try {
-        app.parse(words_for(app, words));
-    } catch (const CLI::ParseError& error) {
-        return Unexpected{std::string{error.what()}};
-    }
+    own.add_values("-H,--header", fields);
+    own.add_values("--subprotocol", options.subprotocols);
+    own.add_values("--text", options.texts);
+    own.add_value("--origin", options.origin);
+    own.add_value("--wait", wait);
+    own.add_value("--count", count);
+    own.add_value("--timeout", timeout);
+    own.add_switch("--binary", options.binary);
+    own.add_switch("-v,--verbose", options.verbose);
+    own.add_switch("-h,--help", options.wants_help);
+    const auto extra = own.parse(words);
+    if (!extra) return Unexpected{extra.error()};
     if (options.wants_help) return options;
-    if (const auto extra = app.remaining(); !extra.empty()) return Unexpected{explain(extra)};
+    if (!extra->empty()) return Unexpected{explain(*extra)};
     if (options.url.empty()) return Unexpected{std::string{"the URL is missing: connect ws://HOST:PORT/PATH"}};
     for (const auto& text : fields) {
         auto field = parse_request_field(text);

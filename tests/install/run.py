@@ -5,11 +5,11 @@ itself. Or runs the installed wsd and wsd-ctl.
 The library is installed below a DESTDIR, so the tree is not where its prefix says: the pkg-config file and the CMake
 config must find everything relative to themselves.
 
-usage: run.py meson|cmake|pkg-config|programs|subproject|fetched|beside BUILD_ROOT LIBDIR MESON COMPILER...
+usage: run.py meson|cmake|pkg-config|programs|subproject|fetched|subdirectory BUILD_ROOT LIBDIR MESON COMPILER...
 
 subproject    by Meson with the wrap; what it then installs also links with -static
 fetched       by CMake's FetchContent
-beside        by CMake's add_subdirectory, with the headers alone
+subdirectory  by CMake's add_subdirectory, with the headers alone
 """
 
 import os
@@ -110,8 +110,8 @@ def fetched(room, _, compiler, __):
                              "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"))  # all units as one, which is cheaper
 
 
-def beside(room, _, compiler, __):
-    program = with_cmake_in(room, compiler, [HERE / "beside" / "CMakeLists.txt", *(ROOT / "tests/consume").glob("*.cpp")],
+def subdirectory(room, _, compiler, __):
+    program = with_cmake_in(room, compiler, [HERE / "subdirectory" / "CMakeLists.txt", *(ROOT / "tests/consume").glob("*.cpp")],
                             f"-DWSSERVER_SOURCE={ROOT}")
     run(program)
     assert not list((room / "build").rglob("libwsserver*")), "the library was built for a program that does not use it"
@@ -124,7 +124,7 @@ def says_hello(program):
 
 
 WAYS = {"meson": with_meson, "cmake": with_cmake, "pkg-config": with_pkg_config}
-BUILT_IN = {"subproject": as_subproject, "fetched": fetched, "beside": beside}
+BUILT_IN = {"subproject": as_subproject, "fetched": fetched, "subdirectory": subdirectory}
 
 
 def main(way, build_root, libdir, meson, *compiler_words):

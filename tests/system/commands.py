@@ -63,7 +63,7 @@ class Commands(SystemTest):
         for name in ('a=b', 'two words'):
             code, _, err = await daemon.run_ctl('handler', 'load', name, os.environ['HANDLER_COUNTER'])
             self.assertEqual(code, 1, err)
-            self.assertIn(f"`{name}` can't be a subprotocol's name", err)
+            self.assertIn(f"`{name}` cannot be a subprotocol name", err)
 
     async def test_ping_gives_the_round_trip(self):
         daemon = await self.wsd()

@@ -23,7 +23,7 @@ class Stops(SystemTest):
             await self.within(client.wait_closed())
             self.assertEqual(client.close_code, 1001)
         self.assertFalse((daemon.folder / 'wsd.pid').exists())
-        await daemon.line(f'stops why={signal.Signals(signum).name}', 'stderr')
+        await daemon.line(f'stopping why={signal.Signals(signum).name}', 'stderr')
         await daemon.line('stopped', 'stderr')
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(daemon.address)

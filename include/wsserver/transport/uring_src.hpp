@@ -1,4 +1,4 @@
-// The bodies of the transport over io_uring. They need liburing, and are none where it is not found.
+// The bodies of the transport over io_uring. They need liburing; without it this file adds nothing.
 #pragma once
 
 #include "wsserver/base/src.hpp"

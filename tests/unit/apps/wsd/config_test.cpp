@@ -148,10 +148,10 @@ TEST_CASE("if a flag is given twice the last one wins", "[wsd][config]") {
 TEST_CASE("a file that was asked for must exist, the default file may be missing", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const auto missing = folder.path() + "/missing.toml";
-    CHECK(bad(request(missing)) == ConfigErrors{missing + ": can't be read: No such file or directory"});
+    CHECK(bad(request(missing)) == ConfigErrors{missing + ": cannot be read: No such file or directory"});
     CHECK(bad(request({}, {{"WSD_CONFIG", missing}})) ==
-          ConfigErrors{missing + ": can't be read: No such file or directory"});
-    CHECK(bad(request(folder.path())) == ConfigErrors{folder.path() + ": can't be read: Is a directory"});
+          ConfigErrors{missing + ": cannot be read: No such file or directory"});
+    CHECK(bad(request(folder.path())) == ConfigErrors{folder.path() + ": cannot be read: Is a directory"});
 
     const auto file = folder.write("other.toml", "grace = \"4s\"\n");
     CHECK(good(request({}, {{"WSD_CONFIG", file}})).grace == 4s);

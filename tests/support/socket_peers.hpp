@@ -19,9 +19,9 @@ namespace wsserver::test {
 
 /// Sends back what it receives, without storing it.
 template <class T>
-class Echo final : public StreamUser {
+class EchoUser final : public StreamUser {
    public:
-    Echo(T& transport, typename T::Socket socket) : stream_(transport, std::move(socket)) { stream_.start(*this); }
+    EchoUser(T& transport, typename T::Socket socket) : stream_(transport, std::move(socket)) { stream_.start(*this); }
 
     std::size_t turns = 0;
     std::size_t until = 0;

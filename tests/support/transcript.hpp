@@ -9,6 +9,7 @@
 #include "support/byte_script.hpp"
 #include "support/catch.hpp"
 #include "support/counting_keys.hpp"
+#include "support/frames.hpp"
 #include "support/strings.hpp"
 #include "wsserver/protocol/event_text.hpp"
 #include "wsserver/protocol/protocol.hpp"
@@ -83,34 +84,6 @@ ByteVector frame_to(std::uint8_t first, Bytes payload) {
 template <Role role>
 ByteVector frame_to(std::uint8_t first, std::string_view payload) {
     return frame_to<role>(first, bytes_of(payload));
-}
-
-/// The frames in `output`, unmasked, in words: `81 Hello`, `88 03 ea ...`. The payload of a control frame is in
-/// hexadecimal. If a frame does not decode, the last string is `?` and the rest in hexadecimal.
-inline Strings frames_in(ByteVector output) {
-    Strings frames;
-    MutableBytes rest{output};
-    while (!rest.empty()) {
-        const auto result = decode_header(rest);
-        const auto* header = std::get_if<FrameHeader>(&result);
-        if (!header || header->payload_length > rest.size() - header->size) {
-            frames.push_back("? " + hex(rest));
-            break;
-        }
-        const auto payload = rest.subspan(header->size, static_cast<std::size_t>(header->payload_length));
-        if (header->masking_key) apply_mask(payload, *header->masking_key);
-        const std::string text = is_control(header->opcode) ? hex(payload) : std::string{text_of(payload)};
-        frames.push_back(hex(rest.first(1)) + (text.empty() ? "" : " ") + text);
-        rest = rest.subspan(header->size + payload.size());
-    }
-    return frames;
-}
-
-/// A Close frame as frames_in() writes it.
-inline std::string close_frame(CloseCode code, std::string_view reason = {}) {
-    std::uint8_t number[2];
-    store_big_endian(MutableBytes{number}, static_cast<std::uint16_t>(code));
-    return "88 " + hex(number) + (reason.empty() ? "" : " ") + hex(bytes_of(reason));
 }
 
 /// The Close frame of a connection that fails with `error`, as frames_in() writes it.

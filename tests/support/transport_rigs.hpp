@@ -227,9 +227,9 @@ struct MemoryRig {
 
 /// A stream and all that happened to it.
 template <class T>
-class Witness final : public StreamUser {
+class RecordingUser final : public StreamUser {
    public:
-    Witness(T& transport, typename T::Socket socket) : stream_(std::in_place, transport, std::move(socket)) {
+    RecordingUser(T& transport, typename T::Socket socket) : stream_(std::in_place, transport, std::move(socket)) {
         stream_->start(*this);
     }
 

@@ -16,23 +16,18 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/handlers.hpp"
 #include "wsserver/awaitable_client.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/transport/listener.hpp"
 
 using namespace wsserver;
 using namespace std::chrono_literals;
+using test::Echo;
 using test::too_much;
 namespace asio = boost::asio;
 
 namespace {
-
-struct Echo {
-    template <class M>
-    void on_message(AnyConnection& connection, const M& message) {
-        connection.send(message);
-    }
-};
 
 /// Server and client on one loop.
 struct OneLoop {
@@ -69,7 +64,7 @@ struct Log {
     bool will_retry = false;
 };
 
-struct Recorder {
+struct Greeter {
     Log* log;
     void on_open(AnyConnection& connection) {
         log->words.push_back("open " + std::string{connection.subprotocol()});
@@ -119,7 +114,7 @@ TEST_CASE("callbacks: connect, send, receive, close", "[client]") {
     client.on_response([&](const HttpResponse& response) { status = response.status; });
     listen_to_end(client, log);
     CHECK(client.is_idle());
-    client.connect(loop.url + "/path?q=1", Recorder{&log});
+    client.connect(loop.url + "/path?q=1", Greeter{&log});
     CHECK_FALSE(client.is_idle());
     CHECK(client.send(Text{"too early"}) == SendStatus::closed);
     loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
@@ -147,7 +142,7 @@ TEST_CASE("the loop runs out of work when the connection has ended", "[client]")
     options.close_timeout = 1h;
     options.ping_interval = 1h;
     Client client{context, options};
-    client.connect(url, Recorder{&log});
+    client.connect(url, Greeter{&log});
     context.run_for(30s);
     CHECK(context.stopped());
     CHECK(log.words.size() == 3);
@@ -160,11 +155,11 @@ TEST_CASE("the loop runs out of work when nothing is to be tried again", "[clien
     options.reconnect = Reconnect{.first = 1h, .longest = 1h};
     Client client{context, options};
     listen_to_end(client, log);
-    client.connect("ws://127.0.0.1:1/", Recorder{&log});
+    client.connect("ws://127.0.0.1:1/", Greeter{&log});
     while (log.ends.empty()) context.run_one_for(1s);
     CHECK(log.will_retry);
     SECTION("because it was closed") { client.close(); }
-    SECTION("because what it is to try instead can't be had") { client.connect("no URL", Recorder{&log}); }
+    SECTION("because what it is to try instead can't be had") { client.connect("no URL", Greeter{&log}); }
     context.run_for(30s);
     CHECK(context.stopped());
     CHECK(client.is_idle());
@@ -202,7 +197,7 @@ TEST_CASE("what can't be had is told to on_end", "[client]") {
     }
     Client client{loop.context, options};
     listen_to_end(client, log);
-    client.connect(url, Recorder{&log});
+    client.connect(url, Greeter{&log});
     CHECK(log.ends.empty());
     loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
     CHECK(log.words.empty());
@@ -221,7 +216,7 @@ TEST_CASE("a server that doesn't answer is given up at the deadline", "[client]"
     options.connect_timeout = 50ms;
     Client client{context, options};
     listen_to_end(client, log);
-    client.connect("ws://" + to_string(listeners->endpoint), Recorder{&log});
+    client.connect("ws://" + to_string(listeners->endpoint), Greeter{&log});
     while (log.ends.empty()) context.run_one_for(1s);
     CHECK(log.ends[0].error == std::make_error_code(std::errc::timed_out));
 }
@@ -234,7 +229,7 @@ TEST_CASE("reconnects with growing waits until the attempts are spent", "[client
     Client client{loop.context, options};
     std::vector<bool> retries;
     client.on_end([&](const ConnectionEnd&, bool will_retry) { retries.push_back(will_retry); });
-    client.connect("ws://127.0.0.1:1/", Recorder{&log});
+    client.connect("ws://127.0.0.1:1/", Greeter{&log});
     loop.run_until([&] { return client.is_idle(); });
     CHECK(retries == std::vector{true, true, false});
 }
@@ -263,9 +258,9 @@ TEST_CASE("connect while connected changes over", "[client]") {
     Log first, second;
     Client client{loop.context};
     listen_to_end(client, first);
-    client.connect(loop.url, Recorder{&first});
+    client.connect(loop.url, Greeter{&first});
     loop.run_until([&] { return client.is_open(); });
-    client.connect(loop.url + "/second", Recorder{&second});
+    client.connect(loop.url + "/second", Greeter{&second});
     loop.run_until([&] { return second.words.size() == 3; });
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
@@ -281,7 +276,7 @@ TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
     SECTION("the answer") {
         client.on_response([&](const HttpResponse&) { client.close(); });
     }
-    client.connect(loop.url, Recorder{&log});
+    client.connect(loop.url, Greeter{&log});
     loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
     CHECK(log.words.empty());
     REQUIRE(log.ends.size() == 1);
@@ -295,7 +290,7 @@ TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]")
     Client client{loop.context};
     int seen = 0;
     const auto go = [&] {
-        if (++seen == 1) client.connect(loop.url + "/second", Recorder{&second});
+        if (++seen == 1) client.connect(loop.url + "/second", Greeter{&second});
     };
     SECTION("the request") {
         client.on_request([&](std::string_view) { go(); });
@@ -303,7 +298,7 @@ TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]")
     SECTION("the answer") {
         client.on_response([&](const HttpResponse&) { go(); });
     }
-    client.connect(loop.url, Recorder{&first});
+    client.connect(loop.url, Greeter{&first});
     loop.run_until([&] { return client.is_idle(); });
     CHECK(seen == 2);
     CHECK(first.words.empty());

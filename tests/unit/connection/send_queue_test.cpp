@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/frames.hpp"
 #include "support/strings.hpp"
 #include "wsserver/protocol/frame.hpp"
+using wsserver::test::frames_in;
 using wsserver::test::Strings;
 
 using namespace wsserver;
@@ -37,21 +39,6 @@ std::string message(const std::vector<std::string>& fragments) {
 
 std::string ping(std::string_view payload) { return frame(Opcode::ping, true, payload); }
 std::string close_frame() { return frame(Opcode::close, true, "\x03\xE8"); }
-
-/// The frames in `bytes`, as opcode and payload: "1 hello", a `+` behind the opcode where more fragments follow.
-std::vector<std::string> frames_in(std::string_view bytes) {
-    std::vector<std::string> frames;
-    while (!bytes.empty()) {
-        const auto decoded = decode_header(bytes_of(bytes));
-        const auto& header = std::get<FrameHeader>(decoded);
-        const auto length = static_cast<std::size_t>(header.payload_length);
-        frames.push_back(std::to_string(static_cast<int>(header.opcode)) + (header.fin ? " " : "+ ") +
-                         std::string{bytes.substr(header.size, length)});
-        REQUIRE(bytes.size() >= header.size + length);
-        bytes.remove_prefix(header.size + length);
-    }
-    return frames;
-}
 
 struct Fixture {
     SendQueueLimits limits;
@@ -96,7 +83,7 @@ TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
     CHECK(f.push(message({"b", "c"})).status == SendStatus::queued);
     CHECK(f.push(message({""})).status == SendStatus::queued);
     CHECK(f.queue.messages() == 3);
-    CHECK(frames_in(f.take_only()) == Strings{"1 a", "1+ b", "0 c", "1 "});
+    CHECK(frames_in(f.take_only()) == Strings{"81 a", "01 b", "80 c", "81"});
     CHECK(f.nothing_waits());
     CHECK_FALSE(f.queue.idle());
     f.queue.batch_sent();
@@ -118,7 +105,7 @@ TEST_CASE("what is in flight stays where it is while more is pushed", "[send_que
     f.queue.take(everything, batch);
     for (int i = 0; i < 10'000; ++i) f.push(message({std::string(100, 'x')}));
     REQUIRE(batch.size() == 1);
-    CHECK(frames_in(text_of(batch[0].bytes)) == Strings{"1 first"});
+    CHECK(frames_in(text_of(batch[0].bytes)) == Strings{"81 first"});
     f.queue.batch_sent();
     CHECK(frames_in(f.take()).size() == 10'000);
 }
@@ -144,24 +131,24 @@ TEST_CASE("a short shared message is copied", "[send_queue]") {
     const auto shared = std::make_shared<const std::string>(message({"hi"}));
     f.queue.push_shared(shared, bytes_of(*shared));
     CHECK(shared.use_count() == 1);
-    CHECK(frames_in(f.take()) == Strings{"1 hi"});
+    CHECK(frames_in(f.take()) == Strings{"81 hi"});
 }
 
 TEST_CASE("a batch has whole frames of at most so many bytes", "[send_queue]") {
     Fixture f;
     f.push(message({"1234", "5678"}));  // 6 bytes a frame
     f.push(message({"abcd"}));
-    CHECK(frames_in(f.take(13)) == Strings{"1+ 1234", "0 5678"});
+    CHECK(frames_in(f.take(13)) == Strings{"01 1234", "80 5678"});
     f.push(message({"efgh"}));
-    CHECK(frames_in(f.take(11)) == Strings{"1 abcd"});
-    CHECK(frames_in(f.take(6)) == Strings{"1 efgh"});
+    CHECK(frames_in(f.take(11)) == Strings{"81 abcd"});
+    CHECK(frames_in(f.take(6)) == Strings{"81 efgh"});
 }
 
 TEST_CASE("a batch has at least one frame, however long", "[send_queue]") {
     Fixture f;
     f.push(message({std::string(70'000, 'x'), "y"}));
     CHECK(f.take(1).size() == 70'010);
-    CHECK(frames_in(f.take(0)) == Strings{"0 y"});
+    CHECK(frames_in(f.take(0)) == Strings{"80 y"});
 }
 
 TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
@@ -170,15 +157,15 @@ TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
     f.push(ping("1"), SendKind::control);
     f.push(message({"b"}));
     f.push(frame(Opcode::pong, true, "2"), SendKind::control);
-    CHECK(frames_in(f.take()) == Strings{"9 1", "10 2", "1 a", "1 b"});
+    CHECK(frames_in(f.take()) == Strings{"89 31", "8a 32", "81 a", "81 b"});
 }
 
 TEST_CASE("pings and pongs come between the fragments of a message", "[send_queue][rfc6455-5.4]") {
     Fixture f;
     f.push(message({"1234", "5678"}));
-    CHECK(frames_in(f.take(6)) == Strings{"1+ 1234"});
+    CHECK(frames_in(f.take(6)) == Strings{"01 1234"});
     f.push(ping(""), SendKind::control);
-    CHECK(frames_in(f.take()) == Strings{"9 ", "0 5678"});
+    CHECK(frames_in(f.take()) == Strings{"89", "80 5678"});
 }
 
 TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-5.3]") {
@@ -198,9 +185,9 @@ TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_que
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
     CHECK(f.queue.push_shared(nullptr, bytes_of(message({"late"}))).status == SendStatus::closed);
     CHECK(f.push(close_frame(), SendKind::close).status == SendStatus::closed);
-    CHECK(frames_in(f.take(1)) == Strings{"1+ a"});
+    CHECK(frames_in(f.take(1)) == Strings{"01 a"});
     CHECK(f.push(ping("p"), SendKind::control).status == SendStatus::queued);
-    CHECK(frames_in(f.take()) == Strings{"9 p", "0 b", "8 \x03\xE8"});
+    CHECK(frames_in(f.take()) == Strings{"89 70", "80 b", "88 03 e8"});
     CHECK(f.queue.idle());
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
 }
@@ -209,7 +196,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     Fixture f;
     f.push(message({"1", "2"}));
     f.push(message({"3"}));
-    CHECK(frames_in(f.take_only(1)) == Strings{"1+ 1"});
+    CHECK(frames_in(f.take_only(1)) == Strings{"01 1"});
     f.push(ping(""), SendKind::control);
     CHECK(f.queue.discard() == 2);
     CHECK(f.nothing_waits());
@@ -217,7 +204,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     CHECK(f.push(message({"4"})).status == SendStatus::closed);
     f.push(close_frame(), SendKind::close);
     f.queue.batch_sent();
-    CHECK(frames_in(f.take()) == Strings{"8 \x03\xE8"});
+    CHECK(frames_in(f.take()) == Strings{"88 03 e8"});
 }
 
 TEST_CASE("a message is taken while no more than the limit is queued", "[send_queue]") {
@@ -234,7 +221,7 @@ TEST_CASE("limits of zero let one message through at a time", "[send_queue]") {
     Fixture f{{.high_mark = 0, .hard_limit = 0, .policy = SlowConsumer::drop_newest}};
     CHECK(f.push(message({"a"}), SendKind::message).status == SendStatus::queued);
     CHECK(f.push(message({"b"}), SendKind::message).status == SendStatus::dropped);
-    CHECK(frames_in(f.take()) == Strings{"1 a"});
+    CHECK(frames_in(f.take()) == Strings{"81 a"});
     CHECK(f.push(message({"c"})).status == SendStatus::queued);
 }
 
@@ -278,7 +265,7 @@ TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
     CHECK(result.dropped == 1);
     CHECK(f.push(message({"reply"}), SendKind::reply).dropped == 0);
     CHECK(f.push(message({"sixth"}), SendKind::message).dropped == 2);
-    CHECK(frames_in(f.take()) == Strings{"1 forth", "1 reply", "1 sixth"});
+    CHECK(frames_in(f.take()) == Strings{"81 forth", "81 reply", "81 sixth"});
 }
 
 TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455-5.4]") {
@@ -287,13 +274,13 @@ TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455
     f.push(message({"a1", "a2", "a3"}));
     f.push(message({"b1", "b2"}));
     f.push(message({"c1"}));
-    CHECK(frames_in(f.take(1)) == Strings{"1+ a1"});
+    CHECK(frames_in(f.take(1)) == Strings{"01 a1"});
     const PushResult result = f.push(message({"d1"}), SendKind::message);
     CHECK(result.status == SendStatus::queued);
     CHECK(result.dropped == 2);
-    CHECK(frames_in(f.take(1)) == Strings{"0+ a2"});
+    CHECK(frames_in(f.take(1)) == Strings{"00 a2"});
     CHECK(f.push(message({"e1"}), SendKind::message).dropped == 1);
-    CHECK(frames_in(f.take()) == Strings{"0 a3", "1 e1"});
+    CHECK(frames_in(f.take()) == Strings{"80 a3", "81 e1"});
 }
 
 TEST_CASE("what is in flight can't be dropped: above the hard limit the message itself goes", "[send_queue]") {
@@ -313,11 +300,11 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
     f.push(message({"a1", "a2"}));
     f.push(message({"b1"}));
     f.push(message({"c1"}));
-    CHECK(frames_in(f.take_only(1)) == Strings{"1+ a1"});
+    CHECK(frames_in(f.take_only(1)) == Strings{"01 a1"});
     CHECK(f.push(message({"d1"}), SendKind::message).dropped == 2);
     CHECK(f.push(message({"e1"}), SendKind::message).dropped == 1);
     f.queue.batch_sent();
-    CHECK(frames_in(f.take()) == Strings{"0 a2", "1 e1"});
+    CHECK(frames_in(f.take()) == Strings{"80 a2", "81 e1"});
 }
 
 TEST_CASE("pings and pongs have a bound too", "[send_queue]") {

@@ -25,10 +25,10 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Records its items.
-class Recorder : public Mailbox<std::unique_ptr<int>> {
+class RecordingMailbox : public Mailbox<std::unique_ptr<int>> {
    public:
-    explicit Recorder(MailboxLimits limits = {}) : Mailbox(TaskName{"recorder"}, limits) {}
-    ~Recorder() override {
+    explicit RecordingMailbox(MailboxLimits limits = {}) : Mailbox(TaskName{"recorder"}, limits) {}
+    ~RecordingMailbox() override {
         if (gone) *gone = true;
     }
 
@@ -81,7 +81,7 @@ struct Fixture {
 
 TEST_CASE("a mailbox is a task while it is not empty", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>();
+    const auto box = std::make_shared<RecordingMailbox>();
     TaskBatch ready;
     CHECK(box->put(item(1), {}, ready));
     CHECK(box->put(item(2), {}, ready));
@@ -100,7 +100,7 @@ TEST_CASE("a mailbox is a task while it is not empty", "[mailbox]") {
 
 TEST_CASE("payloads are copied and passed with their items", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>();
+    const auto box = std::make_shared<RecordingMailbox>();
     std::vector<std::string> sent;
     for (int i = 0; i < 100; ++i) {
         TaskBatch ready;
@@ -120,8 +120,8 @@ TEST_CASE("payloads are copied and passed with their items", "[mailbox]") {
 
 TEST_CASE("a run takes 16 items, then other mailboxes follow", "[mailbox]") {
     Fixture f;
-    const auto loud = std::make_shared<Recorder>();
-    const auto quiet = std::make_shared<Recorder>();
+    const auto loud = std::make_shared<RecordingMailbox>();
+    const auto quiet = std::make_shared<RecordingMailbox>();
     for (int i = 1; i <= 40; ++i) f.put(*loud, i);
     f.put(*quiet, 1);
     REQUIRE(f.work());
@@ -140,7 +140,7 @@ TEST_CASE("a run takes 16 items, then other mailboxes follow", "[mailbox]") {
 
 TEST_CASE("a mailbox over its limit of items is full until half of them are handled", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 40, .bytes = 1000});
+    const auto box = std::make_shared<RecordingMailbox>(MailboxLimits{.items = 40, .bytes = 1000});
     for (int i = 1; i <= 40; ++i) CHECK(f.put(*box, i));
     CHECK_FALSE(f.put(*box, 41));
     CHECK_FALSE(f.put(*box, 42));
@@ -155,13 +155,13 @@ TEST_CASE("a mailbox over its limit of items is full until half of them are hand
 }
 
 TEST_CASE("on_drain is called again after it ran out of memory", "[mailbox]") {
-    class Poor final : public Recorder {
+    class Poor final : public RecordingMailbox {
        public:
-        using Recorder::Recorder;
+        using RecordingMailbox::RecordingMailbox;
 
        private:
         void on_drain() override {
-            Recorder::on_drain();
+            RecordingMailbox::on_drain();
             if (drained == 1) throw std::bad_alloc{};
         }
     };
@@ -178,7 +178,7 @@ TEST_CASE("on_drain is called again after it ran out of memory", "[mailbox]") {
 
 TEST_CASE("a mailbox also has a limit of bytes", "[mailbox]") {
     Fixture f;
-    const auto box = std::make_shared<Recorder>(MailboxLimits{.items = 1000, .bytes = 1000});
+    const auto box = std::make_shared<RecordingMailbox>(MailboxLimits{.items = 1000, .bytes = 1000});
     CHECK(f.put(*box, 1, 1000));
     CHECK_FALSE(f.put(*box, 2, 1));
     f.work_all();
@@ -215,7 +215,7 @@ TEST_CASE("an exception does not affect the items after it", "[mailbox]") {
 TEST_CASE("a mailbox stays alive while it is queued, and not longer", "[mailbox]") {
     Fixture f;
     bool gone = false;
-    auto box = std::make_shared<Recorder>();
+    auto box = std::make_shared<RecordingMailbox>();
     box->gone = &gone;
     f.put(*box, 1);
     box.reset();
@@ -226,7 +226,7 @@ TEST_CASE("a mailbox stays alive while it is queued, and not longer", "[mailbox]
 
 TEST_CASE("a mailbox that is dropped with its queue is destroyed", "[mailbox]") {
     bool gone = false;
-    auto box = std::make_shared<Recorder>();
+    auto box = std::make_shared<RecordingMailbox>();
     box->gone = &gone;
     {
         Fixture f;
@@ -309,13 +309,13 @@ TEST_CASE("a mailbox behaves like a list", "[mailbox]") {
         CAPTURE(seed);
         std::mt19937 random{seed};
         Fixture f;
-        std::vector<std::shared_ptr<Recorder>> boxes;
+        std::vector<std::shared_ptr<RecordingMailbox>> boxes;
         std::vector<int> put(5);
         std::vector<bool> held(5);
-        for (int i = 0; i < 5; ++i) boxes.push_back(std::make_shared<Recorder>(MailboxLimits{30, 100}));
+        for (int i = 0; i < 5; ++i) boxes.push_back(std::make_shared<RecordingMailbox>(MailboxLimits{30, 100}));
         for (int step = 0; step < 4000; ++step) {
             const auto which = random() % 5;
-            Recorder& box = *boxes[which];
+            RecordingMailbox& box = *boxes[which];
             if (random() % 20 != 0) {
                 if (!held[which]) held[which] = !f.put(box, ++put[which], random() % 8);
             } else {

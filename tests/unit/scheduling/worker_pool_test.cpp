@@ -15,31 +15,22 @@
 #include <utility>
 #include <vector>
 
+#include "support/blocker.hpp"
 #include "support/catch.hpp"
 
 using namespace wsserver;
+using wsserver::test::Blocker;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr auto long_enough = 60s;  // a deadline that only a failed test reaches
 
-/// Blocks threads in pass() until it is opened.
-class Gate {
-   public:
-    void open() { promise_.set_value(); }
-    void pass() { opened_.wait(); }
-
-   private:
-    std::promise<void> promise_;
-    std::shared_future<void> opened_ = promise_.get_future().share();
-};
-
 /// A task that counts down when it runs, and then blocks.
-TaskPtr blocking(TaskName name, std::latch& runs, const std::shared_ptr<Gate>& gate) {
-    return make_task(Priority::message, name, [&runs, gate] {
+TaskPtr blocking(TaskName name, std::latch& runs, const std::shared_ptr<Blocker>& blocker) {
+    return make_task(Priority::message, name, [&runs, blocker] {
         runs.count_down();
-        gate->pass();
+        blocker->wait();
     });
 }
 
@@ -127,12 +118,12 @@ TEST_CASE("the failure callback may throw", "[worker_pool]") {
 }
 
 TEST_CASE("states tell what workers do and for how long", "[worker_pool]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::latch runs{2};
     WorkerPool pool{3};
     CHECK(pool.newly_overdue(0ms).empty());
-    pool.queue().push(blocking(TaskName{"sleeper"}, runs, gate));
-    pool.queue().push(blocking(TaskName{"dreamer"}, runs, gate));
+    pool.queue().push(blocking(TaskName{"sleeper"}, runs, blocker));
+    pool.queue().push(blocking(TaskName{"dreamer"}, runs, blocker));
     runs.wait();
 
     std::vector<std::string> busy;
@@ -152,13 +143,13 @@ TEST_CASE("states tell what workers do and for how long", "[worker_pool]") {
     std::size_t overdue = 0;
     for (const WorkerPool::State& state : pool.states(-1ms)) overdue += state.overdue ? 1U : 0U;
     CHECK(overdue == 2);
-    gate->open();
+    blocker->release();
     CHECK(pool.stop(long_enough));
     for (const WorkerPool::State& state : pool.states(1h)) CHECK_FALSE(state.busy);
 }
 
 TEST_CASE("stop abandons a worker that is blocked", "[worker_pool]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::latch runs{2};
     std::promise<void> ended;
     std::atomic<int> reports{0};
@@ -166,15 +157,15 @@ TEST_CASE("stop abandons a worker that is blocked", "[worker_pool]") {
     const std::weak_ptr<int> queued = resource;
     {
         WorkerPool pool{2, [&](TaskName, std::exception_ptr) { ++reports; }};
-        pool.queue().push(blocking(TaskName{"a"}, runs, gate));
-        pool.queue().push(make_task(Priority::message, TaskName{"b"}, [&runs, gate, &ended] {
+        pool.queue().push(blocking(TaskName{"a"}, runs, blocker));
+        pool.queue().push(make_task(Priority::message, TaskName{"b"}, [&runs, blocker, &ended] {
             // Ends with an exception after the pool is destroyed. The exception is not reported.
             struct AtEnd {
                 std::promise<void>& promise;
                 ~AtEnd() { promise.set_value(); }
             } at_end{ended};
             runs.count_down();
-            gate->pass();
+            blocker->wait();
             throw 1;
         }));
         runs.wait();
@@ -185,23 +176,23 @@ TEST_CASE("stop abandons a worker that is blocked", "[worker_pool]") {
         CHECK_FALSE(pool.stop(long_enough));  // does not wait
         CHECK(pool.states(1h).at(0).busy);
     }
-    gate->open();
+    blocker->release();
     ended.get_future().wait();
     CHECK(reports == 0);
 }
 
 TEST_CASE("stop does not wait for a failure callback that blocks", "[worker_pool]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     auto called = std::make_shared<std::latch>(1);
-    WorkerPool pool{1, [gate, called](TaskName, std::exception_ptr) {
+    WorkerPool pool{1, [blocker, called](TaskName, std::exception_ptr) {
                         called->count_down();
-                        gate->pass();
+                        blocker->wait();
                     }};
     pool.queue().push(make_task(Priority::message, {}, [] { throw 1; }));
     called->wait();
     auto stopped = std::async(std::launch::async, [&] { return pool.stop(0ms); });
     CHECK(stopped.wait_for(long_enough) == std::future_status::ready);
-    gate->open();
+    blocker->release();
     CHECK_FALSE(stopped.get());
 }
 

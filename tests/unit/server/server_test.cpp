@@ -10,19 +10,19 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <condition_variable>
 #include <filesystem>
 #include <future>
 #include <latch>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/blocker.hpp"
 #include "support/blocking_client.hpp"
 #include "support/catch.hpp"
+#include "support/handlers.hpp"
 #include "wsserver/base/descriptor.hpp"
 
 using namespace wsserver;
@@ -47,48 +47,15 @@ bool forbid(unsigned call, unsigned another, unsigned error) {
 /// As a container does it: io_uring_setup() fails for this thread.
 void forbid_uring() { REQUIRE(forbid(__NR_io_uring_setup, __NR_io_uring_setup, EPERM)); }
 
-struct Echo {
-    template <class M>
-    void on_message(AnyConnection& connection, const M& message) {
-        connection.send(message);
-    }
-};
-
 struct PooledEcho : Echo {
     static constexpr Runs runs = Runs::pooled;
 };
 
-/// Holds whoever comes until it is opened.
-class Gate {
-   public:
-    void wait() {
-        std::unique_lock lock(mutex_);
-        ++waiting_;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return open_; });
-    }
-    void wait_for_visitors(int count) {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return waiting_ >= count; });
-    }
-    void open() {
-        const std::lock_guard lock(mutex_);
-        open_ = true;
-        changed_.notify_all();
-    }
-
-   private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    int waiting_ = 0;
-    bool open_ = false;
-};
-
 struct Blocking {
     static constexpr Runs runs = Runs::pooled;
-    std::shared_ptr<Gate> gate;
+    std::shared_ptr<Blocker> blocker;
     void on_message(AnyConnection& connection, const Text& message) {
-        gate->wait();
+        blocker->wait();
         connection.send(message);
     }
 };
@@ -100,17 +67,17 @@ struct Thrower {
 
 struct BlockingReceiver {
     static constexpr Runs runs = Runs::pooled;
-    std::shared_ptr<Gate> gate;
+    std::shared_ptr<Blocker> blocker;
     void on_message(AnyConnection& connection, const Text& message) {
-        gate->wait();
+        blocker->wait();
         connection.send(Text{std::to_string(message.text.size())});
     }
 };
 
 /// Blocks its reactor.
 struct BlocksInline {
-    std::shared_ptr<Gate> gate;
-    void on_message(AnyConnection&, const Text&) { gate->wait(); }
+    std::shared_ptr<Blocker> blocker;
+    void on_message(AnyConnection&, const Text&) { blocker->wait(); }
 };
 
 ServerOptions two_threads() {
@@ -147,20 +114,20 @@ BlockingClient client_on_another_reactor(const Server& server, const std::string
 template <Runs where>
 struct EndsLate {
     static constexpr Runs runs = where;
-    explicit EndsLate(std::shared_ptr<Gate> its_gate) : gate(std::move(its_gate)) {}
+    explicit EndsLate(std::shared_ptr<Blocker> its_blocker) : blocker(std::move(its_blocker)) {}
     EndsLate(const EndsLate&) = delete;
-    ~EndsLate() { gate->wait(); }
+    ~EndsLate() { blocker->wait(); }
     void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
-    const std::shared_ptr<Gate> gate;
+    const std::shared_ptr<Blocker> blocker;
 };
 
 /// Looks at its connection when it may.
 struct Late {
     static constexpr Runs runs = Runs::pooled;
-    std::shared_ptr<Gate> gate;
+    std::shared_ptr<Blocker> blocker;
     std::shared_ptr<std::promise<std::string>> known;
     void on_message(AnyConnection& connection, const Text&) {
-        gate->wait();
+        blocker->wait();
         known->set_value(std::string{connection.subprotocol()} + std::string{connection.target()});
     }
 };
@@ -283,16 +250,16 @@ TEST_CASE("a handler that is replaced may use the server at its end", "[server]"
 }
 
 TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     ServerOptions options;
     options.io_threads = 1;
     options.workers = 1;
     RunningServer running{options};
     SECTION("an inline one") {
-        running.server.handle("late", make_handler_in_place<EndsLate<Runs::inline_>>("late", gate));
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::inline_>>("late", blocker));
     }
     SECTION("a pooled one") {
-        running.server.handle("late", make_handler_in_place<EndsLate<Runs::pooled>>("late", gate));
+        running.server.handle("late", make_handler_in_place<EndsLate<Runs::pooled>>("late", blocker));
     }
     BlockingClient late{running.url, "late"};
     late.send("x");
@@ -301,12 +268,12 @@ TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][th
     running.server.remove_handler("late");
     CHECK(late.next() == "close 1001 the handler was removed");
     late.hang_up();
-    gate->wait_for_visitors(1);
+    blocker->wait_until_blocked(1);
     other.send("x");
     CHECK(other.next() == "text x");
     CHECK(running.server.workers().at(0).task == "late");
     other.hang_up();
-    gate->open();
+    blocker->release();
     running.server.stop(20s);
 }
 
@@ -344,12 +311,12 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     ServerOptions options = two_threads();
     options.handler_deadline = 0ms;
     RunningServer running{options};
-    const auto gate = std::make_shared<Gate>();
-    running.server.handle("blocking", Blocking{.gate = gate});
+    const auto blocker = std::make_shared<Blocker>();
+    running.server.handle("blocking", Blocking{.blocker = blocker});
     BlockingClient stuck{running.url, "blocking"}, stuck_too{running.url, "blocking"}, third{running.url, "blocking"};
     stuck.send("one");
     stuck_too.send("two");
-    gate->wait_for_visitors(2);
+    blocker->wait_until_blocked(2);
     third.send("three");
 
     third.ping("are you there");
@@ -365,7 +332,7 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     REQUIRE(workers.size() == 2);
     for (const WorkerState& worker : workers) CHECK(worker.task == "blocking");
 
-    gate->open();
+    blocker->release();
     CHECK(stuck.next() == "text one");
     CHECK(stuck_too.next() == "text two");
     CHECK(third.next() == "text three");
@@ -401,56 +368,56 @@ TEST_CASE("without threads for workers who needs one is refused, the others are 
 }
 
 TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     {
         RunningServer running;
-        running.server.handle("blocking", Blocking{.gate = gate});
+        running.server.handle("blocking", Blocking{.blocker = blocker});
         BlockingClient stuck{running.url, "blocking"};
         stuck.send("x");
-        gate->wait_for_visitors(1);
+        blocker->wait_until_blocked(1);
         running.server.stop(10ms);
         CHECK(running.server.list().empty());
     }
-    gate->open();  // the thread that was left behind may end
+    blocker->release();  // the thread that was left behind may end
 }
 
 TEST_CASE("a reaction that is left behind still knows its connection", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     const auto known = std::make_shared<std::promise<std::string>>();
     const std::string subprotocol = "a-subprotocol-with-a-long-name.example.com";
     {
         RunningServer running;
-        running.server.handle(subprotocol, Late{.gate = gate, .known = known});
+        running.server.handle(subprotocol, Late{.blocker = blocker, .known = known});
         BlockingClient stuck{running.url, subprotocol};
         stuck.send("x");
-        gate->wait_for_visitors(1);
+        blocker->wait_until_blocked(1);
         running.server.stop(10ms);
     }
-    gate->open();
+    blocker->release();
     CHECK(known->get_future().get() == subprotocol + "/chat");
 }
 
 TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::vector<std::string> tasks;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("pooled handler") == std::string_view::npos) return;
         for (const WorkerState& worker : server.workers()) tasks.push_back(worker.task);
     });
-    server.handle("blocking", Blocking{.gate = gate});
+    server.handle("blocking", Blocking{.blocker = blocker});
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
     BlockingClient stuck{url, "blocking"};
     stuck.send("x");
-    gate->wait_for_visitors(1);
+    blocker->wait_until_blocked(1);
     server.stop(10ms);
     CHECK(std::count(tasks.begin(), tasks.end(), "blocking") == 1);
-    gate->open();
+    blocker->release();
 }
 
 TEST_CASE("stop meets its deadline though an inline handler is blocked for ever", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::atomic<bool> complained = false;
     std::string url;
     {
@@ -458,17 +425,17 @@ TEST_CASE("stop meets its deadline though an inline handler is blocked for ever"
         server.on_log([&](LogLevel, std::string_view text) {
             if (text.find("inline handler") != std::string_view::npos) complained = true;
         });
-        server.handle(BlocksInline{gate});
+        server.handle(BlocksInline{blocker});
         url = *server.listen("127.0.0.1:0");
         server.start();
         BlockingClient stuck{url, ""};
         stuck.send("x");
-        gate->wait_for_visitors(1);
+        blocker->wait_until_blocked(1);
         server.stop(10ms);
     }
     CHECK(complained);
     CHECK(Server{two_threads()}.listen(url.substr(5)));  // what was left behind keeps no port
-    gate->open();
+    blocker->release();
 }
 
 TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[server][threads]") {
@@ -483,9 +450,9 @@ TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[
 }
 
 TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server swell", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     RunningServer running;
-    running.server.handle("blocking", BlockingReceiver{.gate = gate});
+    running.server.handle("blocking", BlockingReceiver{.blocker = blocker});
     BlockingClient client{running.url, "blocking"};
     // More than the mailbox takes (1 MiB), and more than the kernel holds; so a second thread writes it.
     const std::string message(1 << 20, 'x');
@@ -493,8 +460,8 @@ TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server
     std::jthread writer{[&] {
         for (int i = 0; i < count; ++i) client.send(message);
     }};
-    gate->wait_for_visitors(1);
-    gate->open();
+    blocker->wait_until_blocked(1);
+    blocker->release();
     BlockingClient reader{running.url, ""};
     reader.send("meanwhile");
     CHECK(reader.next() == "text meanwhile");
@@ -530,25 +497,25 @@ TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
 }
 
 TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks a reactor", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
         if (!text.starts_with("no uring transport")) ++complaints;
     });
     server.handle(Echo{});
-    server.handle("blocks", BlocksInline{gate});
+    server.handle("blocks", BlocksInline{blocker});
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
     BlockingClient stuck{url, "blocks"};
     BlockingClient other = client_on_another_reactor(server, url, server.list().at(0).id.reactor);
     stuck.send("x");
-    gate->wait_for_visitors(1);
+    blocker->wait_until_blocked(1);
     server.request_stop(20s);
     for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{url});
     CHECK(other.next() == "close 1001 the server stops");
     other.hang_up();
-    gate->open();
+    blocker->release();
     CHECK(stuck.next() == "close 1001 the server stops");
     stuck.hang_up();
     server.stop(20s);
@@ -556,14 +523,14 @@ TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks
 }
 
 TEST_CASE("what is asked is answered, though an inline handler blocks a reactor", "[server][threads]") {
-    const auto gate = std::make_shared<Gate>();
+    const auto blocker = std::make_shared<Blocker>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
         if (text.find("doesn't answer") != std::string_view::npos) ++complaints;
     });
     server.handle(Echo{});
-    server.handle("blocks", BlocksInline{gate});
+    server.handle("blocks", BlocksInline{blocker});
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
     BlockingClient stuck{url, "blocks"};
@@ -571,7 +538,7 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     CHECK(server.stalled_reactors().empty());
     BlockingClient other = client_on_another_reactor(server, url, stuck_id.reactor);
     stuck.send("x");
-    gate->wait_for_visitors(1);
+    blocker->wait_until_blocked(1);
 
     const auto listed = server.list();
     REQUIRE(listed.size() == 1);
@@ -582,7 +549,7 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     CHECK(server.list().size() == 1);
     CHECK(complaints == 1);  // asked again it isn't waited for
 
-    gate->open();
+    blocker->release();
     while (!server.stalled_reactors().empty()) std::this_thread::yield();
     CHECK(server.list().size() == 2);
     CHECK(server.info(stuck_id));

@@ -66,7 +66,7 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
 
 namespace {
 
-using W = Witness<AsioTransport>;
+using W = RecordingUser<AsioTransport>;
 
 }  // namespace
 
@@ -254,7 +254,7 @@ TEST_CASE("an embedding program's loop keeps its own work", "[transport_asio]") 
         transport.wake_at(transport.now() + 5ms);
         transport.post([&] { ++ours; });
         transport.run();  // returns at once: the program runs the loop
-        Echo<AsioTransport> echo{transport, std::move(one)};
+        EchoUser<AsioTransport> echo{transport, std::move(one)};
         ::send(other.get(), "x", 1, 0);
         const bool stopped = GENERATE(true, false);
         if (stopped) transport.stop();

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using W = Witness<MemoryTransport>;
+using W = RecordingUser<MemoryTransport>;
 const Endpoint address{.host = "127.0.0.1", .port = 80};
 
 /// A stream and the wire at its other end.

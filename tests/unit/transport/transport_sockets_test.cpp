@@ -76,11 +76,11 @@ int number_of(const UringTransport::Socket& socket) { return socket.descriptor()
 TEMPLATE_TEST_CASE("an echo allocates nothing", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
-    std::vector<std::unique_ptr<Echo<T>>> all;
+    std::vector<std::unique_ptr<EchoUser<T>>> all;
     for (int i = 0; i < 50; ++i) {
         auto [one, other] = tcp_pair();
-        all.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(one)));
-        all.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(other)));
+        all.push_back(std::make_unique<EchoUser<T>>(rig.transport, std::move(one)));
+        all.push_back(std::make_unique<EchoUser<T>>(rig.transport, std::move(other)));
         all.back()->begin("hello");
     }
     const auto turns = [&] {
@@ -129,10 +129,10 @@ TEMPLATE_TEST_CASE("a socket may be passed to the transport of another thread", 
     T here, there;
     auto [one, other] = tcp_pair();
     std::thread loop([&] { there.run(); });
-    std::unique_ptr<Echo<T>> echo;
+    std::unique_ptr<EchoUser<T>> echo;
     there.post(
-        [&, socket = std::move(other)]() mutable { echo = std::make_unique<Echo<T>>(there, std::move(socket)); });
-    Witness<T> visitor{here, std::move(one)};
+        [&, socket = std::move(other)]() mutable { echo = std::make_unique<EchoUser<T>>(there, std::move(socket)); });
+    RecordingUser<T> visitor{here, std::move(one)};
     visitor.send("hello");
     run_until(here, [&] { return visitor.received == "hello"; });
     there.post([&] {
@@ -234,20 +234,20 @@ TEMPLATE_TEST_CASE("several threads with a listener each share one port", "[tran
     auto listeners = open_listeners({.host = "127.0.0.1"}, 3);
     REQUIRE(listeners);
     std::vector<std::unique_ptr<T>> transports;
-    std::vector<std::vector<std::unique_ptr<Echo<T>>>> served(3);
+    std::vector<std::vector<std::unique_ptr<EchoUser<T>>>> served(3);
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < 3; ++i) {
         transports.push_back(std::make_unique<T>());
         transports[i]->listen(std::move(listeners->sockets[i]), [&, i](typename T::Socket socket) {
-            served[i].push_back(std::make_unique<Echo<T>>(*transports[i], std::move(socket)));
+            served[i].push_back(std::make_unique<EchoUser<T>>(*transports[i], std::move(socket)));
         });
     }
     for (auto& transport : transports) threads.emplace_back([&transport] { transport->run(); });
 
     T here;
-    std::vector<std::unique_ptr<Witness<T>>> visitors;
+    std::vector<std::unique_ptr<RecordingUser<T>>> visitors;
     for (int i = 0; i < 300; ++i) {
-        visitors.push_back(std::make_unique<Witness<T>>(here, visit(listeners->endpoint)));
+        visitors.push_back(std::make_unique<RecordingUser<T>>(here, visit(listeners->endpoint)));
         visitors.back()->send("hello");
     }
     run_until(here, [&] {
@@ -274,13 +274,13 @@ TEMPLATE_TEST_CASE("thousands of connections are served", "[transport_sockets]",
         TestType rig;
         auto listeners = open_listeners({.host = "127.0.0.1"});
         REQUIRE(listeners);
-        std::vector<std::unique_ptr<Echo<T>>> served;
+        std::vector<std::unique_ptr<EchoUser<T>>> served;
         rig.transport.listen(std::move(listeners->sockets.front()), [&](typename T::Socket socket) {
-            served.push_back(std::make_unique<Echo<T>>(rig.transport, std::move(socket)));
+            served.push_back(std::make_unique<EchoUser<T>>(rig.transport, std::move(socket)));
         });
-        std::vector<std::unique_ptr<Witness<T>>> visitors;
+        std::vector<std::unique_ptr<RecordingUser<T>>> visitors;
         while (visitors.size() < count) {
-            visitors.push_back(std::make_unique<Witness<T>>(rig.transport, visit(listeners->endpoint)));
+            visitors.push_back(std::make_unique<RecordingUser<T>>(rig.transport, visit(listeners->endpoint)));
             visitors.back()->send("hello");
             rig.poll();
         }
@@ -303,7 +303,7 @@ TEMPLATE_TEST_CASE("bytes in a socket are received even if it was reset while pa
     using T = typename TestType::T;
     TestType rig;
     auto [one, other] = tcp_pair();
-    Witness<T> witness{rig.transport, std::move(one)};
+    RecordingUser<T> witness{rig.transport, std::move(one)};
     witness.stream().pause_receiving();
     ::send(other.get(), "bye", 3, 0);
     const linger at_once{.l_onoff = 1, .l_linger = 0};
@@ -320,7 +320,7 @@ TEMPLATE_TEST_CASE("bytes in a socket are received even if it was reset while pa
 TEMPLATE_TEST_CASE("a stream without a socket fails when it starts", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;
-    Witness<T> nothing{rig.transport, Descriptor{}};
+    RecordingUser<T> nothing{rig.transport, Descriptor{}};
     CHECK(nothing.stream().peer().empty());
     rig.until([&] { return nothing.failed == 1; });
     nothing.close();

@@ -18,22 +18,22 @@ namespace {
 
 /// Both ends of a connection.
 template <class Rig>
-struct Two {
+struct StreamPair {
     using T = typename Rig::T;
 
-    explicit Two(Rig& rig) : Two(rig, rig.pair()) {}
+    explicit StreamPair(Rig& rig) : StreamPair(rig, rig.pair()) {}
     template <class Sockets>
-    Two(Rig& rig, Sockets sockets)
+    StreamPair(Rig& rig, Sockets sockets)
         : one(rig.transport, std::move(sockets.first)), other(rig.transport, std::move(sockets.second)) {}
 
-    Witness<T> one, other;
+    RecordingUser<T> one, other;
 };
 
 /// Waits for round trips of other streams. Bytes that were sent before have arrived by then.
 template <class Rig>
 void let_things_arrive(Rig& rig) {
     for (int i = 0; i < 3; ++i) {
-        Two<Rig> marker{rig};
+        StreamPair<Rig> marker{rig};
         marker.other.at_bytes = [&] { marker.other.send("back"); };
         marker.one.send("forth");
         rig.until([&] { return marker.one.received == "back"; });
@@ -51,7 +51,7 @@ void fill(W& from) {
 
 TEMPLATE_TEST_CASE("bytes are sent in both directions", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     int rounds = 0;
     two.other.at_bytes = [&] { CHECK(two.other.send(std::exchange(two.other.received, {}))); };
     two.one.at_bytes = [&] {
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("bytes are sent in both directions", "[transport]", EVERY_TRA
 
 TEMPLATE_TEST_CASE("a send of nothing is complete at once", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     CHECK(two.one.send(std::span<const SendPiece>{}));
     CHECK(two.one.send(""));
     const std::array<SendPiece, 3> pieces{SendPiece{}, SendPiece{bytes_of("x"), {}}, SendPiece{}};
@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("a send of nothing is complete at once", "[transport]", EVERY
 
 TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     const auto shared = std::make_shared<const std::string>(pattern(200'000, 7));
     OutputBuffer& arena = rig.transport.output();
     arena.append(bytes_of(pattern(150'000, 3)));
@@ -105,7 +105,7 @@ TEMPLATE_TEST_CASE("many pieces, with and without owners, arrive in order", "[tr
 TEMPLATE_TEST_CASE("bytes that a peer does not read stay in flight and are kept alive", "[transport]",
                    EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     two.other.stream().pause_receiving();
     auto owner = std::make_shared<const std::string>(pattern(3'000'000));
     const std::string expected = *owner;
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("bytes that a peer does not read stay in flight and are kept 
 
 TEMPLATE_TEST_CASE("on_sent may send the next batch", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     int batches = 0;
     std::string expected;
     const auto send_more = [&] {
@@ -147,8 +147,8 @@ TEMPLATE_TEST_CASE("on_sent may send the next batch", "[transport]", EVERY_TRANS
 
 TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> loud{rig};
-    Two<TestType> quiet{rig};
+    StreamPair<TestType> loud{rig};
+    StreamPair<TestType> quiet{rig};
     loud.other.stream().pause_receiving();
     fill(loud.one);
     quiet.one.send("psst");
@@ -161,7 +161,7 @@ TEMPLATE_TEST_CASE("no stream receives more than a buffer in one turn", "[transp
 
 TEMPLATE_TEST_CASE("bytes stay valid while the user closes the stream", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     two.other.stream().pause_receiving();
     two.one.send("something that had to wait, and doesn't fit into a few bytes");  // not a short string
     let_things_arrive(rig);
@@ -173,7 +173,7 @@ TEMPLATE_TEST_CASE("bytes stay valid while the user closes the stream", "[transp
 
 TEMPLATE_TEST_CASE("bytes are received into a lent buffer", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     const std::string text = pattern(12'000'000);
     two.other.lent_size = GENERATE(50'000U, 1'000'000U);
     int pieces = 0;
@@ -193,7 +193,7 @@ TEMPLATE_TEST_CASE("bytes are received into a lent buffer", "[transport]", EVERY
 
 TEMPLATE_TEST_CASE("a stream with a lent buffer ends like any other", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     const std::string text = pattern(300'000);
     two.other.lent_size = 1'000'000;
     two.one.send(text);
@@ -217,7 +217,7 @@ TEMPLATE_TEST_CASE("a stream with a lent buffer ends like any other", "[transpor
 
 TEMPLATE_TEST_CASE("a paused stream receives nothing until it resumes", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
 
     SECTION("paused before anything arrives") {
         two.other.stream().pause_receiving();
@@ -259,7 +259,7 @@ TEMPLATE_TEST_CASE("a paused stream receives nothing until it resumes", "[transp
 TEMPLATE_TEST_CASE("the end of the peer's direction is reported after its bytes, not while paused", "[transport]",
                    EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     two.other.stream().pause_receiving();
     two.one.send("last words");
     two.one.stream().shutdown_send();
@@ -280,7 +280,7 @@ TEMPLATE_TEST_CASE("the end of the peer's direction is reported after its bytes,
 
 TEMPLATE_TEST_CASE("shutdown_send ends the direction after the batch in flight", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     two.other.stream().pause_receiving();
     const std::string batch = pattern(3'000'000);
     CHECK_FALSE(two.one.send(batch));
@@ -294,7 +294,7 @@ TEMPLATE_TEST_CASE("shutdown_send ends the direction after the batch in flight",
 
 TEMPLATE_TEST_CASE("close is reported once, in a later turn, and ends everything", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     two.other.send("never heard");
     two.one.close();
     two.one.close();
@@ -313,7 +313,7 @@ TEMPLATE_TEST_CASE("close is reported once, in a later turn, and ends everything
 TEMPLATE_TEST_CASE("any call to the user may close the stream", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
     auto sockets = rig.narrow_pair();
-    auto two = std::make_unique<Two<TestType>>(rig, std::move(sockets));
+    auto two = std::make_unique<StreamPair<TestType>>(rig, std::move(sockets));
     auto& one = two->one;
     auto& other = two->other;
 
@@ -362,7 +362,7 @@ TEMPLATE_TEST_CASE("any call to the user may close the stream", "[transport]", E
 
 TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     SECTION("idle") {}
     SECTION("closed") { two.one.close(); }
     SECTION("with bytes to receive") { two.other.send("x"); }
@@ -393,7 +393,7 @@ TEMPLATE_TEST_CASE("a stream may be destroyed at any moment", "[transport]", EVE
 
 TEMPLATE_TEST_CASE("a transport may be destroyed while bytes, tasks and peers wait", "[transport]", EVERY_TRANSPORT) {
     auto rig = std::make_unique<TestType>();
-    auto two = std::make_unique<Two<TestType>>(*rig, rig->narrow_pair());
+    auto two = std::make_unique<StreamPair<TestType>>(*rig, rig->narrow_pair());
     auto [endpoint, listener] = rig->listener();
     rig->transport.listen(std::move(listener), [](auto) {});
     auto connecting = rig->transport.connect(endpoint, Clock::now() + patience, [](auto) {});
@@ -413,7 +413,7 @@ TEMPLATE_TEST_CASE("a reset by the peer is an error", "[transport]", EVERY_TRANS
     TestType rig;
     if (!TestType::has_reset) return;
     auto [socket, peer] = rig.pair();
-    Witness<typename TestType::T> witness{rig.transport, std::move(socket)};
+    RecordingUser<typename TestType::T> witness{rig.transport, std::move(socket)};
     witness.send("unread");
     let_things_arrive(rig);
     // TCP resets a connection that is closed with bytes unread (RFC 1122 §4.2.2.13).
@@ -429,7 +429,7 @@ TEMPLATE_TEST_CASE("a reset by the peer is an error", "[transport]", EVERY_TRANS
 TEMPLATE_TEST_CASE("a failed send is reported once, in a later turn, after the bytes received before", "[transport]",
                    EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig};
+    StreamPair<TestType> two{rig};
     two.other.send("goodbye");
     two.other.close();
     bool in_flight = false;
@@ -447,7 +447,7 @@ TEMPLATE_TEST_CASE("a failed send is reported once, in a later turn, after the b
 
 TEMPLATE_TEST_CASE("a batch in flight fails when the peer closes", "[transport]", EVERY_TRANSPORT) {
     TestType rig;
-    Two<TestType> two{rig, rig.narrow_pair()};
+    StreamPair<TestType> two{rig, rig.narrow_pair()};
     const bool paused = GENERATE(false, true);
     two.other.stream().pause_receiving();
     if (paused) two.one.stream().pause_receiving();
@@ -548,17 +548,17 @@ TEMPLATE_TEST_CASE("peers are accepted until listening stops", "[transport]", EV
     using T = typename TestType::T;
     TestType rig;
     auto [endpoint, listener] = rig.listener();
-    std::vector<std::unique_ptr<Witness<T>>> served;
+    std::vector<std::unique_ptr<RecordingUser<T>>> served;
     rig.transport.listen(std::move(listener), [&](typename T::Socket socket) {
-        served.push_back(std::make_unique<Witness<T>>(rig.transport, std::move(socket)));
+        served.push_back(std::make_unique<RecordingUser<T>>(rig.transport, std::move(socket)));
     });
 
-    std::vector<std::unique_ptr<Witness<T>>> visitors;
+    std::vector<std::unique_ptr<RecordingUser<T>>> visitors;
     std::vector<typename T::Connecting> connecting;
     for (int i = 0; i < 100; ++i) {
         connecting.push_back(rig.transport.connect(endpoint, rig.transport.now() + patience, [&](auto socket) {
             REQUIRE(socket);
-            visitors.push_back(std::make_unique<Witness<T>>(rig.transport, *std::move(socket)));
+            visitors.push_back(std::make_unique<RecordingUser<T>>(rig.transport, *std::move(socket)));
             visitors.back()->send("hello");
         }));
     }

@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using W = Witness<UringTransport>;
+using W = RecordingUser<UringTransport>;
 
 /// Each of its rings is always full.
 constexpr UringSizes tiny{.submissions = 8, .completions = 16, .buffers = 2};

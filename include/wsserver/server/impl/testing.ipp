@@ -66,7 +66,7 @@ struct MemoryClient::Impl final : AnyHandler {
     ConnectionId id;
     std::deque<ClientEvent> events;
     std::string subprotocol;
-    HttpResponse response{.status = 0};  ///< 0: none has come
+    HttpResponse response{.status = 0};  ///< 0: none was received
     ConnectionId id_at_server;
     std::optional<ConnectionEnd> end;
 };

@@ -1,4 +1,4 @@
-// wsd-ctl's own flags, which stand before the words.
+// wsd-ctl's own flags, which come before the command.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,44 +22,43 @@ constexpr std::array<std::string_view, 6> flags{"--spool", "--json", "--timeout"
 int show_help(const Terminal& terminal) {
     const auto spool = find_spool({});
     terminal.out << fmt::format(
-        "usage: {} [FLAGS] WORDS...\n"
+        "usage: {} [FLAGS] COMMAND...\n"
         "\n"
-        "Gives an order to the wsd that runs, and prints its answer.\n"
+        "Sends a command to the running wsd, and prints its answer.\n"
         "\n"
-        "  wsd-ctl status                                 what runs, who is connected, which handler hangs\n"
+        "  wsd-ctl status                                 version, connections, handlers that hang\n"
         "  wsd-ctl broadcast 'dinner is ready'            to all connections\n"
         "  wsd-ctl broadcast --subprotocol chat - < news  ... to those of a subprotocol, from standard input\n"
         "  wsd-ctl send 0-12-3 --binary @picture.png      to one: `wsd-ctl list` shows the ids\n"
         "  wsd-ctl --json list | jq -r .peer              for programs: one object a line\n"
         "  wsd-ctl close 0-12-3 --code 4001 --reason 'please log in again'\n"
         "  wsd-ctl handler load chat ./chat.so\n"
-        "  wsd-ctl connect -v ws://127.0.0.1:8080/        be a client, to see what a server does\n"
-        "  wsd-ctl bench ws://127.0.0.1:8080/             load a server, and see how it bears that\n"
+        "  wsd-ctl connect -v ws://127.0.0.1:8080/        act as a client, to see what a server does\n"
+        "  wsd-ctl bench ws://127.0.0.1:8080/             load a server, and measure its performance\n"
         "\n"
-        "words:\n{}{}{}"
+        "commands:\n{}{}{}"
         "\n"
-        "flags, before the words:\n"
+        "flags, before the command:\n"
         "  --spool DIR      the spool of that wsd [{}]\n"
-        "  --timeout TIME   how long to wait for the answer, 0: for ever [10s]\n"
+        "  --timeout TIME   how long to wait for the answer, 0: forever [10s]\n"
         "  --json           the answer as JSON, one object a line\n"
         "  -q, --quiet      print no output, only errors\n"
-        "  -v, --verbose    say on standard error which order went where, and how long it took\n"
+        "  -v, --verbose    print the command file, the process and the time on standard error\n"
         "  --version        wsd-ctl's own version\n"
-        "  -h, --help       this\n"
+        "  -h, --help       this help\n"
         "\n"
-        "exit codes: 0 done, 1 refused or failed, 2 usage, 3 no wsd runs there, 7 no answer in time\n",
+        "exit codes: 0 done, 1 refused or failed, 2 usage, 3 no wsd is running, 7 no answer in time\n",
         terminal.program, connect_in_short(), bench::help_in_short(), wsserver::help_on({}).text,
         spool ? spool->path : "none");
     return terminal.printed();
 }
 
-/// What stands where a word is wanted and looks like a flag.
+/// The error for an unknown flag.
 std::string unknown_flag(const std::string& flag) {
     const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
     return fmt::format(
-        "{} is no flag of wsd-ctl{}: `wsd-ctl --help` shows them, and flags of a command go behind its "
-        "word",
-        flag, meant.empty() ? "" : fmt::format(" (did you mean {}?)", meant));
+        "{} is not a flag of wsd-ctl{}: `wsd-ctl --help` shows all flags; flags of a command come after its name", flag,
+        meant.empty() ? "" : fmt::format(" (did you mean {}?)", meant));
 }
 
 }  // namespace

@@ -27,11 +27,11 @@ struct Action {
 };
 
 constexpr std::array actions{
-    Action{"--check-config", "--check-config", "says whether the configuration is good, and ends", Wants::check_config},
-    Action{"--print-config", "--print-config", "prints what counts and where it came from, as TOML, and ends",
+    Action{"--check-config", "--check-config", "checks the configuration, and exits", Wants::check_config},
+    Action{"--print-config", "--print-config", "prints the effective configuration and its sources as TOML, and exits",
            Wants::print_config},
-    Action{"--version", "--version,-V", "prints the version, and ends", Wants::version},
-    Action{"--help", "--help,-h", "prints this, and ends", Wants::help},
+    Action{"--version", "--version,-V", "prints the version, and exits", Wants::version},
+    Action{"--help", "--help,-h", "prints this help, and exits", Wants::help},
 };
 
 constexpr std::string_view config_help = "the configuration file, TOML";
@@ -83,14 +83,14 @@ class Parser {
     static std::string unknown(const std::string& flag) {
         const auto flags = all_flags();
         const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
-        return flag + " is no flag of wsd" + (meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
+        return flag + " is not a flag of wsd" + (meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
 
     CommandLine& result_;
     Flags flags_{Flags::OtherWords::begin_command};
 };
 
-/// Values of flags are looked at right away: a wrong one is wrong usage, not a wrong configuration.
+/// Checks the values of flags at once: a wrong value is wrong usage, not a wrong configuration.
 Result<void, std::string> check_values(const Given& flags) {
     Config scratch;
     for (const auto& [key, value] : flags) {
@@ -103,7 +103,7 @@ Result<void, std::string> check_values(const Given& flags) {
     return {};
 }
 
-/// `left`, and from a column on `text`.
+/// `left`, and `text` from a fixed column on.
 std::string help_entry(const std::string& left, std::string_view text) {
     constexpr std::size_t column = 30;
     const std::string margin(column, ' ');
@@ -113,7 +113,7 @@ std::string help_entry(const std::string& left, std::string_view text) {
     return wrap(text, begin, margin, 100);
 }
 
-/// A default as one would type it: without TOML's quotes; empty if there is nothing to tell.
+/// A default as a user would type it, without TOML's quotes; empty if there is none.
 std::string default_of(const Setting& setting, const Config& defaults) {
     if (setting.kind == Kind::boolean) return {};
     std::string value = setting.print(defaults);
@@ -123,7 +123,7 @@ std::string default_of(const Setting& setting, const Config& defaults) {
 
 std::string describe(const Setting& setting, const Config& defaults) {
     const auto value = default_of(setting, defaults);
-    return std::string{setting.help} + (setting.repeats() ? "; again for more" : "") +
+    return std::string{setting.help} + (setting.repeats() ? "; may be repeated" : "") +
            (value.empty() ? "" : " [" + value + "]");
 }
 
@@ -139,22 +139,22 @@ Result<CommandLine, std::string> parse_command_line(const std::vector<std::strin
 std::string help_text(const Places& places) {
     const Config defaults = default_config(places);
     std::string text =
-        "wsd: a WebSocket server. It stays in the foreground, prints where it listens, and takes orders from\n"
-        "wsd-ctl, from files in its spool and (asked to) from stdin.\n"
+        "wsd: a WebSocket server. It stays in the foreground, prints where it listens, and takes commands from\n"
+        "wsd-ctl, from files in its spool and (with --control-stdin) from stdin.\n"
         "\n"
         "  wsd --demo                                        a chat page on http://127.0.0.1:8080/\n"
         "  wsd --listen :9000                                echoes what clients send, on port 9000 of all addresses\n"
         "  wsd --listen 127.0.0.1:9000 --listen unix:/run/wsd/wsd.sock --handler chat=broadcast\n"
         "  wsd --handler stock=./stock.so --allowed-origin https://example.org\n"
-        "  wsd --config wsd.toml --check-config              is it good?\n"
-        "  wsd --print-config                                what counts, and who said so\n"
-        "  WSD_MAX_MESSAGE=1MiB wsd                          each flag has its variable; flags come first\n"
+        "  wsd --config wsd.toml --check-config              is it valid?\n"
+        "  wsd --print-config                                the effective values and their sources\n"
+        "  WSD_MAX_MESSAGE=1MiB wsd                          each flag has a variable; flags override them\n"
         "\n"
-        "  wsd status                                        an order to the one that runs: as wsd-ctl status\n"
+        "  wsd status                                        a command to the running wsd, as wsd-ctl status\n"
         "  wsd broadcast 'hello'                             ... to all its connections\n"
-        "  wsd help                                          all orders\n"
+        "  wsd help                                          all commands\n"
         "\n"
-        "Flags come before variables, these before the file, that before the default [in brackets].\n";
+        "Flags override variables, which override the file, which overrides defaults [in brackets].\n";
     std::string_view group;
     for (const Setting& setting : settings()) {
         if (setting.group != group) {
@@ -166,14 +166,13 @@ std::string help_text(const Places& places) {
         text += help_entry(left, describe(setting, defaults));
     }
     text += "\nThis program\n";
-    text +=
-        help_entry("--config FILE", fmt::format("{}; default: {}, if it is there", config_help, places.config_file));
+    text += help_entry("--config FILE", fmt::format("{}; default: {}, if it exists", config_help, places.config_file));
     for (const Action& action : actions) text += help_entry(std::string{action.flag}, action.help);
     text +=
         "\n"
-        "Signals: HUP reads configuration and handlers anew (connections stay open), TERM or INT stops within\n"
-        "--grace and the second one at once, USR1 opens the log file anew.\n"
-        "Exit codes: 0 ended as asked, 1 failed (why on stderr), 2 wrong usage, 78 bad configuration.\n";
+        "Signals: HUP reloads configuration and handlers (connections stay open), TERM or INT stops within --grace,\n"
+        "a second one at once, USR1 reopens the log file.\n"
+        "Exit codes: 0 stopped on request, 1 failed (see stderr), 2 wrong usage, 78 invalid configuration.\n";
     return text;
 }
 

@@ -27,15 +27,15 @@ constexpr std::array<std::string_view, 18> flags{"--mode",     "--connections", 
                                                  "--header",   "--subprotocol", "--origin",  "--server-pid", "--json",
                                                  "--quiet",    "--help",        "-H"};
 
-/// Each keeps its time: 512 MiB of them.
+/// The time of each is kept: 512 MiB.
 constexpr std::uint64_t most_in_flight = std::uint64_t{1} << 26;
 constexpr std::uint64_t largest_message = std::uint64_t{1} << 30;
-/// With a rate answers may be late, but what waits for them is somebody's memory.
+/// With a rate, answers may be late, but messages in flight need memory on both sides.
 constexpr std::uint32_t in_flight_at_a_rate = 1024;
-/// What is due is counted one by one: more than that would come while it is counted, and so without an end.
+/// Due messages are counted one by one. At a higher rate more would become due while they are counted.
 constexpr double highest_rate = 1e7;
 
-/// What was given, as it was written; empty: it wasn't.
+/// The values of flags as they were written; empty: not given.
 struct Written {
     std::string mode, connections, size, in_flight, rate, duration, warm_up, timeout, server_pid;
     std::vector<std::string> fields;
@@ -51,7 +51,7 @@ Problem read_number(std::string_view flag, const std::string& text, Number lowes
     if (error == std::errc{} && end == text.data() + text.size() && number >= lowest && number <= highest) {
         return std::nullopt;
     }
-    return fmt::format("{} {}: a number from {} to {} is wanted", flag, escape_control(text), lowest, highest);
+    return fmt::format("{} {}: expected a number from {} to {}", flag, escape_control(text), lowest, highest);
 }
 
 Problem read_time(std::string_view flag, const std::string& text, std::chrono::milliseconds& time) {
@@ -66,7 +66,7 @@ Problem read_mode(const std::string& text, Mode& mode) {
     if (text.empty()) return std::nullopt;
     const auto found = std::find(modes.begin(), modes.end(), text);
     if (found == modes.end()) {
-        return fmt::format("--mode {}: there are echo, fan-out, idle and handshake", escape_control(text));
+        return fmt::format("--mode {}: expected echo, fan-out, idle or handshake", escape_control(text));
     }
     mode = static_cast<Mode>(found - modes.begin());
     return std::nullopt;
@@ -76,7 +76,7 @@ Problem read_size(const std::string& text, std::size_t& size) {
     if (text.empty()) return std::nullopt;
     const auto read = parse_size(text);
     if (!read) return "--size: " + read.error();
-    if (*read > largest_message) return "--size: 1GiB is the most";
+    if (*read > largest_message) return "--size: the maximum is 1GiB";
     size = static_cast<std::size_t>(*read);
     return std::nullopt;
 }
@@ -116,11 +116,11 @@ Problem read_values(const Written& written, Options& options) {
     return read_fields(written.fields, options.fields);
 }
 
-/// What can't be meant together.
+/// Contradictions between flags.
 Problem contradiction(const Written& written, const Options& options) {
-    if (written.text && options.binary) return "--text and --binary: one of them";
-    if (options.duration.count() == 0) return "--duration: it takes some time";
-    if (options.timeout.count() == 0) return "--timeout: it takes some time";
+    if (written.text && options.binary) return "--text and --binary exclude each other";
+    if (options.duration.count() == 0) return "--duration: must be longer than 0";
+    if (options.timeout.count() == 0) return "--timeout: must be longer than 0";
     if (options.mode == Mode::fan_out && options.connections < 2) {
         return "--connections 1: fan-out needs one that publishes and at least one that receives";
     }
@@ -144,7 +144,7 @@ std::string explain(const std::vector<std::string>& extra) {
     for (const auto& word : extra) {
         if (!word.starts_with('-')) continue;
         const auto meant = wsserver::closest_match(word.substr(0, word.find('=')), flags);
-        return fmt::format("{} is no flag of bench{}", word,
+        return fmt::format("{} is not a flag of bench{}", word,
                            meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
     return fmt::format("{} is one word too many: bench takes one URL", extra.front());

@@ -34,7 +34,7 @@ Result<std::optional<std::chrono::milliseconds>, std::string> wait_of(const std:
     }
     const auto time = parse_time(text);
     if (!time)
-        return Unexpected{fmt::format("--wait {}: seconds are wanted, or `forever`", wsserver::escape_control(text))};
+        return Unexpected{fmt::format("--wait {}: expected seconds, or `forever`", wsserver::escape_control(text))};
     return std::optional{*time};
 }
 
@@ -42,7 +42,7 @@ std::string explain(const std::vector<std::string>& extra) {
     for (const auto& word : extra) {
         if (!word.starts_with('-')) continue;
         const auto meant = wsserver::closest_match(word.substr(0, word.find('=')), flags);
-        return fmt::format("{} is no flag of connect{}", word,
+        return fmt::format("{} is not a flag of connect{}", word,
                            meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
     return fmt::format("{} is one word too many: connect takes one URL (--text sends a text)", extra.front());
@@ -82,11 +82,11 @@ Result<ConnectOptions, std::string> parse_connect_options(const std::vector<std:
         const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), number);
         if (error != std::errc{} || end != count.data() + count.size() || number == 0) {
             return Unexpected{
-                fmt::format("--count {}: a number of messages is wanted, 1 or more", wsserver::escape_control(count))};
+                fmt::format("--count {}: expected a number of messages, 1 or more", wsserver::escape_control(count))};
         }
         options.count = number;
     }
-    // Whoever counts messages wants them however long they take.
+    // With --count, wait for the messages however long they take.
     if (!options.count) options.wait = default_wait;
     if (!wait.empty()) {
         const auto time = wait_of(wait);
@@ -106,27 +106,27 @@ std::string connect_help() {
            "\n"
            "  A WebSocket client for debugging; it needs no wsd. Lines of standard input are sent as text messages, "
            "and\n"
-           "  what comes is printed on standard output, one message a line (binary ones in hexadecimal).\n"
+           "  received messages are printed on standard output, one a line (binary ones in hexadecimal).\n"
            "\n"
            "URL: ws://HOST[:PORT][/PATH][?QUERY], or ws+unix:/SOCKET[:/PATH][?QUERY]\n"
            "\n"
            "options:\n"
-           "  -H 'NAME: VALUE'   a further field of the request; again for more\n"
-           "  --subprotocol S    ask for it; again for more, the best one first\n"
+           "  -H 'NAME: VALUE'   another field of the request; may be repeated\n"
+           "  --subprotocol S    offer it; may be repeated, the best one first\n"
            "  --origin O         the Origin, as a browser sends it\n"
-           "  --text TEXT        send this instead of standard input; again for more\n"
-           "  --binary           send binary messages, and print those that come as they are\n"
-           "  --count N          end when N messages have come\n"
-           "  --wait SEC         how long to wait for messages when the input has ended: 1, with --count forever\n"
-           "  --timeout TIME     how long connecting and the opening handshake may take, 0: for ever [10s]\n"
-           "  -v, --verbose      on standard error: the handshake both ways, and every frame with its time\n"
+           "  --text TEXT        send this instead of standard input; may be repeated\n"
+           "  --binary           send binary messages, and print received ones unchanged\n"
+           "  --count N          end after N received messages\n"
+           "  --wait SEC         how long to wait for messages after the end of the input: 1, with --count forever\n"
+           "  --timeout TIME     how long connecting and the opening handshake may take, 0: forever [10s]\n"
+           "  -v, --verbose      on standard error: both parts of the handshake, and every frame with its time\n"
            "\n"
            "A line that begins with a slash is a command:\n"
-           "  /ping [TEXT]             send a ping; its round trip is told\n"
+           "  /ping [TEXT]             send a ping, and print its round trip\n"
            "  /close [CODE [REASON]]   begin the closing handshake\n"
            "  //TEXT                   send /TEXT\n"
            "\n"
-           "exit codes: 0 closed with 1000, 1001, without a code, or as we wanted it; 1 no connection; 2 usage; 4 the\n"
+           "exit codes: 0 closed with 1000, 1001, without a code, or as /close asked; 1 no connection; 2 usage; 4 the\n"
            "server refused the opening handshake; 5 closed with another code, or not at all (1006); 6 TLS; 7 no\n"
            "connection in time, or fewer messages than --count; 130 Ctrl-C\n"
            "\n"
@@ -135,6 +135,6 @@ std::string connect_help() {
            "         connect --subprotocol chat -H 'Authorization: Bearer x' --text '/me waves' --wait 5 ws://...\n";
 }
 
-std::string connect_in_short() { return "  connect         be a WebSocket client, for debugging: help connect\n"; }
+std::string connect_in_short() { return "  connect         act as a WebSocket client, for debugging: help connect\n"; }
 
 }  // namespace wsd::ctl

@@ -96,9 +96,9 @@ TEST_CASE("nothing after an equals sign is an empty value", "[wsd][command_line]
 }
 
 TEST_CASE("an error about an unknown flag names the closest one", "[wsd][command_line]") {
-    CHECK(bad({"--lisen", ":1"}) == "--lisen is no flag of wsd; did you mean --listen?");
-    CHECK(bad({"--max-mesage=1"}) == "--max-mesage=1 is no flag of wsd; did you mean --max-message?");
-    CHECK(bad({"--wholly-different"}) == "--wholly-different is no flag of wsd");
+    CHECK(bad({"--lisen", ":1"}) == "--lisen is not a flag of wsd; did you mean --listen?");
+    CHECK(bad({"--max-mesage=1"}) == "--max-mesage=1 is not a flag of wsd; did you mean --max-message?");
+    CHECK(bad({"--wholly-different"}) == "--wholly-different is not a flag of wsd");
     CHECK(bad({"--check-config", "now"}) == "now is one word too many");
     CHECK(bad({"--listen"}).find("--listen") != std::string::npos);
 }

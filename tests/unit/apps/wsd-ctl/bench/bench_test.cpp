@@ -176,7 +176,7 @@ TEST_CASE("bench says why there is no connection", "[bench]") {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     REQUIRE(::bind(silent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
     const auto url = "ws://" + to_string(wsserver::local_endpoint(silent.get()));
-    check(bench({url}), 1, {"can't connect to " + url, "refused"});
+    check(bench({url}), 1, {"cannot connect to " + url, "refused"});
     REQUIRE(::listen(silent.get(), 16) == 0);
     check(bench({url, "--timeout", "50ms"}), 7, {url});
     check(bench({url, "--timeout", "50ms", "--mode", "handshake"}), 7, {url});

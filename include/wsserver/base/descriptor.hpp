@@ -11,15 +11,20 @@ namespace wsserver {
 class Descriptor {
    public:
     Descriptor() noexcept = default;
+    /// Takes ownership of `number`; -1: none.
     explicit Descriptor(int number) noexcept : number_(number) {}
+    /// Takes over the descriptor of `other`, which is empty then.
     Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
+    /// Closes the current descriptor and takes over that of `other`, which is empty then.
     Descriptor& operator=(Descriptor&& other) noexcept {
         if (this != &other) reset(other.release());
         return *this;
     }
     ~Descriptor() { reset(); }
 
+    /// The number for system calls, or -1. The Descriptor keeps ownership.
     int get() const noexcept { return number_; }
+    /// Whether it owns a descriptor.
     explicit operator bool() const noexcept { return number_ >= 0; }
 
     /// Gives up ownership. The caller must close the descriptor that is returned.

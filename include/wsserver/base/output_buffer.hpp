@@ -19,9 +19,11 @@ class OutputBuffer {
    public:
     OutputBuffer() = default;
 
-    std::size_t size() const noexcept { return size_; }
-    bool empty() const noexcept { return size_ == 0; }
+    std::size_t size() const noexcept { return size_; }  ///< in bytes
+    bool empty() const noexcept { return size_ == 0; }   ///< whether size() is 0
+    /// The bytes from the first to the last. See the class for how long the view is valid.
     Bytes bytes() const noexcept { return {memory_.data(), size_}; }
+    /// Same, for changing them in place.
     MutableBytes bytes() noexcept { return {memory_.data(), size_}; }
 
     /// Appends `count` uninitialised bytes and returns them.
@@ -37,14 +39,17 @@ class OutputBuffer {
         if (capacity() - size_ < count) grow_to(std::max(size_ + count, capacity() * 2));
     }
 
+    /// Appends a copy of `bytes`, which must be outside this buffer.
     void append(Bytes bytes) {
         if (!bytes.empty()) std::memcpy(extend(bytes.size()).data(), bytes.data(), bytes.size());
     }
 
     /// Keeps the first `count` bytes and the memory.
     void truncate(std::size_t count) noexcept { size_ = std::min(size_, count); }
+    /// Drops the bytes and keeps the memory.
     void clear() noexcept { size_ = 0; }
 
+    /// The size of the memory in bytes: up to this size the buffer grows without an allocation.
     std::size_t capacity() const noexcept { return memory_.capacity(); }
 
     /// Drops the bytes and releases the memory.

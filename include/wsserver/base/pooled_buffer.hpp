@@ -21,8 +21,10 @@ class PooledBuffer {
     PooledBuffer() noexcept = default;
     /// Allocates `at_least` bytes or more. Throws std::bad_alloc.
     explicit PooledBuffer(std::size_t at_least);
+    /// Takes over the memory of `other`, which is empty then. Pointers into the memory stay valid.
     PooledBuffer(PooledBuffer&& other) noexcept
         : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
+    /// Same; the memory that this object had is given back first.
     PooledBuffer& operator=(PooledBuffer&& other) noexcept {
         PooledBuffer moved{std::move(other)};
         std::swap(data_, moved.data_);
@@ -33,7 +35,9 @@ class PooledBuffer {
         if (data_ != nullptr) give_back();
     }
 
+    /// The first byte; null without memory. Valid until the memory is given back.
     std::uint8_t* data() const noexcept { return data_; }
+    /// The size in bytes, at least as large as requested; 0 without memory.
     std::size_t capacity() const noexcept { return capacity_; }
 
    private:

@@ -11,6 +11,7 @@
 
 namespace wsserver {
 
+/// A callable with one owner, by its signature: UniqueFunction<void(int)>. Only the specialisation is defined.
 template <class Signature>
 class UniqueFunction;
 
@@ -20,8 +21,11 @@ template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
    public:
     UniqueFunction() noexcept = default;
+    /// An empty function, as the default.
     UniqueFunction(std::nullptr_t) noexcept {}
 
+    /// Stores a copy of `callable`, or moves it in. It may be move-only. Throws what its constructor throws, and
+    /// std::bad_alloc if it is not stored inside.
     template <class F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
              std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) UniqueFunction(F&& callable) {
@@ -35,7 +39,9 @@ class UniqueFunction<R(Args...)> {
         }
     }
 
+    /// Takes over the callable of `other`, which is empty then.
     UniqueFunction(UniqueFunction&& other) noexcept { take(other); }
+    /// Destroys the current callable and takes over that of `other`, which is empty then.
     UniqueFunction& operator=(UniqueFunction&& other) noexcept {
         if (this != &other) {
             reset();
@@ -45,6 +51,7 @@ class UniqueFunction<R(Args...)> {
     }
     ~UniqueFunction() { reset(); }
 
+    /// Whether it has a callable.
     explicit operator bool() const noexcept { return table_ != nullptr; }
 
     /// Calls the callable. Precondition: it has one.

@@ -10,6 +10,7 @@
 
 namespace wsserver {
 
+/// The character at the front of a text, as first_character() decodes it.
 struct Utf8Character {
     std::size_t length = 1;  ///< bytes, 1 to 4
     char32_t code = 0;       ///< the code point; the byte itself if it is not valid

@@ -44,6 +44,7 @@ void for_each_fragment(Opcode opcode, Bytes payload, std::size_t fragment_size, 
 /// Precondition: `reason` has at most 123 bytes.
 class ClosePayload {
    public:
+    /// Copies `reason`, which should be UTF-8. `code` is not checked; see may_be_sent().
     ClosePayload(CloseCode code, std::string_view reason) noexcept {
         assert(reason.size() <= max_close_reason);
         if (code == CloseCode::no_status) return;
@@ -51,6 +52,7 @@ class ClosePayload {
         if (!reason.empty()) std::memcpy(bytes_.data() + 2, reason.data(), reason.size());
         size_ = 2 + reason.size();
     }
+    /// 0 or 2 to 125 bytes, unmasked. Valid as long as this object.
     Bytes bytes() const noexcept { return {bytes_.data(), size_}; }
 
    private:

@@ -35,34 +35,34 @@ enum class Errc : std::uint8_t {
     close_code_may_not_be_sent,    ///< §7.4
 
     // The server refuses the client's opening handshake (§4.2).
-    malformed_request,
-    request_header_too_large,
-    too_many_fields,
-    bad_method,
-    bad_http_version,
-    missing_host,
-    not_an_upgrade,
-    missing_connection_upgrade,
-    missing_key,
-    bad_key,
-    unsupported_version,
-    origin_forbidden,
-    request_with_payload,
-    unknown_subprotocol,
-    handshake_timeout,
-    too_many_connections,
-    bad_subprotocol,
-    bad_extensions,
+    malformed_request,           ///< RFC 9112: a header that is not HTTP
+    request_header_too_large,    ///< over HandshakeLimits::max_header
+    too_many_fields,             ///< over HandshakeLimits::max_fields
+    bad_method,                  ///< §4.2.1 (1): not a GET
+    bad_http_version,            ///< §4.2.1 (1): not HTTP/1.1 or a later 1.x
+    missing_host,                ///< §4.2.1 (2): no valid Host field, or several
+    not_an_upgrade,              ///< §4.2.1 (3): no Upgrade field that names websocket
+    missing_connection_upgrade,  ///< §4.2.1 (4): no Connection field that names Upgrade
+    missing_key,                 ///< §4.2.1 (5): no Sec-WebSocket-Key
+    bad_key,                     ///< §4.2.1 (5): not 16 bytes in base64
+    unsupported_version,         ///< §4.2.1 (6): Sec-WebSocket-Version is not 13
+    origin_forbidden,            ///< §10.2: see origin_allowed()
+    request_with_payload,        ///< a handshake with a body
+    unknown_subprotocol,         ///< §4.2.2 (5): no handler for any subprotocol of the offer
+    handshake_timeout,           ///< the request was not complete in time
+    too_many_connections,        ///< over the limit of the server
+    bad_subprotocol,             ///< §4.1 (10): not a list of distinct tokens
+    bad_extensions,              ///< §9.1: not a list of extensions
 
     // The client refuses the server's response to the opening handshake (§4.1).
-    malformed_response,
-    response_header_too_large,
-    unexpected_status,
-    missing_upgrade,
-    missing_connection_upgrade_in_response,
-    bad_accept,
-    unoffered_subprotocol,
-    unoffered_extension,
+    malformed_response,                      ///< RFC 9112: not HTTP/1.1, or incomplete
+    response_header_too_large,               ///< over HandshakeLimits
+    unexpected_status,                       ///< §4.1 (1): not 101
+    missing_upgrade,                         ///< §4.1 (2): the Upgrade field is not websocket
+    missing_connection_upgrade_in_response,  ///< §4.1 (3): the Connection field does not name Upgrade
+    bad_accept,                              ///< §4.1 (4): Sec-WebSocket-Accept does not match the key
+    unoffered_subprotocol,                   ///< §4.1 (6): a subprotocol that the client did not offer
+    unoffered_extension,                     ///< §4.1 (5): an extension that the client did not offer
 };
 
 /// One line of text without a full stop, for logs and Close reasons: at most 123 bytes of ASCII. The result is valid
@@ -81,5 +81,6 @@ std::error_code make_error_code(Errc error) noexcept;
 
 }  // namespace wsserver
 
+/// Lets an `Errc` convert to a std::error_code implicitly.
 template <>
 struct std::is_error_code_enum<wsserver::Errc> : std::true_type {};

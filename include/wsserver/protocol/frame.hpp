@@ -18,9 +18,9 @@ namespace wsserver {
 
 /// The part of a frame before its payload.
 struct FrameHeader {
-    bool fin = true;       ///< the last fragment of its message
-    std::uint8_t rsv = 0;  ///< RSV1, RSV2, RSV3 as 4, 2, 1
-    Opcode opcode = Opcode::continuation;
+    bool fin = true;                             ///< the last fragment of its message
+    std::uint8_t rsv = 0;                        ///< RSV1, RSV2, RSV3 as 4, 2, 1
+    Opcode opcode = Opcode::continuation;        ///< not a reserved one
     std::optional<MaskingKey> masking_key = {};  ///< set if the MASK bit is
     std::uint64_t payload_length = 0;            ///< in bytes, below 2^63
     std::size_t size = 0;                        ///< of the header itself: 2 to 14 bytes, set by decode_header()
@@ -28,7 +28,7 @@ struct FrameHeader {
 
 /// The header is incomplete. At least `at_least` more bytes of it are needed.
 struct NeedMore {
-    std::size_t at_least = 0;
+    std::size_t at_least = 0;  ///< bytes, 1 to 12
 };
 
 /// The size in bytes of a frame's header.

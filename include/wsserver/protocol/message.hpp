@@ -16,27 +16,31 @@ namespace wsserver {
 
 /// A complete text message. A received one is valid UTF-8 (RFC 6455 §5.6).
 struct Text {
-    static constexpr Opcode opcode = Opcode::text;
-    std::string_view text;
+    static constexpr Opcode opcode = Opcode::text;  ///< of its frames; MessageType and with_message_type() use it
+    std::string_view text;                          ///< may contain zero bytes and may be empty
 
+    /// The text as bytes. Valid as long as `text`.
     Bytes payload() const noexcept { return bytes_of(text); }
+    /// A view of `payload`, which must be valid UTF-8. Copies nothing.
     static Text from_payload(Bytes payload) noexcept { return {text_of(payload)}; }
 };
 
 /// A complete binary message (§5.6).
 struct Binary {
-    static constexpr Opcode opcode = Opcode::binary;
-    Bytes bytes;
+    static constexpr Opcode opcode = Opcode::binary;  ///< of its frames; MessageType and with_message_type() use it
+    Bytes bytes;                                      ///< may be empty
 
+    /// Same as `bytes`.
     Bytes payload() const noexcept { return bytes; }
+    /// A view of `payload`. Copies nothing.
     static Binary from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
 /// The peer's Close frame (§5.5.1). `code` is no_status if its payload was empty.
 struct Close {
-    static constexpr Opcode opcode = Opcode::close;
-    CloseCode code = CloseCode::no_status;
-    std::string_view reason = {};
+    static constexpr Opcode opcode = Opcode::close;  ///< of its frame
+    CloseCode code = CloseCode::no_status;           ///< any code for which may_be_sent() is true, or no_status
+    std::string_view reason = {};                    ///< UTF-8, at most 123 bytes; empty without a code
 
     /// Precondition: `payload` is empty or has at least the two bytes of the code.
     static Close from_payload(Bytes payload) noexcept {
@@ -47,17 +51,19 @@ struct Close {
 
 /// A Ping frame (§5.5.2), at most 125 bytes. The protocol has already queued the pong.
 struct Ping {
-    static constexpr Opcode opcode = Opcode::ping;
-    Bytes payload = {};
+    static constexpr Opcode opcode = Opcode::ping;  ///< of its frame
+    Bytes payload = {};                             ///< what the pong must repeat; may be empty
 
+    /// A view of `payload`. Copies nothing.
     static Ping from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
 /// A Pong frame (§5.5.3), at most 125 bytes. It may be unsolicited.
 struct Pong {
-    static constexpr Opcode opcode = Opcode::pong;
-    Bytes payload = {};
+    static constexpr Opcode opcode = Opcode::pong;  ///< of its frame
+    Bytes payload = {};                             ///< that of the ping that it answers, or anything if unsolicited
 
+    /// A view of `payload`. Copies nothing.
     static Pong from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
@@ -88,6 +94,7 @@ constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
 /// Maps an opcode to its type at compile time: MessageType<Opcode::text>::type is Text.
 template <Opcode opcode>
 struct MessageType {
+    /// Does not compile for `continuation` and reserved opcodes, which have no type.
     using type = std::tuple_element_t<0, decltype(detail::type_for<opcode>(MessageTypes{}))>;
 };
 
@@ -106,6 +113,7 @@ template <class... Fs>
 struct overloaded : Fs... {
     using Fs::operator()...;
 };
+/// Deduces the types of the lambdas.
 template <class... Fs>
 overloaded(Fs...) -> overloaded<Fs...>;
 

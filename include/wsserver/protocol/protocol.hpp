@@ -52,7 +52,7 @@ struct ProtocolOptions {
 /// The peer broke a rule. The Close frame with the error's code and text is in the output, unless a Close frame was
 /// sent before.
 struct Failed {
-    Errc error;
+    Errc error;  ///< a rule of the peer: reserved_bits_set to too_many_fragments
 };
 
 /// What the peer sent. Its views are valid until the next call of next_event() or receive_eof(), and at most as long as
@@ -63,22 +63,24 @@ using Event = std::variant<Text, Binary, Close, Ping, Pong, Failed>;
 template <Role role>
 struct RoleRules;
 
+/// What a server does and expects of a client.
 template <>
 struct RoleRules<Role::server> {
     /// §5.1: "The server MUST close the connection upon receiving a frame that is not masked."
     static constexpr bool peer_masks = true;
-    static constexpr Errc wrong_masking = Errc::frame_not_masked;
+    static constexpr Errc wrong_masking = Errc::frame_not_masked;  ///< the error for a frame that breaks this rule
     /// §5.1: "A server MUST NOT mask any frames that it sends to the client."
     static std::optional<MaskingKey> masking_key(const ProtocolOptions&) noexcept { return std::nullopt; }
     /// §7.1.1: the stream "SHOULD be closed first by the server", so that the server holds the TIME_WAIT state.
     static constexpr bool ends_stream = true;
 };
 
+/// What a client does and expects of a server.
 template <>
 struct RoleRules<Role::client> {
     /// §5.1: "A client MUST close a connection if it detects a masked frame."
     static constexpr bool peer_masks = false;
-    static constexpr Errc wrong_masking = Errc::frame_masked;
+    static constexpr Errc wrong_masking = Errc::frame_masked;  ///< the error for a frame that breaks this rule
     /// §5.3: "a fresh masking key" for every frame.
     static std::optional<MaskingKey> masking_key(const ProtocolOptions& options) noexcept {
         assert(options.keys != nullptr);
@@ -114,7 +116,7 @@ inline std::optional<Errc> check_close_payload(Bytes payload) noexcept {
 template <Role role>
 class Protocol {
    public:
-    using Rules = RoleRules<role>;
+    using Rules = RoleRules<role>;  ///< the differences to the other role
 
     /// `options` must outlive the Protocol.
     explicit Protocol(const ProtocolOptions& options) noexcept : options_(&options) {}
@@ -164,7 +166,9 @@ class Protocol {
 
     /// Whether frames may be sent. If not, send(), ping(), pong() and close() return connection_closed.
     bool may_send() const noexcept { return !close_sent_ && !finished(); }
+    /// Whether a Close frame was written to an `output`, by close() or by next_event().
     bool close_sent() const noexcept { return close_sent_; }
+    /// Whether next_event() has returned the Close frame of the peer.
     bool close_received() const noexcept { return close_received_; }
     /// Whether the peer broke a rule.
     bool failed() const noexcept { return failed_; }

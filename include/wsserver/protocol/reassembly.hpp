@@ -62,9 +62,9 @@ class MessageReassembly {
     /// Whether the message may end here. False for a text that ends within a character.
     bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
 
-    Opcode opcode() const noexcept { return opcode_; }
-    std::size_t fragments() const noexcept { return fragments_; }
-    std::size_t size() const noexcept { return payload_.size() - unused_; }
+    Opcode opcode() const noexcept { return opcode_; }             ///< that of the first fragment: text or binary
+    std::size_t fragments() const noexcept { return fragments_; }  ///< frames so far, with the first; at least 1
+    std::size_t size() const noexcept { return payload_.size() - unused_; }  ///< bytes of payload so far
     /// The payload so far. Valid until the next append() or prepare_buffer().
     Bytes payload() const noexcept { return payload_.bytes().subspan(unused_); }
 
@@ -109,6 +109,7 @@ class ControlAssembly {
         size_ = static_cast<std::uint8_t>(size_ + piece.size());
     }
 
+    /// The payload so far, at most 125 bytes. Valid as long as this object; append() adds to it.
     Bytes payload() const noexcept { return {bytes_.data(), size_}; }
 
    private:
@@ -119,16 +120,18 @@ class ControlAssembly {
 /// The incomplete payloads of one connection. A payload that was completed stays until the next call, as an event views
 /// it.
 struct PartialPayloads {
-    std::optional<MessageReassembly> message{};
-    std::optional<ControlAssembly> control{};
-    bool message_delivered = false;
-    bool control_delivered = false;
+    std::optional<MessageReassembly> message{};  ///< while a data frame or a fragmented message is incomplete
+    std::optional<ControlAssembly> control{};    ///< while a control frame is incomplete
+    bool message_delivered = false;              ///< an event views `message`
+    bool control_delivered = false;              ///< an event views `control`
 
+    /// Releases the payloads that the last event viewed. For Protocol, at the beginning of the next call.
     void drop_delivered() noexcept {
         if (message_delivered) message.reset();
         if (control_delivered) control.reset();
         message_delivered = control_delivered = false;
     }
+    /// Whether there is neither an incomplete payload nor one that an event views.
     bool empty() const noexcept { return !message && !control; }
 };
 

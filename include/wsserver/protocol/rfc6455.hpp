@@ -14,12 +14,12 @@ enum class Role : std::uint8_t { server, client };
 
 /// RFC 6455 §5.2. The other values of four bits are reserved; a frame with one of them fails the connection.
 enum class Opcode : std::uint8_t {
-    continuation = 0x0,
-    text = 0x1,
-    binary = 0x2,
-    close = 0x8,
-    ping = 0x9,
-    pong = 0xA,
+    continuation = 0x0,  ///< a fragment after the first
+    text = 0x1,          ///< a text message, or its first fragment
+    binary = 0x2,        ///< a binary message, or its first fragment
+    close = 0x8,         ///< see Close
+    ping = 0x9,          ///< see Ping
+    pong = 0xA,          ///< see Pong
 };
 
 /// §5.5: "Control frames are identified by opcodes where the most significant bit of the opcode is 1."
@@ -35,21 +35,21 @@ constexpr bool is_reserved(Opcode opcode) noexcept { return (static_cast<std::ui
 /// RFC 6455 §7.4.1 and the IANA registry. A peer can send any number of 16 bits, so a CloseCode can have any such
 /// value.
 enum class CloseCode : std::uint16_t {
-    normal = 1000,
-    going_away = 1001,
-    protocol_error = 1002,
-    unsupported_data = 1003,
-    no_status = 1005,  ///< never on the wire: the Close frame had no code
-    abnormal = 1006,   ///< never on the wire: there was no Close frame
-    invalid_payload = 1007,
-    policy_violation = 1008,
-    message_too_big = 1009,
-    mandatory_extension = 1010,
-    internal_error = 1011,
-    service_restart = 1012,
-    try_again_later = 1013,
-    bad_gateway = 1014,
-    tls_handshake = 1015,  ///< never on the wire
+    normal = 1000,               ///< the purpose of the connection is fulfilled
+    going_away = 1001,           ///< a server stops, or a browser leaves the page
+    protocol_error = 1002,       ///< the peer broke a rule of RFC 6455
+    unsupported_data = 1003,     ///< a type of message that the endpoint does not accept
+    no_status = 1005,            ///< never on the wire: the Close frame had no code
+    abnormal = 1006,             ///< never on the wire: there was no Close frame
+    invalid_payload = 1007,      ///< a payload that does not match its type: text that is not UTF-8
+    policy_violation = 1008,     ///< any other rule of the application
+    message_too_big = 1009,      ///< a message over the limit of the receiver
+    mandatory_extension = 1010,  ///< from a client: the server did not negotiate a required extension
+    internal_error = 1011,       ///< an unexpected condition in the endpoint
+    service_restart = 1012,      ///< the service restarts: connect again after a random delay
+    try_again_later = 1013,      ///< the service is overloaded
+    bad_gateway = 1014,          ///< a gateway got an invalid response from its upstream server
+    tls_handshake = 1015,        ///< never on the wire: the TLS handshake failed
 };
 
 /// §7.4.1 and §7.4.2: whether a Close frame may have this code. 1016 to 2999 are reserved for the protocol itself,

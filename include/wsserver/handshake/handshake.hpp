@@ -64,7 +64,7 @@ class HeadReader {
 
 /// What a client offers in its opening handshake.
 struct Offer {
-    HttpRequest request{};
+    HttpRequest request{};                    ///< the whole request
     std::vector<std::string> subprotocols{};  ///< in the client's order of preference, distinct
     std::string origin{};                     ///< the Origin field as the browser sent it; empty if there was none
     std::string key{};                        ///< the Sec-WebSocket-Key field
@@ -77,18 +77,19 @@ class ServerHandshake {
     struct NeedMore {};
     /// The request is invalid. Send `response`, then close the stream.
     struct Refused {
-        Errc error;
-        std::string response;
+        Errc error;            ///< the rule that the request breaks
+        std::string response;  ///< complete: refusal_response()
     };
     /// The request satisfies §4.2.1. The caller decides whether to accept the client and with which subprotocol, and
     /// sends accept_response() or refusal_response().
     struct Upgrade {
-        Offer offer;
+        Offer offer;  ///< what the client asks for
     };
     /// A valid GET or HEAD request that does not ask for a WebSocket. The caller sends http_response().
     struct Plain {
-        HttpRequest request;
+        HttpRequest request;  ///< what the client asks for
     };
+    /// The result of receive().
     using Verdict = std::variant<NeedMore, Upgrade, Plain, Refused>;
 
     /// `server_name` is the value of the Server field in refusals; empty: no such field.
@@ -164,21 +165,24 @@ class ClientHandshake {
     /// The response satisfies §4.1. Frames may follow.
     struct Accepted {
         std::string subprotocol;  ///< empty: none
-        HttpResponse response;
+        HttpResponse response;    ///< the status is 101; its fields, no body
     };
     /// The server refused, or the response is invalid. Close the stream. `response` is the part that was received: its
     /// status is 0 if there was no valid header, and its body is cut at 64 KiB.
     struct Rejected {
-        Errc error;
-        HttpResponse response;
-        std::string text;  ///< one line for the user
+        Errc error;             ///< the rule that the response breaks, or unexpected_status for a refusal
+        HttpResponse response;  ///< the part that was received
+        std::string text;       ///< one line for the user
     };
+    /// The result of receive().
     using Verdict = std::variant<NeedMore, Accepted, Rejected>;
 
     /// Precondition: check_request(request) succeeds.
     explicit ClientHandshake(ClientRequest request, const HandshakeLimits& limits = {});
     ~ClientHandshake();
+    /// Takes over the handshake. The source may only be destroyed or assigned to then.
     ClientHandshake(ClientHandshake&&) noexcept;
+    /// Same; the handshake that this object had is dropped.
     ClientHandshake& operator=(ClientHandshake&&) noexcept;
 
     /// The request. Send it first.

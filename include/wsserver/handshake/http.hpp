@@ -11,8 +11,8 @@ namespace wsserver {
 
 /// A header field. Names are compared without regard to case.
 struct HttpField {
-    std::string name;
-    std::string value;
+    std::string name;   ///< such as `Content-Type`
+    std::string value;  ///< without blanks around it
 
     bool operator==(const HttpField&) const = default;
 };
@@ -41,7 +41,7 @@ struct HttpResponse {
     /// http_response() writes them from the members below.
     std::vector<HttpField> fields{};
     std::string content_type = "text/plain; charset=utf-8";  ///< empty: no Content-Type
-    std::string body{};
+    std::string body{};  ///< in a response that is sent: any bytes; http_response() writes their number
 
     /// Same as HttpRequest::find().
     std::string_view find(std::string_view name) const noexcept;

@@ -19,7 +19,7 @@ namespace wsserver {
 
 /// What a mailbox may hold before put() returns false.
 struct MailboxLimits {
-    std::size_t items = 1024;
+    std::size_t items = 1024;                  ///< that wait or are being handled
     std::size_t bytes = std::size_t{1} << 20;  ///< of payload
 };
 
@@ -31,9 +31,11 @@ struct MailboxLimits {
 template <class Item>
 class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> {
    public:
+    /// `name` is that of the handler; `status` shows it while an item is handled.
     explicit Mailbox(TaskName name, MailboxLimits limits = {}, Priority priority = Priority::message)
         : Task(priority, name), limits_(limits) {}
 
+    /// The most items that a worker takes before it turns to other tasks.
     static constexpr std::size_t items_at_a_time = 16;
 
     /// Adds an item. May be called from any thread; the items of one thread (the connection's reactor) stay in order.

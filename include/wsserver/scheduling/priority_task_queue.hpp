@@ -10,7 +10,8 @@
 
 namespace wsserver {
 
-/// A list of tasks for each priority. All members may be called from any thread.
+/// A list of tasks for each priority. All members may be called from any thread. The destructor drops the tasks that
+/// are left; no thread may be in pop() then.
 ///
 /// A pop takes the oldest task of the highest priority. Every 64th pop takes one of the lowest priority that has tasks,
 /// so that no priority starves.
@@ -24,7 +25,6 @@ class PriorityTaskQueue {
     PriorityTaskQueue() = default;
     PriorityTaskQueue(const PriorityTaskQueue&) = delete;
     PriorityTaskQueue& operator=(const PriorityTaskQueue&) = delete;
-    /// Drops the tasks that are left. Precondition: no thread is in pop().
     ~PriorityTaskQueue() = default;
 
     static constexpr std::uint64_t lowest_every = 64;  ///< one pop in this many takes the lowest priority
@@ -44,7 +44,9 @@ class PriorityTaskQueue {
     /// Refuses further tasks. The tasks in the queue can still be popped.
     void close();
 
+    /// The number of tasks in the queue. Other threads may change it at any time.
     std::size_t size() const;
+    /// Same, for one priority.
     std::size_t size(Priority priority) const;
 
    private:

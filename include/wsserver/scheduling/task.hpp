@@ -25,6 +25,7 @@ enum class Priority : std::uint8_t {
     message,     ///< a message for a handler
     background,  ///< work that can wait
 };
+/// The number of enumerators of Priority.
 inline constexpr std::size_t priority_count = 4;
 
 /// The name of a task in `status`. Each different name is stored once and never freed, so use it for the names of
@@ -33,8 +34,10 @@ class TaskName {
    public:
     /// The empty name.
     TaskName() noexcept;
+    /// Stores `name` if it is new. May be called from any thread. Throws std::bad_alloc.
     explicit TaskName(std::string_view name);
 
+    /// The name; valid forever.
     const std::string& text() const noexcept { return *text_; }
     friend bool operator==(TaskName, TaskName) noexcept = default;
 
@@ -48,7 +51,7 @@ class TaskName {
 /// The interface of a worker to the task that it runs and to the threads that watch it.
 class Worker {
    public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = std::chrono::steady_clock;  ///< monotonic; the same as wsserver::Clock
 
     Worker() = default;
     Worker(const Worker&) = delete;
@@ -68,7 +71,7 @@ class Worker {
 
     /// What a worker does now.
     struct Doing {
-        TaskName task;
+        TaskName task;            ///< the name given to begins()
         Clock::time_point since;  ///< early by up to the resolution of the kernel's coarse clock, 1 to 10 ms
     };
     /// May be called from any thread. Nothing if the worker is idle. Between two tasks it may return the name of the
@@ -91,7 +94,9 @@ class Worker {
 
 class Task;
 
+/// The deleter of a TaskPtr: calls Task::dispose(), which a task overrides if others own it, too.
 struct TaskDisposer {
+    /// `task` is not null.
     void operator()(Task* task) const noexcept;
 };
 
@@ -102,6 +107,7 @@ using TaskPtr = std::unique_ptr<Task, TaskDisposer>;
 /// or batch at a time.
 class Task {
    public:
+    /// Both stay the same as long as the task exists.
     Task(Priority priority, TaskName name) noexcept : name_(name), priority_(priority) {}
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
@@ -110,8 +116,8 @@ class Task {
     /// of its priority; otherwise the result is null. The worker reports exceptions.
     virtual TaskPtr run(TaskPtr self, Worker& worker) = 0;
 
-    Priority priority() const noexcept { return priority_; }
-    TaskName name() const noexcept { return name_; }
+    Priority priority() const noexcept { return priority_; }  ///< decides which list of the queue the task is in
+    TaskName name() const noexcept { return name_; }          ///< shown by `status` while the task runs
 
    protected:
     virtual ~Task() = default;
@@ -159,9 +165,10 @@ class TaskList {
     TaskList& operator=(const TaskList&) = delete;
     ~TaskList() { clear(); }
 
-    bool empty() const noexcept { return first_ == nullptr; }
-    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return first_ == nullptr; }  ///< whether pop() would return null
+    std::size_t size() const noexcept { return size_; }        ///< tasks in the list; takes constant time
 
+    /// Adds a task to the end. Precondition: `task` is not null.
     void push(TaskPtr task) noexcept {
         Task* const fresh = task.release();
         fresh->next_ = nullptr;
@@ -203,13 +210,14 @@ using TaskLists = std::array<TaskList, priority_count>;
 /// Tasks that are collected to be queued together, under one lock.
 class TaskBatch {
    public:
+    /// Adds a task of any priority. Precondition: `task` is not null.
     void add(TaskPtr task) noexcept {
         TaskList& list = lists_[static_cast<std::size_t>(task->priority())];
         list.push(std::move(task));
         ++size_;
     }
-    bool empty() const noexcept { return size_ == 0; }
-    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }   ///< whether it has no task of any priority
+    std::size_t size() const noexcept { return size_; }  ///< tasks of all priorities
     /// Drops the tasks.
     void clear() noexcept {
         for (TaskList& list : lists_) list.clear();

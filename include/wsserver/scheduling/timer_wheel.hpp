@@ -26,6 +26,7 @@ class TimerNode {
     TimerNode(const TimerNode&) = delete;
     TimerNode& operator=(const TimerNode&) = delete;
 
+    /// Whether the timer will fire. Already false when on_timer() is called.
     bool is_scheduled() const noexcept { return link_ != nullptr; }
 
    protected:
@@ -59,7 +60,7 @@ class TimerNode {
 template <class Timer>
 class TimerWheel {
    public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = std::chrono::steady_clock;  ///< monotonic; the same as wsserver::Clock
 
     /// Fine enough for timeouts of seconds. Coarse enough that 100,000 idle connections wake their reactor at most 31
     /// times a second, each time for about a hundred of them.

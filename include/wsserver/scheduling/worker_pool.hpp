@@ -28,12 +28,14 @@ class WorkerPool {
     /// Calls stop() with a deadline of one second, unless it was called before.
     ~WorkerPool();
 
+    /// Where tasks for the workers are pushed. Valid as long as the pool. Closed after stop().
     PriorityTaskQueue& queue() noexcept;
+    /// The number of workers.
     std::size_t size() const noexcept;
 
     /// The state of one worker.
     struct State {
-        bool busy = false;
+        bool busy = false;                  ///< a task is running
         TaskName task{};                    ///< the current task
         std::chrono::milliseconds since{};  ///< how long it has been running
         bool overdue = false;               ///< it has been running for longer than the deadline

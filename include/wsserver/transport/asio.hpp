@@ -34,7 +34,7 @@ class AsioTransport {
     /// A connected stream socket, TCP or Unix. It is not bound to a loop and may be passed to the transport of another
     /// thread.
     using Socket = Descriptor;
-    using Listener = ListeningSocket;
+    using Listener = ListeningSocket;  ///< from open_listeners(), one for each transport
     class Stream;
     class Connecting;
 
@@ -52,18 +52,26 @@ class AsioTransport {
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
 
+    /// The arena of the thread. Empty between turns.
     OutputBuffer& output() noexcept;
+    /// Runs `task` in a later turn, in the order in which tasks were posted. May be called from any thread. Throws
+    /// std::bad_alloc.
     void post(UniqueFunction<void()> task);
-    Clock::time_point now() const noexcept { return Clock::now(); }
+    Clock::time_point now() const noexcept { return Clock::now(); }  ///< the current time; read on each call
+    /// Sets the task that wake_at() calls each time.
     void on_wake(UniqueFunction<void()> task);
+    /// One call of the task at `time` or soon after. Replaces the previous time; time_point::max(): no call.
     void wake_at(Clock::time_point time);
 
+    /// Passes the socket of each new peer to `accepted`, until stop_listening(). May be called for several listeners.
     void listen(ListeningSocket listener, UniqueFunction<void(Socket)> accepted);
+    /// Closes the listeners. Accepted sockets and streams stay.
     void stop_listening();
     /// Sets the function that is called each time accepting pauses, usually because descriptors or memory ran out. It
     /// continues when a stream of this transport closes, and after 100 ms at the latest. Call it before listen().
     void on_accept_paused(UniqueFunction<void(std::error_code)> paused);
 
+    /// Receives the connected socket or an error of the resolver or the system; not null.
     using Connected = UniqueFunction<void(Result<Socket, std::error_code>)>;
     /// Resolves `to` (for TCP the host must not be empty) and tries its addresses in turn until `deadline`.
     ///
@@ -71,9 +79,14 @@ class AsioTransport {
     /// address, or with std::errc::timed_out. Does not call it after the Connecting was cancelled or destroyed.
     [[nodiscard]] Connecting connect(const Endpoint& to, Clock::time_point deadline, Connected connected);
 
+    /// Runs the transport's own loop until stop(). Returns at once if stop() was called before. With the caller's loop
+    /// it does nothing.
     void run();
+    /// Ends run() after the current turn. May be called from any thread, except with the caller's loop: see the
+    /// constructor.
     void stop();
 
+    /// The loop in use, for timers and other work of the program on this thread. Valid as long as the transport.
     boost::asio::io_context& context() noexcept;
 
    private:
@@ -84,6 +97,8 @@ class AsioTransport {
 /// See TransportStream. As large as a pointer.
 class AsioTransport::Stream final : public StreamHandle<detail::AsioStream> {
    public:
+    /// Takes over a connected socket. `transport` must outlive the stream. Throws std::bad_alloc. If the loop cannot
+    /// watch the socket, start() reports it by on_end().
     Stream(AsioTransport& transport, Socket socket);
 };
 
@@ -92,9 +107,11 @@ class AsioTransport::Connecting {
    public:
     Connecting() noexcept = default;
     Connecting(Connecting&&) noexcept = default;
+    /// Cancels the current connect() and takes over that of `other`.
     Connecting& operator=(Connecting&& other) noexcept;
     ~Connecting();
 
+    /// Drops the callback without calling it. Does nothing after it was called. On the thread of the transport.
     void cancel();
 
    private:

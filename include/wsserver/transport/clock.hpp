@@ -6,6 +6,7 @@
 
 namespace wsserver {
 
+/// The clock of all timeouts: monotonic, so that setting the time of the machine changes none of them.
 using Clock = std::chrono::steady_clock;
 
 /// `time` after `from`; `from` if `time` is negative, time_point::max() (never) if the sum is beyond the clock's range.

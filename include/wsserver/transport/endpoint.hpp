@@ -13,10 +13,11 @@ namespace wsserver {
 
 /// A TCP address, resolved or not, or the path of a Unix socket.
 struct Endpoint {
-    std::string host{};  ///< a name or an address, IPv6 without brackets; empty: all addresses of this machine
-    std::uint16_t port = 0;
+    std::string host{};       ///< a name or an address, IPv6 without brackets; empty: all addresses of this machine
+    std::uint16_t port = 0;   ///< TCP only; 0 when listening: the system chooses one
     std::string unix_path{};  ///< not empty: a Unix socket; `@name` is in Linux' abstract namespace and has no file
 
+    /// Whether it is the path of a Unix socket. `host` and `port` are not used then.
     bool is_unix() const noexcept { return !unix_path.empty(); }
     bool operator==(const Endpoint&) const = default;
 };

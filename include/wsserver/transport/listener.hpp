@@ -21,9 +21,11 @@ class SocketFile;
 class ListeningSocket {
    public:
     ListeningSocket() noexcept = default;
+    /// Takes ownership of a socket that listens. `file` is that of a Unix socket; null for others.
     explicit ListeningSocket(Descriptor descriptor, std::shared_ptr<SocketFile> file = {}) noexcept
         : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
 
+    /// The number for system calls; -1 if there is no socket. This object keeps ownership.
     int descriptor() const noexcept { return descriptor_.get(); }
     /// Returns the descriptor alone. The file of a Unix socket is removed, unless other sockets still share it.
     Descriptor release() noexcept {
@@ -52,6 +54,7 @@ class ListenerShutdown {
     Descriptor descriptor_;
 };
 
+/// What open_listeners() has opened.
 struct Listeners {
     Endpoint endpoint;                     ///< as bound: the address in numbers, and the actual port instead of 0
     std::vector<ListeningSocket> sockets;  ///< one for each thread

@@ -43,12 +43,16 @@ extern template class StreamHandle<detail::MemoryStream>;
 class MemorySocket {
    public:
     MemorySocket() noexcept = default;
+    /// For MemoryNetwork and its listeners. Takes ownership of `end`; null: none.
     explicit MemorySocket(std::shared_ptr<detail::MemoryEnd> end) noexcept : end_(std::move(end)) {}
     MemorySocket(MemorySocket&&) noexcept = default;
+    /// Exchanges the ends, so that `other` closes the previous one.
     MemorySocket& operator=(MemorySocket&& other) noexcept;
     ~MemorySocket();
 
+    /// Whether it owns an end.
     explicit operator bool() const noexcept { return end_ != nullptr; }
+    /// Gives up ownership. For the stream or wire that takes the end.
     std::shared_ptr<detail::MemoryEnd> release() noexcept { return std::move(end_); }
 
    private:
@@ -59,9 +63,11 @@ class MemorySocket {
 class MemoryListener {
    public:
     MemoryListener() noexcept = default;
+    /// For MemoryNetwork::open_listeners().
     explicit MemoryListener(std::shared_ptr<detail::MemoryAcceptor> acceptor) noexcept
         : acceptor_(std::move(acceptor)) {}
     MemoryListener(MemoryListener&&) noexcept = default;
+    /// Exchanges the listeners, so that `other` closes the previous one.
     MemoryListener& operator=(MemoryListener&& other) noexcept;
     ~MemoryListener();
 
@@ -74,12 +80,16 @@ class MemoryListener {
 /// notices them when the network runs.
 class MemoryWire {
    public:
+    /// Takes over the end. Precondition: `socket` owns one.
     explicit MemoryWire(MemorySocket socket) noexcept;
     MemoryWire(MemoryWire&&) noexcept = default;
+    /// Exchanges the ends, so that `other` closes the previous one.
     MemoryWire& operator=(MemoryWire&& other) noexcept;
     ~MemoryWire();
 
+    /// Sends bytes to the other end, which has space for any number. Precondition: close() was not called.
     void write(Bytes bytes);
+    /// Same for a text.
     void write(std::string_view bytes) { write(bytes_of(bytes)); }
     /// Removes and returns the bytes that have arrived, at most `at_most` of them.
     std::string read(std::size_t at_most = std::numeric_limits<std::size_t>::max());
@@ -92,10 +102,12 @@ class MemoryWire {
     void shutdown();
     /// Ends both directions; sends of the other end fail from now on. If bytes are unread, it is a reset(), as in TCP.
     void close();
+    /// Closes at once. The other end gets connection_reset after the bytes that have arrived; its sends fail.
     void reset();
 
     /// True if the other end has ended its direction and all its bytes were read.
     bool at_end() const noexcept;
+    /// True if the other end has reset the connection.
     bool was_reset() const noexcept;
 
    private:
@@ -109,6 +121,7 @@ class MemoryNetwork {
     MemoryNetwork(const MemoryNetwork&) = delete;
     MemoryNetwork& operator=(const MemoryNetwork&) = delete;
 
+    /// The time of this network: one hour at first, so that earlier times exist. Only advance() changes it.
     Clock::time_point now() const noexcept { return now_; }
     /// Advances the clock by `by`, from one wake-up to the next. Runs all turns first and after each wake-up.
     void advance(Clock::duration by);
@@ -152,33 +165,43 @@ enum class MemoryOperation : std::uint8_t { receive, send, accept, connect };
 /// See Transport. post() and stop() may be called from any thread.
 class MemoryTransport {
    public:
-    using Socket = MemorySocket;
-    using Listener = MemoryListener;
+    using Socket = MemorySocket;      ///< from MemoryNetwork::pair() or connect()
+    using Listener = MemoryListener;  ///< from MemoryNetwork::open_listeners()
     class Stream;
     class Connecting;
 
     /// The most that a stream receives in one turn, in bytes.
     static constexpr std::size_t receive_buffer_size = std::size_t{64} << 10;
 
+    /// Adds itself to `network`, which must outlive it.
     explicit MemoryTransport(MemoryNetwork& network);
     ~MemoryTransport();
     MemoryTransport(const MemoryTransport&) = delete;
     MemoryTransport& operator=(const MemoryTransport&) = delete;
 
+    /// The arena of the thread. Empty between turns.
     OutputBuffer& output() noexcept { return output_; }
+    /// Runs `task` in a later turn, in the order in which tasks were posted. May be called from any thread. Throws
+    /// std::bad_alloc after refuse_posts(true).
     void post(UniqueFunction<void()> task);
-    Clock::time_point now() const noexcept { return network_.now(); }
+    Clock::time_point now() const noexcept { return network_.now(); }  ///< that of the network
+    /// Sets the task that wake_at() calls each time.
     void on_wake(UniqueFunction<void()> task) { on_wake_ = std::move(task); }
+    /// One call of the task at `time` or soon after. Replaces the previous time; time_point::max(): no call.
     void wake_at(Clock::time_point time) noexcept { wake_at_ = time; }
+    /// Passes the socket of each new peer to `accepted`, until stop_listening(). May be called for several listeners.
     void listen(MemoryListener listener, UniqueFunction<void(Socket)> accepted);
+    /// Closes the listeners. Accepted sockets and streams stay.
     void stop_listening();
     /// See AsioTransport::on_accept_paused().
     void on_accept_paused(UniqueFunction<void(std::error_code)> paused) { accept_paused_ = std::move(paused); }
+    /// As AsioTransport::Connected.
     using Connected = UniqueFunction<void(Result<Socket, std::error_code>)>;
     /// See AsioTransport::connect(). Ignores `deadline`.
     [[nodiscard]] Connecting connect(const Endpoint& to, Clock::time_point deadline, Connected connected);
     /// Runs all transports of the network, which belong to this thread, and waits for posted tasks until stop().
     void run();
+    /// Ends run() as soon as no turn is left. May be called from any thread.
     void stop();
 
     // For tests.
@@ -192,6 +215,7 @@ class MemoryTransport {
     void send_at_most(std::size_t bytes) noexcept { send_at_most_ = bytes; }
     /// Takes nothing: each batch stays in flight until release_sends().
     void hold_sends() noexcept { sends_held_ = true; }
+    /// Ends hold_sends(): the batches in flight are sent, in the order in which they were held.
     void release_sends();
     /// While true, post() throws std::bad_alloc, as if memory had run out.
     void refuse_posts(bool refuse);
@@ -244,6 +268,7 @@ class MemoryTransport {
 /// See TransportStream.
 class MemoryTransport::Stream final : public StreamHandle<detail::MemoryStream> {
    public:
+    /// Takes over an end. `transport` must outlive the stream.
     Stream(MemoryTransport& transport, Socket socket);
 };
 
@@ -252,9 +277,11 @@ class MemoryTransport::Connecting {
    public:
     Connecting() noexcept = default;
     Connecting(Connecting&&) noexcept = default;
+    /// Cancels the current connect() and takes over that of `other`.
     Connecting& operator=(Connecting&& other) noexcept;
     ~Connecting() { cancel(); }
 
+    /// Drops the callback without calling it. Does nothing after it was called.
     void cancel();
 
    private:

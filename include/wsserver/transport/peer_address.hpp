@@ -20,6 +20,7 @@ class PeerAddress {
     PeerAddress& operator=(const PeerAddress&) = delete;
     ~PeerAddress();
 
+    /// The text given to the constructor; empty by default.
     std::string text() const;
 
    private:

@@ -17,12 +17,20 @@ class StreamHandle {
     StreamHandle(const StreamHandle&) = delete;
     StreamHandle& operator=(const StreamHandle&) = delete;
 
+    /// Starts to receive. Called once, before all other members.
     void start(StreamUser& user);
+    /// Sends all pieces in order. True: the kernel has taken all bytes. False: on_sent() follows, or on_end() with an
+    /// error; do not send again before.
     bool send(std::span<const SendPiece> pieces);
+    /// Suspends on_bytes() and the on_end() without an error.
     void pause_receiving();
+    /// Continues after pause_receiving().
     void resume_receiving();
+    /// Ends the sending direction after the batch in flight.
     void shutdown_send();
+    /// Closes at once. A batch in flight is lost. on_released() follows exactly once.
     void close();
+    /// The address of the peer; empty after it is gone or the stream is closed.
     std::string peer() const;
 
    protected:

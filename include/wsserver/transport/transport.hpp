@@ -23,7 +23,7 @@ namespace wsserver {
 
 /// A part of the bytes for one send().
 struct SendPiece {
-    Bytes bytes;
+    Bytes bytes;  ///< may be empty
     /// Keeps `bytes` alive until the kernel has taken them, for example a broadcast that all its receivers share. Null:
     /// `bytes` are in the transport's arena, or in other memory that is valid during the call only. The transport
     /// copies what it cannot send at once.

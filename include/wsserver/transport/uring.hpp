@@ -53,7 +53,9 @@ class UringTransport {
         /// Takes a socket that is blocking already, which saves a system call.
         static Socket blocking(Descriptor descriptor) noexcept { return {std::move(descriptor), Blocking{}}; }
 
+        /// The descriptor, still owned by the Socket. Valid as long as the Socket.
         const Descriptor& descriptor() const noexcept { return descriptor_; }
+        /// Gives up ownership; the descriptor is blocking.
         Descriptor release() noexcept { return std::move(descriptor_); }
 
        private:
@@ -62,7 +64,7 @@ class UringTransport {
 
         Descriptor descriptor_;
     };
-    using Listener = ListeningSocket;
+    using Listener = ListeningSocket;  ///< from open_listeners(), one for each transport
     class Stream;
 
     /// The most that a stream receives at once, in bytes. Compared with 16 buffers of 32 KiB, 4 buffers of 256 KiB cost
@@ -80,19 +82,28 @@ class UringTransport {
     UringTransport(const UringTransport&) = delete;
     UringTransport& operator=(const UringTransport&) = delete;
 
+    /// The arena of the thread. Empty between turns.
     OutputBuffer& output() noexcept;
+    /// Runs `task` in a later turn, in the order in which tasks were posted. May be called from any thread. Throws
+    /// std::bad_alloc.
     void post(UniqueFunction<void()> task);
     /// Within a turn, the time of the first call in that turn: the clock is not read for each message.
     Clock::time_point now() const noexcept;
+    /// Sets the task that wake_at() calls each time.
     void on_wake(UniqueFunction<void()> task);
+    /// One call of the task at `time` or soon after. Replaces the previous time; time_point::max(): no call.
     void wake_at(Clock::time_point time);
 
+    /// Passes the socket of each new peer to `accepted`, until stop_listening(). May be called for several listeners.
     void listen(ListeningSocket listener, UniqueFunction<void(Socket)> accepted);
+    /// Closes the listeners. Accepted sockets and streams stay.
     void stop_listening();
     /// See AsioTransport::on_accept_paused().
     void on_accept_paused(UniqueFunction<void(std::error_code)> paused);
 
+    /// Runs turns until stop(). Returns at once if stop() was called before.
     void run();
+    /// Ends run() after the current turn. May be called from any thread.
     void stop();
 
     /// Runs one turn, for a caller that does not use run(). Waits for an event, at most until `until`. Always call it
@@ -106,6 +117,7 @@ class UringTransport {
 /// See TransportStream. As large as a pointer.
 class UringTransport::Stream final : public StreamHandle<detail::UringStream> {
    public:
+    /// Takes over a connected socket. `transport` must outlive the stream. Throws std::bad_alloc.
     Stream(UringTransport& transport, Socket socket);
 };
 

@@ -51,7 +51,9 @@ struct Answer {
     std::optional<CommandErrc> error{};  ///< not set: the command succeeded
     std::string text{};                  ///< the output; with an error: what is wrong, where, and what to do
 
+    /// Success with that output, which may have several lines.
     static Answer done(std::string output = {}) { return {std::nullopt, std::move(output)}; }
+    /// An error. `text` says what is wrong, where, and what to do.
     static Answer failed(CommandErrc code, std::string text) { return {code, std::move(text)}; }
 };
 
@@ -61,10 +63,11 @@ std::string error_line(CommandErrc code, std::string_view text);
 /// The content of an answer file: `ok`, a newline and the output, or error_line().
 std::string to_text(const Answer& answer);
 
+/// An option of a command.
 struct CommandOption {
     std::string_view name;     ///< `--code`
     std::string_view value{};  ///< the name of its value in the help, such as `N`; empty: the option takes no value
-    std::string_view help{};
+    std::string_view help{};   ///< one line for `help WORD`
 };
 
 struct Command;
@@ -73,13 +76,15 @@ struct Command;
 struct Invocation {
     const Command* command = nullptr;                           ///< an element of commands()
     std::map<std::string, std::string, std::less<>> options{};  ///< by name; empty for an option without a value
-    std::vector<std::string> arguments{};
-    std::vector<std::string> rest{};  ///< the words of the text, or the words for a handler
-    bool literal = false;             ///< the text came after `--`
+    std::vector<std::string> arguments{};  ///< in order, as many as the command has; none with `instead_of_argument`
+    std::vector<std::string> rest{};       ///< the words of the text, or the words for a handler
+    bool literal = false;                  ///< the text came after `--`
 
+    /// Whether the option was given. `option` is its name with the dashes.
     bool has(std::string_view option) const { return options.find(option) != options.end(); }
     /// The option's value, or nothing if it was not given. Valid as long as this object.
     std::optional<std::string_view> value(std::string_view option) const;
+    /// Whether `--json` was given: the output must be one line of JSON.
     bool json() const { return has("--json"); }
     /// The words of `rest`, joined with single blanks.
     std::string text() const;
@@ -89,8 +94,8 @@ struct Invocation {
 
 /// What the function of a command receives. References and views are valid during the call only.
 struct CommandCall {
-    ControlTarget& target;
-    const Invocation& line;
+    ControlTarget& target;   ///< what the command acts on
+    const Invocation& line;  ///< the parsed command line
     Bytes payload{};         ///< the text of the line, or the bytes after the line
     std::stop_token stop{};  ///< a command that waits must give up when this is requested
 };
@@ -99,19 +104,20 @@ struct CommandCall {
 struct Command {
     /// What may follow the arguments.
     enum class Rest : std::uint8_t {
-        none,
+        none,   ///< nothing
         text,   ///< the payload as one or more words; without them it must follow the line
         words,  ///< any words, including options: they are for the handler
     };
 
-    std::string_view name;  ///< one word or two: `handler load`
-    std::vector<std::string_view> arguments{};
-    Rest rest = Rest::none;
-    std::vector<CommandOption> options{};  ///< without `--json`, which every command has
+    std::string_view name;                      ///< one word or two: `handler load`
+    std::vector<std::string_view> arguments{};  ///< their names in the help, such as `ID`; all are required
+    Rest rest = Rest::none;                     ///< what follows the arguments
+    std::vector<CommandOption> options{};       ///< without `--json`, which every command has
     /// An option that replaces the argument: `--all`.
     std::string_view instead_of_argument{};
     std::string_view summary{};  ///< one line for the list of commands
     std::string_view details{};  ///< lines of explanation and examples for `help WORD`
+    /// Executes the command. Not null in commands(). May throw; see execute_line().
     Answer (*run)(const CommandCall& call) = nullptr;
 
     /// `close ID|--all [--code N] [--reason R]`

@@ -20,11 +20,11 @@ namespace wsserver {
 
 /// A handler, where it comes from and how many connections it has. One row of `handler list`.
 struct HandlerReport {
-    std::string subprotocol{};  ///< empty: the default handler
-    std::string handler{};      ///< its name
-    std::string source{};       ///< `built in`, or the path of its shared object; empty: not known
-    Runs runs = Runs::inline_;
-    std::size_t connections = 0;
+    std::string subprotocol{};    ///< empty: the default handler
+    std::string handler{};        ///< its name
+    std::string source{};         ///< `built in`, or the path of its shared object; empty: not known
+    Runs runs = Runs::inline_;    ///< on the reactor threads or on workers
+    std::size_t connections = 0;  ///< open now
 };
 
 /// What one worker is doing.
@@ -36,17 +36,17 @@ struct WorkerReport {
 
 /// The output of `status`.
 struct StatusReport {
-    std::string program{};
-    std::string version{};
-    std::int64_t pid = 0;
-    std::chrono::milliseconds uptime{};
-    bool draining = false;                 ///< no new connections are accepted
-    std::vector<std::string> listening{};  ///< URLs
-    std::size_t connections = 0;           ///< open now
-    std::size_t io_threads = 0;
+    std::string program{};                          ///< its name: `wsd`
+    std::string version{};                          ///< of the program: `0.1.0`
+    std::int64_t pid = 0;                           ///< the process id of the program
+    std::chrono::milliseconds uptime{};             ///< since the start
+    bool draining = false;                          ///< no new connections are accepted
+    std::vector<std::string> listening{};           ///< URLs
+    std::size_t connections = 0;                    ///< open now
+    std::size_t io_threads = 0;                     ///< reactors, each with a thread
     std::vector<std::uint16_t> stalled_reactors{};  ///< numbers of I/O threads that do not answer
-    std::vector<HandlerReport> handlers{};
-    std::vector<WorkerReport> workers{};
+    std::vector<HandlerReport> handlers{};          ///< as ControlTarget::handlers()
+    std::vector<WorkerReport> workers{};            ///< one for each worker
     /// Counts since the start by name (`messages_in`, ...), in the order in which they are shown.
     std::vector<std::pair<std::string, std::uint64_t>> counters{};
     std::map<std::uint16_t, std::uint64_t> closes{};  ///< ended connections by close code
@@ -61,6 +61,8 @@ class ControlTarget {
    public:
     virtual ~ControlTarget() = default;
 
+    /// What the server and the program are doing. Reactors that do not answer are in `stalled_reactors`; their
+    /// connections may be missing in `handlers`.
     virtual StatusReport status() = 0;
     /// All connections of reactors that answer, in order of id.
     virtual std::vector<ConnectionInfo> list() = 0;

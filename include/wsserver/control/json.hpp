@@ -22,6 +22,7 @@ class JsonObject {
    public:
     /// `value` becomes a string by the rules of json_string().
     JsonObject& add(std::string_view key, std::string_view value);
+    /// Same, for a literal, which would otherwise become `true`. `value` is not null.
     JsonObject& add(std::string_view key, const char* value) { return add(key, std::string_view{value}); }
     /// A number, or `true` or `false`.
     template <std::integral Number>
@@ -38,6 +39,7 @@ class JsonObject {
 
     /// The members without the braces.
     const std::string& members() const noexcept { return members_; }
+    /// The object with its braces, on one line.
     std::string text() const { return '{' + members_ + '}'; }
 
    private:

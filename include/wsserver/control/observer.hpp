@@ -15,6 +15,7 @@
 
 namespace wsserver {
 
+/// Where an Observer gets its commands, and when it looks for them.
 struct ObserverOptions {
     SpoolOptions spool{};  ///< an empty path: no spool
 
@@ -27,7 +28,7 @@ struct ObserverOptions {
     /// Descriptors for command lines and their answers; -1: none. They are not closed, and may be blocking. An answer
     /// is a line `ok` or `error CODE TEXT`, the output, and an empty line.
     int control_in = -1;
-    int control_out = -1;
+    int control_out = -1;  ///< for the answers; see `control_in`
 
     /// Receives one line for each command with its result, and for trouble with the spool. Called on the observer's
     /// thread; exceptions are ignored. Payloads are never logged.

@@ -21,13 +21,15 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
 /// derive from this class to add them, as wsd does. Functions may be called from any thread.
 class ServerControl : public ControlTarget {
    public:
+    /// The program around the server.
     struct About {
-        std::string program = "wsserver";
-        std::string version{};
+        std::string program = "wsserver";                           ///< its name, for `status`
+        std::string version{};                                      ///< its version, for `status`; may be empty
         std::chrono::milliseconds grace{std::chrono::seconds{10}};  ///< for connections to close after `stop`
     };
     /// `server` must outlive this object.
     explicit ServerControl(Server& server) : ServerControl(server, About{}) {}
+    /// Same, for a program with a name and a version of its own.
     ServerControl(Server& server, About about) : server_(server), about_(std::move(about)) {}
 
     StatusReport status() override;

@@ -37,9 +37,10 @@ enum class SpoolStep : std::uint8_t {
     forgotten,       ///< removed from cur/
 };
 
+/// The folder of a spool and its limits.
 struct SpoolOptions {
-    std::string path{};
-    std::uint64_t max_file = std::uint64_t{64} << 20;                    ///< bytes of one command file
+    std::string path{};                                ///< the folder; it and its parents are created if missing
+    std::uint64_t max_file = std::uint64_t{64} << 20;  ///< bytes of one command file
     std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< files in done/
     std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< files in failed/
     std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< files in tmp/, since the last write
@@ -92,11 +93,13 @@ class Spool {
     /// Says that files may have been moved into new/ without a notice. The next run() reads the folder.
     void rescan();
 
+    /// The result of run().
     enum class Progress : std::uint8_t {
         idle,     ///< all known commands have been answered
         more,     ///< `most` files were handled, there may be more
         blocked,  ///< the disk is full or similar; trouble() says what. No command is lost: call run() again later
     };
+    /// Executes a command. The answer is written to done/ or failed/.
     using Execute = std::function<Answer(const SpoolCommand&)>;
 
     /// Handles at most `most` files in order of name: first those that a crash left in cur/, then those in new/.
@@ -117,8 +120,8 @@ class Spool {
 
     /// A command that was executed, but whose answer could not be written.
     struct Unanswered {
-        SpoolCommand command{};
-        Answer answer{};
+        SpoolCommand command{};  ///< as it was read from cur/
+        Answer answer{};         ///< what the command returned
     };
     /// Takes the unanswered command out, for the spool that is opened in place of this one.
     std::optional<Unanswered> take_unanswered();
@@ -128,7 +131,9 @@ class Spool {
     /// Sets new limits. The path stays.
     void reconfigure(const SpoolOptions& options);
 
+    /// The folder of the spool. Valid as long as this object.
     const std::string& path() const noexcept;
+    /// The folder new/, to be watched for new files.
     std::string new_folder() const { return path() + "/new"; }
 
    private:

@@ -16,6 +16,7 @@ std::string in_units(double value, double step, std::span<const std::string_view
 
 /// `512 B`, `1.2 KiB`, `34 MiB`: powers of 1024. With `digits` 3: `1.20 KiB`, `34.0 MiB`.
 std::string readable_size(double bytes, int digits = 2);
+/// Same with two digits.
 std::string readable_size(std::uint64_t bytes);
 
 /// `350 us`, `12.3 ms`, `4.2 s`, `3m 12s`, `2h 05m`, `3d 04h`. A negative time counts as 0.
@@ -30,16 +31,19 @@ std::string name_of_subprotocol(std::string_view subprotocol);
 /// Rows under headings; each column is as wide as its widest cell. Cells are escaped, so a row stays on one line.
 class Table {
    public:
+    /// A heading and how the cells below it are aligned.
     struct Column {
-        std::string_view heading;
+        std::string_view heading;   ///< must be valid during the construction only
         bool to_the_right = false;  ///< for numbers
     };
+    /// A table without rows. Precondition: there is at least one column.
     explicit Table(std::vector<Column> columns);
 
     /// One cell for each column. An empty cell is shown as `-`.
     void add(std::vector<std::string> cells);
     /// No row was added.
     bool empty() const noexcept { return rows_.size() == 1; }
+    /// All lines, each with a newline at its end; the first has the headings.
     std::string text() const;
 
    private:

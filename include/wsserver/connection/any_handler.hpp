@@ -1,5 +1,5 @@
-// From any type with overloads on_message, on_open, ... to one interface that a connection can hold. What the
-// type doesn't have gets the protocol's own reaction, and that is decided when it is compiled.
+// Wraps any type that has on_message, on_open, ... in one interface that a connection can hold. For a reaction that the
+// type does not have, the protocol's own reaction is chosen at compile time.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -16,8 +16,8 @@
 
 namespace wsserver {
 
-/// Where a handler's reactions run. One object serves all connections: reactions to one connection come in
-/// order and one at a time, those to different connections at the same time from several threads.
+/// Where the reactions of a handler run. One handler object serves all connections. Reactions to one connection run in
+/// order and one at a time. Reactions to different connections may run at the same time on several threads.
 enum class Runs : std::uint8_t {
     inline_,  ///< on the connection's reactor thread: fastest, must not block
     pooled,   ///< on a worker: may block
@@ -25,11 +25,11 @@ enum class Runs : std::uint8_t {
 
 /// The answer to a handler's own command (`call HANDLER WORDS...`).
 struct CommandAnswer {
-    bool ok = true;
-    std::string output{};  ///< what was asked for, or why it failed
+    bool ok = true;        ///< the command succeeded
+    std::string output{};  ///< the result, or the reason why the command failed
 };
 
-/// A handler, its type erased. Whatever leaves a reaction as an exception closes that connection with 1011.
+/// A handler of any type. An exception that leaves a reaction closes that connection with 1011.
 class AnyHandler {
    public:
     AnyHandler() = default;
@@ -37,28 +37,34 @@ class AnyHandler {
     AnyHandler& operator=(const AnyHandler&) = delete;
     virtual ~AnyHandler() = default;
 
+    /// The name of the handler in logs, reports and commands.
     virtual std::string_view name() const noexcept = 0;
+    /// Where the reactions run.
     virtual Runs runs() const noexcept { return Runs::inline_; }
-    /// The handler behind this one, where this one only carries its reactions elsewhere.
+    /// The handler to which this one forwards, if it is a wrapper; otherwise this handler.
     virtual const AnyHandler& underlying() const noexcept { return *this; }
 
-    /// The opening handshake is done.
+    /// The opening handshake has succeeded.
     virtual void on_open(AnyConnection&) {}
+    /// A text message was received. Declines it by default.
     virtual void on_message(AnyConnection& connection, const Text&) { decline(connection); }
+    /// A binary message was received. Declines it by default.
     virtual void on_message(AnyConnection& connection, const Binary&) { decline(connection); }
-    /// The pong has been queued already.
+    /// A Ping was received. The Pong is already queued.
     virtual void on_ping(AnyConnection&, const Ping&) {}
+    /// A Pong was received, whether or not a Ping asked for it.
     virtual void on_pong(AnyConnection&, const Pong&) {}
-    /// The last call for a connection that had on_open, exactly once: the peer's code and reason, or ours, or
-    /// 1006 when the stream ended without a closing handshake. Sends answer `closed` from now on.
+    /// The last reaction to a connection for which on_open was called; called exactly once. `Close` has the code and
+    /// the reason of the peer, or ours, or 1006 if the stream ended without a closing handshake. From now on, sending
+    /// returns `closed`.
     virtual void on_close(AnyConnection&, const Close&) {}
-    /// A command of its own; any thread may call it.
+    /// Executes a command of the handler's own. Called on any thread.
     virtual CommandAnswer on_command(std::span<const std::string> /*words*/, Bytes /*payload*/) {
         return {false, "this handler has no commands"};
     }
 
    protected:
-    /// RFC 6455 §7.4.1: 1003 "has received a type of data it cannot accept".
+    /// Closes the connection with 1003: the endpoint "has received a type of data it cannot accept" (RFC 6455 §7.4.1).
     static void decline(AnyConnection& connection) {
         connection.close(CloseCode::unsupported_data, "the handler takes no messages of this type");
     }
@@ -66,8 +72,8 @@ class AnyHandler {
 
 namespace detail {
 
-// A class that inherits two members of one name can't name it: so the name is seen, whatever its parameters. (Of
-// a final class nothing can inherit: its spelling isn't checked.)
+// Detects a member by its name, whatever its parameters: in a class that inherits two members of one name, the name is
+// ambiguous. The spelling of a final class is not checked, because no class can inherit from it.
 #define WSSERVER_DETAIL_HAS_MEMBER(member)                           \
     struct Shadow_##member {                                         \
         int member;                                                  \
@@ -112,7 +118,7 @@ concept reacts_to_command = requires(H h, std::span<const std::string> words, By
     { h.on_command(words, payload) } -> std::same_as<CommandAnswer>;
 };
 
-/// A reaction of the right name and the wrong parameters would never be called: say so at compile time.
+/// Rejects reactions with the right name and the wrong parameters at compile time: they would never be called.
 template <class H>
 consteval void check_spelling() {
     static_assert(reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> ||
@@ -130,14 +136,16 @@ consteval void check_spelling() {
 
 }  // namespace detail
 
-/// Holds an `H` and calls those reactions that it has. `H::runs`, a static constexpr Runs, says where.
+/// A handler that holds an `H` and calls the reactions that `H` has. They run where `H::runs`, a static constexpr Runs,
+/// says; Runs::inline_ if `H` has no such member.
 template <class H>
 class HandlerOf final : public AnyHandler {
    public:
+    /// Moves `handler` in.
     HandlerOf(std::string name, H handler) : name_(std::move(name)), handler_(std::move(handler)) {
         detail::check_spelling<H>();
     }
-    /// Builds the `H` where it stays, for those that can't be moved (a mutex among the members).
+    /// Constructs the `H` in place, from `args`. For types that cannot be moved, such as one with a mutex.
     template <class... Args>
     explicit HandlerOf(std::string name, std::in_place_t, Args&&... args)
         : name_(std::move(name)), handler_(std::forward<Args>(args)...) {
@@ -175,7 +183,7 @@ class HandlerOf final : public AnyHandler {
         if constexpr (detail::reacts_to_message<H, M>) {
             handler_.on_message(connection, message);
         } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
-            decline(connection);  // it takes the other type only
+            decline(connection);  // `H` takes the other type only
         }
     }
 
@@ -183,12 +191,13 @@ class HandlerOf final : public AnyHandler {
     H handler_;
 };
 
+/// Makes a handler that calls the reactions of `handler`.
 template <class H>
 std::shared_ptr<AnyHandler> make_handler(std::string name, H handler) {
     return std::make_shared<HandlerOf<H>>(std::move(name), std::move(handler));
 }
 
-/// The same for an `H` that can't be moved: it is built where it stays, from `args`.
+/// Makes a handler from an `H` that cannot be moved: constructs it in place, from `args`.
 template <class H, class... Args>
 std::shared_ptr<AnyHandler> make_handler_in_place(std::string name, Args&&... args) {
     return std::make_shared<HandlerOf<H>>(std::move(name), std::in_place, std::forward<Args>(args)...);

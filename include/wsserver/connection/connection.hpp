@@ -1,4 +1,4 @@
-// Where protocol and stream meet: one WebSocket connection, server or client, from its first byte to its last.
+// One WebSocket connection, server or client, from its first byte to its last. It joins a protocol and a stream.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -29,15 +29,16 @@
 
 namespace wsserver {
 
-/// Lives on its transport's thread, in the owner's keeping, at one address. Its life:
+/// One connection. It is used on the thread of its transport, kept by its owner, and never moved. Its phases:
 ///
 ///     opening -> open -> closing -> lingering -> closed -> on_released
 ///
-/// `closing` is the closing handshake (RFC 6455 §7.1.2); in `lingering` the last bytes go out and the peer's end
-/// of the stream is awaited (§7.1.1); from any state a failure of the stream leads straight to `closed`.
+/// `closing` is the closing handshake (RFC 6455 §7.1.2). In `lingering` the last bytes are sent, and then the end of
+/// the peer's stream is awaited (§7.1.1). An error of the stream leads from any phase to `closed`.
 template <Role role, Transport T>
 class Connection final : public OwnedConnection, public StreamUser {
    public:
+    /// `owner` must outlive the connection. Call start() next.
     Connection(ConnectionId id, OwnerOn<T, role>& owner, typename T::Socket socket)
         : owner_(owner),
           id_(id),
@@ -45,12 +46,12 @@ class Connection final : public OwnedConnection, public StreamUser {
           protocol_(owner.options().protocol),
           peer_(stream_.peer()) {}
 
-    /// Begins the opening handshake by waiting for the client's request.
+    /// Begins the opening handshake: waits for the request of the client.
     void start() requires(role == Role::server) {
         extra().opening.emplace(owner_.options().handshake);
         begin();
     }
-    /// Begins the opening handshake by sending `request`.
+    /// Begins the opening handshake: sends `request`. `handler` will serve the connection.
     void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
         handshake_result_ = owner_.handshake_results().of(handler, {}, request.target);
         const Turn turn(*this);
@@ -59,7 +60,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         write(bytes_of(opening.request()));
     }
 
-    // What a handler may do.
+    // For the handler; see AnyConnection.
     SendStatus send(const Text& message) override { return send_as(SendKind::reply, message); }
     SendStatus send(const Binary& message) override { return send_as(SendKind::reply, message); }
     SendStatus ping(Bytes payload) override;
@@ -76,72 +77,77 @@ class Connection final : public OwnedConnection, public StreamUser {
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
-    // What its owner may do.
-    /// Sends a message of its handler (`reply`) or of anyone else (`message`).
+    // For the owner.
+
+    /// Sends a message of the connection's own handler (`reply`) or of any other sender (`message`).
     template <class M>
     SendStatus send_as(SendKind kind, const M& message);
+    /// Sends one message, encoded as `frames`. `owner` keeps them alive.
     SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames);
-    /// All of `frames`, so many messages, at once and by reference. False, and nothing has happened, unless nothing
-    /// is before them.
+    /// Sends `frames`, which are `messages` messages, at once and by reference. Returns false and sends nothing if the
+    /// connection is not open, if other output is before them, or if they are too long for one send.
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
-    /// Its handler threw: closes with 1011.
+    /// The handler threw an exception, described by `what`: closes with 1011.
     void fail_handler(std::string_view what);
     void hold_receiving() override { hold(Hold::handler, true); }
-    /// Its handler can take more again.
+    /// The handler can take messages again.
     void resume_receiving() {
-        probing_ = false;  // an answer may have been there all the time
+        probing_ = false;  // the answer to the ping may have waited unread
         hold(Hold::handler, false);
     }
-    /// Sends what has been queued since the last turn.
+    /// Sends the output that was queued since the last turn.
     void flush();
     void on_timer() override;
-    /// With what one turn was too short for.
+    /// Continues with the bytes that were too much for one turn.
     void go_on();
+    /// The state and the counts of the connection now.
     ConnectionInfo info() const;
-    /// What `f` sends leaves in one go.
+    /// Calls `f` and then sends its output in one send.
     template <class F>
     void in_one_turn(F&& f) {
         const Turn turn(*this);
         f();
     }
-    /// Null until it is known.
+    /// Null until the handler is known.
     AnyHandler* handler() const noexcept { return handshake_result_ ? handshake_result_->handler().get() : nullptr; }
+    /// True during the opening handshake.
     bool is_opening() const noexcept { return phase_ == Phase::opening; }
+    /// True from the end of the opening handshake to the start of the closing handshake.
     bool is_open() const noexcept { return phase_ == Phase::open; }
 
-    /// The server stops: 1001.
+    /// The server stops: closes with 1001.
     void going_away();
-    /// Ends it without any ceremony: the owner has no more time.
+    /// Closes at once, without a closing handshake. `cause` is reported.
     void terminate(std::string_view cause) { finish(cause, {}); }
-    /// It is one too many: answers the request with 503 whatever it asks for. (Server role, before start().)
+    /// Over `max_connections`: answers any request with 503. For servers only, before start().
     void turn_away() { extra().turned_away = true; }
 
    private:
     using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
     enum class Phase : std::uint8_t { opening, open, closing, lingering, closed };
-    /// Why the connection doesn't read; it does when no bit is set.
+    /// The reasons why the connection does not read. It reads when no bit is set.
     enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4 };
 
-    /// So much is done for one connection in one turn; then the others come first. At the 0.3 us that an echo costs
-    /// with 16 in flight that is some 0.15 ms. Peers that mean well hardly have so many in flight.
+    /// Handles at most this many events of one connection in a turn, and then serves the others first. An echo costs
+    /// 0.3 us with 16 in flight, so this takes about 0.15 ms. A well-behaved peer rarely has 512 messages in flight.
     static constexpr int events_per_turn = 512;
-    /// What has come and must wait for the next turn.
+    /// Received bytes that wait for the next turn.
     struct Backlog {
         OutputBuffer bytes;
         std::size_t done = 0;
     };
-    /// What it has for a while only, or hardly ever. An idle connection has none of it.
+    /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
-        std::optional<OpeningHandshake> opening{};  ///< until it is done
-        bool turned_away = false;                   ///< whatever it asks for, it is refused
+        std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
+        bool turned_away = false;                   ///< any request is refused
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
-        ConnectionEnd ending{};  ///< what is known of its end before it comes
+        ConnectionEnd ending{};  ///< what is known about the end before it is reported
     };
-    /// In microseconds, in four bytes: an hour is the most that can be said.
+    /// No round trip is known. Four bytes of microseconds are enough for an hour.
     static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
 
-    /// What is written while it lives leaves in one send at its end.
+    /// Collects the output of its lifetime and sends it in one send at the end.
     class Turn {
        public:
         explicit Turn(Connection& connection) noexcept
@@ -181,7 +187,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void opened();
     void write(Bytes bytes);
 
-    // Bytes come in
+    // Input
     void handle_some(MutableBytes& bytes);
     bool handle_next(MutableBytes& bytes);
     bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
@@ -196,7 +202,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     template <class F>
     void guarded(F&& call);
 
-    // Bytes go out
+    // Output
     SendStatus queued(const PushResult& pushed);
     void slow_consumer();
     void broadcasts_first() {
@@ -208,7 +214,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void hold(Hold why, bool held);
     bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
 
-    // The end
+    // Closing
     SendStatus begin_close(CloseCode code, std::string_view reason);
     void enter_closing();
     void report_closed(const Close& close);
@@ -229,16 +235,16 @@ class Connection final : public OwnedConnection, public StreamUser {
     // Timers
     void set_timer(std::chrono::milliseconds from_now) { owner_.schedule(*this, later(transport().now(), from_now)); }
     void watch_silence();
-    /// Has nothing followed the ping that silence made us send?
+    /// True if nothing was received since our ping to a silent peer.
     bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
     OwnerOn<T, role>& owner_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;
-    bool probing_ = false;         ///< silence made us send a ping; is_probing() tells whether it still waits
+    bool probing_ = false;         ///< we sent a ping to a silent peer; see is_probing()
     bool opened_ = false;          ///< the opening handshake succeeded
-    bool close_reported_ = false;  ///< the handler had on_close
+    bool close_reported_ = false;  ///< on_close() was called
     bool dirty_ = false;           ///< the owner will call flush()
     bool peer_ended_ = false;      ///< the peer ended its direction of the stream
     bool send_ended_ = false;      ///< we ended ours
@@ -246,14 +252,14 @@ class Connection final : public OwnedConnection, public StreamUser {
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;
-    HandshakeResultPtr handshake_result_;  ///< from the end of the opening handshake on; a client has one before, too
+    HandshakeResultPtr handshake_result_;  ///< null before the opening handshake ends, except for a client
     PeerAddress peer_;
     void* user_data_ = nullptr;
     std::unique_ptr<Extra> extra_;
 
     Clock::time_point started_{};
-    Clock::time_point heard_{};   ///< when the peer last sent, or took, anything
-    Clock::time_point pinged_{};  ///< when the last ping of ours was made
+    Clock::time_point heard_{};   ///< when the peer last sent bytes or took ours
+    Clock::time_point pinged_{};  ///< when we made our last ping
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint64_t messages_in_ = 0, messages_out_ = 0;
 };

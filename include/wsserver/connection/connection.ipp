@@ -1,4 +1,4 @@
-// The bodies of Connection, in the order of its life. Included by connection.hpp only.
+// The bodies of Connection, in the order of its phases. Included by connection.hpp only.
 #pragma once
 
 namespace wsserver {
@@ -70,7 +70,7 @@ void Connection<role, T>::refuse(Errc why) {
 template <Role role, Transport T>
 void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
     owner_.on_response(accepted.response);
-    if (phase_ != Phase::opening) return;  // whoever read the answer has given up
+    if (phase_ != Phase::opening) return;  // on_response() has ended the connection
     handshake_result_ = owner_.handshake_results().of(handshake_result_->handler(), accepted.subprotocol, target());
     opened();
 }
@@ -83,7 +83,7 @@ void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
 
 template <Role role, Transport T>
 void Connection<role, T>::opened() {
-    extra_.reset();  // it had the opening handshake and nothing more
+    extra_.reset();  // only the opening handshake was in it
     phase_ = Phase::open;
     opened_ = true;
     owner_.counts().opened.add();
@@ -97,7 +97,7 @@ void Connection<role, T>::write(Bytes bytes) {
     transport().output().append(bytes);
 }
 
-// --- Bytes come in ---
+// --- Input ---
 
 template <Role role, Transport T>
 void Connection<role, T>::on_bytes(MutableBytes bytes) {
@@ -121,7 +121,7 @@ ReceiveBuffer Connection<role, T>::prepare_buffer() noexcept {
     try {
         return protocol_.prepare_buffer();
     } catch (const std::bad_alloc&) {
-        return {};  // what comes next finds no memory either, and says so
+        return {};  // the next allocation fails as well and is reported
     }
 }
 
@@ -133,7 +133,7 @@ void Connection<role, T>::commit_buffer(ReceiveBuffer buffer, std::size_t count)
 
 template <Role role, Transport T>
 void Connection<role, T>::go_on() {
-    // Who doesn't read more for another reason doesn't handle more either; it goes on when that is over.
+    // If reading is paused for another reason, continue when it resumes.
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     const Turn turn(*this);
     auto backlog = std::move(extra_->backlog);
@@ -145,17 +145,17 @@ void Connection<role, T>::go_on() {
     owner_.go_on_later(id_);
 }
 
-/// Takes what it has dealt with from the front of `bytes`: all, unless that is too much for one turn.
+/// Handles `bytes` and removes the handled part from their front: all of them, unless that is too much for one turn.
 template <Role role, Transport T>
 void Connection<role, T>::handle_some(MutableBytes& bytes) {
     try {
         for (int events = 0; is_listening() && events < events_per_turn; ++events) {
             if (!handle_next(bytes)) break;
         }
-    } catch (const std::bad_alloc&) {  // one connection's message too much: that connection's end, not everybody's
+    } catch (const std::bad_alloc&) {  // a message that is too large for memory ends only its own connection
         finish("out of memory", std::make_error_code(std::errc::not_enough_memory));
     }
-    if (!is_listening()) bytes = {};  // what comes in `lingering` nobody reads
+    if (!is_listening()) bytes = {};  // bytes received while lingering are ignored
 }
 
 template <Role role, Transport T>
@@ -163,7 +163,7 @@ bool Connection<role, T>::handle_next(MutableBytes& bytes) {
     const auto written = out_.mark(transport());
     const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
     if (!event) return false;
-    // A Ping has been answered, a Close echoed, a broken rule named: these bytes go their way first.
+    // The output has the reply to a Ping, the echo of a Close, or the Close for a broken rule. Settle it first.
     const SendKind kind = protocol_.finished() ? SendKind::close : SendKind::control;
     if (out_.settle(transport(), owner_, written, kind).must_close) slow_consumer();
     std::visit([this](const auto& what) { this->react(what); }, *event);
@@ -185,7 +185,7 @@ void Connection<role, T>::react(const Ping& ping) {
 
 template <Role role, Transport T>
 void Connection<role, T>::react(const Pong& pong) {
-    // The ping carried the time when it left; a pong that nobody asked for (§5.5.3) says something else.
+    // The payload of our ping is the time at which it was made. An unsolicited pong (§5.5.3) has a different payload.
     const auto number = static_cast<std::uint64_t>(pinged_.time_since_epoch().count());
     if (pong.payload.size() == sizeof number && load_big_endian<std::uint64_t>(pong.payload) == number) {
         const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport().now() - pinged_).count();
@@ -209,7 +209,7 @@ void Connection<role, T>::react(const Failed& failed) {
     linger();
 }
 
-/// A handler's exception is its own connection's end and nobody else's.
+/// Calls the handler. An exception closes only this connection.
 template <Role role, Transport T>
 template <class F>
 void Connection<role, T>::guarded(F&& call) {
@@ -218,7 +218,7 @@ void Connection<role, T>::guarded(F&& call) {
     } catch (const std::exception& exception) {
         fail_handler(exception.what());
     } catch (...) {
-        fail_handler("an exception that is no std::exception");
+        fail_handler("an exception that is not a std::exception");
     }
 }
 
@@ -229,7 +229,7 @@ void Connection<role, T>::fail_handler(std::string_view what) {
     begin_close(CloseCode::internal_error, "the handler failed");
 }
 
-// --- Bytes go out ---
+// --- Output ---
 
 template <Role role, Transport T>
 template <class M>
@@ -260,7 +260,7 @@ bool Connection<role, T>::send_directly(const std::shared_ptr<const void>& owner
     return true;
 }
 
-/// Counts what became of a message.
+/// Counts the result of queueing a message.
 template <Role role, Transport T>
 SendStatus Connection<role, T>::queued(const PushResult& pushed) {
     if (pushed.dropped > 0) count_dropped(pushed.dropped);
@@ -272,7 +272,7 @@ SendStatus Connection<role, T>::queued(const PushResult& pushed) {
     return SendStatus::queued;
 }
 
-/// What waits will hardly ever be taken: only the Close frame is still tried.
+/// The peer will probably never take what is queued. Only the Close frame is still sent.
 template <Role role, Transport T>
 void Connection<role, T>::slow_consumer() {
     if (phase_ != Phase::open) return;
@@ -298,7 +298,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     if (phase_ != Phase::open) return SendStatus::closed;
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     if (payload.empty()) {
-        // The time of a ping that is waited for holds: whoever else pings doesn't give the peer more of it.
+        // If an answer is awaited, the time of that ping stays. Pings of others do not give the peer more time.
         probing_ = is_probing();
         if (!probing_) pinged_ = transport().now();
         store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
@@ -311,7 +311,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     return SendStatus::queued;
 }
 
-/// In a turn its end sends; outside of one, the end of the reactor's turn.
+/// The end of the Turn sends the output. Outside of a Turn, the end of the reactor's turn sends it.
 template <Role role, Transport T>
 void Connection<role, T>::send_soon() {
     if (out_.in_turn() || dirty_) return;
@@ -333,7 +333,7 @@ void Connection<role, T>::flush() {
 template <Role role, Transport T>
 void Connection<role, T>::on_sent() {
     const Turn turn(*this);
-    heard_ = transport().now();  // a peer that takes what is sent is alive, though it may not answer in between
+    heard_ = transport().now();  // a peer that takes our bytes is alive, even if it sends none meanwhile
     out_.on_sent();
 }
 
@@ -346,7 +346,7 @@ void Connection<role, T>::hold(Hold why, bool held) {
     held_ != 0 ? stream_.pause_receiving() : stream_.resume_receiving();
 }
 
-// --- The end (RFC 6455 §7) ---
+// --- Closing (RFC 6455 §7) ---
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::close(CloseCode code, std::string_view reason) {
@@ -371,7 +371,7 @@ void Connection<role, T>::going_away() {
     begin_close(CloseCode::going_away, "the server stops");
 }
 
-/// From now on nothing but the closing handshake is said.
+/// From now on, nothing but the closing handshake is sent.
 template <Role role, Transport T>
 void Connection<role, T>::enter_closing() {
     if (phase_ != Phase::open) return;
@@ -388,7 +388,7 @@ void Connection<role, T>::report_closed(const Close& close) {
     guarded([&] { handler()->on_close(*this, close); });
 }
 
-/// Nothing more is expected from the peer but the end of the stream. What is queued still goes out.
+/// From now on, only the end of the stream is expected from the peer. Queued output is still sent.
 template <Role role, Transport T>
 void Connection<role, T>::linger() {
     if (phase_ == Phase::lingering || phase_ == Phase::closed) return;
@@ -422,7 +422,7 @@ void Connection<role, T>::on_end(std::error_code error) {
     send_soon();
 }
 
-/// The peer went away before the opening handshake was done.
+/// The peer ended the stream before the opening handshake was complete.
 template <Role role, Transport T>
 void Connection<role, T>::opening_ended() {
     if constexpr (role == Role::client) {
@@ -438,7 +438,7 @@ void Connection<role, T>::opening_timed_out() {
         refuse(Errc::handshake_timeout);
     } else {
         const auto so_far = extra_->opening->receive_eof();
-        if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text is long in coming
+        if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text arrives slowly
         finish("no answer to the opening handshake in time", std::make_error_code(std::errc::timed_out));
     }
 }
@@ -458,7 +458,7 @@ void Connection<role, T>::finish(std::string_view cause, std::error_code error) 
     owner_.on_ended(extra().ending);
 }
 
-/// The first cause is the one that counts.
+/// Only the first cause is kept.
 template <Role role, Transport T>
 void Connection<role, T>::note(std::string_view cause, std::error_code error) {
     if (cause.empty() || !extra().ending.cause.empty()) return;
@@ -481,19 +481,19 @@ void Connection<role, T>::on_timer() {
             owner_.counts().close_timeouts.add();
             return finish("no answer to the Close frame in time", std::make_error_code(std::errc::timed_out));
         case Phase::lingering:
-            // It has said all it has to say; that it keeps the stream open is no fault.
+            // All output is sent. A peer that keeps the stream open does not break a rule.
             return finish({}, {});
         case Phase::closed:
             return;
     }
 }
 
-/// Looks now and then whether the peer has been silent: nothing is scheduled anew for each message.
+/// Checks from time to time whether the peer is silent. So a message does not have to reschedule the timer.
 template <Role role, Transport T>
 void Connection<role, T>::watch_silence() {
     const ConnectionOptions& options = owner_.options();
     if (options.ping_interval.count() == 0) return;
-    if (is_held(Hold::handler)) {  // it is we who don't listen
+    if (is_held(Hold::handler)) {  // the peer may have sent bytes that we do not read
         probing_ = false;
         return set_timer(options.ping_interval);
     }
@@ -508,9 +508,9 @@ void Connection<role, T>::watch_silence() {
     const auto too_long = later(heard_, options.ping_interval);
     if (now < too_long) return owner_.schedule(*this, too_long);
     ping({});
-    if (phase_ != Phase::open) return;  // it was too much for the send queue: now the closing handshake has its time
+    if (phase_ != Phase::open) return;  // the send queue was full: the timer now belongs to the closing handshake
     probing_ = true;
-    // A peer that answers at once is due for the next ping before another's patience would end.
+    // If the peer answers at once, the next ping is due after ping_interval, which may be before pong_timeout.
     set_timer(std::min(options.ping_interval, options.pong_timeout));
 }
 

@@ -1,4 +1,4 @@
-// What the connections of one thread count.
+// The counters of the connections of one thread.
 #pragma once
 
 #include <atomic>
@@ -6,24 +6,36 @@
 
 namespace wsserver {
 
-/// A number that one thread counts up and any thread reads: no locked instruction on the hot path.
+/// A number that one thread increments and any thread reads. It needs no locked instruction on the hot path.
 class Counter {
    public:
+    /// Called by one thread only.
     void add(std::uint64_t count = 1) noexcept {
         value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
     }
+    /// Called by any thread.
     std::uint64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
 
    private:
     std::atomic<std::uint64_t> value_{0};
 };
 
-/// What a reactor's connections count. Documented in ServerStatistics (server.hpp).
+/// The counters of an owner's connections.
 struct ConnectionCounters {
-    Counter opened, refused, http_answered, turned_away;
-    Counter handshake_timeouts, pong_timeouts, close_timeouts;
-    Counter slow_consumers, messages_dropped, handler_exceptions;
-    Counter messages_in, messages_out, bytes_in, bytes_out;
+    Counter opened;              ///< opening handshakes that succeeded
+    Counter refused;             ///< opening handshakes that were refused
+    Counter http_answered;       ///< plain requests that the program answered
+    Counter turned_away;         ///< requests over `max_connections`
+    Counter handshake_timeouts;  ///< opening handshakes that took too long
+    Counter pong_timeouts;       ///< pings that were not answered in time
+    Counter close_timeouts;      ///< Close frames that were not answered in time
+    Counter slow_consumers;      ///< connections closed with 1013
+    Counter messages_dropped;    ///< messages that the policy for slow consumers dropped
+    Counter handler_exceptions;  ///< connections closed with 1011
+    Counter messages_in;         ///< complete data messages received
+    Counter messages_out;        ///< data messages queued or sent
+    Counter bytes_in;            ///< bytes received
+    Counter bytes_out;           ///< bytes sent
 };
 
 }  // namespace wsserver

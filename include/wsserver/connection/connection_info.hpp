@@ -1,4 +1,4 @@
-// A connection's id, what can be known of it, and what became of a message to it.
+// The id of a connection, its state, its end, and the result of sending to it.
 #pragma once
 
 #include <chrono>
@@ -14,55 +14,57 @@
 
 namespace wsserver {
 
-/// What became of something handed over for sending.
+/// The result of a send.
 enum class SendStatus : std::uint8_t {
-    queued,   ///< it will leave, unless the connection ends before
-    dropped,  ///< the send queue is full and the connection's policy dropped it (counted)
+    queued,   ///< it will be sent, unless the connection ends before
+    dropped,  ///< the send queue is full and its policy dropped the message (counted)
     closed,   ///< the connection is gone, or its closing handshake has begun
-    refused,  ///< the RFC forbids to send that: a code that may not be sent, a control frame over 125 bytes
+    refused,  ///< the RFC forbids it: a close code that may not be sent, a control frame over 125 bytes
 };
 
+/// The name of the enumerator.
 std::string_view to_string(SendStatus status) noexcept;
 
-/// Names a connection for as long as the process lives; never used twice. Written `reactor-slot-generation`.
+/// Identifies a connection while the process runs. Never used twice. Written `reactor-slot-generation`.
 struct ConnectionId {
-    std::uint16_t reactor = 0;
-    std::uint32_t slot = 0;
-    std::uint32_t generation = 0;  ///< how often the slot was given out; 0 names no connection
+    std::uint16_t reactor = 0;     ///< the number of the reactor
+    std::uint32_t slot = 0;        ///< the slot in the reactor's pool
+    std::uint32_t generation = 0;  ///< how many connections had the slot, including this one; 0: not a connection
 
     auto operator<=>(const ConnectionId&) const = default;
 };
 
+/// Writes an id, for example `3-70000-12`.
 std::string to_string(ConnectionId id);
-/// Reads what to_string() wrote; nothing if it is anything else.
+/// Reads an id that to_string() wrote. Empty for any other text.
 std::optional<ConnectionId> parse_connection_id(std::string_view text) noexcept;
 
-/// What one can know of a connection while it lives, and once more when it ends.
+/// The state of a connection, at the time of the call or at its end.
 struct ConnectionInfo {
-    ConnectionId id;
-    std::string peer;  ///< `HOST:PORT`, `[HOST]:PORT`, or `unix:` and the path
-    std::string subprotocol;
-    std::string handler;
-    std::string state;  ///< opening, open, closing
-    std::chrono::milliseconds age{};
-    std::chrono::milliseconds idle{};                       ///< since the last byte from the peer
+    ConnectionId id;                                        ///< its id
+    std::string peer;                                       ///< `HOST:PORT`, `[HOST]:PORT`, or `unix:` and the path
+    std::string subprotocol;                                ///< empty: none
+    std::string handler;                                    ///< the handler's name; empty until it is known
+    std::string state;                                      ///< opening, open, closing
+    std::chrono::milliseconds age{};                        ///< since the start of the opening handshake
+    std::chrono::milliseconds idle{};                       ///< since the peer last sent bytes or took ours
     std::optional<std::chrono::microseconds> round_trip{};  ///< of the last ping that was answered
-    std::uint64_t bytes_in = 0;                             ///< bytes on the wire, the opening handshake too
-    std::uint64_t bytes_out = 0;
-    std::uint64_t messages_in = 0;  ///< data messages, whole ones
-    std::uint64_t messages_out = 0;
-    std::uint64_t dropped = 0;  ///< messages that the send queue's policy dropped
-    std::size_t queued = 0;     ///< bytes in the send queue
+    std::uint64_t bytes_in = 0;                             ///< bytes received, including the opening handshake
+    std::uint64_t bytes_out = 0;                            ///< bytes sent, including the opening handshake
+    std::uint64_t messages_in = 0;                          ///< complete data messages received
+    std::uint64_t messages_out = 0;                         ///< data messages queued or sent
+    std::uint64_t dropped = 0;                              ///< messages that the send queue's policy dropped
+    std::size_t queued = 0;                                 ///< bytes in the send queue
 };
 
-/// How a connection ended, for the log and for a client's caller.
+/// How a connection ended, for the log and for the user of a client.
 struct ConnectionEnd {
-    ConnectionInfo info;
-    CloseCode code = CloseCode::abnormal;  ///< RFC 6455 §7.1.5; 1006 when there was no closing handshake
-    std::string reason{};
-    std::string cause{};      ///< in words, why it wasn't a clean close: "connection reset by peer", "no pong"
-    std::error_code error{};  ///< the same for programs, where there is one
-    bool opened = false;      ///< the opening handshake had succeeded
+    ConnectionInfo info;                   ///< the state at the end
+    CloseCode code = CloseCode::abnormal;  ///< RFC 6455 §7.1.5; 1006 if there was no closing handshake
+    std::string reason{};                  ///< the reason of the close code
+    std::string cause{};                   ///< why it was not a clean close, for example "connection reset by peer"
+    std::error_code error{};               ///< the same for programs, if there is a code
+    bool opened = false;                   ///< the opening handshake had succeeded
 };
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// The limits and times of connections, and what else their owner decides for all of them.
+// The limits and timeouts that an owner sets for its connections.
 #pragma once
 
 #include <chrono>
@@ -10,16 +10,16 @@
 
 namespace wsserver {
 
-/// One for all connections of an owner, which may change it between turns.
+/// The options of all connections of an owner. The owner may change them between turns.
 struct ConnectionOptions {
-    HandshakeLimits handshake{};
-    ProtocolOptions protocol{};
-    SendQueueLimits send_queue{};
-    std::chrono::milliseconds handshake_timeout{10'000};
-    std::chrono::milliseconds ping_interval{25'000};  ///< 0: never
-    std::chrono::milliseconds pong_timeout{20'000};
-    std::chrono::milliseconds close_timeout{5'000};
-    std::string server_name{};
+    HandshakeLimits handshake{};                          ///< limits of the opening handshake
+    ProtocolOptions protocol{};                           ///< limits of messages
+    SendQueueLimits send_queue{};                         ///< limits of the send queue of each connection
+    std::chrono::milliseconds handshake_timeout{10'000};  ///< for the opening handshake
+    std::chrono::milliseconds ping_interval{25'000};      ///< of silence before a ping; 0: never
+    std::chrono::milliseconds pong_timeout{20'000};       ///< for the answer to that ping
+    std::chrono::milliseconds close_timeout{5'000};       ///< for a Close frame, and then for the end of the stream
+    std::string server_name{};                            ///< the Server field of responses; empty: no such field
 };
 
 }  // namespace wsserver

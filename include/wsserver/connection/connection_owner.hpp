@@ -1,4 +1,4 @@
-// What a connection needs of its owner: the server's reactor, or a client.
+// The interface between a connection and its owner, which is a reactor of a server or a client.
 #pragma once
 
 #include <memory>
@@ -21,19 +21,19 @@
 
 namespace wsserver {
 
-/// A connection of any transport, as timers and pooled handlers see it.
+/// A connection whose transport is not known. Timers and pooled handlers call it.
 class OwnedConnection : public AnyConnection, public TimerNode {
    public:
-    /// Its handler can't take more just now. Connection::resume_receiving() ends that.
+    /// The handler cannot take more messages now. Pauses receiving until Connection::resume_receiving().
     virtual void hold_receiving() = 0;
-    /// The time has come that it last asked its owner for.
+    /// Called at the time that was last passed to ConnectionOwner::schedule(), or soon after.
     virtual void on_timer() = 0;
 
    protected:
     ~OwnedConnection() = default;
 };
 
-/// Is this broadcast for `connection`?
+/// True if a broadcast to `audience` is for `connection`.
 inline bool hears(const Audience& audience, const AnyConnection& connection) noexcept {
     if (audience.subprotocol && *audience.subprotocol != connection.subprotocol()) return false;
     return !audience.except || *audience.except != connection.id();
@@ -41,42 +41,46 @@ inline bool hears(const Audience& audience, const AnyConnection& connection) noe
 
 /// The owner's answer to a client's offer.
 struct Acceptance {
-    std::shared_ptr<AnyHandler> handler;
-    std::string_view subprotocol;  ///< empty: none; lies in the offer or lives as long as the handler
+    std::shared_ptr<AnyHandler> handler;  ///< serves the connection
+    std::string_view subprotocol;         ///< empty: none; valid as long as the offer or the handler
 };
 
-/// What a connection needs of its owner, whatever its role.
+/// The owner of connections of either role, as they see it.
 class ConnectionOwner {
    public:
+    /// The options of all its connections.
     const ConnectionOptions& options() const noexcept { return connection_options_; }
+    /// The counters of all its connections.
     ConnectionCounters& counts() noexcept { return counters_; }
+    /// The handshake results that its connections share.
     HandshakeResultCache& handshake_results() noexcept { return handshake_results_; }
     /// Reaches the owner's connections from any thread. Null if it has no hub.
     const std::shared_ptr<Hub>& hub() const noexcept { return hub_; }
 
-    /// Calls connection.on_timer() once, then or soon after; a later schedule() replaces the time.
+    /// Calls connection.on_timer() once, at `when` or soon after. The next schedule() replaces the time.
     virtual void schedule(OwnedConnection& connection, Clock::time_point when) = 0;
+    /// connection.on_timer() is not called before the next schedule().
     virtual void cancel(OwnedConnection& connection) noexcept = 0;
     /// Calls connection.flush() before the turn ends.
     virtual void flush_later(ConnectionId id) = 0;
     /// Calls connection.go_on() in a later turn.
     virtual void go_on_later(ConnectionId id) = 0;
 
-    /// The opening handshake has succeeded: the connection may be sent to.
+    /// The opening handshake has succeeded. From now on, any thread may send to the connection.
     virtual void on_opened(ConnectionId id) = 0;
-    /// Data may no longer be sent: the closing handshake has begun, or the connection has ended.
+    /// No more data may be sent, because the closing handshake has begun or the connection has ended.
     virtual void on_closing(ConnectionId id) noexcept = 0;
     /// Called exactly once for each connection, when nothing more is received from it.
     virtual void on_ended(const ConnectionEnd& end) = 0;
-    /// The last call: the connection may be destroyed now, from within this call.
+    /// The last call. The connection may be destroyed, also within this call.
     virtual void on_released(ConnectionId id) = 0;
 
    protected:
     ~ConnectionOwner() = default;
 
-    ConnectionOptions connection_options_;
-    ConnectionCounters counters_;
-    std::shared_ptr<Hub> hub_;
+    ConnectionOptions connection_options_;  ///< for options()
+    ConnectionCounters counters_;           ///< for counts()
+    std::shared_ptr<Hub> hub_;              ///< for hub(); may be null
 
    private:
     HandshakeResultCache handshake_results_;
@@ -85,41 +89,43 @@ class ConnectionOwner {
 /// The owner of a server's connections.
 class ServerOwner : public ConnectionOwner {
    public:
-    /// Which handler serves this client, and with which subprotocol?
+    /// Chooses the handler and the subprotocol for a client, or the error that refuses it.
     virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
-    /// The program's answer to a request that is not an upgrade.
+    /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
 
-    /// Broadcasts wait for the end of the turn, to leave together. What a connection sends later must not overtake
-    /// them.
+    /// Sends the broadcasts that wait for the end of the turn to be sent together. Called before a connection sends, so
+    /// that its message does not overtake them.
     void broadcasts_first() {
         if (broadcasts_wait_) send_broadcasts();
     }
 
    protected:
     ~ServerOwner() = default;
+    /// Sends the broadcasts that wait.
     virtual void send_broadcasts() = 0;
 
-    bool broadcasts_wait_ = false;
+    bool broadcasts_wait_ = false;  ///< send_broadcasts() has something to send
 };
 
 /// The owner of a client's connections.
 class ClientOwner : public ConnectionOwner {
    public:
-    /// The server's response, whether it accepts or refuses.
+    /// Called with the response of the server, whether it accepts or refuses.
     virtual void on_response(const HttpResponse&) {}
 
    protected:
     ~ClientOwner() = default;
 };
 
-/// An owner whose connections all live on one transport.
+/// An owner whose connections are all on one transport.
 template <Transport T, Role role>
 class OwnerOn : public std::conditional_t<role == Role::server, ServerOwner, ClientOwner> {
    public:
     /// `transport` must outlive the connections.
     explicit OwnerOn(T& transport) noexcept : transport_(transport) {}
 
+    /// The transport of all its connections.
     T& transport() const noexcept { return transport_; }
 
    protected:

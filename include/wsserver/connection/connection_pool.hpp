@@ -1,4 +1,4 @@
-// Where one reactor's connections live: slots that never move, and ids that any thread may check.
+// The memory of a reactor's connections: slots that never move, and ids that any thread may check.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -18,12 +18,13 @@
 
 namespace wsserver {
 
-/// Holds `Connection`s, each with an id that is never given twice (before 2^32 - 1 others have had its slot). All
-/// members but `is_open()` belong to the reactor's thread. `Connection` knows its id: id().
+/// Holds `Connection`s. Each has an id that is not used again before 2^32 - 1 other connections have had its slot. All
+/// members except is_open() are called on the reactor's thread. `Connection` must have a member id().
 template <class Connection>
 class ConnectionPool {
    public:
-    /// `first_generation`: of the first connection in each slot, not 0; a test begins with one of the last.
+    /// reactor           the number in the ids
+    /// first_generation  the generation of the first connection in each slot, not 0; a test starts near the last one
     explicit ConnectionPool(std::uint16_t reactor, std::uint32_t first_generation = 1) noexcept
         : reactor_(reactor), first_generation_(first_generation) {
         assert(first_generation != 0);
@@ -35,17 +36,20 @@ class ConnectionPool {
         for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
     }
 
-    /// A bit for each makes a word, and what stands beside the slots needs no padding.
+    /// The slots are allocated in chunks. With 64 slots, one bit for each is a word, and a chunk needs no padding.
     static constexpr std::uint32_t chunk_slots = 64;
+    /// The size of the table of chunks.
     static constexpr std::uint32_t max_chunks = 16'384;
-    /// As many as Linux lets a process have descriptors, unless it is told otherwise (fs.nr_open).
+    /// The most connections. Linux allows a process this many descriptors by default (fs.nr_open).
     static constexpr std::uint32_t max_size = chunk_slots * max_chunks;
 
+    /// The number of connections.
     std::size_t size() const noexcept { return size_; }
+    /// True if there are no connections.
     bool empty() const noexcept { return size_ == 0; }
 
-    /// Makes a connection in a free slot: Connection(ConnectionId, args...). Its address holds until erase().
-    /// Null when all `max_size` slots are taken.
+    /// Constructs Connection(ConnectionId, args...) in a free slot. The pointer is valid until erase(). Null if all
+    /// `max_size` slots are taken.
     template <class... Args>
     Connection* emplace(Args&&... args) {
         if (first_free_ == none && !grow()) return nullptr;
@@ -62,12 +66,12 @@ class ConnectionPool {
         return &slot.connection;
     }
 
-    /// From now on any thread may send to it.
+    /// From now on, any thread may send to the connection.
     void open(ConnectionId id) noexcept { open_generation(id.slot).store(id.generation, std::memory_order_release); }
-    /// From now on sends from other threads answer `closed`.
+    /// From now on, sending from other threads returns `closed`.
     void retire(ConnectionId id) noexcept { open_generation(id.slot).store(0, std::memory_order_release); }
 
-    /// May this id be sent to? Any thread; the answer may be out of date when it arrives.
+    /// True if the connection may be sent to. Called by any thread. The result may already be out of date.
     bool is_open(ConnectionId id) const noexcept {
         if (id.generation == 0 || id.slot >= max_size) return false;
         const Chunk* chunk = chunks_[id.slot / chunk_slots].load(std::memory_order_acquire);
@@ -75,7 +79,7 @@ class ConnectionPool {
         return chunk->open_generations[id.slot % chunk_slots].load(std::memory_order_acquire) == id.generation;
     }
 
-    /// The connection of that id, in whatever state; null when it is gone.
+    /// The connection with that id, in any state. Null if it is gone.
     Connection* find(ConnectionId id) noexcept {
         if (id.slot >= slots_) return nullptr;
         Chunk& chunk = chunk_of(id.slot);
@@ -84,7 +88,7 @@ class ConnectionPool {
         return connection.id() == id ? &connection : nullptr;
     }
 
-    /// Destroys it; its destructor doesn't find it here any more. Precondition: find(id).
+    /// Destroys the connection. During its destructor, find(id) is already null. Precondition: find(id) is not null.
     void erase(ConnectionId id) {
         assert(find(id) != nullptr);
         retire(id);
@@ -94,18 +98,18 @@ class ConnectionPool {
         add_free(id.slot, generation_after(id.generation));
     }
 
-    /// Destroys all.
+    /// Destroys all connections.
     void clear() {
         for_each([this](Connection& connection) { erase(connection.id()); });
     }
 
-    /// Calls f(Connection&) for each, ordered by slot. `f` may erase any of them; whether it meets one that it
-    /// made is not said.
+    /// Calls f(Connection&) for each connection, in order of slot. `f` may erase any connection. If `f` makes one, it
+    /// is unspecified whether `f` is called for it.
     template <class F>
     void for_each(F&& f) {
         for (std::uint32_t begin = 0; begin < slots_; begin += chunk_slots) {
             Chunk& chunk = chunk_of(begin);
-            // Asked anew after each call, which may have erased the next ones.
+            // Read again after each call, which may have erased other connections.
             for (std::uint64_t rest = chunk.taken; rest != 0;) {
                 const auto number = static_cast<std::uint32_t>(std::countr_zero(rest));
                 f(chunk.slots[number].connection);
@@ -118,10 +122,10 @@ class ConnectionPool {
     static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
     struct Free {
-        std::uint32_t generation;  ///< of the connection to come
+        std::uint32_t generation;  ///< of the next connection
         std::uint32_t next;        ///< slot, or `none`
     };
-    /// What a free slot must remember lies where its connection will be.
+    /// A connection, or the state of a free slot.
     union Slot {
         Slot() noexcept {}
         ~Slot() {}
@@ -129,9 +133,9 @@ class ConnectionPool {
         Connection connection;
         Free free;
     };
-    /// What is needed of a slot beside its connection stands here: a word and a bit.
+    /// The slots, and for each a word and a bit in addition to its connection.
     struct Chunk {
-        std::array<std::atomic<std::uint32_t>, chunk_slots> open_generations{};  ///< 0 unless it may be sent to
+        std::array<std::atomic<std::uint32_t>, chunk_slots> open_generations{};  ///< 0 unless any thread may send
         std::uint64_t taken = 0;                                                 ///< a bit for each slot
         std::array<Slot, chunk_slots> slots;
     };
@@ -139,9 +143,9 @@ class ConnectionPool {
     static constexpr std::uint64_t bit_of(std::uint32_t number) noexcept {
         return std::uint64_t{1} << (number % chunk_slots);
     }
-    /// Of the numbers in a chunk that are greater than `number`.
+    /// The bits of the numbers in a chunk that are greater than `number`.
     static constexpr std::uint64_t bits_after(std::uint32_t number) noexcept { return ~std::uint64_t{1} << number; }
-    /// 0 names no connection.
+    /// Skips 0, which is not the generation of a connection.
     static constexpr std::uint32_t generation_after(std::uint32_t generation) noexcept {
         return generation == std::numeric_limits<std::uint32_t>::max() ? 1 : generation + 1;
     }
@@ -154,7 +158,7 @@ class ConnectionPool {
         return chunk_of(number).open_generations[number % chunk_slots];
     }
 
-    /// The id of the next connection. Precondition: there is a free slot.
+    /// Takes a free slot and returns the id of its next connection. Precondition: there is a free slot.
     ConnectionId take_free() noexcept {
         const std::uint32_t number = first_free_;
         Slot& slot = slot_at(number);
@@ -170,7 +174,7 @@ class ConnectionPool {
     }
 
     bool grow() {
-        // Each slot has an open generation and a bit, besides its connection.
+        // Each slot has an open generation and a bit in addition to its connection.
         static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 4) + sizeof(Chunk::taken));
         if (slots_ >= max_size) return false;
         chunks_[slots_ / chunk_slots].store(new Chunk, std::memory_order_release);
@@ -182,9 +186,9 @@ class ConnectionPool {
     const std::uint16_t reactor_;
     const std::uint32_t first_generation_;
     std::uint32_t slots_ = 0;
-    std::uint32_t first_free_ = none;  ///< what was freed last is taken first
+    std::uint32_t first_free_ = none;  ///< the slot that was freed last is taken first
     std::size_t size_ = 0;
-    // A fixed table of pointers: growing it never moves what another thread looks at.
+    // A fixed table of pointers, so that growing never moves an entry that another thread reads.
     std::array<std::atomic<Chunk*>, max_chunks> chunks_{};
 };
 

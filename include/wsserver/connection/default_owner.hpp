@@ -1,12 +1,12 @@
-// Owners that are ready for use: a server's and a client's connections on one transport, of any model.
+// Ready-made owners of a server's or a client's connections on one transport of any type.
 //
 //     wsserver::ServerOn<MyTransport> server{arguments_of_my_transport};
 //     server.handle(Echo{});
 //     server.listen(std::move(my_listener));
 //     server.run();
 //
-// Server and Client do more: several threads, pooled handlers, listening and dialling by name, reconnecting. These
-// are for transports that they don't know, and for programs that want one loop and nothing else.
+// Server and Client do more: several threads, pooled handlers, listening and connecting by name, reconnecting. The
+// classes here are for other transports, and for programs that want a single loop.
 #pragma once
 
 #include <algorithm>
@@ -29,42 +29,50 @@
 
 namespace wsserver {
 
-/// What ServerOn and ClientOn share. It makes its transport, and is used on that transport's thread; only hub(),
-/// counters() and stop() are for any thread.
+/// The common part of ServerOn and ClientOn. It constructs its transport and is used on the thread of that transport.
+/// Only hub(), counters() and stop() may be called by any thread.
 template <Transport T, Role role>
 class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, role> {
     using Owner = PooledOwner<T, role>;
 
    public:
+    /// Its connections.
     using Connection = wsserver::Connection<role, T>;
 
     DefaultOwner(const DefaultOwner&) = delete;
     DefaultOwner& operator=(const DefaultOwner&) = delete;
 
+    /// The transport.
     using Owner::transport;
-    /// Reaches the connections from any thread; stays valid when this is gone.
+    /// Reaches the connections from any thread. It may outlive the owner.
     using Owner::hub;
+    /// The counters of all connections.
     const ConnectionCounters& counters() const noexcept { return this->counters_; }
+    /// The options of all connections.
     const ConnectionOptions& options() const noexcept { return this->connection_options_; }
-    /// For open connections, too. The next frame, timer or queued message obeys them.
+    /// Sets the options of all connections, including open ones. They apply to the next frame, timer or queued message.
     void set_options(const ConnectionOptions& options) { this->connection_options_ = options; }
-    /// Called exactly once for each connection, by the destructor for those that are left.
+    /// Calls `listener` exactly once at the end of each connection. The destructor ends the connections that are left.
     void on_end(std::function<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
 
-    /// Null when it is gone.
+    /// The connection with that id. Null if it is gone.
     Connection* find(ConnectionId id) noexcept { return pool_.find(id); }
+    /// The number of connections.
     std::size_t size() const noexcept { return pool_.size(); }
+    /// The state of each connection.
     std::vector<ConnectionInfo> list() {
         std::vector<ConnectionInfo> all;
         pool_.for_each([&](const Connection& connection) { all.push_back(connection.info()); });
         return all;
     }
 
-    /// The transport's loop, until stop().
+    /// Runs the loop of the transport until stop().
     void run() { transport().run(); }
+    /// Makes run() return after the current turn.
     void stop() { transport().stop(); }
 
    protected:
+    /// Constructs the transport from `transport_arguments`.
     template <class... Args>
     explicit DefaultOwner(std::in_place_t, Args&&... transport_arguments)
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
@@ -75,7 +83,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
             this->timers_.arm();
         });
     }
-    /// Ends what is still connected, with 1006.
+    /// Ends the connections that are left, with 1006.
     ~DefaultOwner() {
         posting_hub_->detach();
         pool_.for_each([](Connection& connection) { connection.terminate("the owner is gone"); });
@@ -96,34 +104,38 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     std::function<void(const ConnectionEnd&)> end_;
 };
 
-/// Serves connections on one transport. All reactions run on its thread, those of handlers with Runs::pooled too.
+/// Serves connections on one transport. All reactions run on its thread, even if their handler has Runs::pooled.
 template <Transport T>
 class ServerOn final : public DefaultOwner<T, Role::server> {
    public:
+    /// Its connections.
     using typename DefaultOwner<T, Role::server>::Connection;
 
-    /// `arguments`: the transport's.
+    /// Constructs the transport from `arguments`.
     template <class... Args>
     explicit ServerOn(Args&&... arguments)
         : DefaultOwner<T, Role::server>(std::in_place, std::forward<Args>(arguments)...) {}
 
-    /// As Server's: the empty subprotocol is the default handler. Open connections keep what serves them.
+    /// Serves a subprotocol with `handler`. The empty subprotocol is the default handler. Open connections keep their
+    /// handler.
     void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
         handlers_.insert_or_assign(std::move(subprotocol), std::move(handler));
     }
+    /// The same for a handler object.
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
+    /// Sets the default handler.
     template <class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
-    /// Origins allowed besides the server's own host (RFC 6455 §10.2); "*" allows all.
+    /// Allows these origins in addition to the server's own host (RFC 6455 §10.2); "*" allows all.
     void allow_origins(std::vector<std::string> origins) { allowed_origins_ = std::move(origins); }
-    /// Answers requests that are not an upgrade; nothing: 426.
+    /// Answers requests that are not an upgrade. If `answer` returns nothing, they are refused with 426.
     void on_http(std::function<std::optional<HttpResponse>(const HttpRequest&)> answer) { http_ = std::move(answer); }
 
-    /// Serves a client whose stream is there already. Null if there are too many connections; then the socket closes.
+    /// Serves a client on an accepted socket. If there are too many connections, closes the socket and returns null.
     Connection* accept(typename T::Socket socket) {
         Connection* connection = this->add(std::move(socket));
         if (connection != nullptr) connection->start();
@@ -152,7 +164,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
             return HttpResponse{.status = 500, .body = "the server failed to answer\n"};
         }
     }
-    void send_broadcasts() override {}  // none waits
+    void send_broadcasts() override {}  // broadcasts do not wait here
 
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
     std::vector<std::string> allowed_origins_;
@@ -163,23 +175,25 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
 template <Transport T>
 class ClientOn final : public DefaultOwner<T, Role::client> {
    public:
+    /// Its connections.
     using typename DefaultOwner<T, Role::client>::Connection;
 
-    /// `arguments`: the transport's.
+    /// Constructs the transport from `arguments`.
     template <class... Args>
     explicit ClientOn(Args&&... arguments)
         : DefaultOwner<T, Role::client>(std::in_place, std::forward<Args>(arguments)...) {
         this->connection_options_.protocol.keys = &keys_;
     }
 
-    /// As DefaultOwner's; without masking keys of the caller's, these are from std::random_device.
+    /// See DefaultOwner. If `options` has no source of masking keys, the keys are from std::random_device.
     void set_options(ConnectionOptions options) {
         if (options.protocol.keys == nullptr) options.protocol.keys = &keys_;
         DefaultOwner<T, Role::client>::set_options(options);
     }
 
-    /// Begins the opening handshake on a stream to a server. Null if there are too many connections; then the socket
-    /// closes. Precondition: check_request(request) finds nothing. An empty nonce is replaced by a random one.
+    /// Begins the opening handshake on a socket that is connected to a server. If there are too many connections,
+    /// closes the socket and returns null. A nonce of zeros is replaced by a random one. Precondition:
+    /// check_request(request) succeeds.
     Connection* connect(typename T::Socket socket, ClientRequest request, std::shared_ptr<AnyHandler> handler) {
         if (request.nonce == decltype(request.nonce){}) {
             std::ranges::generate(request.nonce, [this] { return keys_.next_byte(); });
@@ -188,13 +202,14 @@ class ClientOn final : public DefaultOwner<T, Role::client> {
         if (connection != nullptr) connection->start(std::move(request), handler);
         return connection;
     }
+    /// The same for a handler object.
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
         Connection* connect(typename T::Socket socket, ClientRequest request, H handler) {
         return connect(std::move(socket), std::move(request), make_handler("client", std::move(handler)));
     }
 
-    /// Called with each server's response, whether it accepts or refuses.
+    /// Calls `listener` with the response of each server, whether it accepts or refuses.
     void on_response(std::function<void(const HttpResponse&)> listener) { response_ = std::move(listener); }
 
    private:

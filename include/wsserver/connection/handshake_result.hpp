@@ -1,4 +1,4 @@
-// What a client and its server agreed on in the opening handshake, once for all connections that agreed on the same.
+// The results of opening handshakes, shared by connections whose results are equal.
 #pragma once
 
 #include <array>
@@ -15,7 +15,8 @@
 
 namespace wsserver {
 
-/// Lives as long as a connection holds it, and belongs to the thread of these.
+/// The handler, subprotocol and target of a connection. It lives as long as a connection holds it, and is used on the
+/// thread of its connections.
 class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResult, boost::thread_unsafe_counter> {
    public:
     HandshakeResult(const HandshakeResult&) = delete;
@@ -24,9 +25,11 @@ class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResul
         if (known_ != nullptr) *known_ = nullptr;
     }
 
+    /// The handler that serves the connections.
     const std::shared_ptr<AnyHandler>& handler() const noexcept { return handler_; }
     /// Empty: none.
     std::string_view subprotocol() const noexcept { return texts_[0]; }
+    /// The path and query that the client requested.
     std::string_view target() const noexcept { return texts_[1]; }
 
    private:
@@ -37,13 +40,15 @@ class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResul
 
     std::shared_ptr<AnyHandler> handler_;
     PackedStrings texts_;
-    HandshakeResult** known_ = nullptr;  ///< where it stands in HandshakeResultCache, if it does
+    HandshakeResult** known_ = nullptr;  ///< its entry in the HandshakeResultCache, if it has one
 };
 
+/// Keeps a result alive.
 using HandshakeResultPtr = boost::intrusive_ptr<const HandshakeResult>;
 
-/// Those of an owner's connections: it mostly has few, and then its connections share them. Where there are many
-/// (each client asks for a target of its own) only the last are known; the others are not shared and work as well.
+/// The results of an owner's connections. Usually there are few, and the connections share them. If there are many, for
+/// example because each client requests its own target, the cache has only the latest. The others work, but later
+/// connections do not share them.
 class HandshakeResultCache {
    public:
     HandshakeResultCache() = default;
@@ -55,6 +60,7 @@ class HandshakeResultCache {
         }
     }
 
+    /// Returns the shared result, or a new one.
     HandshakeResultPtr of(const std::shared_ptr<AnyHandler>& handler, std::string_view subprotocol,
                           std::string_view target) {
         HandshakeResult*& known = known_[place_of(handler.get(), subprotocol, target)];

@@ -1,4 +1,4 @@
-// The timers of the connections that one owner has.
+// The timers of an owner's connections.
 #pragma once
 
 #include <algorithm>
@@ -10,38 +10,40 @@
 
 namespace wsserver {
 
-/// The timers of an owner's connections, and the one wake-up of its transport that serves them and the owner's own
-/// times.
+/// The timers of an owner's connections. They share the single wake-up of the transport with the owner's own times.
 template <Transport T>
 class OwnerTimers {
    public:
+    /// The time of a timer that is not set.
     static constexpr auto never = Clock::time_point::max();
 
-    /// `transport` must outlive it.
+    /// `transport` must outlive the object.
     explicit OwnerTimers(T& transport) : transport_(transport), wheel_(transport.now()) {}
 
+    /// Calls connection.on_timer() at `when` or soon after. Replaces an earlier time.
     void schedule(OwnedConnection& connection, Clock::time_point when) {
         wheel_.schedule(connection, when);
         arm();
     }
+    /// connection.on_timer() is not called before the next schedule().
     void cancel(OwnedConnection& connection) noexcept { wheel_.cancel(connection); }
 
-    /// The transport has woken its owner: calls on_timer() of those that are due, and returns the time that it is. The
-    /// next wake-up is for arm() to ask for, when the owner has seen to its own times.
+    /// The owner calls this when the transport wakes it. Calls on_timer() of the connections that are due, and returns
+    /// the current time. The owner then handles its own times and calls arm().
     Clock::time_point fire() {
         armed_for_ = never;
         const auto now = transport_.now();
         wheel_.advance(now);
         return now;
     }
-    /// The transport will wake the owner when the next timer is due, or at `own` if that is earlier.
+    /// Wakes the owner when the next timer is due, or at `own` if that is earlier.
     void arm(Clock::time_point own = never) {
         const auto next = std::min(wheel_.next_wake().value_or(never), own);
         if (next >= armed_for_) return;
         armed_for_ = next;
         transport_.wake_at(next);
     }
-    /// The transport won't wake the owner until arm() asks for it again.
+    /// Does not wake the owner before the next arm().
     void disarm() {
         armed_for_ = never;
         transport_.wake_at(never);

@@ -1,4 +1,4 @@
-// A hub that needs no more than a transport: it posts each call to the connections' thread.
+// A hub that works with any transport: it posts each call to the thread of the connections.
 #pragma once
 
 #include <memory>
@@ -13,18 +13,20 @@
 
 namespace wsserver {
 
-/// Reaches the connections of one pool. A call costs a copy of its payload and a task; a broadcast is encoded for each
-/// receiver. Held by a shared_ptr; outlives the pool and its transport.
+/// Reaches the connections of one pool. Each call copies its payload and posts a task. A broadcast is encoded for each
+/// receiver. It is held by a shared_ptr and may outlive the pool and its transport.
 template <Transport T, Role role>
 class PostingHub final : public Hub, public std::enable_shared_from_this<PostingHub<T, role>> {
    public:
+    /// The connections that it reaches.
     using Connection = wsserver::Connection<role, T>;
+    /// The pool of these connections.
     using Pool = ConnectionPool<Connection>;
 
-    /// Both must live until detach().
+    /// `transport` and `pool` must live until detach().
     PostingHub(T& transport, Pool& pool) noexcept : transport_(transport), pool_(&pool) {}
 
-    /// The transport's thread. From now on the answer is `closed`, and broadcasts report 0.
+    /// Called on the transport's thread. From now on, sending returns `closed` and broadcasts report 0.
     void detach() {
         const std::lock_guard lock(mutex_);
         pool_ = nullptr;
@@ -73,7 +75,7 @@ class PostingHub final : public Hub, public std::enable_shared_from_this<Posting
             std::move(done));
     }
 
-    /// `action` is called on the transport's thread, if the connection is still open then.
+    /// Calls `action` on the transport's thread if the connection still exists then.
     template <class Action>
     SendStatus run(ConnectionId to, Action action) {
         const std::lock_guard lock(mutex_);
@@ -88,7 +90,7 @@ class PostingHub final : public Hub, public std::enable_shared_from_this<Posting
 
     template <class Action>
     void run_for_all(Action action, Count done) {
-        // Reports 0 after the lock is released if there is no pool, or no memory for the task.
+        // If there is no pool, or no memory for the task, its destructor reports 0 after the lock is released.
         const auto completion = std::make_shared<Completion>(std::move(done));
         const std::lock_guard lock(mutex_);
         if (pool_ == nullptr) return;
@@ -105,7 +107,7 @@ class PostingHub final : public Hub, public std::enable_shared_from_this<Posting
 
     T& transport_;
     std::mutex mutex_;
-    Pool* pool_;  // changed by the transport's thread under mutex_; that thread reads it without
+    Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };
 
 }  // namespace wsserver

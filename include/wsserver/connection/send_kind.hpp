@@ -1,18 +1,20 @@
-// What is sent, as the send queue has to know it.
+// The kinds of output that a send queue distinguishes.
 #pragma once
 
 #include <cstdint>
 
 namespace wsserver {
 
-/// Decides what may overtake what, and where the policy for slow consumers begins.
+/// The kind of a send. It determines which output may overtake it, and the limit over which the policy for slow
+/// consumers applies.
 enum class SendKind : std::uint8_t {
-    message,  ///< a message from anyone but the connection's own handler: the policy begins above the high mark
-    reply,    ///< a message from the connection's own handler: the policy begins above the hard limit
-    control,  ///< Ping and Pong: overtake messages
+    message,  ///< a message from any sender except the connection's own handler: limited by the high mark
+    reply,    ///< a message from the connection's own handler: limited by the hard limit
+    control,  ///< Ping and Pong: they overtake messages
     close,    ///< Close: the last frame
 };
 
+/// True for `message` and `reply`.
 constexpr bool is_message(SendKind kind) noexcept { return kind == SendKind::message || kind == SendKind::reply; }
 
 }  // namespace wsserver

@@ -1,5 +1,5 @@
-// One connection's way out: straight from the thread's arena while the peer keeps up, through a send queue when it
-// doesn't.
+// The output of one connection: sent directly from the thread's arena while the peer keeps up, and through a send queue
+// when it does not.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -20,28 +20,29 @@
 
 namespace wsserver {
 
-/// Frames are encoded at the end of the arena; settle() then leaves them there, for the one send at the turn's
-/// end, or moves them to the queue. Of `owner` it takes the queue's limits, when it makes one. Belongs to the
-/// transport's thread.
+/// Frames are encoded at the end of the arena. settle() then leaves them there, for the single send at the end of the
+/// turn, or moves them to the queue. `owner` provides the limits when a queue is made. Used on the transport's thread.
 template <Transport T>
 class SendPath {
    public:
-    /// More than this doesn't go out of the arena in one turn: what has been handed to the transport can't be
-    /// overtaken by a pong any more.
+    /// The most bytes that are sent from the arena in one turn. A Pong cannot overtake bytes that were passed to the
+    /// transport.
     static constexpr std::size_t max_batch = std::size_t{256} << 10;
 
     /// Bytes written to the arena from now on may stay there until end_turn().
     void begin_turn(T& transport) noexcept { turn_start_ = transport.output().size(); }
+    /// True between begin_turn() and end_turn().
     bool in_turn() const noexcept { return turn_start_ != no_turn; }
-    /// What is still in the arena has no stream any more.
+    /// Removes the bytes that are still in the arena: their stream is closed.
     void end_turn(T& transport) noexcept {
         transport.output().truncate(turn_start_);
         turn_start_ = no_turn;
     }
 
+    /// The end of the arena, for settle().
     std::size_t mark(T& transport) const noexcept { return transport.output().size(); }
 
-    /// Decides where the bytes after `mark` in the arena wait.
+    /// Leaves the bytes after `mark` in the arena, or moves them to the queue.
     PushResult settle(T& transport, const ConnectionOwner& owner, std::size_t mark, SendKind kind) {
         OutputBuffer& arena = transport.output();
         if (arena.size() == mark) return {};
@@ -51,20 +52,22 @@ class SendPath {
         return result;
     }
 
+    /// Queues one encoded message; see SendQueue::push_shared().
     PushResult push_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes frames) {
         return queue(owner).push_shared(memory, frames);
     }
 
-    /// Nothing is before `frames`, and they are no longer than a batch: they may go past the queue.
+    /// True if no output is before `frames` and they are at most `max_batch` long: they may be sent without the queue.
     bool is_free_for(Bytes frames) const noexcept { return !queue_ && !in_turn() && frames.size() <= max_batch; }
-    /// Precondition: is_free_for(frames).
+    /// Sends `frames` without the queue. `memory` keeps them alive. Precondition: is_free_for(frames).
     void send_directly(typename T::Stream& stream, const ConnectionOwner& owner,
                        const std::shared_ptr<const void>& memory, Bytes frames) {
         const SendPiece piece{frames, memory};
         if (!stream.send({&piece, 1})) queue(owner).add_in_flight(frames.size());
     }
 
-    /// Hands over as much as the transport takes: first what this turn left in the arena. Returns the bytes.
+    /// Sends as much as the transport takes, beginning with this turn's bytes in the arena. Returns the number of
+    /// bytes.
     std::uint64_t send(typename T::Stream& stream, T& transport, const ConnectionOwner& owner) {
         std::uint64_t bytes = send_arena(stream, transport, owner);
         while (queue_ && queue_->in_flight() == 0) {
@@ -73,26 +76,29 @@ class SendPath {
             if (!queue_->take(max_batch, batch)) break;
             bytes += queue_->in_flight();
             if (stream.send(batch)) queue_->batch_sent();
-            batch.clear();  // what hasn't left has further owners
+            batch.clear();  // the transport keeps the owners of bytes that it has not sent
         }
         if (queue_ && queue_->idle()) queue_.reset();
         return bytes;
     }
 
-    /// The batch in flight has left.
+    /// The kernel has taken the batch in flight.
     void on_sent() noexcept {
         if (queue_) queue_->batch_sent();
     }
 
-    /// Throws away what waits, but not what is in flight. Returns how many messages that were.
+    /// Discards the output that waits, but not the batch in flight. Returns the number of discarded messages.
     std::size_t discard() noexcept { return queue_ ? queue_->discard() : 0; }
 
+    /// True if nothing is queued or in flight.
     bool idle() const noexcept { return !queue_; }
+    /// True if the connection must not read from its peer; see SendQueue.
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
+    /// Bytes that are queued or in flight.
     std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
 
    private:
-    /// Beyond this a copy costs more than new memory for the arena.
+    /// Above this size, a copy costs more than new memory for the arena.
     static constexpr std::size_t kept_size = std::size_t{64} << 10;
     static constexpr std::size_t no_turn = std::numeric_limits<std::size_t>::max();
 
@@ -101,7 +107,7 @@ class SendPath {
         return *queue_;
     }
 
-    /// A long message that fills the arena alone takes the arena's memory with it.
+    /// Queues `frames`. A long message that is alone in the arena takes over the arena's memory.
     static PushResult push(SendQueue& queue, Bytes frames, SendKind kind, OutputBuffer& arena) {
         const bool is_alone = frames.size() == arena.size();
         if (!is_message(kind) || !is_alone || frames.size() <= kept_size) return queue.push(frames, kind);

@@ -1,4 +1,4 @@
-// The bodies of this floor and of those below it. A connection in memory needs no others.
+// The bodies of this floor and of those below it. A connection over a memory transport needs no others.
 #pragma once
 
 #include "wsserver/base/src.hpp"

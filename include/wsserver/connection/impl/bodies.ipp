@@ -1,4 +1,4 @@
-// All bodies of this floor. One connection: queue, hub, handler.
+// All bodies of this floor.
 #pragma once
 
 #include "wsserver/connection/impl/connection_info.ipp"

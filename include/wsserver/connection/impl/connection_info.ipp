@@ -26,7 +26,7 @@ std::string to_string(ConnectionId id) {
 
 namespace {
 
-/// Takes a number from the front of `text`; false if there is none, or one that doesn't fit.
+/// Takes a number from the front of `text`. False if there is none, or if it does not fit.
 template <class Number>
 bool take_id_number(std::string_view& text, Number& number) noexcept {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -14,10 +14,10 @@ namespace wsserver {
 
 namespace {
 
-/// Up to this size a copy costs less memory and time than a reference to what is shared.
+/// Up to this size, a copy costs less memory and time than a reference to a shared message.
 constexpr std::size_t copied_size = 128;
 
-/// Blocks grow with what already waits: a queue that is short stays small.
+/// Blocks grow with the queue, so that a short queue stays small.
 constexpr std::size_t smallest_block = 4 * 1024;
 constexpr std::size_t largest_block = 64 * 1024;
 
@@ -26,7 +26,7 @@ struct FrameExtent {
     bool ends_message;
 };
 
-/// The data frame at the front of `frames`, which we have encoded ourselves.
+/// The data frame at the front of `frames`, which the protocol encoded.
 FrameExtent first_frame(Bytes frames) noexcept {
     const auto decoded = decode_header(frames);
     const auto* header = std::get_if<FrameHeader>(&decoded);
@@ -36,7 +36,7 @@ FrameExtent first_frame(Bytes frames) noexcept {
     return {size, header->fin};
 }
 
-/// Bytes of the (rest of the) message at the front of `frames`.
+/// The number of bytes of the message, or the rest of a message, at the front of `frames`.
 std::size_t first_message_size(Bytes frames) noexcept {
     std::size_t size = 0;
     for (;;) {
@@ -99,7 +99,7 @@ PushResult SendQueue::push_close(Bytes frame) {
     return {};
 }
 
-/// Applies the policy before a message is queued. The result's status says whether it may be.
+/// Applies the policy before a message is queued. The message may be queued if the status of the result is `queued`.
 PushResult SendQueue::admit(SendKind kind) {
     const std::size_t limit =
         kind == SendKind::message ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
@@ -117,12 +117,12 @@ PushResult SendQueue::admit(SendKind kind) {
             result.dropped = drop_waiting();
             break;
     }
-    // What is in flight can't be dropped. Above the hard limit it must not grow even by one message a time.
+    // Bytes in flight cannot be dropped. If they alone are over the hard limit, no message is added.
     if (load() > limits_.hard_limit) return {SendStatus::dropped, result.dropped + 1};
     return result;
 }
 
-/// Cuts off what must stay of a message that has partly left, to be a run of its own at the front.
+/// Makes the rest of a message that was partly taken a separate run at the front. It must not be dropped.
 void SendQueue::isolate_begun() {
     if (!begun_ || runs_.front().messages == 1) return;
     Run whole = std::move(runs_.front());
@@ -131,7 +131,7 @@ void SendQueue::isolate_begun() {
     runs_.push_front({std::move(whole.owner), whole.frames.first(rest), 1});
 }
 
-/// Drops the message that waits longest; false if there is none of which nothing has left.
+/// Drops the message that waits longest. False if there is no message, apart from one that was partly taken.
 bool SendQueue::drop_oldest() {
     if (messages_ == (begun_ ? 1U : 0U)) return false;
     isolate_begun();
@@ -144,7 +144,7 @@ bool SendQueue::drop_oldest() {
     return true;
 }
 
-/// Drops all messages of which nothing has left; returns how many.
+/// Drops all messages of which no frame was taken. Returns their number.
 std::size_t SendQueue::drop_waiting() {
     const std::size_t before = messages_;
     isolate_begun();
@@ -204,7 +204,7 @@ void SendQueue::hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>
     in_flight_ += owner->size();
 }
 
-/// Whole frames of the first run, as many as fit, or one frame that doesn't if `at_least_one`.
+/// Takes as many complete frames of the first run as fit. If none fits and `at_least_one` is set, takes one frame.
 SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     Run& front = runs_.front();
     if (front.frames.size() <= max_bytes) {

@@ -26,12 +26,13 @@ namespace wsserver {
 /// A message that owns its payload.
 struct ReceivedMessage {
     Opcode opcode = Opcode::text;  ///< text or binary
-    std::string payload{};
+    std::string payload{};         ///< valid UTF-8 if it is text
 
+    /// True for text, false for binary.
     bool is_text() const noexcept { return opcode == Opcode::text; }
 };
 
-/// One coroutine at a time may wait in it. Belongs to the loop's thread, as Client.
+/// A client for one coroutine at a time. Used on the loop's thread, as Client is.
 ///
 ///     AwaitableClient client{context};
 ///     if (const auto connected = co_await client.connect("ws://127.0.0.1:8080"); !connected) ...
@@ -39,7 +40,7 @@ struct ReceivedMessage {
 ///     while (const auto message = co_await client.receive()) use(message->payload);
 class AwaitableClient {
    public:
-    /// `options.reconnect` is not for this style: connect again instead.
+    /// Ignores `options.reconnect`; call connect() again instead.
     explicit AwaitableClient(boost::asio::io_context& context, ClientOptions options = {})
         : state_(std::make_shared<State>(context)), client_(context, without_reconnect(std::move(options))) {
         client_.on_end([state = state_](const ConnectionEnd& end, bool) {
@@ -48,8 +49,9 @@ class AwaitableClient {
         });
     }
 
-    /// Returns when it is open; an error says why it can't be, options.connect_timeout included.
-    /// Precondition: it isn't connected; after an end() it may connect again.
+    /// Connects to `url`. Returns when the connection is open, or returns the reason why connecting failed, for example
+    /// options.connect_timeout. Precondition: the client is not connected. It may connect again after the connection
+    /// ended.
     boost::asio::awaitable<Result<void, std::string>> connect(std::string url) {
         state_->begin();
         client_.connect(std::move(url), Reactions{state_, &client_});
@@ -58,39 +60,44 @@ class AwaitableClient {
         co_return Unexpected{state_->end->cause};
     }
 
-    /// The next message, in order; nothing when the connection has ended, see end().
+    /// Returns the next message, in order; nothing if the connection has ended, see end().
     boost::asio::awaitable<std::optional<ReceivedMessage>> receive() { co_return co_await receive_until(never); }
-    /// The same; nothing also when none has come in time: then is_open() is still true.
+    /// The same, but also returns nothing if no message arrives within `at_most`. Then is_open() is still true.
     boost::asio::awaitable<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds at_most) {
         co_return co_await receive_until(later(Clock::now(), at_most));
     }
 
+    /// See Client::send().
     SendStatus send(const Text& message) { return client_.send(message); }
+    /// See Client::send().
     SendStatus send(const Binary& message) { return client_.send(message); }
+    /// See Client::ping().
     SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
 
-    /// The whole closing handshake; returns how it ended (1006 also if there is none to end). Messages that come
-    /// meanwhile are thrown away.
+    /// Performs the closing handshake and returns how the connection ended; 1006 also if there was no connection.
+    /// Discards the messages that arrive meanwhile.
     boost::asio::awaitable<ConnectionEnd> close(CloseCode code = CloseCode::normal, std::string reason = {}) {
         client_.close(code, reason);
         while (!state_->end && !client_.is_idle()) {
-            client_.resume_receiving();  // each time: many messages, or a long one, have paused it perhaps
+            client_.resume_receiving();  // each time, because messages may have paused it again
             co_await state_->wait_until(never);
             state_->drop_messages();
         }
         co_return state_->end.value_or(ConnectionEnd{});
     }
 
+    /// True if messages can be sent.
     bool is_open() const noexcept { return client_.is_open(); }
-    /// How it ended, once it has.
+    /// How the connection ended, if it has ended.
     const std::optional<ConnectionEnd>& end() const noexcept { return state_->end; }
+    /// The client that this one uses, for example to add listeners. Its on_end() is taken.
     Client& client() noexcept { return client_; }
 
    private:
     using Time = std::chrono::steady_clock::time_point;
     static constexpr Time never = Time::max();
 
-    /// Messages up to this are kept for a coroutine that doesn't come to take them; then the peer waits.
+    /// At most about this many bytes of messages are kept until the coroutine receives them. Then receiving is paused.
     static constexpr std::size_t enough = std::size_t{1} << 20;
 
     struct State {
@@ -106,7 +113,7 @@ class AwaitableClient {
             bytes = 0;
         }
         void wake() { timer.cancel(); }
-        /// Returns at that time or when wake() is called, whichever is first.
+        /// Returns at `time`, or earlier when wake() is called.
         boost::asio::awaitable<void> wait_until(Time time) {
             boost::system::error_code woken;
             timer.expires_at(time);
@@ -120,7 +127,7 @@ class AwaitableClient {
         std::size_t bytes = 0;
     };
 
-    /// The handler: puts what comes where the coroutine finds it.
+    /// The handler: stores messages for the coroutine and wakes it.
     struct Reactions {
         std::shared_ptr<State> state;
         Client* client;

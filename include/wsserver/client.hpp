@@ -1,4 +1,4 @@
-// A WebSocket client on the caller's loop, in callback style. With co_await: awaitable_client.hpp.
+// A WebSocket client on the caller's loop, with callbacks. For co_await, see awaitable_client.hpp.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -27,89 +27,101 @@ namespace wsserver {
 
 class FrameTap;  // protocol/frame_tap.hpp
 
-/// When a connection has ended or could not be had: how long to wait before the next attempt. The wait is drawn
-/// at random from the upper half of its bound ("jitter": a thousand clients of a server that restarted don't come
-/// back at the same moment); the bound doubles with each attempt that fails and is reset by one that succeeds.
+/// How to wait between attempts to connect, after a connection has ended or an attempt has failed. The wait is random,
+/// in the upper half of its bound, so that a thousand clients of a restarted server do not reconnect at the same moment
+/// (jitter). Each failed attempt doubles the bound. A successful one resets it.
 struct Reconnect {
-    std::chrono::milliseconds first{500};
-    std::chrono::milliseconds longest{30'000};
-    std::size_t attempts = 0;  ///< in a row that may fail; 0: no limit
+    std::chrono::milliseconds first{500};       ///< the first bound
+    std::chrono::milliseconds longest{30'000};  ///< the largest bound
+    std::size_t attempts = 0;                   ///< the most failed attempts in a row; 0: no limit
 
-    /// The wait after so many attempts in a row that failed (0: a connection that had been open has ended), at this
-    /// point of its range: 0 the shortest, 1 the longest.
+    /// The wait before the next attempt.
+    ///
+    /// failures  failed attempts in a row; 0: an open connection has ended
+    /// point     the place in the range of the wait, from 0 (shortest) to 1 (longest)
     std::chrono::milliseconds wait(std::size_t failures, double point) const noexcept;
 };
 
+/// The options of a Client.
 struct ClientOptions {
     std::vector<std::string> subprotocols{};  ///< in order of preference
-    std::string origin{};                     ///< the Origin field; browsers send one, programs need none
-    std::vector<HttpField> fields{};          ///< further fields of the request, `Authorization` for instance
-    HandshakeLimits handshake{};
+    std::string origin{};                     ///< the Origin field; browsers send one, programs do not need it
+    std::vector<HttpField> fields{};          ///< more fields of the request, for example `Authorization`
+    HandshakeLimits handshake{};              ///< limits of the server's response
 
-    /// For the name, the stream and the opening handshake together.
+    /// For the name, the stream and the opening handshake in total.
     std::chrono::milliseconds connect_timeout{10'000};
-    std::chrono::milliseconds ping_interval{25'000};  ///< of silence, then a ping; 0: never
-    std::chrono::milliseconds pong_timeout{20'000};
-    std::chrono::milliseconds close_timeout{5'000};
+    std::chrono::milliseconds ping_interval{25'000};  ///< of silence before a ping; 0: never
+    std::chrono::milliseconds pong_timeout{20'000};   ///< for the answer to that ping
+    std::chrono::milliseconds close_timeout{5'000};   ///< for a Close frame, and then for the end of the stream
 
-    std::size_t max_message = std::size_t{16} << 20;
-    std::size_t max_fragments = 131'072;
-    SendQueueLimits send_queue{};
+    std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a received message; over it: close code 1009
+    std::size_t max_fragments = 131'072;              ///< most frames of a received message; over it: close code 1009
+    SendQueueLimits send_queue{};                     ///< limits of the send queue
 
-    std::optional<Reconnect> reconnect{};  ///< none: a connection that ended stays so
+    std::optional<Reconnect> reconnect{};  ///< none: do not reconnect
 
-    FrameTap* tap = nullptr;  ///< sees every frame; must outlive the client
+    FrameTap* tap = nullptr;  ///< sees each frame; must outlive the client; optional
 };
 
-/// One connection at a time. All members belong to the loop's thread (or come before it runs); from other threads
-/// use a ConnectionHandle.
+/// A client with one connection at a time. Call its members on the loop's thread, or before the loop runs. From other
+/// threads, use a ConnectionHandle.
 ///
 ///     wsserver::Client client{context};
 ///     client.connect("ws://127.0.0.1:8080/chat", Chat{});
 ///     context.run();
 class Client {
    public:
-    /// `context` must outlive it and be run by one thread.
+    /// `context` must outlive the client and be run by one thread.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
-    /// Ends the connection without ceremony. Not from within a reaction of its own handler, nor from within one of the
-    /// listeners below: there, close().
+    /// Ends the connection without a closing handshake. Do not destroy the client within a reaction of its handler or
+    /// within one of the listeners below; call close() there.
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
-    /// Begins to connect to `url` (ws://, ws+unix:); `handler` hears on_open, on_message, ... as on a server, always
-    /// on the loop's thread (`runs` is not asked for). What was connected before is closed with 1001 first.
-    /// Whatever goes wrong, a wrong URL too, is told to on_end(), never from within.
+    /// Begins to connect to `url` (ws://, ws+unix:). The reactions of `handler` are called as on a server, but always
+    /// on the loop's thread; its `runs` is ignored. An earlier connection is closed with 1001 first. All errors,
+    /// including an invalid URL, are reported to on_end(), never within this call.
     void connect(std::string url, std::shared_ptr<AnyHandler> handler);
+    /// The same for a handler object.
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void connect(std::string url, H handler) {
         connect(std::move(url), make_handler("client", std::move(handler)));
     }
 
-    /// Told of the end of each connection, and of each attempt that failed (`opened` is false, `cause` says why,
-    /// `error` is an Errc or of the system). `will_retry`: a further attempt follows.
+    /// Calls `listener` at the end of each connection and after each failed attempt. After a failed attempt, `opened`
+    /// is false, `cause` is the reason, and `error` is an Errc or an error of the system. If `will_retry` is true,
+    /// another attempt follows.
     void on_end(std::function<void(const ConnectionEnd&, bool will_retry)> listener);
-    /// For debugging: the request as it leaves, and the server's answer, also one that refuses.
+    /// For debugging: calls `listener` with the request as it is sent.
     void on_request(std::function<void(std::string_view request)> listener);
+    /// For debugging: calls `listener` with the response of the server, whether it accepts or refuses.
     void on_response(std::function<void(const HttpResponse&)> listener);
 
-    /// `closed` when it isn't connected.
+    /// Queues a text message, which must be valid UTF-8. Returns `closed` if the connection is not open.
     SendStatus send(const Text& message);
+    /// Queues a binary message. Returns `closed` if the connection is not open.
     SendStatus send(const Binary& message);
+    /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.
     SendStatus ping(Bytes payload = {});
-    /// Begins the closing handshake, or gives up connecting; no reconnecting after that.
+    /// Begins the closing handshake, or stops connecting. The client does not reconnect after that.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});
 
-    /// Leaves what the server sends in the kernel's buffers until resume_receiving(): flow control for those who
-    /// can't keep up.
+    /// Leaves the server's bytes in the buffers of the kernel until resume_receiving(). This is flow control for a
+    /// program that cannot keep up.
     void pause_receiving();
+    /// Ends pause_receiving().
     void resume_receiving();
 
+    /// True if messages can be sent.
     bool is_open() const noexcept;
-    /// Neither connected nor trying to.
+    /// True if the client is neither connected nor connecting, and will not reconnect.
     bool is_idle() const noexcept;
+    /// The state of the connection, if there is one.
     std::optional<ConnectionInfo> info() const;
 
+    /// For the implementation.
     struct Impl;
 
    private:

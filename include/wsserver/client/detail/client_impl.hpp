@@ -1,4 +1,4 @@
-// What a Client is made of: the owner of one connection, and the attempts to have one.
+// The implementation of Client: it owns one connection and makes the attempts to connect.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 
 namespace wsserver {
 
-/// Masking keys from OpenSSL's generator, some thousand at a time (RFC 6455 §10.3: unpredictable).
+/// Masking keys from OpenSSL's generator, 1024 at a time. They must be unpredictable (RFC 6455 §10.3).
 class RandomKeys final : public MaskingKeySource {
    public:
     MaskingKey next_key() noexcept override;
@@ -30,20 +30,21 @@ class RandomKeys final : public MaskingKeySource {
     std::size_t next_ = keys_.size();
 };
 
-/// Reaches the client's connection from any thread. Outlives the client.
+/// Reaches the client's connection from any thread. May outlive the client.
 class ClientHub final : public Hub {
    public:
     explicit ClientHub(Client::Impl& client) noexcept : client_(&client) {}
 
+    /// From now on, sending returns `closed`.
     void detach();
-    /// Which connection may be sent to from now on; the default: none.
+    /// Sets the connection that may be sent to from now on; a default-constructed id: none.
     void set_open(ConnectionId id);
 
     SendStatus send(ConnectionId to, const Text& message) override;
     SendStatus send(ConnectionId to, const Binary& message) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    // A client has one connection: to broadcast is to send.
+    // A client has one connection, so a broadcast is a send.
     void broadcast(const Audience& audience, const Text& message, Count done) override;
     void broadcast(const Audience& audience, const Binary& message, Count done) override;
     void ping_all(Count done) override;
@@ -115,9 +116,9 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     Url url_;
     std::shared_ptr<AnyHandler> handler_;
     Clock::time_point deadline_{};
-    std::size_t failures_ = 0;  ///< attempts in a row
-    bool wanted_ = false;       ///< connect() was called, and no close() since
-    bool restart_ = false;      ///< connect() was called while the last connection isn't gone
+    std::size_t failures_ = 0;  ///< failed attempts in a row
+    bool wanted_ = false;       ///< connect() was called, and close() was not called since
+    bool restart_ = false;      ///< connect() was called, and the attempt has not begun yet
     bool shut_down_ = false;
     bool connecting_ = false;
     std::uint32_t generation_ = 0;
@@ -127,7 +128,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     OwnerTimers<AsioTransport> timers_;
     Clock::time_point retry_at_ = never;
     AsioTransport::Connecting attempt_;
-    std::optional<ClientConnection> connection_;  // last: it uses all of the above until it is gone
+    std::optional<ClientConnection> connection_;  // the last member: it uses all others
 };
 
 }  // namespace wsserver

@@ -1,4 +1,4 @@
-// All bodies of this floor. The client.
+// All bodies of this floor.
 #pragma once
 
 #include "wsserver/client/impl/client.ipp"

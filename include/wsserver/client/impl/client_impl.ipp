@@ -13,7 +13,7 @@ namespace wsserver {
 
 MaskingKey RandomKeys::next_key() noexcept {
     if (next_ == keys_.size()) {
-        // Without random numbers no frame may leave, and there is nothing else to be done.
+        // Without random numbers no frame may be sent, and the caller cannot handle the error.
         if (RAND_bytes(keys_.front().data(), static_cast<int>(sizeof keys_)) != 1) std::abort();
         next_ = 0;
     }
@@ -32,7 +32,7 @@ void ClientHub::set_open(ConnectionId id) {
     open_ = id;
 }
 
-/// Carries it out on the loop's thread; whether the connection is still there shows itself there.
+/// Posts `action` to the loop's thread, which checks whether the connection still exists.
 SendStatus ClientHub::run(ConnectionId to, Action action) {
     const std::lock_guard lock(mutex_);
     if (client_ == nullptr || to.generation == 0 || to != open_) return SendStatus::closed;
@@ -44,7 +44,8 @@ SendStatus ClientHub::run(ConnectionId to, Action action) {
 }
 
 void ClientHub::run_for_all(Action action, Count done) {
-    // Outlives the lock, though there be no memory for the task: whoever is told may use the hub.
+    // Declared before the lock: if there is no memory for the task, `done` is called without the lock and may use the
+    // hub.
     const auto completion = std::make_shared<Completion>(std::move(done));
     const std::lock_guard lock(mutex_);
     if (client_ == nullptr) return;
@@ -129,7 +130,7 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     connecting_ = false;
     restart_ = true;
     if (connection_) {
-        connection_->going_away();  // the attempt follows when it has gone
+        connection_->going_away();  // on_released() begins the attempt
     } else {
         post(&Impl::attempt);
     }
@@ -146,7 +147,7 @@ void Client::Impl::attempt() {
     restart_ = false;
     auto url = parse_url(url_text_);
     if (!url) {
-        wanted_ = false;  // it won't get better by trying again
+        wanted_ = false;  // another attempt would fail, too
         return failed(url.error(), std::make_error_code(std::errc::invalid_argument));
     }
     url_ = std::move(*url);
@@ -177,7 +178,7 @@ ClientRequest Client::Impl::make_request() const {
     request.subprotocols = options_.subprotocols;
     request.origin = options_.origin;
     request.fields = options_.fields;
-    // As for the masking keys; here it would be noticed by the server's answer only.
+    // Aborts, as for the masking keys.
     if (RAND_bytes(request.nonce.data(), static_cast<int>(request.nonce.size())) != 1) std::abort();
     return request;
 }
@@ -188,14 +189,14 @@ void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> sock
     connection_options_.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
     ClientRequest request = make_request();
     if (request_) request_(ClientHandshake{request}.request());
-    if (restart_) return;  // it has called connect()
+    if (restart_) return;  // the listener has called connect()
     if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
     if (++generation_ == 0) ++generation_;
     connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<OwnerOn&>(*this), std::move(*socket));
     connection_->start(std::move(request), handler_);
 }
 
-/// There was nothing that could be called a connection.
+/// An attempt failed before there was a connection.
 void Client::Impl::failed(std::string cause, std::error_code error) {
     ConnectionEnd end;
     end.cause = std::move(cause);
@@ -276,7 +277,7 @@ void Client::Impl::wake() {
     timers_.arm(retry_at_);
 }
 
-/// A wake-up that wakes nobody would keep the caller's loop from running out of work.
+/// A wake-up without a purpose would keep the caller's loop from running out of work.
 void Client::Impl::disarm_timers() {
     if (!connection_ && retry_at_ == never) timers_.disarm();
 }

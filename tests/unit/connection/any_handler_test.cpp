@@ -14,7 +14,7 @@ using wsserver::test::Strings;
 
 namespace {
 
-/// All reactions of `handler` once, in the order of a connection's life.
+/// Calls each reaction of `handler` once, in the order in which a connection calls them.
 std::vector<std::string> live_with(AnyHandler& handler) {
     RecordingConnection connection;
     const auto payload = test::byte_script("01 02");
@@ -46,7 +46,7 @@ struct BinaryOnly {
 struct Anything {
     void on_message(AnyConnection& c, const Message& m) {
         std::visit(overloaded{[&](const Text& text) { c.send(text); }, [&](const Binary& binary) { c.send(binary); },
-                              [](const auto&) { FAIL("no control frame is a message"); }},
+                              [](const auto&) { FAIL("a control frame is not a message"); }},
                    m);
     }
 };
@@ -77,7 +77,7 @@ struct Counter {
 
 }  // namespace
 
-TEST_CASE("a handler's reactions are called with what they take", "[any_handler]") {
+TEST_CASE("reactions are called with the types that they accept", "[any_handler]") {
     CHECK(live_with(*make_handler("echo", EchoesAll{})) == Strings{"text hi", "binary 01 02"});
     CHECK(live_with(*make_handler("any", Anything{})) == Strings{"text hi", "binary 01 02"});
     CHECK(live_with(*make_handler("generic", Generic{})) == Strings{"text hi", "binary 01 02"});
@@ -85,16 +85,16 @@ TEST_CASE("a handler's reactions are called with what they take", "[any_handler]
     CHECK(live_with(*make_handler("ping", PingAndPong{})) == Strings{"ping 01 02", "ping 01 02"});
 }
 
-TEST_CASE("a type of message that it doesn't take closes with 1003", "[any_handler][rfc6455-7.4.1]") {
+TEST_CASE("a message of a type that the handler does not take closes with 1003", "[any_handler][rfc6455-7.4.1]") {
     CHECK(live_with(*make_handler("text", TextOnly{})) == Strings{"text hi", declined});
     CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Strings{declined, "binary 01 02"});
 }
 
-TEST_CASE("a handler without on_message takes messages in silence", "[any_handler]") {
+TEST_CASE("a handler without on_message ignores messages", "[any_handler]") {
     CHECK(live_with(*make_handler("count", Counter{})).empty());
 }
 
-TEST_CASE("name, thread and commands", "[any_handler]") {
+TEST_CASE("a handler has a name, a thread and commands", "[any_handler]") {
     CHECK(make_handler("echo", EchoesAll{})->name() == "echo");
     CHECK(make_handler("echo", EchoesAll{})->runs() == Runs::inline_);
     CHECK(make_handler("binary", BinaryOnly{})->runs() == Runs::pooled);
@@ -108,7 +108,7 @@ TEST_CASE("name, thread and commands", "[any_handler]") {
     CHECK_FALSE(make_handler("echo", EchoesAll{})->on_command(words, payload).ok);
 }
 
-TEST_CASE("a handler keeps its state, and what it throws passes through", "[any_handler]") {
+TEST_CASE("a handler keeps its state, and its exceptions are passed on", "[any_handler]") {
     struct Sums {
         std::size_t sum = 0;
         void on_message(AnyConnection& c, const Text& m) {

@@ -23,7 +23,7 @@ namespace {
 constexpr std::uint16_t reactor = 3;
 constexpr std::uint32_t last_generation = std::numeric_limits<std::uint32_t>::max();
 
-/// As little of a connection as the pool needs; counts those that live. `size` in bytes.
+/// The part of a connection that the pool needs; counts its objects. `size` is in bytes.
 template <std::size_t size>
 class Fake {
    public:
@@ -58,7 +58,7 @@ std::vector<ConnectionId> filled(Pool& pool, std::size_t count) {
 }  // namespace
 
 TEST_CASE("a slot costs little more than its connection", "[pool]") {
-    // The pool asserts it at compile time, when it grows.
+    // The code that grows the pool asserts it at compile time.
     const auto grow = []<std::size_t size>(std::integral_constant<std::size_t, size>) {
         static_assert(sizeof(Fake<size>) == size);
         CHECK(ConnectionPool<Fake<size>>{reactor}.emplace() != nullptr);
@@ -90,7 +90,7 @@ TEST_CASE("a connection is found by its id until it is erased", "[pool]") {
     CHECK(pool.find(second->id()) == second);
 }
 
-TEST_CASE("ids that name nobody find nobody", "[pool]") {
+TEST_CASE("ids without a connection find nothing", "[pool]") {
     Pool pool{reactor};
     const ConnectionId absent =
         GENERATE(ConnectionId{reactor, 0, 0}, ConnectionId{reactor, 0, 2}, ConnectionId{reactor, 1, 1},
@@ -105,13 +105,13 @@ TEST_CASE("ids that name nobody find nobody", "[pool]") {
     CHECK(pool.find({reactor + 1, 0, 1}) == nullptr);
 }
 
-TEST_CASE("only what is open may be sent to", "[pool]") {
+TEST_CASE("only an open connection may be sent to", "[pool]") {
     Pool pool{reactor};
     const ConnectionId id = pool.emplace()->id();
     CHECK_FALSE(pool.is_open(id));
     pool.open(id);
     CHECK(pool.is_open(id));
-    SECTION("until it is retired; it is still found") {
+    SECTION("until it is retired, but it is still found") {
         pool.retire(id);
         CHECK_FALSE(pool.is_open(id));
         CHECK(pool.find(id) != nullptr);
@@ -127,13 +127,13 @@ TEST_CASE("only what is open may be sent to", "[pool]") {
     }
 }
 
-TEST_CASE("many come and go", "[pool]") {
+TEST_CASE("many connections are made and erased", "[pool]") {
     struct Known {
         Small* connection;
         bool open;
     };
     Pool pool{reactor};
-    std::map<ConnectionId, Known> model;  // ordered by slot, for there is one of each
+    std::map<ConnectionId, Known> model;  // in order of slot, because each slot has at most one
     std::set<ConnectionId> given;
     std::vector<ConnectionId> gone;
     std::mt19937 random{GENERATE(1U, 2U, 3U)};
@@ -143,7 +143,7 @@ TEST_CASE("many come and go", "[pool]") {
     };
     bool same = true;
     for (int step = 0; step < 60'000 && same; ++step) {
-        // Now it mostly grows, now it mostly shrinks.
+        // The pool grows and shrinks in phases.
         const unsigned growing = step / 2'000 % 2 == 0 ? 60 : 30;
         if (model.empty() || random() % 100 < growing) {
             Small* connection = pool.emplace();
@@ -203,7 +203,7 @@ TEST_CASE("the generation after the last is the first", "[pool]") {
 TEST_CASE("each slot has generations of its own", "[pool]") {
     Pool pool{reactor};
     const auto ids = filled(pool, 3 * Pool::chunk_slots);
-    // The second chunk's slots once more each time, the others stay.
+    // Reuse the slots of the second chunk each time; keep the others.
     for (std::uint32_t generation = 1; generation < 5; ++generation) {
         for (std::uint32_t slot = Pool::chunk_slots; slot < 2 * Pool::chunk_slots; ++slot) {
             pool.erase({reactor, slot, generation});
@@ -217,12 +217,12 @@ TEST_CASE("each slot has generations of its own", "[pool]") {
     CHECK(pool.size() == ids.size());
 }
 
-TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
+TEST_CASE("for_each allows changes while it runs", "[pool]") {
     Pool pool{reactor};
     constexpr std::uint32_t count = 2 * Pool::chunk_slots + 7;
     const auto ids = filled(pool, count);
     std::vector<std::uint32_t> met;
-    SECTION("each one erased when it is met") {
+    SECTION("each connection erases itself") {
         pool.for_each([&](Small& connection) {
             met.push_back(connection.id().slot);
             pool.erase(connection.id());
@@ -230,14 +230,14 @@ TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
         CHECK(met.size() == count);
         CHECK(pool.empty());
     }
-    SECTION("all erased by the first") {
+    SECTION("the first erases all") {
         pool.for_each([&](Small& connection) {
             met.push_back(connection.id().slot);
             for (const ConnectionId id : ids) pool.erase(id);
         });
         CHECK(met == std::vector<std::uint32_t>{0});
     }
-    SECTION("the next one erased, across the chunks' borders too") {
+    SECTION("each erases the next one, also in the next chunk") {
         pool.for_each([&](Small& connection) {
             met.push_back(connection.id().slot);
             if (const std::uint32_t next = met.back() + 1; next < count) pool.erase(ids[next]);
@@ -245,7 +245,7 @@ TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
         CHECK(met.size() == (count + 1) / 2);
         CHECK(std::ranges::none_of(met, [](std::uint32_t slot) { return slot % 2 == 1; }));
     }
-    SECTION("the one before erased") {
+    SECTION("each erases the one before") {
         pool.for_each([&](Small& connection) {
             met.push_back(connection.id().slot);
             if (met.back() > 0) pool.erase(ids[met.back() - 1]);
@@ -253,10 +253,10 @@ TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
         CHECK(met.size() == count);
         CHECK(pool.size() == 1);
     }
-    SECTION("another one made in the place of each") {
+    SECTION("each is replaced by a new one") {
         std::size_t made = 0;
         pool.for_each([&](Small& connection) {
-            if (connection.id().generation > 1) return;  // one of those
+            if (connection.id().generation > 1) return;  // a new one
             met.push_back(connection.id().slot);
             pool.erase(connection.id());
             pool.emplace();
@@ -265,9 +265,9 @@ TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
         CHECK(met.size() == count);
         CHECK(pool.size() == made);
     }
-    SECTION("so many made that it grows") {
+    SECTION("new ones make the pool grow") {
         pool.for_each([&](Small& connection) {
-            if (connection.id().slot >= count) return;  // one of those
+            if (connection.id().slot >= count) return;  // a new one
             met.push_back(connection.id().slot);
             filled(pool, 3);
         });
@@ -278,7 +278,7 @@ TEST_CASE("what is walked over may be changed meanwhile", "[pool]") {
     for (const ConnectionId id : ids_of(pool)) CHECK(pool.find(id) != nullptr);
 }
 
-TEST_CASE("the last slot of a chunk alone", "[pool]") {
+TEST_CASE("the last slot of a chunk may be the only one in use", "[pool]") {
     Pool pool{reactor};
     auto ids = filled(pool, 3 * Pool::chunk_slots);
     std::erase_if(ids, [&](ConnectionId id) {
@@ -290,7 +290,7 @@ TEST_CASE("the last slot of a chunk alone", "[pool]") {
     CHECK(pool.find(ids.front())->id() == ids.front());
 }
 
-TEST_CASE("when making one fails its slot is free again, its id is not", "[pool]") {
+TEST_CASE("if a constructor throws, the slot is free again but the id is not reused", "[pool]") {
     struct Failing {
         Failing(ConnectionId id, bool fail) : id_(id) {
             if (fail) throw std::runtime_error{"no"};
@@ -307,7 +307,7 @@ TEST_CASE("when making one fails its slot is free again, its id is not", "[pool]
     CHECK(pool.emplace(false)->id() == ConnectionId{reactor, 1, 2});
 }
 
-TEST_CASE("who is being destroyed isn't found any more", "[pool]") {
+TEST_CASE("a connection is not found while it is destroyed", "[pool]") {
     struct Asking {
         Asking(ConnectionId id, ConnectionPool<Asking>& pool) : id_(id), pool_(pool) {}
         ~Asking() {
@@ -328,12 +328,12 @@ TEST_CASE("who is being destroyed isn't found any more", "[pool]") {
 }
 
 #ifdef WSSERVER_POISONS
-TEST_CASE("the address sanitizer sees who uses a connection that is gone", "[pool]") {
+TEST_CASE("the address sanitizer detects the use of a connection that is gone", "[pool]") {
     Pool pool{reactor};
     Small* connection = pool.emplace();
     auto* bytes = reinterpret_cast<std::uint8_t*>(connection);
     CHECK(__asan_region_is_poisoned(bytes, sizeof *connection) == nullptr);
-    CHECK(__asan_address_is_poisoned(bytes + sizeof *connection));  // no one is there yet
+    CHECK(__asan_address_is_poisoned(bytes + sizeof *connection));  // the next slot is still free
     pool.erase(connection->id());
     for (std::size_t i = 0; i < sizeof *connection; ++i) CHECK(__asan_address_is_poisoned(bytes + i));
     CHECK(pool.emplace() == connection);
@@ -341,7 +341,7 @@ TEST_CASE("the address sanitizer sees who uses a connection that is gone", "[poo
 }
 #endif
 
-TEST_CASE("the pool ends its connections", "[pool]") {
+TEST_CASE("the pool destroys its connections", "[pool]") {
     std::optional<Pool> pool{std::in_place, reactor};
     pool->erase(filled(*pool, 200)[70]);
     CHECK(Small::alive == 199);
@@ -349,7 +349,7 @@ TEST_CASE("the pool ends its connections", "[pool]") {
     CHECK(Small::alive == 0);
 }
 
-TEST_CASE("a full pool makes none until one is gone", "[pool]") {
+TEST_CASE("a full pool makes no connection until one is erased", "[pool]") {
     const auto pool = std::make_unique<Pool>(reactor);
     std::uint32_t made = 0;
     while (pool->emplace() != nullptr) ++made;
@@ -362,7 +362,7 @@ TEST_CASE("a full pool makes none until one is gone", "[pool]") {
     CHECK(pool->emplace() == nullptr);
 }
 
-TEST_CASE("any thread may ask who is open", "[pool]") {
+TEST_CASE("any thread may check which connections are open", "[pool]") {
     const auto pool = std::make_unique<Pool>(reactor);
     const ConnectionId always = pool->emplace()->id();
     pool->open(always);

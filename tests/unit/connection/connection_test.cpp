@@ -14,7 +14,7 @@ using namespace wsserver;
 using namespace wsserver::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("an echo goes there and back", "[connection]") {
+TEST_CASE("a message is echoed", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -23,7 +23,7 @@ TEST_CASE("an echo goes there and back", "[connection]") {
     CHECK(client.read() == Strings{"text Hello"});
 }
 
-TEST_CASE("a large message comes in pieces of any size", "[connection]") {
+TEST_CASE("a large message is received in pieces of any size", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -59,7 +59,7 @@ TEST_CASE("frames in the packet of the opening handshake are not lost", "[connec
     }
 }
 
-TEST_CASE("every cut of a conversation gives the same answers", "[connection]") {
+TEST_CASE("the same bytes in pieces of any size give the same replies", "[connection]") {
     for (std::size_t at_once = 1; at_once < 40; ++at_once) {
         MemoryServer server;
         server.handle("", Echo{});
@@ -76,7 +76,7 @@ TEST_CASE("every cut of a conversation gives the same answers", "[connection]") 
     }
 }
 
-TEST_CASE("a handler hears of everything in order", "[connection]") {
+TEST_CASE("a handler's reactions are called in order", "[connection]") {
     Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
@@ -88,7 +88,7 @@ TEST_CASE("a handler hears of everything in order", "[connection]") {
     CHECK(said == Strings{"open /chat", "text one", "ping two", "close 3999 done"});
     CHECK(client.read() == Strings{"pong two", "close 3999"});
 
-    SECTION("and the stream ends when the peer ends it") {
+    SECTION("and the connection ends when the peer ends the stream") {
         CHECK(client.wire().at_end());
         client.wire().close();
         server.run();
@@ -102,14 +102,14 @@ TEST_CASE("a handler hears of everything in order", "[connection]") {
         CHECK(end.info.messages_in == 1);
         CHECK(end.info.bytes_out > 0);
     }
-    SECTION("or after the time for that") {
+    SECTION("or after the close timeout") {
         server.advance(6s);
         CHECK(server.shared.admitted == 0);
         CHECK(server.reactor().counters().close_timeouts.read() == 0);
     }
 }
 
-TEST_CASE("what is owed for good frames leaves before the close that names a bad one", "[connection][rfc6455-7.1.7]") {
+TEST_CASE("replies to valid frames are sent before the Close frame for an invalid one", "[connection][rfc6455-7.1.7]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -138,7 +138,7 @@ TEST_CASE("what is owed for good frames leaves before the close that names a bad
     CHECK(server.shared.ends[0].info.messages_in == 1);
 }
 
-TEST_CASE("an exception ends its own connection only", "[connection]") {
+TEST_CASE("an exception closes only its own connection", "[connection]") {
     struct Thrower {
         void on_message(AnyConnection& connection, const Text& message) {
             if (message.text == "throw") throw std::runtime_error("no such room");
@@ -178,29 +178,29 @@ TEST_CASE("a handler that takes no binary messages declines them", "[connection]
     CHECK(words[0].starts_with("close 1003"));
 }
 
-// --- refusals ---
+// --- Refusals ---
 
-TEST_CASE("a refused request gets its status, then the stream ends", "[connection][rfc6455-4.2.2]") {
+TEST_CASE("a refused request is answered with its status, then the stream ends", "[connection][rfc6455-4.2.2]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.connect();
-    SECTION("no WebSocket asked for") {
+    SECTION("a request that is not an upgrade") {
         client.wire().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         server.run();
         CHECK(client.wire().read().starts_with("HTTP/1.1 426 "));
     }
-    SECTION("nonsense") {
+    SECTION("bytes that are not HTTP") {
         client.wire().write("\x16\x03\x01 this is TLS\r\n\r\n");
         server.run();
         CHECK(client.wire().read().starts_with("HTTP/1.1 400 "));
     }
-    SECTION("by the server's rules") {
+    SECTION("a request from a forbidden origin") {
         server.shared.refuse_with = Errc::origin_forbidden;
         client.wire().write(upgrade_request());
         server.run();
         CHECK(client.wire().read().starts_with("HTTP/1.1 403 "));
     }
-    SECTION("too many") {
+    SECTION("a connection over the limit") {
         server.shared.admission = ReactorShared::Admission::answer_503;
         client.wire().close();
         WireClient another = server.connect();
@@ -215,7 +215,7 @@ TEST_CASE("a refused request gets its status, then the stream ends", "[connectio
         CHECK(server.shared.admitted == 0);
         return;
     }
-    SECTION("too late") {
+    SECTION("a request that is not complete in time") {
         client.wire().write("GET / HTTP/1.1\r\n");
         server.run();
         server.advance(9s);
@@ -234,7 +234,7 @@ TEST_CASE("a refused request gets its status, then the stream ends", "[connectio
     CHECK_FALSE(server.shared.ends.back().cause.empty());
 }
 
-TEST_CASE("far too many are closed at once", "[connection]") {
+TEST_CASE("connections far over the limit are closed at once", "[connection]") {
     MemoryServer server;
     server.shared.admission = ReactorShared::Admission::close_at_once;
     WireClient client = server.connect();
@@ -243,7 +243,7 @@ TEST_CASE("far too many are closed at once", "[connection]") {
     CHECK(server.shared.admitted == 0);
 }
 
-TEST_CASE("the program may answer a request that is no upgrade", "[connection]") {
+TEST_CASE("the program may answer a request that is not an upgrade", "[connection]") {
     MemoryServer server;
     server.shared.http_response = HttpResponse{200, {}, "text/plain", "ok\n"};
     WireClient client = server.connect();
@@ -256,9 +256,9 @@ TEST_CASE("the program may answer a request that is no upgrade", "[connection]")
     CHECK(server.reactor().counters().http_answered.read() == 1);
 }
 
-// --- the end ---
+// --- Closing ---
 
-TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.1.2]") {
+TEST_CASE("a handler may begin the closing handshake", "[connection][rfc6455-7.1.2]") {
     struct Closer {
         void on_message(AnyConnection& connection, const Text& message) {
             connection.send(message);
@@ -272,7 +272,7 @@ TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.
     WireClient client = server.open();
     client.send("x");
     server.run();
-    SECTION("is answered") {
+    SECTION("and the peer answers it") {
         CHECK(client.read() == Strings{"text x", "close 4000 enough"});
         server.run();
         CHECK(client.wire().at_end());
@@ -282,7 +282,7 @@ TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.
         CHECK(server.shared.ends[0].code == CloseCode{4000});
         CHECK(server.shared.ends[0].cause.empty());
     }
-    SECTION("is not answered") {
+    SECTION("and the peer does not answer in time") {
         server.advance(4s);
         CHECK(server.shared.ends.empty());
         server.advance(2s);
@@ -294,7 +294,7 @@ TEST_CASE("the closing handshake begun by the handler", "[connection][rfc6455-7.
     }
 }
 
-TEST_CASE("a close that may not be sent is refused", "[connection][rfc6455-7.4]") {
+TEST_CASE("a Close frame or Ping that may not be sent is refused", "[connection][rfc6455-7.4]") {
     struct Closer {
         void on_open(AnyConnection& connection) {
             CHECK(connection.close(CloseCode::no_status) == SendStatus::refused);
@@ -310,14 +310,14 @@ TEST_CASE("a close that may not be sent is refused", "[connection][rfc6455-7.4]"
     CHECK(client.read() == Strings{"text open"});
 }
 
-TEST_CASE("a stream that ends without a Close frame is 1006", "[connection][rfc6455-7.1.5]") {
+TEST_CASE("a stream that ends without a Close frame is reported as 1006", "[connection][rfc6455-7.1.5]") {
     Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient client = server.open();
-    SECTION("by its end") { client.wire().close(); }
-    SECTION("by a reset") { client.wire().reset(); }
-    SECTION("in the middle of a frame") {
+    SECTION("the peer ends it") { client.wire().close(); }
+    SECTION("the peer resets it") { client.wire().reset(); }
+    SECTION("it ends in the middle of a frame") {
         client.wire().write(std::string_view{"\x81\xfe\x01", 3});
         client.wire().close();
     }
@@ -330,7 +330,7 @@ TEST_CASE("a stream that ends without a Close frame is 1006", "[connection][rfc6
     CHECK(server.shared.admitted == 0);
 }
 
-TEST_CASE("a peer that ends its direction still gets what is owed", "[connection]") {
+TEST_CASE("a peer that ends its direction still receives its replies", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -346,7 +346,7 @@ TEST_CASE("a peer that ends its direction still gets what is owed", "[connection
     CHECK(server.shared.admitted == 0);
 }
 
-TEST_CASE("each step may fail", "[connection]") {
+TEST_CASE("a connection ends exactly once if any I/O step fails", "[connection]") {
     const auto error = std::make_error_code(std::errc::connection_reset);
     for (const MemoryOperation operation : {MemoryOperation::receive, MemoryOperation::send}) {
         for (std::size_t nth = 1; nth < 12; ++nth) {
@@ -372,9 +372,9 @@ TEST_CASE("each step may fail", "[connection]") {
     }
 }
 
-// --- flow control ---
+// --- Flow control ---
 
-TEST_CASE("a peer that doesn't read its echoes is not read from", "[connection]") {
+TEST_CASE("the connection does not read from a peer that does not read its echoes", "[connection]") {
     ConnectionOptions options;
     options.send_queue.high_mark = 10'000;
     MemoryServer server{options};
@@ -398,11 +398,11 @@ TEST_CASE("a peer that doesn't read its echoes is not read from", "[connection]"
     CHECK(server.reactor().list().at(0).queued == 0);
 }
 
-TEST_CASE("what others send to a slow peer falls under the policy", "[connection]") {
+TEST_CASE("messages from others to a slow peer are subject to the policy", "[connection]") {
     ConnectionOptions options;
     options.send_queue.high_mark = 5'000;
     MemoryServer server{options};
-    SECTION("drop the newest") {
+    SECTION("drop_newest") {
         server.reactor().set_options([&] {
             auto changed = options;
             changed.send_queue.policy = SlowConsumer::drop_newest;
@@ -443,7 +443,7 @@ TEST_CASE("what others send to a slow peer falls under the policy", "[connection
     }
 }
 
-TEST_CASE("a ping that is too much for the queue leaves the closing handshake its time", "[connection]") {
+TEST_CASE("after a ping that exceeds the queue, the closing handshake has its full timeout", "[connection]") {
     ConnectionOptions options;
     options.send_queue.hard_limit = 5'000;
     MemoryServer server{options};
@@ -460,7 +460,7 @@ TEST_CASE("a ping that is too much for the queue leaves the closing handshake it
     CHECK(server.reactor().list().empty());
 }
 
-TEST_CASE("a pong overtakes what is queued", "[connection]") {
+TEST_CASE("a pong overtakes queued messages", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -477,8 +477,8 @@ TEST_CASE("a pong overtakes what is queued", "[connection]") {
     CHECK(words[1] == "text " + std::string(300'000, 'z'));
 }
 
-TEST_CASE("who sends very much at once waits for the others", "[connection]") {
-    Strings said;  // outlives the server, whose connections' ends go into it
+TEST_CASE("a peer that sends very much at once does not delay the others", "[connection]") {
+    Strings said;  // must outlive the server, whose destructor ends connections
     MemoryServer server;
     server.handle("", Recorder{&said});
     WireClient loud = server.open(), quiet = server.open();
@@ -499,34 +499,34 @@ TEST_CASE("who sends very much at once waits for the others", "[connection]") {
         said.erase(place);
         CHECK(said == expected);
     }
-    SECTION("and is heard to its Close") {
+    SECTION("and its Close frame is handled") {
         loud.close(CloseCode::normal);
         server.run();
         expected.push_back("close 1000");
         CHECK(said == expected);
         CHECK(loud.read() == Strings{"close 1000"});
     }
-    SECTION("and to its end") {
+    SECTION("and the end of its stream is handled") {
         loud.wire().shutdown();
         server.run();
         expected.push_back("close 1006 the peer ended the stream without a Close frame");
         CHECK(said == expected);
     }
-    SECTION("and nothing that follows a broken rule is heard") {
+    SECTION("and nothing after a protocol error is handled") {
         loud.wire().write(std::string_view{"\xC1\x80\0\0\0\0", 6});
         loud.send("too late");
         server.run();
         REQUIRE(said.size() == many + 1);
         CHECK(said.back().starts_with("close 1002 "));
     }
-    SECTION("and may go in the middle") {
+    SECTION("and its connection may be cut meanwhile") {
         server.transport().post([&] { server.reactor().cut_all(); });
         server.run();
         CHECK(said.size() <= many + 2);
     }
 }
 
-TEST_CASE("what a turn writes leaves in one send", "[connection]") {
+TEST_CASE("the output of a turn is sent in one send", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -537,9 +537,9 @@ TEST_CASE("what a turn writes leaves in one send", "[connection]") {
     CHECK(server.transport().count(MemoryOperation::send) == before + 1);
 }
 
-// --- timers ---
+// --- Timers ---
 
-TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]") {
+TEST_CASE("a silent peer is pinged and then disconnected", "[connection][rfc6455-5.5.2]") {
     Strings said;
     MemoryServer server;
     server.handle("", Recorder{&said});
@@ -550,7 +550,7 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     server.advance(20s);
     CHECK(client.wire().unread().empty());
     server.advance(6s);
-    SECTION("unless it answers") {
+    SECTION("but not if it answers") {
         const Strings words = client.read();
         REQUIRE(words.size() == 1);
         CHECK(words[0].starts_with("ping"));
@@ -561,7 +561,7 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
         CHECK(client.wire().unread().empty());
         CHECK(server.shared.ends.empty());
     }
-    SECTION("when it doesn't") {
+    SECTION("if it does not answer in time") {
         CHECK(client.wire().unread().size() == 10);
         server.advance(19s);
         CHECK(server.shared.ends.empty());
@@ -573,7 +573,7 @@ TEST_CASE("a silent peer is pinged, then given up", "[connection][rfc6455-5.5.2]
     }
 }
 
-TEST_CASE("times beyond the clock's end never come", "[connection]") {
+TEST_CASE("timeouts beyond the range of the clock never expire", "[connection]") {
     const auto beyond = GENERATE(std::chrono::milliseconds::max(), std::chrono::milliseconds{24h * 365 * 500});
     ConnectionOptions options;
     options.handshake_timeout = options.ping_interval = options.pong_timeout = options.close_timeout = beyond;
@@ -586,7 +586,7 @@ TEST_CASE("times beyond the clock's end never come", "[connection]") {
         server.advance(much);
         CHECK(server.reactor().list().size() == 1);
     }
-    SECTION("in silence") {
+    SECTION("for a ping") {
         WireClient client = server.open();
         server.advance(much);
         CHECK(client.wire().unread().empty());
@@ -608,7 +608,7 @@ TEST_CASE("times beyond the clock's end never come", "[connection]") {
     }
 }
 
-TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc6455-5.5.2]") {
+TEST_CASE("pings from others do not give a silent peer more time", "[connection][rfc6455-5.5.2]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
@@ -620,12 +620,12 @@ TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc64
         server.advance(2s);
     }
     CHECK(server.shared.ends.empty());
-    SECTION("when it answers none") {
+    SECTION("if it answers none of them") {
         server.advance(4s);
         REQUIRE(server.shared.ends.size() == 1);
         CHECK(server.shared.ends[0].cause == "no answer to a ping in time");
     }
-    SECTION("and when it answers, the first counts") {
+    SECTION("and if it answers, the first ping counts") {
         CHECK(client.read().size() == 10);
         server.run();
         CHECK(server.reactor().list().at(0).round_trip > 18s);
@@ -639,23 +639,24 @@ TEST_CASE("another's pings give a silent peer no more time", "[connection][rfc64
     }
 }
 
-TEST_CASE("only silence counts, not an unanswered ping of another's", "[connection][rfc6455-5.5.2]") {
+TEST_CASE("an unanswered ping from others does not end a connection; only silence does",
+          "[connection][rfc6455-5.5.2]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
     server.advance(26s);
-    REQUIRE(client.read().size() == 1);  // answers
+    REQUIRE(client.read().size() == 1);  // read() answers the ping
     server.advance(2s);
     CHECK(server.hub().ping(id, {}) == SendStatus::queued);
-    // An interval of silence, then its own ping and the patience for that one.
+    // An interval of silence, then the connection's own ping and its timeout.
     server.advance(40s);
     CHECK(server.shared.ends.empty());
     server.advance(10s);
     CHECK(server.shared.ends.size() == 1);
 }
 
-TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5.5.2]") {
+TEST_CASE("a peer is not silent while the connection does not read from it", "[connection][rfc6455-5.5.2]") {
     struct Busy {
         void on_message(AnyConnection& connection, const Text&) {
             static_cast<OwnedConnection&>(connection).hold_receiving();
@@ -673,22 +674,22 @@ TEST_CASE("a peer that isn't listened to is not silent", "[connection][rfc6455-5
     server.advance(120s);
     REQUIRE(server.shared.ends.empty());
     CHECK(server.shared.server_hub->put(std::move(resume), {}) == SendStatus::queued);
-    SECTION("but when we listen again it may be") {
+    SECTION("but it may be when the connection reads again") {
         server.advance(60s);
         CHECK(server.shared.ends.size() == 1);
     }
-    SECTION("and has time to answer when we listen again") {
+    SECTION("and it has time to answer when the connection reads again") {
         std::size_t pings = 0;
         for (int i = 0; i < 12; ++i) {
             server.advance(5s);
-            pings += client.read().size();  // answers
+            pings += client.read().size();  // read() answers the ping
         }
         CHECK(pings >= 2);
         CHECK(server.shared.ends.empty());
     }
 }
 
-TEST_CASE("pings come as often as they are wanted, though a pong may take longer", "[connection]") {
+TEST_CASE("pings are sent at their interval even if a pong may take longer", "[connection]") {
     ConnectionOptions options;
     options.ping_interval = 1s;
     options.pong_timeout = 20s;
@@ -697,7 +698,7 @@ TEST_CASE("pings come as often as they are wanted, though a pong may take longer
     WireClient client = server.open();
     for (int i = 0; i < 5; ++i) {
         server.advance(1100ms);
-        const Strings words = client.read();  // answers
+        const Strings words = client.read();  // read() answers the ping
         REQUIRE(words.size() == 1);
         CHECK(words[0].starts_with("ping"));
         server.run();
@@ -711,7 +712,7 @@ TEST_CASE("pings come as often as they are wanted, though a pong may take longer
     CHECK(server.shared.ends.size() == 1);
 }
 
-TEST_CASE("no pings where the interval is 0", "[connection]") {
+TEST_CASE("no pings are sent if the interval is 0", "[connection]") {
     ConnectionOptions options;
     options.ping_interval = 0s;
     MemoryServer server{options};
@@ -722,7 +723,7 @@ TEST_CASE("no pings where the interval is 0", "[connection]") {
     CHECK(server.shared.ends.empty());
 }
 
-TEST_CASE("the round trip of a ping", "[connection]") {
+TEST_CASE("the round trip of a ping is measured", "[connection]") {
     MemoryServer server;
     server.handle("", Echo{});
     WireClient client = server.open();

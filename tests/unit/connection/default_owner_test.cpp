@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// --- The examples: all that a program needs for connections over any transport. ---
+// --- Examples: complete programs for connections over any transport. ---
 
 struct Echo {
     void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
@@ -53,11 +53,11 @@ std::string greet(typename T::Socket socket, Args&&... arguments_of_transport) {
     return answer;
 }
 
-// --- A server and its clients in memory. ---
+// --- A server and its clients in memory ---
 
 const Endpoint place{"server.example", 80, {}};
 
-/// A connection's own pings carry a time of eight bytes.
+/// Removes the payload of pings that the connection sent itself: a time of eight bytes.
 Strings without_times(Strings events) {
     for (std::string& event : events) {
         if (event.starts_with("ping ") && event.size() == std::string_view{"ping "}.size() + 8 * 3 - 1) event = "ping";
@@ -65,10 +65,10 @@ Strings without_times(Strings events) {
     return events;
 }
 
-/// What its handlers record must outlive it: its destructor ends connections.
+/// The strings that its handlers record into must outlive it, because its destructor ends connections.
 struct OnMemory {
-    std::vector<ConnectionEnd> ends;      ///< the server's side
-    std::vector<HttpResponse> responses;  ///< to the clients
+    std::vector<ConnectionEnd> ends;      ///< of the server's connections
+    std::vector<HttpResponse> responses;  ///< received by the clients
     MemoryNetwork network;
     ServerOn<MemoryTransport> server{network};
     ClientOn<MemoryTransport> client{network};
@@ -90,7 +90,7 @@ struct OnMemory {
 
 }  // namespace
 
-TEST_CASE("a server and a client over Asio in a few lines", "[default_owner][threads]") {
+TEST_CASE("a server and a client over Asio need a few lines", "[default_owner][threads]") {
     auto listening = open_listeners({"127.0.0.1", 0, {}});
     REQUIRE(listening);
     std::thread server{[&] { serve<AsioTransport>(std::move(listening->sockets.front())); }};

@@ -15,7 +15,7 @@ struct Deaf {
 
 }  // namespace
 
-TEST_CASE("who agreed on the same shares it", "[handshake_result]") {
+TEST_CASE("equal handshake results are shared", "[handshake_result]") {
     HandshakeResultCache handshake_results;
     const auto chat = make_handler("chat", Deaf{});
     const HandshakeResultPtr one = handshake_results.of(chat, "v1", "/rooms");
@@ -31,7 +31,7 @@ TEST_CASE("who agreed on the same shares it", "[handshake_result]") {
     CHECK(handshake_results.of(chat, "/rooms", "v1") != one);
 }
 
-TEST_CASE("an handshake_result ends with its last connection, and its handler with it", "[handshake_result]") {
+TEST_CASE("a handshake result and its handler end with the last connection", "[handshake_result]") {
     HandshakeResultCache handshake_results;
     auto chat = make_handler("chat", Deaf{});
     const std::weak_ptr<AnyHandler> alive = chat;
@@ -45,20 +45,20 @@ TEST_CASE("an handshake_result ends with its last connection, and its handler wi
     CHECK(alive.expired());
 }
 
-TEST_CASE("more handshake_results than are known work as well", "[handshake_result]") {
+TEST_CASE("handshake results that are no longer in the cache work as well", "[handshake_result]") {
     HandshakeResultCache handshake_results;
     const auto chat = make_handler("chat", Deaf{});
     std::vector<HandshakeResultPtr> all;
     for (int i = 0; i < 1000; ++i) all.push_back(handshake_results.of(chat, "v1", "/" + std::to_string(i)));
     for (int i = 0; i < 1000; ++i) CHECK(all[static_cast<std::size_t>(i)]->target() == "/" + std::to_string(i));
-    // Those that another has driven out may go, and those that are known.
+    // Results may be released, whether or not they are still in the cache.
     for (int i = 0; i < 1000; i += 2) all[static_cast<std::size_t>(i)].reset();
     for (int i = 0; i < 1000; ++i) CHECK(handshake_results.of(chat, "v1", "/" + std::to_string(i))->handler() == chat);
     all.clear();
     CHECK(chat.use_count() == 1);
 }
 
-TEST_CASE("an handshake_result may outlive those that know it", "[handshake_result]") {
+TEST_CASE("a handshake result may outlive the cache", "[handshake_result]") {
     const auto chat = make_handler("chat", Deaf{});
     HandshakeResultPtr one;
     {

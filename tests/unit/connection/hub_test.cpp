@@ -4,9 +4,9 @@
 
 using namespace wsserver;
 
-TEST_CASE("a handle without a hub answers closed", "[hub]") {
-    const ConnectionHandle nobody;
-    CHECK(nobody.send(Text{"hi"}) == SendStatus::closed);
-    CHECK(nobody.ping() == SendStatus::closed);
-    CHECK(nobody.close() == SendStatus::closed);
+TEST_CASE("a handle without a hub returns closed", "[hub]") {
+    const ConnectionHandle handle;
+    CHECK(handle.send(Text{"hi"}) == SendStatus::closed);
+    CHECK(handle.ping() == SendStatus::closed);
+    CHECK(handle.close() == SendStatus::closed);
 }

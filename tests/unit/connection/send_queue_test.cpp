@@ -48,7 +48,7 @@ struct Fixture {
         return queue.push(bytes_of(frames), kind);
     }
     bool nothing_waits() const { return queue.bytes() == queue.in_flight(); }
-    /// What one take() hands out, and it is sent.
+    /// The bytes of one take(), which are then reported as sent.
     std::string take(std::size_t max_bytes = everything) {
         std::string bytes = take_only(max_bytes);
         queue.batch_sent();
@@ -70,14 +70,14 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE("a new queue has nothing", "[send_queue]") {
+TEST_CASE("a new queue is empty", "[send_queue]") {
     Fixture f;
     CHECK(f.queue.idle());
     CHECK(f.nothing_waits());
     CHECK(f.take().empty());
 }
 
-TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
+TEST_CASE("messages are sent in the order in which they were pushed", "[send_queue]") {
     Fixture f;
     CHECK(f.push(message({"a"})).status == SendStatus::queued);
     CHECK(f.push(message({"b", "c"})).status == SendStatus::queued);
@@ -90,7 +90,7 @@ TEST_CASE("messages leave in the order in which they came", "[send_queue]") {
     CHECK(f.queue.idle());
 }
 
-TEST_CASE("short messages are put together into one piece", "[send_queue]") {
+TEST_CASE("short messages are joined into one piece", "[send_queue]") {
     Fixture f;
     for (int i = 0; i < 100; ++i) f.push(message({"hello"}));
     std::vector<SendPiece> batch;
@@ -98,7 +98,7 @@ TEST_CASE("short messages are put together into one piece", "[send_queue]") {
     CHECK(batch.size() == 1);
 }
 
-TEST_CASE("what is in flight stays where it is while more is pushed", "[send_queue]") {
+TEST_CASE("bytes in flight do not move while more messages are pushed", "[send_queue]") {
     Fixture f;
     f.push(message({"first"}));
     std::vector<SendPiece> batch;
@@ -110,7 +110,7 @@ TEST_CASE("what is in flight stays where it is while more is pushed", "[send_que
     CHECK(frames_in(f.take()).size() == 10'000);
 }
 
-TEST_CASE("a shared message isn't copied, and is let go of when it has been handed out", "[send_queue]") {
+TEST_CASE("a shared message is not copied and is released after it was taken", "[send_queue]") {
     Fixture f;
     const auto shared = std::make_shared<const std::string>(message({std::string(1000, 'x')}));
     f.queue.push_shared(shared, bytes_of(*shared));
@@ -134,7 +134,7 @@ TEST_CASE("a short shared message is copied", "[send_queue]") {
     CHECK(frames_in(f.take()) == Strings{"81 hi"});
 }
 
-TEST_CASE("a batch has whole frames of at most so many bytes", "[send_queue]") {
+TEST_CASE("a batch has complete frames of at most max_bytes in total", "[send_queue]") {
     Fixture f;
     f.push(message({"1234", "5678"}));  // 6 bytes a frame
     f.push(message({"abcd"}));
@@ -144,7 +144,7 @@ TEST_CASE("a batch has whole frames of at most so many bytes", "[send_queue]") {
     CHECK(frames_in(f.take(6)) == Strings{"81 efgh"});
 }
 
-TEST_CASE("a batch has at least one frame, however long", "[send_queue]") {
+TEST_CASE("a batch has at least one frame of any length", "[send_queue]") {
     Fixture f;
     f.push(message({std::string(70'000, 'x'), "y"}));
     CHECK(f.take(1).size() == 70'010);
@@ -160,7 +160,7 @@ TEST_CASE("pings and pongs overtake messages", "[send_queue][rfc6455-5.5]") {
     CHECK(frames_in(f.take()) == Strings{"89 31", "8a 32", "81 a", "81 b"});
 }
 
-TEST_CASE("pings and pongs come between the fragments of a message", "[send_queue][rfc6455-5.4]") {
+TEST_CASE("pings and pongs are sent between the fragments of a message", "[send_queue][rfc6455-5.4]") {
     Fixture f;
     f.push(message({"1234", "5678"}));
     CHECK(frames_in(f.take(6)) == Strings{"01 1234"});
@@ -168,7 +168,7 @@ TEST_CASE("pings and pongs come between the fragments of a message", "[send_queu
     CHECK(frames_in(f.take()) == Strings{"89", "80 5678"});
 }
 
-TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-5.3]") {
+TEST_CASE("the length of a masked frame is taken from its header", "[send_queue][rfc6455-5.3]") {
     Fixture f;
     const MaskingKey key{1, 2, 3, 4};
     const std::string first = frame(Opcode::binary, false, std::string(300, 'x'), key);
@@ -178,7 +178,7 @@ TEST_CASE("a masked frame is as long as its header says", "[send_queue][rfc6455-
     CHECK(f.take(1) == last);
 }
 
-TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_queue][rfc6455-5.5.1]") {
+TEST_CASE("a Close frame is sent last, pings overtake it, nothing follows it", "[send_queue][rfc6455-5.5.1]") {
     Fixture f;
     f.push(message({"a", "b"}));
     CHECK(f.push(close_frame(), SendKind::close).status == SendStatus::queued);
@@ -192,7 +192,7 @@ TEST_CASE("close leaves last, pings overtake it, nothing follows it", "[send_que
     CHECK(f.push(message({"late"})).status == SendStatus::closed);
 }
 
-TEST_CASE("after discard only a close may follow", "[send_queue]") {
+TEST_CASE("after discard only a Close frame may follow", "[send_queue]") {
     Fixture f;
     f.push(message({"1", "2"}));
     f.push(message({"3"}));
@@ -207,7 +207,7 @@ TEST_CASE("after discard only a close may follow", "[send_queue]") {
     CHECK(frames_in(f.take()) == Strings{"88 03 e8"});
 }
 
-TEST_CASE("a message is taken while no more than the limit is queued", "[send_queue]") {
+TEST_CASE("a message is accepted while the queue is not over the limit", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::drop_newest}};
     const std::string long_message = message({std::string(10'000, 'x')});
     CHECK(f.push(long_message, SendKind::message).status == SendStatus::queued);
@@ -244,7 +244,7 @@ TEST_CASE("above the high mark only replies are queued, up to the hard limit", "
     CHECK(f.queue.messages() == 5);
 }
 
-TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
+TEST_CASE("bytes that were passed to the transport count as queued", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
     f.queue.add_in_flight(1001);
     CHECK(f.queue.is_over_high_mark());
@@ -255,7 +255,7 @@ TEST_CASE("what left for the transport counts as queued", "[send_queue]") {
 }
 
 TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
-    // 7 bytes each, and 40 to keep book of the run that they make together.
+    // 7 bytes for each, and 40 for the bookkeeping of their run.
     Fixture f{{.high_mark = 60, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
     f.push(message({"first"}), SendKind::reply);
     f.push(message({"secnd"}), SendKind::message);
@@ -268,8 +268,8 @@ TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
     CHECK(frames_in(f.take()) == Strings{"81 forth", "81 reply", "81 sixth"});
 }
 
-TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455-5.4]") {
-    // Fragments of one message, then others in the same run; the message that has begun isn't touched.
+TEST_CASE("drop_oldest keeps a message that was partly taken", "[send_queue][rfc6455-5.4]") {
+    // The fragments of one message, then other messages in the same run. The message that was partly taken is kept.
     Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
     f.push(message({"a1", "a2", "a3"}));
     f.push(message({"b1", "b2"}));
@@ -283,7 +283,7 @@ TEST_CASE("drop_oldest lets stay what has begun to leave", "[send_queue][rfc6455
     CHECK(frames_in(f.take()) == Strings{"80 a3", "81 e1"});
 }
 
-TEST_CASE("what is in flight can't be dropped: above the hard limit the message itself goes", "[send_queue]") {
+TEST_CASE("the pushed message is dropped if bytes in flight exceed the hard limit", "[send_queue]") {
     const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
     Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = policy}};
     f.queue.add_in_flight(50);
@@ -307,7 +307,7 @@ TEST_CASE("keep_latest keeps one message that waits", "[send_queue]") {
     CHECK(frames_in(f.take()) == Strings{"80 a2", "81 e1"});
 }
 
-TEST_CASE("pings and pongs have a bound too", "[send_queue]") {
+TEST_CASE("pings and pongs are limited, too", "[send_queue]") {
     SECTION("close") {
         Fixture f{{.high_mark = 10, .hard_limit = 100, .policy = SlowConsumer::close}};
         while (f.queue.bytes() <= 100) CHECK(f.push(ping("x"), SendKind::control).status == SendStatus::queued);
@@ -321,7 +321,7 @@ TEST_CASE("pings and pongs have a bound too", "[send_queue]") {
     }
 }
 
-TEST_CASE("reading is held from over the high mark until half of it is left", "[send_queue]") {
+TEST_CASE("reading is held from over the high mark until half of it", "[send_queue]") {
     Fixture f{{.high_mark = 1000, .hard_limit = 5000, .policy = SlowConsumer::close}};
     for (int i = 0; i < 12; ++i) {
         CHECK_FALSE(f.queue.holds_reading());
@@ -335,7 +335,7 @@ TEST_CASE("reading is held from over the high mark until half of it is left", "[
     CHECK_FALSE(f.queue.holds_reading());
 }
 
-TEST_CASE("limits may change", "[send_queue]") {
+TEST_CASE("the limits may change", "[send_queue]") {
     Fixture f{{.high_mark = 10, .hard_limit = 5000, .policy = SlowConsumer::close}};
     f.push(message({"0123456789"}));
     CHECK(f.push(message({"a"}), SendKind::message).must_close);
@@ -344,7 +344,7 @@ TEST_CASE("limits may change", "[send_queue]") {
 }
 
 TEST_CASE("short messages cost little more than their bytes", "[send_queue]") {
-    // Else the bound would be one on paper: 2 bytes a message, with 40 of book-keeping each.
+    // Otherwise the limit would not hold: a message of 2 bytes would need 40 bytes of bookkeeping.
     Fixture f{{.high_mark = 10'000, .hard_limit = 20'000, .policy = SlowConsumer::drop_newest}};
     std::size_t queued = 0;
     while (f.push(message({""}), SendKind::message).status == SendStatus::queued) ++queued;
@@ -352,7 +352,7 @@ TEST_CASE("short messages cost little more than their bytes", "[send_queue]") {
     CHECK(f.queue.bytes() <= 10'002);
 }
 
-TEST_CASE("shared messages are charged with what it takes to keep book of them", "[send_queue]") {
+TEST_CASE("the bookkeeping of shared messages counts towards the limit", "[send_queue]") {
     Fixture f{{.high_mark = 100'000, .hard_limit = 200'000, .policy = SlowConsumer::drop_newest}};
     const auto shared = std::make_shared<const std::string>(message({std::string(200, 'x')}));
     while (f.queue.push_shared(shared, bytes_of(*shared)).status == SendStatus::queued) {
@@ -360,10 +360,10 @@ TEST_CASE("shared messages are charged with what it takes to keep book of them",
     CHECK(f.queue.bytes() < 90'000);
 }
 
-TEST_CASE("it does what a list of frames would do", "[send_queue]") {
+TEST_CASE("the queue behaves like a list of frames", "[send_queue]") {
     struct Waiting {
         std::vector<std::string> frames;
-        std::size_t left = 0;  ///< frames handed out
+        std::size_t left = 0;  ///< frames that were taken
     };
     const auto policy =
         GENERATE(SlowConsumer::drop_oldest, SlowConsumer::drop_newest, SlowConsumer::keep_latest, SlowConsumer::close);

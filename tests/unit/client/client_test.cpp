@@ -1,4 +1,4 @@
-// g++ 12 takes Asio's pair of operator new and delete for coroutine frames for a mismatch once they are inlined.
+// g++ 12 reports a false mismatch when it inlines Asio's operators new and delete for coroutine frames.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 #endif
@@ -29,7 +29,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Server and client on one loop.
+/// A server and the loop that it shares with its clients.
 struct OneLoop {
     asio::io_context context{1};
     Server server{context};
@@ -41,13 +41,13 @@ struct OneLoop {
         url = *server.listen("127.0.0.1:0");
         server.start();
     }
-    /// Runs the loop until `done`, at most half a minute.
+    /// Runs the loop until `done`, for at most 30 s.
     void run_until(const std::function<bool()>& done) {
         const auto patience = std::chrono::steady_clock::now() + 30s;
         while (!done() && std::chrono::steady_clock::now() < patience) context.run_one_for(1s);
         REQUIRE(done());
     }
-    /// Runs a coroutine to its end.
+    /// Runs the loop until the coroutine ends.
     void run(asio::awaitable<void> coroutine) {
         bool ended = false;
         asio::co_spawn(context, std::move(coroutine), [&](std::exception_ptr failure) {
@@ -88,7 +88,7 @@ void listen_to_end(Client& client, Log& log) {
 
 }  // namespace
 
-TEST_CASE("waits grow to their bound, and are drawn from its upper half", "[client]") {
+TEST_CASE("waits grow up to a maximum and are in the upper half of their bound", "[client]") {
     const Reconnect rule{.first = 100ms, .longest = 1000ms};
     const std::vector<std::chrono::milliseconds> bounds{100ms, 100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms};
     for (std::size_t failures = 0; failures < bounds.size(); ++failures) {
@@ -102,7 +102,7 @@ TEST_CASE("waits grow to their bound, and are drawn from its upper half", "[clie
     CHECK(Reconnect{.first = 1s, .longest = for_ever}.wait(1'000'000, 0) == for_ever / 2);
 }
 
-TEST_CASE("callbacks: connect, send, receive, close", "[client]") {
+TEST_CASE("a client connects, sends, receives and closes", "[client]") {
     OneLoop loop;
     Log log;
     ClientOptions options;
@@ -148,7 +148,7 @@ TEST_CASE("the loop runs out of work when the connection has ended", "[client]")
     CHECK(log.words.size() == 3);
 }
 
-TEST_CASE("the loop runs out of work when nothing is to be tried again", "[client]") {
+TEST_CASE("the loop runs out of work when no attempt follows", "[client]") {
     Log log;
     asio::io_context context{1};
     ClientOptions options;
@@ -158,24 +158,24 @@ TEST_CASE("the loop runs out of work when nothing is to be tried again", "[clien
     client.connect("ws://127.0.0.1:1/", Greeter{&log});
     while (log.ends.empty()) context.run_one_for(1s);
     CHECK(log.will_retry);
-    SECTION("because it was closed") { client.close(); }
-    SECTION("because what it is to try instead can't be had") { client.connect("no URL", Greeter{&log}); }
+    SECTION("after close()") { client.close(); }
+    SECTION("after connect() with an invalid URL") { client.connect("no URL", Greeter{&log}); }
     context.run_for(30s);
     CHECK(context.stopped());
     CHECK(client.is_idle());
 }
 
-TEST_CASE("what can't be had is told to on_end", "[client]") {
+TEST_CASE("a failure to connect is reported to on_end", "[client]") {
     OneLoop loop;
     Log log;
     ClientOptions options;
     std::string url = loop.url;
     std::string expected;
-    SECTION("nobody listens") {
+    SECTION("a port without a listener") {
         url = "ws://127.0.0.1:1/";
         expected = "refused";
     }
-    SECTION("no URL") {
+    SECTION("an unknown scheme") {
         url = "http://example.com";
         expected = "ws://";
     }
@@ -183,15 +183,15 @@ TEST_CASE("what can't be had is told to on_end", "[client]") {
         url = "wss://127.0.0.1/";
         expected = "not supported yet";
     }
-    SECTION("a Unix socket that isn't there") {
+    SECTION("a Unix socket that does not exist") {
         url = "ws+unix:/nonexistent/socket";
         expected = "No such file";
     }
-    SECTION("refused by the server") {
+    SECTION("a refusal by the server") {
         options.origin = "http://evil.example";
         expected = "403";
     }
-    SECTION("a field that would forge another one") {
+    SECTION("a field that contains a line end") {
         options.fields = {{"X-Forged", "a\r\nb"}};
         expected = "X-Forged";
     }
@@ -207,7 +207,7 @@ TEST_CASE("what can't be had is told to on_end", "[client]") {
     CHECK(log.ends[0].error);
 }
 
-TEST_CASE("a server that doesn't answer is given up at the deadline", "[client]") {
+TEST_CASE("an attempt ends at the deadline if the server does not answer", "[client]") {
     asio::io_context context{1};
     auto listeners = open_listeners(*parse_endpoint("127.0.0.1:0"));
     REQUIRE(listeners);
@@ -221,7 +221,7 @@ TEST_CASE("a server that doesn't answer is given up at the deadline", "[client]"
     CHECK(log.ends[0].error == std::make_error_code(std::errc::timed_out));
 }
 
-TEST_CASE("reconnects with growing waits until the attempts are spent", "[client]") {
+TEST_CASE("a client reconnects until its attempts are used up", "[client]") {
     OneLoop loop;
     Log log;
     ClientOptions options;
@@ -234,7 +234,7 @@ TEST_CASE("reconnects with growing waits until the attempts are spent", "[client
     CHECK(retries == std::vector{true, true, false});
 }
 
-TEST_CASE("reconnects after the server closed it, and not after close()", "[client]") {
+TEST_CASE("a client reconnects after the server closes, but not after close()", "[client]") {
     OneLoop loop;
     struct Counter {
         int* opened;
@@ -253,7 +253,7 @@ TEST_CASE("reconnects after the server closed it, and not after close()", "[clie
     CHECK(opened == 2);
 }
 
-TEST_CASE("connect while connected changes over", "[client]") {
+TEST_CASE("connect() while connected replaces the connection", "[client]") {
     OneLoop loop;
     Log first, second;
     Client client{loop.context};
@@ -265,7 +265,7 @@ TEST_CASE("connect while connected changes over", "[client]") {
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
 
-TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
+TEST_CASE("a listener for the request or the response may call close()", "[client]") {
     OneLoop loop;
     Log log;
     Client client{loop.context};
@@ -273,7 +273,7 @@ TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
     SECTION("the request") {
         client.on_request([&](std::string_view) { client.close(); });
     }
-    SECTION("the answer") {
+    SECTION("the response") {
         client.on_response([&](const HttpResponse&) { client.close(); });
     }
     client.connect(loop.url, Greeter{&log});
@@ -284,7 +284,7 @@ TEST_CASE("whoever sees the request or the answer may give up", "[client]") {
     CHECK(log.ends[0].cause == "given up");
 }
 
-TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]") {
+TEST_CASE("a listener for the request or the response may call connect()", "[client]") {
     OneLoop loop;
     Log first, second;
     Client client{loop.context};
@@ -295,7 +295,7 @@ TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]")
     SECTION("the request") {
         client.on_request([&](std::string_view) { go(); });
     }
-    SECTION("the answer") {
+    SECTION("the response") {
         client.on_response([&](const HttpResponse&) { go(); });
     }
     client.connect(loop.url, Greeter{&first});
@@ -305,7 +305,7 @@ TEST_CASE("whoever sees the request or the answer may go elsewhere", "[client]")
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
 
-TEST_CASE("close during the closing handshake leaves it alone", "[client][rfc6455-7.1.2]") {
+TEST_CASE("close() does not affect a closing handshake that has begun", "[client][rfc6455-7.1.2]") {
     OneLoop loop;
     Log log;
     Client client{loop.context};
@@ -320,7 +320,7 @@ TEST_CASE("close during the closing handshake leaves it alone", "[client][rfc645
     CHECK(log.ends[0].cause.empty());
 }
 
-TEST_CASE("a handle reaches it from anywhere", "[client]") {
+TEST_CASE("a handle reaches the client's connection", "[client]") {
     struct Keeper {
         ConnectionHandle* handle;
         std::string* got;
@@ -340,7 +340,7 @@ TEST_CASE("a handle reaches it from anywhere", "[client]") {
     CHECK(handle.send(Text{"anybody?"}) == SendStatus::closed);
 }
 
-TEST_CASE("a handle of a connection that is gone answers closed, though another has come", "[client]") {
+TEST_CASE("a handle of an old connection returns closed even after a reconnect", "[client]") {
     struct Keeper {
         std::vector<ConnectionHandle>* handles;
         void on_open(AnyConnection& connection) { handles->push_back(connection.handle()); }
@@ -361,7 +361,7 @@ TEST_CASE("a handle of a connection that is gone answers closed, though another 
     CHECK(handles[1].close() == SendStatus::closed);
 }
 
-TEST_CASE("who broadcasts is told how many it reached, though the client goes", "[client]") {
+TEST_CASE("a broadcast is counted even if the client is destroyed", "[client]") {
     struct Keeper {
         std::shared_ptr<Hub>* hub;
         void on_open(AnyConnection& connection) { *hub = connection.hub(); }
@@ -386,7 +386,7 @@ TEST_CASE("who broadcasts is told how many it reached, though the client goes", 
     CHECK(told == std::vector<std::size_t>{1, 0, 0, 0});
 }
 
-TEST_CASE("who is told that there was no memory for an order to all may use the hub", "[client]") {
+TEST_CASE("a callback for a broadcast that ran out of memory may use the hub", "[client]") {
     struct Keeper {
         std::shared_ptr<Hub>* hub;
         void on_open(AnyConnection& connection) { *hub = connection.hub(); }
@@ -409,7 +409,7 @@ TEST_CASE("who is told that there was no memory for an order to all may use the 
     CHECK(told == std::vector<std::size_t>{0, 1});
 }
 
-// Coroutines for the tests below.
+// --- Coroutines for the tests below ---
 asio::awaitable<void> whole_conversation(OneLoop& l) {
     AwaitableClient client{l.context};
     const auto connected = co_await client.connect(l.url);
@@ -433,8 +433,8 @@ asio::awaitable<void> whole_conversation(OneLoop& l) {
 
     const auto again = co_await client.connect(l.url);
     CHECK(again);
-    AwaitableClient nobody{l.context};
-    const auto refused = co_await nobody.connect("ws://127.0.0.1:1/");
+    AwaitableClient other{l.context};
+    const auto refused = co_await other.connect("ws://127.0.0.1:1/");
     CHECK_FALSE(refused);
     CHECK(refused.error().find("refused") != std::string::npos);
 }
@@ -488,27 +488,27 @@ asio::awaitable<void> closed_by_the_server(OneLoop& l) {
     CHECK(client.end()->reason == "bye");
 }
 
-TEST_CASE("co_await: connect, send, receive, close", "[client][awaitable]") {
+TEST_CASE("an awaitable client connects, sends, receives and closes", "[client][awaitable]") {
     OneLoop loop;
     loop.run(whole_conversation(loop));
 }
 
-TEST_CASE("co_await: what isn't received makes the peer wait, nothing is lost", "[client][awaitable]") {
+TEST_CASE("an awaitable client makes the peer wait for receive() and loses nothing", "[client][awaitable]") {
     OneLoop loop;
     loop.run(slow_receiver(loop));
 }
 
-TEST_CASE("co_await: close throws away what comes meanwhile, however much", "[client][awaitable]") {
+TEST_CASE("an awaitable client discards all messages that arrive during close()", "[client][awaitable]") {
     OneLoop loop;
     loop.run(closes_before_many_messages(loop));
 }
 
-TEST_CASE("co_await: close without a connection returns", "[client][awaitable]") {
+TEST_CASE("close() of an awaitable client returns even without a connection", "[client][awaitable]") {
     OneLoop loop;
     loop.run(closes_what_it_never_had(loop));
 }
 
-TEST_CASE("co_await: the server's close ends receive", "[client][awaitable]") {
+TEST_CASE("receive() of an awaitable client ends when the server closes", "[client][awaitable]") {
     OneLoop loop;
     loop.run(closed_by_the_server(loop));
 }

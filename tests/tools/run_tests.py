@@ -33,13 +33,27 @@ GOOD = ("OK", "EXPECTEDFAIL")
 LINES = 40
 
 
+def targets_of(name):
+    """What ninja has to build for the tests of this name. A test that isn't in a quick suite may need anything."""
+    tests, programs = (json.loads((BUILD / "meson-info" / f"intro-{what}.json").read_text())
+                       for what in ("tests", "targets"))
+    tests = [test for test in tests if test["name"] == name]
+    if not tests or any(suite.split(":")[-1] not in (*QUICK, "threads") for test in tests for suite in test["suite"]):
+        return {"all"}
+    needed = {program for test in tests for program in test["depends"]}
+    return {os.path.relpath(file, BUILD.resolve()) for program in programs if program["id"] in needed
+            for file in program["filename"]}
+
+
 def prepare(names):
     """Installs and builds what these tests need."""
-    targets = sorted({SUITES.get(name, "all") for name in names or ["all"]} - {None})
-    if "all" not in targets:
+    targets = {"all"}
+    if names:
         configure()
+        targets = set().union(*({SUITES[name]} if name in SUITES else targets_of(name) for name in names)) - {None}
+    if "all" not in targets:
         if targets:
-            build(targets)
+            build(sorted(targets), "the tests")
         return
     subprocess.run(["tests/tools/install-packages", "test", "npm"], check=True)
     if os.environ.get("DEV_INSTALL") != "no":

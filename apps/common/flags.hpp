@@ -1,4 +1,4 @@
-// The flags of a program or of a command. Only flags.cpp includes CLI11, which is dear to compile.
+// The flags of a program or of a command. Only flags.cpp includes CLI11, which is expensive to compile.
 #pragma once
 
 #include <functional>

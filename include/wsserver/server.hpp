@@ -1,4 +1,4 @@
-// A WebSocket server: reactors, pool and workers wired together, behind one object.
+// A WebSocket server: one object that owns the reactors, the connections and the workers.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -29,142 +29,155 @@
 
 namespace wsserver {
 
+/// How a server does its I/O.
 enum class TransportKind : std::uint8_t {
-    automatic,  ///< uring where the kernel has and allows it, else asio
-    asio,
-    uring,  ///< as automatic, but that asio serves is worth a warning
+    automatic,  ///< io_uring if the kernel has and permits it, else Asio
+    asio,       ///< Boost.Asio, which uses epoll
+    uring,      ///< as automatic, but logs a warning if Asio is used
 };
 
-/// Everything has a default that works.
+/// The options of a Server. Every option has a default that works.
 struct ServerOptions {
-    std::size_t io_threads = 0;  ///< reactor threads; 0: one for each core
-    std::size_t workers = 0;     ///< threads for pooled handlers; 0: one for each core
-    TransportKind transport = TransportKind::automatic;
+    std::size_t io_threads = 0;                          ///< reactor threads; 0: one for each core
+    std::size_t workers = 0;                             ///< threads for pooled handlers; 0: one for each core
+    TransportKind transport = TransportKind::automatic;  ///< how the reactors do their I/O
 
-    std::string server_name = "wsserver";  ///< the Server field of HTTP answers; empty: none
-    /// An unknown subprotocol is refused with 400 instead of declined (RFC 6455 §4.2.2 allows both).
+    std::string server_name = "wsserver";  ///< the Server field of HTTP responses; empty: no such field
+    /// Refuse an unknown subprotocol with 400 instead of declining it (RFC 6455 §4.2.2 allows both).
     bool strict_subprotocol = false;
-    /// Origins let in besides the server's own host; "*" lets all in. Clients that send none are let in.
+    /// Origins that are allowed in addition to the server's own host; "*" allows all. Clients that send no origin are
+    /// always allowed.
     std::vector<std::string> allowed_origins{};
-    HandshakeLimits handshake{};
-    std::chrono::milliseconds handshake_timeout{10'000};
+    HandshakeLimits handshake{};                          ///< limits of the opening handshake's request
+    std::chrono::milliseconds handshake_timeout{10'000};  ///< for the opening handshake
 
-    std::size_t max_message = std::size_t{16} << 20;  ///< bytes, beyond: 1009
-    std::size_t max_fragments = 131'072;              ///< of one message, beyond: 1009
+    std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a message; over it: close code 1009
+    std::size_t max_fragments = 131'072;              ///< most frames of a message; over it: close code 1009
 
-    std::size_t send_high_mark = std::size_t{1} << 20;    ///< bytes queued: the connection stops reading
-    std::size_t send_hard_limit = std::size_t{16} << 20;  ///< bytes queued: `slow_consumer` for everything
-    SlowConsumer slow_consumer = SlowConsumer::close;
+    std::size_t send_high_mark = std::size_t{1} << 20;  ///< queued bytes at which the connection stops receiving
+    std::size_t send_hard_limit = std::size_t{16}
+                                  << 20;               ///< queued bytes at which `slow_consumer` applies to all sends
+    SlowConsumer slow_consumer = SlowConsumer::close;  ///< what happens if the send queue is full
 
-    std::chrono::milliseconds ping_interval{25'000};  ///< of silence from the peer, then a ping; 0: never
-    std::chrono::milliseconds pong_timeout{20'000};   ///< of silence after that ping, then the end (1006)
+    std::chrono::milliseconds ping_interval{25'000};  ///< silence of the peer before a ping; 0: no pings
+    std::chrono::milliseconds pong_timeout{20'000};   ///< silence after that ping before the connection ends (1006)
     std::chrono::milliseconds close_timeout{5'000};   ///< for the closing handshake
 
-    std::size_t max_connections = 0;  ///< 0: 90 % of the descriptor limit; beyond: 503 with Retry-After
+    /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After.
+    std::size_t max_connections = 0;
     std::chrono::milliseconds handler_deadline{5'000};  ///< a pooled reaction that takes longer is reported
 };
 
-/// What happened since the start. Every drop, refusal and close is in one of these.
+/// Counters since the start. Every drop, refusal and close is in one of them.
 struct ServerStatistics {
-    std::size_t open = 0;             ///< connections now, those in a handshake too
-    std::uint64_t accepted = 0;       ///< streams
-    std::uint64_t opened = 0;         ///< opening handshakes that succeeded
-    std::uint64_t refused = 0;        ///< opening handshakes answered with a 4xx or 5xx
-    std::uint64_t http_answered = 0;  ///< plain requests that the program answered
-    std::uint64_t turned_away = 0;    ///< over max_connections
-    std::uint64_t accept_pauses = 0;  ///< out of descriptors: accept waited
-    std::uint64_t handshake_timeouts = 0;
-    std::uint64_t pong_timeouts = 0;
-    std::uint64_t close_timeouts = 0;
-    std::uint64_t slow_consumers = 0;      ///< closed with 1013
-    std::uint64_t messages_dropped = 0;    ///< by the policy for slow consumers
-    std::uint64_t handler_exceptions = 0;  ///< closed with 1011
-    std::uint64_t handlers_overdue = 0;    ///< pooled reactions over handler_deadline
-    std::uint64_t messages_in = 0, messages_out = 0;
-    std::uint64_t bytes_in = 0, bytes_out = 0;
+    std::size_t open = 0;                             ///< connections now, including those in a handshake
+    std::uint64_t accepted = 0;                       ///< streams
+    std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
+    std::uint64_t refused = 0;                        ///< opening handshakes answered with a 4xx or 5xx
+    std::uint64_t http_answered = 0;                  ///< plain HTTP requests that the program answered
+    std::uint64_t turned_away = 0;                    ///< connections over max_connections
+    std::uint64_t accept_pauses = 0;                  ///< pauses of accepting because descriptors ran out
+    std::uint64_t handshake_timeouts = 0;             ///< connections ended by handshake_timeout
+    std::uint64_t pong_timeouts = 0;                  ///< connections ended by pong_timeout
+    std::uint64_t close_timeouts = 0;                 ///< connections ended by close_timeout
+    std::uint64_t slow_consumers = 0;                 ///< connections closed with 1013
+    std::uint64_t messages_dropped = 0;               ///< messages dropped by the policy for slow consumers
+    std::uint64_t handler_exceptions = 0;             ///< connections closed with 1011
+    std::uint64_t handlers_overdue = 0;               ///< pooled reactions over handler_deadline
+    std::uint64_t messages_in = 0;                    ///< messages received
+    std::uint64_t messages_out = 0;                   ///< messages sent
+    std::uint64_t bytes_in = 0;                       ///< bytes received on the wire, including opening handshakes
+    std::uint64_t bytes_out = 0;                      ///< bytes sent on the wire, including opening handshakes
     std::map<std::uint16_t, std::uint64_t> closes{};  ///< ended connections by close code
 };
 
-/// What a worker does now.
+/// The current state of a worker.
 struct WorkerState {
-    std::string task{};  ///< the handler's name; empty: it waits for work
-    std::chrono::milliseconds since{};
-    bool overdue = false;  ///< longer than handler_deadline
+    std::string task{};                 ///< the handler's name; empty: the worker is idle
+    std::chrono::milliseconds since{};  ///< how long the worker has been running the task
+    bool overdue = false;               ///< the reaction takes longer than handler_deadline
 };
 
-/// All members may be called from any thread unless they say otherwise.
+/// A WebSocket server. Any thread may call its members, unless they say otherwise.
 class Server {
    public:
-    /// Brings its own threads (`start()`, `run()`).
+    /// A server with threads of its own, which start() or run() starts.
     explicit Server(ServerOptions options = {});
-    /// Runs on the caller's loop, one reactor; io_threads and transport are ignored. `context` must outlive it
-    /// and be run by one thread only.
+    /// A server with one reactor on the caller's loop. io_threads and transport are ignored. `context` must outlive the
+    /// server, and only one thread may run it.
     Server(boost::asio::io_context& context, ServerOptions options = {});
-    /// Stops at once if it still runs.
+    /// Stops the server at once if it still runs.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    /// Serves a subprotocol; replaces what served it: new connections get the new handler, those that are
-    /// open keep theirs. The empty name is the default handler, for clients that ask for no subprotocol.
+    /// Serves a subprotocol with `handler`. If the subprotocol had a handler, new connections get the new one and open
+    /// connections keep theirs. The empty name sets the default handler, for clients that ask for no subprotocol.
     void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    /// Same with an object of any class that reacts to messages; see make_handler().
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
-    /// The default handler.
+    /// Sets the default handler.
     template <class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
-    /// No longer offers it; its open connections are closed with `code`. False if nothing served it.
+    /// Stops offering the subprotocol and closes its open connections with `code`. Returns false if it had no handler.
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
-    /// Subprotocol and handler, in order of subprotocol.
+    /// All subprotocols and their handlers, in order of subprotocol.
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> handlers() const;
 
-    /// Answers requests that are no upgrade (a page, a health check); nothing: 426. Runs on reactor threads.
-    /// Before start().
+    /// Answers a request that is not an upgrade, for example for a page or a health check. The response to an empty
+    /// result is 426.
     using HttpAnswer = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
+    /// Sets the function that answers plain HTTP requests. Reactor threads call it. Must be called before start().
     void on_http(HttpAnswer answer);
-    /// Told once of the end of each connection, on reactor threads. Before start().
+    /// Sets a function that is called exactly once for the end of each connection, on a reactor thread. Must be called
+    /// before start().
     void on_end(std::function<void(const ConnectionEnd&)> listener);
-    /// Told of what an operator should know (accept paused, handler overdue, ...), on any thread; what it throws is
-    /// lost. Before start().
+    /// Sets a function that receives log lines for operators (accepting is paused, a handler is overdue, ...). Any
+    /// thread calls it. Its exceptions are ignored. Must be called before start().
     void on_log(std::function<void(LogLevel, std::string_view)> listener);
 
-    /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`; again for more.
-    /// Port 0 picks a free one. Returns where it listens, as a URL: `ws://127.0.0.1:8080`, `ws+unix:/run/x.sock`.
-    /// An error names the address and what to do.
+    /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`. May be called several
+    /// times. Port 0 chooses a free port. Returns the URL of the endpoint: `ws://127.0.0.1:8080`,
+    /// `ws+unix:/run/x.sock`. An error names the address and says what to do.
     Result<std::string, std::string> listen(std::string_view endpoint);
 
-    /// Starts the threads; returns at once. For the second constructor: starts serving on the caller's loop.
+    /// Starts the threads and returns at once. On the caller's loop: starts to serve.
     void start();
-    /// start(), then waits until stop() is done.
+    /// Calls start() and waits until stop() or request_stop() is done.
     void run();
-    /// Refuses new connections, closes all with 1001, waits for them at most `grace`, cuts the rest, ends the
-    /// threads. Returns when that is done; not to be called from a handler: there, use request_stop().
+    /// Refuses new connections, closes all with 1001, waits for them for at most `grace`, terminates the rest and ends
+    /// the threads. Returns when that is done. Must not be called from a handler, which can use request_stop().
     void stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
-    /// The same without waiting; run() returns when it is done.
+    /// Same as stop(), but returns at once. run() returns when it is done.
     void request_stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
-    /// Stops listening; connections stay.
+    /// Stops listening and keeps the open connections.
     void drain();
-    /// Takes new limits, times, origins and names, for open connections too. io_threads, workers, transport and
-    /// max_connections stay as they were.
+    /// Replaces limits, times, origins and names, also for open connections. Does not change io_threads, workers,
+    /// transport and max_connections.
     void reconfigure(const ServerOptions& options);
 
-    /// Reaches connections from any thread; stays valid when the server is gone.
+    /// The hub, which reaches connections from any thread. It stays valid after the server is gone.
     std::shared_ptr<Hub> hub() const;
 
-    /// All connections, ordered by id. Asks the reactors and waits for them: not from an inline handler. Those of a
-    /// reactor that doesn't answer within 2 s, because an inline handler blocks it, are missing.
+    /// All connections, in order of id. Asks the reactors and waits for their answers, so it must not be called from an
+    /// inline handler. If an inline handler blocks a reactor for more than 2 s, its connections are missing.
     std::vector<ConnectionInfo> list() const;
-    /// Nothing: it is gone, or its reactor is silent.
+    /// One connection; nothing if it is gone or its reactor is stalled. Waits like list().
     std::optional<ConnectionInfo> info(ConnectionId id) const;
-    /// The numbers of reactors that still owe list() or info() an answer; they aren't waited for again until they have
-    /// given it.
+    /// The numbers of the reactors that have not answered list() or info() in time. Later calls do not wait for them
+    /// until they have answered.
     std::vector<std::uint16_t> stalled_reactors() const;
+    /// The counters of the whole server.
     ServerStatistics statistics() const;
+    /// The state of each worker; empty if there was no connection with a pooled handler yet.
     std::vector<WorkerState> workers() const;
+    /// The URLs of all endpoints, as listen() returned them. Empty after a stop.
     std::vector<std::string> listening() const;
+    /// The number of reactors.
     std::size_t io_threads() const noexcept;
 
    private:

@@ -1,5 +1,5 @@
-// For tests of your own handlers, with any test framework: a server and its clients in one thread's memory, with a
-// virtual clock, and a connection that only records what a handler does with it.
+// For tests of your own handlers, with any test framework: a server and its clients in memory and on one thread, with a
+// virtual clock; and a connection that only records the calls of a handler.
 //
 //     struct Echo {
 //         void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) {
@@ -14,8 +14,8 @@
 //     client.close();
 //     client.expect("close 1000");
 //
-// There is no socket, no thread and no waiting: each call returns when the server has nothing left to do, and time
-// passes in MemoryServer::advance() only. So each run of a test sees the same.
+// There are no sockets, no threads and no waits: each call returns when the server has nothing left to do, and time
+// passes in MemoryServer::advance() only. So each run of a test is the same.
 #pragma once
 
 #include <chrono>
@@ -40,8 +40,8 @@ namespace wsserver {
 
 class MemoryWire;
 
-/// An expectation that didn't hold. The text names the line of the test, what was expected, what was received, and
-/// why nothing more will come if the connection has ended:
+/// A failed expectation. The text has the line of the test, the expected event, the received event and, if the
+/// connection has ended, the cause:
 ///
 ///     chat_test.cpp:12: expected "text hello", but received "close 1011" (the handler threw: no such room)
 class TestFailure : public std::runtime_error {
@@ -49,17 +49,18 @@ class TestFailure : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// A line of a test, for the texts of failures. As a default argument, current() is where the function is called.
+/// A line of a test, for the texts of failures. As a default argument, current() is the line of the function's call.
 struct TestLine {
-    const char* file;
-    int line;
+    const char* file;  ///< the path of the source file
+    int line;          ///< the number of the line
 
+    /// The line of the call.
     static constexpr TestLine current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) noexcept {
         return {file, line};
     }
 };
 
-/// What a client received.
+/// An event that a client received.
 struct ClientEvent {
     Opcode opcode;                          ///< text, binary, ping, pong or close
     std::string payload{};                  ///< for close: the reason
@@ -68,61 +69,71 @@ struct ClientEvent {
     bool operator==(const ClientEvent&) const = default;
 };
 
-/// `text hello`, `binary 01 ff`, `ping hi`, `pong`, `close 1000 bye`. The payload of a binary message, a ping or a pong
-/// is written as text if it is printable ASCII, else as hexadecimal bytes. (That of a server's keep-alive ping is a
-/// time.)
+/// The event as one line: `text hello`, `binary 01 ff`, `ping hi`, `pong`, `close 1000 bye`. The payload of a binary
+/// message, a ping or a pong is written as text if it is printable ASCII, else as hexadecimal bytes. (The payload of a
+/// server's keep-alive ping is a time.)
 std::string to_string(const ClientEvent& event);
 
 /// A client of a MemoryServer. It follows RFC 6455: it answers pings and Close frames, and fails the connection if the
-/// server breaks a rule. It sends no pings of its own accord.
+/// server breaks a rule. It sends pings only in ping().
 ///
-/// Its destructor ends the stream without a Close frame; the handler is told 1006. It may outlive its server.
+/// Its destructor ends the stream without a Close frame, and the handler gets the close code 1006. It may outlive its
+/// server.
 class MemoryClient {
    public:
+    /// Takes over the connection of the other client, which may then only be destroyed or assigned to.
     MemoryClient(MemoryClient&&) noexcept;
+    /// Exchanges the connections of the two clients.
     MemoryClient& operator=(MemoryClient&&) noexcept;
     ~MemoryClient();
 
-    // Each returns when the server has reacted. `closed` if the connection isn't open; then nothing is sent.
+    // These functions return after the server has reacted. They return `closed`, and send nothing, if the connection is
+    // not open.
 
+    /// Sends a text message.
     SendStatus send(const Text& message);
+    /// Sends a binary message.
     SendStatus send(const Binary& message);
+    /// Sends a text message.
     SendStatus send(std::string_view text) { return send(Text{text}); }
+    /// Sends a ping with at most 125 bytes of payload.
     SendStatus ping(std::string_view payload = {});
-    /// Begins the closing handshake.
+    /// Starts the closing handshake.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});
-    /// Ends the stream without a Close frame, as a client that crashes.
+    /// Ends the stream without a Close frame, like a client that crashes.
     void disconnect();
 
-    /// A client that doesn't read: its pongs stay away, and the server's messages queue up.
+    /// Stops reading: the client sends no pongs, and the server's messages queue up.
     void pause_receiving();
+    /// Reads again.
     void resume_receiving();
 
-    // Events, each once and in order. The last one is always `close`, if the connection was open.
+    // Each event is returned once, in order. The last one is always `close`, if the connection was open.
 
-    /// The next event; nothing if the server has sent nothing more.
+    /// Returns the next event; nothing if there is none.
     std::optional<ClientEvent> try_receive();
-    /// The next event. Throws TestFailure if there is none.
+    /// Returns the next event. Throws TestFailure if there is none.
     ClientEvent receive(TestLine where = TestLine::current());
-    /// All events since the last call, one line each, as to_string() writes them.
+    /// Returns all remaining events, one line each, as to_string() writes them.
     std::vector<std::string> received();
-    /// Takes the next event. Throws TestFailure unless it is `event`, as to_string() writes it. What follows in a
-    /// control frame may be left out: `ping` is met by each ping, `close 1000` by `close 1000 bye`.
+    /// Takes the next event. Throws TestFailure unless it is `event`, as to_string() writes it. For a control frame
+    /// `event` may omit the rest: `ping` matches each ping, and `close 1000` matches `close 1000 bye`.
     void expect(std::string_view event, TestLine where = TestLine::current());
     /// Throws TestFailure if there is another event.
     void expect_nothing(TestLine where = TestLine::current());
 
-    // What became of the connection.
+    // The state of the connection.
 
-    /// The opening handshake succeeded, and neither end has begun the closing handshake.
+    /// Whether the opening handshake succeeded and neither end has started the closing handshake.
     bool is_open() const noexcept;
-    /// As the server chose it; empty if none.
+    /// The subprotocol that the server chose; empty if none.
     std::string_view subprotocol() const noexcept;
-    /// The server's answer to the opening handshake: status 101, or that of the refusal.
+    /// The server's response to the opening handshake: status 101, or the status of the refusal.
     const HttpResponse& response() const noexcept;
-    /// The connection at the server, as in AnyConnection::id(): for the hub. generation is 0 if there is none.
+    /// The id of the connection at the server, as in AnyConnection::id(), for the hub. Its generation is 0 if the
+    /// server did not accept the connection.
     ConnectionId id() const noexcept;
-    /// How it ended, with the client's words for the cause; nothing while it lives.
+    /// How the connection ended, with the cause as the client sees it; nothing if it has not ended.
     const std::optional<ConnectionEnd>& end() const noexcept;
 
    private:
@@ -133,70 +144,80 @@ class MemoryClient {
     std::shared_ptr<Impl> impl_;
 };
 
-/// A server without a network: one reactor, driven by the thread of the test, with the handlers, the hub, the limits
-/// and the timers of a Server.
+/// A server without a network: one reactor on the thread of the test, with the handlers, the hub, the limits and the
+/// timers of a Server.
 ///
-/// All reactions run on the test's thread, one at a time, as soon as their message has been received; those of
-/// handlers with Runs::pooled too. So such a handler must not wait for another client's message. Threads of your own
-/// may use the hub; what they send leaves in the next run().
+/// All reactions run on the test's thread, one at a time, as soon as their message is received, even reactions of
+/// handlers with Runs::pooled. So such a handler must not wait for another client's message. Other threads of the test
+/// may use the hub; their messages are sent in the next run().
 class MemoryServer {
    public:
-    /// io_threads, workers, transport and handler_deadline are ignored; without max_connections there is no limit.
+    /// A server without a handler. Ignores io_threads, workers, transport and handler_deadline. Without max_connections
+    /// there is no limit.
     explicit MemoryServer(ServerOptions options = {});
-    /// With a default handler.
+    /// A server with a default handler.
     template <class H>
     requires(!std::convertible_to<H, ServerOptions> && !std::same_as<std::remove_cvref_t<H>, MemoryServer>)  //
         explicit MemoryServer(H handler, ServerOptions options = {})
         : MemoryServer(std::move(options)) {
         handle(std::move(handler));
     }
-    /// Ends what is still connected, and reports that to the handlers.
+    /// Terminates the remaining connections. Their handlers' on_close() is called.
     ~MemoryServer();
+    /// Takes over the state of the other server, which may then only be destroyed or assigned to.
     MemoryServer(MemoryServer&&) noexcept;
+    /// Exchanges the states of the two servers.
     MemoryServer& operator=(MemoryServer&&) noexcept;
 
-    // As Server's.
+    // These functions are like those of Server.
 
+    /// Serves a subprotocol; see Server::handle().
     void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    /// Same with an object of any class that reacts to messages; see make_handler().
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
-    /// The default handler: for clients that ask for no subprotocol.
+    /// Sets the default handler, for clients that ask for no subprotocol.
     template <class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
+    /// Stops offering the subprotocol; see Server::remove_handler().
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
+    /// Sets the function that answers plain HTTP requests; see Server::on_http().
     void on_http(Server::HttpAnswer answer);
+    /// Replaces the options, also for open connections; see Server::reconfigure().
     void reconfigure(const ServerOptions& options);
-    /// Closes all connections with 1001. Lets `grace` pass if a client doesn't answer.
+    /// Closes all connections with 1001. Advances the time by `grace` if a client does not answer.
     void stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
+    /// The hub, which reaches the server's connections.
     std::shared_ptr<Hub> hub() const;
+    /// All connections, in order of id.
     std::vector<ConnectionInfo> list() const;
 
     // Clients
 
-    /// A new client that has asked for `target`; `subprotocols` in order of preference. If the server refused it,
-    /// MemoryClient::response() says so. Throws TestFailure if the server was stopped.
+    /// Returns a new client that has requested `target`. `subprotocols` are in order of preference. If the server
+    /// refused the client, MemoryClient::response() has the status. Throws TestFailure if the server was stopped.
     MemoryClient connect(std::string target = "/", std::vector<std::string> subprotocols = {},
                          TestLine where = TestLine::current());
-    /// The same with all that a client may ask for (its host and nonce get values if they are empty). Throws
-    /// TestFailure if check_request() finds a mistake.
+    /// Same with a complete request. Sets its host and nonce if they are empty. Throws TestFailure if check_request()
+    /// reports an error.
     MemoryClient connect(ClientRequest request, TestLine where = TestLine::current());
-    /// The answer to a plain HTTP request.
+    /// Sends a plain HTTP request and returns the response.
     HttpResponse get(std::string_view target, TestLine where = TestLine::current());
-    /// A connection that the test writes byte by byte (wsserver/transport/memory.hpp): for clients that break rules.
-    /// The server notices in the next run().
+    /// Returns a connection of which the test writes each byte (wsserver/transport/memory.hpp), for clients that break
+    /// rules. The server receives the bytes in the next run().
     MemoryWire wire(TestLine where = TestLine::current());
 
     // Time
 
     /// Runs the server and its clients until they have nothing left to do.
     void run();
-    /// The same while time passes: pings are sent, and time-outs come.
+    /// Same while the time advances: pings are sent and timeouts expire.
     void advance(std::chrono::milliseconds by);
 
-    /// How connections ended, the server's side, in order of their ends.
+    /// How each connection ended, as the server sees it, in order of their ends.
     const std::vector<ConnectionEnd>& ends() const noexcept;
 
    private:
@@ -205,14 +226,14 @@ class MemoryServer {
     std::unique_ptr<Impl> impl_;
 };
 
-/// A Hub without connections, which records each call as one line: `send 0-1-1 text hi`,
+/// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
 /// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `ping 0-1-1 hi`, `ping_all`,
 /// `close 0-1-1 1000 bye`, `close_all 1001 bye`.
 class RecordingHub : public Hub {
    public:
-    std::vector<std::string> calls{};
-    SendStatus status = SendStatus::queued;  ///< the answer to everything
-    std::size_t receivers = 0;               ///< what broadcasts report
+    std::vector<std::string> calls{};        ///< the recorded calls
+    SendStatus status = SendStatus::queued;  ///< the result of every call
+    std::size_t receivers = 0;               ///< the count that broadcasts report
 
     SendStatus send(ConnectionId to, const Text& message) override;
     SendStatus send(ConnectionId to, const Binary& message) override;
@@ -224,15 +245,16 @@ class RecordingHub : public Hub {
     void close_all(CloseCode code, std::string_view reason, Count done = {}) override;
 
    protected:
-    /// Called at the end of each broadcast, ping_all and close_all. Reports `receivers` unless it is overridden.
+    /// Called at the end of each broadcast(), ping_all() and close_all(). Passes `receivers` to `done`. Override it to
+    /// report something else.
     virtual void report(Count done);
 
    private:
     SendStatus record(std::string call);
 };
 
-/// A connection without a peer, which records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`. For tests that call a handler's reactions themselves:
+/// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
+/// `close 1000 bye`. It is for tests that call a handler's reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -240,14 +262,16 @@ class RecordingHub : public Hub {
 ///     CHECK(connection.recording_hub().calls == std::vector<std::string>{"broadcast chat except 0-1-1 text hi"});
 class RecordingConnection final : public AnyConnection {
    public:
+    /// A connection with a hub of its own.
     explicit RecordingConnection(std::string subprotocol = {}, std::string target = "/");
-    /// Several connections may share a hub.
+    /// A connection with a given hub. Several connections may share it.
     explicit RecordingConnection(std::shared_ptr<RecordingHub> hub, ConnectionId id = {0, 1, 1},
                                  std::string subprotocol = {}, std::string target = "/");
 
-    std::vector<std::string> calls{};
-    SendStatus status = SendStatus::queued;  ///< the answer to everything
+    std::vector<std::string> calls{};        ///< the recorded calls
+    SendStatus status = SendStatus::queued;  ///< the result of every call
 
+    /// The hub that hub() returns.
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
 
     SendStatus send(const Text& message) override;

@@ -1,4 +1,4 @@
-// All that programs with a server or a client in them need.
+// Everything that a program with a server or a client needs.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"

@@ -6,7 +6,7 @@
 
 using namespace wsserver;
 
-TEST_CASE("a batch that could not be pushed for lack of memory is pushed with the next", "[pooled_handler]") {
+TEST_CASE("a batch that was not scheduled for lack of memory is scheduled with the next one", "[pooled_handler]") {
     PriorityTaskQueue queue;
     int wanted = 0;
     ReadyMailboxes ready{queue, [&] {

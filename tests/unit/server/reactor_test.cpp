@@ -30,7 +30,7 @@ struct ToOthers {
 
 }  // namespace
 
-TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
+TEST_CASE("a broadcast reaches its audience on all reactors", "[reactor]") {
     MemoryServer server{{}, 3};
     server.handle("", Silent{});
     server.handle("chat", ToOthers{});
@@ -39,7 +39,7 @@ TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
     for (int i = 0; i < 3; ++i) others.push_back(server.open());
 
     std::size_t receivers = 0;
-    SECTION("everybody") {
+    SECTION("all connections") {
         server.hub().broadcast({}, Text{"all"}, [&](std::size_t count) { receivers = count; });
         server.run();
         CHECK(receivers == 9);
@@ -53,7 +53,7 @@ TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
         for (auto& client : chatters) CHECK(client.read() == Strings{"text chatters"});
         for (auto& client : others) CHECK(client.read().empty());
     }
-    SECTION("from a handler, to all but its own") {
+    SECTION("from a handler, except its own connection") {
         chatters[2].send("hello");
         server.run();
         for (std::size_t i = 0; i < 6; ++i) CHECK(chatters[i].read() == (i == 2 ? Strings{} : Strings{"text hello"}));
@@ -70,7 +70,7 @@ TEST_CASE("a broadcast reaches whom it is for, on all reactors", "[reactor]") {
     }
 }
 
-TEST_CASE("broadcasts of one turn leave each connection in one send, in order", "[reactor]") {
+TEST_CASE("the broadcasts of one turn need one send for each connection and keep their order", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     server.handle("chat", Silent{});
@@ -79,7 +79,7 @@ TEST_CASE("broadcasts of one turn leave each connection in one send, in order", 
     std::vector<std::size_t> receivers;
     const auto tell = [&](std::size_t count) {
         receivers.push_back(count);
-        // Who is told may go on.
+        // A Count may broadcast again.
         if (receivers.size() == 1) server.hub().broadcast({"chat", {}}, Text{"again"}, {});
     };
     server.reactor().post([&] {
@@ -95,11 +95,11 @@ TEST_CASE("broadcasts of one turn leave each connection in one send, in order", 
     CHECK(one.read() == Strings{"text a", "text d"});
     CHECK(two.read() == Strings{"text a", "text b", "text d"});
     CHECK(chatter.read() == Strings{"text a", "text b", "text c", "text d", "text again"});
-    // One run for the chatter, two for those that don't hear all; "again" is of a later turn.
+    // One run for the chat connection, two for the others, which are not in every audience. "again" is sent later.
     CHECK(server.transport().count(MemoryOperation::send) == before + 2 + 2 + 1 + 1);
 }
 
-TEST_CASE("what is said to one doesn't overtake a broadcast", "[reactor]") {
+TEST_CASE("a message to one connection does not overtake a broadcast", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
@@ -116,22 +116,22 @@ TEST_CASE("what is said to one doesn't overtake a broadcast", "[reactor]") {
     CHECK(client.read() == Strings{"text a", "text b", "text c", "text d", "close 1000"});
 }
 
-TEST_CASE("who is told how many a broadcast reached may do anything with the hub", "[reactor]") {
+TEST_CASE("a Count of a broadcast may use the hub in any way", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
     int told = 0;
     server.hub().broadcast({}, Text{"first"}, [&](std::size_t) {
-        server.shared.server_hub->detach();  // waits for whoever is in the hub
+        server.shared.server_hub->detach();  // waits for all calls inside the hub
         ++told;
     });
-    SECTION("though another message makes it leave") { server.hub().send(id, Text{"second"}); }
-    SECTION("though a close of all makes it leave") { server.hub().close_all(CloseCode::normal, "", {}); }
+    SECTION("when another message sends it early") { server.hub().send(id, Text{"second"}); }
+    SECTION("when close_all() sends it early") { server.hub().close_all(CloseCode::normal, "", {}); }
     CHECK(told == 1);
 }
 
-TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
+TEST_CASE("a Count may throw", "[reactor]") {
     MemoryServer server{{}, 2};
     server.handle("", Silent{});
     WireClient client = server.open();
@@ -146,9 +146,9 @@ TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
         server.hub().broadcast({}, Text{"b"}, [&](std::size_t) { ++told; });
         server.run();
     };
-    SECTION("on the thread that called") { CHECK_NOTHROW(run()); }
-    SECTION("on a reactor's") {
-        // The orders of another thread wait in the inbox.
+    SECTION("on the caller's thread") { CHECK_NOTHROW(run()); }
+    SECTION("on a reactor's thread") {
+        // The requests of another thread wait in the inbox.
         std::thread{[&] {
             server.hub().ping_all(tell);
             server.hub().broadcast({}, Text{"a"}, tell);
@@ -163,7 +163,7 @@ TEST_CASE("who is told how many an order reached may throw", "[reactor]") {
     CHECK(heard[2] == "text b");
 }
 
-TEST_CASE("several messages for one connection leave in one send", "[reactor]") {
+TEST_CASE("several messages to one connection need one send", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
@@ -176,18 +176,18 @@ TEST_CASE("several messages for one connection leave in one send", "[reactor]") 
     CHECK(server.transport().count(MemoryOperation::send) == before + 1);
 }
 
-TEST_CASE("an id that is gone answers closed", "[reactor]") {
+TEST_CASE("a send to the id of a closed connection returns closed", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
     CHECK(server.hub().send(id, Text{"x"}) == SendStatus::queued);
 
-    SECTION("because its closing handshake has begun") {
+    SECTION("its closing handshake has started") {
         CHECK(server.hub().close(id, CloseCode::normal, "") == SendStatus::queued);
         CHECK(server.hub().close(id, CloseCode::normal, "") == SendStatus::closed);
     }
-    SECTION("because it ended, and its slot serves another one") {
+    SECTION("it has ended, and another connection has its slot") {
         client.wire().close();
         server.run();
         WireClient next = server.open();
@@ -199,14 +199,14 @@ TEST_CASE("an id that is gone answers closed", "[reactor]") {
         server.run();
         CHECK(next.read() == Strings{"text for the next"});
     }
-    SECTION("because there never was one") {
+    SECTION("it never existed") {
         for (const ConnectionId never : {ConnectionId{0, 0, 0}, ConnectionId{0, 77, 1}, ConnectionId{0, 4'000'000, 1},
                                          ConnectionId{1, 0, 1}, ConnectionId{65535, 4294967295, 4294967295}}) {
             CHECK(server.hub().send(never, Text{"x"}) == SendStatus::closed);
         }
         return;
     }
-    SECTION("because the server is gone") {
+    SECTION("the server is gone") {
         const std::shared_ptr<Hub> hub = server.shared.server_hub;
         server.shared.server_hub->detach();
         CHECK(hub->send(id, Text{"x"}) == SendStatus::closed);
@@ -219,13 +219,13 @@ TEST_CASE("an id that is gone answers closed", "[reactor]") {
     CHECK(server.hub().ping(id, {}) == SendStatus::closed);
 }
 
-TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
+TEST_CASE("other threads reach connections through the inbox", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
     constexpr int threads = 4, each = 500;
-    std::atomic<int> queued = 0;  // assertions are for the test's own thread
+    std::atomic<int> queued = 0;  // assertions are allowed on the test's own thread only
     {
         std::vector<std::jthread> senders;
         for (int t = 0; t < threads; ++t) {
@@ -239,7 +239,7 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     }
     CHECK(queued == threads * each);
     server.run();
-    // All came, each thread's in its order.
+    // All messages were received, those of each thread in order.
     std::vector<int> next(threads, 0);
     const Strings words = client.read();
     CHECK(words.size() == threads * each);
@@ -249,7 +249,7 @@ TEST_CASE("other threads reach connections by the inbox", "[reactor]") {
     }
 }
 
-TEST_CASE("what can't be done for want of memory keeps nothing later from being done", "[reactor]") {
+TEST_CASE("a request that runs out of memory does not block later ones", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient client = server.open();
@@ -265,16 +265,16 @@ TEST_CASE("what can't be done for want of memory keeps nothing later from being 
         server.transport().refuse_posts(false);
         give();
     };
-    SECTION("for one, by the inbox") {
+    SECTION("for one connection, through the inbox") {
         std::thread{[&] { refuses([&] { server.hub().send(id, Text{"x"}); }); }}.join();
     }
-    SECTION("for all, by the inbox") {
+    SECTION("for all connections, through the inbox") {
         std::thread{[&] { refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
     }
-    SECTION("for one, on its thread") {
+    SECTION("for one connection, on its thread") {
         refuses([&] { server.hub().send(id, Text{"x"}); });
     }
-    SECTION("for all, on its thread") {
+    SECTION("for all connections, on their thread") {
         refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); });
     }
     CHECK(failed);
@@ -284,14 +284,14 @@ TEST_CASE("what can't be done for want of memory keeps nothing later from being 
     CHECK(heard.back() == "text x");
 }
 
-TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry", "[reactor]") {
+TEST_CASE("the inbox of a blocked reactor is bounded for every kind of payload", "[reactor]") {
     constexpr std::size_t limit = 10'000;
     Inbox inbox{limit};
     std::shared_ptr<SharedMessage> shared;
     std::string payload;
     std::size_t at_most = 3;
     SECTION("long messages") { payload.assign(limit / 4, 'x'); }
-    SECTION("short ones") {
+    SECTION("short messages") {
         payload = "x";
         at_most = limit / sizeof(InboxItem);
     }
@@ -312,7 +312,7 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
     CHECK(taken > 0);
     CHECK(taken <= at_most);
 
-    InboxItem room;  // is never refused
+    InboxItem room;  // never refused
     room.kind = InboxItem::Kind::resume;
     CHECK(inbox.put(std::move(room), {}, wake));
     CHECK(woken == 1);
@@ -323,7 +323,7 @@ TEST_CASE("orders for a reactor that doesn't come are bound, whatever they carry
     CHECK(woken == 2);
 }
 
-TEST_CASE("that a handler has room again is heard in the closing handshake too", "[reactor][rfc6455-7.1.4]") {
+TEST_CASE("a mailbox that has space again resumes receiving during the closing handshake", "[reactor][rfc6455-7.1.4]") {
     struct Full {
         void on_message(AnyConnection& connection, const Text&) {
             static_cast<OwnedConnection&>(connection).hold_receiving();
@@ -350,7 +350,7 @@ TEST_CASE("that a handler has room again is heard in the closing handshake too",
     CHECK(server.shared.ends[0].code == CloseCode::normal);
 }
 
-TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
+TEST_CASE("stop sends 1001 and ends after the last connection", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     WireClient polite = server.open();
@@ -366,7 +366,7 @@ TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
     server.run();
     CHECK(server.shared.stopped == 0);
 
-    SECTION("the rest is cut at the deadline, or at the end of its closing handshake") {
+    SECTION("the rest is terminated at the deadline or at the end of its closing handshake") {
         server.advance(11s);
         CHECK(server.shared.stopped == 1);
         CHECK(server.shared.admitted == 0);
@@ -381,7 +381,7 @@ TEST_CASE("stop announces 1001 and ends when all have left", "[reactor]") {
     }
 }
 
-TEST_CASE("a handler that is removed closes its connections only", "[reactor]") {
+TEST_CASE("removing a handler closes only its connections", "[reactor]") {
     MemoryServer server;
     server.handle("", Silent{});
     server.handle("chat", ToOthers{});
@@ -393,7 +393,7 @@ TEST_CASE("a handler that is removed closes its connections only", "[reactor]") 
     CHECK(goes.read() == Strings{"close 1001 the handler was removed"});
 }
 
-TEST_CASE("info tells what is known of a connection", "[reactor]") {
+TEST_CASE("info describes a connection", "[reactor]") {
     MemoryServer server;
     server.handle("chat", ToOthers{});
     WireClient client = server.open("chat");

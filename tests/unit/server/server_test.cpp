@@ -31,7 +31,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// From now on these two calls fail for this thread. False if the system forbids to forbid.
+/// Makes two system calls fail with `error` on this thread from now on. Returns false if seccomp is not available.
 bool forbid(unsigned call, unsigned another, unsigned error) {
     sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -44,7 +44,7 @@ bool forbid(unsigned call, unsigned another, unsigned error) {
     return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/// As a container does it: io_uring_setup() fails for this thread.
+/// Makes io_uring_setup() fail on this thread, as in a container.
 void forbid_uring() { REQUIRE(forbid(__NR_io_uring_setup, __NR_io_uring_setup, EPERM)); }
 
 struct PooledEcho : Echo {
@@ -87,7 +87,7 @@ ServerOptions two_threads() {
     return options;
 }
 
-/// Started, with Echo as its default.
+/// A started server with Echo as its default handler.
 struct RunningServer {
     explicit RunningServer(const ServerOptions& options = two_threads()) : server(options) {
         server.handle(Echo{});
@@ -100,7 +100,7 @@ struct RunningServer {
     std::string url;
 };
 
-/// The kernel spreads clients over the reactors as it likes. Precondition: the others are all on `reactor`.
+/// Connects until the kernel chooses another reactor than `reactor`. Precondition: all other clients are on `reactor`.
 BlockingClient client_on_another_reactor(const Server& server, const std::string& url, std::uint16_t reactor) {
     for (;;) {
         BlockingClient client{url, ""};
@@ -110,7 +110,7 @@ BlockingClient client_on_another_reactor(const Server& server, const std::string
     }
 }
 
-/// Ends when it may.
+/// The destructor waits for the blocker.
 template <Runs where>
 struct EndsLate {
     static constexpr Runs runs = where;
@@ -121,7 +121,7 @@ struct EndsLate {
     const std::shared_ptr<Blocker> blocker;
 };
 
-/// Looks at its connection when it may.
+/// Reads its connection after the blocker has released it.
 struct Late {
     static constexpr Runs runs = Runs::pooled;
     std::shared_ptr<Blocker> blocker;
@@ -134,7 +134,7 @@ struct Late {
 
 }  // namespace
 
-TEST_CASE("echo on threads of its own", "[server]") {
+TEST_CASE("a server with its own threads echoes messages", "[server]") {
     RunningServer running;
     CHECK(running.url.starts_with("ws://127.0.0.1:"));
     CHECK(running.server.listening() == std::vector{running.url});
@@ -152,7 +152,7 @@ TEST_CASE("echo on threads of its own", "[server]") {
     CHECK(running.server.list().size() == 20);
 }
 
-TEST_CASE("IPv6 and Unix sockets", "[server]") {
+TEST_CASE("a server listens on IPv6 and Unix sockets", "[server]") {
     const auto path = std::filesystem::temp_directory_path() / ("wsserver-test-" + std::to_string(getpid()));
     Server server{two_threads()};
     server.handle(Echo{});
@@ -173,7 +173,7 @@ TEST_CASE("IPv6 and Unix sockets", "[server]") {
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
-TEST_CASE("a port in use is an error that says so", "[server]") {
+TEST_CASE("listening on a port in use is an error that names the cause", "[server]") {
     RunningServer running;
     Server second{two_threads()};
     const auto url = second.listen(running.url.substr(5));
@@ -182,7 +182,7 @@ TEST_CASE("a port in use is an error that says so", "[server]") {
     CHECK(url.error().find("in use") != std::string::npos);
 }
 
-TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
+TEST_CASE("the subprotocol selects the handler", "[server][rfc6455-4.2.2]") {
     struct Name {
         std::string name;
         void on_message(AnyConnection& connection, const Text&) { connection.send(Text{name}); }
@@ -198,20 +198,20 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     CHECK(unknown.response.starts_with("HTTP/1.1 101"));
     CHECK(unknown.response.find("Sec-WebSocket-Protocol") == std::string::npos);
 
-    SECTION("strictly, if so configured") {
+    SECTION("strictly, if strict_subprotocol is set") {
         ServerOptions options = two_threads();
         options.strict_subprotocol = true;
         running.server.reconfigure(options);
         CHECK(BlockingClient(running.url, "unknown").response.starts_with("HTTP/1.1 400"));
         CHECK(BlockingClient(running.url, "a").response.starts_with("HTTP/1.1 101"));
     }
-    SECTION("a removed one closes its connections and is offered no more") {
+    SECTION("removing a handler closes its connections and stops offering it") {
         CHECK(running.server.remove_handler("b"));
         CHECK_FALSE(running.server.remove_handler("b"));
         CHECK(both.next() == "close 1001 the handler was removed");
         CHECK(BlockingClient(running.url, "b, a").response.find("Sec-WebSocket-Protocol: a\r\n") != std::string::npos);
     }
-    SECTION("a replaced one serves new connections, the open ones keep theirs") {
+    SECTION("a new handler serves new connections, and open ones keep the old handler") {
         running.server.handle("b", Name{"I am the new b"});
         both.send("?");
         CHECK(both.next() == "text I am b");
@@ -221,7 +221,7 @@ TEST_CASE("the subprotocol picks the handler", "[server][rfc6455-4.2.2]") {
     }
 }
 
-TEST_CASE("a handler that serves two subprotocols goes on with one when the other is removed", "[server]") {
+TEST_CASE("a handler of two subprotocols keeps serving one after the other is removed", "[server]") {
     RunningServer running;
     const auto echo = make_handler("echo", Echo{});
     running.server.handle("echo.v1", echo);
@@ -233,7 +233,7 @@ TEST_CASE("a handler that serves two subprotocols goes on with one when the othe
     CHECK(two.next() == "text still there");
 }
 
-TEST_CASE("a handler that is replaced may use the server at its end", "[server]") {
+TEST_CASE("a replaced handler may use the server in its destructor", "[server]") {
     struct Leaving {
         Leaving(const Server& its_server, std::size_t& its_left) : server(its_server), left(its_left) {}
         Leaving(const Leaving&) = delete;
@@ -249,16 +249,16 @@ TEST_CASE("a handler that is replaced may use the server at its end", "[server]"
     CHECK(left == 1);
 }
 
-TEST_CASE("a handler whose end takes its time holds up no reactor", "[server][threads]") {
+TEST_CASE("a handler with a slow destructor does not block a reactor", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     ServerOptions options;
     options.io_threads = 1;
     options.workers = 1;
     RunningServer running{options};
-    SECTION("an inline one") {
+    SECTION("an inline handler") {
         running.server.handle("late", make_handler_in_place<EndsLate<Runs::inline_>>("late", blocker));
     }
-    SECTION("a pooled one") {
+    SECTION("a pooled handler") {
         running.server.handle("late", make_handler_in_place<EndsLate<Runs::pooled>>("late", blocker));
     }
     BlockingClient late{running.url, "late"};
@@ -307,7 +307,7 @@ TEST_CASE("a pooled handler answers in order", "[server][threads]") {
     }
 }
 
-TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
+TEST_CASE("the server keeps running while every worker is blocked", "[server][threads]") {
     ServerOptions options = two_threads();
     options.handler_deadline = 0ms;
     RunningServer running{options};
@@ -338,8 +338,8 @@ TEST_CASE("with every worker blocked the rest goes on", "[server][threads]") {
     CHECK(third.next() == "text three");
 }
 
-TEST_CASE("without threads for workers who needs one is refused, the others are served", "[server][threads]") {
-    /// Its reactor, and no other thread, can begin threads no longer.
+TEST_CASE("without threads for workers only the pooled handlers' clients are refused", "[server][threads]") {
+    /// Forbids its reactor's thread to start threads.
     struct Forbidding {
         void on_message(AnyConnection& connection, const Text&) {
             connection.send(Text{forbid(__NR_clone, __NR_clone3, EAGAIN) ? "forbidden" : "no"});
@@ -350,7 +350,7 @@ TEST_CASE("without threads for workers who needs one is refused, the others are 
     std::atomic<int> complaints = 0;
     Server server{options};
     server.on_log([&](LogLevel, std::string_view text) {
-        if (text.find("no workers") != std::string_view::npos) ++complaints;
+        if (text.find("cannot start workers") != std::string_view::npos) ++complaints;
     });
     server.handle("forbidding", Forbidding{});
     server.handle("pooled", PooledEcho{});
@@ -367,7 +367,7 @@ TEST_CASE("without threads for workers who needs one is refused, the others are 
     CHECK(complaints == 1);
 }
 
-TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[server][threads]") {
+TEST_CASE("stop meets its deadline even if a worker is blocked forever", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     {
         RunningServer running;
@@ -378,10 +378,10 @@ TEST_CASE("stop meets its deadline though a worker is blocked for ever", "[serve
         running.server.stop(10ms);
         CHECK(running.server.list().empty());
     }
-    blocker->release();  // the thread that was left behind may end
+    blocker->release();  // the detached thread may end
 }
 
-TEST_CASE("a reaction that is left behind still knows its connection", "[server][threads]") {
+TEST_CASE("a reaction that outlives its server can still read its connection", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     const auto known = std::make_shared<std::promise<std::string>>();
     const std::string subprotocol = "a-subprotocol-with-a-long-name.example.com";
@@ -397,7 +397,7 @@ TEST_CASE("a reaction that is left behind still knows its connection", "[server]
     CHECK(known->get_future().get() == subprotocol + "/chat");
 }
 
-TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[server][threads]") {
+TEST_CASE("the log function may call workers() when stop reports a blocked worker", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     std::vector<std::string> tasks;
     Server server{two_threads()};
@@ -416,7 +416,7 @@ TEST_CASE("who hears that a worker is blocked at the end may ask by what", "[ser
     blocker->release();
 }
 
-TEST_CASE("stop meets its deadline though an inline handler is blocked for ever", "[server][threads]") {
+TEST_CASE("stop meets its deadline even if an inline handler is blocked forever", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     std::atomic<bool> complained = false;
     std::string url;
@@ -434,7 +434,7 @@ TEST_CASE("stop meets its deadline though an inline handler is blocked for ever"
         server.stop(10ms);
     }
     CHECK(complained);
-    CHECK(Server{two_threads()}.listen(url.substr(5)));  // what was left behind keeps no port
+    CHECK(Server{two_threads()}.listen(url.substr(5)));  // the detached thread does not keep the port
     blocker->release();
 }
 
@@ -449,12 +449,12 @@ TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[
     CHECK(running.server.statistics().handler_exceptions == 1);
 }
 
-TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server swell", "[server][threads]") {
+TEST_CASE("a slow pooled handler makes its peer wait and the memory stays bounded", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     RunningServer running;
     running.server.handle("blocking", BlockingReceiver{.blocker = blocker});
     BlockingClient client{running.url, "blocking"};
-    // More than the mailbox takes (1 MiB), and more than the kernel holds; so a second thread writes it.
+    // More than the mailbox (1 MiB) and the kernel's buffers can take, so a second thread writes it.
     const std::string message(1 << 20, 'x');
     constexpr int count = 40;
     std::jthread writer{[&] {
@@ -469,7 +469,7 @@ TEST_CASE("a pooled handler that is too slow makes its peer wait, not the server
     for (int i = 0; i < count; ++i) REQUIRE(client.next() == "text 1048576");
 }
 
-TEST_CASE("stop announces 1001, drains and refuses new ones", "[server]") {
+TEST_CASE("stop sends 1001, drains and refuses new connections", "[server]") {
     RunningServer running;
     BlockingClient client{running.url, ""};
     client.send("before");
@@ -484,7 +484,7 @@ TEST_CASE("stop announces 1001, drains and refuses new ones", "[server]") {
     CHECK_FALSE(running.server.listen("127.0.0.1:0"));
 }
 
-TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
+TEST_CASE("stop waits without a limit if the grace period is the longest possible", "[server]") {
     RunningServer running;
     std::vector<BlockingClient> clients;
     for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "");
@@ -496,12 +496,13 @@ TEST_CASE("stop waits as long as it is told, be it for ever", "[server]") {
     CHECK(running.server.statistics().closes == std::map<std::uint16_t, std::uint64_t>{{1001, 8}});
 }
 
-TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks a reactor", "[server][threads]") {
+TEST_CASE("request_stop closes all listeners at once, even if an inline handler blocks a reactor",
+          "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
-        if (!text.starts_with("no uring transport")) ++complaints;
+        if (!text.starts_with("io_uring is not used")) ++complaints;
     });
     server.handle(Echo{});
     server.handle("blocks", BlocksInline{blocker});
@@ -522,12 +523,12 @@ TEST_CASE("request_stop shuts all doors at once, though an inline handler blocks
     CHECK(complaints == 0);
 }
 
-TEST_CASE("what is asked is answered, though an inline handler blocks a reactor", "[server][threads]") {
+TEST_CASE("list and info answer even if an inline handler blocks a reactor", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
-        if (text.find("doesn't answer") != std::string_view::npos) ++complaints;
+        if (text.find("does not answer") != std::string_view::npos) ++complaints;
     });
     server.handle(Echo{});
     server.handle("blocks", BlocksInline{blocker});
@@ -547,7 +548,7 @@ TEST_CASE("what is asked is answered, though an inline handler blocks a reactor"
     CHECK_FALSE(server.info(stuck_id));
     CHECK(server.info(listed[0].id));
     CHECK(server.list().size() == 1);
-    CHECK(complaints == 1);  // asked again it isn't waited for
+    CHECK(complaints == 1);  // the second call does not wait for the stalled reactor
 
     blocker->release();
     while (!server.stalled_reactors().empty()) std::this_thread::yield();
@@ -572,14 +573,14 @@ TEST_CASE("run returns after request_stop from a handler", "[server]") {
     runner.join();
 }
 
-TEST_CASE("a server that was never started is destroyed", "[server]") {
+TEST_CASE("a server that was never started can be destroyed", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
     CHECK(server.listen("127.0.0.1:0"));
     CHECK(server.list().empty());
 }
 
-TEST_CASE("drain stops listening and keeps connections", "[server]") {
+TEST_CASE("drain stops listening and keeps the open connections", "[server]") {
     RunningServer running;
     BlockingClient client{running.url, ""};
     running.server.drain();
@@ -588,7 +589,7 @@ TEST_CASE("drain stops listening and keeps connections", "[server]") {
     CHECK(client.next() == "text still");
 }
 
-TEST_CASE("on the caller's loop", "[server]") {
+TEST_CASE("a server runs on the caller's loop", "[server]") {
     boost::asio::io_context context{1};
     Server server{context};
     server.handle(Echo{});
@@ -608,7 +609,7 @@ TEST_CASE("on the caller's loop", "[server]") {
     context.stop();
 }
 
-TEST_CASE("handles work from any thread and after the server", "[server][threads]") {
+TEST_CASE("the hub works from any thread and after the server is gone", "[server][threads]") {
     struct Keeper {
         std::shared_ptr<std::promise<ConnectionHandle>> handle;
         void on_open(AnyConnection& connection) { handle->set_value(connection.handle()); }
@@ -634,12 +635,12 @@ TEST_CASE("handles work from any thread and after the server", "[server][threads
     CHECK(handle->close() == SendStatus::closed);
 }
 
-TEST_CASE("out of descriptors accept waits, then serves again", "[server]") {
+TEST_CASE("accepting pauses when descriptors run out, and continues later", "[server]") {
     ServerOptions options = two_threads();
     options.io_threads = 1;
     options.max_connections = 100'000;
     options.transport = GENERATE(TransportKind::automatic, TransportKind::asio);
-    // Lowered before the server starts: io_uring looks at the limit when it is asked to accept.
+    // Lowered before the server starts, because io_uring reads the limit when the accept is submitted.
     rlimit before{};
     getrlimit(RLIMIT_NOFILE, &before);
     rlimit few = before;
@@ -649,7 +650,7 @@ TEST_CASE("out of descriptors accept waits, then serves again", "[server]") {
     BlockingClient served{running.url, ""};
     std::vector<Descriptor> taken;
     for (Descriptor next{dup(0)}; next; next = Descriptor{dup(0)}) taken.push_back(std::move(next));
-    taken.pop_back();  // for the socket of the next client: it connects, but isn't accepted
+    taken.pop_back();  // for the socket of the next client, which connects but is not accepted
     BlockingClient waiting{running.url};
     while (running.server.statistics().accept_pauses == 0) std::this_thread::yield();
     served.send("served meanwhile");
@@ -660,7 +661,7 @@ TEST_CASE("out of descriptors accept waits, then serves again", "[server]") {
     CHECK(waiting.read_head().starts_with("HTTP/1.1 101"));
 }
 
-TEST_CASE("over max_connections: 503 with Retry-After", "[server]") {
+TEST_CASE("a connection over max_connections gets a 503 with Retry-After", "[server]") {
     ServerOptions options = two_threads();
     options.max_connections = 2;
     RunningServer running{options};
@@ -675,7 +676,7 @@ TEST_CASE("over max_connections: 503 with Retry-After", "[server]") {
     CHECK(running.server.statistics().turned_away == 1);
 }
 
-TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
+TEST_CASE("an exception of the program's callbacks affects one response only", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
     std::atomic<int> complaints = 0;
@@ -704,7 +705,7 @@ TEST_CASE("what the program's own hooks throw costs one answer", "[server]") {
     CHECK(complaints == 3);
 }
 
-TEST_CASE("a log that throws stops nobody", "[server]") {
+TEST_CASE("exceptions of the log function are ignored", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
     server.on_log([](LogLevel, std::string_view) { throw std::runtime_error("the disk is full"); });
@@ -719,10 +720,10 @@ TEST_CASE("a log that throws stops nobody", "[server]") {
     server.stop(20s);
 }
 
-TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[server]") {
+TEST_CASE("if io_uring is forbidden, asio is used and one log line says why", "[server]") {
     const TransportKind asked = GENERATE(TransportKind::automatic, TransportKind::uring, TransportKind::asio);
     std::vector<std::pair<LogLevel, std::string>> said;
-    // The filter binds this thread and those that it begins.
+    // The filter applies to this thread and the threads that it starts.
     std::thread([&] {
         forbid_uring();
         ServerOptions options = two_threads();
@@ -732,7 +733,7 @@ TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[se
         server.on_log([&](LogLevel level, std::string_view text) { said.emplace_back(level, text); });
         const std::string url = *server.listen("127.0.0.1:0");
         server.start();
-        server.start();  // as run() does once more
+        server.start();  // a second call, as in run()
         BlockingClient client{url, ""};
         client.send("x");
         CHECK(client.next() == "text x");
@@ -746,11 +747,11 @@ TEST_CASE("where io_uring is forbidden asio serves, and one line says why", "[se
     const std::string why = WSSERVER_URING ? "io_uring is forbidden (sysctl kernel.io_uring_disabled, or a container's "
                                              "seccomp)"
                                            : "this build has no io_uring";
-    CHECK(said[0].second == "no uring transport: " + why + "; asio serves");
+    CHECK(said[0].second == "io_uring is not used: " + why + "; using asio");
 }
 
 TEST_CASE("a server that is destroyed while it runs ends its threads", "[server][threads]") {
-    /// Lives as long as its server does, and that as long as a thread that was left behind.
+    /// Lives as long as its server, which lives as long as its last detached thread.
     struct Counted : Echo {
         std::shared_ptr<int> count;
     };
@@ -764,7 +765,7 @@ TEST_CASE("a server that is destroyed while it runs ends its threads", "[server]
         client.send("x");
         CHECK(client.next() == "text x");
     }
-    // A busy machine may be late: who hasn't ended in a second is left behind, and ends then.
+    // On a busy machine a thread may not end within a second. It is detached then and ends later.
     const auto patience = std::chrono::steady_clock::now() + 30s;
     while (count.use_count() > 1 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
     CHECK(count.use_count() == 1);

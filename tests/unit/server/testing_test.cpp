@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Echoes; some messages make it do something else.
+/// Echoes messages. Some messages make it do something else.
 struct Obedient {
     Strings* heard = nullptr;
 
@@ -54,7 +54,7 @@ struct Chat {
     }
 };
 
-/// The text of the TestFailure that `f` throws, from the line number on.
+/// The text of the TestFailure that `f` throws, without the line number.
 std::string failure_of(const std::function<void()>& f) {
     try {
         f();
@@ -104,7 +104,7 @@ TEST_CASE("a client in memory sends and receives", "[testing]") {
     CHECK(server.ends()[0].info.id == client.id());
 }
 
-TEST_CASE("an event in one line", "[testing]") {
+TEST_CASE("an event is written as one line", "[testing]") {
     CHECK(to_string(ClientEvent{Opcode::text, "Grüße"}) == "text Grüße");
     CHECK(to_string(ClientEvent{Opcode::text}) == "text");
     CHECK(to_string(ClientEvent{Opcode::binary, "~ "}) == "binary ~ ");
@@ -115,7 +115,7 @@ TEST_CASE("an event in one line", "[testing]") {
     CHECK(to_string(ClientEvent{Opcode::close}) == "close 1005");
 }
 
-TEST_CASE("an expected control frame need not have its payload", "[testing]") {
+TEST_CASE("an expected control frame may omit its payload", "[testing]") {
     MemoryServer server{Obedient{}};
     MemoryClient client = server.connect();
     for (const char* met : {"ping hi", "ping"}) {
@@ -135,7 +135,7 @@ TEST_CASE("an expected control frame need not have its payload", "[testing]") {
     CHECK_THROWS_AS(other.expect("text ab"), TestFailure);
 }
 
-TEST_CASE("a client that vanishes", "[testing]") {
+TEST_CASE("a client that disconnects ends its connection with 1006", "[testing]") {
     Strings heard;
     MemoryServer server{Obedient{&heard}};
     SECTION("by disconnect()") {
@@ -159,7 +159,7 @@ TEST_CASE("a client that vanishes", "[testing]") {
     CHECK(heard == Strings{"open /", "close 1006"});
 }
 
-TEST_CASE("several clients, subprotocols and the hub", "[testing]") {
+TEST_CASE("several clients with subprotocols use the hub", "[testing]") {
     MemoryServer server;
     server.handle(Obedient{});
     server.handle("chat", Chat{});
@@ -206,7 +206,7 @@ TEST_CASE("pooled handlers run on the test's thread", "[testing]") {
     client.expect("text x");
 }
 
-TEST_CASE("time passes when the test says so", "[testing]") {
+TEST_CASE("time passes only in advance()", "[testing]") {
     ServerOptions options;
     options.ping_interval = 10s;
     options.pong_timeout = 5s;
@@ -220,14 +220,14 @@ TEST_CASE("time passes when the test says so", "[testing]") {
         server.advance(60s);
         CHECK(client.is_open());
     }
-    SECTION("a client that doesn't read loses its connection") {
+    SECTION("a client that does not read loses its connection") {
         client.pause_receiving();
         server.advance(16s);
         client.resume_receiving();
         CHECK(client.received().back().starts_with("close 1006"));
         CHECK(server.ends().at(0).code == CloseCode::abnormal);
     }
-    SECTION("other options for open connections, too") {
+    SECTION("new options apply to open connections, too") {
         options.ping_interval = 0s;
         server.reconfigure(options);
         server.advance(60s);
@@ -235,7 +235,7 @@ TEST_CASE("time passes when the test says so", "[testing]") {
     }
 }
 
-TEST_CASE("a slow consumer meets the server's policy", "[testing]") {
+TEST_CASE("the server's policy applies to a slow consumer", "[testing]") {
     ServerOptions options;
     options.send_high_mark = 1000;
     options.send_hard_limit = 2000;
@@ -250,19 +250,19 @@ TEST_CASE("a slow consumer meets the server's policy", "[testing]") {
     CHECK(server.ends()[0].cause == "slow consumer: its send queue was full");
 }
 
-TEST_CASE("stop() says goodbye", "[testing]") {
+TEST_CASE("stop() closes connections with 1001", "[testing]") {
     MemoryServer server{Obedient{}};
     MemoryClient client = server.connect(), asleep = server.connect();
     asleep.pause_receiving();
     server.stop(3s);
     client.expect("close 1001");
     CHECK(server.list().empty());
-    CHECK(failure_of([&] { static_cast<void>(server.connect()); }) == "can't connect: the server has been stopped");
-    CHECK(failure_of([&] { static_cast<void>(server.get("/")); }) == "can't connect: the server has been stopped");
-    CHECK(failure_of([&] { static_cast<void>(server.wire()); }) == "can't connect: the server has been stopped");
+    CHECK(failure_of([&] { static_cast<void>(server.connect()); }) == "cannot connect: the server was stopped");
+    CHECK(failure_of([&] { static_cast<void>(server.get("/")); }) == "cannot connect: the server was stopped");
+    CHECK(failure_of([&] { static_cast<void>(server.wire()); }) == "cannot connect: the server was stopped");
 }
 
-TEST_CASE("refused opening handshakes", "[testing]") {
+TEST_CASE("the server refuses opening handshakes", "[testing]") {
     ServerOptions options;
     options.strict_subprotocol = true;
     options.max_connections = 1;
@@ -289,10 +289,10 @@ TEST_CASE("refused opening handshakes", "[testing]") {
     server.reconfigure(options);
     CHECK(server.connect(request).response().status == 101);
     request.target = "no path";
-    CHECK(has(failure_of([&] { static_cast<void>(server.connect(request)); }), "can't connect: "));
+    CHECK(has(failure_of([&] { static_cast<void>(server.connect(request)); }), "cannot connect: "));
 }
 
-TEST_CASE("plain HTTP requests", "[testing]") {
+TEST_CASE("the server answers plain HTTP requests", "[testing]") {
     MemoryServer server{Obedient{}};
     server.on_http([](const HttpRequest& request) -> std::optional<HttpResponse> {
         if (request.target == "/throw") throw std::runtime_error{"no"};
@@ -305,7 +305,7 @@ TEST_CASE("plain HTTP requests", "[testing]") {
     CHECK(server.get("/throw").status == 500);
 }
 
-TEST_CASE("bytes of a client that breaks the rules", "[testing]") {
+TEST_CASE("a client can send bytes that break the rules", "[testing]") {
     Strings heard;
     MemoryServer server{Obedient{&heard}};
     MemoryWire wire = server.wire();
@@ -339,7 +339,7 @@ TEST_CASE("a failed expectation says what was received", "[testing]") {
           "without a Close frame)");
 }
 
-TEST_CASE("the failure names the line of the test", "[testing]") {
+TEST_CASE("a failure names the line of the test", "[testing]") {
     MemoryServer server{Obedient{}};
     MemoryClient client = server.connect();
     const int line = __LINE__ + 2;
@@ -366,7 +366,7 @@ TEST_CASE("a client may outlive its server", "[testing]") {
     CHECK_FALSE(client.is_open());
 }
 
-TEST_CASE("a recording connection writes down what a handler does", "[testing]") {
+TEST_CASE("a recording connection records the calls of a handler", "[testing]") {
     RecordingConnection connection{"chat", "/rooms/5"};
     CHECK(connection.subprotocol() == "chat");
     CHECK(connection.target() == "/rooms/5");
@@ -388,7 +388,7 @@ TEST_CASE("a recording connection writes down what a handler does", "[testing]")
     CHECK(connection.send(Text{"x"}) == SendStatus::dropped);
 }
 
-TEST_CASE("a recording hub writes down what it is asked for", "[testing]") {
+TEST_CASE("a recording hub records its calls", "[testing]") {
     const auto hub = std::make_shared<RecordingHub>();
     RecordingConnection ann{hub, {0, 1, 1}, "chat"}, bob{hub, {0, 2, 1}};
     Chat{}.on_message(ann, Text{"hi"});

@@ -1,4 +1,4 @@
-// From a server's options to those of its connections.
+// Derives the options of a server's connections from the server's options.
 #pragma once
 
 #include "wsserver/connection/connection_options.hpp"

@@ -1,4 +1,4 @@
-// Which handler serves which subprotocol; changed by operators while reactors read it.
+// Maps subprotocols to handlers. Operators change it while reactors read it.
 #pragma once
 
 #include <map>
@@ -18,21 +18,21 @@ namespace wsserver {
 
 class HandlerTable {
    public:
-    /// What serves an offer; no handler: nothing does.
+    /// The handler for an offer; null if no handler serves it.
     struct Choice {
         std::shared_ptr<AnyHandler> handler;
-        std::string_view subprotocol;  ///< lives as long as the table
+        std::string_view subprotocol;  ///< valid as long as the table
     };
 
     void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-        // Outlives the lock: the end of what served it may take its time, and need this table.
+        // Destroyed after the lock is released: the destructor of the old handler may be slow and may use this table.
         std::shared_ptr<AnyHandler> before = std::move(handler);
         const std::unique_lock lock(mutex_);
         names_.insert(subprotocol);
         std::swap(handlers_[std::move(subprotocol)], before);
     }
 
-    /// Returns what served it.
+    /// Returns the removed handler; null if there was none.
     std::shared_ptr<AnyHandler> remove(std::string_view subprotocol) {
         const std::unique_lock lock(mutex_);
         const auto found = handlers_.find(subprotocol);
@@ -42,8 +42,8 @@ class HandlerTable {
         return handler;
     }
 
-    /// The first subprotocol of the client's list that is served (RFC 6455 §4.1: "ordered by preference"), or
-    /// else, unless `strict`, none and the default handler.
+    /// Chooses the first subprotocol of the client's list that has a handler (RFC 6455 §4.1: "ordered by preference").
+    /// If none has, chooses the default handler and no subprotocol. If `strict`, does so only for an empty list.
     Choice choose(std::span<const std::string> offered, bool strict) const {
         const std::shared_lock lock(mutex_);
         for (const std::string& subprotocol : offered) {
@@ -63,7 +63,7 @@ class HandlerTable {
    private:
     mutable std::shared_mutex mutex_;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
-    // Every name ever served: connections keep views of them. An operator makes few.
+    // All names that were ever served. Connections keep views of them. Operators add only few.
     std::set<std::string, std::less<>> names_;
 };
 

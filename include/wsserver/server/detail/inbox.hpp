@@ -1,4 +1,5 @@
-// What other threads want of one reactor's connections: many put in under a short lock, the reactor takes all at once.
+// Requests of other threads to one reactor's connections. Any thread adds one under a short lock; the reactor takes all
+// at once.
 #pragma once
 
 #include <cstddef>
@@ -14,22 +15,22 @@
 
 namespace wsserver {
 
-/// A message, encoded once, that many send queues share.
+/// A message that is encoded once and shared by many send queues.
 struct SharedMessage {
     OutputBuffer frames;
     std::size_t payload_size = 0;
 };
 
-/// What an order to all connections has besides.
+/// The additional parts of a request to all connections.
 struct Broadcast {
-    std::shared_ptr<const SharedMessage> shared{};  ///< a broadcast's
-    std::shared_ptr<const Audience> audience{};     ///< a broadcast's
+    std::shared_ptr<const SharedMessage> shared{};  ///< of a broadcast only
+    std::shared_ptr<const Audience> audience{};     ///< of a broadcast only
     Hub::Count done{};
 
     void report(std::size_t receivers) const noexcept { complete(done, receivers); }
 };
 
-/// One item. What it needs depends on `kind`; the rest stays empty. Each reply of a worker is one, so it is small.
+/// One request. The members that `kind` does not use stay empty. Each reply of a worker is an item, so it is small.
 struct InboxItem {
     enum class Kind : std::uint8_t {
         send_text,
@@ -37,17 +38,17 @@ struct InboxItem {
         ping,
         close,
         fail,    ///< the handler threw: close with 1011
-        resume,  ///< the mailbox has room again
-        // To all:
+        resume,  ///< the mailbox has space again
+        // To all connections:
         broadcast,
         ping_all,
         close_all,
     };
     Kind kind{};
-    SendKind send_as = SendKind::message;  ///< of a message: `reply` if it is from the connection's own handler
+    SendKind send_as = SendKind::message;  ///< for a message: `reply` if the connection's own handler sent it
     CloseCode code = CloseCode::normal;
     ConnectionId to{};
-    std::size_t offset = 0;  ///< of the payload (message, ping, reason) among the batch's bytes
+    std::size_t offset = 0;  ///< of the payload (message, ping, reason) in the batch's bytes
     std::size_t size = 0;
     std::unique_ptr<Broadcast> to_all{};
 };
@@ -56,13 +57,13 @@ static_assert(sizeof(InboxItem) <= 48);
 
 class Inbox {
    public:
-    /// Orders in the sequence in which they were put in, and the bytes they refer to.
+    /// Items in the order of put(), and the bytes that they refer to.
     struct Batch {
         std::vector<InboxItem> items;
         OutputBuffer payload;
-        std::size_t bytes = 0;  ///< that orders with a payload, of their own or a shared one, keep in memory
+        std::size_t bytes = 0;  ///< memory of the items with a payload, their own or a shared one
 
-        /// A batch's memory up to this is used again; what a burst needed beyond is given back.
+        /// In bytes. Up to this size the memory for payloads is reused. A larger one, left by a burst, is freed.
         static constexpr std::size_t kept = std::size_t{1} << 20;
 
         Bytes payload_of(const InboxItem& item) const noexcept {
@@ -76,11 +77,11 @@ class Inbox {
         }
     };
 
-    /// More than `limit` bytes aren't kept for a reactor that doesn't come to take them.
+    /// `limit` is the most bytes that wait for a reactor that does not take them.
     explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
 
-    /// Copies `payload`. Any thread. False: over the limit, not taken. Calls wake() unless the reactor is on its way
-    /// for an earlier item; what that throws comes out, and then there is no order either.
+    /// Adds an item and copies `payload`. Any thread. Returns false, and adds nothing, if the limit is exceeded. Calls
+    /// wake() unless an earlier item has woken the reactor. If wake() throws, adds nothing and throws the same.
     template <class Wake>
     [[nodiscard]] bool put(InboxItem item, Bytes payload, Wake&& wake) {
         const bool shares = item.to_all && item.to_all->shared;
@@ -98,7 +99,7 @@ class Inbox {
         return true;
     }
 
-    /// Swaps what came for the emptied `batch`. The reactor's thread.
+    /// Clears `batch` and swaps it for the waiting items. The reactor's thread.
     void take(Batch& batch) {
         batch.clear();
         const std::lock_guard lock(mutex_);

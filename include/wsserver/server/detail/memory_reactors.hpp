@@ -13,7 +13,7 @@
 
 namespace wsserver {
 
-/// Reactors that listen at one endpoint of a network, all on the thread that makes them. `hub` reaches their
+/// Reactors that listen at one endpoint of a network. All run on the thread that creates them. `hub` reaches their
 /// connections until they are destroyed.
 class MemoryReactors {
    public:

@@ -1,4 +1,5 @@
-// A connection's handler that runs on workers: its reactions wait in a mailbox, what it sends comes back by the hub.
+// A connection's handler that runs on workers. Its reactions wait in a mailbox. The hub returns its messages to the
+// reactor.
 #pragma once
 
 #include <functional>
@@ -14,19 +15,19 @@
 
 namespace wsserver {
 
-/// Mailboxes of one reactor that became ready in its current turn; pushed together at its end.
+/// Mailboxes of one reactor that became ready in the current turn. They are pushed together at the end of the turn.
 class ReadyMailboxes {
    public:
-    /// `push_later` has push() called when the turn ends, not before it returns.
+    /// `push_later` arranges that push() is called at the end of the turn. It does not call push() itself.
     ReadyMailboxes(PriorityTaskQueue& queue, std::function<void()> push_later)
         : queue_(queue), push_later_(std::move(push_later)) {}
 
     TaskBatch& batch() noexcept { return batch_; }
-    /// After something was put into batch().
+    /// Must be called after batch() has changed.
     void schedule() {
         if (batch_.empty() || scheduled_) return;
         push_later_();
-        scheduled_ = true;  // not before: if there was no memory for that, the next one tries again
+        scheduled_ = true;  // after the call: if it runs out of memory, the next schedule() tries again
     }
     void push() {
         scheduled_ = false;
@@ -40,7 +41,7 @@ class ReadyMailboxes {
     bool scheduled_ = false;
 };
 
-/// For `connection` only. `ready` belongs to its reactor and lives as long.
+/// Makes a handler for `connection` only. `ready` belongs to the connection's reactor and lives as long.
 std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
                                         std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready);

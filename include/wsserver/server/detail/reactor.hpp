@@ -1,5 +1,4 @@
-// One thread's share of a server: its transport, its connections and their timers, and the inbox through which
-// other threads reach them.
+// One thread of a server: its transport, its connections and their timers, and the inbox for requests of other threads.
 #pragma once
 
 #include <algorithm>
@@ -23,26 +22,26 @@
 
 namespace wsserver {
 
-/// What all reactors of a server share. Its members may be called from any reactor's thread.
+/// The state that all reactors of a server share. Any reactor's thread may call its members.
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// As ServerOwner's.
+    /// See ServerOwner, also for answer() and on_ended().
     virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
-    /// One more stream? Counts it if so; every true is followed by one released().
+    /// Decides on a new stream. Counts it unless the result is `close_at_once`; then released() follows exactly once.
     enum class Admission : std::uint8_t { welcome, answer_503, close_at_once };
     virtual Admission admit() noexcept = 0;
     virtual void released() noexcept = 0;
-    /// This reactor has nothing left to do after stop().
+    /// The reactor with this number has finished its stop().
     virtual void on_stopped(std::uint16_t reactor) = 0;
 
    protected:
     ~ReactorShared() = default;
 };
 
-/// A reactor, its transport's type left out.
+/// A reactor with any transport.
 class AnyReactor {
    public:
     AnyReactor() = default;
@@ -52,31 +51,31 @@ class AnyReactor {
 
     // Any thread.
 
-    /// Copies `payload` and returns at once. `closed` when the order is for a connection that is gone.
+    /// Copies `payload` and returns at once. Returns `closed` if the item is for a connection that is gone.
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     virtual void post(UniqueFunction<void()> task) = 0;
     virtual bool on_own_thread() const noexcept = 0;
     virtual const ConnectionCounters& counters() const noexcept = 0;
-    /// Streams accepted, and how often accept had to wait for descriptors.
+    /// The number of accepted streams.
     virtual std::uint64_t accepted() const noexcept = 0;
-    /// Orders that found the inbox full.
+    /// The number of items that were dropped because the inbox was full.
     virtual std::uint64_t dropped_items() const noexcept = 0;
 
-    // The reactor's thread (or before it runs).
+    // The reactor's thread, or any thread before run().
 
-    /// Says that this thread is its own; run() does so by itself.
+    /// Makes the calling thread the reactor's own. run() does the same.
     virtual void attach() noexcept = 0;
-    /// Runs the loop until stop() is done. Not for a reactor on the caller's loop.
+    /// Runs the loop until stop() is done. Not for a reactor on a loop of the program.
     virtual void run() = 0;
     virtual std::vector<ConnectionInfo> list() = 0;
     virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
     virtual void set_options(const ConnectionOptions& options) = 0;
     virtual void stop_listening() = 0;
-    /// Those that have agreed on `subprotocol`, as far as it is `handler` that serves them.
+    /// Closes the connections with `subprotocol` that `handler` serves.
     virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
-    /// Stops listening, closes all with 1001, waits until they are gone or `deadline` comes, cuts what is left.
+    /// Stops listening, closes all connections with 1001, waits for them until `deadline`, and terminates the rest.
     virtual void stop(Clock::time_point deadline) = 0;
-    /// Ends all connections without ceremony.
+    /// Terminates all connections without a closing handshake.
     virtual void cut_all() = 0;
 };
 
@@ -99,7 +98,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         transport().on_wake([this] { wake(); });
     }
 
-    /// Cuts what is still connected.
+    /// Terminates the remaining connections.
     ~Reactor() override {
         cut_all();
         inbox_.take(taken_);
@@ -112,7 +111,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
     using Owner::transport;
 
-    /// Serves whom `listener` accepts. The reactor's thread, or before it runs.
+    /// Serves the streams that `listener` accepts. The reactor's thread, or any thread before run().
     void listen(typename T::Listener listener) {
         transport().listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
     }
@@ -155,7 +154,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
     void on_released(ConnectionId id) override;
 
-    // Orders from other threads
+    // Items of other threads
     void take_items();
     void execute_taken(InboxItem& item);
     SendStatus execute(InboxItem& item, Bytes payload);
@@ -180,12 +179,12 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     Inbox::Batch taken_;
     std::vector<Broadcast> broadcasts_;  ///< of this turn
 
-    /// Those that are being sent.
+    /// The broadcasts that are being sent.
     struct Leaving {
         std::vector<Broadcast> broadcasts;
         std::vector<std::size_t> receivers;             ///< by broadcast
-        std::vector<std::size_t> begins;                ///< where each begins in `together`, and where the last ends
-        std::shared_ptr<const SharedMessage> together;  ///< all of their frames
+        std::vector<std::size_t> begins;                ///< the offset of each in `together`, and the end of the last
+        std::shared_ptr<const SharedMessage> together;  ///< the frames of all broadcasts
     } leaving_;
     std::atomic<std::uint64_t> inbox_dropped_{0};
     bool stopping_ = false;

@@ -3,7 +3,7 @@
 
 namespace wsserver {
 
-// --- Connections come and go ---
+// --- Start and end of connections ---
 
 template <Transport T>
 void Reactor<T>::accept(typename T::Socket socket) {
@@ -45,12 +45,12 @@ std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
     return connection->info();
 }
 
-// --- Orders ---
+// --- Requests ---
 
 template <Transport T>
 SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
-    // That a handler failed is to be counted though its connection is about to end. That it has room again is to be
-    // heard in the closing handshake too: the peer's Close frame lies behind what isn't read.
+    // `fail` is counted even if the connection is about to end. `resume` matters in the closing handshake, too: the
+    // peer's Close frame is after bytes that are not read yet.
     const bool for_open_one =
         item.to.generation != 0 && item.kind != InboxItem::Kind::fail && item.kind != InboxItem::Kind::resume;
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
@@ -65,7 +65,7 @@ template <Transport T>
 void Reactor<T>::take_items() {
     inbox_.take(taken_);
     for (auto next = taken_.items.begin(); next != taken_.items.end();) {
-        // What a worker sent to one connection mostly lies together; it leaves together, past the send queue.
+        // A worker's items for one connection are usually adjacent. They are sent together, without the send queue.
         const auto end =
             std::find_if(next, taken_.items.end(), [to = next->to](const InboxItem& item) { return item.to != to; });
         const auto execute_run = [&] {
@@ -74,13 +74,13 @@ void Reactor<T>::take_items() {
         ServerConnection* connection = next->to.generation != 0 ? pool_.find(next->to) : nullptr;
         connection != nullptr ? connection->in_one_turn(execute_run) : execute_run();
     }
-    taken_.clear();  // shared messages aren't kept longer than needed
+    taken_.clear();  // releases the shared messages early
 }
 
 template <Transport T>
 void Reactor<T>::execute_taken(InboxItem& item) {
     const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
-    // It was open when the sender was told `queued`.
+    // The connection was open when put() returned `queued`, so the message is lost.
     if (execute(item, taken_.payload_of(item)) == SendStatus::closed && is_message) counters_.messages_dropped.add();
 }
 
@@ -138,7 +138,8 @@ std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
 
 // --- Broadcasts ---
 
-/// Those of one turn leave together: eight messages to a thousand peers are a thousand sends, not eight thousand.
+/// Broadcasts of one turn are sent together: eight messages to a thousand peers need a thousand sends, not eight
+/// thousand.
 template <Transport T>
 void Reactor<T>::broadcast_later(Broadcast broadcast) {
     if (!broadcasts_wait_) transport().post([this] { send_broadcasts(); });
@@ -156,7 +157,7 @@ void Reactor<T>::send_broadcasts() {
         if (connection.is_open()) send_broadcasts_to(connection);
     });
     leaving_.together.reset();
-    // Who is told how many it reached may broadcast again.
+    // Moved out first: a Count may broadcast again.
     const auto reported = std::exchange(leaving_.broadcasts, {});
     const auto receivers = std::exchange(leaving_.receivers, {});
     for (std::size_t i = 0; i < reported.size(); ++i) reported[i].report(receivers[i]);
@@ -180,8 +181,8 @@ void Reactor<T>::join_broadcasts() {
     leaving_.together = together;
 }
 
-/// Runs of those that it hears, each in one send. Where something is in the way each message waits by itself, and
-/// finds the slow consumer's policy.
+/// Sends each run of consecutive broadcasts for this connection with one send. If it cannot be sent directly, queues
+/// each message separately, so that the policy for slow consumers applies to each.
 template <Transport T>
 void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
     const auto& all = leaving_.broadcasts;
@@ -220,7 +221,7 @@ void Reactor<T>::wake() {
     timers_.arm(stop_deadline_);
 }
 
-// --- The end ---
+// --- Stop ---
 
 template <Transport T>
 void Reactor<T>::stop(Clock::time_point deadline) {

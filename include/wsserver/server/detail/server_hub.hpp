@@ -1,4 +1,4 @@
-// The server's hub: finds the reactor that an order is for, and outlives them all.
+// The server's hub. Passes each request to its reactor, and outlives all reactors.
 #pragma once
 
 #include <memory>
@@ -12,15 +12,16 @@ namespace wsserver {
 
 class ServerHub final : public Hub {
    public:
-    /// `fragment_size`: bytes of payload in a frame of a broadcast.
+    /// `fragment_size` is the most bytes of payload in a frame of a broadcast.
     explicit ServerHub(std::size_t fragment_size) noexcept : fragment_size_(fragment_size) {}
 
-    /// Before anybody sends.
+    /// Must be called before the first request.
     void attach(std::vector<AnyReactor*> reactors);
-    /// From now on the answer is `closed`. When it returns no call is in a reactor any more, but from its own thread.
+    /// All later requests return `closed`. After it returns, no call is inside a reactor, except calls on the reactor's
+    /// own thread.
     void detach();
 
-    /// Any item; `closed` when its connection, or the whole server, is gone.
+    /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload);
 
     SendStatus send(ConnectionId to, const Text& message) override;
@@ -35,11 +36,11 @@ class ServerHub final : public Hub {
    private:
     template <class M>
     void broadcast_message(const Audience& audience, const M& message, Count done);
-    /// To each reactor a copy of `all`, whose `done` hears once what they reached together.
+    /// Passes a copy of `all` to each reactor. Calls its `done` exactly once, with the sum of the receivers.
     void put_all(InboxItem::Kind kind, Broadcast all, CloseCode code = CloseCode::normal, Bytes payload = {});
 
     const std::size_t fragment_size_;
-    // Shared by callers, owned by attach() and detach(): a reactor isn't destroyed under a call.
+    // Callers lock it shared; attach() and detach() lock it exclusively. So no reactor is destroyed during a call.
     mutable std::shared_mutex mutex_;
     std::vector<AnyReactor*> reactors_;
 };

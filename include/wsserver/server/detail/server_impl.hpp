@@ -1,4 +1,4 @@
-// What a Server is made of.
+// The implementation of Server.
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,8 @@
 
 namespace wsserver {
 
-/// Shared by the Server and its threads: one that is stuck in a handler for ever keeps what it stands on.
+/// Shared by the Server and its threads. So the state that a thread uses stays valid even if the thread is stuck in a
+/// handler forever.
 struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::Impl> {
     Impl(boost::asio::io_context* context, ServerOptions given);
     ~Impl();
@@ -45,7 +46,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void released() noexcept override { open_.fetch_sub(1, std::memory_order_relaxed); }
     void on_stopped(std::uint16_t reactor) override;
 
-    /// Once, when it is held by a shared_ptr.
+    /// Must be called once, after a shared_ptr owns the object.
     void make_reactors();
     template <Transport T, class... Args>
     void add_reactor(Args&&... transport);
@@ -54,11 +55,11 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void start();
     void request_stop(std::chrono::milliseconds grace);
     void drain();
-    /// Refuses new connections, on the ports of blocked reactors too; state_mutex_ is held.
+    /// Refuses new connections, also on the ports of blocked reactors. Precondition: state_mutex_ is locked.
     void stop_listening() noexcept;
-    /// Until request_stop() was called and its work is done, or its deadline has passed.
+    /// Waits for request_stop(), and then until its work is done or its deadline has passed.
     void wait_until_stopped();
-    /// Ends threads and connections.
+    /// Ends all threads and connections.
     void finish();
     bool on_reactor_thread() const noexcept;
 
@@ -71,23 +72,23 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
         try {
             log_(level, text);
         } catch (...) {
-            // Whoever can't log can't be told so.
+            // There is no other place to report it.
         }
     }
 
-    /// Calls `question` on each reactor's thread and waits for the answers; those of reactors that are not
-    /// running, or are silent, are missing.
+    /// Calls `question` on each reactor's thread and waits for the answers. Answers of reactors that are not running or
+    /// have stalled are missing.
     template <class Answer>
     std::vector<Answer> ask(const std::function<Answer(AnyReactor&)>& question);
     template <class Answer>
     std::optional<Answer> ask_one(std::uint16_t reactor, const std::function<Answer(AnyReactor&)>& question);
-    /// Where the answer will stand, for await().
+    /// Returns the place of the future answer, for await().
     template <class Answer>
     std::shared_ptr<std::optional<Answer>> pose(std::uint16_t reactor,
                                                 const std::function<Answer(AnyReactor&)>& question);
     template <class Answer>
     std::optional<Answer> await(std::uint16_t reactor, std::optional<Answer>& answer, Clock::time_point deadline);
-    /// It runs, and hasn't left an earlier question without an answer; state_mutex_ is held.
+    /// Whether the reactor runs and owes no answer to an earlier question. Precondition: state_mutex_ is locked.
     bool may_answer(std::uint16_t reactor) const;
     std::vector<std::uint16_t> stalled_reactors() const;
     /// Calls `task` on each reactor's thread, without waiting.
@@ -95,10 +96,10 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     bool end_thread(std::size_t reactor);
 
-    /// Made when the first pooled handler comes.
+    /// Creates the pool for the first pooled connection.
     WorkerPool& worker_pool();
-    /// The same handler. Its end may take its time (it saves something, or joins its threads), and so no reactor's
-    /// thread is kept by it.
+    /// Returns the same handler, with a deleter that destroys it on a worker instead of a reactor's thread. Its
+    /// destructor may be slow, for example because it saves data or joins threads.
     std::shared_ptr<AnyHandler> ending_on_worker(std::shared_ptr<AnyHandler> handler);
     void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
     void stop_workers();
@@ -110,7 +111,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     enum class State : std::uint8_t { idle, running, stopping, stopped };
 
-    ServerOptions options_;  ///< as they were at the start; what reconfigure() changes is in rules_
+    ServerOptions options_;  ///< as given to the constructor; reconfigure() changes rules_ instead
     boost::asio::io_context* const context_;
     std::shared_ptr<ServerHub> hub_;
     std::shared_ptr<Hub> any_hub_;
@@ -138,33 +139,33 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::condition_variable state_changed_;
     State state_ = State::idle;
     std::vector<bool> stopped_;       ///< by reactor
-    std::set<std::uint16_t> silent_;  ///< reactors that have owed an answer for longer than answer_within
+    std::set<std::uint16_t> silent_;  ///< stalled reactors: they have owed an answer for longer than answer_within
     Clock::time_point stop_deadline_{};
     std::mutex finish_mutex_;
     bool finished_ = false;
     std::vector<std::string> listening_;
-    std::vector<ListenerShutdown> shutdowns_;  ///< of all listening sockets, of which the reactors have one each
+    std::vector<ListenerShutdown> shutdowns_;  ///< one for each listening socket; each reactor has one per endpoint
 
-    std::string why_no_uring_;  ///< empty if it serves, was not to be tried, or has been told
+    std::string why_no_uring_;  ///< empty if io_uring is used or was not requested, and after it was logged
     std::vector<std::unique_ptr<AnyReactor>> reactors_;
     std::vector<UniqueFunction<void(ListeningSocket)>> listen_on_;
     std::vector<std::thread> threads_;
 
     mutable std::mutex workers_mutex_;
     std::unique_ptr<WorkerPool> workers_;
-    std::vector<std::unique_ptr<ReadyMailboxes>> ready_;  ///< by reactor, made with its first pooled connection
+    std::vector<std::unique_ptr<ReadyMailboxes>> ready_;  ///< by reactor, created for its first pooled connection
     std::atomic<std::uint64_t> handlers_overdue_{0};
     std::jthread watchdog_;
 };
 
-/// A turn of a reactor takes milliseconds, tens of them on a busy machine: who hasn't answered by then is blocked by an
-/// inline handler. And whoever asked through wsd-ctl has 10 s of patience.
+/// A turn of a reactor takes milliseconds, tens of them on a busy machine. A reactor that has not answered in this time
+/// is blocked by an inline handler. wsd-ctl waits 10 s for an answer.
 constexpr std::chrono::seconds answer_within{2};
 
 template <class Answer>
 std::shared_ptr<std::optional<Answer>> Server::Impl::pose(std::uint16_t reactor,
                                                           const std::function<Answer(AnyReactor&)>& question) {
-    // Shared: when it is answered perhaps nobody waits any more.
+    // Shared, because the answer may arrive after the caller has stopped waiting.
     auto place = std::make_shared<std::optional<Answer>>();
     AnyReactor& asked = *reactors_[reactor];
     if (asked.on_own_thread()) {
@@ -193,7 +194,7 @@ std::optional<Answer> Server::Impl::await(std::uint16_t reactor, std::optional<A
     if (!state_changed_.wait_until(lock, deadline, settled)) {
         silent_.insert(reactor);
         lock.unlock();
-        log(LogLevel::warning, "reactor " + std::to_string(reactor) + " doesn't answer: an inline handler blocks it");
+        log(LogLevel::warning, "reactor " + std::to_string(reactor) + " does not answer: an inline handler blocks it");
         return std::nullopt;
     }
     return std::move(answer);

@@ -1,4 +1,4 @@
-// All bodies of this floor. Reactors, handlers and workers.
+// All bodies of this floor: reactors, handlers and workers.
 #pragma once
 
 #include "wsserver/server/impl/pooled_handler.ipp"

@@ -11,14 +11,14 @@ namespace wsserver {
 
 namespace {
 
-/// What a reaction is about, besides its payload.
+/// A reaction without its payload.
 struct Reaction {
     enum class Kind : std::uint8_t { open, text, binary, ping, pong, close };
     Kind kind;
     CloseCode code = CloseCode::no_status;
 };
 
-/// The connection as its handler sees it on a worker. What it sends reaches the reactor in order.
+/// The connection that a handler gets on a worker. Its messages reach the reactor in order.
 class PooledConnection final : public AnyConnection {
    public:
     PooledConnection(const OwnedConnection& connection, std::string_view subprotocol, std::string_view target,
@@ -54,7 +54,7 @@ class PooledConnection final : public AnyConnection {
     const std::shared_ptr<ServerHub> hub_;
     const std::shared_ptr<Hub> any_hub_;
     const ConnectionId id_;
-    // Copies: a worker that is left behind in a reaction has them still when the server is gone.
+    // Copies: a worker that is stuck in a reaction may use them after the server is gone.
     const std::string subprotocol_;
     const std::string peer_;
     const std::string target_;
@@ -78,7 +78,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         } catch (const std::exception& exception) {
             connection_.put(InboxItem::Kind::fail, bytes_of(exception.what()));
         } catch (...) {
-            connection_.put(InboxItem::Kind::fail, bytes_of("an exception that is no std::exception"));
+            connection_.put(InboxItem::Kind::fail, bytes_of("an exception that is not a std::exception"));
         }
     }
 
@@ -105,7 +105,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     PooledConnection connection_;
 };
 
-/// On the reactor's thread: turns each reaction into an item of the mailbox.
+/// Puts each reaction into the mailbox. Used on the reactor's thread.
 class PooledHandler final : public AnyHandler {
    public:
     PooledHandler(std::shared_ptr<ReactionMailbox> mailbox, OwnedConnection& connection, ReadyMailboxes& ready)
@@ -126,7 +126,7 @@ class PooledHandler final : public AnyHandler {
 
    private:
     void put(Reaction::Kind kind, Bytes payload, CloseCode code = CloseCode::no_status) {
-        // What is full says so once more when it has room; until then the peer waits.
+        // The mailbox is full. Receive nothing until its on_drain() sends `resume`.
         if (!mailbox_->put({kind, code}, payload, ready_.batch())) connection_.hold_receiving();
         ready_.schedule();
     }

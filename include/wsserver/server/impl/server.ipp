@@ -17,7 +17,7 @@ Server::Server(boost::asio::io_context& context, ServerOptions options)
 
 Server::~Server() {
     impl_->request_stop(std::chrono::milliseconds{0});
-    // Its own threads end at once, unless a handler blocks one; the caller's loop may not be running any more.
+    // The server's own threads end at once, unless a handler blocks one. The caller's loop may have stopped already.
     if (impl_->context_ == nullptr) impl_->wait_until_stopped();
     impl_->finish();
 }
@@ -57,7 +57,7 @@ void Server::run() {
 
 void Server::stop(std::chrono::milliseconds grace) {
     impl_->request_stop(grace);
-    if (impl_->on_reactor_thread()) return;  // it would wait for itself
+    if (impl_->on_reactor_thread()) return;  // the thread would wait for itself
     impl_->wait_until_stopped();
     impl_->finish();
 }

@@ -20,7 +20,7 @@ bool may_be_closed_with(CloseCode code, std::string_view reason) noexcept {
     return may_be_sent(code) && reason.size() <= max_close_reason && is_valid_utf8(bytes_of(reason));
 }
 
-/// Adds up what the reactors answer; the last one tells the caller.
+/// Adds up the receivers of all reactors. The last reactor to report calls the caller's Count.
 class Tally {
    public:
     Tally(std::size_t parts, Hub::Count done) : parts_(parts), done_(std::move(done)) {}
@@ -52,8 +52,8 @@ SendStatus ServerHub::put(InboxItem item, Bytes payload) {
     std::shared_lock lock(mutex_);
     if (item.to.generation == 0 || item.to.reactor >= reactors_.size()) return SendStatus::closed;
     AnyReactor& reactor = *reactors_[item.to.reactor];
-    // It executes at once what its own thread orders, and that may tell a Count, which may do anything. Nor is it
-    // destroyed under a call of its own thread.
+    // A reactor executes requests of its own thread at once. That may call a Count, which may use this hub. The lock is
+    // not needed: no reactor is destroyed during a call on its own thread.
     if (reactor.on_own_thread()) lock.unlock();
     return reactor.put(std::move(item), payload);
 }
@@ -106,7 +106,8 @@ void ServerHub::close_all(CloseCode code, std::string_view reason, Count done) {
 
 void ServerHub::put_all(InboxItem::Kind kind, Broadcast all, CloseCode code, Bytes payload) {
     std::shared_lock lock(mutex_);
-    // One part is ours, and counted last: `done` is never called under the lock, so it may use the hub.
+    // One part belongs to this function and is added last. So `done` is never called under the lock and may use the
+    // hub.
     const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(all.done));
     all.done = [tally](std::size_t receivers) { tally->add(receivers); };
     const auto put_part = [&](AnyReactor& reactor) {
@@ -116,7 +117,7 @@ void ServerHub::put_all(InboxItem::Kind kind, Broadcast all, CloseCode code, Byt
         item.to_all = std::make_unique<Broadcast>(all);
         if (reactor.put(std::move(item), payload) != SendStatus::queued) tally->add(0);
     };
-    std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may tell another Count
+    std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may call another Count
     for (AnyReactor* reactor : reactors_) {
         reactor->on_own_thread() ? own.push_back(reactor) : put_part(*reactor);
     }

@@ -20,20 +20,20 @@ std::size_t or_cores(std::size_t count) {
     return count != 0 ? count : std::max<std::size_t>(1, std::thread::hardware_concurrency());
 }
 
-/// The rest is for listeners, files, and those who are turned away politely.
+/// The rest is for listeners, files, and the connections that get a 503.
 std::size_t nine_tenths_of_descriptors() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 900;
     return static_cast<std::size_t>(limit.rlim_cur) / 10 * 9;
 }
 
-/// So many more than max_connections get a proper 503 before streams are closed without a word.
+/// The number of connections over max_connections that get a 503. Further streams are closed without a response.
 constexpr std::size_t extra_503_connections = 64;
 
-/// So long after the deadline of stop() a thread that an inline handler blocks is given up.
+/// The time after the deadline of stop() in which a thread must end. After it, a blocked thread is detached.
 constexpr std::chrono::seconds left_behind_after{1};
 
-/// How often the watchdog looks whether a worker has been busy for too long.
+/// The interval at which the watchdog looks for overdue workers.
 constexpr std::chrono::seconds watch_interval{1};
 
 std::string url_of(const Endpoint& endpoint) {
@@ -67,7 +67,7 @@ Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
 
 Server::Impl::~Impl() {
     hub_->detach();
-    reactors_.clear();  // while what their connections tell is still here to hear it
+    reactors_.clear();  // first: their connections still use the other members
 }
 
 void Server::Impl::make_reactors() {
@@ -105,7 +105,7 @@ bool Server::Impl::may_use_uring() {
 #endif
 }
 
-// What a daemon holds for each idle connection, besides what its transport and the texts of its handshake need.
+// The memory of an idle connection, without that of its transport and the texts of its handshake.
 static_assert(sizeof(Connection<Role::server, AsioTransport>) <= 224);
 #if WSSERVER_URING
 static_assert(sizeof(Connection<Role::server, UringTransport>) <= 224);
@@ -121,7 +121,7 @@ void Server::Impl::add_reactor(Args&&... transport) {
     reactors_.push_back(std::move(reactor));
 }
 
-// --- What connections ask ---
+// --- ReactorShared ---
 
 std::variant<Acceptance, Errc> Server::Impl::choose(OwnedConnection& connection, const Offer& offer) {
     HandlerTable::Choice choice;
@@ -136,7 +136,7 @@ std::variant<Acceptance, Errc> Server::Impl::choose(OwnedConnection& connection,
         try {
             ready = &ready_mailboxes(connection.id().reactor);
         } catch (const std::system_error& no_thread) {
-            log(LogLevel::error, std::string{"there can be no workers for pooled handlers: "} + no_thread.what() +
+            log(LogLevel::error, std::string{"cannot start workers for pooled handlers: "} + no_thread.what() +
                                      "; raise the limit of threads (ulimit -u)");
             return Errc::too_many_connections;
         }
@@ -153,7 +153,7 @@ std::optional<HttpResponse> Server::Impl::answer(const HttpRequest& request) {
     } catch (const std::exception& exception) {
         log(LogLevel::error, "on_http threw for " + request.target + ": " + exception.what());
     } catch (...) {
-        log(LogLevel::error, "on_http threw for " + request.target + ": an exception that is no std::exception");
+        log(LogLevel::error, "on_http threw for " + request.target + ": an exception that is not a std::exception");
     }
     return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
 }
@@ -169,7 +169,7 @@ void Server::Impl::on_ended(const ConnectionEnd& end) {
     } catch (const std::exception& exception) {
         log(LogLevel::error, std::string{"on_end threw: "} + exception.what());
     } catch (...) {
-        log(LogLevel::error, "on_end threw an exception that is no std::exception");
+        log(LogLevel::error, "on_end threw an exception that is not a std::exception");
     }
 }
 
@@ -182,12 +182,12 @@ ReactorShared::Admission Server::Impl::admit() noexcept {
 }
 
 void Server::Impl::accept_paused(std::error_code why) {
-    if (why == std::errc::invalid_argument) return;  // its door is shut, and its reactor about to hear of it
+    if (why == std::errc::invalid_argument) return;  // the listener was shut; its reactor will stop listening soon
     accept_pauses_.fetch_add(1, std::memory_order_relaxed);
-    log(LogLevel::warning, "accepting waits: " + why.message() + "; raise the limit of open files (ulimit -n)");
+    log(LogLevel::warning, "accepting is paused: " + why.message() + "; raise the limit of open files (ulimit -n)");
 }
 
-// --- Its life ---
+// --- Start and stop ---
 
 Result<std::string, std::string> Server::Impl::listen(std::string_view text) {
     auto endpoint = parse_endpoint(text);
@@ -197,7 +197,7 @@ Result<std::string, std::string> Server::Impl::listen(std::string_view text) {
     const std::string url = url_of(listeners->endpoint);
     const std::lock_guard lock(state_mutex_);
     if (state_ == State::stopping || state_ == State::stopped) {
-        return Unexpected{"can't listen on " + std::string{text} + ": the server has been stopped"};
+        return Unexpected{"cannot listen on " + std::string{text} + ": the server was stopped"};
     }
     listening_.push_back(url);
     for (std::size_t i = 0; i < reactors_.size(); ++i) {
@@ -209,11 +209,11 @@ Result<std::string, std::string> Server::Impl::listen(std::string_view text) {
 }
 
 void Server::Impl::start() {
-    // Once: start() and then run() is how most programs begin.
+    // Logged once, even if the program calls start() and then run().
     if (const std::string why = std::exchange(why_no_uring_, {}); !why.empty()) {
-        // Nobody asked for it: then it is no reason to worry.
+        // A warning only if the program asked for io_uring.
         const bool asked = options_.transport == TransportKind::uring;
-        log(asked ? LogLevel::warning : LogLevel::info, "no uring transport: " + why + "; asio serves");
+        log(asked ? LogLevel::warning : LogLevel::info, "io_uring is not used: " + why + "; using asio");
     }
     const std::lock_guard lock(state_mutex_);
     if (state_ != State::idle) return;
@@ -223,14 +223,14 @@ void Server::Impl::start() {
         return;
     }
     for (const auto& reactor : reactors_) {
-        // It keeps all this alive, should it never come back from a handler.
+        // The thread keeps this object alive, in case a handler never returns.
         threads_.emplace_back([self = shared_from_this(), raw = reactor.get()] { raw->run(); });
     }
 }
 
 void Server::Impl::request_stop(std::chrono::milliseconds grace) {
     const std::lock_guard lock(state_mutex_);
-    // Before any reactor says 1001: whoever heard it must not get in again through another's door.
+    // Before any reactor sends 1001: a client that receives it must not be able to reconnect to another reactor.
     stop_listening();
     if (state_ == State::idle) state_ = State::stopped;
     if (state_ == State::stopped) return;
@@ -265,7 +265,7 @@ void Server::Impl::wait_until_stopped() {
     std::unique_lock lock(state_mutex_);
     state_changed_.wait(lock, [this] { return state_ == State::stopping || state_ == State::stopped; });
     const auto all_stopped = [this] { return std::ranges::all_of(stopped_, std::identity{}); };
-    // A second request_stop() may bring the deadline nearer: so it is read again each time.
+    // A second request_stop() may bring the deadline nearer, so it is read again each time.
     while (state_ == State::stopping && !all_stopped() && Clock::now() < later(stop_deadline_, left_behind_after)) {
         state_changed_.wait_until(lock, later(stop_deadline_, left_behind_after));
     }
@@ -281,7 +281,7 @@ void Server::Impl::finish() {
         for (const auto& reactor : reactors_) reactor->cut_all();
     }
     for (const auto& ready : ready_) {
-        if (ready && all_ended) ready->push();  // what the connections' ends told their handlers
+        if (ready && all_ended) ready->push();  // the on_close() reactions of the terminated connections
     }
     stop_workers();
     const std::lock_guard lock(state_mutex_);
@@ -294,14 +294,14 @@ void Server::Impl::stop_workers() {
     if (watchdog_.joinable()) watchdog_.join();
     WorkerPool* pool = nullptr;
     {
-        // Not while it stops: a reaction that is waited for may ask what the workers do.
+        // Unlocked before stop(): a reaction that stop() waits for may call workers().
         const std::lock_guard lock(workers_mutex_);
         pool = workers_.get();
     }
     if (pool == nullptr) return;
     const auto left = std::max(stop_deadline() - Clock::now(), Clock::duration{left_behind_after});
     if (!pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
-        log(LogLevel::error, "stopped, though a pooled handler still blocks its worker");
+        log(LogLevel::error, "stopped, but a pooled handler still blocks its worker");
     }
 }
 
@@ -310,7 +310,7 @@ Clock::time_point Server::Impl::stop_deadline() const {
     return stop_deadline_;
 }
 
-/// False if it doesn't come back from a handler and is left behind.
+/// Returns false if a handler does not return and the thread was detached.
 bool Server::Impl::end_thread(std::size_t reactor) {
     bool stopped = false;
     {
@@ -320,7 +320,7 @@ bool Server::Impl::end_thread(std::size_t reactor) {
     if (stopped) {
         threads_[reactor].join();
     } else {
-        log(LogLevel::error, "stopped, though an inline handler still blocks its reactor");
+        log(LogLevel::error, "stopped, but an inline handler still blocks its reactor");
         threads_[reactor].detach();
     }
     return stopped;
@@ -344,20 +344,20 @@ WorkerPool& Server::Impl::worker_pool() {
 std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHandler> handler) {
     AnyHandler* const same = handler.get();
     return {same, [impl = weak_from_this(), handler = std::move(handler)](AnyHandler*) mutable noexcept {
-                const auto server = impl.lock();  // null: its reactors have ended
+                const auto server = impl.lock();  // null if the server and its reactors have ended
                 if (server && server->on_reactor_thread()) return server->end_on_worker(std::move(handler));
                 handler.reset();
             }};
 }
 
-/// Without memory or threads, or when the workers have ended, it ends here.
+/// Destroys the handler on the calling thread if memory or threads run out, or if the workers have ended.
 void Server::Impl::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {
     try {
         const TaskName name{handler->name()};
         worker_pool().queue().push(
             make_task(Priority::background, name, [last = std::move(handler)]() mutable { last.reset(); }));
     } catch (...) {
-        log(LogLevel::warning, "no worker can be had for a handler's end: it keeps its reactor's thread");
+        log(LogLevel::warning, "no worker is available to destroy a handler: it blocks its reactor's thread");
     }
 }
 
@@ -368,7 +368,7 @@ void Server::Impl::watch_workers(const std::stop_token& stop) {
     while (!wake.wait_for(lock, stop, watch_interval, [&stop] { return stop.stop_requested(); })) {
         for (const WorkerPool::State& state : workers_->newly_overdue(handler_deadline())) {
             handlers_overdue_.fetch_add(1, std::memory_order_relaxed);
-            log(LogLevel::warning, "handler " + state.task.text() + " has kept a worker for " +
+            log(LogLevel::warning, "handler " + state.task.text() + " has blocked a worker for " +
                                        std::to_string(state.since.count()) + " ms");
         }
     }
@@ -399,7 +399,7 @@ ReadyMailboxes& Server::Impl::ready_mailboxes(std::uint16_t reactor) {
     return *ready;
 }
 
-// --- What its owner asks ---
+// --- Requests of the program ---
 
 void Server::Impl::reconfigure(const ServerOptions& changed) {
     {

@@ -18,7 +18,7 @@ namespace wsserver {
 
 namespace {
 
-/// Bytes that a client takes before it reads, about as many as a socket does.
+/// Bytes that a client's end buffers before it reads, about as many as a socket does.
 constexpr std::size_t client_receive_window = std::size_t{64} << 10;
 
 [[noreturn]] void fail_test(TestLine where, const std::string& what) {
@@ -31,9 +31,9 @@ std::string in_quotes(std::string_view text) { return '"' + std::string{text} + 
 
 }  // namespace
 
-// --- The client's side ---
+// --- Client ---
 
-/// One client: it records what its connection reports.
+/// One client. It records the events of its connection.
 struct MemoryClient::Impl final : AnyHandler {
     explicit Impl(MemoryServer::Impl& its_server) : server(&its_server) {}
 
@@ -49,29 +49,29 @@ struct MemoryClient::Impl final : AnyHandler {
     void record(ClientEvent event) { events.push_back(std::move(event)); }
 
     bool is_open() const noexcept;
-    /// Calls `f` with the connection, if there is one, then runs the server.
+    /// Calls `f` with the connection, if there is one. Then runs the server.
     template <class F>
     SendStatus with_connection(F&& f);
     void run() const;
     std::optional<ClientEvent> take();
     /// Why there is no further event.
     std::string state() const;
-    /// ` (CAUSE)` as the server knows it, if it ended the connection for a reason of its own.
+    /// ` (CAUSE)` with the cause that the server reported; empty if there is none.
     std::string cause_at_server() const;
 
-    /// Null when it is gone.
+    /// Null if the connection or the server is gone.
     Connection<Role::client, MemoryTransport>* connection() const noexcept;
 
-    MemoryServer::Impl* server;  ///< null when it is gone
+    MemoryServer::Impl* server;  ///< null if it is gone
     ConnectionId id;
     std::deque<ClientEvent> events;
     std::string subprotocol;
-    HttpResponse response{.status = 0};  ///< 0: none was received
+    HttpResponse response{.status = 0};  ///< status 0: none was received
     ConnectionId id_at_server;
     std::optional<ConnectionEnd> end;
 };
 
-// --- The server's side ---
+// --- Server ---
 
 struct MemoryServer::Impl final : ReactorShared {
     explicit Impl(ServerOptions given)
@@ -122,12 +122,12 @@ struct MemoryServer::Impl final : ReactorShared {
 
     Reactor<MemoryTransport>& reactor() const noexcept { return reactors[0]; }
     void run() {
-        reactor().attach();  // the test may have gone on to another thread
+        reactor().attach();  // the test may use another thread now
         network.run_until_idle();
     }
     MemorySocket connect(TestLine where) {
         auto socket = network.connect(place);
-        if (!socket) fail_test(where, "can't connect: the server has been stopped");
+        if (!socket) fail_test(where, "cannot connect: the server was stopped");
         return *std::move(socket);
     }
     void client_ended(const ConnectionEnd& end) {
@@ -153,10 +153,10 @@ struct MemoryServer::Impl final : ReactorShared {
     ConnectionId last_accepted;
     std::vector<ConnectionEnd> ends;
     std::map<ConnectionId, std::weak_ptr<MemoryClient::Impl>> clients_by_id;
-    HttpResponse last_response{.status = 0};  ///< to the client that is about to open or to end
+    HttpResponse last_response{.status = 0};  ///< for the client whose opening handshake is about to end
     MemoryNetwork network;
     ClientOn<MemoryTransport> clients{network};
-    MemoryReactors reactors;  // last: their connections use all of the above until they are gone
+    MemoryReactors reactors;  // last: their connections use all members above until they are gone
 };
 
 MemoryServer::MemoryServer(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -208,7 +208,7 @@ MemoryClient MemoryServer::connect(std::string target, std::vector<std::string> 
 
 MemoryClient MemoryServer::connect(ClientRequest request, TestLine where) {
     if (request.host.empty()) request.host = impl_->place.host;
-    if (const auto checked = check_request(request); !checked) fail_test(where, "can't connect: " + checked.error());
+    if (const auto checked = check_request(request); !checked) fail_test(where, "cannot connect: " + checked.error());
     const auto client = std::make_shared<MemoryClient::Impl>(*impl_);
     impl_->last_accepted = {};
     client->id = impl_->clients.connect(impl_->connect(where), std::move(request), client)->id();
@@ -222,7 +222,7 @@ HttpResponse MemoryServer::get(std::string_view target, TestLine where) {
     MemoryWire wire{impl_->connect(where)};
     wire.write("GET " + std::string{target} + " HTTP/1.1\r\nHost: " + impl_->place.host + "\r\n\r\n");
     run();
-    // To the reader of a client's opening handshake any answer to a plain request is a refusal.
+    // ClientHandshake takes any response to a plain request for a refusal.
     ClientHandshake reader{ClientRequest{.host = impl_->place.host}};
     const std::string answer = wire.read();
     auto verdict = reader.receive(bytes_of(answer));
@@ -379,7 +379,7 @@ std::string to_string(const ClientEvent& event) {
     return line;
 }
 
-// --- What only records ---
+// --- Recorders ---
 
 SendStatus RecordingHub::record(std::string call) {
     calls.push_back(std::move(call));

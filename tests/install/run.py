@@ -146,7 +146,7 @@ def main(way, build_root, libdir, meson, *compiler_words):
             run_programs(prefix)
             return
 
-        compiler = compiler_words[-1]  # before it may stand ccache
+        compiler = compiler_words[-1]  # ccache may precede it
         os.environ["CXX"] = compiler
         os.environ["PKG_CONFIG_PATH"] = str(config.parent)
         os.environ["FOREIGN_PREFIX"] = str(prefix)

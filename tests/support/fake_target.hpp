@@ -27,7 +27,7 @@ class Record {
         const std::lock_guard lock{mutex_};
         return entries_;
     }
-    /// Waits until there are `count`. The limit is no measure, only the end of a test that hangs.
+    /// Waits until there are `count`. The limit only ends a test that hangs.
     std::vector<std::string> wait_for(std::size_t count) const {
         std::unique_lock lock{mutex_};
         changed_.wait_for(lock, std::chrono::seconds{60}, [&] { return entries_.size() >= count; });

@@ -78,7 +78,7 @@ class WireClient {
         flush();
     }
 
-    /// Takes the server's HTTP answer off; the bytes behind it are frames.
+    /// Removes the server's HTTP answer from the input. The bytes after it are frames.
     std::string read_response() {
         std::string all = rest_ + wire_.read();
         const auto end = all.find("\r\n\r\n");
@@ -87,7 +87,7 @@ class WireClient {
         return all.substr(0, end + 4);
     }
 
-    /// What has come since, in words. Pings are answered, Close frames echoed.
+    /// The events since the last call, in words. Answers pings and echoes Close frames.
     std::vector<std::string> read() {
         std::string bytes = std::exchange(rest_, {}) + wire_.read();
         std::vector<std::string> events;

@@ -21,7 +21,7 @@
 
 namespace wsd::ctl::bench {
 
-/// Who hears how a load goes on. All calls come on its thread.
+/// Observes a load. All calls are made on the thread of the load.
 class LoadWatcher {
    public:
     enum class Stage : std::uint8_t { opening, warm_up, measuring, draining, closing };

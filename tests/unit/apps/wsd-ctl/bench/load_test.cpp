@@ -72,7 +72,7 @@ struct Rig {
     }
 };
 
-/// Echoes so many messages, then does something else.
+/// Echoes a number of messages, then does something else.
 template <class Then>
 struct EchoUntil {
     int left;
@@ -153,7 +153,7 @@ TEST_CASE("a load: connections that the server ends", "[bench][load]") {
     CHECK(rig.outcome().exit_code() == Exit::exit_closed_abnormally);
     REQUIRE(rig.outcome().failure);
     CHECK(rig.outcome().failure->text == "1008 enough");
-    CHECK(rig.watcher.ended == 1);  // with nobody left it ends at once
+    CHECK(rig.watcher.ended == 1);  // ends at once, as no connection is left
     CHECK(rig.outcome().tally.end - rig.outcome().tally.begin < 600ms);
 }
 

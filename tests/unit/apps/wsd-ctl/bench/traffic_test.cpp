@@ -30,9 +30,9 @@ struct Rig {
     void begin() {
         tally.begin = now;
         traffic->begin(now);
-        for (std::uint32_t who = 0; who < options.connections; ++who) pump(who);
+        for (std::uint32_t index = 0; index < options.connections; ++index) pump(index);
     }
-    void pump(std::uint32_t who) { traffic->pump(who, connections[who], now); }
+    void pump(std::uint32_t index) { traffic->pump(index, connections[index], now); }
     /// Advances the time and sends what becomes due.
     void advance(std::chrono::milliseconds by) {
         const Time until = now + by;

@@ -44,7 +44,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
 
     /// The transport.
     using Owner::transport;
-    /// Reaches the connections from any thread. It may outlive the owner.
+    /// Reaches the connections from any thread. The hub may outlive the owner.
     using Owner::hub;
     /// The counters of all connections.
     const ConnectionCounters& counters() const noexcept { return this->counters_; }

@@ -1,15 +1,17 @@
-/* The C interface between wsserver and handlers in shared objects: C, C++ (easier with handler.hpp), Rust, Zig.
+/** @file
+ * The C interface between wsserver and handlers in shared objects. Handlers may be written in C, C++ (easier with
+ * handler.hpp), Rust or Zig.
  *
- * A handler says what happens with the messages of a subprotocol. It is a shared object that exports one function,
- * wsserver_handler_v1(), which returns a table of functions; it gets a table of functions in return. Both tables
- * begin with a version and their size, and grow only at their ends: what is compiled against an older header goes
- * on working.
+ * A handler reacts to the messages of a subprotocol. It is a shared object that exports one function,
+ * wsserver_handler_v1(), which returns a table of functions. The handler gets a table of the server's functions. Both
+ * tables begin with a version and their size. They grow only at their ends, so a handler that was compiled with an
+ * older header still works.
  *
- * Lifetimes. Every pointer and view that is handed to a function is valid until that function returns, unless it
- * says otherwise. Copy what is needed longer.
+ * Lifetimes. Every pointer and view that is passed to a function is valid until that function returns, unless its
+ * comment says otherwise. Copy the data that is needed longer.
  *
- * Threads. Reactions to one connection come in order and one at a time; those to different connections may come
- * at the same time from different threads. What all connections share needs a lock or atomics.
+ * Threads. The reactions of one connection are called in order and one at a time. Reactions of different connections
+ * may be called at the same time on different threads. Data that connections share needs a lock or atomics.
  *
  * Errors. No C++ exception and no longjmp may leave a function of the handler.
  */
@@ -23,160 +25,182 @@
 extern "C" {
 #endif
 
-/* Changes only if old handlers can't be loaded any more; then wsserver_handler_v1 gets another name too. */
+/** The version of the interface. It changes only if old handlers can no longer be loaded. Then wsserver_handler_v1 gets
+ * another name, too. */
 #define WSSERVER_HANDLER_ABI 1u
 
+/** Exports a function from the shared object. */
 #define WSSERVER_EXPORT __attribute__((visibility("default")))
 
-/* What became of something handed over for sending. */
+/** The result of a send. */
 enum {
-    WSSERVER_QUEUED = 0,  /* it will leave, unless the connection ends before */
-    WSSERVER_DROPPED = 1, /* the send queue is full and the connection's policy dropped it */
-    WSSERVER_CLOSED = 2,  /* the connection is gone, or its closing handshake has begun */
-    WSSERVER_REFUSED = 3  /* it may not be sent: text that is no UTF-8, a ping of over 125 bytes, a bad close code */
+    WSSERVER_QUEUED = 0,  /**< it will be sent, unless the connection ends before */
+    WSSERVER_DROPPED = 1, /**< the send queue is full and the connection's policy dropped it */
+    WSSERVER_CLOSED = 2,  /**< the connection is gone, or its closing handshake has started */
+    WSSERVER_REFUSED = 3  /**< it may not be sent: text that is not UTF-8, a ping over 125 bytes, a bad close code */
 };
 
-/* Where a handler's reactions run. */
+/** Where a handler's reactions run. */
 enum {
-    WSSERVER_INLINE = 0, /* on the thread that serves the connection: fastest, must never block */
-    WSSERVER_POOLED = 1  /* on a worker: may block (a database, a file) */
+    WSSERVER_INLINE = 0, /**< on the thread that serves the connection: fastest, must never block */
+    WSSERVER_POOLED = 1  /**< on a worker: may block (a database, a file) */
 };
 
-enum { WSSERVER_LOG_DEBUG = 0, WSSERVER_LOG_INFO = 1, WSSERVER_LOG_WARNING = 2, WSSERVER_LOG_ERROR = 3 };
-
-/* Close codes of RFC 6455 section 7.4.1 that a handler may want; 3000 to 4999 are the application's own. */
+/** The level of a log entry. */
 enum {
-    WSSERVER_CLOSE_NORMAL = 1000,
-    WSSERVER_CLOSE_UNSUPPORTED_DATA = 1003,
-    WSSERVER_CLOSE_NO_STATUS = 1005, /* only in on_close: the peer gave none */
-    WSSERVER_CLOSE_ABNORMAL = 1006,  /* only in on_close: there was no closing handshake */
-    WSSERVER_CLOSE_POLICY_VIOLATION = 1008,
-    WSSERVER_CLOSE_INTERNAL_ERROR = 1011,
-    WSSERVER_CLOSE_TRY_AGAIN_LATER = 1013
+    WSSERVER_LOG_DEBUG = 0,   /**< for debugging */
+    WSSERVER_LOG_INFO = 1,    /**< a normal event */
+    WSSERVER_LOG_WARNING = 2, /**< a problem that does not stop the handler */
+    WSSERVER_LOG_ERROR = 3    /**< a failure */
 };
 
-/* Characters that somebody else owns; followed by a NUL only where that is said. */
+/** The close codes of RFC 6455 section 7.4.1 that handlers use. 3000 to 4999 are the application's own. */
+enum {
+    WSSERVER_CLOSE_NORMAL = 1000,           /**< the purpose of the connection is fulfilled */
+    WSSERVER_CLOSE_UNSUPPORTED_DATA = 1003, /**< the endpoint does not accept this type of message */
+    WSSERVER_CLOSE_NO_STATUS = 1005,        /**< only in on_close: the peer sent no code */
+    WSSERVER_CLOSE_ABNORMAL = 1006,         /**< only in on_close: there was no closing handshake */
+    WSSERVER_CLOSE_POLICY_VIOLATION = 1008, /**< a message broke the application's policy */
+    WSSERVER_CLOSE_INTERNAL_ERROR = 1011,   /**< the server cannot fulfil the request */
+    WSSERVER_CLOSE_TRY_AGAIN_LATER = 1013   /**< the server is overloaded */
+};
+
+/** Characters that are owned elsewhere. A NUL follows them only where a comment says so. */
 struct wsserver_view {
-    const char* data;
-    size_t size;
+    const char* data; /**< the first character */
+    size_t size;      /**< in bytes */
 };
 
-/* Names a connection for as long as the process lives; never used twice. generation 0: no connection. */
+/** Identifies a connection. An id is never used twice while the process lives. */
 struct wsserver_connection_id {
-    uint32_t reactor;
-    uint32_t slot;
-    uint32_t generation;
+    uint32_t reactor;    /**< the number of the connection's reactor */
+    uint32_t slot;       /**< the place in the reactor */
+    uint32_t generation; /**< distinguishes the connections of one slot; 0: no connection */
 };
 
-/* The connection that a reaction is about. Valid until the reaction returns, and only on its thread; what is to be
- * reached later or from another thread is reached by its id. */
+/** The connection of a reaction. Valid until the reaction returns, and on its thread only. Use the connection's id to
+ * reach it later or from another thread. */
 struct wsserver_connection;
 
 struct wsserver_host;
 
-/* Told once with the number of connections that were reached. On any thread, perhaps before the function that it was
- * handed to returns. The handler is not ended before. */
+/** Receives the number of connections that were reached. It is called exactly once, on any thread, possibly before the
+ * function that it was passed to returns. The handler is not destroyed before. */
 typedef void (*wsserver_count)(void* context, size_t receivers);
 
-/* What the server does for a handler. Handed to create() and valid until destroy() has returned. */
+/** The functions that the server offers to a handler. Passed to create() and valid until destroy() has returned. */
 struct wsserver_host {
-    uint32_t abi_version; /* WSSERVER_HANDLER_ABI */
-    uint32_t size;        /* of this table in bytes, as the server knows it */
+    uint32_t abi_version; /**< WSSERVER_HANDLER_ABI */
+    uint32_t size;        /**< the bytes of this table, as the server knows it */
 
-    /* --- the connection that a reaction is about; on its thread, until it returns --- */
+    /* --- the connection of a reaction: on the reaction's thread, until it returns --- */
 
-    /* Queue a message; the payload is copied before they return. Text must be UTF-8. The answer is WSSERVER_QUEUED,
-     * ..., WSSERVER_REFUSED, here and wherever an int is returned. */
+    /** Queues a text message, which must be UTF-8. The payload is copied before the function returns. Returns
+     * WSSERVER_QUEUED, ..., WSSERVER_REFUSED, like every function here that returns an int. */
     int (*send_text)(struct wsserver_connection* connection, const char* text, size_t size);
+    /** Queues a binary message. The payload is copied before the function returns. */
     int (*send_binary)(struct wsserver_connection* connection, const void* bytes, size_t size);
-    /* At most 125 bytes. */
+    /** Queues a ping with at most 125 bytes. */
     int (*ping)(struct wsserver_connection* connection, const void* bytes, size_t size);
-    /* Begins the closing handshake; a reason is UTF-8 of at most 123 bytes. */
+    /** Starts the closing handshake. The reason is UTF-8 of at most 123 bytes. */
     int (*close)(struct wsserver_connection* connection, uint16_t code, const char* reason, size_t size);
 
+    /** The id of the connection. */
     struct wsserver_connection_id (*id)(const struct wsserver_connection* connection);
-    /* What was agreed on in the opening handshake; empty if nothing was. */
+    /** The subprotocol of the opening handshake; empty if there is none. */
     struct wsserver_view (*subprotocol)(const struct wsserver_connection* connection);
-    /* The peer's address: "127.0.0.1:5000", "[::1]:5000", "unix:". */
+    /** The peer's address: "127.0.0.1:5000", "[::1]:5000", "unix:". */
     struct wsserver_view (*peer)(const struct wsserver_connection* connection);
-    /* The path and query that the client asked for: "/chat?room=5". */
+    /** The path and query that the client requested: "/chat?room=5". */
     struct wsserver_view (*target)(const struct wsserver_connection* connection);
-    /* A pointer of the handler's own for each connection; NULL at on_open, not touched by the server. What it points
-     * to is freed by the handler, in on_close. */
+    /** A pointer for each connection that belongs to the handler. It is NULL in on_open, and the server does not use
+     * it. The handler must free its memory in on_close. */
     void* (*user_data)(const struct wsserver_connection* connection);
+    /** Sets that pointer. */
     void (*set_user_data)(struct wsserver_connection* connection, void* data);
 
-    /* --- any connection by its id; from any thread. WSSERVER_CLOSED if it is gone. --- */
+    /* --- any connection by its id: from any thread; WSSERVER_CLOSED if the connection is gone --- */
 
+    /** Like send_text, to the connection with this id. */
     int (*send_text_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const char* text,
                         size_t size);
+    /** Like send_binary, to the connection with this id. */
     int (*send_binary_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* bytes,
                           size_t size);
+    /** Like ping, to the connection with this id. */
     int (*ping_to)(const struct wsserver_host* host, struct wsserver_connection_id to, const void* bytes, size_t size);
+    /** Like close, for the connection with this id. */
     int (*close_to)(const struct wsserver_host* host, struct wsserver_connection_id to, uint16_t code,
                     const char* reason, size_t size);
 
-    /* --- many connections at once; from any thread --- */
+    /* --- many connections at once: from any thread --- */
 
-    /* To all connections of a subprotocol ("" for those without one; NULL: to all), but not to `except` (NULL: to
-     * everybody). `done` may be NULL; if not, it is called in any case, with 0 where the answer isn't
-     * WSSERVER_QUEUED. */
+    /** Sends a text message to all connections with a subprotocol ("": those without one; NULL: all), except to
+     * `except` (NULL: no exception). `done` may be NULL. Otherwise it is called exactly once, with 0 if the result is
+     * not WSSERVER_QUEUED. */
     int (*broadcast_text)(const struct wsserver_host* host, const char* subprotocol,
                           const struct wsserver_connection_id* except, const char* text, size_t size,
                           wsserver_count done, void* context);
+    /** Like broadcast_text, with a binary message. */
     int (*broadcast_binary)(const struct wsserver_host* host, const char* subprotocol,
                             const struct wsserver_connection_id* except, const void* bytes, size_t size,
                             wsserver_count done, void* context);
+    /** Sends a ping to all connections. `done` as for broadcast_text. */
     int (*ping_all)(const struct wsserver_host* host, wsserver_count done, void* context);
+    /** Closes all connections. `done` as for broadcast_text. */
     int (*close_all)(const struct wsserver_host* host, uint16_t code, const char* reason, size_t size,
                      wsserver_count done, void* context);
 
-    /* --- words; from any thread --- */
+    /* --- texts: from any thread --- */
 
-    /* One entry in the server's log. Line ends in it are written as \n. */
+    /** Writes an entry to the server's log. Its newlines are written as \\n. */
     void (*log)(const struct wsserver_host* host, int level, const char* text, size_t size);
-    /* Why the call of the handler that runs on this thread is about to fail; for the log, never for the peer. */
+    /** Says why the handler's call on this thread is about to fail. The text is for the log, never for the peer. */
     void (*set_error)(const struct wsserver_host* host, const char* text, size_t size);
-    /* In on_command: adds to what is answered. */
+    /** In on_command: appends to the answer. */
     void (*answer)(const struct wsserver_host* host, const char* text, size_t size);
 };
 
-/* What a handler is. Everything but create may be NULL. The reactions get what create() returned, and return 0 if all
- * is well; anything else closes that connection with 1011 (internal error), is logged, and harms nobody else. */
+/** The functions of a handler. All except create may be NULL. Each reaction gets the result of create() and returns 0
+ * for success. Any other result is logged and closes that connection with 1011 (internal error); it affects no other
+ * connection. */
 struct wsserver_handler {
-    uint32_t abi_version; /* WSSERVER_HANDLER_ABI */
-    uint32_t size;        /* sizeof(struct wsserver_handler) */
-    const char* name; /* as lists and logs call it, if the operator doesn't; lives as long as the object is loaded */
-    uint32_t runs;    /* WSSERVER_INLINE or WSSERVER_POOLED */
+    uint32_t abi_version; /**< WSSERVER_HANDLER_ABI */
+    uint32_t size;        /**< sizeof(struct wsserver_handler) */
+    const char* name;     /**< for lists and logs, unless the operator chose one; valid while the object is loaded */
+    uint32_t runs;        /**< WSSERVER_INLINE or WSSERVER_POOLED */
 
-    /* Starts the handler: once for each load, before everything else. `config` is what the operator wrote for it,
-     * followed by a NUL, empty if nothing. Returns what all other functions get as their first parameter; NULL: it
-     * can't start, set_error() has said why. */
+    /** Starts the handler. Called once for each load, before all other functions. `config` is the operator's
+     * configuration for it, followed by a NUL; empty if there is none. Returns the first argument of all other
+     * functions, or NULL if the handler cannot start; then it calls set_error() with the cause. */
     void* (*create)(const struct wsserver_host* host, const char* config);
-    /* Ends it: once, behind everything else. Threads that it started have ended when this returns: its code is
-     * unloaded behind it. */
+    /** Ends the handler. Called once, after all other functions. It must end the handler's threads before it returns,
+     * because the code is unloaded after it. */
     void (*destroy)(void* handler);
 
-    /* The opening handshake is done. */
+    /** The opening handshake is done. */
     int (*on_open)(void* handler, struct wsserver_connection* connection);
-    /* A whole message. Where this is NULL, the connection is closed with 1003 (unsupported data). */
+    /** A complete text message. If this is NULL, a text message closes the connection with 1003 (unsupported data). */
     int (*on_text)(void* handler, struct wsserver_connection* connection, const char* text, size_t size);
+    /** A complete binary message. If this is NULL, a binary message closes the connection with 1003. */
     int (*on_binary)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
-    /* At most 125 bytes. The pong has been queued already. */
+    /** A ping with at most 125 bytes. The pong is queued already. */
     int (*on_ping)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
+    /** A pong with at most 125 bytes. */
     int (*on_pong)(void* handler, struct wsserver_connection* connection, const unsigned char* bytes, size_t size);
-    /* The last call for a connection that had on_open, exactly once, however it ended. */
+    /** The last call for a connection after on_open. Called exactly once, however the connection ended. */
     int (*on_close)(void* handler, struct wsserver_connection* connection, uint16_t code, const char* reason,
                     size_t reason_size);
 
-    /* A command of its own (`wsd-ctl call HANDLER WORDS...`); on any thread, also at the same time as reactions. Words
-     * are followed by a NUL. What answer() got is the answer; if this doesn't return 0 it is the reason of the
-     * failure, or else what set_error() got. */
+    /** A command for the handler (`wsd-ctl call HANDLER WORDS...`). Called on any thread, also at the same time as
+     * reactions. A NUL follows each word. Returns 0 for success. The answer is the text passed to answer(). After a
+     * failure without such a text it is the text passed to set_error(). */
     int (*on_command)(void* handler, const struct wsserver_view* words, size_t count, const unsigned char* payload,
                       size_t payload_size);
 };
 
-/* The one function that a handler exports. Called once for each load; the table lives as long as the object. */
+/** The only function that a handler must export. Called once for each load. The table must be valid while the object is
+ * loaded. */
 WSSERVER_EXPORT const struct wsserver_handler* wsserver_handler_v1(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-// Makes a shared object for wsd out of a C++ class that reacts to messages. The same class serves in a program of
-// one's own too (any_handler.hpp), and it is found out when it is compiled what it reacts to:
+// Turns a C++ class that reacts to messages into a shared object for wsd. A program with its own server can use the
+// same class (any_handler.hpp). The compiler determines which reactions the class has:
 //
 //     class Greeter {
 //      public:
@@ -7,7 +7,7 @@
 //     };
 //     WSSERVER_HANDLER(Greeter)
 //
-// It needs the headers only: what is sent goes through the C interface of handler.h.
+// It needs only the headers: messages are sent through the C interface of handler.h.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -27,18 +27,22 @@
 
 namespace wsserver {
 
-/// What a handler in a shared object may ask of the server besides connections; its constructor gets it if it takes
-/// `(const HandlerHost&)` or `(const HandlerHost&, std::string_view config)`. Copy it, use it from any thread, until
-/// the handler's destructor has run.
+/// The server's functions for a handler in a shared object, apart from connections. The handler's constructor gets it
+/// if it takes `(const HandlerHost&)` or `(const HandlerHost&, std::string_view config)`. It may be copied, and used
+/// from any thread until the handler's destructor has run.
 class HandlerHost {
    public:
+    /// `host` must outlive the object.
     HandlerHost(const wsserver_host& host, std::shared_ptr<Hub> hub) : host_(&host), hub_(std::move(hub)) {}
 
-    /// Reaches connections by their ids; `closed` as long as there has been none.
+    /// The hub, which reaches connections by their ids. It returns `closed` until the handler has had a connection.
     const std::shared_ptr<Hub>& hub() const noexcept { return hub_; }
 
+    /// Writes an entry to the server's log.
     void log_info(std::string_view text) const { log(WSSERVER_LOG_INFO, text); }
+    /// Same with the level `warning`.
     void log_warning(std::string_view text) const { log(WSSERVER_LOG_WARNING, text); }
+    /// Same with the level `error`.
     void log_error(std::string_view text) const { log(WSSERVER_LOG_ERROR, text); }
 
    private:
@@ -67,7 +71,7 @@ constexpr wsserver_connection_id id_for_host(ConnectionId id) noexcept { return 
 
 inline std::string_view text_from(wsserver_view view) noexcept { return {view.data, view.size}; }
 
-/// The server's hub, from within a shared object.
+/// The server's hub as a shared object sees it.
 class HostHub final : public Hub {
    public:
     explicit HostHub(const wsserver_host& host) noexcept : host_(&host) {}
@@ -108,7 +112,7 @@ class HostHub final : public Hub {
     }
 
    private:
-    /// An Audience as C has it; valid as long as the Audience is.
+    /// An Audience for C. Valid as long as the Audience.
     struct Address {
         explicit Address(const Audience& audience)
             : subprotocol(audience.subprotocol ? audience.subprotocol->c_str() : nullptr),
@@ -121,7 +125,7 @@ class HostHub final : public Hub {
         const wsserver_connection_id* except;
     };
 
-    /// A Count as C has it. The host calls it exactly once, and then it is gone.
+    /// A Count for C. The host calls it exactly once, and that call deletes it.
     struct CompletionForC {
         explicit CompletionForC(Count done)
             : through(done ? &tell : nullptr), context(done ? new Count{std::move(done)} : nullptr) {}
@@ -134,14 +138,14 @@ class HostHub final : public Hub {
         const std::unique_ptr<Count> done{static_cast<Count*>(context)};
         try {
             (*done)(receivers);
-        } catch (...) {  // nobody is left to hear of it, and it must not cross into C
+        } catch (...) {  // must not cross into C, and there is no one to report it to
         }
     }
 
     const wsserver_host* host_;
 };
 
-/// A connection of the server, from within a shared object.
+/// A connection of the server as a shared object sees it.
 class HostConnection final : public AnyConnection {
    public:
     HostConnection(const wsserver_host& host, const std::shared_ptr<Hub>& hub, wsserver_connection* connection) noexcept
@@ -176,7 +180,7 @@ class HostConnection final : public AnyConnection {
     wsserver_connection* connection_;
 };
 
-/// A loaded handler: the functions of its table, each of which catches what the class throws.
+/// A loaded handler. Each function of its table catches the exceptions of the class.
 template <class H>
 class Plugin {
    public:
@@ -246,7 +250,7 @@ class Plugin {
         } else if constexpr (std::is_constructible_v<H, Takes>) {
             return HandlerOf<H>{{}, std::in_place, config};
         } else {
-            if (!config.empty()) throw std::invalid_argument{"it takes no configuration"};
+            if (!config.empty()) throw std::invalid_argument{"the handler takes no configuration"};
             if constexpr (std::is_constructible_v<H, const HandlerHost&>) {
                 return HandlerOf<H>{{}, std::in_place, host};
             } else {
@@ -264,7 +268,7 @@ class Plugin {
         });
     }
 
-    /// 0, or 1 when it threw: nothing of C++ crosses the interface.
+    /// Returns 0, or 1 if `f` threw. No exception may cross the C interface.
     template <class F>
     static int guarded(const wsserver_host& host, F&& f) noexcept {
         try {
@@ -274,7 +278,7 @@ class Plugin {
             const std::string_view why{exception.what()};
             host.set_error(&host, why.data(), why.size());
         } catch (...) {
-            constexpr std::string_view why{"an exception that is no std::exception"};
+            constexpr std::string_view why{"an exception that is not a std::exception"};
             host.set_error(&host, why.data(), why.size());
         }
         return 1;
@@ -296,7 +300,7 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
     }
     table.create = &Plugin<H>::create;
     table.destroy = &Plugin<H>::destroy;
-    // A message is always taken: what the class doesn't react to, AnyHandler does.
+    // Always set: AnyHandler reacts to messages that the class does not react to.
     table.on_text = &Plugin<H>::on_text;
     table.on_binary = &Plugin<H>::on_binary;
     if constexpr (reacts_to_open<H>) table.on_open = &Plugin<H>::on_open;
@@ -310,11 +314,12 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
 }  // namespace detail
 }  // namespace wsserver
 
-/// Exports the class `H` as the handler of this shared object; once, at namespace scope, in one source file.
-/// `H` is built by the first of these that it has: (const HandlerHost&, std::string_view config), (std::string_view
-/// config), (const HandlerHost&), (). What the constructor throws is why the handler can't be loaded.
-// The table lies in an unnamed namespace: as a static of a template it would be unique in the whole process, and a
-// second version of the same handler would find the first one's.
+/// Exports the class `H` as the handler of this shared object. Use it once, at namespace scope, in one source file.
+/// Calls the first of these constructors that `H` has: (const HandlerHost&, std::string_view config),
+/// (std::string_view config), (const HandlerHost&), (). If the constructor throws, the handler is not loaded, and the
+/// exception's text is the cause in the error.
+// The table is in an unnamed namespace. As a static of a template it would be unique in the whole process, and a second
+// version of the same handler would use the table of the first one.
 #define WSSERVER_HANDLER(H)                                                                                            \
     namespace {                                                                                                        \
     constexpr ::wsserver_handler wsserver_handler_table = ::wsserver::detail::table_of<H>(#H);                         \

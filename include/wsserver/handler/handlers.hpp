@@ -1,4 +1,4 @@
-// The handlers that are always there, and the words that name a handler for an operator.
+// The built-in handlers, and the names by which an operator chooses a handler.
 #pragma once
 
 #include <memory>
@@ -14,16 +14,19 @@ namespace wsserver {
 /// Sends each message back, text as text and binary as binary.
 std::shared_ptr<AnyHandler> make_echo(std::string name = "echo");
 
-/// A chat: each message goes to all others of the same subprotocol.
+/// A chat: sends each message to all other connections of the same subprotocol.
 std::shared_ptr<AnyHandler> make_broadcast(std::string name = "broadcast");
 
-/// Takes every message and does nothing with it.
+/// Ignores all messages.
 std::shared_ptr<AnyHandler> make_null(std::string name = "null");
 
-/// The handler that an operator means by `what`: `echo`, `broadcast`, `null`, or the path of a shared object (a word
-/// with a slash in it, or one that ends in `.so`), which is loaded and gets `config` and `log`. Its name is the
-/// built-in's, or the one that the shared object gives itself. `subprotocol`, what it shall serve, stands in the error,
-/// which says what is wrong and what could have been meant.
+/// Makes the handler that an operator names.
+///
+/// what         `echo`, `broadcast`, `null`, or the path of a shared object, which has a slash or ends in `.so`
+/// subprotocol  that the handler will serve; used in the error only
+/// config, log  for a shared object; see load_handler()
+/// returns      a handler with the name of the built-in one, or with the name that the shared object chooses
+/// An error says what is wrong and suggests a similar name.
 Result<std::shared_ptr<AnyHandler>, std::string> make_handler_of(std::string_view what, std::string_view subprotocol,
                                                                  std::string_view config = {}, HandlerLog log = {});
 

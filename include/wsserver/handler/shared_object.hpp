@@ -1,4 +1,4 @@
-// Handlers from shared objects that speak the C interface of handler.h.
+// Handlers from shared objects with the C interface of handler.h.
 #pragma once
 
 #include <functional>
@@ -12,20 +12,20 @@
 
 namespace wsserver {
 
-/// Hears what shared objects log, with the handler's name; on any thread.
+/// Receives the log entries of a shared object, with the handler's name. Called on any thread.
 using HandlerLog = std::function<void(LogLevel, std::string_view name, std::string_view text)>;
 
-/// Loads a private copy of the file and starts its handler: what happens to the file afterwards harms nobody. The
-/// handler is ended and its code unloaded when the last shared_ptr to it is gone.
+/// Loads a private copy of the file and starts its handler. Later changes of the file have no effect on it. The last
+/// shared_ptr to the handler ends it and unloads its code.
 ///
-/// path    of the shared object; relative ones as the process's directory says
-/// name    what it is called in lists and logs; empty: as it calls itself
-/// config  handed to the handler as it is
-/// log     where it logs to; none: standard error
-/// An error names the file, says what is wrong with it and what to do.
+/// path    of the shared object; a relative path starts at the process's working folder
+/// name    of the handler in lists and logs; empty: the name in the handler's table, or that of the file
+/// config  passed to the handler unchanged
+/// log     receives its log entries; null: they are written to standard error
+/// An error names the file, and says what is wrong with it and what to do.
 ///
-/// One handler serves one server: what it sends to connections by their id goes to the server whose connection
-/// it saw last.
+/// A handler must serve one server only: messages that it sends by connection id go to the server of the connection
+/// that it opened last.
 Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string& path, std::string_view name = {},
                                                               std::string_view config = {}, HandlerLog log = {});
 

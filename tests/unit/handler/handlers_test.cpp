@@ -17,7 +17,7 @@ std::string error_of(std::string_view what, std::string_view subprotocol = "chat
 
 }  // namespace
 
-TEST_CASE("echo sends back what came", "[handlers]") {
+TEST_CASE("echo sends each message back", "[handlers]") {
     const auto echo = make_echo();
     RecordingConnection connection;
     echo->on_open(connection);
@@ -30,7 +30,7 @@ TEST_CASE("echo sends back what came", "[handlers]") {
     CHECK(echo->runs() == Runs::inline_);
 }
 
-TEST_CASE("broadcast reaches all others of the subprotocol", "[handlers]") {
+TEST_CASE("broadcast reaches all other connections of the subprotocol", "[handlers]") {
     const auto chat = make_broadcast("lobby");
     const auto hub = std::make_shared<RecordingHub>();
     RecordingConnection connection{hub, {1, 2, 3}, "chat"}, without{hub, {1, 2, 4}};
@@ -42,7 +42,7 @@ TEST_CASE("broadcast reaches all others of the subprotocol", "[handlers]") {
     CHECK(chat->name() == "lobby");
 }
 
-TEST_CASE("null takes everything in silence", "[handlers]") {
+TEST_CASE("null ignores all messages", "[handlers]") {
     const auto null = make_null();
     RecordingConnection connection;
     null->on_open(connection);
@@ -52,7 +52,7 @@ TEST_CASE("null takes everything in silence", "[handlers]") {
     CHECK_FALSE(null->on_command({}, {}).ok);
 }
 
-TEST_CASE("an operator's word names a handler", "[handlers]") {
+TEST_CASE("an operator names a handler", "[handlers]") {
     for (const char* what : {"echo", "broadcast", "null"}) {
         const auto handler = make_handler_of(what, "chat");
         REQUIRE(handler);
@@ -60,20 +60,20 @@ TEST_CASE("an operator's word names a handler", "[handlers]") {
     }
 }
 
-TEST_CASE("an unknown word is told what there is", "[handlers]") {
+TEST_CASE("the error for an unknown name lists the handlers", "[handlers]") {
     CHECK(error_of("ehco") ==
-          "no handler 'ehco' for the subprotocol chat; did you mean echo? There are echo, broadcast, null, and shared "
-          "objects by their path, as in ./rooms.so");
+          "no handler 'ehco' for the subprotocol chat; did you mean echo? (use echo, broadcast, null or the path of a "
+          "shared object, such as ./rooms.so)");
     CHECK(error_of("", "").starts_with("no handler ''"));
     CHECK(error_of(".so").starts_with("no handler '.so'"));
     CHECK(error_of("a\nb").find('\n') == std::string::npos);
     CHECK(error_of("something else").find("did you mean") == std::string::npos);
 }
 
-TEST_CASE("what looks like a path is one", "[handlers]") {
+TEST_CASE("a name with a slash or .so is a path", "[handlers]") {
     for (const char* path : {"./none", "/none/at/all.so", "none.so", "x/"}) {
         CAPTURE(path);
         CHECK(error_of(path).find(path) != std::string::npos);
-        CHECK(error_of(path).find("There are echo") == std::string::npos);
+        CHECK(error_of(path).find("use echo") == std::string::npos);
     }
 }

@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 
 std::string module_path(const std::string& name) { return std::string{WSSERVER_TEST_MODULES} + "/" + name + ".so"; }
 
-/// A directory that goes with the test.
+/// A temporary directory. The destructor removes it.
 class Directory {
    public:
     Directory() {
@@ -70,7 +70,7 @@ std::shared_ptr<AnyHandler> load(const std::string& path, std::string_view confi
     return *handler;
 }
 
-/// The part behind the path, which every error begins with.
+/// The part of the error after the path, with which every error begins.
 std::string error_of(const std::string& path, std::string_view config = {}) {
     CAPTURE(path);
     const auto handler = load_handler(path, {}, config);
@@ -81,7 +81,7 @@ std::string error_of(const std::string& path, std::string_view config = {}) {
     return handler.error().substr(start.size());
 }
 
-/// Keeps what a handler logs: `info probe: create[]`.
+/// Records the log entries of a handler: `info probe: create[]`.
 class Log {
    public:
     HandlerLog log() {
@@ -100,7 +100,7 @@ CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::
     return handler.on_command(words, bytes_of(payload));
 }
 
-/// A hub whose reports a test can withhold, delay or refuse.
+/// A hub whose reports a test can withhold, delay or make fail.
 class ReportingHub final : public RecordingHub {
    public:
     std::function<void(Count done)> on_report{};
@@ -109,7 +109,7 @@ class ReportingHub final : public RecordingHub {
     void report(Count done) override { on_report ? on_report(std::move(done)) : RecordingHub::report(std::move(done)); }
 };
 
-/// The answers of a connection to a message, taken from it.
+/// Passes a message to the handler and returns the calls that the handler made.
 Strings say(AnyHandler& handler, RecordingConnection& connection, std::string_view text) {
     handler.on_message(connection, Text{text});
     return std::exchange(connection.calls, {});
@@ -126,7 +126,7 @@ std::string thrown_by(const std::function<void()>& f) {
 
 }  // namespace
 
-TEST_CASE("the example in C counts", "[shared_object]") {
+TEST_CASE("the example in C counts messages", "[shared_object]") {
     const auto counter = load(module_path("handler_counter"));
     CHECK(counter->name() == "counter");
     CHECK(counter->runs() == Runs::inline_);
@@ -147,7 +147,7 @@ TEST_CASE("the example in C counts", "[shared_object]") {
     CHECK(one.user_data() == nullptr);
 }
 
-TEST_CASE("the example in C counts on many threads", "[shared_object]") {
+TEST_CASE("the example in C counts messages on many threads", "[shared_object]") {
     const auto counter = load(module_path("handler_counter"));
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
@@ -193,7 +193,7 @@ TEST_CASE("an operator's path is loaded", "[shared_object]") {
     CHECK(load(module_path("handler_counter"), {}, {}, "mine")->name() == "mine");
 }
 
-TEST_CASE("each function of the host does what it says", "[shared_object]") {
+TEST_CASE("each function of the host works", "[shared_object]") {
     Log log;
     auto probe = load(module_path("probe"), "x = 1", log.log());
     CHECK(log.take() == Strings{"info probe: create[x = 1]"});
@@ -201,7 +201,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
     auto hub = std::make_shared<RecordingHub>();
     RecordingConnection connection{hub, {0, 1, 1}, "chat", "/room?a=b"};
 
-    SECTION("what it hears of") {
+    SECTION("its reactions") {
         probe->on_open(connection);
         CHECK(log.take() ==
               Strings{"info probe: open[chat]", "info probe: open[127.0.0.1:5000]", "info probe: open[/room?a=b]"});
@@ -212,7 +212,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(log.take() == Strings{"info probe: binary[b]", "info probe: ping[p]", "info probe: pong[]",
                                     "info probe: close[line\\nend]"});
     }
-    SECTION("what it does with its connection") {
+    SECTION("functions for its connection") {
         probe->on_open(connection);
         CHECK(say(*probe, connection, "text hi") == Strings{"text hi", "text =0"});
         CHECK(say(*probe, connection, "binary hi") == Strings{"binary hi", "text =0"});
@@ -221,7 +221,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(say(*probe, connection, "nothing") == Strings{"text", "text =0"});
         CHECK(say(*probe, connection, "data") == Strings{"text =1"});
     }
-    SECTION("text that is no UTF-8 doesn't leave") {
+    SECTION("text that is not UTF-8 is refused") {
         CHECK(say(*probe, connection, "bad-utf8") == Strings{"text =3"});
         CHECK(say(*probe, connection, "text \xFF") == Strings{"text =3"});
         CHECK(say(*probe, connection, "close \xFF") == Strings{"text =3"});
@@ -234,14 +234,14 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(log.take() == Strings{"info probe: counted[0]", "info probe: counted[0]"});
         CHECK(hub->calls.empty());
     }
-    SECTION("each status comes back") {
+    SECTION("each status is returned") {
         int number = 0;
         for (const auto status : {SendStatus::queued, SendStatus::dropped, SendStatus::closed, SendStatus::refused}) {
             connection.status = status;
             CHECK(say(*probe, connection, "text hi").back() == "text =" + std::to_string(number++));
         }
     }
-    SECTION("what it does from anywhere") {
+    SECTION("functions for any connection") {
         probe->on_open(connection);
         log.take();
         for (const char* word : {"text", "binary", "ping"}) CHECK(command(*probe, {word}, "hi").output == "=0");
@@ -261,19 +261,19 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK(command(*probe, {"close-badly"}).output == "=3");
         CHECK(log.take() == Strings{"info probe: counted[0]"});
     }
-    SECTION("before the first connection there is nobody to reach") {
+    SECTION("no connection is reached before the first on_open") {
         CHECK(command(*probe, {"text"}, "hi").output == "=2");
         CHECK(command(*probe, {"all-text"}, "hi").output == "=2");
         CHECK(log.take() == Strings{"info probe: counted[0]"});
     }
-    SECTION("nor is there when the server is gone") {
+    SECTION("no connection is reached after the server is gone") {
         {
             RecordingConnection short_lived;
             probe->on_open(short_lived);
         }
         CHECK(command(*probe, {"text"}, "hi").output == "=2");
     }
-    SECTION("why a reaction failed") {
+    SECTION("the error of a failed reaction") {
         CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
         CHECK(thrown_by([&] { say(*probe, connection, "fail no\ndatabase"); }) == "probe: on_text: no\\ndatabase");
         CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
@@ -281,7 +281,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
         CHECK_FALSE(answer.ok);
         CHECK(answer.output == "probe: on_command: no database");
     }
-    SECTION("its end, when nothing can be counted any more") {
+    SECTION("a broadcast in destroy() reports 0") {
         probe->on_open(connection);
         log.take();
         probe.reset();
@@ -290,7 +290,7 @@ TEST_CASE("each function of the host does what it says", "[shared_object]") {
     }
 }
 
-TEST_CASE("a count that is still to come keeps the code in memory", "[shared_object]") {
+TEST_CASE("a pending count keeps the code in memory", "[shared_object]") {
     Log log;
     const Directory directory;
     fs::copy_file(module_path("probe"), directory / "lasting.so");
@@ -314,7 +314,7 @@ TEST_CASE("a count that is still to come keeps the code in memory", "[shared_obj
     CHECK_FALSE(is_mapped("lasting.so"));
 }
 
-TEST_CASE("a count is told though its order fails", "[shared_object]") {
+TEST_CASE("a count is reported even if its request fails", "[shared_object]") {
     Log log;
     auto probe = load(module_path("probe"), {}, log.log());
     const auto hub = std::make_shared<ReportingHub>();
@@ -326,8 +326,9 @@ TEST_CASE("a count is told though its order fails", "[shared_object]") {
     CHECK(log.take() == Strings{"info probe: counted[0]"});
 }
 
-TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the same", "[shared_object]") {
-    load(module_path("broadcaster")).reset();  // what the loader itself opens for good, it has opened now
+TEST_CASE("a handler ends even if a broadcast of its own thread is its last owner", "[shared_object]") {
+    load(module_path("broadcaster"))
+        .reset();  // first, because the loader keeps some descriptors open after its first use
     const auto before = open_descriptors();
     std::latch is_asked{1}, handler_is_left{1};
     const auto hub = std::make_shared<ReportingHub>();
@@ -347,7 +348,7 @@ TEST_CASE("a handler whose own thread's broadcast is its last owner ends all the
     CHECK_FALSE(is_mapped("wsserver-handler-broadcaster.so"));
 }
 
-TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
+TEST_CASE("the C++ interface passes each call and result unchanged", "[shared_object]") {
     Log log;
     const auto mirror = load(module_path("mirror_1"), "a = b", log.log(), "m");
     CHECK(log.take() == Strings{"info m: hello", "warning m: careful\\n", "error m: oh"});
@@ -374,13 +375,13 @@ TEST_CASE("the C++ side is the same there and back", "[shared_object]") {
     CHECK(log.take() == Strings(4, "info m: 3"));
 }
 
-TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]") {
+TEST_CASE("an exception of the class is reported and does not leave the shared object", "[shared_object]") {
     const auto thrower = load(module_path("thrower"));
     RecordingConnection connection;
     CHECK(thrown_by([&] { thrower->on_open(connection); }) == "Thrower: on_open: on_open threw");
     CHECK(thrown_by([&] { say(*thrower, connection, "boom"); }) == "Thrower: on_text: boom");
     CHECK(thrown_by([&] { say(*thrower, connection, "int"); }) ==
-          "Thrower: on_text: an exception that is no std::exception");
+          "Thrower: on_text: an exception that is not a std::exception");
     CHECK(thrown_by([&] { thrower->on_ping(connection, {}); }) == "Thrower: on_ping: on_ping threw");
     CHECK(thrown_by([&] { thrower->on_pong(connection, {}); }) == "Thrower: on_pong: on_pong threw");
     CHECK(thrown_by([&] { thrower->on_close(connection, {}); }) == "Thrower: on_close: on_close threw");
@@ -391,14 +392,14 @@ TEST_CASE("what a class throws is said, and stays on its side", "[shared_object]
     CHECK(connection.calls == Strings{"close 1003 the handler takes no messages of this type"});
 }
 
-TEST_CASE("a handler that won't start says why", "[shared_object]") {
-    CHECK(error_of(module_path("thrower"), "std") == "it can't start: the database is away\\nfor ever");
-    CHECK(error_of(module_path("thrower"), "int") == "it can't start: an exception that is no std::exception");
-    CHECK(error_of(module_path("later"), "fail") == "it can't start: it doesn't say why");
-    CHECK(error_of(module_path("handler_rooms"), "x") == "it can't start: it takes no configuration");
+TEST_CASE("a handler that cannot start says why", "[shared_object]") {
+    CHECK(error_of(module_path("thrower"), "std") == "it cannot start: the database is down\\nforever");
+    CHECK(error_of(module_path("thrower"), "int") == "it cannot start: an exception that is not a std::exception");
+    CHECK(error_of(module_path("later"), "fail") == "it cannot start: it gave no reason");
+    CHECK(error_of(module_path("handler_rooms"), "x") == "it cannot start: the handler takes no configuration");
 }
 
-TEST_CASE("a table from the future is used as far as it is known", "[shared_object]") {
+TEST_CASE("a table of a later version is used as far as it is known", "[shared_object]") {
     const auto later = load(module_path("later"));
     CHECK(later->name() == "later.so");
     RecordingConnection connection;
@@ -412,36 +413,36 @@ TEST_CASE("a table from the future is used as far as it is known", "[shared_obje
     CHECK(command(*later, {"x"}).output == "this handler has no commands");
 }
 
-TEST_CASE("each thing that can be wrong with a table is told", "[shared_object]") {
+TEST_CASE("each fault of a table has its error text", "[shared_object]") {
     const auto error = [](const char* fault) { return error_of(module_path(fault)); };
     CHECK(error("no_entry").starts_with("it has no function wsserver_handler_v1"));
-    CHECK(error("no_table") == "wsserver_handler_v1() gave no table");
+    CHECK(error("no_table") == "wsserver_handler_v1() returned no table");
     CHECK(error("wrong_version") ==
-          "it speaks version 2 of the handler interface and this program speaks version 1; build it with the headers "
+          "it has version 2 of the handler interface and this program has version 1; build it with the headers "
           "of this program");
     CHECK(error("short").find("set its size to sizeof(struct wsserver_handler)") != std::string::npos);
-    CHECK(error("bad_runs") == "its table's runs is neither WSSERVER_INLINE nor WSSERVER_POOLED");
-    CHECK(error("no_create") == "its table has no create");
+    CHECK(error("bad_runs") == "runs in its table is neither WSSERVER_INLINE nor WSSERVER_POOLED");
+    CHECK(error("no_create") == "its table has no create function");
     const auto undefined = error("undefined_symbol");
-    CHECK(undefined.starts_with("it can't be loaded: "));
+    CHECK(undefined.starts_with("it cannot be loaded: "));
     CHECK(undefined.find("a_function_that_is_nowhere") != std::string::npos);
     CHECK(undefined.find("/proc/") == std::string::npos);
 }
 
-TEST_CASE("each thing that can be wrong with a file is told", "[shared_object]") {
+TEST_CASE("each fault of a file has its error text", "[shared_object]") {
     const Directory directory;
     const auto good = read_file(module_path("handler_counter"));
-    CHECK(error_of(directory / "none.so") == "it can't be opened: No such file or directory");
-    CHECK(error_of("none.so") == "it can't be opened: No such file or directory");
-    CHECK(error_of(directory / "") == "it is no regular file");
+    CHECK(error_of(directory / "none.so") == "it cannot be opened: No such file or directory");
+    CHECK(error_of("none.so") == "it cannot be opened: No such file or directory");
+    CHECK(error_of(directory / "") == "it is not a regular file");
     REQUIRE(::mkfifo((directory / "fifo.so").c_str(), 0600) == 0);
-    CHECK(error_of(directory / "fifo.so") == "it is no regular file");
-    CHECK(error_of("/dev/null") == "it is no regular file");
+    CHECK(error_of(directory / "fifo.so") == "it is not a regular file");
+    CHECK(error_of("/dev/null") == "it is not a regular file");
 
     write_file(directory / "text.so", "int main() {}\n");
-    CHECK(error_of(directory / "text.so").starts_with("it is no shared object"));
+    CHECK(error_of(directory / "text.so").starts_with("it is not a shared object"));
     write_file(directory / "empty.so", "");
-    CHECK(error_of(directory / "empty.so").starts_with("it is no shared object"));
+    CHECK(error_of(directory / "empty.so").starts_with("it is not a shared object"));
 
     write_file(directory / "open.so", good);
     fs::permissions(directory / "open.so", fs::perms::others_write, fs::perm_options::add);
@@ -450,15 +451,15 @@ TEST_CASE("each thing that can be wrong with a file is told", "[shared_object]")
     auto foreign = good;
     foreign[4] = 1;  // EI_CLASS: 32 bits
     write_file(directory / "foreign.so", foreign);
-    CHECK(error_of(directory / "foreign.so").starts_with("it can't be loaded: "));
+    CHECK(error_of(directory / "foreign.so").starts_with("it cannot be loaded: "));
     auto object = good;
     object[16] = 1;  // e_type: relocatable
     write_file(directory / "object.so", object);
-    CHECK(error_of(directory / "object.so").starts_with("it is no shared object"));
+    CHECK(error_of(directory / "object.so").starts_with("it is not a shared object"));
 
     if (::geteuid() != 0) {  // root may read everything
         fs::permissions(directory / "text.so", fs::perms::none);
-        CHECK(error_of(directory / "text.so") == "it can't be opened: Permission denied");
+        CHECK(error_of(directory / "text.so") == "it cannot be opened: Permission denied");
     }
 }
 
@@ -470,13 +471,13 @@ TEST_CASE("a file that ends too early is refused wherever it ends", "[shared_obj
         CAPTURE(size);
         write_file(path, good.substr(0, size));
         const auto handler = load_handler(path);
-        // What lies behind the last segment (debug information, section headers) nobody needs.
+        // The bytes after the last segment (debug information, section headers) are not needed.
         if (size < good.size() / 8) CHECK_FALSE(handler);
         if (!handler) CHECK(handler.error().starts_with("handler '" + path + "': it "));
     }
 }
 
-TEST_CASE("headers that lie are refused", "[shared_object]") {
+TEST_CASE("headers that refer beyond the end of the file are refused", "[shared_object]") {
     const Directory directory;
     const auto good = read_file(module_path("handler_counter"));
     const auto with = [&](std::size_t at, std::string_view bytes) {
@@ -486,21 +487,22 @@ TEST_CASE("headers that lie are refused", "[shared_object]") {
         return error_of(directory / "lying.so");
     };
     const std::string huge(8, '\xFF');
-    CHECK(with(32, huge) == "it ends too early; is it still being written?");                // e_phoff
-    CHECK(with(56, "\xFF\xFF") == "it ends too early; is it still being written?");          // e_phnum
-    CHECK(with(64 + 8, huge) == "it ends too early; is it still being written?");            // p_offset
-    CHECK(with(64 + 32, huge) == "it ends too early; is it still being written?");           // p_filesz
-    CHECK(with(54, std::string_view{"\x01\x00", 2}).starts_with("it is no shared object"));  // e_phentsize
+    CHECK(with(32, huge) == "it ends too early; is it still being written?");                   // e_phoff
+    CHECK(with(56, "\xFF\xFF") == "it ends too early; is it still being written?");             // e_phnum
+    CHECK(with(64 + 8, huge) == "it ends too early; is it still being written?");               // p_offset
+    CHECK(with(64 + 32, huge) == "it ends too early; is it still being written?");              // p_filesz
+    CHECK(with(54, std::string_view{"\x01\x00", 2}).starts_with("it is not a shared object"));  // e_phentsize
 }
 
-TEST_CASE("overwriting the file harms nobody, and loading it again gives the new code", "[shared_object]") {
+TEST_CASE("overwriting the file does not affect the loaded handler, and loading it again gives the new code",
+          "[shared_object]") {
     const Directory directory;
     const auto path = directory / "mirror.so";
     write_file(path, read_file(module_path("mirror_1")));
     const auto old = load(path);
     CHECK(command(*old, {"version"}).output == "1");
 
-    // In place, as a compiler or cp does it: the same inode, first empty, then full of something else.
+    // In place, like a compiler or cp: the same inode, first empty, then with other content.
     const auto size = fs::file_size(path);
     fs::resize_file(path, 0);
     CHECK(command(*old, {"version"}).output == "1");
@@ -520,14 +522,14 @@ TEST_CASE("overwriting the file harms nobody, and loading it again gives the new
     CHECK(command(*fresh, {"config"}).ok);
 }
 
-TEST_CASE("the last owner's end unloads it", "[shared_object]") {
+TEST_CASE("the last owner unloads the shared object", "[shared_object]") {
     const Directory directory;
     for (const char* name : {"handler_counter", "handler_rooms", "mirror_1"}) {
         CAPTURE(name);
         const auto path = directory / (std::string{name} + "-leaving.so");
         fs::copy_file(module_path(name), path);
         const auto mark = "wsserver-handler-" + std::string{name} + "-leaving.so";
-        load(path).reset();  // what the loader itself opens for good, it has opened now
+        load(path).reset();  // first, because the loader keeps some descriptors open after its first use
         const auto before = open_descriptors();
         auto handler = load(path);
         CHECK(is_mapped(mark));
@@ -540,14 +542,14 @@ TEST_CASE("the last owner's end unloads it", "[shared_object]") {
     }
 }
 
-TEST_CASE("code that stays in memory isn't taken for what is loaded next", "[shared_object]") {
+TEST_CASE("code that stays in memory is not taken for the next shared object", "[shared_object]") {
     CHECK(command(*load(module_path("mirror_staying")), {"version"}).output == "3");
     CHECK(is_mapped("wsserver-handler-mirror_staying.so"));
     CHECK(command(*load(module_path("mirror_1")), {"version"}).output == "1");
     CHECK(command(*load(module_path("mirror_2")), {"version"}).output == "2");
 }
 
-TEST_CASE("what failed leaves nothing behind", "[shared_object]") {
+TEST_CASE("a failed load leaves no descriptor and no mapping", "[shared_object]") {
     error_of(module_path("wrong_version"));
     const auto before = open_descriptors();
     for (const char* name : {"wrong_version", "no_entry", "no_table", "undefined_symbol"}) error_of(module_path(name));
@@ -559,7 +561,7 @@ TEST_CASE("what failed leaves nothing behind", "[shared_object]") {
 
 namespace {
 
-/// From now on, and for this process only, memfd_create() doesn't exist. False if the system forbids to forbid.
+/// Makes memfd_create() fail in this process from now on. Returns false if seccomp is not available.
 bool forbid_memfd() {
     sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -593,7 +595,7 @@ TEST_CASE("without memfd the copy is a temporary file", "[shared_object]") {
     REQUIRE(::waitpid(child, &status, 0) == child);
     REQUIRE(WIFEXITED(status));
     if (WEXITSTATUS(status) == forbidding_failed) {
-        WARN("seccomp isn't to be had here, so this was not tested");
+        WARN("seccomp is not available here, so this was not tested");
     } else {
         CHECK(WEXITSTATUS(status) == all_is_well);
     }

@@ -1,4 +1,4 @@
-// A shared object in memory, apart from the file that it came from.
+// A shared object in memory that is independent of its file.
 #pragma once
 
 #include <string>
@@ -8,25 +8,25 @@
 
 namespace wsserver {
 
-/// A private copy of a shared object, opened; closed with its owner. Overwriting or cutting short the file, which
-/// kills a process that has it mapped (SIGBUS), does nothing to it, and the same path can be opened again for its new
-/// content.
+/// A private copy of a shared object. open() loads it and the destructor closes it. A process that maps the
+/// file itself dies (SIGBUS) if the file is overwritten or truncated; the copy is not affected. Opening the same path
+/// again loads its new content.
 class SharedLibrary {
    public:
-    /// The error is what is wrong and what to do, without the path.
+    /// An error says what is wrong and what to do, without the path.
     static Result<SharedLibrary, std::string> open(const std::string& path);
 
     SharedLibrary(SharedLibrary&& other) noexcept;
     SharedLibrary& operator=(SharedLibrary&&) = delete;
     ~SharedLibrary();
 
-    /// Null if it exports none of that name. Valid as long as this is.
+    /// Returns the address of an exported symbol; null if there is none. Valid as long as the SharedLibrary.
     void* find(const char* symbol) const noexcept;
 
    private:
     SharedLibrary(Descriptor copy, void* handle) noexcept : copy_(std::move(copy)), handle_(handle) {}
 
-    // Kept open: dlopen() knows what it has by its name, which is the descriptor's number.
+    // Kept open, because dlopen() identifies a loaded object by its name, which contains the descriptor's number.
     Descriptor copy_;
     void* handle_;
 };

@@ -1,4 +1,4 @@
-// What a handler in a shared object can call: the server's side of handler.h.
+// The server's side of handler.h: the functions that a handler in a shared object can call.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace wsserver {
 
-/// The table that create() gets, and behind it what only we know.
+/// The table that create() gets, followed by private members.
 class SharedObjectHost : public wsserver_host {
    public:
     SharedObjectHost(std::string name, HandlerLog log);
@@ -26,13 +26,13 @@ class SharedObjectHost : public wsserver_host {
     const std::string& name() const noexcept { return name_; }
     const HandlerLog& log_to() const noexcept { return log_to_; }
 
-    /// The hub of the connection seen last; null if there was none, or its server is gone.
+    /// The hub of the connection that was opened last; null if there was none or its server is gone.
     std::shared_ptr<Hub> hub() const;
     void remember(const std::shared_ptr<Hub>& hub);
 
-    /// Whoever holds it keeps the handler's code in memory; null as soon as the handler is being ended.
+    /// The result keeps the handler and its code in memory. Null after the handler's end has started.
     std::shared_ptr<const void> owner() const noexcept { return owner_.lock(); }
-    /// Before the handler is started.
+    /// Must be called before the handler is started.
     void set_owner(const std::shared_ptr<const void>& owner) noexcept { owner_ = owner; }
 
    private:
@@ -43,7 +43,7 @@ class SharedObjectHost : public wsserver_host {
     std::weak_ptr<Hub> hub_{};  // weak: a server owns its handlers
 };
 
-/// While it lives, handlers that end on this thread may have code on its stack.
+/// While an object exists, code of a handler may be on this thread's stack.
 class HostCall {
    public:
     HostCall() noexcept : within_another_(std::exchange(is_under_way(), true)) {}
@@ -51,14 +51,14 @@ class HostCall {
     HostCall& operator=(const HostCall&) = delete;
     ~HostCall() { is_under_way() = within_another_; }
 
-    /// On this thread.
+    /// Whether there is an object on this thread.
     static bool& is_under_way() noexcept;
 
    private:
     const bool within_another_;
 };
 
-/// What a handler says while a call of it runs on this thread.
+/// The texts that a handler passed to set_error() and answer() during its call on this thread.
 struct HandlerSaid {
     std::string error{};
     std::string answer{};

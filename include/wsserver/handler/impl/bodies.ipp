@@ -1,4 +1,4 @@
-// All bodies of this floor. Handlers by name, and those of shared objects.
+// All bodies of this floor: handlers by name, and handlers from shared objects.
 #pragma once
 
 #include "wsserver/handler/impl/handlers.ipp"

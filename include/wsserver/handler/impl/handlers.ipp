@@ -48,7 +48,7 @@ std::string unknown(std::string_view what, std::string_view subprotocol) {
     if (!subprotocol.empty()) text += " for the subprotocol " + escape_control(subprotocol);
     if (const auto near = closest_match(what, names); !near.empty())
         text += "; did you mean " + std::string{near} + "?";
-    return text + " There are echo, broadcast, null, and shared objects by their path, as in ./rooms.so";
+    return text + " (use echo, broadcast, null or the path of a shared object, such as ./rooms.so)";
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ Result<Content, std::string> read_all(int file, std::size_t size) {
     while (filled < size) {
         const auto count = ::read(file, content.data() + filled, size - filled);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return system_problem("it can't be read");
+        if (count < 0) return system_problem("it cannot be read");
         if (count == 0) break;
         filled += static_cast<std::size_t>(count);
     }
@@ -50,38 +50,38 @@ Result<Content, std::string> read_all(int file, std::size_t size) {
 }
 
 Result<Content, std::string> read_file(const std::string& path) {
-    // Not to hang on a FIFO, which is refused below.
+    // O_NONBLOCK: open() would wait on a FIFO, which is refused below.
     const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    if (!file) return system_problem("it can't be opened");
+    if (!file) return system_problem("it cannot be opened");
     struct stat before {};
-    if (::fstat(file.get(), &before) != 0) return system_problem("it can't be looked at");
-    if (!S_ISREG(before.st_mode)) return Problem{"it is no regular file"};
+    if (::fstat(file.get(), &before) != 0) return system_problem("its state cannot be read");
+    if (!S_ISREG(before.st_mode)) return Problem{"it is not a regular file"};
     if ((before.st_mode & S_IWOTH) != 0) {
-        return Problem{"everybody may write to it, and so run code here; take that away with: chmod o-w"};
+        return Problem{"it is world-writable, so anyone could run code here; fix that with: chmod o-w"};
     }
     auto content = read_all(file.get(), static_cast<std::size_t>(before.st_size));
     struct stat after {};
     if (content && (::fstat(file.get(), &after) != 0 || !is_same_state(before, after))) {
-        return Problem{"it changed while it was read; write it under another name and rename it into its place"};
+        return Problem{"it changed while it was read; write it under another name and then rename it"};
     }
     return content;
 }
 
 constexpr bool is_64_bit = sizeof(void*) == 8;
 
-/// dlopen() maps what the headers promise and dies of SIGBUS where the file ends before: so the promises are
-/// checked here. Whether it fits this machine is left to dlopen(), which says it well.
+/// Checks that the file has all bytes that its headers refer to. dlopen() maps them unchecked, and the process would
+/// die of SIGBUS. dlopen() itself checks whether the file fits this machine, and has good error texts for that.
 Result<void, std::string> check_elf(const Content& content) {
     constexpr const char* cut = "it ends too early; is it still being written?";
     if (content.size() < SELFMAG || std::memcmp(content.data(), ELFMAG, SELFMAG) != 0) {
-        return Problem{"it is no shared object (build it with: cc -shared -fPIC)"};
+        return Problem{"it is not a shared object (build it with: cc -shared -fPIC)"};
     }
     ElfW(Ehdr) header;
     if (content.size() < sizeof(header)) return Problem{cut};
     std::memcpy(&header, content.data(), sizeof(header));
     if (header.e_ident[EI_CLASS] != (is_64_bit ? ELFCLASS64 : ELFCLASS32)) return {};
     if (header.e_type != ET_DYN || header.e_phentsize != sizeof(ElfW(Phdr))) {
-        return Problem{"it is no shared object (build it with: cc -shared -fPIC)"};
+        return Problem{"it is not a shared object (build it with: cc -shared -fPIC)"};
     }
     const auto table_size = std::size_t{header.e_phnum} * sizeof(ElfW(Phdr));
     if (header.e_phoff > content.size() || content.size() - header.e_phoff < table_size) return Problem{cut};
@@ -99,13 +99,13 @@ Result<void, std::string> write_all(int file, Bytes content) {
     while (!content.empty()) {
         const auto count = ::write(file, content.data(), content.size());
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return system_problem("it can't be copied");
+        if (count < 0) return system_problem("it cannot be copied");
         content = content.subspan(static_cast<std::size_t>(count));
     }
     return {};
 }
 
-/// A file that only this process knows, under a name that one recognises in /proc/PID/maps.
+/// Creates a file in memory that only this process can reach. Its name is recognisable in /proc/PID/maps.
 Descriptor make_anonymous_file(const std::string& path) {
     const auto name = "wsserver-handler-" + path.substr(path.rfind('/') + 1);
 #ifdef MFD_EXEC
@@ -117,7 +117,8 @@ Descriptor make_anonymous_file(const std::string& path) {
 
 std::string proc_path_of(const Descriptor& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
 
-/// Where there is no memfd (an old kernel, a sandbox) or no /proc to reach it by: a file, removed once it is open.
+/// A file for the copy if there is no memfd (an old kernel, a sandbox) or no /proc with its path. It is removed as soon
+/// as dlopen() has opened it.
 struct TemporaryFile {
     Descriptor file{};
     std::string path{};
@@ -136,13 +137,13 @@ struct TemporaryFile {
     }
 };
 
-/// RTLD_NOW: a function that is nowhere to be found is an error now and not a crash at the first message.
+/// RTLD_NOW: an undefined function is an error now instead of a crash at the first message.
 Result<void*, std::string> open_copy(const std::string& copy) {
     if (void* const handle = ::dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
     const char* const words = ::dlerror();
     std::string why{words ? words : "unknown error"};
     if (const auto at = why.find(copy + ": "); at != std::string::npos) why.erase(at, copy.size() + 2);
-    return Problem{"it can't be loaded: " + why};
+    return Problem{"it cannot be loaded: " + why};
 }
 
 }  // namespace
@@ -157,7 +158,7 @@ Result<SharedLibrary, std::string> SharedLibrary::open(const std::string& path) 
     if (!copy || ::access(proc_path_of(copy).c_str(), R_OK) != 0) {
         temporary.emplace();
         copy = std::move(temporary->file);
-        if (!copy) return system_problem("no temporary file for its copy can be made (TMPDIR, /tmp)");
+        if (!copy) return system_problem("no temporary file can be created for its copy (in TMPDIR or /tmp)");
     }
     if (const auto written = write_all(copy.get(), *content); !written) return Problem{written.error()};
     const auto handle = open_copy(temporary ? temporary->path : proc_path_of(copy));
@@ -171,8 +172,8 @@ SharedLibrary::SharedLibrary(SharedLibrary&& other) noexcept
 SharedLibrary::~SharedLibrary() {
     if (!handle_) return;
     ::dlclose(handle_);
-    // Some code stays (-z nodelete, unique symbols, a thread_local of a thread that lives on). dlopen() would take it
-    // for whatever is loaded next by its name, so its number must not be free for another.
+    // Some code stays in memory (-z nodelete, unique symbols, a thread_local of a running thread). dlopen() would
+    // return it for the next object with the same name, so the descriptor's number must not be reused.
     if (void* const left = ::dlopen(proc_path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
         ::dlclose(left);
         (void)copy_.release();

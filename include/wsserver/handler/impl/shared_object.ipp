@@ -20,13 +20,13 @@ namespace {
 
 using Problem = Unexpected<std::string>;
 
-/// The shared object's table as this program knows it: what an older one doesn't have is null.
+/// The shared object's table as this program knows it. Functions that an older table lacks are null.
 struct SharedObjectTable : wsserver_handler {
     static Result<SharedObjectTable, std::string> read(const wsserver_handler* theirs) {
-        if (!theirs) return Problem{"wsserver_handler_v1() gave no table"};
+        if (!theirs) return Problem{"wsserver_handler_v1() returned no table"};
         if (theirs->abi_version != WSSERVER_HANDLER_ABI) {
-            return Problem{"it speaks version " + std::to_string(theirs->abi_version) +
-                           " of the handler interface and this program speaks version " +
+            return Problem{"it has version " + std::to_string(theirs->abi_version) +
+                           " of the handler interface and this program has version " +
                            std::to_string(WSSERVER_HANDLER_ABI) + "; build it with the headers of this program"};
         }
         if (theirs->size < offsetof(wsserver_handler, on_command) + sizeof(theirs->on_command)) {
@@ -36,9 +36,9 @@ struct SharedObjectTable : wsserver_handler {
         SharedObjectTable table{};
         std::memcpy(static_cast<wsserver_handler*>(&table), theirs,
                     std::min(std::size_t{theirs->size}, sizeof(wsserver_handler)));
-        if (!table.create) return Problem{"its table has no create"};
+        if (!table.create) return Problem{"its table has no create function"};
         if (table.runs != WSSERVER_INLINE && table.runs != WSSERVER_POOLED) {
-            return Problem{"its table's runs is neither WSSERVER_INLINE nor WSSERVER_POOLED"};
+            return Problem{"runs in its table is neither WSSERVER_INLINE nor WSSERVER_POOLED"};
         }
         return table;
     }
@@ -46,7 +46,7 @@ struct SharedObjectTable : wsserver_handler {
 
 std::string file_name_of(std::string_view path) { return std::string{path.substr(path.rfind('/') + 1)}; }
 
-/// Bytes for C: also of nothing the address isn't null.
+/// The address of bytes for C. It is not null even if there are no bytes.
 const unsigned char* start_of(Bytes bytes) noexcept {
     static constexpr unsigned char nothing = 0;
     return bytes.empty() ? &nothing : bytes.data();
@@ -61,13 +61,13 @@ class SharedObjectHandler final : public AnyHandler {
         if (handler_ && table_.destroy) table_.destroy(handler_);
     }
 
-    /// `owner` owns this.
+    /// `owner` owns this object.
     Result<void, std::string> start(const std::shared_ptr<const void>& owner, std::string_view config) {
         host_.set_owner(owner);
         auto& said = handler_said() = {};
         handler_ = table_.create(&host_, std::string{config}.c_str());
         if (handler_) return {};
-        return Problem{"it can't start: " + (said.error.empty() ? "it doesn't say why" : said.error)};
+        return Problem{"it cannot start: " + (said.error.empty() ? "it gave no reason" : said.error)};
     }
 
     std::string_view name() const noexcept override { return host_.name(); }
@@ -107,7 +107,7 @@ class SharedObjectHandler final : public AnyHandler {
     }
 
    private:
-    /// Calls it if there is one. Throws when it fails: whoever serves the connection closes it with 1011.
+    /// Calls the reaction if it is set. Throws if it fails; then the caller closes the connection with 1011.
     template <class Reaction, class... Arguments>
     void react(const char* what, Reaction reaction, AnyConnection& connection, Arguments... arguments) {
         if (!reaction) return;
@@ -121,20 +121,20 @@ class SharedObjectHandler final : public AnyHandler {
         return host_.name() + ": " + what + ": " + (said.empty() ? "it returned " + std::to_string(failed) : said);
     }
 
-    SharedLibrary library_;  // first: all else here may point into it
+    SharedLibrary library_;  // first: all other members may point into it
     SharedObjectTable table_;
     SharedObjectHost host_;
     void* handler_ = nullptr;
 };
 
-/// Where code of the handler may be on this thread's stack it ends on another: its destroy() joins its threads, which
-/// this one may be, and what it returns to would be unloaded.
+/// Ends a handler. If its code may be on this thread's stack, ends it on another thread, for two reasons: destroy()
+/// joins the handler's threads, and this may be one of them; and this thread would return to code that is unloaded.
 struct HandlerEnd {
     void operator()(SharedObjectHandler* handler) const noexcept {
         if (!HostCall::is_under_way()) return delete handler;
         try {
             std::thread([handler] { delete handler; }).detach();
-        } catch (const std::system_error&) {  // no thread: then it stays
+        } catch (const std::system_error&) {  // without a thread the handler stays in memory
         }
     }
 };
@@ -147,7 +147,7 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
     const auto entry = reinterpret_cast<Entry>(library->find("wsserver_handler_v1"));
     if (!entry) {
         return Problem{
-            "it has no function wsserver_handler_v1, so it is no handler (or one for another version); see handler.h, "
+            "it has no function wsserver_handler_v1, so it is not a handler or is for another version; see handler.h, "
             "or WSSERVER_HANDLER in handler.hpp"};
     }
     const auto table = SharedObjectTable::read(entry());

@@ -12,7 +12,7 @@
 namespace wsserver {
 namespace {
 
-// Nothing of C++ crosses the interface: each function here catches whatever is thrown beneath it.
+// No exception may cross the C interface, so each function here catches all exceptions.
 
 int number_of(SendStatus status) noexcept {
     switch (status) {
@@ -47,7 +47,7 @@ const AnyConnection& connection_of(const wsserver_connection* connection) noexce
     return *reinterpret_cast<const AnyConnection*>(connection);
 }
 
-/// `f` gives a SendStatus; memory that can't be had counts as a full queue.
+/// Returns the SendStatus of `f` for C. If memory runs out, the result is that of a full queue.
 template <class F>
 int guarded(F&& f) noexcept {
     try {
@@ -57,7 +57,7 @@ int guarded(F&& f) noexcept {
     }
 }
 
-/// The text of a handler is checked: a bad one would make the peer fail its connection (RFC 6455 §8.1).
+/// Checks the text of a handler, because invalid UTF-8 would make the peer fail the connection (RFC 6455 §8.1).
 template <class F>
 int guarded_text(std::string_view text, F&& f) noexcept {
     return is_valid_utf8(bytes_of(text)) ? guarded(std::forward<F>(f)) : WSSERVER_REFUSED;
@@ -87,7 +87,7 @@ wsserver_connection_id id(const wsserver_connection* connection) {
 wsserver_view subprotocol(const wsserver_connection* connection) {
     return view_of(connection_of(connection).subprotocol());
 }
-/// The text must lie somewhere until the reaction returns, and one thread has one reaction at a time.
+/// The text must be valid until the reaction returns. A thread runs one reaction at a time.
 wsserver_view peer(const wsserver_connection* connection) noexcept {
     thread_local std::string text;
     try {
@@ -134,11 +134,11 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
     return audience;
 }
 
-/// Gives `action` a hub and a Count that tells `done`. Until then the handler lives, or else the Count would call
-/// code that has been unloaded; so from within destroy(), where nothing can keep it alive, nothing is counted.
+/// Calls `action` with a hub and a Count that calls `done`. The Count keeps the handler alive until then, so that
+/// `done` is not unloaded. Within destroy() nothing can keep the handler alive, so no request with a `done` is made.
 template <class Action>
 int run_for_all(const wsserver_host* host, wsserver_count done, void* context, Action&& action) noexcept {
-    const HostCall call;  // the Count may become the last owner, and go before this returns to the handler's code
+    const HostCall call;  // the Count may be the handler's last owner and be destroyed before this function returns
     bool handed_over = false;
     const int answer = guarded([&] {
         const auto hub = SharedObjectHost::of(host).hub();

@@ -1,4 +1,4 @@
-/* A handler whose table is wrong in the one way that FAULT says. */
+/* A handler whose table has one fault. A macro chooses the fault. */
 #include <wsserver/handler.h>
 
 #ifndef NO_CREATE

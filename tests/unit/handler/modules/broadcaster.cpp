@@ -1,4 +1,4 @@
-// Broadcasts from a thread of its own, which its destructor joins.
+// Broadcasts on its own thread. The destructor joins that thread.
 #include <thread>
 #include <wsserver/handler.hpp>
 

@@ -1,4 +1,5 @@
-/* A handler from the future: its table has more than this program knows of, and it has only what it needs. */
+/* A handler for a later version of the interface: its table has an unknown function. Of the known functions it has
+ * create only. */
 #include <wsserver/handler.h>
 
 struct later_handler {
@@ -9,7 +10,7 @@ struct later_handler {
 static void unknown(void) {}
 
 static void* create(const struct wsserver_host* host, const char* config) {
-    if (config[0] == 'f') return 0; /* fails without a word */
+    if (config[0] == 'f') return 0; /* fails without set_error() */
     return (void*)host;
 }
 

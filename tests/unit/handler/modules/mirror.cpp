@@ -1,4 +1,4 @@
-// Every call of the C++ side, there and back, and which VERSION it is.
+// Uses every function of the C++ interface in both directions. The command `version` answers VERSION.
 #include <string>
 #include <wsserver/handler.hpp>
 

@@ -1,4 +1,4 @@
-/* Does what its messages and commands say, with every function that the host has, and logs what it hears of. */
+/* Calls the function of the host that a message or a command names, and logs each of its own calls. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static void* probe_create(const struct wsserver_host* given, const char* config)
     return (void*)given;
 }
 
-/* What is sent here reaches nobody, and that must be safe to do. */
+/* Broadcasts in destroy() must be safe, even though their count can no longer be reported. */
 static void count_at_end(void* context, size_t receivers) { *(size_t*)context = receivers + 100; }
 static void probe_destroy(void* handler) {
     (void)handler;
@@ -40,7 +40,7 @@ static int probe_open(void* handler, struct wsserver_connection* connection) {
     return 0;
 }
 
-/* "WORD rest" and the answer of the call of that name, as a text to the connection. */
+/* For "WORD REST": calls the function WORD with REST and sends its result as a text to the connection. */
 static int probe_text(void* handler, struct wsserver_connection* connection, const char* text, size_t size) {
     (void)handler;
     char word[32] = {0};
@@ -97,7 +97,8 @@ static void count(void* context, size_t receivers) {
     say(context, line, (size_t)length);
 }
 
-/* WORD TO PAYLOAD: to the connection 0-1-1 as the fake has it, or to a subprotocol. */
+/* For the words WORD and SUBPROTOCOL: calls the function WORD with the payload, for the connection 0-1-1 (that of
+ * RecordingConnection) or for a subprotocol. */
 static int probe_command(void* handler, const struct wsserver_view* words, size_t word_count,
                          const unsigned char* payload, size_t size) {
     (void)handler;

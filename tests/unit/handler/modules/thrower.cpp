@@ -1,4 +1,4 @@
-// Throws wherever it can, and won't start when told so.
+// Throws in every reaction. Some configurations make its constructor throw.
 #include <stdexcept>
 #include <string>
 #include <wsserver/handler.hpp>
@@ -10,7 +10,7 @@ using wsserver::AnyConnection;
 class Thrower {
    public:
     explicit Thrower(std::string_view config) {
-        if (config == "std") throw std::runtime_error{"the database is away\nfor ever"};
+        if (config == "std") throw std::runtime_error{"the database is down\nforever"};
         if (config == "int") throw 7;
     }
     void on_open(AnyConnection&) { throw std::runtime_error{"on_open threw"}; }

@@ -17,7 +17,7 @@ constinit thread_local std::size_t too_much = std::numeric_limits<std::size_t>::
 
 namespace {
 
-/// Of each block, to remember its size.
+/// Space before each block, which stores the block's size.
 constexpr std::size_t bytes_before_block = 16;
 
 }  // namespace
@@ -25,9 +25,9 @@ constexpr std::size_t bytes_before_block = 16;
 
 using namespace wsserver::test;
 
-// Every form that is used: where one is left out, a sanitizer's own would come in between. Those that do the work
-// aren't inlined, or the compiler takes free() for the wrong partner of new. The counters order nothing between
-// threads: the thread sanitizer sees a race as well as without them.
+// All forms that are used are replaced; otherwise a sanitizer's own form would be called. Those that do the work are
+// not inlined, because the compiler would warn that free() does not match new. The counters are relaxed, so they do not
+// hide a race from the thread sanitizer.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     if (size >= too_much) return nullptr;
     auto* block = static_cast<std::uint8_t*>(std::malloc(size + bytes_before_block));

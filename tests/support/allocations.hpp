@@ -1,4 +1,4 @@
-// Counts the allocations by new, and lets them fail where a test wants that. A program that includes this header links
+// Counts the allocations by new and makes them fail on request. A program that includes this header must link
 // allocations.cpp, which replaces the global operators.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Holds threads until a test has seen what it wants to see.
+// Blocks threads until a test releases them.
 #pragma once
 
 #include <condition_variable>
@@ -6,7 +6,7 @@
 
 namespace wsserver::test {
 
-/// Blocks each thread that waits, until it is released.
+/// Blocks each thread that calls wait() until release().
 class Blocker {
    public:
     void wait() {
@@ -15,12 +15,12 @@ class Blocker {
         changed_.notify_all();
         changed_.wait(lock, [this] { return released_; });
     }
-    /// Returns when wait() has been called `count` times.
+    /// Returns after wait() was called `count` times.
     void wait_until_blocked(int count) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return blocked_ >= count; });
     }
-    /// Ends all calls of wait(), later ones too.
+    /// Ends all calls of wait(), including later ones.
     void release() {
         const std::lock_guard lock(mutex_);
         released_ = true;

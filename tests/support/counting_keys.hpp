@@ -1,4 +1,4 @@
-// Masking keys that a test can foretell.
+// Predictable masking keys for tests.
 #pragma once
 
 #include "wsserver/protocol/protocol.hpp"

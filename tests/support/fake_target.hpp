@@ -1,4 +1,4 @@
-// A server that only remembers what it was told to do.
+// A ControlTarget and a Hub that only record their calls.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@ class Record {
         const std::lock_guard lock{mutex_};
         return entries_;
     }
-    /// Waits until there are `count`. The limit only ends a test that hangs.
+    /// Waits until there are `count` entries, or for 60 seconds, which only a test that hangs reaches.
     std::vector<std::string> wait_for(std::size_t count) const {
         std::unique_lock lock{mutex_};
         changed_.wait_for(lock, std::chrono::seconds{60}, [&] { return entries_.size() >= count; });
@@ -40,13 +40,13 @@ class Record {
     std::vector<std::string> entries_;
 };
 
-/// Notes each call as one line: `send 0-1-1 text hi`.
+/// Records each call as one line: `send 0-1-1 text hi`.
 class FakeHub final : public Hub {
    public:
     Record calls;
     SendStatus status = SendStatus::queued;
     std::size_t receivers = 3;
-    bool answers = true;  ///< false: as if a reactor were stuck
+    bool answers = true;  ///< false: no Count is called, as if a reactor were stalled
 
     SendStatus send(ConnectionId to, const Text& m) override {
         return note("send " + to_string(to) + " text " + std::string{m.text});
@@ -89,8 +89,8 @@ class FakeTarget final : public ControlTarget {
     std::vector<ConnectionInfo> connections;
     StatusReport report;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> named;
-    std::optional<std::string> refuse;  ///< why nothing works
-    std::vector<std::uint16_t> stuck;   ///< reactors that turn out to be silent when they are asked
+    std::optional<std::string> refuse;  ///< the error of every call; nothing: calls succeed
+    std::vector<std::uint16_t> stuck;   ///< reactors that are stalled from the first list() on
 
     StatusReport status() override { return report; }
     std::vector<ConnectionInfo> list() override {

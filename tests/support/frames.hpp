@@ -1,4 +1,4 @@
-// Frames in words.
+// Frames as text.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace wsserver::test {
 
-/// The frames in `output`, masked or not, in words: `81 Hello`, `88 03 ea ...` (control frames' payload as
-/// hexadecimal). What doesn't decode is `?` and the rest in hexadecimal.
+/// The frames in `output`, masked or not, as text: `81 Hello`, `88 03 ea ...` (the payload of control frames is
+/// hexadecimal). Bytes that cannot be decoded are `?` and hexadecimal.
 inline Strings frames_in(ByteVector output) {
     Strings frames;
     MutableBytes rest{output};

@@ -15,8 +15,8 @@ struct Echo {
     void on_message(AnyConnection& connection, const auto& message) { connection.send(message); }
 };
 
-/// Records what it is told: `open /chat`, then events as to_string() writes them, but a pong without its payload,
-/// which may be a time. `events` must outlive the connections.
+/// Records its reactions: `open /chat`, then events as to_string() writes them, but a pong without its payload, which
+/// may be a time. `events` must outlive the connections.
 struct Recorder {
     Strings* events;
 

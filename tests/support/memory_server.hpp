@@ -1,4 +1,4 @@
-// A reactor without a kernel, and clients that speak to it byte by byte.
+// Reactors on a network in memory, and clients that can write each byte.
 #pragma once
 
 #include <map>
@@ -18,7 +18,7 @@
 
 namespace wsserver::test {
 
-/// What a server's surroundings are, with everything that happened written down.
+/// The state that reactors share, with a record of their calls.
 class RecordingShared final : public ReactorShared {
    public:
     std::shared_ptr<ServerHub> server_hub = std::make_shared<ServerHub>(std::size_t{64} << 10);
@@ -50,7 +50,7 @@ class RecordingShared final : public ReactorShared {
     void on_stopped(std::uint16_t) override { ++stopped; }
 };
 
-/// The RFC's own opening handshake (§1.3).
+/// The request of the opening handshake in RFC 6455 §1.3.
 inline std::string upgrade_request(std::string_view extra = {}, std::string_view target = "/chat") {
     return "GET " + std::string{target} +
            " HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n"
@@ -58,7 +58,7 @@ inline std::string upgrade_request(std::string_view extra = {}, std::string_view
            std::string{extra} + "\r\n";
 }
 
-/// A client of the memory network: frames in and out by Protocol<client>, bytes by hand where a test wants it.
+/// A client of the memory network. It uses Protocol<client> for frames. Through wire() a test can write any bytes.
 class WireClient {
    public:
     explicit WireClient(MemoryWire wire) : wire_(std::move(wire)) {}
@@ -78,7 +78,7 @@ class WireClient {
         flush();
     }
 
-    /// Removes the server's HTTP answer from the input. The bytes after it are frames.
+    /// Returns the server's HTTP response. Keeps the bytes after it, which are frames, for read().
     std::string read_response() {
         std::string all = rest_ + wire_.read();
         const auto end = all.find("\r\n\r\n");
@@ -87,7 +87,7 @@ class WireClient {
         return all.substr(0, end + 4);
     }
 
-    /// The events since the last call, in words. Answers pings and echoes Close frames.
+    /// Returns the events since the last call, as to_string() writes them. Answers pings and Close frames.
     std::vector<std::string> read() {
         std::string bytes = std::exchange(rest_, {}) + wire_.read();
         std::vector<std::string> events;
@@ -106,7 +106,7 @@ class WireClient {
     }
 
     MemoryWire wire_;
-    // The protocol refers to its options, and a client may be moved.
+    // Allocated, because the protocol refers to its options and a client may be moved.
     struct End {
         End() { options.keys = &keys; }
         CountingKeys keys;
@@ -118,8 +118,8 @@ class WireClient {
     std::string rest_;
 };
 
-/// Reactors on a network in memory, whose surroundings record. For tests of reactors and connections; for tests of
-/// handlers see wsserver/testing.hpp.
+/// Reactors on a network in memory with a RecordingShared. For tests of reactors and connections. For tests of handlers
+/// see wsserver/testing.hpp.
 class MemoryServer {
    public:
     explicit MemoryServer(const ConnectionOptions& options = {}, std::size_t reactors = 1)
@@ -136,9 +136,9 @@ class MemoryServer {
     void run() { network.run_until_idle(); }
     void advance(std::chrono::milliseconds by) { network.advance(by); }
 
-    /// Connected, nothing sent yet.
+    /// A client that is connected and has sent nothing.
     WireClient connect() { return WireClient{network.wire(place)}; }
-    /// Through the opening handshake.
+    /// A client after the opening handshake.
     WireClient open(std::string_view subprotocol = {}) {
         WireClient client = connect();
         client.wire().write(

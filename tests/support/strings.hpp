@@ -1,4 +1,4 @@
-// Lists of lines, words and events, as most tests compare them.
+// Lists of lines, words and events, which most tests compare.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace wsserver::test {
 
 using Strings = std::vector<std::string>;
 
-/// Does `text` contain `part`?
+/// Whether `text` contains `part`.
 inline bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace wsserver::test

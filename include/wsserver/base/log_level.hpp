@@ -1,6 +1,8 @@
 // How important a log line is.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstdint>
 
 namespace wsserver {

@@ -1,6 +1,8 @@
 // The counters of the connections of one thread.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <atomic>
 #include <cstdint>
 

@@ -9,6 +9,8 @@
 // classes here are for other transports, and for programs that want a single loop.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <array>
 #include <concepts>

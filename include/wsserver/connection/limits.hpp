@@ -1,6 +1,8 @@
 // The limits of a connection's send queue.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 #include <cstdint>
 

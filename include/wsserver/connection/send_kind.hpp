@@ -1,6 +1,8 @@
 // The kinds of output that a send queue distinguishes.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstdint>
 
 namespace wsserver {

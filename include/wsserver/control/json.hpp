@@ -1,6 +1,8 @@
 // JSON as wsd and wsd-ctl write it: one set of rules, on one line.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <chrono>
 #include <concepts>
 #include <optional>

@@ -1,6 +1,8 @@
 // Output for people: sizes, times, quoted words and aligned tables.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <span>

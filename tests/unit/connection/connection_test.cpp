@@ -162,9 +162,11 @@ TEST_CASE("an exception closes only its own connection", "[connection]") {
 }
 
 TEST_CASE("a handler that takes no binary messages declines them", "[connection][rfc6455-7.4.1]") {
-    Strings said;
+    struct TextOnly {
+        void on_message(AnyConnection&, const Text&) {}
+    };
     MemoryServer server;
-    server.handle("", Recorder{&said});
+    server.handle("", TextOnly{});
     WireClient client = server.open();
     OutputBuffer frame;
     encode_message(Binary{bytes_of("x")}, 0, frame);

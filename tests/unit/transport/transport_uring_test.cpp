@@ -707,6 +707,14 @@ TEST_CASE("a piece of more than 2 GiB is sent", "[transport_uring]") {
             if (count < 0) break;
         }
     });
+    struct AtEnd {  // a failed check ends this test only
+        std::thread& reader;
+        int socket;
+        ~AtEnd() {
+            ::shutdown(socket, SHUT_RDWR);
+            if (reader.joinable()) reader.join();
+        }
+    } at_end{reader, one_and_other.second.get()};
     const SendPiece piece{{static_cast<const std::uint8_t*>(memory), size}, std::make_shared<int>()};
     CHECK_FALSE(here.send(std::span{&piece, 1}));
     run_until(transport, [&] { return here.sent + here.failed + here.ended > 0; });

@@ -18,6 +18,8 @@
 // passes in MemoryServer::advance() only. So each run of a test is the same.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <chrono>
 #include <concepts>
 #include <cstdint>

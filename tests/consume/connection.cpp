@@ -1,22 +1,44 @@
 // A program that uses the core without sockets: connections, their pool, tasks, the network in memory. It links none of
 // our libraries, and OpenSSL's libcrypto of others.
-#include <wsserver/connection/connection.hpp>
-#include <wsserver/connection/connection_pool.hpp>
+#include <wsserver/connection/default_owner.hpp>
 #include <wsserver/connection/src.hpp>
 #include <wsserver/scheduling/priority_task_queue.hpp>
 #include <wsserver/transport/memory.hpp>
 
 #include <cstdio>
-
-using wsserver::MemoryTransport;
-using wsserver::Role;
-
-// Everything that they can do links.
-template class wsserver::Connection<Role::server, MemoryTransport>;
-template class wsserver::Connection<Role::client, MemoryTransport>;
-template class wsserver::ConnectionPool<wsserver::Connection<Role::server, MemoryTransport>>;
+#include <string>
+#include <utility>
 
 namespace {
+
+struct Echo {
+    void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) { connection.send(message); }
+};
+
+struct Hello {
+    std::string* answer;
+    void on_open(wsserver::AnyConnection& connection) { connection.send(wsserver::Text{"hello"}); }
+    void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) {
+        *answer = message.text;
+        connection.close();
+    }
+};
+
+bool connections_talk() {
+    const wsserver::Endpoint place{"server.example", 80, {}};
+    wsserver::MemoryNetwork network;
+    wsserver::ServerOn<wsserver::MemoryTransport> server{network};
+    server.handle(Echo{});
+    server.listen(std::move(network.open_listeners(place).front()));
+
+    std::string answer;
+    wsserver::ClientOn<wsserver::MemoryTransport> client{network};
+    const auto connecting = client.transport().connect(place, wsserver::Clock::time_point::max(), [&](auto socket) {
+        if (socket) client.connect(*std::move(socket), {.host = "server.example"}, Hello{&answer});
+    });
+    network.run_until_idle();
+    return answer == "hello";
+}
 
 struct Alone final : wsserver::Worker {
     void failed(wsserver::TaskName, std::exception_ptr) noexcept override {}
@@ -45,7 +67,7 @@ bool task_runs() {
 }  // namespace
 
 int main() {
-    const bool done = bytes_arrive() && task_runs();
+    const bool done = connections_talk() && bytes_arrive() && task_runs();
     std::puts(done ? "done" : "failed");
     return done ? 0 : 1;
 }

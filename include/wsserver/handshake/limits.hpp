@@ -1,6 +1,8 @@
 // How much a peer may send in the opening handshake.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <cstddef>
 
 namespace wsserver {

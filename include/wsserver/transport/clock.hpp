@@ -1,6 +1,8 @@
 // The clock of timers and timeouts.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <chrono>
 

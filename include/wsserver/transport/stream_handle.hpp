@@ -1,6 +1,8 @@
 // The members of a stream as its owner holds it: each forwards to the state that the transport keeps.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <span>
 #include <string>
 

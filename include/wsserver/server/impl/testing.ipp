@@ -386,7 +386,10 @@ SendStatus RecordingHub::record(std::string call) {
     return status;
 }
 
-void RecordingHub::report(Count done) { complete(done, receivers); }
+void RecordingHub::report(Count done) {
+    const Count once = std::move(done);
+    complete(once, receivers);
+}
 
 SendStatus RecordingHub::send(ConnectionId to, const Text& message) {
     return record("send " + to_string(to) + " " + to_string(Event{message}));

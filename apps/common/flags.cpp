@@ -66,7 +66,7 @@ void Flags::add_values(const std::string& names, Words& values) {
 }
 
 void Flags::add_values(const std::string& names, const std::string& placeholder,
-                       std::function<void(const Words&)> take) {
+                       const std::function<void(const Words&)>& take) {
     app_->add_option_function<Words>(names, take)->allow_extra_args(false)->type_name(placeholder);
 }
 

@@ -8,7 +8,7 @@
 
 #include "wsserver/base/result.hpp"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
 }
 
@@ -37,7 +37,7 @@ class Flags {
     void add_values(const std::string& names, std::vector<std::string>& values);
     /// The same; errors call a value `placeholder`.
     void add_values(const std::string& names, const std::string& placeholder,
-                    std::function<void(const std::vector<std::string>&)> take);
+                    const std::function<void(const std::vector<std::string>&)>& take);
     /// The first word that is not a flag.
     void add_word(const std::string& name, std::string& word);
 

@@ -5,3 +5,4 @@
 
 #include "wsserver/client/src.hpp"
 #include "wsserver/control/src.hpp"
+#include "wsserver/server/testing_src.hpp"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 PROGRAM = re.compile(r"^```cpp\n(// (\S+\.cpp).*?)^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+LIBRARY = re.compile(r"^-(l|L|Wl,)|\.a$|\.so(\.\d+)*$")
+
 
 def fault_of(folder, name, source, expected, compiler, words):
     """What is wrong with one program; nothing if it prints what the page says."""
@@ -34,8 +36,8 @@ def fault_of(folder, name, source, expected, compiler, words):
 def main(document, *arguments):
     jobs = int(arguments[arguments.index("--jobs") + 1]) if "--jobs" in arguments else 2
     words = list(arguments[arguments.index("--") + 1:])
-    compiler = [word for word in words if not word.startswith(("-l", "-L", "-Wl,")) and not word.endswith((".a", ".so"))]
-    libraries = [word for word in words if word not in compiler]
+    libraries = [word for word in words if LIBRARY.search(word)]
+    compiler = [word for word in words if word not in libraries]
     text = Path(document).read_text(encoding="utf-8")
     programs = PROGRAM.findall(text)
     faults = []

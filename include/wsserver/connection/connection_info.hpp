@@ -31,8 +31,7 @@ struct ConnectionId {
     std::uint32_t slot = 0;        ///< the slot in the reactor's pool
     std::uint32_t generation = 0;  ///< how many connections had the slot, including this one; 0: not a connection
 
-    /// Orders ids by reactor, slot and generation. (clang-tidy 14 takes the 0 in the generated code for a null
-    /// pointer.)
+    /// Compares reactor, slot and generation. (clang-tidy 14 takes the 0 in the generated code for a null pointer.)
     auto operator<=>(const ConnectionId&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 

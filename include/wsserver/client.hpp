@@ -53,7 +53,9 @@ struct ClientOptions {
     std::chrono::milliseconds connect_timeout{10'000};
     std::chrono::milliseconds ping_interval{25'000};  ///< of silence before a ping; 0: never
     std::chrono::milliseconds pong_timeout{20'000};   ///< for the answer to that ping
-    std::chrono::milliseconds close_timeout{5'000};   ///< for a Close frame, and then for the end of the stream
+    /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
+    /// the peer to take any byte of what is queued.
+    std::chrono::milliseconds close_timeout{5'000};
 
     std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a received message; over it: close code 1009
     std::size_t max_fragments = 131'072;              ///< most frames of a received message; over it: close code 1009

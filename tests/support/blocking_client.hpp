@@ -7,11 +7,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "support/memory_server.hpp"
@@ -49,6 +51,13 @@ class BlockingClient {
 
     void hang_up() noexcept {
         if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+    }
+
+    /// From now on, takes at most 64 KiB after each `pause`, and lets the kernel keep little.
+    void read_slowly(std::chrono::milliseconds pause) {
+        pause_ = pause;
+        const int bytes = 128 << 10;
+        setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     }
 
     std::string response;  ///< the header of the server's response to the opening handshake
@@ -138,6 +147,7 @@ class BlockingClient {
         }
     }
     std::string read() {
+        if (pause_.count() > 0) std::this_thread::sleep_for(pause_);
         std::string bytes(65536, '\0');
         const ssize_t count = receive(bytes.data(), bytes.size());
         if (count < 0 && errno == EAGAIN) throw std::runtime_error("nothing was received for 30 seconds");
@@ -159,6 +169,7 @@ class BlockingClient {
         MutableBytes received{};  ///< the part of `bytes` that was not read yet
     };
     int socket_ = -1;
+    std::chrono::milliseconds pause_{0};
     std::unique_ptr<End> end_ = std::make_unique<End>();
 };
 

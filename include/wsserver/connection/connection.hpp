@@ -136,13 +136,16 @@ class Connection final : public OwnedConnection, public StreamUser {
         OutputBuffer bytes;
         std::size_t done = 0;
     };
+    static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
         std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
         bool turned_away = false;                   ///< any request is refused
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
-        ConnectionEnd ending{};  ///< what is known about the end before it is reported
+        bool leaving = false;               ///< after the start of the closing: output waits or is in flight
+        std::uint64_t left = unknown_left;  ///< bytes_left() when it was last looked at
+        ConnectionEnd ending{};             ///< what is known about the end before it is reported
     };
     /// No round trip is known. Four bytes of microseconds are enough for an hour.
     static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
@@ -218,6 +221,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus begin_close(CloseCode code, std::string_view reason);
     void enter_closing();
     void report_closed(const Close& close);
+    void watch_leaving();
+    bool still_leaving();
+    std::uint64_t bytes_left() const { return out_.waiting() + stream_.unsent(bytes_out_); }
     void linger();
     void linger_when_sent();
     void opening_ended();

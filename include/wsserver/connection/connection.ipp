@@ -326,6 +326,7 @@ void Connection<role, T>::flush() {
     const std::uint64_t bytes = out_.send(stream_, transport(), owner_);
     bytes_out_ += bytes;
     owner_.counts().bytes_out.add(bytes);
+    if (phase_ >= Phase::closing) watch_leaving();
     if (phase_ == Phase::lingering) return linger_when_sent();
     hold(Hold::send_queue, out_.holds_reading());
 }
@@ -386,6 +387,27 @@ void Connection<role, T>::report_closed(const Close& close) {
     extra().ending.code = close.code;
     extra().ending.reason = close.reason;
     guarded([&] { handler()->on_close(*this, close); });
+}
+
+/// The closing handshake begins when the Close frame is sent (RFC 6455 §7.1.3). Its time begins then, too.
+template <Role role, Transport T>
+void Connection<role, T>::watch_leaving() {
+    const bool leaving = !out_.idle();
+    if (leaving == (extra_ && extra_->leaving)) return;
+    extra().leaving = leaving;
+    extra().left = leaving ? bytes_left() : unknown_left;
+    if (!leaving) set_timer(owner_.options().close_timeout);
+}
+
+/// Called after each close_timeout of a closing or lingering connection. True while the peer takes output: then it has
+/// as much time again, also after it has taken the last byte.
+template <Role role, Transport T>
+bool Connection<role, T>::still_leaving() {
+    const std::uint64_t left = bytes_left();
+    const std::uint64_t before = std::exchange(extra().left, left == 0 ? unknown_left : left);
+    if (left == 0 ? before == unknown_left : left >= before) return false;
+    set_timer(owner_.options().close_timeout);
+    return true;
 }
 
 /// From now on, only the end of the stream is expected from the peer. Queued output is still sent.
@@ -478,11 +500,14 @@ void Connection<role, T>::on_timer() {
         case Phase::open:
             return watch_silence();
         case Phase::closing:
+            if (still_leaving()) return;
             owner_.counts().close_timeouts.add();
-            return finish("no answer to the Close frame in time", std::make_error_code(std::errc::timed_out));
+            return finish(out_.idle() ? "no answer to the Close frame in time" : "the peer takes no more output",
+                          std::make_error_code(std::errc::timed_out));
         case Phase::lingering:
-            // All output is sent. A peer that keeps the stream open does not break a rule.
-            return finish({}, {});
+            if (still_leaving()) return;
+            // If all output is sent, a peer that keeps the stream open does not break a rule.
+            return finish(out_.idle() ? "" : "the peer takes no more output", {});
         case Phase::closed:
             return;
     }

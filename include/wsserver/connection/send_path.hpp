@@ -94,6 +94,8 @@ class SendPath {
     bool idle() const noexcept { return !queue_; }
     /// True if the connection must not read from its peer; see SendQueue.
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
+    /// Bytes that were not yet passed to the transport.
+    std::size_t waiting() const noexcept { return queue_ ? queue_->bytes() - queue_->in_flight() : 0; }
     /// Bytes that are queued or in flight.
     std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
 

@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -30,6 +31,8 @@ class StreamHandle {
     void resume_receiving();
     /// Ends the sending direction after the batch in flight.
     void shutdown_send();
+    /// Of the `passed` bytes that send() was given so far, those that the peer's system has not taken yet.
+    std::uint64_t unsent(std::uint64_t passed) const;
     /// Closes at once. A batch in flight is lost. on_released() follows exactly once.
     void close();
     /// The address of the peer; empty after it is gone or the stream is closed.

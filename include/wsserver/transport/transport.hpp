@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -78,6 +79,9 @@ concept TransportStream =
     { stream.resume_receiving() } -> std::same_as<void>;
     // Ends the sending direction after the batch in flight.
     { stream.shutdown_send() } -> std::same_as<void>;
+    // Of the `passed` bytes that send() was given so far, those that the peer's system has not taken yet, as far as the
+    // kernel tells: a peer on this machine that has taken them may not have read them. Precondition: not closed.
+    { constant.unsent(std::uint64_t{}) } -> std::same_as<std::uint64_t>;
     // Closes at once; a batch in flight is lost. on_released() follows exactly once, even if close() is called again.
     { stream.close() } -> std::same_as<void>;
     // The address of the peer: "127.0.0.1:5000", "[::1]:5000" or "unix:PATH", with a PATH that is usually empty. Empty

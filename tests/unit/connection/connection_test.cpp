@@ -737,3 +737,163 @@ TEST_CASE("the round trip of a ping is measured", "[connection]") {
     server.run();
     CHECK(server.reactor().list().at(0).round_trip == 42ms);
 }
+
+// --- What was queued before the Close frame is sent first (RFC 6455 §5.5.1) ---
+
+namespace {
+
+/// A peer that reads `at_once` bytes each second until `bytes` have arrived or nothing arrives for a minute.
+std::size_t read_slowly(MemoryServer& server, WireClient& client, std::size_t at_once, std::string& tail) {
+    std::size_t total = 0;
+    for (int silent = 0; silent < 60;) {
+        const std::string some = client.wire().read(at_once);
+        silent = some.empty() ? silent + 1 : 0;
+        total += some.size();
+        tail = (tail + some).substr(tail.size() + some.size() > 100 ? tail.size() + some.size() - 100 : 0);
+        server.advance(1s);
+        if (client.wire().at_end()) break;
+    }
+    return total;
+}
+
+/// Sends 15 MB and then closes.
+struct SendsAndCloses {
+    void on_message(AnyConnection& connection, const Text&) {
+        connection.send(Binary{bytes_of(std::string(15'000'000, 'b'))});
+        connection.close(CloseCode::normal, "done");
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a close waits until a slow reader has taken what was queued before it", "[connection][rfc6455-5.5.1]") {
+    struct Sends {
+        void on_message(AnyConnection& connection, const Text&) {
+            connection.send(Binary{bytes_of(std::string(15'000'000, 'b'))});
+        }
+    };
+    MemoryServer server;
+    server.handle("", Sends{});
+    WireClient client = server.open();
+    client.wire().set_window(1 << 20);
+    client.send("x");
+    server.run();
+    std::string_view close_text = "done";
+    SECTION("close of a handle") {
+        CHECK(server.hub().close(server.reactor().list().at(0).id, CloseCode::normal, "done") == SendStatus::queued);
+    }
+    SECTION("close of all") { server.hub().close_all(CloseCode::going_away, "done"); }
+    SECTION("removal of the handler") {
+        const auto& handler = *server.shared.handlers.at("");
+        server.reactor().close_served_by(handler.underlying(), "", CloseCode::service_restart);
+        close_text = "the handler was removed";
+    }
+    SECTION("stop with a grace period") {
+        server.reactor().stop(server.network.now() + 1min);
+        close_text = "the server stops";
+    }
+    server.run();
+    std::string tail;
+    CHECK(read_slowly(server, client, 1'000'000, tail) > 15'000'000);
+    CHECK(tail.ends_with(close_text));
+    REQUIRE(server.shared.ends.size() == 1);  // the peer has not answered
+    CHECK(server.shared.ends[0].cause == "no answer to the Close frame in time");
+}
+
+TEST_CASE("send and close in one reaction arrive whole at a slow reader that answers", "[connection][rfc6455-7.1.2]") {
+    MemoryServer server;
+    server.handle("", SendsAndCloses{});
+    WireClient client = server.open();
+    client.wire().set_window(1 << 20);
+    client.send("x");
+    server.run();
+    std::string bytes;
+    std::vector<std::string> events;
+    for (int second = 0; second < 60 && server.shared.ends.empty(); ++second) {
+        for (auto& event : client.read()) events.push_back(std::move(event));
+        server.advance(1s);
+        if (client.wire().at_end()) {
+            client.wire().shutdown();
+            server.run();
+        }
+    }
+    REQUIRE(events.size() == 2);
+    CHECK(events[0].size() > 15'000'000);
+    CHECK(events[1] == "close 1000 done");
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::normal);
+    CHECK(server.reactor().counters().close_timeouts.read() == 0);
+}
+
+TEST_CASE("a plain HTTP response arrives whole at a slow reader", "[connection]") {
+    MemoryServer server;
+    server.shared.http_response = HttpResponse{200, {}, "text/plain", std::string(15'000'000, 'h')};
+    WireClient client = server.connect();
+    client.wire().set_window(1 << 20);
+    client.wire().write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.run();
+    std::string tail;
+    CHECK(read_slowly(server, client, 1'000'000, tail) > 15'000'000);
+    CHECK(client.wire().at_end());
+}
+
+TEST_CASE("a reader that stops taking the queued output is ended after close_timeout", "[connection]") {
+    ConnectionOptions options;
+    options.close_timeout = 5s;
+    MemoryServer server{options};
+    server.handle("", SendsAndCloses{});
+    WireClient client = server.open();
+    client.wire().set_window(1 << 20);
+    client.send("x");
+    server.run();
+    SECTION("at once") {
+        server.advance(4900ms);
+        CHECK(server.shared.ends.empty());
+        server.advance(200ms);
+    }
+    SECTION("later") {
+        for (int second = 0; second < 8; ++second) {
+            CHECK(!client.wire().read(1'000'000).empty());
+            server.advance(1s);
+        }
+        CHECK(server.shared.ends.empty());
+        server.advance(2 * options.close_timeout);
+    }
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].cause == "the peer takes no more output");
+    CHECK(server.reactor().counters().close_timeouts.read() == 1);
+}
+
+TEST_CASE("the time to answer a Close frame begins when it has been sent", "[connection][rfc6455-7.1.3]") {
+    MemoryServer server;
+    server.handle("", SendsAndCloses{});
+    WireClient client = server.open();
+    client.wire().set_window(8 << 20);
+    client.send("x");
+    server.advance(4s);
+    client.wire().set_window(20 << 20);
+    (void)client.wire().read(1);  // makes space: all of it is sent now
+    server.run();
+    server.advance(4900ms);
+    CHECK(server.shared.ends.empty());
+    server.advance(200ms);
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].cause == "no answer to the Close frame in time");
+}
+
+TEST_CASE("the end of the grace period ends also a reader that is still taking output", "[connection]") {
+    MemoryServer server;
+    server.handle("", SendsAndCloses{});
+    WireClient client = server.open();
+    client.wire().set_window(1 << 20);
+    client.send("x");
+    server.run();
+    server.reactor().stop(server.network.now() + 3s);
+    for (int second = 0; second < 3; ++second) {
+        (void)client.wire().read(1'000'000);
+        server.advance(1s);
+    }
+    CHECK(server.shared.stopped == 1);
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].cause == "the server stopped");
+}

@@ -484,6 +484,34 @@ TEST_CASE("stop sends 1001, drains and refuses new connections", "[server]") {
     CHECK_FALSE(running.server.listen("127.0.0.1:0"));
 }
 
+TEST_CASE("a message queued before a close arrives whole, even if it takes longer than close_timeout", "[server]") {
+    struct SendsAndCloses {
+        void on_message(AnyConnection& connection, const Text&) {
+            connection.send(Text{std::string(2'000'000, 't')});
+            connection.close(CloseCode::normal, "done");
+        }
+    };
+    ServerOptions options;
+    options.io_threads = 1;
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    options.close_timeout = 300ms;
+    RunningServer running{options};
+    running.server.handle("", SendsAndCloses{});
+    const auto ended = std::make_shared<std::promise<ConnectionEnd>>();
+    running.server.on_end([ended](const ConnectionEnd& end) { ended->set_value(end); });
+    BlockingClient client{running.url, ""};
+    client.read_slowly(50ms);
+    client.send("x");
+    CHECK(client.next().size() > 2'000'000);
+    CHECK(client.next() == "close 1000 done");
+    CHECK(client.next() == "end");
+    client.hang_up();
+    const ConnectionEnd end = ended->get_future().get();
+    CHECK(end.code == CloseCode::normal);
+    CHECK(end.cause.empty());
+    CHECK(running.server.statistics().close_timeouts == 0);
+}
+
 TEST_CASE("stop waits without a limit if the grace period is the longest possible", "[server]") {
     RunningServer running;
     std::vector<BlockingClient> clients;

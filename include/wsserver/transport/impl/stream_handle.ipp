@@ -36,6 +36,11 @@ void StreamHandle<State>::shutdown_send() {
 }
 
 template <class State>
+std::uint64_t StreamHandle<State>::unsent(std::uint64_t passed) const {
+    return state_->unsent(passed);
+}
+
+template <class State>
 void StreamHandle<State>::close() {
     state_->close();
 }

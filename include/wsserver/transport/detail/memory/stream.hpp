@@ -27,6 +27,7 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
+    std::uint64_t unsent(std::uint64_t passed) const noexcept;
     void close();
     /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();

@@ -75,6 +75,11 @@ struct UringSend {
     std::unique_ptr<Gathered> gathered{};
     std::unique_ptr<SendBatch> next{};  ///< what the stream sends after this
     UringSend* next_spare = nullptr;
+
+    /// Bytes that the kernel has not reported as sent.
+    std::size_t size() const noexcept {
+        return (gathered ? gathered->batch.size() : place.bytes.size()) + (next ? next->size() : 0);
+    }
 };
 
 /// All send requests of one thread.

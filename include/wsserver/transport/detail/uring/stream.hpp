@@ -49,6 +49,7 @@ class alignas(uring_event_bits + 1) UringStream {
     void pause_receiving() noexcept { paused_ = true; }
     void resume_receiving();
     void shutdown_send();
+    std::uint64_t unsent(std::uint64_t passed) const noexcept;
     void close();
     std::string peer() const;
     /// Closes the stream without calling the user again, and drops the reference of the handle.

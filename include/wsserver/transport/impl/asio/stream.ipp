@@ -205,6 +205,11 @@ void AsioStream::shutdown_send() {
 /// Ignores errors: if the peer is gone, the next receive reports it.
 void AsioStream::half_close() noexcept { ::shutdown(socket_.native_handle(), SHUT_WR); }
 
+std::uint64_t AsioStream::unsent(std::uint64_t passed) const noexcept {
+    const int socket = const_cast<WaitableDescriptor&>(socket_).native_handle();
+    return unsent_on(socket, passed, batch_ ? batch_->size() : 0);
+}
+
 // --- The end ---
 
 /// Receives first what is still in the socket, such as the Close frame in which the peer gives its reason.

@@ -144,6 +144,8 @@ void MemoryStream::shutdown_send() {
     if (!batch_) end_->end_direction();
 }
 
+std::uint64_t MemoryStream::unsent(std::uint64_t) const noexcept { return batch_ ? batch_->size() : 0; }
+
 // --- The end ---
 
 /// Receives what the peer has sent before, then reports the error.

@@ -233,6 +233,10 @@ void UringStream::shutdown_send() {
 /// Ignores errors: if the peer is gone, the next receive reports it.
 void UringStream::half_close() noexcept { ::shutdown(socket_.get(), SHUT_WR); }
 
+std::uint64_t UringStream::unsent(std::uint64_t passed) const noexcept {
+    return unsent_on(socket_.get(), passed, send_ != nullptr ? send_->size() : 0);
+}
+
 // --- The end ---
 
 void UringStream::send_failed(int error) {

@@ -512,6 +512,31 @@ TEST_CASE("a message queued before a close arrives whole, even if it takes longe
     CHECK(running.server.statistics().close_timeouts == 0);
 }
 
+TEST_CASE("stop returns while other threads send without a pause", "[server][threads]") {
+    std::latch all_send{16};
+    std::vector<std::jthread> senders;
+    {
+        RunningServer running;
+        BlockingClient client{running.url, ""};
+        const auto hub = running.server.hub();
+        const ConnectionId gone{0, 0, 4'000'000};
+        for (int i = 0; i < 16; ++i) {
+            senders.emplace_back([hub, gone, &all_send](const std::stop_token& stop) {
+                hub->broadcast({}, Text{"x"});
+                all_send.count_down();
+                while (!stop.stop_requested()) {
+                    hub->broadcast({}, Text{"x"});
+                    (void)hub->send(gone, Text{"x"});
+                }
+            });
+        }
+        all_send.wait();
+        client.hang_up();
+        running.server.stop(100ms);
+    }
+    for (auto& sender : senders) sender.request_stop();
+}
+
 TEST_CASE("stop waits without a limit if the grace period is the longest possible", "[server]") {
     RunningServer running;
     std::vector<BlockingClient> clients;

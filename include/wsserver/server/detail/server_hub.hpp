@@ -1,6 +1,7 @@
 // The server's hub. Passes each request to its reactor, and outlives all reactors.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <vector>
@@ -40,6 +41,9 @@ class ServerHub final : public Hub {
     void put_all(InboxItem::Kind kind, Broadcast all, CloseCode code = CloseCode::normal, Bytes payload = {});
 
     const std::size_t fragment_size_;
+    /// Looked at before the lock. Otherwise callers that never pause could keep detach() from ever getting it: glibc's
+    /// lock prefers readers.
+    std::atomic<bool> detached_{false};
     // Callers lock it shared; attach() and detach() lock it exclusively. So no reactor is destroyed during a call.
     mutable std::shared_mutex mutex_;
     std::vector<AnyReactor*> reactors_;

@@ -44,11 +44,13 @@ void ServerHub::attach(std::vector<AnyReactor*> reactors) {
 }
 
 void ServerHub::detach() {
+    detached_.store(true, std::memory_order_relaxed);
     const std::unique_lock lock(mutex_);
     reactors_.clear();
 }
 
 SendStatus ServerHub::put(InboxItem item, Bytes payload) {
+    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     std::shared_lock lock(mutex_);
     if (item.to.generation == 0 || item.to.reactor >= reactors_.size()) return SendStatus::closed;
     AnyReactor& reactor = *reactors_[item.to.reactor];
@@ -105,6 +107,7 @@ void ServerHub::close_all(CloseCode code, std::string_view reason, Count done) {
 }
 
 void ServerHub::put_all(InboxItem::Kind kind, Broadcast all, CloseCode code, Bytes payload) {
+    if (detached_.load(std::memory_order_relaxed)) return complete(all.done, 0);
     std::shared_lock lock(mutex_);
     // One part belongs to this function and is added last. So `done` is never called under the lock and may use the
     // hub.

@@ -40,5 +40,5 @@ int main(int argc, char** argv) {
         server.hub()->broadcast({}, Text{now()});
         std::this_thread::sleep_for(std::chrono::seconds{1});
     }
-    server.stop(std::chrono::seconds{2});  // closes all with 1001, waits for them at most 2 s
+    (void)server.stop(std::chrono::seconds{2});  // closes all with 1001, waits for them at most 2 s
 }

@@ -100,6 +100,16 @@ struct WorkerState {
     bool overdue = false;               ///< the reaction takes longer than handler_deadline
 };
 
+/// What a stop left behind, because a handler did not return in time. The handlers still run and are destroyed when
+/// they return, but no other callback of the program is called any more.
+struct StopReport {
+    std::vector<std::string> handlers{};      ///< names of the handlers that have not returned; one for each thread
+    std::vector<ConnectionId> connections{};  ///< on_open() was called for them, and on_close() will not be
+
+    /// True if all handlers have returned, and each on_open() was followed by its on_close().
+    bool complete() const noexcept { return handlers.empty() && connections.empty(); }
+};
+
 /// A WebSocket server. Any thread may call its members, unless they say otherwise.
 class Server {
    public:
@@ -108,7 +118,12 @@ class Server {
     /// A server with one reactor on the caller's loop. io_threads and transport are ignored. `context` must outlive the
     /// server, and only one thread may run it.
     Server(boost::asio::io_context& context, ServerOptions options = {});
-    /// Stops the server at once if it still runs.
+    /// Stops the server at once if it still runs, as stop() with no grace period does. Any thread, except from a
+    /// callback of this server. When it has returned, no callback of the program begins any more, and all handlers are
+    /// destroyed, except those that have not returned after one second.
+    ///
+    /// On the caller's loop: waits for the loop's thread, at most one second and only if the loop runs. If the loop has
+    /// stopped, on_close() is called only if this is its thread; otherwise the connections end with `context`.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -149,11 +164,16 @@ class Server {
 
     /// Starts the threads and returns at once. On the caller's loop: starts to serve.
     void start();
-    /// Calls start() and waits until stop() or request_stop() is done.
-    void run();
+    /// Calls start() and waits until stop() or request_stop() is done. Returns the report of stop().
+    StopReport run();
     /// Refuses new connections, closes all with 1001, waits for them for at most `grace`, terminates the rest and ends
-    /// the threads. Returns when that is done. Must not be called from a handler, which can use request_stop().
-    void stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
+    /// the threads. Returns when that is done, at most one second after `grace`, whatever the handlers do. Further
+    /// calls return the same report.
+    ///
+    /// Must not be called from a handler, which can use request_stop(). Called on a reactor's thread it is the same as
+    /// request_stop(), and the report is empty. On the caller's loop: if the loop has not begun to run, ends the server
+    /// at once.
+    [[nodiscard]] StopReport stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
     /// Same as stop(), but returns at once. run() returns when it is done.
     void request_stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
     /// Stops listening and keeps the open connections.

@@ -209,10 +209,12 @@ void Connection<role, T>::react(const Failed& failed) {
     linger();
 }
 
-/// Calls the handler. An exception closes only this connection.
+/// Calls the handler, unless the owner is muted. An exception closes only this connection.
 template <Role role, Transport T>
 template <class F>
 void Connection<role, T>::guarded(F&& call) {
+    const HandlerCall handler_call{owner_, handler()};
+    if (!handler_call.allowed()) return;
     try {
         call();
     } catch (const std::exception& exception) {
@@ -386,6 +388,7 @@ void Connection<role, T>::report_closed(const Close& close) {
     if (!opened_ || std::exchange(close_reported_, true)) return;
     extra().ending.code = close.code;
     extra().ending.reason = close.reason;
+    owner_.on_close_called(id_);
     guarded([&] { handler()->on_close(*this, close); });
 }
 

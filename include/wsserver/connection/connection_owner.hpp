@@ -1,6 +1,7 @@
 // The interface between a connection and its owner, which is a reactor of a server or a client.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -57,6 +58,12 @@ class ConnectionOwner {
     /// Reaches the owner's connections from any thread. Null if it has no hub.
     const std::shared_ptr<Hub>& hub() const noexcept { return hub_; }
 
+    /// Ends all calls of handlers: HandlerCall::allowed() is false from now on. Any thread.
+    void mute() noexcept { muted_.store(true, std::memory_order_relaxed); }
+    /// The handler that is being called now; null: none. Any thread. The handler may be gone already, so compare the
+    /// pointer only.
+    const AnyHandler* running_handler() const noexcept { return running_.load(std::memory_order_relaxed); }
+
     /// Calls connection.on_timer() once, at `when` or soon after. The next schedule() replaces the time.
     virtual void schedule(OwnedConnection& connection, Clock::time_point when) = 0;
     /// connection.on_timer() is not called before the next schedule().
@@ -68,6 +75,8 @@ class ConnectionOwner {
 
     /// The opening handshake has succeeded. From now on, any thread may send to the connection.
     virtual void on_opened(ConnectionId id) = 0;
+    /// on_close() of its handler is being called.
+    virtual void on_close_called(ConnectionId) noexcept {}
     /// No more data may be sent, because the closing handshake has begun or the connection has ended.
     virtual void on_closing(ConnectionId id) noexcept = 0;
     /// Called exactly once for each connection, when nothing more is received from it.
@@ -83,7 +92,29 @@ class ConnectionOwner {
     std::shared_ptr<Hub> hub_;              ///< for hub(); may be null
 
    private:
+    friend class HandlerCall;
     HandshakeResultCache handshake_results_;
+    std::atomic<const AnyHandler*> running_{nullptr};
+    std::atomic<bool> muted_{false};
+};
+
+/// Tells the owner for its lifetime which handler is being called.
+class HandlerCall {
+   public:
+    HandlerCall(ConnectionOwner& owner, const AnyHandler* handler) noexcept
+        : owner_(owner), outer_(owner.running_.load(std::memory_order_relaxed)) {
+        owner_.running_.store(handler, std::memory_order_relaxed);
+    }
+    HandlerCall(const HandlerCall&) = delete;
+    HandlerCall& operator=(const HandlerCall&) = delete;
+    ~HandlerCall() { owner_.running_.store(outer_, std::memory_order_relaxed); }
+
+    /// False if the owner is muted: the handler must not be called.
+    bool allowed() const noexcept { return !owner_.muted_.load(std::memory_order_relaxed); }
+
+   private:
+    ConnectionOwner& owner_;
+    const AnyHandler* const outer_;  ///< the handler whose reaction led to this call
 };
 
 /// The owner of a server's connections.

@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "wsserver/base/poison.hpp"
 #include "wsserver/connection/connection_info.hpp"
@@ -19,7 +20,7 @@
 namespace wsserver {
 
 /// Holds `Connection`s. Each has an id that is not used again before 2^32 - 1 other connections have had its slot. All
-/// members except is_open() are called on the reactor's thread. `Connection` must have a member id().
+/// members except is_open() and close_due() are called on the reactor's thread. `Connection` must have a member id().
 template <class Connection>
 class ConnectionPool {
    public:
@@ -66,17 +67,41 @@ class ConnectionPool {
         return &slot.connection;
     }
 
-    /// From now on, any thread may send to the connection.
-    void open(ConnectionId id) noexcept { open_generation(id.slot).store(id.generation, std::memory_order_release); }
+    /// From now on, any thread may send to the connection, and on_close() is due.
+    void open(ConnectionId id) noexcept {
+        Chunk& chunk = chunk_of(id.slot);
+        chunk.generations[id.slot % chunk_slots].store(id.generation, std::memory_order_relaxed);
+        set(chunk.close_due, id.slot);
+        set(chunk.open, id.slot);
+    }
     /// From now on, sending from other threads returns `closed`.
-    void retire(ConnectionId id) noexcept { open_generation(id.slot).store(0, std::memory_order_release); }
+    void retire(ConnectionId id) noexcept { reset(chunk_of(id.slot).open, id.slot); }
+    /// on_close() of the connection is being called.
+    void close_called(ConnectionId id) noexcept { reset(chunk_of(id.slot).close_due, id.slot); }
 
     /// True if the connection may be sent to. Called by any thread. The result may already be out of date.
     bool is_open(ConnectionId id) const noexcept {
         if (id.generation == 0 || id.slot >= max_size) return false;
         const Chunk* chunk = chunks_[id.slot / chunk_slots].load(std::memory_order_acquire);
         if (chunk == nullptr) return false;
-        return chunk->open_generations[id.slot % chunk_slots].load(std::memory_order_acquire) == id.generation;
+        if ((chunk->open.load(std::memory_order_acquire) & bit_of(id.slot)) == 0) return false;
+        return chunk->generations[id.slot % chunk_slots].load(std::memory_order_relaxed) == id.generation;
+    }
+
+    /// The connections that were opened and whose on_close() was not called. Called by any thread. The result may
+    /// already be out of date.
+    std::vector<ConnectionId> close_due() const {
+        std::vector<ConnectionId> ids;
+        for (std::uint32_t number = 0; number < max_chunks; ++number) {
+            const Chunk* chunk = chunks_[number].load(std::memory_order_acquire);
+            if (chunk == nullptr) break;
+            for (std::uint64_t rest = chunk->close_due.load(std::memory_order_acquire); rest != 0; rest &= rest - 1) {
+                const auto slot = static_cast<std::uint32_t>(std::countr_zero(rest));
+                const auto generation = chunk->generations[slot].load(std::memory_order_relaxed);
+                ids.push_back({reactor_, number * chunk_slots + slot, generation});
+            }
+        }
+        return ids;
     }
 
     /// The connection with that id, in any state. Null if it is gone.
@@ -92,6 +117,7 @@ class ConnectionPool {
     void erase(ConnectionId id) {
         assert(find(id) != nullptr);
         retire(id);
+        close_called(id);
         chunk_of(id.slot).taken &= ~bit_of(id.slot);
         --size_;
         std::destroy_at(&slot_at(id.slot).connection);
@@ -133,10 +159,15 @@ class ConnectionPool {
         Connection connection;
         Free free;
     };
-    /// The slots, and for each a word and a bit in addition to its connection.
+    /// A bit for each slot of a chunk. Written by the reactor's thread only.
+    using Bits = std::atomic<std::uint64_t>;
+    /// The slots, and for each a word and three bits in addition to its connection.
     struct Chunk {
-        std::array<std::atomic<std::uint32_t>, chunk_slots> open_generations{};  ///< 0 unless any thread may send
-        std::uint64_t taken = 0;                                                 ///< a bit for each slot
+        /// Of the last connection in each slot that was opened; 0: none. Other threads read it and the next two.
+        std::array<std::atomic<std::uint32_t>, chunk_slots> generations{};
+        Bits open{0};             ///< any thread may send
+        Bits close_due{0};        ///< on_close() was not called yet
+        std::uint64_t taken = 0;  ///< the slot has a connection
         std::array<Slot, chunk_slots> slots;
     };
 
@@ -145,6 +176,12 @@ class ConnectionPool {
     }
     /// The bits of the numbers in a chunk that are greater than `number`.
     static constexpr std::uint64_t bits_after(std::uint32_t number) noexcept { return ~std::uint64_t{1} << number; }
+    static void set(Bits& bits, std::uint32_t number) noexcept {
+        bits.store(bits.load(std::memory_order_relaxed) | bit_of(number), std::memory_order_release);
+    }
+    static void reset(Bits& bits, std::uint32_t number) noexcept {
+        bits.store(bits.load(std::memory_order_relaxed) & ~bit_of(number), std::memory_order_release);
+    }
     /// Skips 0, which is not the generation of a connection.
     static constexpr std::uint32_t generation_after(std::uint32_t generation) noexcept {
         return generation == std::numeric_limits<std::uint32_t>::max() ? 1 : generation + 1;
@@ -154,9 +191,6 @@ class ConnectionPool {
         return *chunks_[number / chunk_slots].load(std::memory_order_relaxed);
     }
     Slot& slot_at(std::uint32_t number) const noexcept { return chunk_of(number).slots[number % chunk_slots]; }
-    std::atomic<std::uint32_t>& open_generation(std::uint32_t number) const noexcept {
-        return chunk_of(number).open_generations[number % chunk_slots];
-    }
 
     /// Takes a free slot and returns the id of its next connection. Precondition: there is a free slot.
     ConnectionId take_free() noexcept {
@@ -174,8 +208,7 @@ class ConnectionPool {
     }
 
     bool grow() {
-        // Each slot has an open generation and a bit in addition to its connection.
-        static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 4) + sizeof(Chunk::taken));
+        static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 4) + 3 * sizeof(std::uint64_t));
         if (slots_ >= max_size) return false;
         chunks_[slots_ / chunk_slots].store(new Chunk, std::memory_order_release);
         slots_ += chunk_slots;

@@ -63,6 +63,8 @@ class PooledOwner : public OwnerOn<T, role> {
     /// See ConnectionOwner.
     void on_opened(ConnectionId id) override { pool_.open(id); }
     /// See ConnectionOwner.
+    void on_close_called(ConnectionId id) noexcept override { pool_.close_called(id); }
+    /// See ConnectionOwner.
     void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
 
     OwnerTimers<T> timers_;  ///< of all connections

@@ -86,6 +86,14 @@ class AsioTransport {
     /// constructor.
     void stop();
 
+    /// For the caller's loop. True if it has not run any task of this transport yet. Then it never will, and the
+    /// calling thread may use the transport as its own. Any thread.
+    bool claim() noexcept;
+
+    /// Runs `task` on the loop of `context`, even if no transport is left then, or destroys it together with `context`.
+    /// Any thread.
+    static void post_to(boost::asio::io_context& context, UniqueFunction<void()> task);
+
     /// The loop in use, for timers and other work of the program on this thread. Valid as long as the transport.
     boost::asio::io_context& context() noexcept;
 

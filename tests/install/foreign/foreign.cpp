@@ -31,6 +31,6 @@ int main() {
     client.on_end([](const wsserver::ConnectionEnd& end, bool) { std::fprintf(stderr, "%s\n", end.cause.c_str()); });
     client.connect(*url, Hello{heard});
     context.run();
-    server.stop();
+    (void)server.stop();
     std::puts(heard.c_str());
 }

@@ -121,6 +121,32 @@ struct EndsLate {
     const std::shared_ptr<Blocker> blocker;
 };
 
+struct Reactions {
+    std::atomic<int> opened{0}, closed{0};
+};
+
+/// Echoes, and counts the reactions at both ends of a connection.
+struct Counts {
+    std::shared_ptr<Reactions> reactions;
+    void on_open(AnyConnection&) { ++reactions->opened; }
+    void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
+    void on_close(AnyConnection&, const Close&) { ++reactions->closed; }
+};
+struct PooledCounts : Counts {
+    static constexpr Runs runs = Runs::pooled;
+};
+
+/// The same, but blocks in on_message().
+template <Runs where>
+struct BlocksAndCounts {
+    static constexpr Runs runs = where;
+    std::shared_ptr<Blocker> blocker;
+    std::shared_ptr<Reactions> reactions;
+    void on_open(AnyConnection&) { ++reactions->opened; }
+    void on_message(AnyConnection&, const Text&) { blocker->wait(); }
+    void on_close(AnyConnection&, const Close&) { ++reactions->closed; }
+};
+
 /// Reads its connection after the blocker has released it.
 struct Late {
     static constexpr Runs runs = Runs::pooled;
@@ -169,7 +195,7 @@ TEST_CASE("a server listens on IPv6 and Unix sockets", "[server]") {
         client.send("x");
         CHECK(client.next() == "text x");
     }
-    server.stop(1s);
+    (void)server.stop(1s);
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
@@ -274,7 +300,7 @@ TEST_CASE("a handler with a slow destructor does not block a reactor", "[server]
     CHECK(running.server.workers().at(0).task == "late");
     other.hang_up();
     blocker->release();
-    running.server.stop(20s);
+    (void)running.server.stop(20s);
 }
 
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
@@ -375,7 +401,7 @@ TEST_CASE("stop meets its deadline even if a worker is blocked forever", "[serve
         BlockingClient stuck{running.url, "blocking"};
         stuck.send("x");
         blocker->wait_until_blocked(1);
-        running.server.stop(10ms);
+        (void)running.server.stop(10ms);
         CHECK(running.server.list().empty());
     }
     blocker->release();  // the detached thread may end
@@ -391,7 +417,7 @@ TEST_CASE("a reaction that outlives its server can still read its connection", "
         BlockingClient stuck{running.url, subprotocol};
         stuck.send("x");
         blocker->wait_until_blocked(1);
-        running.server.stop(10ms);
+        (void)running.server.stop(10ms);
     }
     blocker->release();
     CHECK(known->get_future().get() == subprotocol + "/chat");
@@ -411,7 +437,7 @@ TEST_CASE("the log function may call workers() when stop reports a blocked worke
     BlockingClient stuck{url, "blocking"};
     stuck.send("x");
     blocker->wait_until_blocked(1);
-    server.stop(10ms);
+    (void)server.stop(10ms);
     CHECK(std::count(tasks.begin(), tasks.end(), "blocking") == 1);
     blocker->release();
 }
@@ -423,7 +449,7 @@ TEST_CASE("stop meets its deadline even if an inline handler is blocked forever"
     {
         Server server{two_threads()};
         server.on_log([&](LogLevel, std::string_view text) {
-            if (text.find("inline handler") != std::string_view::npos) complained = true;
+            if (text.find("handler default still blocks reactor") != std::string_view::npos) complained = true;
         });
         server.handle(BlocksInline{blocker});
         url = *server.listen("127.0.0.1:0");
@@ -431,7 +457,7 @@ TEST_CASE("stop meets its deadline even if an inline handler is blocked forever"
         BlockingClient stuck{url, ""};
         stuck.send("x");
         blocker->wait_until_blocked(1);
-        server.stop(10ms);
+        (void)server.stop(10ms);
     }
     CHECK(complained);
     CHECK(Server{two_threads()}.listen(url.substr(5)));  // the detached thread does not keep the port
@@ -474,7 +500,7 @@ TEST_CASE("stop sends 1001, drains and refuses new connections", "[server]") {
     BlockingClient client{running.url, ""};
     client.send("before");
     CHECK(client.next() == "text before");
-    std::jthread stopper{[&] { running.server.stop(20s); }};
+    std::jthread stopper{[&] { (void)running.server.stop(20s); }};
     CHECK(client.next() == "close 1001 the server stops");
     CHECK(client.next() == "end");
     client.hang_up();
@@ -532,7 +558,7 @@ TEST_CASE("stop returns while other threads send without a pause", "[server][thr
         }
         all_send.wait();
         client.hang_up();
-        running.server.stop(100ms);
+        (void)running.server.stop(100ms);
     }
     for (auto& sender : senders) sender.request_stop();
 }
@@ -541,7 +567,7 @@ TEST_CASE("stop waits without a limit if the grace period is the longest possibl
     RunningServer running;
     std::vector<BlockingClient> clients;
     for (int i = 0; i < 8; ++i) clients.emplace_back(running.url, "");
-    std::jthread stopper{[&] { running.server.stop(std::chrono::milliseconds::max()); }};
+    std::jthread stopper{[&] { (void)running.server.stop(std::chrono::milliseconds::max()); }};
     for (auto& client : clients) CHECK(client.next() == "close 1001 the server stops");
     for (auto& client : clients) CHECK(client.next() == "end");
     for (auto& client : clients) client.hang_up();
@@ -572,7 +598,7 @@ TEST_CASE("request_stop closes all listeners at once, even if an inline handler 
     blocker->release();
     CHECK(stuck.next() == "close 1001 the server stops");
     stuck.hang_up();
-    server.stop(20s);
+    (void)server.stop(20s);
     CHECK(complaints == 0);
 }
 
@@ -655,11 +681,173 @@ TEST_CASE("a server runs on the caller's loop", "[server]") {
         client.send("hello");
         CHECK(client.next() == "text hello");
         CHECK(server.list().size() == 1);
-        std::jthread stopper{[&] { server.stop(20s); }};
+        std::jthread stopper{[&] { (void)server.stop(20s); }};
         CHECK(client.next().starts_with("close 1001"));
         client.hang_up();
     }
     context.stop();
+}
+
+TEST_CASE("a stop reports the inline handler that blocks and the connections without on_close", "[server][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    const auto counts = std::make_shared<Reactions>();
+    std::atomic<int> ends{0}, late_ends{0};
+    std::atomic<bool> gone{false};
+    std::weak_ptr<AnyHandler> handler;
+    {
+        ServerOptions options;
+        options.io_threads = 1;
+        RunningServer running{options};
+        const auto blocks = make_handler("blocks", BlocksAndCounts<Runs::inline_>{blocker, counts});
+        handler = blocks;
+        running.server.handle("blocks", blocks);
+        running.server.on_end([&](const ConnectionEnd&) { ++(gone ? late_ends : ends); });
+        BlockingClient client{running.url, "blocks"}, another{running.url, "blocks"};
+        client.send("x");
+        blocker->wait_until_blocked(1);
+        const StopReport report = running.server.stop(10ms);
+        CHECK(report.handlers == std::vector<std::string>{"blocks"});
+        CHECK(report.connections.size() == 2);
+        CHECK_FALSE(report.complete());
+        CHECK(running.server.stop(0ms).connections == report.connections);
+    }
+    gone = true;
+    blocker->release();
+    while (!handler.expired()) std::this_thread::yield();  // the thread that was left behind has ended
+    CHECK(counts->opened == 2);
+    CHECK(counts->closed == 0);
+    CHECK(late_ends == 0);
+}
+
+TEST_CASE("a stop reports the pooled handler that blocks and the connections without on_close", "[server][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    const auto counts = std::make_shared<Reactions>();
+    std::weak_ptr<AnyHandler> handler;
+    {
+        RunningServer running;
+        const auto blocks = make_handler("blocks", BlocksAndCounts<Runs::pooled>{blocker, counts});
+        handler = blocks;
+        running.server.handle("blocks", blocks);
+        BlockingClient client{running.url, "blocks"};
+        client.send("x");
+        client.send("y");
+        blocker->wait_until_blocked(1);
+        const StopReport report = running.server.stop(10ms);
+        CHECK(report.handlers == std::vector<std::string>{"blocks"});
+        CHECK(report.connections.size() == 1);
+    }
+    blocker->release();
+    while (!handler.expired()) std::this_thread::yield();
+    CHECK(counts->closed == 0);
+}
+
+TEST_CASE("every open is followed by its close when the server stops in time", "[server][threads]") {
+    const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
+    const auto counter = std::make_shared<Reactions>();
+    RunningServer running;
+    if (runs == Runs::inline_) running.server.handle("count", Counts{counter});
+    if (runs == Runs::pooled) running.server.handle("count", PooledCounts{{counter}});
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 20; ++i) {
+        clients.emplace_back(running.url, "count");
+        clients.back().send("x");
+        CHECK(clients.back().next() == "text x");
+    }
+    clients[0].hang_up();
+    clients[1].close(CloseCode::normal);
+    CHECK(running.server.stop(10ms).complete());
+    CHECK(counter->opened == 20);
+    CHECK(counter->closed == 20);
+}
+
+// --- On the caller's loop ---
+
+namespace {
+
+/// A server on a loop that a thread of the test runs.
+struct OnCallersLoop {
+    explicit OnCallersLoop(std::shared_ptr<AnyHandler> handler) {
+        server.emplace(context);
+        server->handle("", std::move(handler));
+        url = *server->listen("127.0.0.1:0");
+        server->start();
+    }
+    void run() {
+        loop = std::jthread{[this] { context.run(); }};
+    }
+    ~OnCallersLoop() { context.stop(); }
+
+    boost::asio::io_context context{1};
+    std::optional<Server> server;
+    std::string url;
+    std::jthread loop;
+};
+
+}  // namespace
+
+TEST_CASE("a server on the caller's loop may be destroyed by another thread while the loop runs", "[server][threads]") {
+    const auto counts = std::make_shared<Reactions>();
+    OnCallersLoop on{make_handler("counts", Counts{counts})};
+    on.run();
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 10; ++i) {
+        clients.emplace_back(on.url, "");
+        clients.back().send("x");
+        CHECK(clients.back().next() == "text x");
+    }
+    for (int i = 0; i < 10; ++i) clients[static_cast<std::size_t>(i)].send(std::string(100'000, 'x'));
+    on.server.reset();
+    CHECK(counts->closed == 10);
+    CHECK(counts.use_count() == 1);  // the handler is destroyed
+}
+
+TEST_CASE("a server on the caller's loop may be destroyed while a handler holds the loop", "[server][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    OnCallersLoop on{make_handler("blocks", BlocksInline{blocker})};
+    on.run();
+    BlockingClient client{on.url, ""};
+    client.send("x");
+    blocker->wait_until_blocked(1);
+    SECTION("after a stop") {
+        const StopReport report = on.server->stop(10ms);
+        CHECK(report.handlers == std::vector<std::string>{"blocks"});
+        CHECK(report.connections.size() == 1);
+    }
+    on.server.reset();
+    blocker->release();
+    CHECK(client.next() == "end");
+}
+
+TEST_CASE("a server whose loop has never run stops at once", "[server]") {
+    const auto counts = std::make_shared<Reactions>();
+    OnCallersLoop on{make_handler("counts", Counts{counts})};
+    BlockingClient client{on.url};
+    SECTION("by stop") { CHECK(on.server->stop(1h).complete()); }
+    SECTION("by its destructor") { on.server.reset(); }
+    SECTION("by its destructor, and the loop runs later") {
+        on.server.reset();
+        CHECK(on.context.run() == 1);
+    }
+    if (!on.server) CHECK(counts.use_count() == 1);
+    CHECK_THROWS(BlockingClient{on.url});
+}
+
+TEST_CASE("a server whose loop has stopped is destroyed at once", "[server][threads]") {
+    const auto counts = std::make_shared<Reactions>();
+    OnCallersLoop on{make_handler("counts", Counts{counts})};
+    on.run();
+    BlockingClient client{on.url, ""};
+    client.send("x");
+    CHECK(client.next() == "text x");
+    on.context.stop();
+    on.loop.join();
+    SECTION("with a report") {
+        const StopReport report = on.server->stop(1h);
+        CHECK(report.handlers.empty());
+        CHECK(report.connections.size() == 1);
+    }
+    on.server.reset();
+    CHECK(counts->closed == 0);
 }
 
 TEST_CASE("the hub works from any thread and after the server is gone", "[server][threads]") {
@@ -754,7 +942,7 @@ TEST_CASE("an exception of the program's callbacks affects one response only", "
     client.send("alive");
     CHECK(client.next() == "text alive");
     client.hang_up();
-    server.stop(20s);
+    (void)server.stop(20s);
     CHECK(complaints == 3);
 }
 
@@ -770,7 +958,7 @@ TEST_CASE("exceptions of the log function are ignored", "[server]") {
         client.send("alive");
         CHECK(client.next() == "text alive");
     }
-    server.stop(20s);
+    (void)server.stop(20s);
 }
 
 TEST_CASE("if io_uring is forbidden, asio is used and one log line says why", "[server]") {

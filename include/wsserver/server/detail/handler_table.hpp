@@ -42,6 +42,13 @@ class HandlerTable {
         return handler;
     }
 
+    /// Removes all handlers.
+    void clear() {
+        decltype(handlers_) removed;  // destroyed after the lock is released
+        const std::unique_lock lock(mutex_);
+        removed.swap(handlers_);
+    }
+
     /// Chooses the first subprotocol of the client's list that has a handler (RFC 6455 §4.1: "ordered by preference").
     /// If none has, chooses the default handler and no subprotocol. If `strict`, does so only for an empty list.
     Choice choose(std::span<const std::string> offered, bool strict) const {

@@ -61,10 +61,23 @@ class AnyReactor {
     /// The number of items that were dropped because the inbox was full.
     virtual std::uint64_t dropped_items() const noexcept = 0;
 
-    // The reactor's thread, or any thread before run().
+    /// The handler that is being called now; null: none. It may be gone already, so compare the pointer only.
+    virtual const AnyHandler* running_handler() const noexcept = 0;
+    /// The connections whose on_close() is due.
+    virtual std::vector<ConnectionId> close_due() const = 0;
+    /// No handler is called from now on.
+    virtual void mute() noexcept = 0;
+    /// Reports 0 for the requests to all connections that wait in the inbox.
+    virtual void drop_inbox() noexcept = 0;
+    /// For a loop of the program. True if it has not run any task of this reactor yet. Then it never will, and the
+    /// calling thread may do what the reactor's thread may.
+    virtual bool claim() noexcept = 0;
+
+    // The reactor's thread, or any thread before run() and after it has returned.
 
     /// Makes the calling thread the reactor's own. run() does the same.
     virtual void attach() noexcept = 0;
+    virtual void detach() noexcept = 0;
     /// Runs the loop until stop() is done. Not for a reactor on a loop of the program.
     virtual void run() = 0;
     virtual std::vector<ConnectionInfo> list() = 0;
@@ -75,8 +88,8 @@ class AnyReactor {
     virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
     /// Stops listening, closes all connections with 1001, waits for them until `deadline`, and terminates the rest.
     virtual void stop(Clock::time_point deadline) = 0;
-    /// Terminates all connections without a closing handshake.
-    virtual void cut_all() = 0;
+    /// Terminates all connections without a closing handshake, and drops all requests.
+    virtual void end() = 0;
 };
 
 template <Transport T>
@@ -100,12 +113,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
     /// Terminates the remaining connections.
     ~Reactor() override {
-        cut_all();
-        inbox_.take(taken_);
-        for (const InboxItem& item : taken_.items) {
-            if (item.to_all) item.to_all->report(0);
-        }
-        for (const Broadcast& broadcast : broadcasts_) broadcast.report(0);
+        end();
         pool_.clear();
     }
 
@@ -125,6 +133,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     std::uint64_t dropped_items() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
 
     void attach() noexcept override { thread_ = std::this_thread::get_id(); }
+    void detach() noexcept override { thread_ = std::thread::id{}; }
     void run() override {
         attach();
         transport().run();
@@ -135,8 +144,17 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     void stop_listening() override { transport().stop_listening(); }
     void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
-    void cut_all() override {
-        pool_.for_each([](ServerConnection& connection) { connection.terminate("the server stopped"); });
+    void end() override {
+        cut_all();
+        drop_requests();
+    }
+    const AnyHandler* running_handler() const noexcept override { return Owner::running_handler(); }
+    std::vector<ConnectionId> close_due() const override { return pool_.close_due(); }
+    void mute() noexcept override { Owner::mute(); }
+    void drop_inbox() noexcept override;
+    bool claim() noexcept override {
+        if constexpr (requires { transport().claim(); }) return transport().claim();
+        return false;
     }
 
    private:
@@ -168,6 +186,10 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     void send_broadcasts_to(ServerConnection& connection);
 
     void wake();
+    void cut_all() {
+        pool_.for_each([](ServerConnection& connection) { connection.terminate("the server stopped"); });
+    }
+    void drop_requests();
     void stopped_if_empty();
 
     const std::uint16_t number_;

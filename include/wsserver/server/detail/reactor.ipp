@@ -239,8 +239,24 @@ template <Transport T>
 void Reactor<T>::stopped_if_empty() {
     if (!stopping_ || !pool_.empty() || std::exchange(stopped_, true)) return;
     stop_deadline_ = Clock::time_point::max();
+    drop_requests();
     transport().stop();
     shared_.on_stopped(number_);
+}
+
+template <Transport T>
+void Reactor<T>::drop_requests() {
+    for (const Broadcast& broadcast : std::exchange(broadcasts_, {})) broadcast.report(0);
+    drop_inbox();
+}
+
+template <Transport T>
+void Reactor<T>::drop_inbox() noexcept {
+    Inbox::Batch dropped;
+    inbox_.take(dropped);
+    for (const InboxItem& item : dropped.items) {
+        if (item.to_all) item.to_all->report(0);
+    }
 }
 
 }  // namespace wsserver

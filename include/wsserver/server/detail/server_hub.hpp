@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/server/detail/callback_gate.hpp"
 #include "wsserver/server/detail/reactor.hpp"
 
 namespace wsserver {
@@ -14,13 +15,17 @@ namespace wsserver {
 class ServerHub final : public Hub {
    public:
     /// `fragment_size` is the most bytes of payload in a frame of a broadcast.
-    explicit ServerHub(std::size_t fragment_size) noexcept : fragment_size_(fragment_size) {}
+    explicit ServerHub(std::size_t fragment_size)
+        : fragment_size_(fragment_size), gate_(std::make_shared<CallbackGate>()) {}
 
     /// Must be called before the first request.
     void attach(std::vector<AnyReactor*> reactors);
     /// All later requests return `closed`. After it returns, no call is inside a reactor, except calls on the reactor's
     /// own thread.
     void detach();
+
+    /// The gate of the whole server. Never null.
+    const std::shared_ptr<CallbackGate>& gate() const noexcept { return gate_; }
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload);
@@ -41,6 +46,7 @@ class ServerHub final : public Hub {
     void put_all(InboxItem::Kind kind, Broadcast all, CloseCode code = CloseCode::normal, Bytes payload = {});
 
     const std::size_t fragment_size_;
+    const std::shared_ptr<CallbackGate> gate_;
     /// Looked at before the lock. Otherwise callers that never pause could keep detach() from ever getting it: glibc's
     /// lock prefers readers.
     std::atomic<bool> detached_{false};

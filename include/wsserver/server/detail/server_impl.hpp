@@ -59,16 +59,21 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void stop_listening() noexcept;
     /// Waits for request_stop(), and then until its work is done or its deadline has passed.
     void wait_until_stopped();
-    /// Ends all threads and connections.
-    void finish();
+    /// Ends all threads and connections, and then the callbacks of the program.
+    StopReport finish();
+    /// False if waiting is of no use: the caller's loop does not run, or this is its thread. Claims a loop that has
+    /// never run.
+    bool loops_run() noexcept;
     bool on_reactor_thread() const noexcept;
+    /// Drops the last reference. The caller's loop may still be inside the object, so it is destroyed there.
+    static void release(std::shared_ptr<Impl> impl) noexcept;
 
     void reconfigure(const ServerOptions& changed);
     ServerStatistics statistics() const;
     std::vector<WorkerState> workers() const;
     void accept_paused(std::error_code why);
     void log(LogLevel level, std::string_view text) const noexcept {
-        if (!log_) return;
+        if (!log_ || !hub_->gate()->is_open()) return;
         try {
             log_(level, text);
         } catch (...) {
@@ -94,7 +99,10 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     /// Calls `task` on each reactor's thread, without waiting.
     void tell_all(const std::function<void(AnyReactor&)>& task);
 
-    bool end_thread(std::size_t reactor);
+    /// Ends the loop of a reactor. Returns false if it had to be left behind.
+    bool end_loop(std::size_t reactor);
+    void leave_behind(std::size_t reactor, StopReport& report);
+    std::string name_of(const AnyHandler* handler) const;
 
     /// Creates the pool for the first pooled connection.
     WorkerPool& worker_pool();
@@ -102,7 +110,8 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     /// destructor may be slow, for example because it saves data or joins threads.
     std::shared_ptr<AnyHandler> ending_on_worker(std::shared_ptr<AnyHandler> handler);
     void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
-    void stop_workers();
+    /// Returns the names of the handlers that still block a worker.
+    std::vector<std::string> stop_workers();
     Clock::time_point stop_deadline() const;
     void watch_workers(const std::stop_token& stop);
     std::chrono::milliseconds handler_deadline() const;
@@ -113,6 +122,8 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     ServerOptions options_;  ///< as given to the constructor; reconfigure() changes rules_ instead
     boost::asio::io_context* const context_;
+    bool loop_is_foreign_ = false;  ///< after finish(): the caller's loop may still be inside this object
+    std::shared_ptr<Impl> self_;    ///< see release()
     std::shared_ptr<ServerHub> hub_;
     std::shared_ptr<Hub> any_hub_;
     HandlerTable handlers_;
@@ -142,7 +153,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::set<std::uint16_t> silent_;  ///< stalled reactors: they have owed an answer for longer than answer_within
     Clock::time_point stop_deadline_{};
     std::mutex finish_mutex_;
-    bool finished_ = false;
+    std::optional<StopReport> report_;  ///< of finish()
     std::vector<std::string> listening_;
     std::vector<ListenerShutdown> shutdowns_;  ///< one for each listening socket; each reactor has one per endpoint
 

@@ -67,12 +67,14 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                     std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub)
         : Mailbox(TaskName{handler->name()}),
           handler_(std::move(handler)),
+          gate_(hub->gate()),
           connection_(connection, subprotocol, target, std::move(hub)) {}
 
     AnyHandler& handler() const noexcept { return *handler_; }
 
    private:
     void on_item(Reaction& reaction, Bytes payload) override {
+        if (!gate_->is_open()) return;
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
@@ -85,6 +87,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     void react(const Reaction& reaction, Bytes payload) {
         switch (reaction.kind) {
             case Reaction::Kind::open:
+                gate_->open_called(connection_.id());
                 return handler_->on_open(connection_);
             case Reaction::Kind::text:
                 return handler_->on_message(connection_, Text{text_of(payload)});
@@ -95,6 +98,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
             case Reaction::Kind::pong:
                 return handler_->on_pong(connection_, Pong{payload});
             case Reaction::Kind::close:
+                gate_->close_called(connection_.id());
                 return handler_->on_close(connection_, Close{reaction.code, text_of(payload)});
         }
     }
@@ -102,6 +106,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     void on_drain() override { connection_.put(InboxItem::Kind::resume); }
 
     const std::shared_ptr<AnyHandler> handler_;
+    const std::shared_ptr<CallbackGate> gate_;
     PooledConnection connection_;
 };
 

@@ -17,9 +17,9 @@ Server::Server(boost::asio::io_context& context, ServerOptions options)
 
 Server::~Server() {
     impl_->request_stop(std::chrono::milliseconds{0});
-    // The server's own threads end at once, unless a handler blocks one. The caller's loop may have stopped already.
-    if (impl_->context_ == nullptr) impl_->wait_until_stopped();
-    impl_->finish();
+    if (impl_->loops_run()) impl_->wait_until_stopped();
+    if (impl_->finish().complete()) impl_->handlers_.clear();
+    Impl::release(std::move(impl_));
 }
 
 void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
@@ -49,17 +49,17 @@ Result<std::string, std::string> Server::listen(std::string_view endpoint) { ret
 
 void Server::start() { impl_->start(); }
 
-void Server::run() {
+StopReport Server::run() {
     impl_->start();
     impl_->wait_until_stopped();
-    impl_->finish();
+    return impl_->finish();
 }
 
-void Server::stop(std::chrono::milliseconds grace) {
+StopReport Server::stop(std::chrono::milliseconds grace) {
     impl_->request_stop(grace);
-    if (impl_->on_reactor_thread()) return;  // the thread would wait for itself
-    impl_->wait_until_stopped();
-    impl_->finish();
+    if (impl_->on_reactor_thread()) return {};  // the thread would wait for itself
+    if (impl_->loops_run()) impl_->wait_until_stopped();
+    return impl_->finish();
 }
 
 void Server::request_stop(std::chrono::milliseconds grace) { impl_->request_stop(grace); }

@@ -23,17 +23,20 @@ bool may_be_closed_with(CloseCode code, std::string_view reason) noexcept {
 /// Adds up the receivers of all reactors. The last reactor to report calls the caller's Count.
 class Tally {
    public:
-    Tally(std::size_t parts, Hub::Count done) : parts_(parts), done_(std::move(done)) {}
+    Tally(std::size_t parts, Hub::Count done, std::shared_ptr<CallbackGate> gate)
+        : parts_(parts), done_(std::move(done)), gate_(std::move(gate)) {}
 
     void add(std::size_t receivers) noexcept {
         sum_.fetch_add(receivers, std::memory_order_relaxed);
-        if (parts_.fetch_sub(1, std::memory_order_acq_rel) == 1) complete(done_, sum_.load());
+        if (parts_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+        if (gate_->is_open()) complete(done_, sum_.load());
     }
 
    private:
     std::atomic<std::size_t> parts_;
     std::atomic<std::size_t> sum_{0};
     Hub::Count done_;
+    const std::shared_ptr<CallbackGate> gate_;
 };
 
 }  // namespace
@@ -111,7 +114,7 @@ void ServerHub::put_all(InboxItem::Kind kind, Broadcast all, CloseCode code, Byt
     std::shared_lock lock(mutex_);
     // One part belongs to this function and is added last. So `done` is never called under the lock and may use the
     // hub.
-    const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(all.done));
+    const auto tally = std::make_shared<Tally>(reactors_.size() + 1, std::move(all.done), gate_);
     all.done = [tally](std::size_t receivers) { tally->add(receivers); };
     const auto put_part = [&](AnyReactor& reactor) {
         InboxItem item;

@@ -147,7 +147,7 @@ std::variant<Acceptance, Errc> Server::Impl::choose(OwnedConnection& connection,
 }
 
 std::optional<HttpResponse> Server::Impl::answer(const HttpRequest& request) {
-    if (!http_answer_) return std::nullopt;
+    if (!http_answer_ || !hub_->gate()->is_open()) return std::nullopt;
     try {
         return http_answer_(request);
     } catch (const std::exception& exception) {
@@ -163,7 +163,7 @@ void Server::Impl::on_ended(const ConnectionEnd& end) {
         const std::lock_guard lock(ends_mutex_);
         ++ends_[static_cast<std::uint16_t>(end.code)];
     }
-    if (!end_) return;
+    if (!end_ || !hub_->gate()->is_open()) return;
     try {
         end_(end);
     } catch (const std::exception& exception) {
@@ -271,25 +271,88 @@ void Server::Impl::wait_until_stopped() {
     }
 }
 
-void Server::Impl::finish() {
+StopReport Server::Impl::finish() {
     const std::lock_guard finishing(finish_mutex_);
-    if (std::exchange(finished_, true)) return;
+    if (report_) return *report_;
+    StopReport& report = report_.emplace();
     hub_->detach();
-    bool all_ended = true;
-    for (std::size_t i = 0; i < threads_.size(); ++i) all_ended &= end_thread(i);
-    if (all_ended) {
-        for (const auto& reactor : reactors_) reactor->cut_all();
+    std::set<ConnectionId> close_due;
+    for (std::size_t i = 0; i < reactors_.size(); ++i) {
+        if (end_loop(i)) {
+            if (ready_[i]) ready_[i]->push();  // the on_close() reactions of the terminated connections
+            continue;
+        }
+        leave_behind(i, report);
+        for (const ConnectionId id : reactors_[i]->close_due()) close_due.insert(id);
     }
-    for (const auto& ready : ready_) {
-        if (ready && all_ended) ready->push();  // the on_close() reactions of the terminated connections
-    }
-    stop_workers();
+    for (auto& name : stop_workers()) report.handlers.push_back(std::move(name));
+    hub_->gate()->close();
+    close_due.merge(hub_->gate()->close_due());
+    report.connections.assign(close_due.begin(), close_due.end());
     const std::lock_guard lock(state_mutex_);
     state_ = State::stopped;
     state_changed_.notify_all();
+    return report;
 }
 
-void Server::Impl::stop_workers() {
+bool Server::Impl::loops_run() noexcept {
+    if (context_ == nullptr) return true;
+    return !on_reactor_thread() && !reactors_.front()->claim() && !context_->stopped();
+}
+
+bool Server::Impl::end_loop(std::size_t reactor) {
+    bool stopped = false;
+    {
+        const std::lock_guard lock(state_mutex_);
+        stopped = stopped_[reactor];
+    }
+    if (context_ != nullptr) {
+        loop_is_foreign_ = !reactors_[reactor]->on_own_thread() && !reactors_[reactor]->claim();
+        if (loop_is_foreign_) return stopped;  // if it has stopped the reactor, it has ended all connections
+    } else if (!threads_.empty()) {
+        if (!stopped) return false;
+        threads_[reactor].join();
+    }
+    reactors_[reactor]->attach();  // callbacks may call members that look at the thread
+    reactors_[reactor]->end();
+    reactors_[reactor]->detach();
+    return true;
+}
+
+/// The reactor's thread is in a callback that has not returned, or the caller's loop does not run. If it continues, it
+/// ends the reactor's connections without calling the program.
+void Server::Impl::leave_behind(std::size_t reactor, StopReport& report) {
+    AnyReactor& left = *reactors_[reactor];
+    if (const AnyHandler* handler = left.running_handler()) {
+        report.handlers.push_back(name_of(handler));
+        log(LogLevel::error,
+            "stopped, but handler " + report.handlers.back() + " still blocks reactor " + std::to_string(reactor));
+    } else {
+        log(LogLevel::error, "stopped, but reactor " + std::to_string(reactor) + " did not end its connections");
+    }
+    left.mute();
+    left.drop_inbox();
+    if (!threads_.empty()) threads_[reactor].detach();
+}
+
+std::string Server::Impl::name_of(const AnyHandler* handler) const {
+    for (const auto& [subprotocol, one] : handlers_.all()) {
+        if (one.get() == handler) return std::string{one->name()};
+    }
+    return "(removed)";
+}
+
+void Server::Impl::release(std::shared_ptr<Impl> impl) noexcept {
+    if (!impl->loop_is_foreign_) return;
+    Impl& that = *impl;
+    try {
+        AsioTransport::post_to(*that.context_, [impl] { impl->reactors_.front()->end(); });
+    } catch (...) {
+        that.self_ = std::move(impl);  // without memory for the task the object can only be left
+    }
+}
+
+std::vector<std::string> Server::Impl::stop_workers() {
     watchdog_.request_stop();
     if (watchdog_.joinable()) watchdog_.join();
     WorkerPool* pool = nullptr;
@@ -298,32 +361,20 @@ void Server::Impl::stop_workers() {
         const std::lock_guard lock(workers_mutex_);
         pool = workers_.get();
     }
-    if (pool == nullptr) return;
+    std::vector<std::string> blocked;
+    if (pool == nullptr) return blocked;
     const auto left = std::max(stop_deadline() - Clock::now(), Clock::duration{left_behind_after});
-    if (!pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) {
-        log(LogLevel::error, "stopped, but a pooled handler still blocks its worker");
+    if (pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) return blocked;
+    for (const WorkerPool::State& state : pool->states(handler_deadline())) {
+        if (state.busy) blocked.push_back(state.task.text());
     }
+    log(LogLevel::error, "stopped, but a pooled handler still blocks its worker");
+    return blocked;
 }
 
 Clock::time_point Server::Impl::stop_deadline() const {
     const std::lock_guard lock(state_mutex_);
     return stop_deadline_;
-}
-
-/// Returns false if a handler does not return and the thread was detached.
-bool Server::Impl::end_thread(std::size_t reactor) {
-    bool stopped = false;
-    {
-        const std::lock_guard lock(state_mutex_);
-        stopped = stopped_[reactor];
-    }
-    if (stopped) {
-        threads_[reactor].join();
-    } else {
-        log(LogLevel::error, "stopped, but an inline handler still blocks its reactor");
-        threads_[reactor].detach();
-    }
-    return stopped;
 }
 
 bool Server::Impl::on_reactor_thread() const noexcept {

@@ -1,6 +1,7 @@
 // The state of an AsioTransport: the receive buffer, posted tasks, the timer and the acceptors.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_descriptor.hpp>
@@ -50,10 +51,14 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     /// Called when a descriptor has become free.
     void stream_closed();
 
+    /// See AsioTransport::claim().
+    bool claim() noexcept;
+
     /// Stops listening, waking and posted tasks: no user is called any more.
     void detach();
 
    private:
+    bool begin_use() noexcept;
     void run_posted();
     void arm(Clock::time_point time);
     void woken(Clock::time_point armed_for);
@@ -63,6 +68,9 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     std::unique_ptr<std::uint8_t[]> buffer_;
     OutputBuffer output_;
     bool detached_ = false;
+    /// The user of the loop is decided once. All use of it begins with a posted task.
+    enum class Use : std::uint8_t { none_yet, loop, claimed };
+    std::atomic<Use> use_{Use::none_yet};
 
     std::mutex mutex_;
     std::vector<UniqueFunction<void()>> posted_;   // guarded by mutex_

@@ -24,8 +24,21 @@ void AsioLoop::post(UniqueFunction<void()> task) {
     posted_.push_back(std::move(task));
 }
 
+bool AsioLoop::claim() noexcept {
+    Use before = Use::none_yet;
+    return use_.compare_exchange_strong(before, Use::claimed) || before == Use::claimed;
+}
+
+/// False if another thread has claimed the loop.
+bool AsioLoop::begin_use() noexcept {
+    if (use_.load(std::memory_order_relaxed) == Use::loop) return true;
+    Use before = Use::none_yet;
+    return use_.compare_exchange_strong(before, Use::loop) || before == Use::loop;
+}
+
 /// Runs only the tasks that were queued when it began, so that tasks that post tasks do not delay the streams.
 void AsioLoop::run_posted() {
+    if (!begin_use()) return;
     {
         const std::lock_guard lock(mutex_);
         std::swap(posted_, running_);
@@ -84,6 +97,9 @@ void AsioLoop::detach() {
     armed_for_ = Clock::time_point::max();
     timer_.cancel();
     work_.reset();
+    std::vector<UniqueFunction<void()>> dropped;  // destroyed after the lock is released
+    const std::lock_guard lock(mutex_);
+    if (use_ == Use::claimed) dropped.swap(posted_);
 }
 
 }  // namespace wsserver::detail

@@ -3,6 +3,7 @@
 
 #include "wsserver/transport/asio.hpp"
 
+#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "wsserver/transport/detail/asio/connecting.hpp"
@@ -48,6 +49,12 @@ void AsioTransport::stop() {
     } else {
         loop_->detach();
     }
+}
+
+bool AsioTransport::claim() noexcept { return !own_context_ && loop_->claim(); }
+
+void AsioTransport::post_to(boost::asio::io_context& context, UniqueFunction<void()> task) {
+    boost::asio::post(context, std::move(task));
 }
 
 boost::asio::io_context& AsioTransport::context() noexcept { return loop_->context(); }

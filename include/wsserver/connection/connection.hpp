@@ -19,6 +19,7 @@
 #include <variant>
 
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/keep_alive.hpp"
 #include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_path.hpp"
 #include "wsserver/handshake/handshake.hpp"
@@ -92,7 +93,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void hold_receiving() override { hold(Hold::handler, true); }
     /// The handler can take messages again.
     void resume_receiving() {
-        probing_ = false;  // the answer to the ping may have waited unread
+        keep_alive_.stop_probing();
         hold(Hold::handler, false);
     }
     /// Sends the output that was queued since the last turn.
@@ -147,8 +148,10 @@ class Connection final : public OwnedConnection, public StreamUser {
         std::uint64_t left = unknown_left;  ///< bytes_left() when it was last looked at
         ConnectionEnd ending{};             ///< what is known about the end before it is reported
     };
-    /// No round trip is known. Four bytes of microseconds are enough for an hour.
-    static constexpr std::uint32_t no_round_trip = std::numeric_limits<std::uint32_t>::max();
+    /// A timer that fires this much after it was due shows that the whole reactor stood still.
+    static constexpr std::chrono::seconds stood_still{1};
+    /// How long the bytes that wait in sockets may take to be read before a silent peer is given up.
+    static constexpr std::chrono::milliseconds second_look_time{100};
 
     /// Collects the output of its lifetime and sends it in one send at the end.
     class Turn {
@@ -239,22 +242,19 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
 
     // Timers
-    void set_timer(std::chrono::milliseconds from_now) { owner_.schedule(*this, later(transport().now(), from_now)); }
+    void set_timer(std::chrono::milliseconds from_now) {
+        looked_again_ = false;
+        owner_.schedule(*this, later(transport().now(), from_now));
+    }
+    bool looks_again(std::chrono::milliseconds whole_time);
     void watch_silence();
-    /// True if nothing was received since our ping to a silent peer.
-    bool is_probing() const noexcept { return probing_ && heard_ < pinged_; }
 
     OwnerOn<T, role>& owner_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;
-    bool probing_ = false;         ///< we sent a ping to a silent peer; see is_probing()
-    bool opened_ = false;          ///< the opening handshake succeeded
-    bool close_reported_ = false;  ///< on_close() was called
-    bool dirty_ = false;           ///< the owner will call flush()
-    bool peer_ended_ = false;      ///< the peer ended its direction of the stream
-    bool send_ended_ = false;      ///< we ended ours
-    std::uint32_t round_trip_ = no_round_trip;
+    bool dirty_ = false;         ///< the owner will call flush()
+    bool looked_again_ = false;  ///< since set_timer(); see looks_again()
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;
@@ -264,8 +264,11 @@ class Connection final : public OwnedConnection, public StreamUser {
     std::unique_ptr<Extra> extra_;
 
     Clock::time_point started_{};
-    Clock::time_point heard_{};   ///< when the peer last sent bytes or took ours
-    Clock::time_point pinged_{};  ///< when we made our last ping
+    [[no_unique_address]] KeepAlive keep_alive_;  // the flags are in its last four bytes
+    bool opened_ = false;                         ///< the opening handshake succeeded
+    bool close_reported_ = false;                 ///< on_close() was called
+    bool peer_ended_ = false;                     ///< the peer ended its direction of the stream
+    bool send_ended_ = false;                     ///< we ended ours
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint64_t messages_in_ = 0, messages_out_ = 0;
 };

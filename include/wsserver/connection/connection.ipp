@@ -7,7 +7,8 @@ namespace wsserver {
 
 template <Role role, Transport T>
 void Connection<role, T>::begin() {
-    started_ = heard_ = transport().now();
+    started_ = transport().now();
+    keep_alive_.heard(started_);
     set_timer(owner_.options().handshake_timeout);
     stream_.start(*this);
 }
@@ -102,7 +103,7 @@ void Connection<role, T>::write(Bytes bytes) {
 template <Role role, Transport T>
 void Connection<role, T>::on_bytes(MutableBytes bytes) {
     const Turn turn(*this);
-    heard_ = transport().now();
+    keep_alive_.heard(transport().now());
     bytes_in_ += bytes.size();
     owner_.counts().bytes_in.add(bytes.size());
     if (has_backlog()) return extra_->backlog->bytes.append(bytes);
@@ -185,11 +186,8 @@ void Connection<role, T>::react(const Ping& ping) {
 
 template <Role role, Transport T>
 void Connection<role, T>::react(const Pong& pong) {
-    // The payload of our ping is the time at which it was made. An unsolicited pong (§5.5.3) has a different payload.
-    const auto number = static_cast<std::uint64_t>(pinged_.time_since_epoch().count());
-    if (pong.payload.size() == sizeof number && load_big_endian<std::uint64_t>(pong.payload) == number) {
-        const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(transport().now() - pinged_).count();
-        round_trip_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(taken, 0, no_round_trip - 1));
+    if (pong.payload.size() == sizeof(std::uint64_t)) {
+        keep_alive_.ponged(load_big_endian<std::uint64_t>(pong.payload), transport().now());
     }
     guarded([&] { handler()->on_pong(*this, pong); });
 }
@@ -300,10 +298,7 @@ SendStatus Connection<role, T>::ping(Bytes payload) {
     if (phase_ != Phase::open) return SendStatus::closed;
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     if (payload.empty()) {
-        // If an answer is awaited, the time of that ping stays. Pings of others do not give the peer more time.
-        probing_ = is_probing();
-        if (!probing_) pinged_ = transport().now();
-        store_big_endian(MutableBytes{number}, static_cast<std::uint64_t>(pinged_.time_since_epoch().count()));
+        store_big_endian(MutableBytes{number}, keep_alive_.pinged(transport().now()));
         payload = number;
     }
     const auto written = out_.mark(transport());
@@ -336,7 +331,7 @@ void Connection<role, T>::flush() {
 template <Role role, Transport T>
 void Connection<role, T>::on_sent() {
     const Turn turn(*this);
-    heard_ = transport().now();  // a peer that takes our bytes is alive, even if it sends none meanwhile
+    keep_alive_.heard(transport().now());  // a peer that takes our bytes is alive, even if it sends none meanwhile
     out_.on_sent();
 }
 
@@ -498,22 +493,34 @@ void Connection<role, T>::on_timer() {
     const Turn turn(*this);
     switch (phase_) {
         case Phase::opening:
+            if (looks_again(owner_.options().handshake_timeout)) return;
             owner_.counts().handshake_timeouts.add();
             return opening_timed_out();
         case Phase::open:
             return watch_silence();
         case Phase::closing:
-            if (still_leaving()) return;
+            if (still_leaving() || looks_again(owner_.options().close_timeout)) return;
             owner_.counts().close_timeouts.add();
             return finish(out_.idle() ? "no answer to the Close frame in time" : "the peer takes no more output",
                           std::make_error_code(std::errc::timed_out));
         case Phase::lingering:
-            if (still_leaving()) return;
+            if (still_leaving() || looks_again(owner_.options().close_timeout)) return;
             // If all output is sent, a peer that keeps the stream open does not break a rule.
             return finish(out_.idle() ? "" : "the peer takes no more output", {});
         case Phase::closed:
             return;
     }
+}
+
+/// Called before the connection is ended because of its peer's silence. True: the timer was set again, because the
+/// peer's bytes may wait unread. After a pause of the whole process the peer has all its time once more.
+template <Role role, Transport T>
+bool Connection<role, T>::looks_again(std::chrono::milliseconds whole_time) {
+    if (std::exchange(looked_again_, true)) return false;
+    const auto now = transport().now();
+    const bool late = now - due() >= stood_still;
+    owner_.schedule(*this, later(now, late ? whole_time : std::min(whole_time, second_look_time)));
+    return true;
 }
 
 /// Checks from time to time whether the peer is silent. So a message does not have to reschedule the timer.
@@ -522,24 +529,24 @@ void Connection<role, T>::watch_silence() {
     const ConnectionOptions& options = owner_.options();
     if (options.ping_interval.count() == 0) return;
     if (is_held(Hold::handler)) {  // the peer may have sent bytes that we do not read
-        probing_ = false;
+        keep_alive_.stop_probing();
         return set_timer(options.ping_interval);
     }
-    const auto now = transport().now();
-    if (is_probing()) {
-        const auto given_up = later(pinged_, options.pong_timeout);
-        if (now < given_up) return owner_.schedule(*this, std::min(given_up, later(now, options.ping_interval)));
-        owner_.counts().pong_timeouts.add();
-        return finish("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
+    using Act = KeepAlive::Decision::Act;
+    const auto decision = keep_alive_.decide(transport().now(), options.ping_interval, options.pong_timeout);
+    switch (decision.act) {
+        case Act::wait:
+            return owner_.schedule(*this, decision.at);
+        case Act::ping:
+            ping({});
+            if (phase_ != Phase::open) return;  // the send queue was full: the timer is the closing handshake's now
+            keep_alive_.probe();
+            return set_timer(std::min(options.ping_interval, options.pong_timeout));
+        case Act::give_up:
+            if (looks_again(options.pong_timeout)) return;
+            owner_.counts().pong_timeouts.add();
+            return finish("no answer to a ping in time", std::make_error_code(std::errc::timed_out));
     }
-    probing_ = false;
-    const auto too_long = later(heard_, options.ping_interval);
-    if (now < too_long) return owner_.schedule(*this, too_long);
-    ping({});
-    if (phase_ != Phase::open) return;  // the send queue was full: the timer now belongs to the closing handshake
-    probing_ = true;
-    // If the peer answers at once, the next ping is due after ping_interval, which may be before pong_timeout.
-    set_timer(std::min(options.ping_interval, options.pong_timeout));
 }
 
 template <Role role, Transport T>
@@ -552,8 +559,8 @@ ConnectionInfo Connection<role, T>::info() const {
     if (handshake_result_) info.handler = handshake_result_->handler()->name();
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - started_);
-    info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_);
-    if (round_trip_ != no_round_trip) info.round_trip = std::chrono::microseconds{round_trip_};
+    info.idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - keep_alive_.last_heard());
+    info.round_trip = keep_alive_.round_trip();
     info.bytes_in = bytes_in_;
     info.bytes_out = bytes_out_;
     info.messages_in = messages_in_;

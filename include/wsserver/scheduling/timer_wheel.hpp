@@ -29,8 +29,17 @@ class TimerNode {
     /// Whether the timer will fire. Already false when on_timer() is called.
     bool is_scheduled() const noexcept { return link_ != nullptr; }
 
+    /// Fine enough for timeouts of seconds. Coarse enough that 100,000 idle connections wake their reactor at most 31
+    /// times a second, each time for about a hundred of them.
+    static constexpr std::chrono::milliseconds tick{32};
+
    protected:
     ~TimerNode() { unlink(); }
+
+    /// The time for which it was last scheduled, rounded up to a tick. At most the earliest time if it never was.
+    std::chrono::steady_clock::time_point due() const noexcept {
+        return std::chrono::steady_clock::time_point{tick_ * std::chrono::steady_clock::duration{tick}};
+    }
 
    private:
     template <class Timer>
@@ -62,9 +71,7 @@ class TimerWheel {
    public:
     using Clock = std::chrono::steady_clock;  ///< monotonic; the same as wsserver::Clock
 
-    /// Fine enough for timeouts of seconds. Coarse enough that 100,000 idle connections wake their reactor at most 31
-    /// times a second, each time for about a hundred of them.
-    static constexpr std::chrono::milliseconds tick{32};
+    static constexpr std::chrono::milliseconds tick = TimerNode::tick;  ///< a tick
     /// One revolution takes 1024 ticks, or 32.8 s: longer than the usual ping interval.
     static constexpr std::size_t slots = 1024;
 

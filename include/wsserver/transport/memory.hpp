@@ -125,6 +125,8 @@ class MemoryNetwork {
     Clock::time_point now() const noexcept { return now_; }
     /// Advances the clock by `by`, from one wake-up to the next. Runs all turns first and after each wake-up.
     void advance(Clock::duration by);
+    /// Advances the clock by `by` and runs nothing, as if the process had stood still.
+    void stand_still(Clock::duration by) noexcept { now_ += by; }
     /// Runs turns until there are none, and returns their number. The transports run in the order of their
     /// construction. A test for code that must not spin sets `at_most`, the largest number of turns.
     std::size_t run_until_idle(std::size_t at_most = std::numeric_limits<std::size_t>::max());

@@ -849,7 +849,7 @@ TEST_CASE("a reader that stops taking the queued output is ended after close_tim
     SECTION("at once") {
         server.advance(4900ms);
         CHECK(server.shared.ends.empty());
-        server.advance(200ms);
+        server.advance(400ms);
     }
     SECTION("later") {
         for (int second = 0; second < 8; ++second) {
@@ -857,7 +857,7 @@ TEST_CASE("a reader that stops taking the queued output is ended after close_tim
             server.advance(1s);
         }
         CHECK(server.shared.ends.empty());
-        server.advance(2 * options.close_timeout);
+        server.advance(2 * options.close_timeout + 200ms);
     }
     REQUIRE(server.shared.ends.size() == 1);
     CHECK(server.shared.ends[0].cause == "the peer takes no more output");
@@ -876,7 +876,7 @@ TEST_CASE("the time to answer a Close frame begins when it has been sent", "[con
     server.run();
     server.advance(4900ms);
     CHECK(server.shared.ends.empty());
-    server.advance(200ms);
+    server.advance(400ms);
     REQUIRE(server.shared.ends.size() == 1);
     CHECK(server.shared.ends[0].cause == "no answer to the Close frame in time");
 }
@@ -896,4 +896,71 @@ TEST_CASE("the end of the grace period ends also a reader that is still taking o
     CHECK(server.shared.stopped == 1);
     REQUIRE(server.shared.ends.size() == 1);
     CHECK(server.shared.ends[0].cause == "the server stopped");
+}
+
+// --- A reactor that stood still reads before it judges ---
+
+TEST_CASE("a peer that answered a ping while the process stood still is kept", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionOptions options;
+    server.advance(options.ping_interval + 1s);
+    const auto pause = GENERATE(19s, 20s, 21s, 1min, 10h);
+    server.network.stand_still(pause);
+    SECTION("and whose answer is read after the timer") {
+        server.advance(50ms);
+        CHECK(client.read().size() == 1);  // answers the ping
+        server.advance(50ms);
+    }
+    SECTION("and whose answer is read first") {
+        CHECK(client.read().size() == 1);
+        server.advance(100ms);
+    }
+    CHECK(server.shared.ends.empty());
+    client.send("alive");
+    server.run();
+    CHECK(client.read().back() == "text alive");
+}
+
+TEST_CASE("a peer that is silent after the process stood still is ended within the timeout", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionOptions options;
+    server.advance(options.ping_interval + 1s);
+    server.network.stand_still(1h);
+    server.advance(options.pong_timeout - 1s);
+    CHECK(server.shared.ends.empty());
+    server.network.stand_still(1h);  // a second pause gives no more time
+    server.advance(100ms);
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].cause == "no answer to a ping in time");
+}
+
+TEST_CASE("an opening handshake that came while the process stood still succeeds", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.connect();
+    server.run();
+    server.network.stand_still(ConnectionOptions{}.handshake_timeout + 1min);
+    server.advance(50ms);
+    client.wire().write(upgrade_request());
+    server.run();
+    CHECK(client.read_response().starts_with("HTTP/1.1 101 "));
+}
+
+TEST_CASE("a Close frame that was answered while the process stood still is read", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    server.hub().close_all(CloseCode::normal, "bye");
+    server.run();
+    server.network.stand_still(ConnectionOptions{}.close_timeout + 1min);
+    server.advance(50ms);
+    CHECK(client.read() == Strings{"close 1000 bye"});
+    client.wire().shutdown();
+    server.run();
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::normal);
 }

@@ -19,8 +19,9 @@ Measures several servers in alternating windows. MODE is one of
   fan-out    server CPU per delivery, when each message of one connection goes to all others
   handshake  server CPU per connection, from accept to close
   memory     memory per idle connection
-  fairness   how long quiet connections wait for an echo: alone, and while another connection sends huge messages,
-             never reads, or floods the server with tiny frames
+  fairness   how long quiet connections wait for an echo, and new ones for the opening handshake: alone, and while
+             neighbours send huge messages, never read, or flood the server with tiny frames, which it echoes or (with
+             the subprotocol null) drops
 
   --with NAME,...       servers: wsserver (the library's), raw-epoll and raw-uring (they echo bytes, or send
                         them to all, without WebSocket); default: all of these that can serve the mode, or the raw
@@ -35,6 +36,7 @@ Measures several servers in alternating windows. MODE is one of
   --connections N,...   echo: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
                         memory: idle ones (10000), at most as many as descriptors; fairness: quiet ones (100)
   --in-flight N,...     messages in flight on each connection (echo: 1), publications (fan-out: 1,8)
+  --neighbours N,...    fairness: connections that disturb (1)
   --size N,...          payload bytes (echo: 16,1024; fan-out, fairness: 125)
   --binary              binary messages instead of text
   --cores HOW           same: server and load share core 0 (default); apart: cores 0 and 1 (default for fairness);
@@ -113,6 +115,7 @@ constexpr Flag flags_with_value[] = {
     {"--connections", [](Options& o, const std::string& value) { o.connections = numbers(value); }},
     {"--in-flight", [](Options& o, const std::string& value) { o.in_flight = numbers(value); }},
     {"--size", [](Options& o, const std::string& value) { o.sizes = numbers(value); }},
+    {"--neighbours", [](Options& o, const std::string& value) { o.neighbours = numbers(value); }},
     {"--cores", [](Options& o, const std::string& value) { o.cores = value; }},
     {"--rounds", [](Options& o, const std::string& value) { o.rounds = numbers(value)[0]; }},
     {"--window", [](Options& o, const std::string& value) { o.window = std::chrono::milliseconds{numbers(value)[0]}; }},

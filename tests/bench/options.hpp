@@ -16,6 +16,7 @@ struct Options {
     std::vector<Contender> contenders;  ///< in the order of the table
     std::string base;                   ///< the contender that ratios refer to
     std::vector<std::size_t> connections, in_flight, sizes;
+    std::vector<std::size_t> neighbours{1};  ///< connections that disturb the quiet ones
     bool text = true, json = false;
     std::string cores;
     std::size_t rounds = 5;

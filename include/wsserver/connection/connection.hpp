@@ -150,7 +150,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     };
     /// A timer that fires this much after it was due shows that the whole reactor stood still.
     static constexpr std::chrono::seconds stood_still{1};
-    /// How long the bytes that wait in sockets may take to be read before a silent peer is given up.
+    /// How long the bytes that wait in sockets may take to be read before a silent peer is given up, at most a tenth of
+    /// its whole time.
     static constexpr std::chrono::milliseconds second_look_time{100};
 
     /// Collects the output of its lifetime and sends it in one send at the end.

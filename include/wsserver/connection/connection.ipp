@@ -519,7 +519,7 @@ bool Connection<role, T>::looks_again(std::chrono::milliseconds whole_time) {
     if (std::exchange(looked_again_, true)) return false;
     const auto now = transport().now();
     const bool late = now - due() >= stood_still;
-    owner_.schedule(*this, later(now, late ? whole_time : std::min(whole_time, second_look_time)));
+    owner_.schedule(*this, later(now, late ? whole_time : std::min(whole_time / 10, second_look_time)));
     return true;
 }
 

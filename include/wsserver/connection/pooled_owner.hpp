@@ -1,8 +1,10 @@
 // An owner of many connections: their pool, their timers, and the list of those with output.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -56,9 +58,8 @@ class PooledOwner : public OwnerOn<T, role> {
     }
     /// See ConnectionOwner.
     void go_on_later(ConnectionId id) override {
-        this->transport().post([this, id] {
-            if (auto* connection = pool_.find(id)) connection->go_on();
-        });
+        going_on_.push_back(id);
+        go_on_soon();
     }
     /// See ConnectionOwner.
     void on_opened(ConnectionId id) override { pool_.open(id); }
@@ -80,7 +81,27 @@ class PooledOwner : public OwnerOn<T, role> {
         dirty_.clear();
     }
 
+    /// The most connections that continue in a turn. The others wait for a later one.
+    static constexpr std::size_t continue_at_once = 4;
+
+    void go_on_soon() {
+        if (going_on_posted_ || going_on_.empty()) return;
+        this->transport().post([this] { go_on_some(); });
+        going_on_posted_ = true;
+    }
+    void go_on_some() {
+        going_on_posted_ = false;
+        for (std::size_t i = std::min(going_on_.size(), continue_at_once); i > 0; --i) {
+            auto* const connection = pool_.find(going_on_.front());
+            going_on_.pop_front();
+            if (connection != nullptr) connection->go_on();
+        }
+        go_on_soon();
+    }
+
     std::vector<ConnectionId> dirty_;
+    std::deque<ConnectionId> going_on_;  ///< connections with bytes that were too much for one turn
+    bool going_on_posted_ = false;       ///< a call of go_on_some() is posted
 
    protected:
     ConnectionPool<Connection<role, T>> pool_;  ///< the last member: its connections use all others

@@ -39,14 +39,16 @@ int connect_to(std::uint16_t port, std::uint8_t host) {
     return connected;
 }
 
-std::string opening_request(const std::string& target) {
-    return "GET " + target +
-           " HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+std::string opening_request(const std::string& target, const std::string& subprotocol) {
+    std::string request = "GET " + target +
+                          " HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    if (!subprotocol.empty()) request.append("Sec-WebSocket-Protocol: ").append(subprotocol).append("\r\n");
+    return request.append("\r\n");
 }
 
-void shake_hands(int socket, const std::string& target) {
-    const std::string request = opening_request(target);
+void shake_hands(int socket, const std::string& target, const std::string& subprotocol) {
+    const std::string request = opening_request(target, subprotocol);
     if (send(socket, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
         fail("send");
     }

@@ -10,10 +10,10 @@ namespace wsserver::bench {
 /// Throws std::system_error.
 int connect_to(std::uint16_t port, std::uint8_t host = 1);
 
-/// The request of an opening handshake.
-std::string opening_request(const std::string& target);
+/// The request of an opening handshake. An empty `subprotocol` asks for none.
+std::string opening_request(const std::string& target, const std::string& subprotocol = {});
 
 /// Does the opening handshake. Throws std::runtime_error if the server does not answer with 101.
-void shake_hands(int socket, const std::string& target);
+void shake_hands(int socket, const std::string& target, const std::string& subprotocol = {});
 
 }  // namespace wsserver::bench

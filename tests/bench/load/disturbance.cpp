@@ -38,7 +38,7 @@ void Disturbance::run() {
         try {
             if (options_.core) pin_to(*options_.core);
             const int socket = connect_to(options_.port);
-            if (options_.websocket) shake_hands(socket, options_.target);
+            if (options_.websocket) shake_hands(socket, options_.target, options_.kind.subprotocol);
             fcntl(socket, F_SETFL, O_NONBLOCK);
             disturb(socket);
             close(socket);

@@ -16,6 +16,7 @@ struct DisturbanceKind {
     std::size_t size;      ///< payload bytes of each message
     std::size_t messages;  ///< sent at once, if the kernel takes them
     bool reads;            ///< false: it never reads a reply
+    const char* subprotocol = "";
 };
 
 struct DisturbanceOptions {

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
     } else {
         server.handle(Echo<wsserver::Runs::inline_>{});
     }
+    server.handle("null", wsserver::make_null());
     const auto url = server.listen("127.0.0.1:0");
     if (!url) {
         std::fprintf(stderr, "%s\n", url.error().c_str());

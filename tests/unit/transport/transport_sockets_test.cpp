@@ -94,6 +94,61 @@ TEMPLATE_TEST_CASE("an echo allocates nothing", "[transport_sockets]", SOCKET_TR
     CHECK(allocations == before);
 }
 
+TEMPLATE_TEST_CASE("a stream with little to receive does not wait for all that have much", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    std::vector<std::unique_ptr<Guest<T>>> busy;
+    std::vector<Descriptor> floods;
+    std::size_t waiting = 0;  // bytes in the sockets
+    const std::string bytes(64 << 10, 'x');
+    for (int i = 0; i < 40; ++i) {
+        auto [ours, theirs] = tcp_pair();
+        for (;;) {
+            const ssize_t count = ::send(theirs.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+            if (count <= 0) break;
+            waiting += static_cast<std::size_t>(count);
+        }
+        busy.push_back(std::make_unique<Guest<T>>(rig.transport, std::move(ours)));
+        floods.push_back(std::move(theirs));
+    }
+    auto [ours, theirs] = tcp_pair();
+    Guest<T> polite{rig.transport, std::move(ours)};
+    const auto taken = [&] {
+        std::size_t sum = 0;
+        for (const auto& guest : busy) sum += guest->received;
+        return sum;
+    };
+    const std::size_t most = std::size_t{6} << 20;  // two rounds of all of them, 64 KiB each
+    REQUIRE(waiting > 4 * most);
+    rig.until([&] { return taken() > (std::size_t{1} << 20); });
+    for (std::size_t message = 1; message <= 3; ++message) {
+        const std::size_t before = taken();
+        REQUIRE(::send(theirs.get(), "hello", 5, 0) == 5);
+        rig.until([&] { return polite.received == 5 * message; });
+        CHECK(taken() - before < most);
+    }
+}
+
+TEMPLATE_TEST_CASE("streams with much to receive are served in turn", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    TestType rig;
+    std::vector<std::unique_ptr<Guest<T>>> busy;
+    std::vector<Descriptor> floods;
+    const std::string bytes(3 << 19, 'x');
+    for (int i = 0; i < 20; ++i) {
+        auto [ours, theirs] = tcp_pair();
+        REQUIRE(::send(theirs.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) == (3 << 19));
+        busy.push_back(std::make_unique<Guest<T>>(rig.transport, std::move(ours)));
+        floods.push_back(std::move(theirs));
+    }
+    const auto received = [](const auto& guest) { return guest->received; };
+    const auto least = [&] { return received(*std::ranges::min_element(busy, {}, received)); };
+    rig.until([&] { return least() >= (128 << 10); });
+    // One may have taken all buffers before the others asked.
+    CHECK(std::ranges::count_if(busy, [](const auto& guest) { return guest->received > (512 << 10); }) <= 1);
+}
+
 TEMPLATE_TEST_CASE("wake-ups and posted tasks do not allocate either", "[transport_sockets]", SOCKET_TRANSPORTS) {
     TestType rig;
     int woken = 0;

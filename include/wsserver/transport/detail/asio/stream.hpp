@@ -31,6 +31,8 @@ class AsioStream {
     std::uint64_t unsent(std::uint64_t passed) const noexcept;
     void close();
     std::string peer() const;
+    /// Waits for the next bytes, unless receiving is paused.
+    void await_bytes();
     /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
 
@@ -50,9 +52,8 @@ class AsioStream {
     void free_operation(void* place) noexcept;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
-    void await_bytes();
     void readable();
-    bool receive();
+    std::size_t receive();
     void writable();
     void await_writable();
     void half_close() noexcept;

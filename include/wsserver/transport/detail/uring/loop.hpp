@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "wsserver/transport/detail/receive_queue.hpp"
 #include "wsserver/transport/detail/uring/acceptor.hpp"
 #include "wsserver/transport/detail/uring/buffers.hpp"
 #include "wsserver/transport/detail/uring/ring.hpp"
@@ -52,6 +53,24 @@ class UringLoop {
     void remove(UringStream& stream) noexcept { streams_.destroy(stream); }
     /// Calls stream.run_deferred() in a later turn. The caller has added a reference for this call.
     void defer(UringStream& stream) { deferred_.push_back(&stream); }
+    /// `stream` has received `bytes` in this turn.
+    void note_received(const UringStream& stream, std::size_t bytes) noexcept {
+        if (std::exchange(receiver_, &stream) != &stream) received_ = 0;
+        received_ += bytes;
+    }
+    /// True if `stream` was the last to receive, and received much.
+    bool has_received_much(const UringStream& stream) const noexcept {
+        return receiver_ == &stream && received_ >= UringReceiveQueue::much;
+    }
+    bool has_received(const UringStream& stream) const noexcept { return receiver_ == &stream; }
+    /// A stream found no shared buffer, because others took them.
+    void note_lack_of_buffers() noexcept { buffers_lacked_ = buffers_are_short_ = true; }
+    /// True if a stream must not take more than its share of the buffers.
+    bool buffers_are_short() const noexcept { return buffers_are_short_; }
+    /// Calls stream.receive_more() at the end of this turn.
+    void receive_after_others(UringStream& stream);
+    /// Calls stream.receive_more() at the end of this turn or a later one.
+    void receive_in_order(UringStream& stream);
     /// Keeps a closed stream while it sends, for a limited time.
     void linger(UringStream& stream);
     /// Closes `socket` at the end of the turn.
@@ -66,6 +85,7 @@ class UringLoop {
     void close_sockets();
     void run_posted();
     void run_deferred();
+    void receive_next();
     bool may_sleep();
     void await_posts();
     void wake_up() noexcept;
@@ -78,6 +98,13 @@ class UringLoop {
     UringStreams streams_;  // destroyed after the members that may own handles of streams
     bool in_turn_ = false;
     mutable std::optional<Clock::time_point> now_;  // the time of this turn, after the first call of now()
+
+    UringReceiveQueue receive_queue_;        // each stream in it has one reference more
+    const UringStream* receiver_ = nullptr;  // the last stream that received in this turn
+    std::size_t received_ = 0;               // bytes that it received in a row
+    std::vector<UringStream*> served_;       // those of receive_after_others()
+    bool buffers_lacked_ = false;            // in this turn
+    bool buffers_are_short_ = false;         // in this turn or the last
 
     std::vector<UringStream*> deferred_, running_deferred_;
     std::vector<Descriptor> closing_;  // to be closed at the end of the turn

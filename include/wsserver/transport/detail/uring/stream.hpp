@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "wsserver/base/output_buffer.hpp"
+#include "wsserver/transport/detail/receive_queue.hpp"
 #include "wsserver/transport/detail/send_batch.hpp"
 #include "wsserver/transport/detail/uring/ring.hpp"
 #include "wsserver/transport/detail/uring/send.hpp"
@@ -19,6 +20,10 @@
 namespace wsserver::detail {
 
 class UringLoop;
+class UringStream;
+
+/// Three large shares leave more than half of the shared buffers to the other streams.
+using UringReceiveQueue = ReceiveQueue<UringStream*, 3>;
 
 /// What was received while a stream was paused.
 struct UringHeld {
@@ -60,6 +65,8 @@ class alignas(uring_event_bits + 1) UringStream {
     void received(int result, std::uint32_t flags);
     /// Handles the completion of a send request.
     void sent(UringSend& send, int result);
+    /// Receives the next bytes; see UringLoop::receive_in_order().
+    void receive_more(std::size_t share);
     /// Does what was deferred to a later turn; see UringLoop::defer().
     void run_deferred();
     bool is_sending() const noexcept { return send_ != nullptr; }
@@ -87,15 +94,16 @@ class alignas(uring_event_bits + 1) UringStream {
     /// takes them at the end of the turn.
     static constexpr std::size_t promised_size = std::size_t{64} << 10;
 
-    /// The handle, a receive request, a send request, a deferred call and lingering; and one more while a request that
-    /// has just ended is followed by the next one.
+    /// The handle, a receive request or a place in the queue for one, a send request, a deferred call and lingering;
+    /// and one more while a request that has just ended is followed by the next one.
     static constexpr unsigned most_references = 6;
     /// The largest errno of the kernel is 4095.
     static constexpr unsigned error_bits = 12;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
     enum class ReceiveMode : bool { shared, direct };
-    void await_bytes(ReceiveMode mode = ReceiveMode::shared);
+    void receive_again(int result, ReceiveMode mode);
+    void await_bytes(ReceiveMode mode = ReceiveMode::shared, std::size_t share = UringReceiveQueue::share);
     void await_bytes_in(ReceiveBuffer buffer);
     void stop_awaiting_bytes();
     void received_shared(MutableBytes bytes);

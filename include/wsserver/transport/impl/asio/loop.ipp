@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "wsserver/transport/detail/asio/acceptor.hpp"
+#include "wsserver/transport/detail/asio/stream.hpp"
 #include "wsserver/transport/detail/clear_at_end.hpp"
 
 namespace wsserver::detail {
@@ -49,6 +50,23 @@ void AsioLoop::run_posted() {
         if (detached_) break;
         task();
     }
+}
+
+void AsioLoop::receive_in_order(AsioStream& stream) {
+    receive_queue_.push(&stream);
+    receive_soon();
+}
+
+void AsioLoop::receive_soon() {
+    if (receive_queue_.empty() || std::exchange(receive_noticed_, true)) return;
+    boost::asio::post(context_, [self = shared_from_this()] { self->receive_next(); });
+}
+
+void AsioLoop::receive_next() {
+    receive_noticed_ = false;
+    if (detached_) return;
+    receive_queue_.next_turn([](const AsioStream::Pointer& stream) { stream->await_bytes(); });
+    receive_soon();
 }
 
 void AsioLoop::wake_at(Clock::time_point time) {
@@ -97,6 +115,7 @@ void AsioLoop::detach() {
     armed_for_ = Clock::time_point::max();
     timer_.cancel();
     work_.reset();
+    receive_queue_ = {};
     std::vector<UniqueFunction<void()>> dropped;  // destroyed after the lock is released
     const std::lock_guard lock(mutex_);
     if (use_ == Use::claimed) dropped.swap(posted_);

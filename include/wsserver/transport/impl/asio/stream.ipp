@@ -129,13 +129,13 @@ void AsioStream::await_bytes() {
 void AsioStream::readable() {
     awaiting_bytes_ = false;
     if (!may_receive()) return;  // resume_receiving() waits for readiness again
-    receive();
     // One buffer per turn: other streams are served before the rest is received.
-    await_bytes();
+    const bool much = receive() >= AsioReceiveQueue::much;
+    much&& may_receive() ? loop_.receive_in_order(*this) : await_bytes();
 }
 
-/// Receives once and passes the bytes to the user. False if nothing was received.
-bool AsioStream::receive() {
+/// Receives once and passes the bytes to the user. Returns their number.
+std::size_t AsioStream::receive() {
     ReceiveBuffer lent = user_->wants_buffer() ? user_->prepare_buffer() : ReceiveBuffer{};
     const bool direct = !lent.empty();
     const MutableBytes buffer = direct ? lent.bytes() : loop_.buffer();
@@ -148,19 +148,19 @@ bool AsioStream::receive() {
     } else if (received > 0) {
         user_->on_bytes(buffer.first(received));
     }
-    if (received > 0) return true;
+    if (received > 0) return received;
     if (count == 0) {
         ended_ = true;
         if (sending_ < Sending::failed) user_->on_end({});  // otherwise the error of the send follows
     } else if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
         report_failure(error);
     }
-    return false;
+    return 0;
 }
 
 void AsioStream::resume_receiving() {
     paused_ = false;
-    await_bytes();
+    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);  // much may have arrived meanwhile
 }
 
 // --- Sending ---
@@ -216,7 +216,7 @@ std::uint64_t AsioStream::unsent(std::uint64_t passed) const noexcept {
 void AsioStream::send_failed(int error) {
     if (sending_ < Sending::failed) sending_ = Sending::failed;
     batch_.reset();
-    for (int i = 0; i < asio_last_receives && may_receive() && receive(); ++i) {
+    for (int i = 0; i < asio_last_receives && may_receive() && receive() > 0; ++i) {
     }
     report_failure(error);
 }

@@ -80,6 +80,7 @@ void UringLoop::turn(std::optional<Clock::time_point> until) {
     });
     run_posted();
     run_deferred();
+    receive_next();
     in_turn_ = false;
     now_.reset();
 }
@@ -147,9 +148,36 @@ void UringLoop::run_deferred() {
     for (UringStream* stream : running_deferred_) stream->run_deferred();
 }
 
+void UringLoop::receive_in_order(UringStream& stream) {
+    receive_queue_.push(&stream);
+    stream.add_reference();
+}
+
+void UringLoop::receive_after_others(UringStream& stream) {
+    served_.push_back(&stream);
+    stream.add_reference();
+}
+
+/// Runs at the end of a turn: the requests of streams that found no buffer are already prepared, and get the buffers
+/// first.
+void UringLoop::receive_next() {
+    const bool lacked = std::exchange(buffers_lacked_, false);
+    buffers_are_short_ = lacked || receive_queue_.size() > 1;
+    receiver_ = nullptr;
+    const ClearAtEnd served(served_);
+    for (UringStream* stream : served_) {
+        stream->receive_more(UringReceiveQueue::share);
+        stream->drop_reference();
+    }
+    receive_queue_.next_turn([](UringStream* stream) {
+        stream->receive_more(UringReceiveQueue::large_share);
+        stream->drop_reference();
+    });
+}
+
 /// Returns true if there is nothing to run. From then on post() and stop() wake the loop.
 bool UringLoop::may_sleep() {
-    if (!deferred_.empty()) return false;
+    if (!deferred_.empty() || !receive_queue_.empty()) return false;
     const std::lock_guard lock(mutex_);
     asleep_ = posted_.empty() && !stopping_.load(std::memory_order_relaxed);
     return asleep_;

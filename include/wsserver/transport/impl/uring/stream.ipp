@@ -36,14 +36,18 @@ void UringStream::start(StreamUser& user) {
 
 /// Normally one multishot request receives all bytes into the shared buffers. While much of a large message is received
 /// at once (ReceiveMode::direct), there is a request for each part, into the memory of the message.
-void UringStream::await_bytes(ReceiveMode mode) {
+void UringStream::await_bytes(ReceiveMode mode, std::size_t share) {
     if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
     if (mode == ReceiveMode::direct && !held() && user_->wants_buffer()) {
         ReceiveBuffer buffer = user_->prepare_buffer();
         if (!buffer.empty()) return await_bytes_in(std::move(buffer));
     }
     io_uring_sqe& sqe = loop_.ring().sqe(UringEvent::received, this);
-    io_uring_prep_recv_multishot(&sqe, socket_.get(), nullptr, 0, 0);
+    if (loop_.buffers_are_short()) {
+        io_uring_prep_recv(&sqe, socket_.get(), nullptr, share, 0);
+    } else {
+        io_uring_prep_recv_multishot(&sqe, socket_.get(), nullptr, 0, 0);
+    }
     sqe.flags |= IOSQE_BUFFER_SELECT;
     sqe.buf_group = UringBuffers::group;
     awaiting_bytes_ = true;
@@ -68,6 +72,7 @@ void UringStream::received(int result, std::uint32_t flags) {
     } else if (result > 0) {
         received_shared(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
     }
+    if (result > 0) loop_.note_received(*this, static_cast<std::size_t>(result));
     if (result == 0) {
         peer_ended();
     } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
@@ -75,11 +80,30 @@ void UringStream::received(int result, std::uint32_t flags) {
     }
     loop_.buffers().give_back(flags);
     if (!was_last) return;
-    // After ENOBUFS: the buffers of this turn are given back before the kernel sees this request. Or the stream was
-    // paused and has been resumed since.
-    await_bytes(direct ? ReceiveMode::direct : ReceiveMode::shared);
+    receive_again(result, direct ? ReceiveMode::direct : ReceiveMode::shared);
     if (sending_ == Sending::failed) defer();
     drop_reference();
+}
+
+/// A request has ended with `result`. After ENOBUFS, the buffers of this turn are given back before the kernel sees the
+/// next request. A stream that found none comes first, one that has received some later, one that has received much
+/// last.
+void UringStream::receive_again(int result, ReceiveMode mode) {
+    if (!may_receive()) return;
+    const bool lacked = result == -ENOBUFS;
+    const bool has_received = lacked ? loop_.has_received(*this) : result > 0;
+    if (lacked && !has_received) loop_.note_lack_of_buffers();
+    if (!has_received ||
+        (!lacked && !loop_.buffers_are_short() && result < static_cast<int>(UringReceiveQueue::much))) {
+        return await_bytes(mode);
+    }
+    const std::size_t much = loop_.buffers_are_short() ? UringReceiveQueue::share : UringReceiveQueue::much;
+    const bool took_much = lacked ? loop_.has_received_much(*this) : static_cast<std::size_t>(result) >= much;
+    took_much ? loop_.receive_in_order(*this) : loop_.receive_after_others(*this);
+}
+
+void UringStream::receive_more(std::size_t share) {
+    if (user_ != nullptr && !closed_) await_bytes(ReceiveMode::direct, share);
 }
 
 /// `bytes` are in the shared buffers.
@@ -131,7 +155,7 @@ void UringStream::stop_awaiting_bytes() {
 void UringStream::resume_receiving() {
     paused_ = false;
     if (held()) return defer();
-    await_bytes();
+    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);  // much may have arrived meanwhile
 }
 
 void UringStream::deliver_held() {
@@ -154,7 +178,7 @@ void UringStream::deliver_held() {
     if (closed_) return;
     if (error != 0) return receive_failed(error);
     if (ended) return peer_ended();
-    await_bytes();
+    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);
 }
 
 void UringStream::peer_ended() {

@@ -179,7 +179,7 @@ TEST_CASE("bench says why there is no connection", "[bench]") {
     check(bench({url}), 1, {"cannot connect to " + url, "refused"});
     REQUIRE(::listen(silent.get(), 16) == 0);
     check(bench({url, "--timeout", "50ms"}), 7, {url});
-    check(bench({url, "--timeout", "50ms", "--mode", "handshake"}), 7, {url});
+    check(bench({url, "--timeout", "20ms", "--mode", "handshake"}), 7, {url});
 }
 
 TEST_CASE("bench reports connections that the server ends", "[bench]") {

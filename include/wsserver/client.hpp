@@ -83,8 +83,9 @@ class Client {
     Client& operator=(const Client&) = delete;
 
     /// Begins to connect to `url` (ws://, ws+unix:). The reactions of `handler` are called as on a server, but always
-    /// on the loop's thread; its `runs` is ignored. An earlier connection is closed with 1001 first. All errors,
-    /// including an invalid URL, are reported to on_end(), never within this call.
+    /// on the loop's thread; its `runs` is ignored. An earlier connection is closed with 1001 first, and an earlier
+    /// attempt is given up. All errors of the new attempt, including an invalid URL, are reported to on_end(), never
+    /// within this call.
     void connect(std::string url, std::shared_ptr<AnyHandler> handler);
     /// The same for a handler object.
     template <class H>
@@ -107,7 +108,8 @@ class Client {
     SendStatus send(const Binary& message);
     /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.
     SendStatus ping(Bytes payload = {});
-    /// Begins the closing handshake, or stops connecting. The client does not reconnect after that.
+    /// Begins the closing handshake, or gives up connecting, which is reported to on_end() within this call. The client
+    /// does not reconnect after that.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});
 
     /// Leaves the server's bytes in the buffers of the kernel until resume_receiving(). This is flow control for a

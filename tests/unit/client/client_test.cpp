@@ -219,8 +219,10 @@ TEST_CASE("a client reconnects after the server closes, but not after close()", 
 }
 
 TEST_CASE("connect() while connected replaces the connection", "[client]") {
+    std::vector<std::string> reasons;  // outlives the server
     OneLoop loop;
     Log first, second;
+    loop.server.on_end([&](const ConnectionEnd& end) { reasons.push_back(end.reason); });
     Client client{loop.context};
     listen_to_end(client, first);
     client.connect(loop.url, Greeter{&first});
@@ -228,6 +230,29 @@ TEST_CASE("connect() while connected replaces the connection", "[client]") {
     client.connect(loop.url + "/second", Greeter{&second});
     loop.run_until([&] { return second.words.size() == 3; });
     CHECK(second.words == std::vector<std::string>{"open ", "hello", "close 1000"});
+    CHECK(first.words.back() == "close 1001");
+    CHECK(reasons.at(0) == "the client connects again");
+}
+
+TEST_CASE("close() before the attempt has begun reports it as given up", "[client]") {
+    OneLoop loop;
+    Log log;
+    Client client{loop.context};
+    listen_to_end(client, log);
+    const bool connected = GENERATE(false, true);
+    if (connected) {
+        client.connect(loop.url, Echo{});
+        loop.run_until([&] { return client.is_open(); });
+    }
+    client.connect(loop.url + "/second", Greeter{&log});
+    client.close();
+    REQUIRE(log.ends.size() == 1);
+    CHECK_FALSE(log.ends[0].opened);
+    CHECK(log.ends[0].cause == "given up");
+    CHECK_FALSE(log.will_retry);
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(log.words.empty());
+    CHECK(log.ends.size() == (connected ? 2 : 1));
 }
 
 TEST_CASE("a listener for the request or the response may call close()", "[client]") {

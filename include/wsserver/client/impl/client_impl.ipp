@@ -129,10 +129,12 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     attempt_.cancel();
     connecting_ = false;
     restart_ = true;
-    if (connection_) {
-        connection_->going_away();  // on_released() begins the attempt
+    if (!connection_) return post(&Impl::attempt);
+    // on_released() begins the attempt.
+    if (connection_->is_opening()) {
+        connection_->terminate("replaced by a later connect()");
     } else {
-        post(&Impl::attempt);
+        connection_->close(CloseCode::going_away, "the client connects again");
     }
 }
 
@@ -223,16 +225,16 @@ bool Client::Impl::may_retry() const noexcept {
 
 SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     wanted_ = false;
-    restart_ = false;
     dont_retry();
-    if (connection_ && !connection_->is_opening()) return connection_->close(code, reason);
-    if (connection_) {
+    const bool was_to_begin = std::exchange(restart_, false);
+    const bool was_connecting = std::exchange(connecting_, false);
+    if (connection_ && connection_->is_opening()) {
         connection_->terminate("given up");
-    } else if (std::exchange(connecting_, false)) {
+    } else if (was_to_begin || was_connecting) {
         attempt_.cancel();
         failed("given up", std::make_error_code(std::errc::operation_canceled));
     }
-    return SendStatus::closed;
+    return connection_ ? connection_->close(code, reason) : SendStatus::closed;
 }
 
 void Client::Impl::dont_retry() {

@@ -29,15 +29,18 @@ class FrameTap;  // protocol/frame_tap.hpp
 
 /// How to wait between attempts to connect, after a connection has ended or an attempt has failed. The wait is random,
 /// in the upper half of its bound, so that a thousand clients of a restarted server do not reconnect at the same moment
-/// (jitter). Each failed attempt doubles the bound. A successful one resets it.
+/// (jitter). Each failed attempt doubles the bound, and a success resets it. A success is a connection that was open
+/// for at least `min_uptime`, and not shorter than the wait before it. So a server that accepts connections and closes
+/// them at once, for example because it is overloaded, is asked less and less often.
 struct Reconnect {
-    std::chrono::milliseconds first{500};       ///< the first bound
-    std::chrono::milliseconds longest{30'000};  ///< the largest bound
-    std::size_t attempts = 0;                   ///< the most failed attempts in a row; 0: no limit
+    std::chrono::milliseconds first{500};         ///< the first bound
+    std::chrono::milliseconds longest{30'000};    ///< the largest bound
+    std::size_t attempts = 0;                     ///< the most failed attempts in a row; 0: no limit
+    std::chrono::milliseconds min_uptime{5'000};  ///< a connection that ended earlier is a failed attempt
 
     /// The wait before the next attempt.
     ///
-    /// failures  failed attempts in a row; 0: an open connection has ended
+    /// failures  failed attempts in a row; 0: the last one was a success
     /// point     the place in the range of the wait, from 0 (shortest) to 1 (longest)
     std::chrono::milliseconds wait(std::size_t failures, double point) const noexcept;
 };

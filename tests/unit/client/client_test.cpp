@@ -199,6 +199,26 @@ TEST_CASE("a client reconnects until its attempts are used up", "[client]") {
     CHECK(retries == std::vector{true, true, false});
 }
 
+TEST_CASE("connections that the server closes at once use up the attempts", "[client]") {
+    struct Closer {
+        void on_open(AnyConnection& connection) { connection.close(CloseCode::try_again_later); }
+    };
+    OneLoop loop;
+    loop.server.handle("closer", Closer{});
+    ClientOptions options;
+    options.subprotocols = {"closer"};
+    options.reconnect = Reconnect{.first = 1ms, .longest = 4ms, .attempts = 3};
+    Client client{loop.context, options};
+    std::vector<bool> retries;
+    client.on_end([&](const ConnectionEnd& end, bool will_retry) {
+        CHECK(end.code == CloseCode::try_again_later);
+        retries.push_back(will_retry);
+    });
+    client.connect(loop.url, Echo{});
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(retries == std::vector{true, true, false});
+}
+
 TEST_CASE("a client reconnects after the server closes, but not after close()", "[client]") {
     OneLoop loop;
     struct Counter {

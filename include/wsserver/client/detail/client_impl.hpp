@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "wsserver/client.hpp"
+#include "wsserver/client/detail/backoff.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/owner_timers.hpp"
@@ -78,7 +79,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     ClientRequest make_request() const;
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
-    bool may_retry() const noexcept;
+    bool retry_later();
     void dont_retry();
     void post(void (Impl::*step)());
 
@@ -91,7 +92,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
         if (response_) response_(response);
     }
     void on_opened(ConnectionId id) override {
-        failures_ = 0;
+        backoff_.opened(transport_.now());
         client_hub_->set_open(id);
     }
     void on_closing(ConnectionId) noexcept override { client_hub_->set_open({}); }
@@ -116,9 +117,9 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     Url url_;
     std::shared_ptr<AnyHandler> handler_;
     Clock::time_point deadline_{};
-    std::size_t failures_ = 0;  ///< failed attempts in a row
-    bool wanted_ = false;       ///< connect() was called, and close() was not called since
-    bool restart_ = false;      ///< connect() was called, and the attempt has not begun yet
+    Backoff backoff_;
+    bool wanted_ = false;   ///< connect() was called, and close() was not called since
+    bool restart_ = false;  ///< connect() was called, and the attempt has not begun yet
     bool shut_down_ = false;
     bool connecting_ = false;
     std::uint32_t generation_ = 0;

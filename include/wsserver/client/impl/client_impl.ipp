@@ -105,6 +105,7 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     : OwnerOn(transport_),
       options_(std::move(given)),
       client_hub_(std::make_shared<ClientHub>(*this)),
+      backoff_(options_.reconnect),
       transport_(context),
       timers_(transport_) {
     hub_ = client_hub_;
@@ -124,7 +125,7 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     url_text_ = std::move(url);
     handler_ = std::move(handler);
     wanted_ = true;
-    failures_ = 0;
+    backoff_.reset();
     dont_retry();
     attempt_.cancel();
     connecting_ = false;
@@ -207,20 +208,21 @@ void Client::Impl::failed(std::string cause, std::error_code error) {
 }
 
 void Client::Impl::ended(const ConnectionEnd& end) {
-    if (!end.opened) ++failures_;
-    const bool retry = may_retry();
+    backoff_.ended(transport_.now());
+    if (restart_) backoff_.reset();
+    const bool retry = retry_later();
     if (!retry && !restart_) wanted_ = false;
-    if (retry) {
-        const double jitter = std::uniform_real_distribution{}(jitter_);
-        retry_at_ = later(transport_.now(), options_.reconnect->wait(failures_, jitter));
-        timers_.arm(retry_at_);
-    }
     if (end_ && !shut_down_) end_(end, retry);
 }
 
-bool Client::Impl::may_retry() const noexcept {
-    if (!options_.reconnect || !wanted_ || restart_ || shut_down_) return false;
-    return options_.reconnect->attempts == 0 || failures_ < options_.reconnect->attempts;
+/// Returns true if another attempt follows.
+bool Client::Impl::retry_later() {
+    if (!wanted_ || restart_ || shut_down_) return false;
+    const auto wait = backoff_.next_wait(std::uniform_real_distribution{}(jitter_));
+    if (!wait) return false;
+    retry_at_ = later(transport_.now(), *wait);
+    timers_.arm(retry_at_);
+    return true;
 }
 
 SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {

@@ -16,8 +16,8 @@
 
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/inbox.hpp"
 #include "wsserver/connection/pooled_owner.hpp"
-#include "wsserver/server/detail/inbox.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {

@@ -1,6 +1,8 @@
-// Requests of other threads to one reactor's connections. Any thread adds one under a short lock; the reactor takes all
-// at once.
+// Requests of other threads to the connections of one thread. Any thread adds one under a short lock; the thread of the
+// connections takes all at once.
 #pragma once
+
+#include "wsserver/base/cpp20.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,58 +19,62 @@ namespace wsserver {
 
 /// A message that is encoded once and shared by many send queues.
 struct SharedMessage {
-    OutputBuffer frames;
-    std::size_t payload_size = 0;
+    OutputBuffer frames;           ///< the message, encoded
+    std::size_t payload_size = 0;  ///< of the message, in bytes
 };
 
 /// The additional parts of a request to all connections.
 struct Broadcast {
     std::shared_ptr<const SharedMessage> shared{};  ///< of a broadcast only
     std::shared_ptr<const Audience> audience{};     ///< of a broadcast only
-    Hub::Count done{};
+    Hub::Count done{};                              ///< may be empty
 
+    /// Calls `done`, unless it is empty.
     void report(std::size_t receivers) const noexcept { complete(done, receivers); }
 };
 
 /// One request. The members that `kind` does not use stay empty. Each reply of a worker is an item, so it is small.
 struct InboxItem {
+    /// What is asked.
     enum class Kind : std::uint8_t {
-        send_text,
-        send_binary,
-        ping,
-        close,
-        fail,    ///< the handler threw: close with 1011
-        resume,  ///< the mailbox has space again
-        // To all connections:
-        broadcast,
-        ping_all,
-        close_all,
+        send_text,    ///< the payload is a text message
+        send_binary,  ///< the payload is a binary message
+        ping,         ///< send a Ping
+        close,        ///< begin the closing handshake; the payload is the reason
+        fail,         ///< the handler threw: close with 1011
+        resume,       ///< the mailbox has space again
+        broadcast,    ///< to all connections: a message that is encoded already
+        ping_all,     ///< to all connections: send a Ping
+        close_all,    ///< to all connections: begin the closing handshake
     };
-    Kind kind{};
+    Kind kind{};                           ///< what is asked
     SendKind send_as = SendKind::message;  ///< for a message: `reply` if the connection's own handler sent it
-    CloseCode code = CloseCode::normal;
-    ConnectionId to{};
-    std::size_t offset = 0;  ///< of the payload (message, ping, reason) in the batch's bytes
-    std::size_t size = 0;
-    std::unique_ptr<Broadcast> to_all{};
+    CloseCode code = CloseCode::normal;    ///< of `close` and `close_all`
+    ConnectionId to{};                     ///< the connection; default-constructed if the request is to all
+    std::size_t offset = 0;                ///< of the payload (message, ping, reason) in the batch's bytes
+    std::size_t size = 0;                  ///< of the payload
+    std::unique_ptr<Broadcast> to_all{};   ///< null if the request is to one connection
 };
 
 static_assert(sizeof(InboxItem) <= 48);
 
+/// The requests that wait for one thread.
 class Inbox {
    public:
     /// Items in the order of put(), and the bytes that they refer to.
     struct Batch {
-        std::vector<InboxItem> items;
-        OutputBuffer payload;
-        std::size_t bytes = 0;  ///< memory of the items with a payload, their own or a shared one
+        std::vector<InboxItem> items;  ///< in the order of put()
+        OutputBuffer payload;          ///< of all items, one after the other
+        std::size_t bytes = 0;         ///< memory of the items with a payload, their own or a shared one
 
         /// In bytes. Up to this size the memory for payloads is reused. A larger one, left by a burst, is freed.
         static constexpr std::size_t kept = std::size_t{1} << 20;
 
+        /// Valid until clear().
         Bytes payload_of(const InboxItem& item) const noexcept {
             return std::as_const(payload).bytes().subspan(item.offset, item.size);
         }
+        /// Removes all items.
         void clear() noexcept {
             items.clear();
             bytes = 0;
@@ -77,11 +83,11 @@ class Inbox {
         }
     };
 
-    /// `limit` is the most bytes that wait for a reactor that does not take them.
+    /// `limit` is the most bytes that wait for a thread that does not take them.
     explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
 
     /// Adds an item and copies `payload`. Any thread. Returns false, and adds nothing, if the limit is exceeded. Calls
-    /// wake() unless an earlier item has woken the reactor. If wake() throws, adds nothing and throws the same.
+    /// wake() unless an earlier item has woken the thread. If wake() throws, adds nothing and throws the same.
     template <class Wake>
     [[nodiscard]] bool put(InboxItem item, Bytes payload, Wake&& wake) {
         const bool shares = item.to_all && item.to_all->shared;
@@ -99,7 +105,7 @@ class Inbox {
         return true;
     }
 
-    /// Clears `batch` and swaps it for the waiting items. The reactor's thread.
+    /// Clears `batch` and swaps it for the waiting items. Called by the thread of the connections.
     void take(Batch& batch) {
         batch.clear();
         const std::lock_guard lock(mutex_);

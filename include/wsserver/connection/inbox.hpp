@@ -54,6 +54,15 @@ struct InboxItem {
     std::size_t offset = 0;                ///< of the payload (message, ping, reason) in the batch's bytes
     std::size_t size = 0;                  ///< of the payload
     std::unique_ptr<Broadcast> to_all{};   ///< null if the request is to one connection
+
+    /// True for the kinds that an Inbox never drops. There is at most one of them for each pause or failure of a
+    /// handler, and without it the connection would stay as it is.
+    bool may_pass_limit() const noexcept { return kind == Kind::fail || kind == Kind::resume; }
+    /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
+    std::size_t memory() const noexcept {
+        if (!to_all) return sizeof *this;
+        return sizeof *this + sizeof *to_all + (to_all->shared ? to_all->shared->frames.size() : 0);
+    }
 };
 
 static_assert(sizeof(InboxItem) <= 48);
@@ -65,9 +74,10 @@ class Inbox {
     struct Batch {
         std::vector<InboxItem> items;  ///< in the order of put()
         OutputBuffer payload;          ///< of all items, one after the other
-        std::size_t bytes = 0;         ///< memory of the items with a payload, their own or a shared one
+        std::size_t bytes = 0;         ///< memory of the items, their payloads and the messages that they share
 
-        /// In bytes. Up to this size the memory for payloads is reused. A larger one, left by a burst, is freed.
+        /// In bytes. Up to this size the memory for items and for payloads is reused. A larger one, left by a burst, is
+        /// freed.
         static constexpr std::size_t kept = std::size_t{1} << 20;
 
         /// Valid until clear().
@@ -77,24 +87,28 @@ class Inbox {
         /// Removes all items.
         void clear() noexcept {
             items.clear();
+            if (items.capacity() > kept / sizeof(InboxItem)) items = std::vector<InboxItem>{};
             bytes = 0;
             payload.clear();
             if (payload.capacity() > kept) payload.release();
         }
     };
 
-    /// `limit` is the most bytes that wait for a thread that does not take them.
-    explicit Inbox(std::size_t limit = std::size_t{256} << 20) noexcept : limit_(limit) {}
+    /// The usual limit, in bytes.
+    static constexpr std::size_t default_limit = std::size_t{256} << 20;
 
-    /// Adds an item and copies `payload`. Any thread. Returns false, and adds nothing, if the limit is exceeded. Calls
-    /// wake() unless an earlier item has woken the thread. If wake() throws, adds nothing and throws the same.
+    /// `limit` is the most bytes that wait for a thread that does not take them. Each item counts, even without a
+    /// payload.
+    explicit Inbox(std::size_t limit = default_limit) noexcept : limit_(limit) {}
+
+    /// Adds an item and copies `payload`. Any thread. Returns false, and adds nothing, if the limit would be exceeded.
+    /// Calls wake() unless an earlier item has woken the thread. If wake() throws, adds nothing and throws the same.
     template <class Wake>
     [[nodiscard]] bool put(InboxItem item, Bytes payload, Wake&& wake) {
-        const bool shares = item.to_all && item.to_all->shared;
-        const std::size_t carried = payload.size() + (shares ? item.to_all->shared->frames.size() : 0);
+        const std::size_t memory = item.memory() + payload.size();
         const std::lock_guard lock(mutex_);
-        const std::size_t bytes = carried > 0 ? waiting_.bytes + carried + sizeof item : waiting_.bytes;
-        if (carried > 0 && bytes > limit_) return false;
+        const std::size_t bytes = waiting_.bytes + memory;
+        if (bytes > limit_ && !item.may_pass_limit()) return false;
         if (!woken_) wake();
         woken_ = true;
         item.offset = waiting_.payload.size();

@@ -8,41 +8,78 @@
 
 using namespace wsserver;
 
-TEST_CASE("an inbox that is not emptied is bounded for every kind of payload", "[inbox]") {
+namespace {
+
+/// An item of that kind; a request to all connections if it has a broadcast.
+InboxItem item_of(InboxItem::Kind kind, std::shared_ptr<const SharedMessage> shared = {}) {
+    InboxItem item;
+    item.kind = kind;
+    const bool to_all = kind >= InboxItem::Kind::broadcast;
+    if (to_all) item.to_all = std::make_unique<Broadcast>(Broadcast{.shared = std::move(shared)});
+    return item;
+}
+
+}  // namespace
+
+TEST_CASE("an inbox that is not emptied is bounded for every kind of request", "[inbox]") {
     constexpr std::size_t limit = 10'000;
     Inbox inbox{limit};
+    auto kind = InboxItem::Kind::send_text;
     std::shared_ptr<SharedMessage> shared;
     std::string payload;
-    std::size_t at_most = 3;
-    SECTION("long messages") { payload.assign(limit / 4, 'x'); }
-    SECTION("short messages") {
-        payload = "x";
-        at_most = limit / sizeof(InboxItem);
+    std::size_t at_most = limit / sizeof(InboxItem);
+    SECTION("long messages") {
+        payload.assign(limit / 4, 'x');
+        at_most = 3;
+    }
+    SECTION("short messages") { payload = "x"; }
+    SECTION("empty messages") {
+        kind = GENERATE(InboxItem::Kind::send_text, InboxItem::Kind::send_binary);  //
+    }
+    SECTION("control frames without a payload") {
+        kind = GENERATE(InboxItem::Kind::ping, InboxItem::Kind::close);  //
     }
     SECTION("broadcasts") {
+        kind = InboxItem::Kind::broadcast;
         shared = std::make_shared<SharedMessage>();
         shared->frames.append(bytes_of(std::string(limit / 4, 'x')));
+        at_most = 3;
+    }
+    SECTION("requests to all connections without a payload") {
+        kind = GENERATE(InboxItem::Kind::ping_all, InboxItem::Kind::close_all);
+        at_most = limit / (sizeof(InboxItem) + sizeof(Broadcast));
     }
     int woken = 0;
     const auto wake = [&] { ++woken; };
-    const auto put = [&] {
-        InboxItem item;
-        item.kind = shared ? InboxItem::Kind::broadcast : InboxItem::Kind::send_text;
-        if (shared) item.to_all = std::make_unique<Broadcast>(Broadcast{.shared = shared});
-        return inbox.put(std::move(item), bytes_of(payload), wake);
-    };
+    const auto put = [&] { return inbox.put(item_of(kind, shared), bytes_of(payload), wake); };
     std::size_t taken = 0;
     while (taken <= at_most && put()) ++taken;
     CHECK(taken > 0);
     CHECK(taken <= at_most);
 
-    InboxItem room;  // never refused
-    room.kind = InboxItem::Kind::resume;
-    CHECK(inbox.put(std::move(room), {}, wake));
+    // Never refused.
+    CHECK(inbox.put(item_of(InboxItem::Kind::resume), {}, wake));
+    CHECK(inbox.put(item_of(InboxItem::Kind::fail), bytes_of("the handler threw"), wake));
+    CHECK_FALSE(put());
     CHECK(woken == 1);
     Inbox::Batch batch;
     inbox.take(batch);
-    CHECK(batch.items.size() == taken + 1);
+    CHECK(batch.items.size() == taken + 2);
     CHECK(put());
     CHECK(woken == 2);
+}
+
+TEST_CASE("an inbox keeps little memory after a burst", "[inbox]") {
+    Inbox inbox;
+    const auto wake = [] {};
+    std::string payload;
+    SECTION("of many items") {}
+    SECTION("of many bytes") { payload.assign(1'000, 'x'); }
+    for (int i = 0; i < 50'000; ++i) REQUIRE(inbox.put(item_of(InboxItem::Kind::send_text), bytes_of(payload), wake));
+    Inbox::Batch batch;
+    inbox.take(batch);
+    CHECK(batch.items.size() == 50'000);
+    batch.clear();
+    CHECK(batch.items.capacity() * sizeof(InboxItem) <= Inbox::Batch::kept);
+    CHECK(batch.payload.capacity() <= Inbox::Batch::kept);
 }

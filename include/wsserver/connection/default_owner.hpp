@@ -32,7 +32,7 @@
 namespace wsserver {
 
 /// The common part of ServerOn and ClientOn. It constructs its transport and is used on the thread of that transport.
-/// Only hub(), counters() and stop() may be called by any thread.
+/// Only hub(), counters(), dropped_requests() and stop() may be called by any thread.
 template <Transport T, Role role>
 class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, role> {
     using Owner = PooledOwner<T, role>;
@@ -50,6 +50,8 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     using Owner::hub;
     /// The counters of all connections.
     const ConnectionCounters& counters() const noexcept { return this->counters_; }
+    /// See PostingHub.
+    std::uint64_t dropped_requests() const noexcept { return posting_hub_->dropped_requests(); }
     /// The options of all connections.
     const ConnectionOptions& options() const noexcept { return this->connection_options_; }
     /// Sets the options of all connections, including open ones. They apply to the next frame, timer or queued message.

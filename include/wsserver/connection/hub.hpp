@@ -23,7 +23,9 @@ struct Audience {
 };
 
 /// The part of a server or client that any thread may call at any time. It may outlive the server or client, and then
-/// returns `closed`. No member waits for a handler or for the network.
+/// returns `closed`. No member waits for a handler or for the network. If the thread of the connections is busy,
+/// requests wait, up to a limit of 256 MiB; over it they are dropped: the result is `dropped`, and a broadcast reports
+/// 0. Members throw only std::bad_alloc.
 class Hub {
    public:
     virtual ~Hub() = default;
@@ -74,6 +76,17 @@ class Completion {
    private:
     Hub::Count done_;
 };
+
+/// A Completion that several requests share. If there is no memory for it, calls `done` with 0 and throws
+/// std::bad_alloc.
+inline std::shared_ptr<Completion> make_completion(Hub::Count done) {
+    try {
+        return std::make_shared<Completion>(std::move(done));
+    } catch (...) {  // `done` is not moved from: only the allocation can fail
+        complete(done, 0);
+        throw;
+    }
+}
 
 /// Reaches one connection, which may be gone, from any thread. It can be copied and kept. A default-constructed handle
 /// returns `closed`.

@@ -1,111 +1,127 @@
-// A hub that works with any transport: it posts each call to the thread of the connections.
+// A hub that works with any transport: it executes each call on the thread of the connections.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
-#include <string>
-#include <string_view>
 #include <utility>
 
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_pool.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/inbox.hpp"
+#include "wsserver/connection/item_hub.hpp"
 
 namespace wsserver {
 
-/// Reaches the connections of one pool. Each call copies its payload and posts a task. A broadcast is encoded for each
-/// receiver. It is held by a shared_ptr and may outlive the pool and its transport.
-template <Transport T, Role role>
-class PostingHub final : public Hub, public std::enable_shared_from_this<PostingHub<T, role>> {
+/// Reaches the connections of one pool. Each call copies its payload into an inbox, which is bounded: over its limit,
+/// the result is `dropped`. A broadcast is encoded for each receiver. The hub is held by a shared_ptr and may outlive
+/// the pool and its transport.
+///
+/// P  has is_open(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has
+template <Transport T, Role role, class P = ConnectionPool<Connection<role, T>>>
+class PostingHub final : public ItemHub, public std::enable_shared_from_this<PostingHub<T, role, P>> {
    public:
     /// The connections that it reaches.
     using Connection = wsserver::Connection<role, T>;
     /// The pool of these connections.
-    using Pool = ConnectionPool<Connection>;
+    using Pool = P;
 
-    /// `transport` and `pool` must live until detach().
-    PostingHub(T& transport, Pool& pool) noexcept : transport_(transport), pool_(&pool) {}
+    /// `transport` and `pool` must live until detach(). `limit` is the most bytes that wait for the transport's thread.
+    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit) noexcept
+        : transport_(transport), inbox_(limit), pool_(&pool) {}
 
-    /// Called on the transport's thread. From now on, sending returns `closed` and broadcasts report 0.
+    /// Called on the transport's thread. From now on, sending returns `closed`, and broadcasts report 0. So do those
+    /// that wait: when it returns, no Count of an earlier broadcast is called any more.
     void detach() {
-        const std::lock_guard lock(mutex_);
-        pool_ = nullptr;
+        Inbox::Batch waiting;
+        {
+            const std::lock_guard lock(mutex_);
+            pool_ = nullptr;
+            inbox_.take(waiting);
+        }
+        report_dropped(waiting);
+        for (const Run* run = innermost_; run != nullptr; run = run->outer) report_dropped(run->batch);
     }
 
-    SendStatus send(ConnectionId to, const Text& message) override { return send_copy(to, message); }
-    SendStatus send(ConnectionId to, const Binary& message) override { return send_copy(to, message); }
-    SendStatus ping(ConnectionId to, Bytes payload) override {
-        if (payload.size() > max_control_payload) return SendStatus::refused;
-        return run(to, [copy = copy_of(payload)](Connection& connection) { connection.ping(bytes_of(copy)); });
-    }
-    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
-        if (!may_be_sent(code) || reason.size() > max_close_reason) return SendStatus::refused;
-        return run(to, [code, copy = std::string{reason}](Connection& connection) { connection.close(code, copy); });
-    }
-    void broadcast(const Audience& audience, const Text& message, Count done = {}) override {
-        broadcast_copy(audience, message, std::move(done));
-    }
-    void broadcast(const Audience& audience, const Binary& message, Count done = {}) override {
-        broadcast_copy(audience, message, std::move(done));
-    }
-    void ping_all(Count done = {}) override {
-        run_for_all([](Connection& connection) { return connection.ping({}); }, std::move(done));
-    }
-    void close_all(CloseCode code, std::string_view reason, Count done = {}) override {
-        run_for_all([code, copy = std::string{reason}](Connection& c) { return c.close(code, copy); }, std::move(done));
-    }
+    /// The number of requests that were dropped because too many waited, or because their connection ended first. Any
+    /// thread.
+    std::uint64_t dropped_requests() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
    private:
-    static std::string copy_of(Bytes payload) { return std::string{text_of(payload)}; }
-
-    template <class M>
-    SendStatus send_copy(ConnectionId to, const M& message) {
-        return run(to, [copy = copy_of(message.payload())](Connection& connection) {
-            connection.send_as(SendKind::message, M::from_payload(bytes_of(copy)));
-        });
-    }
-
-    template <class M>
-    void broadcast_copy(const Audience& audience, const M& message, Count done) {
-        run_for_all(
-            [audience, copy = copy_of(message.payload())](Connection& connection) {
-                if (!hears(audience, connection)) return SendStatus::refused;
-                return connection.send_as(SendKind::message, M::from_payload(bytes_of(copy)));
-            },
-            std::move(done));
-    }
-
-    /// Calls `action` on the transport's thread if the connection still exists then.
-    template <class Action>
-    SendStatus run(ConnectionId to, Action action) {
+    SendStatus put(InboxItem item, Bytes payload) override {
         const std::lock_guard lock(mutex_);
-        if (pool_ == nullptr || !pool_->is_open(to)) return SendStatus::closed;
-        transport_.post([hub = this->weak_from_this(), to, action = std::move(action)] {
-            const auto self = hub.lock();
-            Connection* connection = self && self->pool_ != nullptr ? self->pool_->find(to) : nullptr;
-            if (connection != nullptr) action(*connection);
-        });
-        return SendStatus::queued;
-    }
-
-    template <class Action>
-    void run_for_all(Action action, Count done) {
-        // If there is no pool, or no memory for the task, its destructor reports 0 after the lock is released.
-        const auto completion = std::make_shared<Completion>(std::move(done));
-        const std::lock_guard lock(mutex_);
-        if (pool_ == nullptr) return;
-        transport_.post([hub = this->weak_from_this(), action = std::move(action), completion] {
-            const auto self = hub.lock();
-            if (!self || self->pool_ == nullptr) return;
-            std::size_t receivers = 0;
-            self->pool_->for_each([&](Connection& connection) {
-                if (connection.is_open() && action(connection) == SendStatus::queued) ++receivers;
+        if (pool_ == nullptr || (!item.to_all && !pool_->is_open(item.to))) return SendStatus::closed;
+        const auto wake = [this] {
+            transport_.post([hub = this->weak_from_this()] {
+                if (const auto self = hub.lock()) self->take_items();
             });
-            completion->report(receivers);
-        });
+        };
+        if (inbox_.put(std::move(item), payload, wake)) return SendStatus::queued;
+        drop();
+        return SendStatus::dropped;
     }
+
+    /// The items that take_items() executes. A reaction or a Count may detach the hub, or run the loop and so begin
+    /// another run.
+    struct Run {
+        explicit Run(PostingHub& of)
+            : hub(of), batch(std::exchange(of.spare_, {})), outer(std::exchange(of.innermost_, this)) {}
+        Run(const Run&) = delete;
+        Run& operator=(const Run&) = delete;
+        ~Run() {
+            batch.clear();
+            hub.spare_ = std::move(batch);
+            hub.innermost_ = outer;
+        }
+
+        PostingHub& hub;
+        Inbox::Batch batch;
+        const Run* outer;
+    };
+
+    void take_items() {
+        Run run(*this);
+        inbox_.take(run.batch);
+        for (const InboxItem& item : run.batch.items) {
+            if (pool_ == nullptr) break;
+            const Bytes payload = run.batch.payload_of(item);
+            item.to_all ? execute_for_all(item, payload) : execute_for_one(item, payload);
+        }
+    }
+
+    /// Does nothing for a Count that was called before.
+    static void report_dropped(const Inbox::Batch& batch) noexcept {
+        for (const InboxItem& item : batch.items) {
+            if (item.to_all) item.to_all->report(0);
+        }
+    }
+
+    void execute_for_one(const InboxItem& item, Bytes payload) {
+        Connection* connection = pool_->find(item.to);
+        // The connection was open when put() returned `queued`.
+        if (connection == nullptr || execute_item(item, payload, *connection) == SendStatus::closed) drop();
+    }
+
+    void execute_for_all(const InboxItem& item, Bytes payload) {
+        std::size_t receivers = 0;
+        pool_->for_each([&](Connection& connection) {
+            const auto& audience = item.to_all->audience;
+            if (!connection.is_open() || (audience && !hears(*audience, connection))) return;
+            if (execute_item(item, payload, connection) == SendStatus::queued) ++receivers;
+        });
+        item.to_all->report(receivers);
+    }
+
+    void drop() noexcept { dropped_.fetch_add(1, std::memory_order_relaxed); }
 
     T& transport_;
+    Inbox inbox_;
+    Inbox::Batch spare_;  ///< keeps the memory of the last batch
+    const Run* innermost_ = nullptr;
+    std::atomic<std::uint64_t> dropped_{0};
     std::mutex mutex_;
     Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };

@@ -1,0 +1,104 @@
+// A hub whose calls become items of an inbox.
+#pragma once
+
+#include "wsserver/base/cpp20.hpp"
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "wsserver/base/utf8.hpp"
+#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/inbox.hpp"
+#include "wsserver/protocol/message.hpp"
+
+namespace wsserver {
+
+/// The part of a hub that does not depend on who executes its requests. It refuses what the RFC forbids.
+class ItemHub : public Hub {
+   public:
+    SendStatus send(ConnectionId to, const Text& message) final {
+        return put(item_for(to, InboxItem::Kind::send_text), message.payload());
+    }
+    SendStatus send(ConnectionId to, const Binary& message) final {
+        return put(item_for(to, InboxItem::Kind::send_binary), message.payload());
+    }
+    SendStatus ping(ConnectionId to, Bytes payload) final {
+        if (payload.size() > max_control_payload) return SendStatus::refused;
+        return put(item_for(to, InboxItem::Kind::ping), payload);
+    }
+    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) final {
+        if (!is_valid_close(code, reason)) return SendStatus::refused;
+        InboxItem item = item_for(to, InboxItem::Kind::close);
+        item.code = code;
+        return put(std::move(item), bytes_of(reason));
+    }
+    void broadcast(const Audience& audience, const Text& message, Count done = {}) final {
+        put_all(InboxItem::Kind::send_text, &audience, CloseCode::normal, message.payload(), std::move(done));
+    }
+    void broadcast(const Audience& audience, const Binary& message, Count done = {}) final {
+        put_all(InboxItem::Kind::send_binary, &audience, CloseCode::normal, message.payload(), std::move(done));
+    }
+    void ping_all(Count done = {}) final {
+        put_all(InboxItem::Kind::ping_all, nullptr, CloseCode::normal, {}, std::move(done));
+    }
+    void close_all(CloseCode code, std::string_view reason, Count done = {}) final {
+        if (!is_valid_close(code, reason)) return complete(done, 0);
+        put_all(InboxItem::Kind::close_all, nullptr, code, bytes_of(reason), std::move(done));
+    }
+
+   protected:
+    /// Passes a request on. Copies `payload` and returns at once. Any thread. Returns `closed` if the connection, or
+    /// the owner of all connections, is gone.
+    virtual SendStatus put(InboxItem item, Bytes payload) = 0;
+
+   private:
+    static InboxItem item_for(ConnectionId to, InboxItem::Kind kind) noexcept {
+        InboxItem item;
+        item.kind = kind;
+        item.to = to;
+        return item;
+    }
+    static bool is_valid_close(CloseCode code, std::string_view reason) noexcept {
+        return may_be_sent(code) && reason.size() <= max_close_reason && is_valid_utf8(bytes_of(reason));
+    }
+    void put_all(InboxItem::Kind kind, const Audience* audience, CloseCode code, Bytes payload, Count done) {
+        // Calls `done` with 0 if the request is dropped, now or later. It is kept here until put() has returned, so it
+        // is not called under a lock of put() and may use the hub.
+        const auto completion = make_completion(std::move(done));
+        InboxItem item = item_for({}, kind);
+        item.code = code;
+        item.to_all = std::make_unique<Broadcast>();
+        if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
+        item.to_all->done = [completion](std::size_t receivers) { completion->report(receivers); };
+        (void)put(std::move(item), payload);
+    }
+};
+
+/// Executes a request on one connection. `payload` is that of `item`. Not for `broadcast`, whose message is encoded.
+template <class Connection>
+SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connection) {
+    switch (item.kind) {
+        case InboxItem::Kind::send_text:
+            return connection.send_as(item.send_as, Text::from_payload(payload));
+        case InboxItem::Kind::send_binary:
+            return connection.send_as(item.send_as, Binary::from_payload(payload));
+        case InboxItem::Kind::ping:
+        case InboxItem::Kind::ping_all:
+            return connection.ping(payload);
+        case InboxItem::Kind::close:
+        case InboxItem::Kind::close_all:
+            return connection.close(item.code, text_of(payload));
+        case InboxItem::Kind::fail:
+            connection.fail_handler(text_of(payload));
+            return SendStatus::queued;
+        case InboxItem::Kind::resume:
+            connection.resume_receiving();
+            return SendStatus::queued;
+        case InboxItem::Kind::broadcast:
+            break;
+    }
+    return SendStatus::refused;
+}
+
+}  // namespace wsserver

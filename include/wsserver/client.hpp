@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -127,6 +128,9 @@ class Client {
     bool is_idle() const noexcept;
     /// The state of the connection, if there is one.
     std::optional<ConnectionInfo> info() const;
+    /// The number of requests through handles and hubs that were dropped: more than 256 MiB waited for the loop, or the
+    /// connection ended first. Any thread.
+    std::uint64_t dropped_requests() const noexcept;
 
     /// For the implementation.
     struct Impl;

@@ -1,9 +1,12 @@
 #include "wsserver/client.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -348,6 +351,37 @@ TEST_CASE("a handle reaches the client's connection", "[client]") {
         loop.run_until([&] { return got == "by handle"; });
     }
     CHECK(handle.send(Text{"anybody?"}) == SendStatus::closed);
+}
+
+TEST_CASE("a handle is bounded while the loop is busy", "[client]") {
+    struct Keeper {
+        ConnectionHandle* handle;
+        std::shared_ptr<Hub>* hub;
+        void on_open(AnyConnection& connection) {
+            *handle = connection.handle();
+            *hub = connection.hub();
+        }
+    };
+    OneLoop loop;
+    ConnectionHandle handle;
+    std::shared_ptr<Hub> hub;
+    Client client{loop.context};
+    client.connect(loop.url, Keeper{&handle, &hub});
+    loop.run_until([&] { return client.is_open(); });
+    // Only its size matters: it is over the limit and so is not copied.
+    constexpr std::size_t too_large = std::size_t{257} << 20;
+    const std::unique_ptr<std::uint8_t[]> memory{new std::uint8_t[too_large]};
+    const Binary huge{Bytes{memory.get(), too_large}};
+    CHECK(handle.send(huge) == SendStatus::dropped);
+    CHECK(client.dropped_requests() == 1);
+    std::optional<std::size_t> receivers;
+    hub->broadcast({}, huge, [&](std::size_t count) { receivers = count; });
+    CHECK(receivers == 0);
+    CHECK(client.dropped_requests() == 2);
+    CHECK(handle.send(Text{"queued"}) == SendStatus::queued);
+    client.close();
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(client.dropped_requests() == 3);  // the connection ended before
 }
 
 TEST_CASE("a handle of an old connection returns closed even after a reconnect", "[client]") {

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -16,6 +16,7 @@
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/owner_timers.hpp"
+#include "wsserver/connection/posting_hub.hpp"
 #include "wsserver/handshake/url.hpp"
 #include "wsserver/transport/asio.hpp"
 
@@ -31,36 +32,37 @@ class RandomKeys final : public MaskingKeySource {
     std::size_t next_ = keys_.size();
 };
 
-/// Reaches the client's connection from any thread. May outlive the client.
-class ClientHub final : public Hub {
+/// The only connection of a client, with the interface of a ConnectionPool that PostingHub needs.
+class OnlyConnection {
    public:
-    explicit ClientHub(Client::Impl& client) noexcept : client_(&client) {}
+    using Connection = wsserver::Connection<Role::client, AsioTransport>;
 
-    /// From now on, sending returns `closed`.
-    void detach();
-    /// Sets the connection that may be sent to from now on; a default-constructed id: none.
-    void set_open(ConnectionId id);
+    explicit OnlyConnection(std::optional<Connection>& connection) noexcept : connection_(connection) {}
 
-    SendStatus send(ConnectionId to, const Text& message) override;
-    SendStatus send(ConnectionId to, const Binary& message) override;
-    SendStatus ping(ConnectionId to, Bytes payload) override;
-    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    // A client has one connection, so a broadcast is a send.
-    void broadcast(const Audience& audience, const Text& message, Count done) override;
-    void broadcast(const Audience& audience, const Binary& message, Count done) override;
-    void ping_all(Count done) override;
-    void close_all(CloseCode code, std::string_view reason, Count done) override;
+    /// From now on, any thread may send to the connection.
+    void open(ConnectionId id) noexcept { open_generation_.store(id.generation, std::memory_order_release); }
+    /// From now on, sending from other threads returns `closed`.
+    void retire() noexcept { open_generation_.store(0, std::memory_order_release); }
+
+    /// True if the connection may be sent to. Called by any thread. The result may already be out of date.
+    bool is_open(ConnectionId id) const noexcept {
+        return id.generation != 0 && id == ConnectionId{0, 0, open_generation_.load(std::memory_order_acquire)};
+    }
+    Connection* find(ConnectionId id) noexcept {
+        return connection_ && connection_->id() == id ? &*connection_ : nullptr;
+    }
+    template <class F>
+    void for_each(F&& f) {
+        if (connection_) f(*connection_);
+    }
 
    private:
-    using ClientConnection = Connection<Role::client, AsioTransport>;
-    using Action = std::function<SendStatus(ClientConnection&)>;
-    SendStatus run(ConnectionId to, Action action);
-    void run_for_all(Action action, Count done);
-
-    std::mutex mutex_;
-    Client::Impl* client_;
-    ConnectionId open_{};
+    std::optional<Connection>& connection_;
+    std::atomic<std::uint32_t> open_generation_{0};  ///< 0 unless any thread may send
 };
+
+/// Reaches the client's connection from any thread. May outlive the client.
+using ClientHub = PostingHub<AsioTransport, Role::client, OnlyConnection>;
 
 struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_shared_from_this<Client::Impl> {
     using ClientConnection = Connection<Role::client, AsioTransport>;
@@ -93,9 +95,9 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     }
     void on_opened(ConnectionId id) override {
         backoff_.opened(transport_.now());
-        client_hub_->set_open(id);
+        reachable_.open(id);
     }
-    void on_closing(ConnectionId) noexcept override { client_hub_->set_open({}); }
+    void on_closing(ConnectionId) noexcept override { reachable_.retire(); }
     void on_ended(const ConnectionEnd& end) override { ended(end); }
     void on_released(ConnectionId) override;
 
@@ -108,7 +110,6 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
 
     const ClientOptions options_;
     RandomKeys keys_;
-    const std::shared_ptr<ClientHub> client_hub_;
     std::function<void(const ConnectionEnd&, bool)> end_;
     std::function<void(std::string_view)> request_;
     std::function<void(const HttpResponse&)> response_;
@@ -126,6 +127,8 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     std::minstd_rand jitter_{std::random_device{}()};
 
     AsioTransport transport_;
+    OnlyConnection reachable_;
+    const std::shared_ptr<ClientHub> client_hub_;
     OwnerTimers<AsioTransport> timers_;
     Clock::time_point retry_at_ = never;
     AsioTransport::Connecting attempt_;

@@ -62,4 +62,6 @@ std::optional<ConnectionInfo> Client::info() const {
     return impl_->connection_->info();
 }
 
+std::uint64_t Client::dropped_requests() const noexcept { return impl_->client_hub_->dropped_requests(); }
+
 }  // namespace wsserver

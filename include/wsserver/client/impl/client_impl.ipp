@@ -20,93 +20,15 @@ MaskingKey RandomKeys::next_key() noexcept {
     return keys_[next_++];
 }
 
-// --- The hub ---
-
-void ClientHub::detach() {
-    const std::lock_guard lock(mutex_);
-    client_ = nullptr;
-}
-
-void ClientHub::set_open(ConnectionId id) {
-    const std::lock_guard lock(mutex_);
-    open_ = id;
-}
-
-/// Posts `action` to the loop's thread, which checks whether the connection still exists.
-SendStatus ClientHub::run(ConnectionId to, Action action) {
-    const std::lock_guard lock(mutex_);
-    if (client_ == nullptr || to.generation == 0 || to != open_) return SendStatus::closed;
-    client_->transport_.post([client = client_->weak_from_this(), to, action = std::move(action)] {
-        const auto impl = client.lock();
-        if (impl && impl->connection_ && impl->connection_->id() == to) action(*impl->connection_);
-    });
-    return SendStatus::queued;
-}
-
-void ClientHub::run_for_all(Action action, Count done) {
-    // Declared before the lock: if there is no memory for the task, `done` is called without the lock and may use the
-    // hub.
-    const auto completion = std::make_shared<Completion>(std::move(done));
-    const std::lock_guard lock(mutex_);
-    if (client_ == nullptr) return;
-    client_->transport_.post([client = client_->weak_from_this(), action = std::move(action), completion] {
-        const auto impl = client.lock();
-        const bool taken = impl && impl->connection_ && action(*impl->connection_) == SendStatus::queued;
-        completion->report(taken ? 1 : 0);
-    });
-}
-
-SendStatus ClientHub::send(ConnectionId to, const Text& message) {
-    return run(to, [text = std::string{message.text}](ClientConnection& c) { return c.send(Text{text}); });
-}
-
-SendStatus ClientHub::send(ConnectionId to, const Binary& message) {
-    return run(to, [bytes = std::string{text_of(message.bytes)}](ClientConnection& c) {
-        return c.send(Binary{bytes_of(bytes)});
-    });
-}
-
-SendStatus ClientHub::ping(ConnectionId to, Bytes payload) {
-    if (payload.size() > max_control_payload) return SendStatus::refused;
-    return run(to, [bytes = std::string{text_of(payload)}](ClientConnection& c) { return c.ping(bytes_of(bytes)); });
-}
-
-SendStatus ClientHub::close(ConnectionId to, CloseCode code, std::string_view reason) {
-    if (!may_be_sent(code) || reason.size() > max_close_reason) return SendStatus::refused;
-    return run(to, [code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); });
-}
-
-void ClientHub::broadcast(const Audience& audience, const Text& message, Count done) {
-    run_for_all([audience, text = std::string{message.text}](
-                    ClientConnection& c) { return hears(audience, c) ? c.send(Text{text}) : SendStatus::refused; },
-                std::move(done));
-}
-
-void ClientHub::broadcast(const Audience& audience, const Binary& message, Count done) {
-    run_for_all(
-        [audience, bytes = std::string{text_of(message.bytes)}](ClientConnection& c) {
-            return hears(audience, c) ? c.send(Binary{bytes_of(bytes)}) : SendStatus::refused;
-        },
-        std::move(done));
-}
-
-void ClientHub::ping_all(Count done) {
-    run_for_all([](ClientConnection& c) { return c.ping({}); }, std::move(done));
-}
-
-void ClientHub::close_all(CloseCode code, std::string_view reason, Count done) {
-    run_for_all([code, text = std::string{reason}](ClientConnection& c) { return c.close(code, text); },
-                std::move(done));
-}
-
 // --- Attempts ---
 
 Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     : OwnerOn(transport_),
       options_(std::move(given)),
-      client_hub_(std::make_shared<ClientHub>(*this)),
       backoff_(options_.reconnect),
       transport_(context),
+      reachable_(connection_),
+      client_hub_(std::make_shared<ClientHub>(transport_, reachable_)),
       timers_(transport_) {
     hub_ = client_hub_;
     connection_options_.handshake = options_.handshake;

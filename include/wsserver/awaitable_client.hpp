@@ -60,7 +60,7 @@ class AwaitableClient {
         client_.on_end([state = state_](const ConnectionEnd& end, bool) { state->ended(end); });
     }
     /// Ends the connection without a closing handshake. The coroutines that wait are resumed in a later turn of the
-    /// loop, and do not use the client any more.
+    /// loop, and do not use the client any more. Call it where ~Client() may be called, also in one of the coroutines.
     ~AwaitableClient() { state_->detach(); }
     AwaitableClient(const AwaitableClient&) = delete;
     AwaitableClient& operator=(const AwaitableClient&) = delete;

@@ -80,8 +80,11 @@ class Client {
    public:
     /// `context` must outlive the client and be run by one thread.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
-    /// Ends the connection without a closing handshake. Do not destroy the client within a reaction of its handler or
-    /// within one of the listeners below; call close() there.
+    /// Ends the connection without a closing handshake, and calls on_close() of its handler and the Counts of
+    /// broadcasts that wait, but no listener. After it has returned, no reaction, listener or Count is called. It may
+    /// be called within any of them; then the handler and the listeners are destroyed in a later turn of the loop.
+    ///
+    /// Call it on the thread that runs the loop or ran it last. Other threads may call it when the loop has stopped.
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;

@@ -1,6 +1,8 @@
 #include "wsserver/client.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -8,6 +10,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/allocations.hpp"
@@ -451,4 +454,157 @@ TEST_CASE("a callback for a broadcast that ran out of memory may use the hub", "
     too_much = std::numeric_limits<std::size_t>::max();
     loop.run_until([&] { return told.size() == 2; });
     CHECK(told == std::vector<std::size_t>{0, 1});
+}
+
+// --- Destruction ---
+
+namespace {
+
+/// Destroys its client within one of the callbacks, and notes what is called later.
+struct SelfDestroying {
+    std::unique_ptr<Client> client;
+    std::string when;
+    bool gone = false;
+    std::vector<std::string> seen{}, late{};
+
+    void called(const std::string& what) {
+        (gone ? late : seen).push_back(what);
+        if (what == when && client) destroy();
+    }
+    void destroy() {
+        std::exchange(client, nullptr).reset();
+        gone = true;
+    }
+    bool has_seen(const std::string& what) const { return std::ranges::find(seen, what) != seen.end(); }
+    void listen() {
+        client->on_request([this](std::string_view) { called("request"); });
+        client->on_response([this](const HttpResponse&) { called("response"); });
+        client->on_end([this](const ConnectionEnd&, bool will_retry) { called(will_retry ? "end, retries" : "end"); });
+    }
+};
+
+/// Sends one of each and is called for each.
+struct Talkative {
+    SelfDestroying* owner;
+
+    void on_open(AnyConnection& connection) {
+        connection.send(Text{"text"});
+        connection.send(Binary{bytes_of("binary")});
+        connection.ping(bytes_of("ping"));
+        connection.hub()->broadcast({}, Text{"broadcast"}, [by = owner](std::size_t) { by->called("count"); });
+        owner->called("open");
+    }
+    void on_message(AnyConnection&, const Text& message) { owner->called(std::string{message.text}); }
+    void on_message(AnyConnection& connection, const Binary&) {
+        connection.hub()->ping_all([by = owner](std::size_t) { by->called("late count"); });
+        owner->called("binary");
+    }
+    void on_ping(AnyConnection& connection, const Ping&) {
+        owner->called("ping");
+        connection.close(CloseCode::normal, "done");
+    }
+    void on_pong(AnyConnection&, const Pong&) { owner->called("pong"); }
+    void on_close(AnyConnection&, const Close&) { owner->called("close"); }
+};
+
+/// Runs the loop, which belongs to the server, too, until nothing is left to do.
+void run_out(OneLoop& loop) {
+    loop.server.request_stop(0ms);
+    loop.context.run_for(30s);
+    CHECK(loop.context.stopped());
+}
+
+}  // namespace
+
+TEST_CASE("a client may be destroyed within any of its callbacks, and none is called later", "[client]") {
+    OneLoop loop;
+    ClientOptions options;
+    options.reconnect = Reconnect{.first = 1ms};
+    std::string url = loop.url;
+    const std::string when = GENERATE("request", "response", "open", "text", "binary", "broadcast", "count", "ping",
+                                      "pong", "close", "end, retries", "end");
+    if (when == "end, retries") url = "ws://127.0.0.1:1/";
+    if (when == "end") options.reconnect.reset();
+    SelfDestroying owner{std::make_unique<Client>(loop.context, options), when};
+    owner.listen();
+    struct Pinger {
+        void on_message(AnyConnection& connection, const Text& message) {
+            connection.send(message);
+            if (message.text == "broadcast") connection.ping();
+        }
+        void on_message(AnyConnection& connection, const Binary& message) { connection.send(message); }
+    };
+    loop.server.handle(Pinger{});
+    owner.client->connect(url, Talkative{&owner});
+    loop.run_until([&] { return owner.gone; });
+    run_out(loop);
+    CAPTURE(when, owner.seen);
+    CHECK(owner.has_seen(when));
+    CHECK(owner.late.empty());
+    CHECK(std::ranges::count(owner.seen, "close") == (owner.has_seen("open") ? 1 : 0));
+    CHECK(owner.has_seen("count") == owner.has_seen("open"));
+}
+
+TEST_CASE("a client may be destroyed in any state, and no callback is called later", "[client]") {
+    const bool in_the_loop = GENERATE(false, true);
+    OneLoop loop;
+    ClientOptions options;
+    options.reconnect = Reconnect{.first = 1ms};
+    SelfDestroying owner{std::make_unique<Client>(loop.context, options), ""};
+    owner.listen();
+    const auto until = [&](const char* what) { loop.run_until([&] { return owner.has_seen(what); }); };
+    SECTION("before connect()") {}
+    SECTION("before the loop runs") { owner.client->connect(loop.url, Talkative{&owner}); }
+    SECTION("while it connects") {
+        owner.client->connect(loop.url, Talkative{&owner});
+        loop.context.run_one();
+        CHECK(owner.seen.empty());
+    }
+    SECTION("during the opening handshake") {
+        owner.client->connect(loop.url, Talkative{&owner});
+        until("request");
+        CHECK_FALSE(owner.has_seen("response"));
+    }
+    SECTION("while it is open") {
+        owner.client->connect(loop.url, Talkative{&owner});
+        until("open");
+    }
+    SECTION("during the closing handshake") {
+        owner.client->connect(loop.url, Talkative{&owner});
+        until("open");
+        owner.client->close();
+    }
+    SECTION("while the next connect() waits for the closing handshake") {
+        owner.client->connect(loop.url, Talkative{&owner});
+        until("open");
+        owner.client->connect(loop.url, Talkative{&owner});
+    }
+    SECTION("while it waits for the next attempt") {
+        owner.client->connect("ws://127.0.0.1:1/", Talkative{&owner});
+        until("end, retries");
+    }
+    if (in_the_loop) {
+        asio::post(loop.context, [&] { owner.destroy(); });
+        loop.run_until([&] { return owner.gone; });
+    } else {
+        owner.destroy();
+    }
+    run_out(loop);
+    CHECK(owner.late.empty());
+    CHECK(std::ranges::count(owner.seen, "close") == (owner.has_seen("open") ? 1 : 0));
+    CHECK(owner.has_seen("count") == owner.has_seen("open"));
+}
+
+TEST_CASE("a loop may end after its client was destroyed within it", "[client]") {
+    Log log;
+    std::unique_ptr<Client> client;
+    asio::io_context context{1};
+    client = std::make_unique<Client>(context);
+    client->on_end([&](const ConnectionEnd&, bool) {
+        client.reset();
+        context.stop();
+    });
+    client->connect("no URL", Greeter{&log});
+    context.run();
+    CHECK_FALSE(client);
 }

@@ -13,6 +13,7 @@
 
 #include "wsserver/client.hpp"
 #include "wsserver/client/detail/backoff.hpp"
+#include "wsserver/client/detail/loop_thread.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/owner_timers.hpp"
@@ -71,7 +72,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
 
     void connect(std::string url, std::shared_ptr<AnyHandler> handler);
     SendStatus close(CloseCode code, std::string_view reason);
-    /// The Client is being destroyed.
+    /// The Client is being destroyed. From now on, nothing of the program is called.
     void shut_down();
     bool is_idle() const noexcept { return !connection_ && !connecting_ && retry_at_ == never && !restart_; }
 
@@ -94,6 +95,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
         if (response_) response_(response);
     }
     void on_opened(ConnectionId id) override {
+        loop_thread_.note();
         backoff_.opened(transport_.now());
         reachable_.open(id);
     }
@@ -126,6 +128,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     std::uint32_t generation_ = 0;
     std::minstd_rand jitter_{std::random_device{}()};
 
+    LoopThread loop_thread_;
     AsioTransport transport_;
     OnlyConnection reachable_;
     const std::shared_ptr<ClientHub> client_hub_;

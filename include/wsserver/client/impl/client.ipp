@@ -3,6 +3,9 @@
 #include "wsserver/client.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cassert>
+#include <utility>
 
 #include "wsserver/client/detail/client_impl.hpp"
 
@@ -19,7 +22,15 @@ std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) co
 Client::Client(boost::asio::io_context& context, ClientOptions options)
     : impl_(std::make_shared<Impl>(context, std::move(options))) {}
 
-Client::~Client() { impl_->shut_down(); }
+Client::~Client() {
+    assert(impl_->loop_thread_.may_end_here() && "a Client is destroyed on another thread than its loop's");
+    impl_->shut_down();
+    if (!impl_->loop_thread_.is_running_here()) return;
+    // A reaction or a listener, which the implementation owns, may be what destroys the client: keep it until the loop
+    // has left them.
+    boost::asio::io_context& context = impl_->transport_.context();
+    boost::asio::post(context, [impl = std::move(impl_)] {});
+}
 
 void Client::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
     impl_->connect(std::move(url), std::move(handler));

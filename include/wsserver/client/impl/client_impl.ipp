@@ -26,6 +26,7 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
     : OwnerOn(transport_),
       options_(std::move(given)),
       backoff_(options_.reconnect),
+      loop_thread_(context),
       transport_(context),
       reachable_(connection_),
       client_hub_(std::make_shared<ClientHub>(transport_, reachable_)),
@@ -63,7 +64,10 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
 
 void Client::Impl::post(void (Impl::*step)()) {
     transport_.post([self = weak_from_this(), step] {
-        if (const auto impl = self.lock()) (impl.get()->*step)();
+        const auto impl = self.lock();
+        if (!impl) return;
+        impl->loop_thread_.note();
+        (impl.get()->*step)();
     });
 }
 
@@ -169,6 +173,7 @@ void Client::Impl::dont_retry() {
 void Client::Impl::shut_down() {
     shut_down_ = true;
     wanted_ = false;
+    restart_ = false;
     client_hub_->detach();
     retry_at_ = never;
     attempt_.cancel();
@@ -196,6 +201,7 @@ void Client::Impl::flush() {
 }
 
 void Client::Impl::wake() {
+    loop_thread_.note();
     if (timers_.fire() >= retry_at_) {
         retry_at_ = never;
         attempt();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -454,6 +455,45 @@ TEST_CASE("a callback for a broadcast that ran out of memory may use the hub", "
     too_much = std::numeric_limits<std::size_t>::max();
     loop.run_until([&] { return told.size() == 2; });
     CHECK(told == std::vector<std::size_t>{0, 1});
+}
+
+TEST_CASE("an exception of a listener leaves the loop, and the attempt that it stops fails", "[client]") {
+    OneLoop loop;
+    Log log;
+    ClientOptions options;
+    options.connect_timeout = 50ms;
+    Client client{loop.context, options};
+    listen_to_end(client, log);
+    const auto fail = [] { throw std::runtime_error("a listener"); };
+    std::string url = loop.url, cause;
+    SECTION("the request") {
+        client.on_request([&](std::string_view) { fail(); });
+        cause = "the listener for the request threw";
+    }
+    SECTION("the response") {
+        client.on_response([&](const HttpResponse&) { fail(); });
+        cause = "no answer to the opening handshake in time";
+    }
+    SECTION("the end") {
+        client.on_end([&](const ConnectionEnd& end, bool) {
+            log.ends.push_back(end);
+            fail();
+        });
+        url = "no URL";
+        cause = "URL 'no URL'";
+    }
+    client.connect(url, Greeter{&log});
+    CHECK_THROWS_WITH(loop.context.run_for(30s), "a listener");
+    loop.run_until([&] { return client.is_idle(); });
+    REQUIRE(log.ends.size() == 1);
+    CAPTURE(log.ends[0].cause);
+    CHECK(log.ends[0].cause.starts_with(cause));
+    client.on_request({});
+    client.on_response({});
+    listen_to_end(client, log);
+    client.connect(loop.url, Greeter{&log});
+    loop.run_until([&] { return client.is_idle(); });
+    CHECK(log.words == std::vector<std::string>{"open ", "hello", "close 1000"});
 }
 
 // --- Destruction ---

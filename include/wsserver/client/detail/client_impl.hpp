@@ -80,6 +80,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     void attempt();
     void connected(Result<AsioTransport::Socket, std::error_code> socket);
     ClientRequest make_request() const;
+    void show(const ClientRequest& request);
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
     bool retry_later();

@@ -117,12 +117,22 @@ void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> sock
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - transport_.now());
     connection_options_.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
     ClientRequest request = make_request();
-    if (request_) request_(ClientHandshake{request}.request());
+    show(request);
     if (restart_) return;  // the listener has called connect()
     if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
     if (++generation_ == 0) ++generation_;
     connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<OwnerOn&>(*this), std::move(*socket));
     connection_->start(std::move(request), handler_);
+}
+
+void Client::Impl::show(const ClientRequest& request) {
+    if (!request_) return;
+    try {
+        request_(ClientHandshake{request}.request());
+    } catch (...) {
+        failed("the listener for the request threw", std::make_error_code(std::errc::operation_canceled));
+        throw;
+    }
 }
 
 /// An attempt failed before there was a connection.

@@ -70,15 +70,22 @@ struct ClientOptions {
     FrameTap* tap = nullptr;  ///< sees each frame; must outlive the client; optional
 };
 
-/// A client with one connection at a time. Call its members on the loop's thread, or before the loop runs. From other
-/// threads, use a ConnectionHandle.
+/// A client with one connection at a time.
+///
+/// Threads: call its members on the loop's thread, or while the loop does not run, also within reactions and listeners.
+/// From other threads, use a ConnectionHandle or a Hub, which a reaction gets from its connection.
+///
+/// Errors: members throw std::bad_alloc only, except the constructor. Results of the network are reported to on_end().
+/// An exception of a reaction closes the connection with 1011. An exception of a listener leaves the run() of the loop;
+/// an attempt that it stops fails, at the latest after connect_timeout.
 ///
 ///     wsserver::Client client{context};
 ///     client.connect("ws://127.0.0.1:8080/chat", Chat{});
 ///     context.run();
 class Client {
    public:
-    /// `context` must outlive the client and be run by one thread.
+    /// `context` must outlive the client and be run by one thread. Throws std::runtime_error if the system has no
+    /// descriptor left for the loop.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
     /// Ends the connection without a closing handshake, and calls on_close() of its handler and the Counts of
     /// broadcasts that wait, but no listener. After it has returned, no reaction, listener or Count is called. It may
@@ -92,7 +99,8 @@ class Client {
     /// Begins to connect to `url` (ws://, ws+unix:). The reactions of `handler` are called as on a server, but always
     /// on the loop's thread; its `runs` is ignored. An earlier connection is closed with 1001 first, and an earlier
     /// attempt is given up. All errors of the new attempt, including an invalid URL, are reported to on_end(), never
-    /// within this call.
+    /// within this call. The client keeps the handler until the next connect() or its
+    /// own end.
     void connect(std::string url, std::shared_ptr<AnyHandler> handler);
     /// The same for a handler object.
     template <class H>
@@ -102,14 +110,18 @@ class Client {
 
     /// Calls `listener` at the end of each connection and after each failed attempt. After a failed attempt, `opened`
     /// is false, `cause` is the reason, and `error` is an Errc or an error of the system. If `will_retry` is true,
-    /// another attempt follows.
+    /// another attempt follows. The ConnectionEnd is valid until the listener returns. A listener may call any member,
+    /// but must not replace itself.
     void on_end(std::function<void(const ConnectionEnd&, bool will_retry)> listener);
-    /// For debugging: calls `listener` with the request as it is sent.
+    /// For debugging: calls `listener` with the request as it is sent. The text is valid until the listener returns.
     void on_request(std::function<void(std::string_view request)> listener);
-    /// For debugging: calls `listener` with the response of the server, whether it accepts or refuses.
+    /// For debugging: calls `listener` with the response of the server, whether it accepts or refuses. The response is
+    /// valid until the listener returns.
     void on_response(std::function<void(const HttpResponse&)> listener);
 
-    /// Queues a text message, which must be valid UTF-8. Returns `closed` if the connection is not open.
+    /// Queues a text message, which must be valid UTF-8. Copies or encodes the payload before it returns, as all of
+    /// these do. Returns `closed` if the connection is not open, and `dropped` if the policy for slow consumers says
+    /// so.
     SendStatus send(const Text& message);
     /// Queues a binary message. Returns `closed` if the connection is not open.
     SendStatus send(const Binary& message);

@@ -1,6 +1,7 @@
 #include "wsserver/client.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -633,6 +635,39 @@ TEST_CASE("a client may be destroyed in any state, and no callback is called lat
     CHECK(owner.late.empty());
     CHECK(std::ranges::count(owner.seen, "close") == (owner.has_seen("open") ? 1 : 0));
     CHECK(owner.has_seen("count") == owner.has_seen("open"));
+}
+
+TEST_CASE("a client may be destroyed while other threads send to it", "[client][threads]") {
+    struct Keeper {
+        std::shared_ptr<Hub>* hub;
+        ConnectionHandle* handle;
+        void on_open(AnyConnection& connection) {
+            *hub = connection.hub();
+            *handle = connection.handle();
+        }
+    };
+    std::shared_ptr<Hub> hub;
+    ConnectionHandle handle;
+    OneLoop loop;
+    auto client = std::make_unique<Client>(loop.context);
+    client->connect(loop.url, Keeper{&hub, &handle});
+    loop.run_until([&] { return client->is_open(); });
+    std::atomic<int> sending{0};
+    std::atomic<std::size_t> broadcasts{0}, counts{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 2; ++i) {
+        threads.emplace_back([&] {
+            do {
+                ++broadcasts;
+                hub->broadcast({}, Text{"to all"}, [&](std::size_t) { ++counts; });
+                ++sending;
+            } while (handle.send(Text{"to one"}) != SendStatus::closed);
+        });
+    }
+    loop.run_until([&] { return sending > 10; });
+    client.reset();
+    for (std::thread& thread : threads) thread.join();
+    CHECK(counts == broadcasts);
 }
 
 TEST_CASE("a loop may end after its client was destroyed within it", "[client]") {

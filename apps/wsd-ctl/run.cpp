@@ -95,6 +95,9 @@ int send_and_print(const CommandFile& command, const Options& options, const Ter
         terminal.complain(answer->text);
         return wsserver::exit_status_of(answer->error);
     }
+    if (answer->again) {
+        terminal.complain("note: wsd ended while it executed this command, and a new wsd executed it again");
+    }
     if (!options.quiet) terminal.out << answer->text;
     return terminal.printed();
 }

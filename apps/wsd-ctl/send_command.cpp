@@ -163,7 +163,9 @@ class Sender {
     }
 
     std::optional<SpoolAnswer> read_answer() const {
-        if (auto text = text_of_file(in("done"), false)) return SpoolAnswer{{}, text->substr(text->find('\n') + 1)};
+        if (auto text = text_of_file(in("done"), false)) {
+            return SpoolAnswer{{}, text->substr(text->find('\n') + 1), text->starts_with("ok again\n")};
+        }
         auto line = text_of_file(in("failed"), true);
         if (!line) return std::nullopt;
         // `error CODE TEXT`

@@ -17,6 +17,7 @@ std::string unique_command_file_name();
 struct SpoolAnswer {
     std::string error{};  ///< the code, as to_string(CommandErrc) writes it; empty: success
     std::string text{};   ///< the output, or what is wrong
+    bool again = false;   ///< a wsd that ended had begun the command, and a new one has executed it again
 };
 
 /// Why there is no answer.

@@ -191,6 +191,12 @@ class Wsd(Process):
         self.command = self._command()
         return await self.start()
 
+    async def starts_and_ends(self):
+        """Starts it again and returns its exit code. It need not listen before it ends."""
+        self.lines.clear()
+        await super().start()
+        return await self.exit_code()
+
     @property
     def url(self):
         return self.urls[0]

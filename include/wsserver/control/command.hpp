@@ -37,6 +37,7 @@ enum class CommandErrc : std::uint8_t {
     foreign_owner,  ///< the command file belongs to a user who may not give commands
     too_big,        ///< the command file is over the spool's limit
     unreadable,     ///< the command file cannot be read by the user of the daemon
+    crashed,        ///< the daemon ended while it executed the command; whether it took effect is not known
 };
 
 /// `usage`, `not-yet`, `gone`, ...
@@ -50,17 +51,19 @@ int exit_status_of(std::string_view code) noexcept;
 struct Answer {
     std::optional<CommandErrc> error{};  ///< not set: the command succeeded
     std::string text{};                  ///< the output; with an error: what is wrong, where, and what to do
+    bool again = false;  ///< a daemon that ended had begun the command, so it may have taken effect twice
 
     /// Success with that output, which may have several lines.
-    static Answer done(std::string output = {}) { return {std::nullopt, std::move(output)}; }
+    static Answer done(std::string output = {}) { return {std::nullopt, std::move(output), false}; }
     /// An error. `text` says what is wrong, where, and what to do.
-    static Answer failed(CommandErrc code, std::string text) { return {code, std::move(text)}; }
+    static Answer failed(CommandErrc code, std::string text) { return {code, std::move(text), false}; }
 };
 
 /// `error CODE TEXT` and a newline. `text` is escaped, so the result is always one line.
 std::string error_line(CommandErrc code, std::string_view text);
 
-/// The content of an answer file: `ok`, a newline and the output, or error_line().
+/// The content of an answer file: `ok`, a newline and the output, or error_line(). With `again`, `ok again` and
+/// `error CODE again: TEXT`.
 std::string to_text(const Answer& answer);
 
 /// An option of a command.
@@ -117,6 +120,9 @@ struct Command {
     std::string_view instead_of_argument{};
     std::string_view summary{};  ///< one line for the list of commands
     std::string_view details{};  ///< lines of explanation and examples for `help WORD`
+    /// Whether a new daemon may execute it again if the previous one ended during it. Not if it ends or changes the
+    /// daemon: the new one is another, and perhaps the command has ended the old one.
+    bool repeatable = true;
     /// Executes the command. Not null in commands(). May throw; see execute_line().
     Answer (*run)(const CommandCall& call) = nullptr;
 
@@ -148,8 +154,10 @@ Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload 
 /// Executes the content of a command file: a line, a newline, and the payload up to the last byte. As execute_line().
 Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop = {});
 
-/// The name of the command at the beginning of `content`, without arguments and payload, so that a log may show it. `?`
-/// if there is no such command.
-std::string name_of_command(std::string_view content);
+/// The command at the beginning of `content`, or null if there is no such command. An element of commands().
+const Command* command_at(std::string_view content);
+
+/// The name of that command, without arguments and payload, so that a log may show it. `?` if there is no such command.
+std::string_view name_of_command(std::string_view content);
 
 }  // namespace wsserver

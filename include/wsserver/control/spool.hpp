@@ -2,7 +2,7 @@
 //
 //   tmp/     writers create their file here
 //   new/     ... and rename it into this folder; from then on it is a command
-//   cur/     the command that is being executed, or that was when the daemon crashed
+//   cur/     the command that is being executed, or that was when the daemon crashed; its name says how far it is
 //   done/    answers, under the name of the command file
 //   failed/  commands that failed, each after a line with the reason; and rejected files, as NAME~refused
 //   lock     locked by the process that executes commands; contains its process id
@@ -22,38 +22,52 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <variant>
 
 #include "wsserver/base/result.hpp"
 #include "wsserver/control/command.hpp"
 
 namespace wsserver {
 
-/// The steps of one command, in this order. The daemon may crash after any of them.
-enum class SpoolStep : std::uint8_t {
-    accepted,        ///< in cur/; answers to an older command of that name have been removed
-    executed,        ///< the result is known only to this process
-    answer_written,  ///< under a name that no command file can have
-    answered,        ///< in done/ or failed/
-    forgotten,       ///< removed from cur/
-};
+/// For tests: called before each system call on a file of the spool, with the call's name. An error becomes the result
+/// of that call, which is then not made.
+using SpoolFault = std::function<std::error_code(std::string_view call)>;
 
 /// The folder of a spool and its limits.
 struct SpoolOptions {
     std::string path{};                                ///< the folder; it and its parents are created if missing
     std::uint64_t max_file = std::uint64_t{64} << 20;  ///< bytes of one command file
-    std::chrono::milliseconds keep{std::chrono::minutes{10}};            ///< files in done/
-    std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};   ///< files in failed/
-    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};    ///< files in tmp/, since the last write
-    std::function<void(SpoolStep, std::string_view name)> after_step{};  ///< for tests, which crash here
+    std::chrono::milliseconds keep{std::chrono::minutes{10}};           ///< files in done/
+    std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};  ///< files in failed/
+    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};   ///< files in tmp/, since the last write
+    SpoolFault before_call{};                                           ///< for tests
 };
 
-/// A command file that has been read.
+/// A command to be executed.
 struct SpoolCommand {
     std::string name{};     ///< of the file
     std::string content{};  ///< the whole file
     uid_t owner = 0;        ///< the user that owns the file
-    ino_t number = 0;       ///< the file's inode number
+    bool again = false;     ///< a process that ended had begun to execute it; whether it took effect is not known
 };
+
+/// A file that was answered without being executed: it is not a command, or processes ended while they executed it.
+struct SpoolRejection {
+    std::string name{};  ///< escaped
+    Answer why{};        ///< with an error
+};
+
+/// All known commands have been answered.
+struct SpoolIdle {};
+
+/// The disk is full or similar. No command is lost: try again later.
+struct SpoolBlocked {
+    std::string why{};  ///< one line for the log
+};
+
+/// What a spool has next.
+using SpoolNext = std::variant<SpoolCommand, SpoolRejection, SpoolIdle, SpoolBlocked>;
 
 /// True for 1 to 128 letters, digits, `.`, `_` and `-`, except `.` and `..`.
 bool is_command_file_name(std::string_view name) noexcept;
@@ -90,26 +104,18 @@ class Spool {
 
     /// Says that a file with that name has been moved into new/.
     void notice(std::string_view name);
-    /// Says that files may have been moved into new/ without a notice. The next run() reads the folder.
+    /// Says that files may have been moved into new/ without a notice. The next next() reads the folder.
     void rescan();
 
-    /// The result of run().
-    enum class Progress : std::uint8_t {
-        idle,     ///< all known commands have been answered
-        more,     ///< `most` files were handled, there may be more
-        blocked,  ///< the disk is full or similar; trouble() says what. No command is lost: call run() again later
-    };
-    /// Executes a command. The answer is written to done/ or failed/.
-    using Execute = std::function<Answer(const SpoolCommand&)>;
-
-    /// Handles at most `most` files in order of name: first those that a crash left in cur/, then those in new/.
-    /// Rejected files count, too. `execute` is called for accepted commands only and must not throw.
-    Progress run(std::size_t most, const Execute& execute);
-    /// Why the last run() was blocked: one line for the log.
-    const std::string& trouble() const noexcept;
-
-    /// Sets a function that run() calls for each rejected file, with its escaped name and the reason.
-    void on_refused(std::function<void(std::string_view name, const Answer& why)> listener);
+    /// The next command, in order of name: first those that a crash left in cur/, then those in new/. The space for its
+    /// answer is reserved, and the disk says that it has begun. If the process ends before finish(), the next spool on
+    /// this folder hands the command out once more, and after that answers it with CommandErrc::crashed.
+    ///
+    /// Precondition: finish() was called for the previous command.
+    SpoolNext next();
+    /// Answers the command that next() returned last. The command is never handed out again. If the answer cannot be
+    /// written now, next() tries again before anything else, and so does the next spool on this folder.
+    void finish(SpoolCommand command, Answer answer);
 
     /// Looks at no more than `most` files and removes those that are too old. Returns true at the end of a round
     /// through all folders.
@@ -117,16 +123,6 @@ class Spool {
 
     /// False if the folder, one of its parts or the lock has been removed or replaced. Open the spool again then.
     bool in_place() const;
-
-    /// A command that was executed, but whose answer could not be written.
-    struct Unanswered {
-        SpoolCommand command{};  ///< as it was read from cur/
-        Answer answer{};         ///< what the command returned
-    };
-    /// Takes the unanswered command out, for the spool that is opened in place of this one.
-    std::optional<Unanswered> take_unanswered();
-    /// The next run() writes this answer first, if the command file is still in cur/. It is not executed again.
-    void answer_first(Unanswered unanswered);
 
     /// Sets new limits. The path stays.
     void reconfigure(const SpoolOptions& options);

@@ -1,8 +1,10 @@
 /* A handler that records its commands in a file, which outlives the process: `call record N` appends N and a newline to
- * the file that its configuration names, in one write. */
+ * the file that its configuration names, in one write. `call record abort` ends the process. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "wsserver/handler.h"
@@ -27,6 +29,7 @@ static int on_command(void* handler, const struct wsserver_view* words, size_t c
     (void)payload_size;
     char line[64];
     if (count != 1 || words[0].size >= sizeof(line) - 1) return 1;
+    if (strcmp(words[0].data, "abort") == 0) abort();
     const int size = snprintf(line, sizeof(line), "%s\n", words[0].data);
     if (write(*(int*)handler, line, (size_t)size) != size) return 1;
     server->answer(server, words[0].data, words[0].size);

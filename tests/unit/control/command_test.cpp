@@ -462,6 +462,11 @@ TEST_CASE("an error stays on one line in the text of an answer", "[command]") {
     CHECK(to_text(Answer::done()) == "ok\n");
     CHECK(to_text(Answer::done("a\nb\n")) == "ok\na\nb\n");
     CHECK(to_text(Answer::failed(CommandErrc::bad_utf8, "a\nb\x1B")) == "error bad-utf8 a\\nb\\x1b\n");
+    auto again = Answer::done("a\n");
+    again.again = true;
+    CHECK(to_text(again) == "ok again\na\n");
+    again.error = CommandErrc::gone;
+    CHECK(to_text(again) == "error gone again: a\\n\n");
 }
 
 TEST_CASE("each code has its own name and an exit status", "[command]") {

@@ -100,6 +100,27 @@ TEST_CASE("commands that were in the spool before the start are executed first",
     CHECK(office.sent(3) == Strings{"broadcast * text crashed", "broadcast * text one", "broadcast * text two"});
 }
 
+TEST_CASE("a command during which a daemon ended is executed again, unless it ends or changes the daemon",
+          "[observer]") {
+    Office office;
+    {
+        REQUIRE(Spool::open(office.options.spool));
+        for (const char* word : {"stop", "drain", "reload"}) write_to(office.in("cur", word + std::string{"~1"}), word);
+        write_to(office.in("cur", "send~1"), "broadcast again");
+        write_to(office.in("new", "z"), "drain");
+    }
+    office.start();
+    CHECK(office.sent(1) == Strings{"broadcast * text again"});
+    office.log.wait_for(5);
+    office.observer->stop();
+    CHECK(office.target.calls.all() == Strings{"drain"});
+    for (const char* word : {"stop", "drain", "reload"}) {
+        CHECK(text_in(office.in("failed", word)).starts_with("error crashed again: wsd ended while it executed `"));
+    }
+    CHECK(text_in(office.in("done", "send")) == "ok again\n3 receivers\n");
+    CHECK(text_in(office.in("done", "z")) == "ok\ndrain done\n");
+}
+
 TEST_CASE("without inotify the folder is polled", "[observer]") {
     Office office;
     office.options.use_inotify = false;

@@ -1,8 +1,6 @@
 #include "wsserver/control/spool.hpp"
 
 #include <grp.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -12,62 +10,12 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/spool_desk.hpp"
 #include "support/strings.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
 namespace {
-
-/// A spool that records what it executes; commands that begin with `fail` fail.
-struct Desk {
-    TemporaryFolder folder;
-    SpoolOptions options;
-    std::unique_ptr<Spool> spool;
-    Strings executed{};
-    std::map<std::string, std::string> contents{};
-    std::map<std::string, std::string> refused{};
-
-    explicit Desk(SpoolOptions o = {}) : options(std::move(o)) {
-        options.path = folder / "spool";
-        open();
-    }
-    void open() {
-        spool.reset();
-        auto opened = Spool::open(options);
-        if (!opened) FAIL(opened.error());
-        spool = std::move(*opened);
-        spool->on_refused(
-            [this](std::string_view name, const Answer& why) { refused[std::string{name}] = to_string(*why.error); });
-    }
-
-    std::string in(std::string_view part, std::string_view name = {}) const {
-        return options.path + '/' + std::string{part} + (name.empty() ? "" : '/' + std::string{name});
-    }
-    /// Writes a command file as a script does.
-    void put(const std::string& name, std::string_view content) const {
-        write_to(in("tmp", name), content);
-        std::filesystem::rename(in("tmp", name), in("new", name));
-    }
-
-    Answer execute(const SpoolCommand& command) {
-        executed.push_back(command.name);
-        contents[command.name] = command.content;
-        if (command.content.starts_with("fail")) return Answer::failed(CommandErrc::gone, "no such id");
-        return Answer::done("done " + command.name + '\n');
-    }
-    Spool::Progress run(std::size_t most = 1000) {
-        spool->rescan();
-        return spool->run(most, [this](const SpoolCommand& command) { return execute(command); });
-    }
-
-    Strings left() const {
-        Strings all;
-        for (const char* part : {"tmp", "new", "cur"}) {
-            for (const auto& name : names_in(in(part))) all.push_back(std::string{part} + '/' + name);
-        }
-        return all;
-    }
-};
 
 mode_t mode_of(const std::string& path) {
     struct stat status;
@@ -82,7 +30,7 @@ TEST_CASE("commands are executed in order of name and answered under their names
     desk.put("2", "second");
     desk.put("10", "first\npayload \xFF");
     desk.put("3", "fail here\nwith this");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"10", "2", "3"});
     CHECK(desk.contents["10"] == "first\npayload \xFF");
     CHECK(text_in(desk.in("done", "10")) == "ok\ndone 10\n");
@@ -98,14 +46,14 @@ TEST_CASE("a command that arrived while no daemon was running is executed", "[sp
     desk.spool.reset();
     desk.put("a", "x");
     desk.open();
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"a"});
 }
 
 TEST_CASE("files in tmp/ are not touched", "[spool]") {
     Desk desk;
     write_to(desk.in("tmp", "a"), "broadcast ha");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed.empty());
     CHECK(desk.left() == Strings{"tmp/a"});
 }
@@ -142,8 +90,7 @@ TEST_CASE("a command that is found by an event and by a scan keeps its answer", 
     desk.put("a", "x");
     desk.run();
     desk.spool->notice("a");
-    CHECK(desk.spool->run(10, [&](const SpoolCommand& command) { return desk.execute(command); }) ==
-          Spool::Progress::idle);
+    CHECK(desk.run_known() == "idle");
     CHECK(desk.executed == Strings{"a"});
     CHECK(exists(desk.in("done", "a")));
 }
@@ -153,15 +100,12 @@ TEST_CASE("a command is executed after an event without a scan", "[spool]") {
     desk.run();
     desk.put("b", "x");
     desk.put("a", "x");
-    const auto run = [&] {
-        return desk.spool->run(10, [&](const SpoolCommand& command) { return desk.execute(command); });
-    };
-    CHECK(run() == Spool::Progress::idle);
+    CHECK(desk.run_known() == "idle");
     CHECK(desk.executed.empty());
     desk.spool->notice("b");
     desk.spool->notice("a");
     desk.spool->notice("taken-back");
-    CHECK(run() == Spool::Progress::idle);
+    CHECK(desk.run_known() == "idle");
     CHECK(desk.executed == Strings{"a", "b"});
 }
 
@@ -173,7 +117,7 @@ TEST_CASE("a large folder is handled in bounded batches, in order", "[spool]") {
         write_to(desk.in("new", names.back()), "x");
     }
     std::sort(names.begin(), names.end());
-    CHECK(desk.run(64) == Spool::Progress::more);
+    CHECK(desk.run(64) == "more");
     CHECK(desk.executed.size() == 64);
     // After all names that the first scan could keep, so it waits.
     desk.put("999999", "x");
@@ -181,7 +125,7 @@ TEST_CASE("a large folder is handled in bounded batches, in order", "[spool]") {
     // Before them, so it is executed first.
     desk.put("000000", "x");
     desk.spool->notice("000000");
-    while (desk.run(64) == Spool::Progress::more) {
+    while (desk.run(64) == "more") {
     }
     names.insert(names.begin() + 64, "000000");
     names.push_back("999999");
@@ -209,7 +153,7 @@ TEST_CASE("anything but a regular file is rejected, neither followed nor opened"
     ::close(socket);
     desk.put("zz-good", "x");
 
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"zz-good"});
     for (const char* name : {"link", "dangling", "folder", "fifo", "socket"}) {
         CAPTURE(name);
@@ -237,12 +181,12 @@ TEST_CASE("a file with two names that was rejected before is put aside again", "
     write_to(desk.folder / "else", "x");
     for (int i = 0; i < 2; ++i) {
         REQUIRE(::link((desk.folder / "else").c_str(), desk.in("new", name).c_str()) == 0);
-        CHECK(desk.run() == Spool::Progress::idle);
+        CHECK(desk.run() == "idle");
         CHECK(desk.left().empty());
     }
     CHECK(names_in(desk.in("failed")).size() == 2);
     desk.put("a", "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"a"});
 }
 
@@ -251,12 +195,12 @@ TEST_CASE("a second folder with a rejected name is put aside, too", "[spool]") {
     for (int i = 0; i < 2; ++i) {
         REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
         write_to(desk.in("new", "folder/inside"), "x");
-        CHECK(desk.run() == Spool::Progress::idle);
+        CHECK(desk.run() == "idle");
     }
     CHECK(desk.left().empty());
     CHECK(names_in(desk.in("failed")).size() == 3);
     desk.put("folder", "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"folder"});
 }
 
@@ -271,7 +215,7 @@ TEST_CASE("a folder in the place of an answer is put aside and blocks no command
     SECTION("with something in it") { REQUIRE(::mkdir(desk.in(part, "a/inside").c_str(), 0700) == 0); }
     desk.put("a", content);
     desk.put("b", "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"a", "b"});
     CHECK(std::filesystem::is_regular_file(desk.in(content == "x" ? "done" : "failed", "a")));
     CHECK_FALSE(exists(desk.in(content == "x" ? "failed" : "done", "a")));
@@ -282,12 +226,10 @@ TEST_CASE("a folder that appears in the place of an answer while the command run
     Desk desk;
     desk.put("a", "x");
     desk.put("b", "x");
-    desk.spool->rescan();
-    const auto progress = desk.spool->run(1000, [&](const SpoolCommand& command) {
+    desk.on_execute = [&](const SpoolCommand& command) {
         if (command.name == "a") REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
-        return desk.execute(command);
-    });
-    CHECK(progress == Spool::Progress::idle);
+    };
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"a", "b"});
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
@@ -295,14 +237,14 @@ TEST_CASE("a folder that appears in the place of an answer while the command run
 TEST_CASE("a folder in the place of a rejection is put aside", "[spool]") {
     Desk desk;
     write_to(desk.in("new", "a name"), "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     for (const auto& name : names_in(desk.in("failed"))) {
         REQUIRE(std::filesystem::remove(desk.in("failed", name)));
         REQUIRE(::mkdir(desk.in("failed", name).c_str(), 0700) == 0);
     }
     write_to(desk.in("new", "a name"), "x");
     desk.put("b", "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"b"});
     CHECK(desk.left().empty());
 }
@@ -313,7 +255,7 @@ TEST_CASE("a folder in the place of its answer does not prevent an interrupted c
     write_to(desk.in("cur", "a"), "x");
     REQUIRE(::mkdir(desk.in("done", "a").c_str(), 0700) == 0);
     desk.open();
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"a"});
     CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
 }
@@ -327,7 +269,7 @@ TEST_CASE("a file with an invalid name is rejected under another name", "[spool]
     desk.put(longest, "x");
     desk.put("A.b_c-9", "x");
     desk.put(".hidden", "x");
-    CHECK(desk.run() == Spool::Progress::idle);
+    CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{".hidden", "A.b_c-9", longest});
     CHECK(desk.refused.size() == bad.size());
     CHECK(desk.refused["new\\nline"] == "bad-name");
@@ -461,7 +403,9 @@ TEST_CASE("with the setgid bit the folder's group gives commands and reads answe
     CHECK(mode_of(options.path + "/failed") == 02750);
     CHECK(mode_of(options.path + "/lock") == 0640);
     write_to(options.path + "/new/a", "x");
-    (*spool)->run(1, [](const SpoolCommand&) { return Answer::done(); });
+    auto next = (*spool)->next();
+    REQUIRE(std::holds_alternative<SpoolCommand>(next));
+    (*spool)->finish(std::get<SpoolCommand>(std::move(next)), Answer::done());
     ::umask(umask_before);
     CHECK(mode_of(options.path + "/done/a") == 0640);
 }
@@ -529,15 +473,13 @@ TEST_CASE("a daemon outside the group can use folders that were created before",
     REQUIRE(::chown(desk.in("new", "a").c_str(), 23456, 54321) == 0);
     REQUIRE(::chmod(desk.in("new", "a").c_str(), 0604) == 0);
     const int executed = as_a_user_outside_of_the_group([&] {
-        int count = 0;
         const auto spool = Spool::open(desk.options);
-        if (spool) {
-            (*spool)->run(1, [&](const SpoolCommand&) {
-                ++count;
-                return Answer::done();
-            });
-        }
-        return count;
+        if (!spool) return 0;
+        auto next = (*spool)->next();
+        auto* const command = std::get_if<SpoolCommand>(&next);
+        if (command == nullptr) return 0;
+        (*spool)->finish(std::move(*command), Answer::done());
+        return 1;
     });
     CHECK(executed == 1);
     for (const char* part : {"tmp", "new"}) CHECK(mode_of(desk.in(part)) == 02770);
@@ -631,23 +573,15 @@ TEST_CASE("a folder that was removed or replaced is noticed", "[spool]") {
 
 TEST_CASE("a command is not executed again if the folder of its answer is removed", "[spool]") {
     Desk desk;
-    const std::string name = GENERATE("a", "b");
     desk.put("a", "x");
-    const auto blocked = desk.spool->run(1, [&](const SpoolCommand& command) {
-        std::filesystem::remove(desk.in("done"));
-        return desk.execute(command);
-    });
-    REQUIRE(blocked == Spool::Progress::blocked);
+    desk.on_execute = [&](const SpoolCommand&) { std::filesystem::remove(desk.in("done")); };
+    CHECK(has(desk.run(), "an answer cannot be moved to its folder"));
     REQUIRE_FALSE(desk.spool->in_place());
-    auto unanswered = desk.spool->take_unanswered();
-    REQUIRE(unanswered);
-    CHECK_FALSE(desk.spool->take_unanswered());
-    if (name == "b") std::filesystem::rename(desk.in("cur", "a"), desk.in("cur", "b"));  // another command
+    desk.on_execute = {};
     desk.open();
-    desk.spool->answer_first(std::move(*unanswered));
-    CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == (name == "a" ? Strings{"a"} : Strings{"a", "b"}));
-    CHECK(names_in(desk.in("done")) == Strings{name});
+    CHECK(desk.run() == "idle");
+    CHECK(desk.executed == Strings{"a"});
+    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
     CHECK(desk.left().empty());
 }
 
@@ -683,114 +617,4 @@ TEST_CASE("old files are removed, young ones stay", "[spool]") {
     sweep();
     CHECK(names_in(desk.in("failed")).empty());
     CHECK(desk.left() == Strings{"new/waits"});
-}
-
-// --- trouble
-
-TEST_CASE("on a full disk the answer is written later, and the command is not executed again", "[spool]") {
-    Desk desk;
-    desk.put("a", "x");
-    desk.put("b", "x");
-    struct sigaction ignore {
-    }, before{};
-    ignore.sa_handler = SIG_IGN;
-    REQUIRE(::sigaction(SIGXFSZ, &ignore, &before) == 0);
-    rlimit limit{};
-    REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
-    const rlimit none{0, limit.rlim_max};
-
-    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
-    const auto first = desk.run();
-    const auto second = desk.run();
-    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    REQUIRE(::sigaction(SIGXFSZ, &before, nullptr) == 0);
-
-    CHECK(first == Spool::Progress::blocked);
-    CHECK(second == Spool::Progress::blocked);
-    CHECK(has(desk.spool->trouble(), "an answer cannot be written"));
-    CHECK(desk.executed == Strings{"a"});
-    CHECK(desk.left() == Strings{"new/b", "cur/a"});
-    CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Strings{"a", "b"});
-    CHECK(text_in(desk.in("done", "a")) == "ok\ndone a\n");
-    CHECK(desk.left().empty());
-}
-
-namespace {
-
-/// Opens the spool in another process, executes one command there, and kills the process after `step`. Executed
-/// commands are recorded in the file `journal`.
-void execute_and_die_behind(const Desk& desk, SpoolStep step, const std::string& journal) {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        auto options = desk.options;
-        options.after_step = [step](SpoolStep now, std::string_view) {
-            if (now == step) ::kill(::getpid(), SIGKILL);
-        };
-        auto spool = Spool::open(options);
-        if (spool) {
-            (*spool)->run(1, [&](const SpoolCommand& command) {
-                const int file = ::open(journal.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-                const auto line = command.name + '\n';
-                if (::write(file, line.data(), line.size()) < 0) ::_exit(3);
-                ::close(file);
-                return command.content.starts_with("fail") ? Answer::failed(CommandErrc::gone, "no")
-                                                           : Answer::done("first\n");
-            });
-        }
-        ::_exit(2);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    REQUIRE(WIFSIGNALED(status));
-    REQUIRE(WTERMSIG(status) == SIGKILL);
-}
-
-}  // namespace
-
-TEST_CASE("after a kill at any step the next start continues there", "[spool]") {
-    Desk desk;
-    const bool fails = GENERATE(false, true);
-    const auto step = GENERATE(SpoolStep::accepted, SpoolStep::executed, SpoolStep::answer_written, SpoolStep::answered,
-                               SpoolStep::forgotten);
-    CAPTURE(fails, static_cast<int>(step));
-    const auto* folder = fails ? "failed" : "done";
-    // Answers to older commands of that name must not be mistaken for this one's.
-    desk.put("b", fails ? "old" : "fail old");
-    desk.run();
-    desk.executed.clear();
-    desk.spool.reset();
-    desk.put("c", "after");
-    desk.put("b", fails ? "fail" : "x");
-
-    execute_and_die_behind(desk, step, desk.folder / "journal");
-    const bool was_executed = step != SpoolStep::accepted;
-    const bool was_answered = step == SpoolStep::answered || step == SpoolStep::forgotten;
-    CHECK(text_in(desk.folder / "journal") == (was_executed ? "b\n" : ""));
-    CHECK(exists(desk.in("cur", "b")) == (step != SpoolStep::forgotten));
-    CHECK(exists(desk.in(folder, "b")) == was_answered);
-
-    desk.open();  // the lock of the dead process is gone
-    CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == (was_answered ? Strings{"c"} : Strings{"b", "c"}));
-    const std::string by_first = fails ? "error gone no\nfail" : "ok\nfirst\n";
-    const std::string by_second = fails ? "error gone no such id\nfail" : "ok\ndone b\n";
-    CHECK(text_in(desk.in(folder, "b")) == (was_answered ? by_first : by_second));
-    CHECK(text_in(desk.in("done", "c")) == "ok\ndone c\n");
-    CHECK_FALSE(exists(desk.in(fails ? "done" : "failed", "b")));
-    CHECK(desk.left().empty());
-}
-
-TEST_CASE("commands that a crash left in cur/ are executed before those in new/", "[spool]") {
-    Desk desk;
-    desk.spool.reset();
-    write_to(desk.in("cur", "z2"), "x");
-    write_to(desk.in("cur", "z1"), "x");
-    write_to(desk.in("cur", "answer~"), "ok half an ans");
-    desk.put("a", "x");
-    desk.open();
-    CHECK(desk.run() == Spool::Progress::idle);
-    CHECK(desk.executed == Strings{"z1", "z2", "a"});
-    CHECK(desk.left().empty());
 }

@@ -16,7 +16,7 @@ namespace wsserver {
 
 namespace {
 
-constexpr std::array<std::pair<CommandErrc, std::string_view>, 15> code_names{{
+constexpr std::array<std::pair<CommandErrc, std::string_view>, 16> code_names{{
     {CommandErrc::usage, "usage"},
     {CommandErrc::not_yet, "not-yet"},
     {CommandErrc::gone, "gone"},
@@ -32,6 +32,7 @@ constexpr std::array<std::pair<CommandErrc, std::string_view>, 15> code_names{{
     {CommandErrc::foreign_owner, "foreign-owner"},
     {CommandErrc::too_big, "too-big"},
     {CommandErrc::unreadable, "unreadable"},
+    {CommandErrc::crashed, "crashed"},
 }};
 
 /// A line holds words; a long text follows it. So a file of 64 MiB without a newline is not split into words.
@@ -264,8 +265,8 @@ std::string error_line(CommandErrc code, std::string_view text) {
 }
 
 std::string to_text(const Answer& answer) {
-    if (answer.error) return error_line(*answer.error, answer.text);
-    return "ok\n" + answer.text;
+    if (answer.error) return error_line(*answer.error, (answer.again ? "again: " : "") + answer.text);
+    return (answer.again ? "ok again\n" : "ok\n") + answer.text;
 }
 
 std::optional<std::string_view> Invocation::value(std::string_view option) const {
@@ -380,7 +381,7 @@ Answer execute_command_file(ControlTarget& target, std::string_view content, std
     return execute_line(target, content.substr(0, newline), bytes_of(payload), std::move(stop));
 }
 
-std::string name_of_command(std::string_view content) {
+const Command* command_at(std::string_view content) {
     // Longer than any command's name, and short enough to scan whatever the file contains.
     const auto begin = content.substr(0, std::min<std::size_t>(content.find('\n'), 64));
     std::vector<std::string> words;
@@ -391,7 +392,12 @@ std::string name_of_command(std::string_view content) {
         at = begin.find_first_not_of(" \t\r", end);
     }
     const auto found = find_command(words);
-    return found ? std::string{found->first->name} : "?";
+    return found ? found->first : nullptr;
+}
+
+std::string_view name_of_command(std::string_view content) {
+    const auto* const command = command_at(content);
+    return command == nullptr ? "?" : command->name;
 }
 
 }  // namespace wsserver

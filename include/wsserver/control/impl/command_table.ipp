@@ -447,9 +447,10 @@ std::vector<Command> make_table() {
          .run = log_level},
         {.name = "reload",
          .summary = "read the configuration again; connections stay, and if it is invalid the old one stays, too",
+         .repeatable = false,
          .run = reload},
-        {.name = "drain", .summary = "accept no new connections; open ones stay", .run = drain},
-        {.name = "stop", .summary = "close all connections with 1001 and exit", .run = stop},
+        {.name = "drain", .summary = "accept no new connections; open ones stay", .repeatable = false, .run = drain},
+        {.name = "stop", .summary = "close all connections with 1001 and exit", .repeatable = false, .run = stop},
         {.name = "version", .summary = "the program and its version", .run = version},
         {.name = "help", .rest = Rest::words, .summary = "all commands, or one: help WORD", .run = help},
     };

@@ -19,6 +19,7 @@
 #include <stop_token>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/shell_words.hpp"
@@ -44,13 +45,20 @@ void block_signals() {
     ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
+Answer not_repeated(const Command& command) {
+    return Answer::failed(
+        CommandErrc::crashed,
+        fmt::format("wsd ended while it executed `{0}`. A new wsd does not repeat `{0}`: give it again "
+                    "if it is still wanted",
+                    command.name));
+}
+
 }  // namespace
 
 struct Observer::Impl {
     ControlTarget& target;
     ObserverOptions options;
     std::unique_ptr<Spool> spool{};
-    std::optional<Spool::Unanswered> unanswered{};  ///< of a spool that was removed or replaced
     SpoolWatch watch{};
     ControlLines lines;
     Descriptor wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
@@ -80,6 +88,7 @@ struct Observer::Impl {
         }
     }
     bool stop_requested() const { return stopping.stop_requested(); }
+    bool in_trouble(Clock::time_point now) const { return now < not_before; }
 
     void run();
     void wait();
@@ -87,7 +96,9 @@ struct Observer::Impl {
     void watch_spool();
     void look(Clock::time_point now);
     void execute_commands(Clock::time_point now);
+    Answer execute(const SpoolCommand& command) const;
     void be_in_trouble(std::string text, Clock::time_point now);
+    void be_out_of_trouble();
     void take_options();
 
     template <class Run>
@@ -123,7 +134,7 @@ void Observer::Impl::run() {
         take_options();
         const auto now = Clock::now();
         if (now >= next_look) look(now);
-        if (spool && now >= not_before) execute_commands(now);
+        if (spool && !in_trouble(now)) execute_commands(now);
         if (spool && now >= next_sweep && spool->sweep(sweeps_a_turn)) next_sweep = now + options.sweep_interval;
     }
 }
@@ -173,10 +184,6 @@ void Observer::Impl::watch_spool() {
                                            "fs.inotify.max_user_instances): checking every {} ms instead",
                                            spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
-    spool->on_refused([this](std::string_view name, const Answer& why) {
-        log(LogLevel::warning,
-            fmt::format("command file {}: {}: {}", name, to_string(*why.error), escape_control(why.text)));
-    });
 }
 
 /// Finds what events did not report: new files, and folders that were removed or replaced.
@@ -188,13 +195,11 @@ void Observer::Impl::look(Clock::time_point now) {
         more = true;
         return;
     }
-    if (spool) unanswered = spool->take_unanswered();
     spool.reset();  // releases its lock, too: the new spool may be the same folder
     watch = {};
     auto opened = Spool::open(options.spool);
     if (!opened) return be_in_trouble(opened.error(), now);
     spool = std::move(*opened);
-    if (unanswered) spool->answer_first(*std::exchange(unanswered, std::nullopt));
     watch_spool();
     last_trouble.clear();
     more = true;
@@ -202,17 +207,37 @@ void Observer::Impl::look(Clock::time_point now) {
 }
 
 void Observer::Impl::execute_commands(Clock::time_point now) {
-    const auto execute_one = [this](const SpoolCommand& command) {
-        return execute(fmt::format("command file {} of user {}", command.name, command.owner),
-                       name_of_command(command.content),
-                       [&] { return execute_command_file(target, command.content, stopping.get_token()); });
-    };
-    auto progress = Spool::Progress::more;
-    for (std::size_t i = 0; i < commands_a_turn && progress == Spool::Progress::more && !stop_requested(); ++i) {
-        progress = spool->run(1, execute_one);
+    more = true;
+    for (std::size_t i = 0; i < commands_a_turn && !stop_requested(); ++i) {
+        auto next = spool->next();
+        if (const auto* blocked = std::get_if<SpoolBlocked>(&next)) return be_in_trouble(blocked->why, now);
+        be_out_of_trouble();
+        if (std::holds_alternative<SpoolIdle>(next)) {
+            more = false;
+            return;
+        }
+        if (const auto* rejected = std::get_if<SpoolRejection>(&next)) {
+            log(LogLevel::warning, fmt::format("command file {}: {}: {}", rejected->name,
+                                               to_string(*rejected->why.error), escape_control(rejected->why.text)));
+        }
+        if (auto* command = std::get_if<SpoolCommand>(&next)) {
+            auto answer = execute(*command);
+            spool->finish(std::move(*command), std::move(answer));
+        }
     }
-    more = progress != Spool::Progress::idle;
-    if (progress == Spool::Progress::blocked) return be_in_trouble(spool->trouble(), now);
+}
+
+Answer Observer::Impl::execute(const SpoolCommand& command) const {
+    const auto* const known = command_at(command.content);
+    return execute(
+        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""),
+        name_of_command(command.content), [&]() -> Answer {
+            if (command.again && known != nullptr && !known->repeatable) return not_repeated(*known);
+            return execute_command_file(target, command.content, stopping.get_token());
+        });
+}
+
+void Observer::Impl::be_out_of_trouble() {
     if (!last_trouble.empty()) log(LogLevel::warning, fmt::format("spool {}: works again", spool->path()));
     last_trouble.clear();
     not_before = {};
@@ -234,7 +259,7 @@ void Observer::Impl::take_options() {
     }
     if (!now_wanted) return;
     now_wanted->path = options.spool.path;
-    now_wanted->after_step = options.spool.after_step;
+    now_wanted->before_call = options.spool.before_call;
     options.spool = std::move(*now_wanted);
     if (spool) spool->reconfigure(options.spool);
 }

@@ -6,32 +6,25 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <deque>
-#include <map>
-#include <new>
-#include <set>
+#include <cstddef>
 #include <utility>
-#include <variant>
 
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/detail/spool_disk.hpp"
 #include "wsserver/control/detail/spool_folders.hpp"
+#include "wsserver/control/detail/spool_marks.hpp"
+#include "wsserver/control/detail/spool_queue.hpp"
 
 namespace wsserver {
 
 namespace {
 
-/// Not a name that a command file can have.
-const std::string answer_being_written = "answer~";
-
-/// How many names are kept in memory. The others are read from the folder later.
-constexpr std::size_t max_pending = 4096;
-
-/// The name of a rejected file in failed/, next to the reason. Not a name that a command file can have.
-std::string refused_name(const std::string& name) { return name + "~refused"; }
+/// Bytes that are reserved for an answer besides those of its command: enough for most of them. A longer one waits for
+/// space if the disk is full.
+constexpr std::uint64_t answer_space = 16 * 1024;
 
 /// A valid name for a file with an invalid one: readable, and with a hash (FNV-1a) to tell such files apart.
 std::string replacement_for(std::string_view name) {
@@ -46,283 +39,367 @@ std::string replacement_for(std::string_view name) {
 
 Answer refuse(CommandErrc code, std::string text) { return Answer::failed(code, std::move(text)); }
 
-/// Trouble that ends by itself or that an operator must end. The command waits; it is not rejected.
-bool is_temporary(std::error_code error) {
-    return error == std::errc::no_space_on_device || error == std::errc::read_only_file_system ||
-           error == std::errc::io_error || error == std::errc::too_many_files_open ||
-           error == std::errc::too_many_files_open_in_system || error == std::errc::not_enough_memory ||
-           error == std::error_code{EDQUOT, std::system_category()};
+Answer bad_name() {
+    return refuse(CommandErrc::bad_name,
+                  "invalid command file name: use at most 128 letters, digits, `.`, `_` and `-`");
 }
 
-bool is_gone(std::error_code error) { return error == std::errc::no_such_file_or_directory; }
+Answer crashed_twice() {
+    return refuse(CommandErrc::crashed,
+                  "wsd ended twice while it executed this command, which is not tried again; whether it took effect is "
+                  "not known");
+}
+
+Answer answer_lost() {
+    return refuse(CommandErrc::crashed, "the command was executed, and wsd ended before it had written the answer");
+}
+
+/// What next() returns instead of the command at hand. Nothing: it goes on with the next file.
+using Instead = std::optional<SpoolNext>;
 
 }  // namespace
 
 struct Spool::Impl {
     SpoolOptions options;
     SpoolFolders folders;
-    std::function<void(std::string_view, const Answer&)> refused{};
+    SpoolDisk disk;
+    SpoolQueue fresh;                            ///< the files in new/
+    std::optional<SpoolTraceMap> interrupted{};  ///< what a crash left in cur/; not set: not read yet
 
-    std::deque<std::string> interrupted{};  ///< found in cur/ at the start, in order
-    std::set<std::string> pending{};        ///< the smallest known names in new/
-    bool truncated = false;                 ///< new/ has more names after the last of `pending`
-    bool scan_needed = true;
-    std::map<std::string, ino_t> immovable{};  ///< rejected, and still in new/ because they cannot be moved
-
-    std::optional<Unanswered> unanswered{};
-    std::string trouble{};
+    /// What is still to be done for the command at hand.
+    enum class Stage : std::uint8_t { executing, executed, marked, written, complete, moved };
+    struct Current {
+        std::string name{};
+        SpoolMark mark = SpoolMark::first;
+        Stage stage = Stage::executing;
+        Descriptor file{};      ///< the reserved file for the answer
+        bool failed = false;    ///< the answer goes to failed/
+        std::string text{};     ///< the answer
+        std::string content{};  ///< the command, if it follows the answer
+    };
+    std::optional<Current> current{};
 
     std::size_t sweep_folder = 0;
     FolderStream sweep_stream{};
 
-    Impl(SpoolOptions o, SpoolFolders f) : options(std::move(o)), folders(std::move(f)) {}
+    Impl(SpoolOptions o, SpoolFolders f)
+        : options(std::move(o)), folders(std::move(f)), disk(options.before_call), fresh(disk, folders.fresh) {}
 
-    enum class Step : std::uint8_t { done, nothing, blocked };
+    SpoolNext next();
 
-    // --- finding commands
-    bool scan_interrupted();
-    bool is_still(const std::pair<const std::string, ino_t>& known) const;
-    bool scan();
-    Step next();
+    // --- what a crash left in cur/
+    std::error_code find_interrupted();
+    Instead resume(const std::string& name, const SpoolTraces& traces);
+    Instead resume_done(const std::string& name, const SpoolTraces& traces);
+    Instead give_up(const std::string& name, SpoolMark mark, const Answer& why);
 
-    // --- executing one
-    Step accept(const std::string& name, const Execute& execute);
-    Step settle(const std::string& name, bool interrupted, const Execute& execute);
-    std::variant<SpoolCommand, Answer, Step> read(const std::string& name);
-    Step give_answer();
-    Step refuse_file(const Descriptor& folder, const std::string& name, const Answer& why);
-    std::error_code put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to, std::string as,
+    // --- a new one
+    Instead take(const std::string& name);
+    Instead begin(const std::string& name, SpoolMark mark, Descriptor reserved);
+    Result<SpoolCommand, Instead> read(const std::string& name, SpoolMark mark);
+
+    // --- its answer
+    void answer(SpoolCommand command, const Answer& answer);
+    Result<Descriptor, std::error_code> reserve(const std::string& name, std::uint64_t command_size);
+    Instead complete();
+    std::error_code move_answer(const std::string& from, const Descriptor& folder, const std::string& name);
+    std::error_code forget_answers(const std::string& name);
+    std::error_code make_way(const Descriptor& folder, const std::string& name);
+
+    // --- files that are not commands
+    Instead refuse_file(const Descriptor& folder, const std::string& file, const std::string& name, const Answer& why);
+    std::error_code put_aside(const Descriptor& folder, const std::string& file, const Descriptor& to, std::string as,
                               ino_t number);
-    bool make_way(const Descriptor& folder, const std::string& name);
-    bool move_answer(const Descriptor& folder, const std::string& name);
-    bool forget_answers(const std::string& name);
-    bool is_answered(const std::string& name) const;
 
-    Step block(std::string_view what, std::error_code error) {
-        trouble = fmt::format("spool {}: {}: {}", folders.path, what, error.message());
-        return Step::blocked;
-    }
-    void after(SpoolStep step, std::string_view name) {
-        if (options.after_step) options.after_step(step, name);
+    SpoolNext block(std::string_view what, std::error_code error) const {
+        return SpoolBlocked{fmt::format("spool {}: {}: {}", folders.path, what, error.message())};
     }
     SpoolRules rules() const { return {::geteuid(), folders.group, options.max_file}; }
 };
 
-// --- finding commands
+namespace {
 
-bool Spool::Impl::scan_interrupted() {
-    const auto stream = read_folder(folders.cur);
-    if (!stream) return false;
-    while (const dirent* entry = ::readdir(stream.get())) {
-        if (!is_dot(*entry) && entry->d_name != answer_being_written) interrupted.emplace_back(entry->d_name);
+bool is_blocked(const Instead& instead) { return instead && std::holds_alternative<SpoolBlocked>(*instead); }
+
+}  // namespace
+
+SpoolNext Spool::Impl::next() {
+    if (current) {
+        if (auto blocked = complete()) return *std::move(blocked);
     }
-    std::sort(interrupted.begin(), interrupted.end());
-    return true;
-}
-
-/// Is this still the same file in new/? (On an overlay, readdir() may report another inode number than lstat().)
-bool Spool::Impl::is_still(const std::pair<const std::string, ino_t>& known) const {
-    struct stat status;
-    return ::fstatat(folders.fresh.get(), known.first.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           status.st_ino == known.second;
-}
-
-/// Fills `pending` with the smallest names. So memory is bounded, however many files there are, and the order holds.
-bool Spool::Impl::scan() {
-    const auto stream = read_folder(folders.fresh);
-    if (!stream) return false;
-    truncated = false;
-    std::map<std::string, ino_t> still_immovable;
-    while (const dirent* entry = ::readdir(stream.get())) {
-        if (is_dot(*entry)) continue;
-        std::string name{entry->d_name};
-        if (const auto known = immovable.find(name); known != immovable.end() && is_still(*known)) {
-            still_immovable.insert(*known);
-            continue;
-        }
-        pending.insert(std::move(name));
-        if (pending.size() > max_pending) {
-            pending.erase(std::prev(pending.end()));
-            truncated = true;
-        }
+    if (!interrupted) {
+        if (const auto error = find_interrupted()) return block("cur/ cannot be read", error);
     }
-    immovable = std::move(still_immovable);
-    scan_needed = truncated;
-    return true;
-}
-
-/// Ensures that `interrupted` or `pending` is not empty, if there is any file.
-Spool::Impl::Step Spool::Impl::next() {
-    if (!interrupted.empty() || !pending.empty()) return Step::done;
-    if (!scan_needed) return Step::nothing;
-    if (!scan()) return block("new/ cannot be read", last_error());
-    return pending.empty() ? Step::nothing : Step::done;
-}
-
-// --- executing one
-
-/// Removes an answer. A folder with that name is not an answer; it is renamed.
-bool Spool::Impl::make_way(const Descriptor& folder, const std::string& name) {
-    if (::unlinkat(folder.get(), name.c_str(), 0) == 0 || errno == ENOENT) return true;
-    struct stat status;
-    if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode)) {
-        return false;
+    while (!interrupted->empty()) {
+        const auto entry = interrupted->extract(interrupted->begin());
+        auto instead = resume(entry.key(), entry.mapped());
+        if (is_blocked(instead) && !current) interrupted->emplace(entry.key(), entry.mapped());
+        if (instead) return *std::move(instead);
     }
-    // Within the same folder: moving a folder to another one requires that it belongs to this user.
-    return !put_aside(folder, name, folder, refused_name(name), status.st_ino);
-}
-
-/// cur/ -> done/ or failed/.
-bool Spool::Impl::move_answer(const Descriptor& folder, const std::string& name) {
-    const auto move = [&] {
-        return ::renameat(folders.cur.get(), answer_being_written.c_str(), folder.get(), name.c_str()) == 0;
-    };
-    return move() || (errno == EISDIR && make_way(folder, name) && move());
-}
-
-bool Spool::Impl::forget_answers(const std::string& name) {
-    return make_way(folders.done, name) && make_way(folders.failed, name);
-}
-
-bool Spool::Impl::is_answered(const std::string& name) const {
-    struct stat status;
-    const auto is_in = [&](const Descriptor& folder) {
-        return ::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode);
-    };
-    return is_in(folders.done) || is_in(folders.failed);
-}
-
-/// new/ -> cur/. First removes the answers to an older command of that name. So an answer to a file that is in cur/
-/// always means that this command was executed.
-Spool::Impl::Step Spool::Impl::accept(const std::string& name, const Execute& execute) {
-    if (!is_command_file_name(name)) {
-        return refuse_file(folders.fresh, name,
-                           refuse(CommandErrc::bad_name,
-                                  "invalid command file name: use at most 128 letters, digits, `.`, `_` and `-`"));
+    for (;;) {
+        auto name = fresh.take();
+        if (!name) return block("new/ cannot be read", name.error());
+        if (!name->has_value()) return SpoolIdle{};
+        auto instead = take(**name);
+        if (is_blocked(instead) && interrupted->empty()) fresh.put_back(*std::move(*name));
+        if (instead) return *std::move(instead);
     }
+}
+
+// --- what a crash left in cur/
+
+std::error_code Spool::Impl::find_interrupted() {
+    const auto stream = disk.list(folders.cur);
+    if (!stream) return stream.error();
+    SpoolTraceMap traces;
+    while (const dirent* entry = ::readdir(stream->get())) {
+        if (!is_dot(*entry)) add_trace(traces, entry->d_name);
+    }
+    interrupted = std::move(traces);
+    return {};
+}
+
+Instead Spool::Impl::resume(const std::string& name, const SpoolTraces& traces) {
+    if (!is_command_file_name(name)) return refuse_file(folders.cur, name, name, bad_name());
+    if (traces.mark == SpoolMark::done) return resume_done(name, traces);
+    for (const auto& left : {reserved_name(name), answer_name(name)}) {
+        if (const auto error = disk.remove(folders.cur, left)) return block("an old file cannot be removed", error);
+    }
+    if (!traces.mark) return std::nullopt;
+    if (traces.mark == SpoolMark::second) return give_up(name, SpoolMark::second, crashed_twice());
     struct stat status;
+    const auto error = disk.examine(folders.cur, marked_name(name, *traces.mark), status);
+    if (is_gone(error)) return std::nullopt;
+    if (error) return block("a command cannot be examined", error);
+    auto reserved = reserve(name, static_cast<std::uint64_t>(status.st_size));
+    if (!reserved) return block("there is no space for an answer", reserved.error());
+    return begin(name, *traces.mark, *std::move(reserved));
+}
+
+/// The command was executed. Its answer is complete, or lost, or in its folder.
+Instead Spool::Impl::resume_done(const std::string& name, const SpoolTraces& traces) {
+    if (!traces.answer && traces.reserved) return give_up(name, SpoolMark::done, answer_lost());
+    Current left{.name = name, .mark = SpoolMark::done, .stage = Stage::moved};
+    if (traces.answer) {
+        const auto file = disk.open(folders.cur, answer_name(name));
+        if (!file) return block("an answer cannot be opened", file.error());
+        const auto begin = disk.read(*file, 2);
+        if (!begin) return block("an answer cannot be read", begin.error());
+        left.failed = *begin != "ok";
+        left.stage = Stage::complete;
+    }
+    current = std::move(left);
+    return complete();
+}
+
+/// Answers a command that is not executed again.
+Instead Spool::Impl::give_up(const std::string& name, SpoolMark mark, const Answer& why) {
+    auto command = read(name, mark);
+    if (!command) return command.error();
+    auto reserved = reserve(name, command->content.size());
+    if (!reserved) return block("there is no space for an answer", reserved.error());
+    current = Current{.name = name, .mark = mark, .file = *std::move(reserved)};
+    answer(*std::move(command), why);
+    return SpoolRejection{name, why};
+}
+
+// --- a new one
+
+/// new/ -> cur/. The space for the answer is reserved before, so on a full disk the command stays in new/, where its
+/// writer can take it back.
+Instead Spool::Impl::take(const std::string& name) {
+    if (!is_command_file_name(name)) return refuse_file(folders.fresh, name, replacement_for(name), bad_name());
+    struct stat status;
+    const auto examined = disk.examine(folders.fresh, name, status);
     // An event and a scan may both have found it. If it is gone it was answered, and the answer must stay.
-    if (::fstatat(folders.fresh.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;
-    if (!forget_answers(name)) return block("an old answer cannot be removed", last_error());
-    const auto error = move_file(folders.fresh, name, folders.cur, name);
-    if (!error) {
-        after(SpoolStep::accepted, name);
-        return settle(name, false, execute);
-    }
-    if (is_gone(error)) return Step::done;  // its writer has withdrawn it
+    if (is_gone(examined)) return std::nullopt;
+    if (examined) return block("a command cannot be examined", examined);
+    if (const auto error = forget_answers(name)) return block("an old answer cannot be removed", error);
+    // A file that is not a command needs space for the reason only.
+    const bool refused = refusal_of(status, rules()).has_value();
+    auto reserved = reserve(name, refused ? 0 : static_cast<std::uint64_t>(status.st_size));
+    if (!reserved) return block("there is no space for an answer", reserved.error());
+    const auto error = disk.move_without_replacing(folders.fresh, name, folders.cur, name);
+    if (!error) return begin(name, SpoolMark::taken, *std::move(reserved));
+    disk.remove(folders.cur, reserved_name(name));
+    if (is_gone(error)) return std::nullopt;  // its writer has withdrawn it
     if (is_temporary(error)) return block("a command cannot be moved to cur/", error);
-    return refuse_file(folders.fresh, name,
+    return refuse_file(folders.fresh, name, name,
                        refuse(CommandErrc::bad_file, "it cannot be moved to cur/: " + error.message()));
 }
 
-/// Executes a file in cur/.
-Spool::Impl::Step Spool::Impl::settle(const std::string& name, bool was_interrupted, const Execute& execute) {
-    auto read_in = read(name);
-    if (const auto* step = std::get_if<Step>(&read_in)) {
-        if (*step == Step::blocked) interrupted.push_front(name);
-        return *step;
+/// Begins a command that is in cur/. If that is not possible now, it stays there.
+Instead Spool::Impl::begin(const std::string& name, SpoolMark mark, Descriptor reserved) {
+    auto command = read(name, mark);
+    if (command) {
+        const auto begun = mark == SpoolMark::taken ? SpoolMark::first : SpoolMark::second;
+        const auto error = disk.move(folders.cur, marked_name(name, mark), folders.cur, marked_name(name, begun));
+        if (!error) {
+            command->again = begun == SpoolMark::second;
+            current = Current{.name = name, .mark = begun, .file = std::move(reserved)};
+            return *std::move(command);
+        }
+        command = Unexpected{is_gone(error) ? Instead{} : block("a command cannot be marked as begun", error)};
     }
-    if (const auto* why = std::get_if<Answer>(&read_in)) {
-        const auto step = refuse_file(folders.cur, name, *why);
-        if (step == Step::blocked) interrupted.push_front(name);
-        return step;
-    }
-    if (was_interrupted && is_answered(name)) {
-        ::unlinkat(folders.cur.get(), name.c_str(), 0);
-        return Step::done;
-    }
-    auto& command = std::get<SpoolCommand>(read_in);
-    auto answer = execute(command);
-    after(SpoolStep::executed, name);
-    unanswered.emplace(Unanswered{std::move(command), std::move(answer)});
-    return give_answer();
+    disk.remove(folders.cur, reserved_name(name));
+    if (is_blocked(command.error())) interrupted->insert_or_assign(name, SpoolTraces{.mark = mark});
+    return command.error();
 }
 
-/// The command; or why the file is not one; or Step::done if it has vanished, Step::blocked if it must wait.
-std::variant<SpoolCommand, Answer, Spool::Impl::Step> Spool::Impl::read(const std::string& name) {
+/// Reads a file in cur/. An error is what next() returns instead, nothing if the file has vanished.
+Result<SpoolCommand, Instead> Spool::Impl::read(const std::string& name, SpoolMark mark) {
+    const auto file_name = marked_name(name, mark);
+    const auto refused = [&](const Answer& why) { return Unexpected{refuse_file(folders.cur, file_name, name, why)}; };
+    const auto failed = [&](std::string_view what, std::error_code error) {
+        if (is_gone(error)) return Unexpected{Instead{}};
+        if (is_temporary(error)) return Unexpected{Instead{block(what, error)}};
+        return refused(
+            refuse(CommandErrc::unreadable, "the file cannot be read: " + error.message() + " (chmod u+r or g+r)"));
+    };
     struct stat status;
-    if (::fstatat(folders.cur.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        return is_gone(last_error()) ? Step::done : block("a command cannot be examined", last_error());
+    if (const auto error = disk.examine(folders.cur, file_name, status)) {
+        return failed("a command cannot be examined", error);
     }
-    if (auto why = refusal_of(status, rules())) return *why;
-    // Only this process writes to cur/, so this is the file that was checked. Nevertheless: no links, no blocking, and
-    // a second check.
-    const Descriptor file{
-        ::openat(folders.cur.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
-    if (!file) {
-        const auto error = last_error();
-        if (is_gone(error)) return Step::done;
-        if (is_temporary(error)) return block("a command cannot be opened", error);
-        return refuse(CommandErrc::unreadable, "the file cannot be read: " + error.message() + " (chmod u+r or g+r)");
-    }
-    if (::fstat(file.get(), &status) != 0) return block("a command cannot be examined", last_error());
-    if (auto why = refusal_of(status, rules())) return *why;
-
-    SpoolCommand command{name, {}, status.st_uid, status.st_ino};
-    try {
-        command.content.resize(static_cast<std::size_t>(status.st_size));
-    } catch (const std::bad_alloc&) {
-        return block("a command cannot be read", std::make_error_code(std::errc::not_enough_memory));
-    }
-    std::size_t have = 0;
-    // Not mapped into memory: its writer could still truncate it, and then reading the mapping would crash.
-    while (have < command.content.size()) {
-        const auto got = ::read(file.get(), command.content.data() + have, command.content.size() - have);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return refuse(CommandErrc::unreadable, "the file cannot be read: " + last_error().message());
-        if (got == 0) break;
-        have += static_cast<std::size_t>(got);
-    }
-    command.content.resize(have);
-    return command;
+    if (const auto why = refusal_of(status, rules())) return refused(*why);
+    // Only this process writes to cur/, so this is the file that was checked. Nevertheless: a second check.
+    const auto file = disk.open(folders.cur, file_name);
+    if (!file) return failed("a command cannot be opened", file.error());
+    if (::fstat(file->get(), &status) != 0) return failed("a command cannot be examined", last_error());
+    if (const auto why = refusal_of(status, rules())) return refused(*why);
+    auto content = disk.read(*file, static_cast<std::size_t>(status.st_size));
+    if (!content) return failed("a command cannot be read", content.error());
+    return SpoolCommand{.name = name, .content = *std::move(content), .owner = status.st_uid};
 }
 
-/// Writes the answer, and only then removes the command. If blocked, call it again; the command must not be executed
-/// again.
-Spool::Impl::Step Spool::Impl::give_answer() {
-    const auto& [command, answer] = *unanswered;
-    const auto text = to_text(answer);
-    // The file in failed/ contains the command unchanged after the line with the error, so it can be given again.
-    const auto error = answer.error ? write_file(folders, answer_being_written, {text, command.content})
-                                    : write_file(folders, answer_being_written, {text});
-    if (error) return block("an answer cannot be written", error);
-    after(SpoolStep::answer_written, command.name);
-    const auto& folder = answer.error ? folders.failed : folders.done;
-    if (!move_answer(folder, command.name)) return block("an answer cannot be moved to its folder", last_error());
-    after(SpoolStep::answered, command.name);
-    ::unlinkat(folders.cur.get(), command.name.c_str(), 0);
-    after(SpoolStep::forgotten, command.name);
-    unanswered.reset();
-    return Step::done;
+// --- its answer
+
+/// The command at hand has this answer from now on.
+void Spool::Impl::answer(SpoolCommand command, const Answer& answer) {
+    current->stage = current->mark == SpoolMark::done ? Stage::marked : Stage::executed;
+    current->failed = answer.error.has_value();
+    current->text = to_text(answer);
+    if (current->failed) current->content = std::move(command.content);
 }
 
-std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& name, const Descriptor& to,
+Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name, std::uint64_t command_size) {
+    const auto file_name = reserved_name(name);
+    if (const auto error = disk.remove(folders.cur, file_name)) return Unexpected{error};
+    auto file = disk.create(folders.cur, file_name, folders.group);
+    if (!file) return file;
+    if (const auto error = disk.reserve(*file, command_size + answer_space)) {
+        disk.remove(folders.cur, file_name);
+        return Unexpected{error};
+    }
+    return file;
+}
+
+/// Does what is left to do for the answer, each step once. Returns SpoolBlocked, or nothing if the command has left
+/// cur/. Somebody may have removed a file from cur/ or the whole folder: then there is nothing left to do with it.
+Instead Spool::Impl::complete() {
+    auto& [name, mark, stage, file, failed, text, content] = *current;
+    switch (stage) {
+        case Stage::executing:
+            return std::nullopt;
+        case Stage::executed:
+            if (const auto error =
+                    disk.move(folders.cur, marked_name(name, mark), folders.cur, marked_name(name, SpoolMark::done));
+                error && !is_gone(error)) {
+                return block("a command cannot be marked as done", error);
+            }
+            stage = Stage::marked;
+            [[fallthrough]];
+        case Stage::marked:
+            // The file in failed/ contains the command unchanged after the error, so it can be given again.
+            if (const auto error = disk.write(file, {text, content})) {
+                return block("an answer cannot be written", error);
+            }
+            stage = Stage::written;
+            [[fallthrough]];
+        case Stage::written:
+            if (const auto error = disk.move(folders.cur, reserved_name(name), folders.cur, answer_name(name));
+                error && !is_gone(error)) {
+                return block("an answer cannot be marked as complete", error);
+            }
+            stage = Stage::complete;
+            [[fallthrough]];
+        case Stage::complete:
+            if (const auto error = move_answer(answer_name(name), failed ? folders.failed : folders.done, name)) {
+                return block("an answer cannot be moved to its folder", error);
+            }
+            stage = Stage::moved;
+            [[fallthrough]];
+        case Stage::moved:
+            if (const auto error = disk.remove(folders.cur, marked_name(name, SpoolMark::done))) {
+                return block("a command cannot be removed from cur/", error);
+            }
+    }
+    current.reset();
+    return std::nullopt;
+}
+
+/// cur/ -> done/ or failed/.
+std::error_code Spool::Impl::move_answer(const std::string& from, const Descriptor& folder, const std::string& name) {
+    const auto move = [&] { return disk.move(folders.cur, from, folder, name); };
+    auto error = move();
+    if (error == std::errc::is_a_directory) {
+        if (error = make_way(folder, name); !error) error = move();
+    }
+    if (!is_gone(error)) return error;
+    // Either the answer is gone, or its folder.
+    struct stat status;
+    return is_gone(disk.examine(folders.cur, from, status)) ? std::error_code{} : error;
+}
+
+std::error_code Spool::Impl::forget_answers(const std::string& name) {
+    const auto error = make_way(folders.done, name);
+    return error ? error : make_way(folders.failed, name);
+}
+
+/// Removes an answer. A folder with that name is not an answer; it is renamed.
+std::error_code Spool::Impl::make_way(const Descriptor& folder, const std::string& name) {
+    const auto error = disk.remove(folder, name);
+    if (!error) return {};
+    struct stat status;
+    if (disk.examine(folder, name, status) || !S_ISDIR(status.st_mode)) return error;
+    // Within the same folder: moving a folder to another one requires that it belongs to this user.
+    return put_aside(folder, name, folder, refused_name(name), status.st_ino);
+}
+
+// --- files that are not commands
+
+std::error_code Spool::Impl::put_aside(const Descriptor& folder, const std::string& file, const Descriptor& to,
                                        std::string as, ino_t number) {
     // rename() does nothing and reports success if both are names of the same file.
-    ::unlinkat(to.get(), as.c_str(), 0);
-    if (::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0) return {};
-    if (is_gone(last_error())) return {};  // withdrawn
+    disk.remove(to, as);
+    auto error = disk.move(folder, file, to, as);
+    if (!error || is_gone(error)) return {};  // gone: withdrawn
+    if (is_temporary(error)) return error;
     // A folder that is not empty may have that name. Then use a name that nothing else has.
     as += fmt::format("-{}", number);
-    return ::renameat(folder.get(), name.c_str(), to.get(), as.c_str()) == 0 ? std::error_code{} : last_error();
+    return disk.move(folder, file, to, as);
 }
 
-/// Writes the reason to failed/ under the file's name, and moves the file itself next to it.
-Spool::Impl::Step Spool::Impl::refuse_file(const Descriptor& folder, const std::string& name, const Answer& why) {
+/// Writes the reason to failed/ under `name`, and moves the file itself next to it.
+Instead Spool::Impl::refuse_file(const Descriptor& folder, const std::string& file, const std::string& name,
+                                 const Answer& why) {
     const auto shown = is_command_file_name(name) ? name : replacement_for(name);
     struct stat status;
-    if (::fstatat(folder.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return Step::done;  // withdrawn
-    if (const auto error = write_file(folders, answer_being_written, {to_text(why)})) {
+    const auto examined = disk.examine(folder, file, status);
+    if (is_gone(examined)) return std::nullopt;  // withdrawn
+    if (examined) return block("a rejected file cannot be examined", examined);
+    const auto reason = reserve(shown, 0);
+    if (!reason) return block("there is no space for the reason of a rejection", reason.error());
+    if (const auto error = disk.write(*reason, {to_text(why)})) {
         return block("the reason of a rejection cannot be written", error);
     }
-    if (!move_answer(folders.failed, shown))
-        return block("the reason of a rejection cannot be moved to failed/", last_error());
-    if (const auto error = put_aside(folder, name, folders.failed, refused_name(shown), status.st_ino)) {
-        if (is_temporary(error)) return block("a rejected file cannot be moved to failed/", error);
-        immovable[name] = status.st_ino;
+    if (const auto error = move_answer(reserved_name(shown), folders.failed, shown)) {
+        return block("the reason of a rejection cannot be moved to failed/", error);
     }
-    if (refused) refused(escape_control(name), why);
-    return Step::done;
+    if (const auto error = put_aside(folder, file, folders.failed, refused_name(shown), status.st_ino)) {
+        if (is_temporary(error)) return block("a rejected file cannot be moved to failed/", error);
+        if (&folder == &folders.fresh) fresh.ignore(file, status.st_ino);
+    }
+    return SpoolRejection{escape_control(file), why};
 }
 
 // --- from outside
@@ -333,56 +410,19 @@ Spool::~Spool() = default;
 Result<std::unique_ptr<Spool>, std::string> Spool::open(SpoolOptions options) {
     auto folders = open_spool_folders(options.path);
     if (!folders) return Unexpected{folders.error()};
-    auto impl = std::make_unique<Impl>(std::move(options), std::move(*folders));
-    ::unlinkat(impl->folders.cur.get(), answer_being_written.c_str(), 0);
-    if (!impl->scan_interrupted()) {
-        return Unexpected{fmt::format("spool {}: cur/ cannot be read: {}", impl->folders.path, last_error().message())};
-    }
-    return std::unique_ptr<Spool>{new Spool{std::move(impl)}};
+    return std::unique_ptr<Spool>{new Spool{std::make_unique<Impl>(std::move(options), std::move(*folders))}};
 }
 
-void Spool::notice(std::string_view name) {
-    // Before the first scan, or after the names that a scan could keep: a later scan will find it.
-    const bool after_known = impl_->pending.empty() || name > *impl_->pending.rbegin();
-    if (name.empty() || (impl_->scan_needed && after_known)) return;
-    impl_->pending.emplace(name);
-    if (impl_->pending.size() > max_pending) {
-        impl_->pending.erase(std::prev(impl_->pending.end()));
-        impl_->truncated = impl_->scan_needed = true;
-    }
-}
+void Spool::notice(std::string_view name) { impl_->fresh.notice(name); }
 
-void Spool::rescan() { impl_->scan_needed = true; }
+void Spool::rescan() { impl_->fresh.rescan(); }
 
-Spool::Progress Spool::run(std::size_t most, const Execute& execute) {
-    using Step = Impl::Step;
-    for (std::size_t i = 0; i < most; ++i) {
-        auto step = Step::done;
-        if (impl_->unanswered) {
-            step = impl_->give_answer();
-        } else if (step = impl_->next(); step == Step::done) {
-            const bool was_interrupted = !impl_->interrupted.empty();
-            if (was_interrupted) {
-                const auto name = std::move(impl_->interrupted.front());
-                impl_->interrupted.pop_front();
-                step = impl_->settle(name, true, execute);
-            } else {
-                const auto name = impl_->pending.extract(impl_->pending.begin()).value();
-                step = impl_->accept(name, execute);
-                const bool in_cur = impl_->unanswered || !impl_->interrupted.empty();
-                if (step == Step::blocked && !in_cur) impl_->pending.insert(name);
-            }
-        }
-        if (step == Step::blocked) return Progress::blocked;
-        if (step == Step::nothing) return Progress::idle;
-    }
-    return Progress::more;
-}
+SpoolNext Spool::next() { return impl_->next(); }
 
-const std::string& Spool::trouble() const noexcept { return impl_->trouble; }
-
-void Spool::on_refused(std::function<void(std::string_view, const Answer&)> listener) {
-    impl_->refused = std::move(listener);
+void Spool::finish(SpoolCommand command, Answer answer) {
+    answer.again = command.again;
+    impl_->answer(std::move(command), answer);
+    static_cast<void>(impl_->complete());  // if it is blocked, next() tries again and says why
 }
 
 bool Spool::sweep(std::size_t most) {
@@ -394,7 +434,9 @@ bool Spool::sweep(std::size_t most) {
                                     {&impl_->folders.done, impl_->options.keep},
                                     {&impl_->folders.failed, impl_->options.keep_failed}}};
     const auto& [folder, time] = kept[impl_->sweep_folder];
-    if (!impl_->sweep_stream) impl_->sweep_stream = read_folder(*folder);
+    if (!impl_->sweep_stream) {
+        if (auto stream = impl_->disk.list(*folder)) impl_->sweep_stream = *std::move(stream);
+    }
     // Times of files are wall-clock times. Not time(): it may still return the second before the one in which a file
     // was written.
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -417,19 +459,6 @@ bool Spool::sweep(std::size_t most) {
 }
 
 bool Spool::in_place() const { return impl_->folders.in_place(); }
-
-std::optional<Spool::Unanswered> Spool::take_unanswered() { return std::exchange(impl_->unanswered, std::nullopt); }
-
-void Spool::answer_first(Unanswered unanswered) {
-    struct stat status;
-    const auto& command = unanswered.command;
-    const bool is_there =
-        ::fstatat(impl_->folders.cur.get(), command.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_ino == command.number;
-    if (!is_there) return;
-    std::erase(impl_->interrupted, command.name);
-    impl_->unanswered = std::move(unanswered);
-}
 
 void Spool::reconfigure(const SpoolOptions& options) {
     impl_->options.max_file = options.max_file;

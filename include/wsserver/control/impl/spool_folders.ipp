@@ -10,9 +10,10 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
+#include <string_view>
+#include <system_error>
 
+#include "wsserver/control/detail/spool_disk.hpp"
 #include "wsserver/control/spool.hpp"
 
 namespace wsserver {
@@ -149,11 +150,6 @@ Result<Descriptor, std::string> take_lock(const SpoolFolders& folders) {
     return file;
 }
 
-/// Lets the group read a file, if possible. Otherwise its programs report that they cannot read it.
-void share_with(gid_t group, int file) {
-    if (::fchown(file, static_cast<uid_t>(-1), group) == 0) ::fchmod(file, 0640);
-}
-
 bool same(const Descriptor& open, int folder, const char* name) {
     struct stat ours, theirs;
     return ::fstat(open.get(), &ours) == 0 && ::fstatat(folder, name, &theirs, 0) == 0 &&
@@ -161,8 +157,6 @@ bool same(const Descriptor& open, int folder, const char* name) {
 }
 
 }  // namespace
-
-std::error_code last_error() noexcept { return {errno, std::system_category()}; }
 
 bool SpoolFolders::in_place() const {
     if (!same(root, AT_FDCWD, path.c_str()) || !same(lock, root.get(), "lock")) return false;
@@ -213,54 +207,6 @@ Result<SpoolHolder, std::string> spool_holder(const std::string& path) {
     }
     if (lock.l_type == F_UNLCK) return SpoolHolder{};
     return SpoolHolder{true, pid_in(file.get())};
-}
-
-FolderStream read_folder(const Descriptor& folder) {
-    // A new open(), since a duplicated descriptor would share the position.
-    Descriptor again{::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!again) return nullptr;
-    FolderStream stream{::fdopendir(again.get())};
-    if (stream) static_cast<void>(again.release());
-    return stream;
-}
-
-bool is_dot(const dirent& entry) noexcept {
-    return std::strcmp(entry.d_name, ".") == 0 || std::strcmp(entry.d_name, "..") == 0;
-}
-
-std::error_code move_file(const Descriptor& from, const std::string& name, const Descriptor& to,
-                          const std::string& new_name) {
-    if (::renameat2(from.get(), name.c_str(), to.get(), new_name.c_str(), RENAME_NOREPLACE) == 0) return {};
-    if (errno != EINVAL && errno != ENOSYS) return last_error();
-    // The file system does not support the flag. Only this process writes to `to`, so checking first is as good.
-    struct stat there;
-    if (::fstatat(to.get(), new_name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
-        return std::make_error_code(std::errc::file_exists);
-    }
-    return ::renameat(from.get(), name.c_str(), to.get(), new_name.c_str()) == 0 ? std::error_code{} : last_error();
-}
-
-std::error_code write_file(const SpoolFolders& folders, const std::string& name,
-                           const std::vector<std::string_view>& pieces) {
-    const Descriptor& folder = folders.cur;
-    ::unlinkat(folder.get(), name.c_str(), 0);
-    const Descriptor file{
-        ::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
-    if (!file) return last_error();
-    if (folders.group) share_with(*folders.group, file.get());
-    for (std::string_view piece : pieces) {
-        while (!piece.empty()) {
-            const auto written = ::write(file.get(), piece.data(), piece.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written < 0) {
-                const auto error = last_error();
-                ::unlinkat(folder.get(), name.c_str(), 0);
-                return error;
-            }
-            piece.remove_prefix(static_cast<std::size_t>(written));
-        }
-    }
-    return {};
 }
 
 }  // namespace wsserver

@@ -218,6 +218,23 @@ TEST_CASE("after an interrupt a command that was started is reported to continue
     CHECK(names_in(daemon.spool + "/cur").size() == 1);
 }
 
+TEST_CASE("a command that a new daemon executed again is reported as such", "[ctl]") {
+    Daemon daemon{false};
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const auto ended = daemon.ctl({"broadcast", "hi"});
+        ::_exit(ended.code == 0 && has(ended.err, "a new wsd executed it again") ? 0 : 99);
+    }
+    Strings names;
+    while ((names = names_in(daemon.spool + "/new")).empty()) std::this_thread::yield();
+    std::filesystem::rename(daemon.spool + "/new/" + names.at(0), daemon.spool + "/cur/" + names.at(0) + "~1");
+    daemon.observer->start();
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WEXITSTATUS(status) == 0);
+}
+
 TEST_CASE("paths become absolute, since the daemon has another working directory", "[ctl]") {
     Daemon daemon;
     const auto here = std::filesystem::current_path();

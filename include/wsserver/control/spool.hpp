@@ -102,10 +102,14 @@ class Spool {
     Spool(const Spool&) = delete;
     Spool& operator=(const Spool&) = delete;
 
-    /// Says that a file with that name has been moved into new/.
+    /// Says that a complete file with that name is in new/.
     void notice(std::string_view name);
-    /// Says that files may have been moved into new/ without a notice. The next next() reads the folder.
+    /// Says that files may be in new/ without a notice. The next next() reads the folder. A file that somebody has open
+    /// for writing is not a command yet. Where that cannot be found out (files of other users, network file systems),
+    /// a file is one after two further calls of rescan() that find its size and time unchanged.
     void rescan();
+    /// Whether there are such files: call rescan() soon.
+    bool has_unsettled() const noexcept;
 
     /// The next command, in order of name: first those that a crash left in cur/, then those in new/. The space for its
     /// answer is reserved, and the disk says that it has begun. If the process ends before finish(), the next spool on

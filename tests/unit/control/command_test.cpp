@@ -458,6 +458,16 @@ TEST_CASE("the log shows only the name of a command", "[command]") {
     CHECK(name_of_command(std::string(1'000'000, 'x')) == "?");
 }
 
+TEST_CASE("a byte order mark before the first word is ignored", "[command]") {
+    FakeTarget target;
+    CHECK(execute_command_file(target, "\xEF\xBB\xBFversion\n").text == "fake 1.2.3\n");
+    CHECK(execute_line(target, "\xEF\xBB\xBFversion").text == "fake 1.2.3\n");
+    CHECK(name_of_command("\xEF\xBB\xBFversion") == "version");
+    // In the payload it is a character like any other.
+    execute_command_file(target, "broadcast\n\xEF\xBB\xBFhi");
+    CHECK(target.fake_hub->calls.all() == Strings{"broadcast * text \xEF\xBB\xBFhi"});
+}
+
 TEST_CASE("an error stays on one line in the text of an answer", "[command]") {
     CHECK(to_text(Answer::done()) == "ok\n");
     CHECK(to_text(Answer::done("a\nb\n")) == "ok\na\nb\n");

@@ -132,6 +132,24 @@ TEST_CASE("without inotify the folder is polled", "[observer]") {
     CHECK(office.sent(2).back() == "broadcast * text two");
 }
 
+TEST_CASE("a file that is written in new/ is executed when it is closed", "[observer]") {
+    Office office;
+    const bool events = GENERATE(true, false);
+    office.options.use_inotify = events;
+    office.options.safety_interval = office.options.poll_interval = 1ms;
+    office.start();
+    std::ofstream writer{office.in("new", "a")};
+    writer << "broadcast ab" << std::flush;
+    // Two commands, so at least one look has seen the file.
+    for (const char* name : {"b", "c"}) {
+        office.put(name, "broadcast b");
+        office.log.wait_for(name[0] == 'b' ? 1 : 2);
+    }
+    writer << "cd" << std::flush;
+    writer.close();
+    CHECK(office.sent(3).back() == "broadcast * text abcd");
+}
+
 TEST_CASE("a file without an event is found by the next look", "[observer]") {
     Office office;
     office.options.safety_interval = 1ms;

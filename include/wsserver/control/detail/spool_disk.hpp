@@ -53,6 +53,12 @@ class SpoolDisk {
     /// Opens a folder for reading from its beginning.
     Result<FolderStream, std::error_code> list(const Descriptor& folder) const;
 
+    /// Whether somebody has a file open for writing.
+    enum class Writers : std::uint8_t { none, some, unknown };
+    /// Finds out by a lease, which the kernel grants only without writers. `unknown` if the file belongs to another
+    /// user, or if the file system has no leases.
+    Writers writers_of(const Descriptor& folder, const std::string& name) const;
+
     /// Opens a file for reading. Never blocks.
     Result<Descriptor, std::error_code> open(const Descriptor& folder, const std::string& name) const;
     /// Reads at most `size` bytes from the beginning; fewer if the file is shorter.

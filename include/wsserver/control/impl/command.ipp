@@ -44,6 +44,11 @@ Unexpected<Answer> usage_error(std::string text) {
     return Unexpected{Answer::failed(CommandErrc::usage, std::move(text))};
 }
 
+/// Editors and PowerShell write this mark before UTF-8. It cannot be seen, so an error about it would not help.
+std::string_view without_byte_order_mark(std::string_view text) {
+    return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
+}
+
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
     const auto nearest = closest_match(word, candidates);
     return nearest.empty() ? "" : fmt::format(" (did you mean `{}`?)", nearest);
@@ -348,6 +353,7 @@ Answer help_on(std::span<const std::string> words) {
 }
 
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop) {
+    line = without_byte_order_mark(line);
     if (line.size() > max_line) {
         return Answer::failed(
             CommandErrc::usage,
@@ -382,6 +388,7 @@ Answer execute_command_file(ControlTarget& target, std::string_view content, std
 }
 
 const Command* command_at(std::string_view content) {
+    content = without_byte_order_mark(content);
     // Longer than any command's name, and short enough to scan whatever the file contains.
     const auto begin = content.substr(0, std::min<std::size_t>(content.find('\n'), 64));
     std::vector<std::string> words;

@@ -214,6 +214,7 @@ void Observer::Impl::execute_commands(Clock::time_point now) {
         be_out_of_trouble();
         if (std::holds_alternative<SpoolIdle>(next)) {
             more = false;
+            if (spool->has_unsettled()) next_look = std::min(next_look, now + options.poll_interval);
             return;
         }
         if (const auto* rejected = std::get_if<SpoolRejection>(&next)) {

@@ -417,6 +417,8 @@ void Spool::notice(std::string_view name) { impl_->fresh.notice(name); }
 
 void Spool::rescan() { impl_->fresh.rescan(); }
 
+bool Spool::has_unsettled() const noexcept { return impl_->fresh.has_unsettled(); }
+
 SpoolNext Spool::next() { return impl_->next(); }
 
 void Spool::finish(SpoolCommand command, Answer answer) {

@@ -198,6 +198,9 @@ class Sender {
             return no_answer(why, fmt::format("the command stays in {} and will be executed", in("new")), signal);
         }
         if (auto answer = read_answer()) return *answer;
+        if (why == NoAnswer::Why::ended) {
+            return no_answer(why, "it stopped during the command; the next wsd on this spool tries the command again");
+        }
         return no_answer(
             why, fmt::format("the command is being executed; its answer will be {} or {}", in("done"), in("failed")),
             signal);

@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "common/setting_values.hpp"
@@ -117,7 +119,7 @@ Result<void, StartErrors> Daemon::listen() {
 
 void Daemon::wait() {
     server_.run();
-    if (observer_) observer_->stop();
+    if (observer_) observer_->stop(rest_of_grace());
     log_->info("stopped", {{"uptime", std::chrono::duration<double>(uptime()).count()}});
 }
 
@@ -125,9 +127,17 @@ void Daemon::stop_on(std::string_view why) {
     const std::lock_guard lock{mutex_};
     const bool again = std::exchange(stopping_, true);
     const auto grace = again ? std::chrono::milliseconds{0} : config_.grace;
+    stop_by_ = std::chrono::steady_clock::now() + grace;
+    if (again && observer_) observer_->give_up();
     log_->info(again ? "stopping at once" : "stopping", {{"why", why}, {"grace", print_time(grace)}});
     notifier_.stopping();
     stop_within(grace);
+}
+
+std::chrono::milliseconds Daemon::rest_of_grace() const {
+    const std::lock_guard lock{mutex_};
+    const auto rest = stop_by_ - std::chrono::steady_clock::now();
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(rest), std::chrono::milliseconds{0});
 }
 
 void Daemon::reopen_log() {

@@ -37,7 +37,8 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Result<std::vector<std::string>, StartErrors> start();
     /// Returns when stop() was called and everything has ended. Precondition: start() succeeded.
     void wait();
-    /// Stops within the configured grace; a second call stops at once. Returns without waiting. `why` is for the log.
+    /// Stops within the configured grace, which is for connections to close and for the command that is being executed.
+    /// A second call stops at once. Returns without waiting. `why` is for the log.
     void stop_on(std::string_view why);
     void reopen_log();
 
@@ -61,6 +62,7 @@ class Daemon final : public wsserver::ServerControl {
     /// Logs the errors and keeps the old configuration.
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;
+    std::chrono::milliseconds rest_of_grace() const;
 
     const std::shared_ptr<Log> log_;
     const Notifier notifier_;
@@ -72,6 +74,7 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Server server_;
     HandlerSet handlers_;
     bool stopping_ = false;
+    std::chrono::steady_clock::time_point stop_by_{};
 
     std::unique_ptr<wsserver::Observer> observer_;  // last: its thread uses all other members
 };

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from harness import SystemTest, main, program, websockets
+from harness import PATIENCE, SystemTest, main, program, websockets
 from raw import Peer
 
 ws = websockets()
@@ -66,6 +66,38 @@ class Stops(SystemTest):
                 self.assertTrue(daemon.running)
                 self.assertEqual(await daemon.stop(second), 0)
                 await daemon.line('stopping at once', 'stderr')
+
+    async def during_a_command(self, *flags):
+        """A daemon that executes a command until the file is there, the file, and the pending result of wsd-ctl."""
+        daemon = await self.wsd('--handler', f'sleep={program("SLEEPER")}', *flags)
+        wake = self.folder() / 'wake'
+        pending = asyncio.ensure_future(daemon.run_ctl('call', 'sleep', wake))
+        async with asyncio.timeout(PATIENCE):
+            while not list((daemon.spool / 'cur').glob('*~1')):
+                await asyncio.sleep(0.005)  # a folder can't be awaited
+        daemon.process.send_signal(signal.SIGTERM)
+        await daemon.line('stopping why=SIGTERM', 'stderr')
+        return daemon, wake, pending
+
+    async def test_a_command_that_is_being_executed_has_the_grace(self):
+        daemon, wake, pending = await self.during_a_command('--grace', '1h')
+        wake.touch()
+        self.assertEqual(await daemon.exit_code(), 0)
+        self.assertEqual(await self.within(pending), (0, '', ''))
+        self.assertEqual(list((daemon.spool / 'cur').iterdir()), [])
+
+    async def test_after_the_grace_a_command_stays_in_the_spool_and_is_tried_again(self):
+        daemon, wake, pending = await self.during_a_command('--grace', '100ms')
+        self.assertEqual(await daemon.exit_code(), 0)
+        code, _, error = await self.within(pending)
+        self.assertEqual(code, 3)
+        self.assertIn('it stopped during the command', error)
+        self.assertEqual([path.read_text().split()[0] for path in (daemon.spool / 'cur').glob('*~1')], ['call'])
+        self.assertEqual(list((daemon.spool / 'failed').iterdir()), [])
+        wake.touch()
+        name = next((daemon.spool / 'cur').glob('*~1')).name.removesuffix('~1')
+        await daemon.again()
+        self.assertEqual(await daemon.answer(name), ('done', 'ok again\n'))
 
     async def test_while_it_stops_new_connections_are_refused(self):
         daemon = await self.wsd('--grace', '1h', *DEAF)

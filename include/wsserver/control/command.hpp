@@ -37,6 +37,7 @@ enum class CommandErrc : std::uint8_t {
     foreign_owner,  ///< the command file belongs to a user who may not give commands
     too_big,        ///< the command file is over the spool's limit
     unreadable,     ///< the command file cannot be read by the user of the daemon
+    stopping,       ///< the daemon stops and no longer waits for the result
     crashed,        ///< the daemon ended while it executed the command; whether it took effect is not known
 };
 
@@ -146,7 +147,7 @@ Answer help_on(std::span<const std::string> words);
 ///
 /// line     at most 64 KiB, without a newline; quoting as for split_words()
 /// payload  the bytes after the line; empty: the text in the line is the payload, if the command takes one
-/// stop     ends waiting for reactors and handlers early; the answer is then CommandErrc::timeout
+/// stop     ends waiting for reactors and handlers early; the answer is then CommandErrc::stopping
 ///
 /// May block for about 5 s if a handler blocks. Exceptions of `target` become CommandErrc::failed.
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {});

@@ -41,16 +41,19 @@ class Observer {
     /// Opens the spool and takes its lock, so that a second daemon on the same spool fails before it does anything.
     /// `target` must outlive the observer. An error says what is wrong and what to do.
     static Result<std::unique_ptr<Observer>, std::string> create(ControlTarget& target, ObserverOptions options);
-    /// stop()
+    /// stop() without a grace
     ~Observer();
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
 
     /// Starts the thread. Commands that are in the spool already are executed first. Call it once.
     void start();
-    /// Ends the thread, after the command that it is executing has been answered. Further calls do nothing. From any
-    /// thread except the observer's own.
-    void stop();
+    /// Ends the thread. Takes no further command and waits at most `grace` for the one that is being executed. If it is
+    /// not done by then, a command file is not answered: it stays in the spool, and the next daemon executes it again.
+    /// A command line gets CommandErrc::stopping. From any thread except the observer's own.
+    void stop(std::chrono::milliseconds grace = {});
+    /// Ends the wait of a stop() that another thread has called. From any thread.
+    void give_up();
 
     /// Sets new limits for the spool. Its path stays. From any thread.
     void reconfigure(const SpoolOptions& spool);

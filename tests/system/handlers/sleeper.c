@@ -1,5 +1,6 @@
-/* The worst handler: each text message blocks a worker forever. */
+/* The worst handler: each text message blocks a worker forever. `call sleep FILE` returns when there is such a file. */
 #define _POSIX_C_SOURCE 200809L
+#include <time.h>
 #include <unistd.h>
 
 #include "wsserver/handler.h"
@@ -20,6 +21,17 @@ static int on_text(void* handler, struct wsserver_connection* connection, const 
     return 0;
 }
 
+static int on_command(void* handler, const struct wsserver_view* words, size_t count, const unsigned char* payload,
+                      size_t payload_size) {
+    static const struct timespec moment = {0, 5000000};
+    (void)handler;
+    (void)payload;
+    (void)payload_size;
+    if (count != 1) return 1;
+    while (access(words[0].data, F_OK) != 0) nanosleep(&moment, NULL);
+    return 0;
+}
+
 static const struct wsserver_handler table = {
     .abi_version = WSSERVER_HANDLER_ABI,
     .size = sizeof(table),
@@ -27,6 +39,7 @@ static const struct wsserver_handler table = {
     .runs = WSSERVER_POOLED,
     .create = create,
     .on_text = on_text,
+    .on_command = on_command,
 };
 
 const struct wsserver_handler* wsserver_handler_v1(void) { return &table; }

@@ -377,7 +377,8 @@ TEST_CASE("a reader that is gone does not end the observer", "[observer]") {
     CHECK(office.sent(2).size() == 2);
 }
 
-TEST_CASE("stop answers the running command, and the others wait for the next start", "[observer]") {
+TEST_CASE("stop without a grace leaves the running command unanswered, and the next start executes it again",
+          "[observer]") {
     Office office;
     office.target.fake_hub->answers = false;  // the broadcast hangs
     office.start();
@@ -386,12 +387,71 @@ TEST_CASE("stop answers the running command, and the others wait for the next st
     office.put("2", "broadcast waits");
     office.observer->stop();
     office.observer->stop();
-    CHECK(text_in(office.in("failed", "1")).starts_with("error timeout handed over"));
+    CHECK(names_in(office.in("failed")).empty());
+    CHECK(names_in(office.in("cur")) == Strings{"1~1", "1~reserved"});
     CHECK(names_in(office.in("new")) == Strings{"2"});
+    CHECK(has(office.log.all().back(), "broadcast: stopping: "));
     office.target.fake_hub->answers = true;
     office.observer.reset();
     office.start();
-    CHECK(office.sent(2).back() == "broadcast * text waits");
+    CHECK(office.sent(3) == Strings{"broadcast * text stuck", "broadcast * text stuck", "broadcast * text waits"});
+    office.observer->stop();
+    CHECK(text_in(office.in("done", "1")) == "ok again\n3 receivers\n");
+}
+
+namespace {
+
+/// A handler whose command waits until the test lets it go.
+struct Patient {
+    std::shared_future<void> go;
+    std::shared_ptr<std::promise<void>> begun = std::make_shared<std::promise<void>>();
+    CommandAnswer on_command(std::span<const std::string>, Bytes) {
+        begun->set_value();
+        go.wait();
+        return {true, "done"};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("stop waits within its grace for the running command and answers it", "[observer]") {
+    Office office;
+    std::promise<void> go;
+    const Patient patient{go.get_future().share()};
+    office.target.named["patient"] = make_handler("patient", Patient{patient});
+    office.start();
+    office.put("1", "call patient");
+    patient.begun->get_future().wait();
+    office.put("2", "broadcast waits");
+    auto stopped = std::async(std::launch::async, [&] { office.observer->stop(1h); });
+    SECTION("it ends in time") {
+        go.set_value();
+        stopped.get();
+        CHECK(text_in(office.in("done", "1")) == "ok\ndone\n");
+        CHECK(names_in(office.in("cur")).empty());
+    }
+    SECTION("another thread gives it up") {
+        office.observer->give_up();
+        stopped.get();
+        CHECK(names_in(office.in("cur")) == Strings{"1~1", "1~reserved"});
+        CHECK(names_in(office.in("done")).empty());
+        CHECK(names_in(office.in("new")) == Strings{"2"});
+        go.set_value();
+    }
+    CHECK(names_in(office.in("failed")).empty());
+}
+
+TEST_CASE("a command line that a stop interrupts is answered with `stopping`", "[observer]") {
+    const Pipe in, out;
+    Office office;
+    office.target.fake_hub->answers = false;
+    office.options.control_in = in.read_end.get();
+    office.options.control_out = out.write_end.get();
+    office.start();
+    in.put("broadcast stuck\n");
+    CHECK(office.sent(1).size() == 1);
+    office.observer->stop();
+    CHECK(out.get_until("\n\n").starts_with("error stopping "));
 }
 
 TEST_CASE("a log that throws does not stop commands", "[observer]") {

@@ -16,7 +16,7 @@ namespace wsserver {
 
 namespace {
 
-constexpr std::array<std::pair<CommandErrc, std::string_view>, 16> code_names{{
+constexpr std::array<std::pair<CommandErrc, std::string_view>, 17> code_names{{
     {CommandErrc::usage, "usage"},
     {CommandErrc::not_yet, "not-yet"},
     {CommandErrc::gone, "gone"},
@@ -32,6 +32,7 @@ constexpr std::array<std::pair<CommandErrc, std::string_view>, 16> code_names{{
     {CommandErrc::foreign_owner, "foreign-owner"},
     {CommandErrc::too_big, "too-big"},
     {CommandErrc::unreadable, "unreadable"},
+    {CommandErrc::stopping, "stopping"},
     {CommandErrc::crashed, "crashed"},
 }};
 

@@ -106,6 +106,9 @@ Answer report(const CommandCall& call, ConnectionId id, SendStatus status) {
     return fail(CommandErrc::refused, fmt::format("{}: RFC 6455 does not allow this message", to_string(id)));
 }
 
+/// Instead of an answer that would be a guess: what was begun may be cut off by the end of the process.
+Answer stopping() { return fail(CommandErrc::stopping, "the program stops, and the command has not been answered"); }
+
 /// Waits for the count from all reactors, but not for one that is known to be stuck: otherwise each of several commands
 /// in a row would delay the next ones.
 std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<std::size_t>& count) {
@@ -120,6 +123,7 @@ std::optional<std::size_t> wait_for_all(const CommandCall& call, const Awaited<s
 /// The answer to a command for many connections. `what`: the noun for the count, in the plural: `receivers`.
 Answer report_count(const CommandCall& call, const Awaited<std::size_t>& count, std::string_view what) {
     const auto number = wait_for_all(call, count);
+    if (!number && call.stop.stop_requested()) return stopping();
     if (!number) {
         return fail(
             CommandErrc::timeout,
@@ -339,6 +343,7 @@ Answer call_handler(const CommandCall& call) {
         throw;
     }
     auto answer = awaited.wait(call.stop);
+    if (!answer && call.stop.stop_requested()) return stopping();
     if (!answer) {
         return fail(CommandErrc::timeout,
                     fmt::format("{} has not answered within {}; it continues, and its answer will be lost",

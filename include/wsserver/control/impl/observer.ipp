@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -72,7 +74,11 @@ struct Observer::Impl {
     std::mutex mutex{};
     std::optional<SpoolOptions> wanted{};  ///< guarded by `mutex`
 
-    std::stop_source stopping{};
+    std::atomic<bool> ending{false};  ///< take no further command
+    std::stop_source stopping{};      ///< do not wait for the one that is being executed either
+    std::mutex running_mutex{};
+    std::condition_variable ended{};
+    bool running = false;  ///< guarded by `running_mutex`
     std::mutex joining{};  ///< guards `thread`
     std::thread thread{};
 
@@ -87,11 +93,12 @@ struct Observer::Impl {
             // There is no other place to report this.
         }
     }
-    bool stop_requested() const { return stopping.stop_requested(); }
     bool in_trouble(Clock::time_point now) const { return now < not_before; }
 
     void run();
+    void serve();
     void wait();
+    void wake_up() const;
     int timeout() const;
     void watch_spool();
     void look(Clock::time_point now);
@@ -128,8 +135,15 @@ Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run
 void Observer::Impl::run() {
     block_signals();
     ::pthread_setname_np(::pthread_self(), "observer");
+    serve();
+    const std::lock_guard lock{running_mutex};
+    running = false;
+    ended.notify_all();
+}
+
+void Observer::Impl::serve() {
     if (spool) watch_spool();
-    while (!stop_requested()) {
+    while (!ending) {
         wait();
         take_options();
         const auto now = Clock::now();
@@ -208,7 +222,7 @@ void Observer::Impl::look(Clock::time_point now) {
 
 void Observer::Impl::execute_commands(Clock::time_point now) {
     more = true;
-    for (std::size_t i = 0; i < commands_a_turn && !stop_requested(); ++i) {
+    for (std::size_t i = 0; i < commands_a_turn && !ending; ++i) {
         auto next = spool->next();
         if (const auto* blocked = std::get_if<SpoolBlocked>(&next)) return be_in_trouble(blocked->why, now);
         be_out_of_trouble();
@@ -223,6 +237,7 @@ void Observer::Impl::execute_commands(Clock::time_point now) {
         }
         if (auto* command = std::get_if<SpoolCommand>(&next)) {
             auto answer = execute(*command);
+            if (answer.error == CommandErrc::stopping) return;  // not answered, so the next daemon executes it again
             spool->finish(std::move(*command), std::move(answer));
         }
     }
@@ -280,26 +295,37 @@ Result<std::unique_ptr<Observer>, std::string> Observer::create(ControlTarget& t
     return std::unique_ptr<Observer>{new Observer{std::move(impl)}};
 }
 
+void Observer::Impl::wake_up() const {
+    const std::uint64_t one = 1;
+    static_cast<void>(!::write(wake.get(), &one, sizeof one));
+}
+
 void Observer::start() {
     const std::lock_guard lock{impl_->joining};
+    impl_->running = true;
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 
-void Observer::stop() {
-    impl_->stopping.request_stop();
-    const std::uint64_t one = 1;
-    static_cast<void>(!::write(impl_->wake.get(), &one, sizeof one));
+void Observer::stop(std::chrono::milliseconds grace) {
+    impl_->ending = true;
+    impl_->wake_up();
+    {
+        std::unique_lock lock{impl_->running_mutex};
+        impl_->ended.wait_for(lock, grace, [this] { return !impl_->running; });
+    }
+    give_up();
     const std::lock_guard lock{impl_->joining};
     if (impl_->thread.joinable()) impl_->thread.join();
 }
+
+void Observer::give_up() { impl_->stopping.request_stop(); }
 
 void Observer::reconfigure(const SpoolOptions& spool) {
     {
         const std::lock_guard lock{impl_->mutex};
         impl_->wanted = spool;
     }
-    const std::uint64_t one = 1;
-    static_cast<void>(!::write(impl_->wake.get(), &one, sizeof one));
+    impl_->wake_up();
 }
 
 }  // namespace wsserver

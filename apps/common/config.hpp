@@ -30,6 +30,9 @@ struct LogOptions {
 struct SpoolSettings {
     std::string dir{};  ///< empty: no spool, so wsd-ctl does not work
     std::chrono::milliseconds keep{std::chrono::minutes{10}};
+    std::chrono::milliseconds keep_failed{std::chrono::hours{1}};
+    std::size_t max_answers = 10'000;
+    std::uint64_t max_answers_size = std::uint64_t{256} << 20;
     std::uint64_t max_file = std::uint64_t{64} << 20;
 };
 

@@ -241,6 +241,12 @@ std::vector<Setting> make_settings() {
               at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),
                                  "the folder for command files and wsd-ctl; empty: none")),
               time("spool.keep", "--spool-keep", 1s, WSD_VALUE(spool.keep), "how long answers stay in the spool"),
+              time("spool.keep_failed", "--spool-keep-failed", 1s, WSD_VALUE(spool.keep_failed),
+                   "how long failed commands stay in the spool"),
+              number("spool.max_answers", "--spool-max-answers", 1, 50'000, WSD_VALUE(spool.max_answers),
+                     "files of answers, and of failed commands; of more, the oldest are removed"),
+              size("spool.max_answers_size", "--spool-max-answers-size", 1, WSD_VALUE(spool.max_answers_size),
+                   "bytes of answers, and of failed commands; of more, the oldest are removed"),
               size("spool.max_file", "--spool-max-file", 1, WSD_VALUE(spool.max_file),
                    "the largest command file accepted in the spool"),
           });

@@ -17,7 +17,8 @@ namespace wsd::ctl {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> flags{"--spool", "--json", "--timeout", "--quiet", "--verbose", "--version"};
+constexpr std::array<std::string_view, 7> flags{"--spool", "--json",    "--timeout", "--no-answer",
+                                                "--quiet", "--verbose", "--version"};
 
 int show_help(const Terminal& terminal) {
     const auto spool = find_spool({});
@@ -42,6 +43,7 @@ int show_help(const Terminal& terminal) {
         "  --spool DIR      the spool of that wsd [{}]\n"
         "  --timeout TIME   how long to wait for the answer, 0: forever [10s]\n"
         "  --json           the answer as JSON, one object a line\n"
+        "  --no-answer      do not wait for an answer, and let wsd write none\n"
         "  -q, --quiet      print no output, only errors\n"
         "  -v, --verbose    print the command file, the process and the time on standard error\n"
         "  --version        wsd-ctl's own version\n"
@@ -72,6 +74,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     own.add_value("--spool", options.spool);
     own.add_value("--timeout", timeout);
     own.add_switch("--json", options.json);
+    own.add_switch("--no-answer", options.no_answer);
     own.add_switch("-q,--quiet", options.quiet);
     own.add_switch("-v,--verbose", options.verbose);
     own.add_switch("-h,--help", wants_help);

@@ -114,6 +114,7 @@ int send_words(const Options& options, Invocation line, const Terminal& terminal
     }
     make_paths_absolute(line);
     if (options.json) line.options.emplace("--json", "");
+    if (options.no_answer) line.options.emplace("--no-answer", "");
     auto words = line.words_without_text();
     if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w.find('\n') != std::string::npos; })) {
         terminal.complain("words of a command cannot contain newlines; only the text may have several lines");
@@ -143,8 +144,8 @@ int send_words(const Options& options, Invocation line, const Terminal& terminal
         payload = *std::move(text);
         if (payload.empty()) words.emplace_back();  // an empty text that was given, not a missing one
     }
-    const CommandFile command{spool->path, unique_command_file_name(), wsserver::join_words(words), payload,
-                              options.timeout};
+    const CommandFile command{spool->path,     unique_command_file_name(), wsserver::join_words(words), payload,
+                              options.timeout, !line.has("--no-answer")};
     if (options.verbose) {
         terminal.err << fmt::format("command file {} to process {} through {}\n", command.name, holder->pid,
                                     command.spool);

@@ -13,6 +13,7 @@ namespace wsd::ctl {
 struct Options {
     std::string spool{};  ///< empty: find_spool()
     bool json = false;
+    bool no_answer = false;  ///< do not wait for the answer
     bool quiet = false;
     bool verbose = false;
     std::optional<std::chrono::milliseconds> timeout{std::chrono::seconds{10}};  ///< none: forever

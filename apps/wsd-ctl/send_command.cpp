@@ -96,12 +96,13 @@ class Sender {
 
     Result<SpoolAnswer, NoAnswer> send() {
         if (auto written = write(); !written) return Unexpected{written.error()};
-        watch();  // before the rename, so that no answer is missed
+        if (command_.wants_answer) watch();  // before the rename, so that no answer is missed
         if (::rename(in("tmp").c_str(), in("new").c_str()) != 0) {
             auto trouble = system_trouble(in("new"), "the command cannot be sent");
             ::unlink(in("tmp").c_str());
             return trouble;
         }
+        if (!command_.wants_answer) return SpoolAnswer{};
         return wait();
     }
 

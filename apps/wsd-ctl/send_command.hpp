@@ -40,10 +40,11 @@ struct CommandFile {
     std::string line;   ///< the command line
     std::string_view payload{};
     std::optional<std::chrono::milliseconds> timeout{};  ///< none: forever
+    bool wants_answer = true;
 };
 
-/// Sends the command and waits for its answer. After a timeout, or on SIGINT, SIGTERM or SIGHUP, withdraws the command
-/// if it is still in new/.
+/// Sends the command and waits for its answer, if one is wanted; otherwise the answer is empty. After a timeout, or on
+/// SIGINT, SIGTERM or SIGHUP, withdraws the command if it is still in new/.
 wsserver::Result<SpoolAnswer, NoAnswer> send_command(const CommandFile& command);
 
 }  // namespace wsd::ctl

@@ -32,6 +32,9 @@ wsserver::SpoolOptions spool_options(const Config& config) {
     wsserver::SpoolOptions options;
     options.path = config.spool.dir;
     options.keep = config.spool.keep;
+    options.keep_failed = config.spool.keep_failed;
+    options.max_answers = config.spool.max_answers;
+    options.max_answers_size = config.spool.max_answers_size;
     options.max_file = config.spool.max_file;
     return options;
 }

@@ -51,7 +51,7 @@ struct Desk {
         executed.push_back(command.name);
         contents[command.name] = command.content;
         if (on_execute) on_execute(command);
-        if (command.content.starts_with("fail")) return Answer::failed(CommandErrc::gone, "no such id");
+        if (command.content.starts_with("fail")) return Answer::failed(CommandErrc::refused, "no such id");
         return Answer::done("done " + command.name + '\n');
     }
     /// Executes at most `most` files and returns how it ended: `idle`, `more`, or why it is blocked.

@@ -52,12 +52,13 @@ int exit_status_of(std::string_view code) noexcept;
 struct Answer {
     std::optional<CommandErrc> error{};  ///< not set: the command succeeded
     std::string text{};                  ///< the output; with an error: what is wrong, where, and what to do
+    bool wanted = true;                  ///< false: the command has the option `--no-answer`
     bool again = false;  ///< a daemon that ended had begun the command, so it may have taken effect twice
 
     /// Success with that output, which may have several lines.
-    static Answer done(std::string output = {}) { return {std::nullopt, std::move(output), false}; }
+    static Answer done(std::string output = {}) { return {.error = std::nullopt, .text = std::move(output)}; }
     /// An error. `text` says what is wrong, where, and what to do.
-    static Answer failed(CommandErrc code, std::string text) { return {code, std::move(text), false}; }
+    static Answer failed(CommandErrc code, std::string text) { return {.error = code, .text = std::move(text)}; }
 };
 
 /// `error CODE TEXT` and a newline. `text` is escaped, so the result is always one line.
@@ -116,7 +117,7 @@ struct Command {
     std::string_view name;                      ///< one word or two: `handler load`
     std::vector<std::string_view> arguments{};  ///< their names in the help, such as `ID`; all are required
     Rest rest = Rest::none;                     ///< what follows the arguments
-    std::vector<CommandOption> options{};       ///< without `--json`, which every command has
+    std::vector<CommandOption> options{};       ///< without `--json` and `--no-answer`, which every command has
     /// An option that replaces the argument: `--all`.
     std::string_view instead_of_argument{};
     std::string_view summary{};  ///< one line for the list of commands
@@ -124,6 +125,7 @@ struct Command {
     /// Whether a new daemon may execute it again if the previous one ended during it. Not if it ends or changes the
     /// daemon: the new one is another, and perhaps the command has ended the old one.
     bool repeatable = true;
+    bool only_reports = false;  ///< it changes nothing and sends nothing, so a log need not show it
     /// Executes the command. Not null in commands(). May throw; see execute_line().
     Answer (*run)(const CommandCall& call) = nullptr;
 

@@ -38,10 +38,13 @@ using SpoolFault = std::function<std::error_code(std::string_view call)>;
 struct SpoolOptions {
     std::string path{};                                ///< the folder; it and its parents are created if missing
     std::uint64_t max_file = std::uint64_t{64} << 20;  ///< bytes of one command file
-    std::chrono::milliseconds keep{std::chrono::minutes{10}};           ///< files in done/
-    std::chrono::milliseconds keep_failed{std::chrono::hours{7 * 24}};  ///< files in failed/
-    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};   ///< files in tmp/, since the last write
-    SpoolFault before_call{};                                           ///< for tests
+    std::chrono::milliseconds keep{std::chrono::minutes{10}};          ///< files in done/
+    std::chrono::milliseconds keep_failed{std::chrono::hours{1}};      ///< files in failed/
+    std::chrono::milliseconds keep_unfinished{std::chrono::hours{1}};  ///< files in tmp/, since the last write
+    std::size_t max_answers = 10'000;  ///< files in done/, and files in failed/; the oldest are removed first
+    std::uint64_t max_answers_size = std::uint64_t{256} << 20;       ///< bytes in done/, and bytes in failed/
+    std::function<std::chrono::steady_clock::time_point()> clock{};  ///< for tests; not set: the steady clock
+    SpoolFault before_call{};                                        ///< for tests
 };
 
 /// A command to be executed.
@@ -121,8 +124,8 @@ class Spool {
     /// written now, next() tries again before anything else, and so does the next spool on this folder.
     void finish(SpoolCommand command, Answer answer);
 
-    /// Looks at no more than `most` files and removes those that are too old. Returns true at the end of a round
-    /// through all folders.
+    /// Looks at no more than `most` files and removes those that are too old or too many. The age of a file counts from
+    /// when this process saw it first. Returns true at the end of a round through all folders.
     bool sweep(std::size_t most);
 
     /// False if the folder, one of its parts or the lock has been removed or replaced. Open the spool again then.

@@ -458,6 +458,19 @@ TEST_CASE("the log shows only the name of a command", "[command]") {
     CHECK(name_of_command(std::string(1'000'000, 'x')) == "?");
 }
 
+TEST_CASE("every command may be given without an answer", "[command]") {
+    FakeTarget target;
+    for (const char* line : {"--no-answer version", "version --no-answer", "--json --no-answer version",
+                             "call --no-answer nobody", "broadcast --no-answer hi"}) {
+        CAPTURE(line);
+        CHECK_FALSE(execute_line(target, line).wanted);
+        CHECK(name_of_command(line) != "?");
+    }
+    CHECK(execute_line(target, "version").wanted);
+    CHECK(execute_line(target, "--no-answer no-such-word").wanted);
+    CHECK(execute_line(target, "broadcast -- --no-answer").wanted);
+}
+
 TEST_CASE("a byte order mark before the first word is ignored", "[command]") {
     FakeTarget target;
     CHECK(execute_command_file(target, "\xEF\xBB\xBFversion\n").text == "fake 1.2.3\n");

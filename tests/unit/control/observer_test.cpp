@@ -454,6 +454,21 @@ TEST_CASE("a command line that a stop interrupts is answered with `stopping`", "
     CHECK(out.get_until("\n\n").starts_with("error stopping "));
 }
 
+TEST_CASE("commands that only report are logged as details", "[observer]") {
+    Office office;
+    Record levels;
+    office.options.log = [&](LogLevel level, std::string_view) {
+        levels.add(level == LogLevel::debug ? "debug" : level == LogLevel::info ? "info" : "warning");
+    };
+    office.start();
+    for (const char* line : {"list", "handler list", "broadcast hi", "show 0-1-1"}) {
+        const auto before = levels.all().size();
+        office.put("a", line);
+        levels.wait_for(before + 1);
+    }
+    CHECK(levels.all() == Strings{"debug", "debug", "info", "warning"});
+}
+
 TEST_CASE("a log that throws does not stop commands", "[observer]") {
     Office office;
     office.options.log = [](LogLevel, std::string_view) { throw std::runtime_error{"no log"}; };

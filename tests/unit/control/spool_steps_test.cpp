@@ -46,7 +46,7 @@ void check_answers(const Desk& desk, bool fails, bool again = false) {
     const std::string ok = again ? "ok again\n" : "ok\n";
     if (fails) {
         CHECK(text_in(desk.in("failed", "b")) ==
-              (again ? "error gone again: no such id\nfail" : "error gone no such id\nfail"));
+              (again ? "error refused again: no such id\nfail" : "error refused no such id\nfail"));
     } else {
         CHECK(text_in(desk.in("done", "b")) == ok + "done b\n");
     }
@@ -126,8 +126,8 @@ Life live(const Desk& desk, int step) {
                 if (step == 0) die();
             }
             const bool fails = command->content.starts_with("fail");
-            auto answer =
-                fails ? Answer::failed(CommandErrc::gone, "no such id") : Answer::done("done " + command->name + '\n');
+            auto answer = fails ? Answer::failed(CommandErrc::refused, "no such id")
+                                : Answer::done("done " + command->name + '\n');
             (*spool)->finish(std::move(*command), std::move(answer));
         }
     }

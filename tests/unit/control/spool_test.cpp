@@ -5,7 +5,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <cstring>
+#include <ctime>
 #include <map>
 
 #include "support/catch.hpp"
@@ -35,7 +37,7 @@ TEST_CASE("commands are executed in order of name and answered under their names
     CHECK(desk.contents["10"] == "first\npayload \xFF");
     CHECK(text_in(desk.in("done", "10")) == "ok\ndone 10\n");
     CHECK(text_in(desk.in("done", "2")) == "ok\ndone 2\n");
-    CHECK(text_in(desk.in("failed", "3")) == "error gone no such id\nfail here\nwith this");
+    CHECK(text_in(desk.in("failed", "3")) == "error refused no such id\nfail here\nwith this");
     CHECK(names_in(desk.in("done")) == Strings{"10", "2"});
     CHECK(names_in(desk.in("failed")) == Strings{"3"});
     CHECK(desk.left().empty());
@@ -648,9 +650,41 @@ TEST_CASE("a command is not executed again if the folder of its answer is remove
     CHECK(desk.left().empty());
 }
 
-TEST_CASE("old files are removed, young ones stay", "[spool]") {
-    SpoolOptions options;
-    Desk desk{options};
+// --- files that have been answered
+
+namespace {
+
+/// A spool with a clock that only the test sets.
+struct AgingDesk : Desk {
+    std::chrono::steady_clock::time_point now{std::chrono::hours{1000}};
+
+    explicit AgingDesk(SpoolOptions o = {}) : Desk(std::move(o)) {
+        options.clock = [this] { return now; };
+        open();
+    }
+    void sweep() const {
+        while (!spool->sweep(3)) {
+        }
+    }
+    void age(std::chrono::milliseconds time) {
+        now += time;
+        sweep();
+    }
+    std::size_t count(std::string_view part) const { return names_in(in(part)).size(); }
+};
+
+/// Sets the times of a file to years before or after now.
+void set_year(const std::string& path, int years) {
+    const std::timespec time{::time(nullptr) + years * 365L * 86'400, 0};
+    const std::array<std::timespec, 2> times{time, time};
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times.data(), 0) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("answers, failed commands and unfinished files are kept for their times", "[spool]") {
+    using namespace std::chrono_literals;
+    AgingDesk desk;
     for (int i = 0; i < 5; ++i) {
         desk.put("ok" + std::to_string(i), "x");
         desk.put("bad" + std::to_string(i), "fail");
@@ -658,26 +692,133 @@ TEST_CASE("old files are removed, young ones stay", "[spool]") {
     REQUIRE(::mkdir(desk.in("new", "folder").c_str(), 0700) == 0);
     desk.run();
     write_to(desk.in("tmp", "unfinished"), "x");
-    const auto sweep = [&] {
-        while (!desk.spool->sweep(3)) {
-        }
-    };
-    sweep();
-    CHECK(names_in(desk.in("done")).size() == 5);
-    CHECK(names_in(desk.in("failed")).size() == 7);
-    CHECK(desk.left() == Strings{"tmp/unfinished"});
-
-    desk.options.keep = std::chrono::milliseconds{0};
-    desk.spool->reconfigure(desk.options);
-    sweep();
-    CHECK(names_in(desk.in("done")).empty());
-    CHECK(names_in(desk.in("failed")).size() == 7);
-    CHECK(desk.left() == Strings{"tmp/unfinished"});
-
-    desk.options.keep_failed = desk.options.keep_unfinished = std::chrono::milliseconds{0};
-    desk.spool->reconfigure(desk.options);
+    desk.sweep();
     desk.put("waits", "x");
-    sweep();
-    CHECK(names_in(desk.in("failed")).empty());
+    desk.age(10min - 1ms);
+    CHECK(desk.count("done") == 5);
+    desk.age(1ms);
+    CHECK(desk.count("done") == 0);
+    CHECK(desk.count("failed") == 7);
+    desk.age(50min - 1ms);
+    CHECK(desk.count("failed") == 7);
+    CHECK(desk.left() == Strings{"tmp/unfinished", "new/waits"});
+    desk.age(1ms);
+    CHECK(desk.count("failed") == 0);
     CHECK(desk.left() == Strings{"new/waits"});
+}
+
+TEST_CASE("the age of a file counts from when this process saw it, whatever the wall clock says", "[spool]") {
+    using namespace std::chrono_literals;
+    AgingDesk desk;
+    desk.put("a", "x");
+    desk.run();
+    write_to(desk.in("tmp", "draft"), "x");
+    const int years = GENERATE(-10, 10);
+    set_year(desk.in("done", "a"), years);
+    set_year(desk.in("tmp", "draft"), years);
+    SECTION("in the same life") {}
+    SECTION("after a new start") { desk.open(); }
+    desk.sweep();
+    desk.age(10min - 1ms);
+    CHECK(desk.count("done") == 1);
+    CHECK(desk.count("tmp") == 1);
+    desk.age(50min + 1ms);
+    CHECK(desk.count("done") == 0);
+    CHECK(desk.count("tmp") == 0);
+}
+
+TEST_CASE("a file that is still being written in tmp/ stays", "[spool]") {
+    using namespace std::chrono_literals;
+    AgingDesk desk;
+    write_to(desk.in("tmp", "draft"), "x");
+    desk.sweep();
+    desk.now += 59min;
+    write_to(desk.in("tmp", "draft"), "xy");
+    desk.age(1min);
+    CHECK(desk.count("tmp") == 1);
+    desk.age(59min);
+    CHECK(desk.count("tmp") == 1);
+    desk.age(1min);
+    CHECK(desk.count("tmp") == 0);
+}
+
+TEST_CASE("of too many answers the oldest are removed at once", "[spool]") {
+    SpoolOptions options;
+    options.max_answers = 3;
+    AgingDesk desk{options};
+    for (int i = 0; i < 6; ++i) {
+        desk.put("ok" + std::to_string(i), "x");
+        desk.put("bad" + std::to_string(i), "fail");
+        desk.run();
+        desk.now += std::chrono::milliseconds{1};
+    }
+    CHECK(names_in(desk.in("done")) == Strings{"ok3", "ok4", "ok5"});
+    CHECK(names_in(desk.in("failed")) == Strings{"bad3", "bad4", "bad5"});
+}
+
+TEST_CASE("of answers that are too large together the oldest are removed at once", "[spool]") {
+    SpoolOptions options;
+    options.max_answers_size = 20;
+    AgingDesk desk{options};
+    for (const char* name : {"a", "b", "c"}) {  // 10 bytes each
+        desk.put(name, "x");
+        desk.run();
+        desk.now += std::chrono::milliseconds{1};
+    }
+    CHECK(names_in(desk.in("done")) == Strings{"b", "c"});
+    desk.put("long-enough-for-more-than-20", "x");
+    desk.run();
+    CHECK(names_in(desk.in("done")) == Strings{"long-enough-for-more-than-20"});
+}
+
+TEST_CASE("of too many files that an earlier process left the oldest are removed", "[spool]") {
+    SpoolOptions options;
+    options.max_answers = 3;
+    AgingDesk desk{options};
+    for (int i = 0; i < 8; ++i) {
+        const auto path = desk.in("done", std::to_string(i));
+        write_to(path, "x");
+        set_year(path, -i);
+    }
+    desk.open();
+    desk.sweep();
+    CHECK(names_in(desk.in("done")) == Strings{"0", "1", "2"});
+}
+
+TEST_CASE("a name that is used again has the age of its last answer", "[spool]") {
+    using namespace std::chrono_literals;
+    AgingDesk desk;
+    desk.put("a", "x");
+    desk.run();
+    desk.now += 6min;
+    desk.put("a", "x");
+    desk.run();
+    desk.age(6min);
+    CHECK(desk.count("done") == 1);
+    desk.age(4min);
+    CHECK(desk.count("done") == 0);
+}
+
+TEST_CASE("a command that would fail again is not kept", "[spool]") {
+    Desk desk;
+    const auto code = GENERATE(CommandErrc::gone, CommandErrc::dropped, CommandErrc::refused);
+    desk.put("a", "send 0-1-1\n" + std::string(100'000, 'x'));
+    auto next = desk.spool->next();
+    desk.spool->finish(std::get<SpoolCommand>(std::move(next)), Answer::failed(code, "no"));
+    const auto text = text_in(desk.in("failed", "a"));
+    CHECK((text.size() > 100'000) == (code == CommandErrc::refused));
+    CHECK(text.starts_with("error " + std::string{to_string(code)} + " no\n"));
+}
+
+TEST_CASE("an answer that is not wanted is not written", "[spool]") {
+    Desk desk;
+    write_to(desk.in("done", "a"), "ok\nold\n");
+    desk.put("a", "x");
+    auto next = desk.spool->next();
+    auto answer = GENERATE(Answer::done("x"), Answer::failed(CommandErrc::usage, "x"));
+    answer.wanted = false;
+    desk.spool->finish(std::get<SpoolCommand>(std::move(next)), answer);
+    CHECK(desk.run() == "idle");
+    for (const char* part : {"done", "failed"}) CHECK(names_in(desk.in(part)).empty());
+    CHECK(desk.left().empty());
 }

@@ -14,5 +14,6 @@
 #include "wsserver/control/impl/spool_marks.ipp"
 #include "wsserver/control/impl/spool_queue.ipp"
 #include "wsserver/control/impl/spool_rules.ipp"
+#include "wsserver/control/impl/spool_shelf.ipp"
 #include "wsserver/control/impl/spool_watch.ipp"
 #include "wsserver/control/impl/text_format.ipp"

@@ -40,6 +40,16 @@ constexpr std::array<std::pair<CommandErrc, std::string_view>, 17> code_names{{
 constexpr std::size_t max_line = 64 * 1024;
 
 constexpr CommandOption json_option{"--json", "", "answer with JSON, one object a line"};
+constexpr CommandOption no_answer_option{"--no-answer", "", "write no answer, not even an error"};
+
+/// Options of every command. They may also be before its name.
+constexpr std::array<CommandOption, 2> common_options{json_option, no_answer_option};
+
+const CommandOption* find_common_option(std::string_view name) {
+    const auto* const found = std::find_if(common_options.begin(), common_options.end(),
+                                           [name](const CommandOption& option) { return option.name == name; });
+    return found == common_options.end() ? nullptr : found;
+}
 
 Unexpected<Answer> usage_error(std::string text) {
     return Unexpected{Answer::failed(CommandErrc::usage, std::move(text))};
@@ -151,7 +161,7 @@ class ArgumentParser {
 
     const CommandOption* find_option(std::string_view word) const {
         const auto name = word.substr(0, word.find('='));
-        if (name == json_option.name) return &json_option;
+        if (const auto* const common = find_common_option(name)) return common;
         const auto found = std::find_if(command_.options.begin(), command_.options.end(),
                                         [name](const CommandOption& option) { return option.name == name; });
         return found == command_.options.end() ? nullptr : &*found;
@@ -179,7 +189,8 @@ class ArgumentParser {
     }
 
     std::string unknown_option(std::string_view word) const {
-        std::vector<std::string_view> names{json_option.name};
+        std::vector<std::string_view> names;
+        for (const CommandOption& option : common_options) names.push_back(option.name);
         for (const CommandOption& option : command_.options) names.push_back(option.name);
         auto text = fmt::format("`{}` has no option {}{}. Usage: {}", command_.name, quoted_word(word),
                                 did_you_mean(word, names), command_.usage());
@@ -227,7 +238,7 @@ Result<std::string, Answer> text_of_line(const Invocation& line, Bytes after) {
 
 std::string describe(const Command& command) {
     std::string text = fmt::format("usage: {}\n\n  {}\n", command.usage(), command.summary);
-    std::size_t width = json_option.name.size();
+    std::size_t width = no_answer_option.name.size();
     const auto shown = [](const CommandOption& option) {
         return option.value.empty() ? std::string{option.name} : fmt::format("{} {}", option.name, option.value);
     };
@@ -236,7 +247,9 @@ std::string describe(const Command& command) {
     for (const CommandOption& option : command.options) {
         text += fmt::format("  {:{}}  {}\n", shown(option), width, option.help);
     }
-    text += fmt::format("  {:{}}  {}\n", shown(json_option), width, json_option.help);
+    for (const CommandOption& option : common_options) {
+        text += fmt::format("  {:{}}  {}\n", option.name, width, option.help);
+    }
     if (!command.details.empty()) text += fmt::format("\n{}", command.details);
     return text;
 }
@@ -296,7 +309,7 @@ std::vector<std::string> Invocation::words_without_text() const {
     if (const auto second = second_word(command->name); !second.empty()) words.emplace_back(second);
     for (const auto& option : options) {
         const std::string& name = option.first;  // clang 14 captures no structured bindings
-        const bool is_switch = name == json_option.name ||
+        const bool is_switch = find_common_option(name) != nullptr ||
                                std::any_of(command->options.begin(), command->options.end(),
                                            [&](const CommandOption& o) { return o.name == name && o.value.empty(); });
         // As one word, so that a value that begins with dashes stays a value.
@@ -327,12 +340,15 @@ std::string Command::usage() const {
 }
 
 Result<Invocation, Answer> parse_command(std::span<const std::string> words) {
-    const bool json_first = !words.empty() && words.front() == json_option.name;
-    if (json_first) words = words.subspan(1);
+    const auto begin = std::find_if(words.begin(), words.end(),
+                                    [](const std::string& word) { return find_common_option(word) == nullptr; });
+    const auto first = words.first(static_cast<std::size_t>(begin - words.begin()));
+    words = words.subspan(first.size());
     const auto found = find_command(words);
     if (!found) return Unexpected{found.error()};
     auto line = ArgumentParser{*found->first, words.subspan(found->second)}.parse();
-    if (line && json_first) line->options.emplace(json_option.name, "");
+    if (!line) return line;
+    for (const std::string& option : first) line->options.emplace(option, "");
     return line;
 }
 
@@ -353,6 +369,21 @@ Answer help_on(std::span<const std::string> words) {
     return Answer::done(describe(*found->first));
 }
 
+namespace {
+
+Answer execute_parsed(ControlTarget& target, const Invocation& line, Bytes payload, std::stop_token stop) {
+    const auto text = text_of_line(line, payload);
+    if (!text) return text.error();
+    if (payload.empty()) payload = bytes_of(*text);
+    try {
+        return line.command->run({target, line, payload, std::move(stop)});
+    } catch (const std::exception& error) {
+        return Answer::failed(CommandErrc::failed, fmt::format("`{}`: {}", line.command->name, error.what()));
+    }
+}
+
+}  // namespace
+
 Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop) {
     line = without_byte_order_mark(line);
     if (line.size() > max_line) {
@@ -372,14 +403,9 @@ Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload,
     }
     const auto parsed = parse_command(*words);
     if (!parsed) return parsed.error();
-    const auto text = text_of_line(*parsed, payload);
-    if (!text) return text.error();
-    if (payload.empty()) payload = bytes_of(*text);
-    try {
-        return parsed->command->run({target, *parsed, payload, std::move(stop)});
-    } catch (const std::exception& error) {
-        return Answer::failed(CommandErrc::failed, fmt::format("`{}`: {}", parsed->command->name, error.what()));
-    }
+    auto answer = execute_parsed(target, *parsed, payload, std::move(stop));
+    answer.wanted = !parsed->has(no_answer_option.name);
+    return answer;
 }
 
 Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop) {
@@ -396,7 +422,7 @@ const Command* command_at(std::string_view content) {
     for (std::size_t at = begin.find_first_not_of(" \t"); at < begin.size() && words.size() < 2;) {
         const auto end = std::min(begin.find_first_of(" \t\r", at), begin.size());
         const auto word = begin.substr(at, end - at);
-        if (!words.empty() || word != json_option.name) words.emplace_back(word);
+        if (!words.empty() || find_common_option(word) == nullptr) words.emplace_back(word);
         at = begin.find_first_not_of(" \t\r", end);
     }
     const auto found = find_command(words);

@@ -377,13 +377,15 @@ std::vector<Command> make_table() {
     return {
         {.name = "status",
          .summary = "version, addresses, connections, counters, and handlers that hang",
+         .only_reports = true,
          .run = status},
         {.name = "list",
          .summary = "all connections: id, peer, subprotocol, handler, state, times, traffic",
          .details = "RTT is the round trip of the last answered ping; QUEUED is what waits to be sent.\n"
                     "example: list --json | jq -r 'select(.idle_ms > 60000) | .id'\n",
+         .only_reports = true,
          .run = list},
-        {.name = "show", .arguments = {"ID"}, .summary = "one connection", .run = show},
+        {.name = "show", .arguments = {"ID"}, .summary = "one connection", .only_reports = true, .run = show},
         {.name = "send",
          .arguments = {"ID"},
          .rest = Rest::text,
@@ -421,6 +423,7 @@ std::vector<Command> make_table() {
          .run = close},
         {.name = "handler list",
          .summary = "which handler serves which subprotocol, and how many connections it has",
+         .only_reports = true,
          .run = handler_list},
         {.name = "handler load",
          .arguments = {"SUBPROTOCOL", "PATH"},
@@ -456,8 +459,12 @@ std::vector<Command> make_table() {
          .run = reload},
         {.name = "drain", .summary = "accept no new connections; open ones stay", .repeatable = false, .run = drain},
         {.name = "stop", .summary = "close all connections with 1001 and exit", .repeatable = false, .run = stop},
-        {.name = "version", .summary = "the program and its version", .run = version},
-        {.name = "help", .rest = Rest::words, .summary = "all commands, or one: help WORD", .run = help},
+        {.name = "version", .summary = "the program and its version", .only_reports = true, .run = version},
+        {.name = "help",
+         .rest = Rest::words,
+         .summary = "all commands, or one: help WORD",
+         .only_reports = true,
+         .run = help},
     };
 }
 

@@ -58,7 +58,7 @@ void ControlLines::take_line(std::string_view line, const Execute& execute) {
 }
 
 void ControlLines::put(const Answer& answer) {
-    if (out_ < 0) return;
+    if (out_ < 0 || !answer.wanted) return;
     const auto text = to_text(answer);
     // An empty line ends an answer, so an empty line in the output gets a blank.
     char last = '\0';

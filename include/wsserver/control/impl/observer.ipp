@@ -109,12 +109,13 @@ struct Observer::Impl {
     void take_options();
 
     template <class Run>
-    Answer execute(std::string_view from, std::string_view name, Run run) const;
+    Answer execute(std::string_view from, const Command* command, Run run) const;
 };
 
-/// Runs a command and logs its result. Payloads are never logged.
+/// Runs a command and logs its result. Payloads are never logged. `command` is null if there is no such command.
 template <class Run>
-Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run run) const {
+Answer Observer::Impl::execute(std::string_view from, const Command* command, Run run) const {
+    const auto name = command == nullptr ? "?" : command->name;
     Answer answer;
     try {
         answer = run();
@@ -127,7 +128,9 @@ Answer Observer::Impl::execute(std::string_view from, std::string_view name, Run
         log(LogLevel::warning,
             fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
     } else {
-        log(LogLevel::info, fmt::format("{}: {}: ok", from, name));
+        // A monitor may ask every second.
+        const bool only_reports = command != nullptr && command->only_reports;
+        log(only_reports ? LogLevel::debug : LogLevel::info, fmt::format("{}: {}: ok", from, name));
     }
     return answer;
 }
@@ -174,7 +177,7 @@ void Observer::Impl::wait() {
                     [this] { next_look = {}; }});
     }
     const auto execute_one = [this](std::string_view line) {
-        return execute("control line", name_of_command(line),
+        return execute("control line", command_at(line),
                        [&] { return execute_line(target, line, {}, stopping.get_token()); });
     };
     if (polled[2].revents != 0) lines.on_readable(execute_one);
@@ -246,8 +249,8 @@ void Observer::Impl::execute_commands(Clock::time_point now) {
 Answer Observer::Impl::execute(const SpoolCommand& command) const {
     const auto* const known = command_at(command.content);
     return execute(
-        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""),
-        name_of_command(command.content), [&]() -> Answer {
+        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""), known,
+        [&]() -> Answer {
             if (command.again && known != nullptr && !known->repeatable) return not_repeated(*known);
             return execute_command_file(target, command.content, stopping.get_token());
         });
@@ -276,6 +279,7 @@ void Observer::Impl::take_options() {
     if (!now_wanted) return;
     now_wanted->path = options.spool.path;
     now_wanted->before_call = options.spool.before_call;
+    now_wanted->clock = options.spool.clock;
     options.spool = std::move(*now_wanted);
     if (spool) spool->reconfigure(options.spool);
 }

@@ -2,7 +2,6 @@
 
 #include "wsserver/control/spool.hpp"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "wsserver/control/detail/spool_folders.hpp"
 #include "wsserver/control/detail/spool_marks.hpp"
 #include "wsserver/control/detail/spool_queue.hpp"
+#include "wsserver/control/detail/spool_shelf.hpp"
 
 namespace wsserver {
 
@@ -54,6 +54,10 @@ Answer answer_lost() {
     return refuse(CommandErrc::crashed, "the command was executed, and wsd ended before it had written the answer");
 }
 
+/// False if the command would fail again. Then it is not kept: sending to connections that have just ended is normal,
+/// and may happen often.
+bool is_worth_a_retry(CommandErrc code) { return code != CommandErrc::gone && code != CommandErrc::dropped; }
+
 /// What next() returns instead of the command at hand. Nothing: it goes on with the next file.
 using Instead = std::optional<SpoolNext>;
 
@@ -73,17 +77,26 @@ struct Spool::Impl {
         SpoolMark mark = SpoolMark::first;
         Stage stage = Stage::executing;
         Descriptor file{};      ///< the reserved file for the answer
+        bool wanted = true;     ///< false: there is no answer
         bool failed = false;    ///< the answer goes to failed/
         std::string text{};     ///< the answer
         std::string content{};  ///< the command, if it follows the answer
     };
     std::optional<Current> current{};
 
-    std::size_t sweep_folder = 0;
-    FolderStream sweep_stream{};
+    SpoolShelf drafts;           ///< tmp/
+    SpoolShelf answers;          ///< done/
+    SpoolShelf failures;         ///< failed/
+    std::size_t next_shelf = 0;  ///< whose turn it is in sweep()
 
     Impl(SpoolOptions o, SpoolFolders f)
-        : options(std::move(o)), folders(std::move(f)), disk(options.before_call), fresh(disk, folders.fresh) {}
+        : options(std::move(o)),
+          folders(std::move(f)),
+          disk(options.before_call),
+          fresh(disk, folders.fresh),
+          drafts(disk, folders.tmp),
+          answers(disk, folders.done),
+          failures(disk, folders.failed) {}
 
     SpoolNext next();
 
@@ -102,6 +115,7 @@ struct Spool::Impl {
     void answer(SpoolCommand command, const Answer& answer);
     Result<Descriptor, std::error_code> reserve(const std::string& name, std::uint64_t command_size);
     Instead complete();
+    Instead complete_without_answer();
     std::error_code move_answer(const std::string& from, const Descriptor& folder, const std::string& name);
     std::error_code forget_answers(const std::string& name);
     std::error_code make_way(const Descriptor& folder, const std::string& name);
@@ -114,6 +128,12 @@ struct Spool::Impl {
     SpoolNext block(std::string_view what, std::error_code error) const {
         return SpoolBlocked{fmt::format("spool {}: {}: {}", folders.path, what, error.message())};
     }
+    // --- removing old files
+    SpoolShelf::Time now() const { return options.clock ? options.clock() : std::chrono::steady_clock::now(); }
+    ShelfLimits limits_of(const SpoolShelf& shelf) const;
+    void keep(SpoolShelf& shelf, const std::string& name, std::uint64_t bytes);
+    bool sweep(std::size_t most);
+
     SpoolRules rules() const { return {::geteuid(), folders.group, options.max_file}; }
 };
 
@@ -278,7 +298,8 @@ void Spool::Impl::answer(SpoolCommand command, const Answer& answer) {
     current->stage = current->mark == SpoolMark::done ? Stage::marked : Stage::executed;
     current->failed = answer.error.has_value();
     current->text = to_text(answer);
-    if (current->failed) current->content = std::move(command.content);
+    current->wanted = answer.wanted;
+    if (answer.error && is_worth_a_retry(*answer.error)) current->content = std::move(command.content);
 }
 
 Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name, std::uint64_t command_size) {
@@ -296,7 +317,7 @@ Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name
 /// Does what is left to do for the answer, each step once. Returns SpoolBlocked, or nothing if the command has left
 /// cur/. Somebody may have removed a file from cur/ or the whole folder: then there is nothing left to do with it.
 Instead Spool::Impl::complete() {
-    auto& [name, mark, stage, file, failed, text, content] = *current;
+    auto& [name, mark, stage, file, wanted, failed, text, content] = *current;
     switch (stage) {
         case Stage::executing:
             return std::nullopt;
@@ -309,7 +330,8 @@ Instead Spool::Impl::complete() {
             stage = Stage::marked;
             [[fallthrough]];
         case Stage::marked:
-            // The file in failed/ contains the command unchanged after the error, so it can be given again.
+            if (!wanted) return complete_without_answer();
+            // The file in failed/ contains the command after the error, so it can be given again.
             if (const auto error = disk.write(file, {text, content})) {
                 return block("an answer cannot be written", error);
             }
@@ -326,6 +348,7 @@ Instead Spool::Impl::complete() {
             if (const auto error = move_answer(answer_name(name), failed ? folders.failed : folders.done, name)) {
                 return block("an answer cannot be moved to its folder", error);
             }
+            keep(failed ? failures : answers, name, text.size() + content.size());
             stage = Stage::moved;
             [[fallthrough]];
         case Stage::moved:
@@ -335,6 +358,14 @@ Instead Spool::Impl::complete() {
     }
     current.reset();
     return std::nullopt;
+}
+
+Instead Spool::Impl::complete_without_answer() {
+    if (const auto error = disk.remove(folders.cur, reserved_name(current->name))) {
+        return block("a file for an answer cannot be removed", error);
+    }
+    current->stage = Stage::moved;
+    return complete();
 }
 
 /// cur/ -> done/ or failed/.
@@ -399,7 +430,35 @@ Instead Spool::Impl::refuse_file(const Descriptor& folder, const std::string& fi
         if (is_temporary(error)) return block("a rejected file cannot be moved to failed/", error);
         if (&folder == &folders.fresh) fresh.ignore(file, status.st_ino);
     }
+    keep(failures, shown, to_text(why).size());
+    keep(failures, refused_name(shown), static_cast<std::uint64_t>(status.st_size));
     return SpoolRejection{escape_control(file), why};
+}
+
+// --- removing old files
+
+ShelfLimits Spool::Impl::limits_of(const SpoolShelf& shelf) const {
+    if (&shelf == &drafts) return {.keep = options.keep_unfinished};
+    return {.keep = &shelf == &answers ? options.keep : options.keep_failed,
+            .files = options.max_answers,
+            .bytes = options.max_answers_size};
+}
+
+/// There is a new file. Makes space for it at once, so that the limits hold between two rounds of sweep().
+void Spool::Impl::keep(SpoolShelf& shelf, const std::string& name, std::uint64_t bytes) {
+    shelf.add(name, bytes, now());
+    constexpr std::size_t most = 100;
+    shelf.trim(limits_of(shelf), most, now());
+}
+
+bool Spool::Impl::sweep(std::size_t most) {
+    const std::array<SpoolShelf*, 3> shelves{&drafts, &answers, &failures};
+    SpoolShelf& shelf = *shelves[next_shelf];
+    const bool seen_all = shelf.look(most, now());
+    shelf.trim(limits_of(shelf), most, now());
+    if (!seen_all) return false;
+    next_shelf = (next_shelf + 1) % shelves.size();
+    return next_shelf == 0;
 }
 
 // --- from outside
@@ -427,38 +486,7 @@ void Spool::finish(SpoolCommand command, Answer answer) {
     static_cast<void>(impl_->complete());  // if it is blocked, next() tries again and says why
 }
 
-bool Spool::sweep(std::size_t most) {
-    struct Kept {
-        const Descriptor* folder;
-        std::chrono::milliseconds time;
-    };
-    const std::array<Kept, 3> kept{{{&impl_->folders.tmp, impl_->options.keep_unfinished},
-                                    {&impl_->folders.done, impl_->options.keep},
-                                    {&impl_->folders.failed, impl_->options.keep_failed}}};
-    const auto& [folder, time] = kept[impl_->sweep_folder];
-    if (!impl_->sweep_stream) {
-        if (auto stream = impl_->disk.list(*folder)) impl_->sweep_stream = *std::move(stream);
-    }
-    // Times of files are wall-clock times. Not time(): it may still return the second before the one in which a file
-    // was written.
-    const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-    const auto limit = std::chrono::duration_cast<std::chrono::seconds>(time).count();
-    for (std::size_t i = 0; impl_->sweep_stream && i < most; ++i) {
-        const dirent* entry = ::readdir(impl_->sweep_stream.get());
-        if (entry == nullptr) {
-            impl_->sweep_stream.reset();
-            break;
-        }
-        struct stat status;
-        if (is_dot(*entry) || ::fstatat(folder->get(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        // A rejected file may be old, but its inode changed when it was moved here.
-        if (now - std::max(status.st_mtime, status.st_ctime) < limit) continue;
-        ::unlinkat(folder->get(), entry->d_name, S_ISDIR(status.st_mode) ? AT_REMOVEDIR : 0);
-    }
-    if (impl_->sweep_stream) return false;
-    impl_->sweep_folder = (impl_->sweep_folder + 1) % kept.size();
-    return impl_->sweep_folder == 0;
-}
+bool Spool::sweep(std::size_t most) { return impl_->sweep(most); }
 
 bool Spool::in_place() const { return impl_->folders.in_place(); }
 
@@ -467,6 +495,8 @@ void Spool::reconfigure(const SpoolOptions& options) {
     impl_->options.keep = options.keep;
     impl_->options.keep_failed = options.keep_failed;
     impl_->options.keep_unfinished = options.keep_unfinished;
+    impl_->options.max_answers = options.max_answers;
+    impl_->options.max_answers_size = options.max_answers_size;
 }
 
 const std::string& Spool::path() const noexcept { return impl_->folders.path; }

@@ -218,6 +218,20 @@ TEST_CASE("after an interrupt a command that was started is reported to continue
     CHECK(names_in(daemon.spool + "/cur").size() == 1);
 }
 
+TEST_CASE("without an answer wsd-ctl does not wait, and the daemon writes none", "[ctl]") {
+    Daemon daemon{false};
+    const bool before = GENERATE(true, false);
+    const auto ended =
+        before ? daemon.ctl({"--no-answer", "broadcast", "hi"}) : daemon.ctl({"broadcast", "--no-answer", "hi"});
+    check(ended, 0, {});
+    CHECK(ended.out.empty());
+    CHECK(names_in(daemon.spool + "/new").size() == 1);
+    daemon.observer->start();
+    CHECK(daemon.target.fake_hub->calls.wait_for(1) == Strings{"broadcast * text hi"});
+    daemon.observer->stop();
+    for (const char* part : {"new", "cur", "done", "failed"}) CHECK(names_in(daemon.spool + '/' + part).empty());
+}
+
 TEST_CASE("a command that a new daemon executed again is reported as such", "[ctl]") {
     Daemon daemon{false};
     const pid_t child = ::fork();

@@ -14,6 +14,7 @@
 #include "support/folder.hpp"
 #include "support/spool_desk.hpp"
 #include "support/strings.hpp"
+#include "wsserver/base/descriptor.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -609,6 +610,20 @@ TEST_CASE("an error about a spool in use names the process", "[spool]") {
     desk.spool.reset();
     CHECK_FALSE(spool_holder(desk.options.path)->held);
     CHECK(Spool::open(desk.options));
+}
+
+TEST_CASE("a process that may only read the lock cannot keep a daemon from starting", "[spool]") {
+    Desk desk;
+    desk.spool.reset();
+    const Descriptor reader{::open(desk.in("lock").c_str(), O_RDONLY | O_CLOEXEC)};
+    struct flock lock {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    REQUIRE(::fcntl(reader.get(), F_OFD_SETLK, &lock) == 0);
+    CHECK_FALSE(spool_holder(desk.options.path)->held);
+    desk.open();
+    CHECK(spool_holder(desk.options.path)->held);
+    CHECK_FALSE(Spool::open(desk.options));
 }
 
 TEST_CASE("a spool that does not exist has no holder", "[spool]") {

@@ -4,6 +4,7 @@
 #include "wsserver/control/impl/command.ipp"
 #include "wsserver/control/impl/command_table.ipp"
 #include "wsserver/control/impl/control_lines.ipp"
+#include "wsserver/control/impl/file_lock.ipp"
 #include "wsserver/control/impl/json.ipp"
 #include "wsserver/control/impl/observer.ipp"
 #include "wsserver/control/impl/report_format.ipp"

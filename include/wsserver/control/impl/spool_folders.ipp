@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "wsserver/control/detail/spool_disk.hpp"
+#include "wsserver/control/file_lock.hpp"
 #include "wsserver/control/spool.hpp"
 
 namespace wsserver {
@@ -121,33 +122,22 @@ pid_t pid_in(int file) {
     return pid;
 }
 
-/// A lock that belongs to the open file description: another open() and close() in this process does not release it,
-/// and other processes may query it without taking it, which flock() does not offer.
-struct flock whole_file() {
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    return lock;
-}
-
 Result<Descriptor, std::string> take_lock(const SpoolFolders& folders) {
     const auto path = folders.path + "/lock";
-    Descriptor file{::openat(folders.root.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)};
-    if (!file) return trouble(path, "cannot be opened", last_error(), choose_another);
-    auto lock = whole_file();
-    if (::fcntl(file.get(), F_OFD_SETLK, &lock) != 0) {
-        const auto error = last_error();
-        if (error != std::errc::resource_unavailable_try_again && error != std::errc::permission_denied) {
-            return trouble(path, "cannot be locked", error, choose_another);
-        }
-        const auto pid = pid_in(file.get());
+    auto file = lock_file(folders.root.get(), "lock");
+    if (!file && file.error() != std::errc::resource_unavailable_try_again) {
+        return trouble(path, "cannot be locked", file.error(), choose_another);
+    }
+    if (!file) {
+        const Descriptor other{::openat(folders.root.get(), "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+        const auto pid = pid_in(other.get());
         return Unexpected{fmt::format("spool {} is in use by {}: stop that process, or {}", folders.path,
                                       pid > 0 ? fmt::format("process {}", pid) : "another process", choose_another)};
     }
     const auto text = fmt::format("{}\n", ::getpid());
     // Only for people: the kernel knows the holder of the lock. So a full disk does not matter here.
-    if (::ftruncate(file.get(), 0) != 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0) errno = 0;
-    return file;
+    if (::ftruncate(file->get(), 0) != 0 || ::pwrite(file->get(), text.data(), text.size(), 0) < 0) errno = 0;
+    return *std::move(file);
 }
 
 bool same(const Descriptor& open, int folder, const char* name) {
@@ -201,12 +191,11 @@ Result<SpoolHolder, std::string> spool_holder(const std::string& path) {
         if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return SpoolHolder{};
         return trouble(path, "its lock cannot be read", error, "join the group of the spool, or ask its owner");
     }
-    auto lock = whole_file();
-    if (::fcntl(file.get(), F_OFD_GETLK, &lock) != 0) {
-        return trouble(path, "its lock cannot be queried", last_error(), "the file system may not support locks");
+    const auto locked = is_locked(file.get());
+    if (!locked) {
+        return trouble(path, "its lock cannot be queried", locked.error(), "the file system may not support locks");
     }
-    if (lock.l_type == F_UNLCK) return SpoolHolder{};
-    return SpoolHolder{true, pid_in(file.get())};
+    return *locked ? SpoolHolder{true, pid_in(file.get())} : SpoolHolder{};
 }
 
 }  // namespace wsserver

@@ -1,5 +1,7 @@
 #include "wsd/pid_file.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "wsserver/base/descriptor.hpp"
 
 using wsd::PidFile;
 
@@ -69,6 +72,37 @@ TEST_CASE("the file of a killed process does no harm", "[wsd][pid_file]") {
     const auto file = PidFile::take(path);
     REQUIRE(file);
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+namespace {
+
+/// A read lock, which everyone who may read the file can hold.
+wsserver::Descriptor read_lock(const std::string& path) {
+    wsserver::Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    struct flock lock {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    if (::fcntl(file.get(), F_OFD_SETLK, &lock) != 0) file.reset();
+    return file;
+}
+
+}  // namespace
+
+TEST_CASE("a process that may only read the pid file cannot keep a daemon from starting", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.write("wsd.pid", "1234\n");
+    const auto lock = read_lock(path);
+    REQUIRE(lock);
+    wsserver::Descriptor whole{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    REQUIRE(::flock(whole.get(), LOCK_EX | LOCK_NB) == 0);
+    const auto file = PidFile::take(path);
+    REQUIRE(file);
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+    CHECK_FALSE(read_lock(path));
+    CHECK(error_of(path).starts_with("another wsd is running already"));
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0644);
 }
 
 TEST_CASE("the old content of a stale file is removed", "[wsd][pid_file]") {

@@ -12,6 +12,7 @@
 #include "common/units.hpp"
 #include "common/wrap.hpp"
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/command.hpp"
 
 namespace wsd {
 
@@ -168,6 +169,7 @@ std::string_view Config::source(std::string_view key) const {
 Config default_config(const Places& places) {
     Config config;
     config.spool.dir = places.spool;
+    config.spool.group_may = wsserver::commands_for_group();
     config.pid_file = places.pid_file;
     config.handler_dir = places.handler_dir;
     return config;

@@ -31,6 +31,7 @@ struct SpoolSettings {
     std::string dir{};  ///< empty: no spool, so wsd-ctl does not work
     std::chrono::milliseconds keep{std::chrono::minutes{10}};
     std::chrono::milliseconds keep_failed{std::chrono::hours{1}};
+    std::vector<std::string> group_may{};  ///< names of commands; commands_for_group() unless it is set
     std::size_t max_answers = 10'000;
     std::uint64_t max_answers_size = std::uint64_t{256} << 20;
     std::uint64_t max_file = std::uint64_t{64} << 20;

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/command.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/transport/endpoint.hpp"
 
@@ -108,6 +109,20 @@ Done assign_origins(std::vector<std::string>& origins, Values values) {
             "a path, or *"};
     }
     origins.assign(values.begin(), values.end());
+    return {};
+}
+
+Done assign_commands(std::vector<std::string>& commands, Values values) {
+    std::vector<std::string_view> known;
+    for (const auto& command : wsserver::commands()) known.push_back(command.name);
+    for (const std::string& value : values) {
+        if (std::find(known.begin(), known.end(), value) != known.end()) continue;
+        const auto meant = wsserver::closest_match(value, known);
+        return Unexpected{as_code(value) + " is not a command" +
+                          (meant.empty() ? "" : "; did you mean " + as_code(meant) + "?") +
+                          " `wsd-ctl help` lists them"};
+    }
+    commands.assign(values.begin(), values.end());
     return {};
 }
 

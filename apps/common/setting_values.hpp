@@ -33,6 +33,7 @@ Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t le
 Done assign_number(std::size_t& value, const std::string& text, std::size_t least, std::size_t most);
 Done assign_boolean(bool& value, const std::string& text);
 Done assign_origins(std::vector<std::string>& origins, Values values);
+Done assign_commands(std::vector<std::string>& commands, Values values);
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values);
 Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what);
 Done take_handler_config(Pairs& configs, const std::string& subprotocol, const std::string& text);

@@ -240,6 +240,8 @@ std::vector<Setting> make_settings() {
           {
               at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),
                                  "the folder for command files and wsd-ctl; empty: none")),
+              list("spool.group_may", "--spool-group-may", "COMMAND", assign_commands, WSD_VALUE(spool.group_may),
+                   "the commands that the spool's group may give; root and the user of wsd may give all"),
               time("spool.keep", "--spool-keep", 1s, WSD_VALUE(spool.keep), "how long answers stay in the spool"),
               time("spool.keep_failed", "--spool-keep-failed", 1s, WSD_VALUE(spool.keep_failed),
                    "how long failed commands stay in the spool"),

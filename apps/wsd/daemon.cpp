@@ -31,6 +31,7 @@ wsserver::HandlerLog handler_log(std::shared_ptr<Log> log) {
 wsserver::SpoolOptions spool_options(const Config& config) {
     wsserver::SpoolOptions options;
     options.path = config.spool.dir;
+    options.group_may = config.spool.group_may;
     options.keep = config.spool.keep;
     options.keep_failed = config.spool.keep_failed;
     options.max_answers = config.spool.max_answers;

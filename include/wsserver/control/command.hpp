@@ -37,6 +37,7 @@ enum class CommandErrc : std::uint8_t {
     foreign_owner,  ///< the command file belongs to a user who may not give commands
     too_big,        ///< the command file is over the spool's limit
     unreadable,     ///< the command file cannot be read by the user of the daemon
+    forbidden,      ///< the command file's owner may not give this command
     stopping,       ///< the daemon stops and no longer waits for the result
     crashed,        ///< the daemon ended while it executed the command; whether it took effect is not known
 };
@@ -125,6 +126,9 @@ struct Command {
     /// Whether a new daemon may execute it again if the previous one ended during it. Not if it ends or changes the
     /// daemon: the new one is another, and perhaps the command has ended the old one.
     bool repeatable = true;
+    /// Whether the group of a spool may give it, by default. Not if it ends or changes the daemon or loads code, which
+    /// a hole in a web page must not be able to do.
+    bool for_group = true;
     bool only_reports = false;  ///< it changes nothing and sends nothing, so a log need not show it
     /// Executes the command. Not null in commands(). May throw; see execute_line().
     Answer (*run)(const CommandCall& call) = nullptr;
@@ -135,6 +139,9 @@ struct Command {
 
 /// All commands, in the order in which help lists them. From any thread; valid until the program ends.
 std::span<const Command> commands();
+
+/// The names of the commands that the group of a spool may give by default.
+std::vector<std::string> commands_for_group();
 
 /// Finds the command that `words` name and assigns its options and arguments.
 ///

@@ -24,6 +24,7 @@
 #include <string_view>
 #include <system_error>
 #include <variant>
+#include <vector>
 
 #include "wsserver/base/result.hpp"
 #include "wsserver/control/command.hpp"
@@ -44,7 +45,8 @@ struct SpoolOptions {
     std::size_t max_answers = 10'000;  ///< files in done/, and files in failed/; the oldest are removed first
     std::uint64_t max_answers_size = std::uint64_t{256} << 20;       ///< bytes in done/, and bytes in failed/
     std::function<std::chrono::steady_clock::time_point()> clock{};  ///< for tests; not set: the steady clock
-    SpoolFault before_call{};                                        ///< for tests
+    std::vector<std::string> group_may = commands_for_group();  ///< names of commands that the spool's group may give
+    SpoolFault before_call{};                                   ///< for tests
 };
 
 /// A command to be executed.
@@ -52,6 +54,7 @@ struct SpoolCommand {
     std::string name{};     ///< of the file
     std::string content{};  ///< the whole file
     uid_t owner = 0;        ///< the user that owns the file
+    bool of_group = false;  ///< a member of the spool's group may have written it
     bool again = false;     ///< a process that ended had begun to execute it; whether it took effect is not known
 };
 
@@ -85,6 +88,10 @@ struct SpoolRules {
 /// Why a file is not a command; nothing if it is one. `file` is the result of lstat(), so a file can be rejected
 /// without opening it.
 std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rules);
+
+/// Whether a member of the group may have written the file: one that belongs to another user, or that the group may
+/// change.
+bool is_of_group(const struct stat& file, const SpoolRules& rules);
 
 /// The process that executes the commands of a spool.
 struct SpoolHolder {

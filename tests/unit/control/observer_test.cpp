@@ -121,6 +121,41 @@ TEST_CASE("a command during which a daemon ended is executed again, unless it en
     CHECK(text_in(office.in("done", "z")) == "ok\ndrain done\n");
 }
 
+TEST_CASE("the spool's group gives the commands that it may give, and no others", "[observer]") {
+    Office office;
+    std::filesystem::create_directory(office.options.spool.path);
+    REQUIRE(::chmod(office.options.spool.path.c_str(), 02750) == 0);
+    office.start();
+    const auto give = [&](const std::string& name, std::string_view content, mode_t mode) {
+        write_to(office.in("tmp", name), content);
+        REQUIRE(::chmod(office.in("tmp", name).c_str(), mode) == 0);
+        std::filesystem::rename(office.in("tmp", name), office.in("new", name));
+    };
+    // A file that the group may change is one of the group, even if it belongs to the user of wsd.
+    give("1", "broadcast hi", 0660);
+    give("2", "--json handler load chat /evil.so", 0660);
+    give("3", "stop", 0660);
+    give("4", "drain", 0640);
+    office.log.wait_for(4);
+    CHECK(office.sent(1).size() == 1);
+    CHECK(office.target.calls.all() == Strings{"drain"});
+    CHECK(
+        text_in(office.in("failed", "2")).starts_with("error forbidden the spool's group may not give `handler load`"));
+    CHECK(text_in(office.in("failed", "3")).starts_with("error forbidden "));
+
+    auto limits = office.options.spool;
+    limits.group_may = {"stop"};
+    office.observer->reconfigure(limits);
+    give("5", "version", 0660);  // the limits apply before it or after it
+    office.log.wait_for(5);
+    give("6", "stop", 0660);
+    give("7", "broadcast hi", 0660);
+    office.log.wait_for(7);
+    office.observer->stop();
+    CHECK(office.target.calls.all() == Strings{"drain", "stop"});
+    CHECK(text_in(office.in("failed", "7")).starts_with("error forbidden "));
+}
+
 TEST_CASE("without inotify the folder is polled", "[observer]") {
     Office office;
     office.options.use_inotify = false;

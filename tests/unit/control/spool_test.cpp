@@ -400,6 +400,29 @@ TEST_CASE("files of the own user, of root and of the group are commands", "[spoo
     CHECK(code() == "bad-file");
 }
 
+TEST_CASE("files of other users, and files that the group may change, are commands of the group", "[spool]") {
+    struct stat file {};
+    file.st_mode = S_IFREG | 0640;
+    SpoolRules rules;
+    rules.user = 1000;
+    rules.group = 5;
+    for (const uid_t owner : {0U, 1000U}) {
+        file.st_uid = owner;
+        CHECK_FALSE(is_of_group(file, rules));
+        for (const mode_t writable : {0660U, 0602U}) {
+            auto changed = file;
+            changed.st_mode = S_IFREG | writable;
+            CHECK(is_of_group(changed, rules));
+        }
+    }
+    file.st_uid = 1001;
+    CHECK(is_of_group(file, rules));
+    rules.group.reset();
+    file.st_uid = 1000;
+    file.st_mode = S_IFREG | 0660;
+    CHECK_FALSE(is_of_group(file, rules));
+}
+
 TEST_CASE("a file of another user is rejected", "[spool]") {
     if (::geteuid() != 0) return;  // only root can create one; refusal_of() is tested above
     Desk desk;

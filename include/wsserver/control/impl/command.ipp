@@ -16,7 +16,7 @@ namespace wsserver {
 
 namespace {
 
-constexpr std::array<std::pair<CommandErrc, std::string_view>, 17> code_names{{
+constexpr std::array<std::pair<CommandErrc, std::string_view>, 18> code_names{{
     {CommandErrc::usage, "usage"},
     {CommandErrc::not_yet, "not-yet"},
     {CommandErrc::gone, "gone"},
@@ -32,6 +32,7 @@ constexpr std::array<std::pair<CommandErrc, std::string_view>, 17> code_names{{
     {CommandErrc::foreign_owner, "foreign-owner"},
     {CommandErrc::too_big, "too-big"},
     {CommandErrc::unreadable, "unreadable"},
+    {CommandErrc::forbidden, "forbidden"},
     {CommandErrc::stopping, "stopping"},
     {CommandErrc::crashed, "crashed"},
 }};
@@ -321,6 +322,14 @@ std::vector<std::string> Invocation::words_without_text() const {
     words.insert(words.end(), arguments.begin(), arguments.end());
     if (command->rest == Command::Rest::words) words.insert(words.end(), rest.begin(), rest.end());
     return words;
+}
+
+std::vector<std::string> commands_for_group() {
+    std::vector<std::string> names;
+    for (const Command& command : commands()) {
+        if (command.for_group) names.emplace_back(command.name);
+    }
+    return names;
 }
 
 std::string Command::usage() const {

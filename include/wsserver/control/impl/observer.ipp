@@ -55,6 +55,13 @@ Answer not_repeated(const Command& command) {
                     command.name));
 }
 
+Answer forbidden(const Command& command) {
+    return Answer::failed(CommandErrc::forbidden,
+                          fmt::format("the spool's group may not give `{}`: give it as root or as the user of wsd, or "
+                                      "allow it (spool.group_may)",
+                                      command.name));
+}
+
 }  // namespace
 
 struct Observer::Impl {
@@ -104,6 +111,7 @@ struct Observer::Impl {
     void look(Clock::time_point now);
     void execute_commands(Clock::time_point now);
     Answer execute(const SpoolCommand& command) const;
+    bool may_give(const SpoolCommand& command, const Command& known) const;
     void be_in_trouble(std::string text, Clock::time_point now);
     void be_out_of_trouble();
     void take_options();
@@ -246,11 +254,17 @@ void Observer::Impl::execute_commands(Clock::time_point now) {
     }
 }
 
+bool Observer::Impl::may_give(const SpoolCommand& command, const Command& known) const {
+    const auto& allowed = options.spool.group_may;
+    return !command.of_group || std::find(allowed.begin(), allowed.end(), known.name) != allowed.end();
+}
+
 Answer Observer::Impl::execute(const SpoolCommand& command) const {
     const auto* const known = command_at(command.content);
     return execute(
         fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""), known,
         [&]() -> Answer {
+            if (known != nullptr && !may_give(command, *known)) return forbidden(*known);
             if (command.again && known != nullptr && !known->repeatable) return not_repeated(*known);
             return execute_command_file(target, command.content, stopping.get_token());
         });

@@ -288,7 +288,8 @@ Result<SpoolCommand, Instead> Spool::Impl::read(const std::string& name, SpoolMa
     if (const auto why = refusal_of(status, rules())) return refused(*why);
     auto content = disk.read(*file, static_cast<std::size_t>(status.st_size));
     if (!content) return failed("a command cannot be read", content.error());
-    return SpoolCommand{.name = name, .content = *std::move(content), .owner = status.st_uid};
+    return SpoolCommand{
+        .name = name, .content = *std::move(content), .owner = status.st_uid, .of_group = is_of_group(status, rules())};
 }
 
 // --- its answer

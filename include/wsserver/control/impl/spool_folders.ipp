@@ -65,7 +65,7 @@ Result<struct stat, std::string> check_folder(const std::string& path, int folde
     if ((status.st_mode & S_IWOTH) != 0) {
         return Unexpected{fmt::format(
             "spool {}: it is world-writable: chmod o-w it, and let a group give commands instead (chgrp GROUP, "
-            "chmod 2770)",
+            "chmod 2750)",
             path)};
     }
     return status;

@@ -24,6 +24,12 @@ bool is_command_file_name(std::string_view name) noexcept {
            std::all_of(name.begin(), name.end(), allowed);
 }
 
+bool is_of_group(const struct stat& file, const SpoolRules& rules) {
+    if (!rules.group) return false;  // the folders are for their owner only
+    const bool own = file.st_uid == rules.user || file.st_uid == 0;
+    return !own || (file.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
 std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rules) {
     if (S_ISLNK(file.st_mode))
         return refuse_file(CommandErrc::bad_file, "a symbolic link is not a command: links are not followed");
@@ -44,7 +50,7 @@ std::optional<Answer> refusal_of(const struct stat& file, const SpoolRules& rule
                            fmt::format("the file belongs to user {}: commands are accepted from user {}, root, and {}",
                                        file.st_uid, rules.user,
                                        rules.group ? fmt::format("files of group {}", *rules.group)
-                                                   : "the folder's group if it has the setgid bit (chmod 2770)"));
+                                                   : "the folder's group if it has the setgid bit (chmod 2750)"));
     }
     if (static_cast<std::uint64_t>(file.st_size) > rules.max_file) {
         return refuse_file(CommandErrc::too_big, fmt::format("the file has {} bytes, the limit is {} (spool.max_file)",

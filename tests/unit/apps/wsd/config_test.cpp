@@ -185,6 +185,10 @@ TEST_CASE("an error about a value has its place and what is expected", "[wsd][co
     CHECK(errors_in("listen = ['127.0.0.1:80', '127.0.0.1:080']\n") ==
           ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" is listed twice"});
     CHECK(errors_in("listen = ['127.0.0.1:0', '127.0.0.1:0']\n").empty());  // two ports
+    CHECK(errors_in("[spool]\ngroup_may = ['send', 'handler lode']\n") ==
+          ConfigErrors{"wsd.toml:2:13: spool.group_may: `handler lode` is not a command; did you mean `handler load`? "
+                       "`wsd-ctl help` lists them"});
+    CHECK(errors_in("[spool]\ngroup_may = []\n").empty());
     CHECK(errors_in("server_name = 5\n") == ConfigErrors{"wsd.toml:1:15: server_name: expected a string"});
     CHECK(errors_in("handlers = \"echo\"\n") == ConfigErrors{"wsd.toml:1:12: handlers: expected a table of strings"});
     CHECK(errors_in("[handlers]\nchat = 1\n") == ConfigErrors{"wsd.toml:2:8: handlers.chat: expected a string"});

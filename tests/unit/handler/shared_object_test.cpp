@@ -429,6 +429,47 @@ TEST_CASE("each fault of a table has its error text", "[shared_object]") {
     CHECK(undefined.find("/proc/") == std::string::npos);
 }
 
+TEST_CASE("code that others could have written is not loaded", "[shared_object]") {
+    const Directory directory;
+    const auto folder = directory / "folder";
+    const auto file = folder + "/counter.so";
+    fs::create_directory(folder);
+    write_file(file, read_file(module_path("handler_counter")));
+    CHECK(load_handler(file, {}, {}));
+    const auto says = [](const std::string& error, const std::string& part) {
+        CAPTURE(error);
+        CHECK(error.find(part) != std::string::npos);
+    };
+    SECTION("a file that all may write") {
+        REQUIRE(::chmod(file.c_str(), 0606) == 0);
+        says(error_of(file), "it is world-writable, so others could run code here; fix that with: chmod o-w " + file);
+    }
+    SECTION("a folder that all may write") {
+        REQUIRE(::chmod(folder.c_str(), 0777) == 0);
+        says(error_of(file), "its folder " + folder + " is world-writable, ");
+        const auto link = directory / "link.so";  // does not hide the folder
+        fs::create_symlink(file, link);
+        says(error_of(link), "its folder " + folder + " is world-writable, ");
+        REQUIRE(::chmod(folder.c_str(), 01777) == 0);
+        CHECK(load_handler(file, {}, {}));
+    }
+    if (::geteuid() != 0) return;  // only root can give files away
+    SECTION("a group that may write") {
+        REQUIRE(::chown(file.c_str(), 0, 12345) == 0);
+        REQUIRE(::chmod(file.c_str(), 0660) == 0);
+        says(error_of(file), "it is group-writable, ");
+        REQUIRE(::chmod(file.c_str(), 0640) == 0);
+        CHECK(load_handler(file, {}, {}));
+    }
+    SECTION("another owner") {
+        REQUIRE(::chown(file.c_str(), 12345, 0) == 0);
+        says(error_of(file), "it belongs to user 12345, who could run code here; chown it");
+        REQUIRE(::chown(file.c_str(), 0, 0) == 0);
+        REQUIRE(::chown(folder.c_str(), 12345, 0) == 0);
+        says(error_of(file), "its folder " + folder + " belongs to user 12345, ");
+    }
+}
+
 TEST_CASE("each fault of a file has its error text", "[shared_object]") {
     const Directory directory;
     const auto good = read_file(module_path("handler_counter"));

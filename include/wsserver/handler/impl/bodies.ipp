@@ -5,3 +5,4 @@
 #include "wsserver/handler/impl/shared_library.ipp"
 #include "wsserver/handler/impl/shared_object.ipp"
 #include "wsserver/handler/impl/shared_object_host.ipp"
+#include "wsserver/handler/impl/trusted_file.ipp"

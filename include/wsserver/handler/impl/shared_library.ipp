@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "wsserver/base/bytes.hpp"
+#include "wsserver/handler/detail/trusted_file.hpp"
 
 namespace wsserver {
 namespace {
@@ -56,9 +57,7 @@ Result<Content, std::string> read_file(const std::string& path) {
     struct stat before {};
     if (::fstat(file.get(), &before) != 0) return system_problem("its state cannot be read");
     if (!S_ISREG(before.st_mode)) return Problem{"it is not a regular file"};
-    if ((before.st_mode & S_IWOTH) != 0) {
-        return Problem{"it is world-writable, so anyone could run code here; fix that with: chmod o-w"};
-    }
+    if (const auto trusted = check_trusted(file.get(), path); !trusted) return Problem{trusted.error()};
     auto content = read_all(file.get(), static_cast<std::size_t>(before.st_size));
     struct stat after {};
     if (content && (::fstat(file.get(), &after) != 0 || !is_same_state(before, after))) {

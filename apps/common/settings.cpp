@@ -198,6 +198,9 @@ std::vector<Setting> make_settings() {
                    "a blocking handler that takes longer is logged and shown by status"),
           });
     group("Process", {
+                         at_start_only(text("user", "--user", "NAME", WSD_VALUE(user),
+                                            "the user that wsd becomes after it listens, if root starts it; empty: it "
+                                            "keeps its user")),
                          at_start_only(text("pid_file", "--pid-file", "FILE", WSD_VALUE(pid_file),
                                             "contains the process id and prevents a second wsd; empty: none")),
                          at_start_only(boolean("control_stdin", "--control-stdin", WSD_VALUE(control_stdin),

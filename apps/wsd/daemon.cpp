@@ -11,6 +11,7 @@
 #include "common/setting_values.hpp"
 #include "common/settings.hpp"
 #include "common/units.hpp"
+#include "wsd/become_user.hpp"
 #include "wsd/connection_log.hpp"
 #include "wsd/pages.hpp"
 
@@ -69,9 +70,20 @@ Daemon::~Daemon() = default;
 Result<std::vector<std::string>, StartErrors> Daemon::start() {
     wire_log();
     server_.on_http([demo = config_.demo](const wsserver::HttpRequest& request) { return answer_http(request, demo); });
+    // Ports below 1024 need root, and nothing else does.
+    const bool gives_up_root = !config_.user.empty();
+    if (gives_up_root) {
+        if (auto done = listen(); !done) return Unexpected{done.error()};
+        if (auto done = give_up_root(); !done) return Unexpected{done.error()};
+    }
     if (auto done = create_observer(); !done) return Unexpected{done.error()};
     if (auto done = load_handlers(); !done) return Unexpected{done.error()};
-    if (auto done = listen(); !done) return Unexpected{done.error()};
+    if (!gives_up_root) {
+        if (auto done = listen(); !done) return Unexpected{done.error()};
+    }
+    if (::geteuid() == 0) {
+        log_->warning("wsd runs as root, and so do its handlers: name another user with user = \"wsd\" or --user wsd");
+    }
     server_.start();
     if (observer_) observer_->start();
     const auto urls = server_.listening();
@@ -118,6 +130,16 @@ Result<void, StartErrors> Daemon::listen() {
         if (!url) errors.push_back(fmt::format("{}{}", url.error(), who_listens(endpoint, url.error())));
     }
     if (!errors.empty()) return Unexpected{errors};
+    return {};
+}
+
+Result<void, StartErrors> Daemon::give_up_root() {
+    std::vector<std::string> files{config_.log.file, config_.pid_file};
+    for (const std::string_view endpoint : config_.listen) {
+        if (endpoint.starts_with("unix:")) files.emplace_back(endpoint.substr(5));
+    }
+    std::erase(files, "");
+    if (const auto done = become_user(config_.user, files); !done) return Unexpected{StartErrors{done.error()}};
     return {};
 }
 

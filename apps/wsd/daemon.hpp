@@ -33,7 +33,8 @@ class Daemon final : public wsserver::ServerControl {
     Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread);
     ~Daemon() override;
 
-    /// Opens the spool, loads the handlers, listens and starts the threads. Returns the URLs on which it listens.
+    /// Listens, becomes the configured user, opens the spool, loads the handlers and starts the threads. Returns the
+    /// URLs on which it listens.
     wsserver::Result<std::vector<std::string>, StartErrors> start();
     /// Returns when stop() was called and everything has ended. Precondition: start() succeeded.
     void wait();
@@ -56,6 +57,7 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Result<void, StartErrors> create_observer();
     wsserver::Result<void, StartErrors> load_handlers();
     wsserver::Result<void, StartErrors> listen();
+    wsserver::Result<void, StartErrors> give_up_root();
     void wire_log();
     /// Applies a valid configuration. Precondition: mutex_ is locked.
     wsserver::Outcome apply(Config wanted);

@@ -3,11 +3,14 @@ import asyncio
 import json
 import os
 import pathlib
+import pwd
 import resource
+import shutil
 import signal
 import socket
 import stat
 import subprocess
+import unittest
 import urllib.error
 import urllib.request
 
@@ -55,6 +58,30 @@ class Listening(SystemTest):
     async def test_the_pid_file_has_its_process_id(self):
         daemon = await self.wsd()
         self.assertEqual((daemon.folder / 'wsd.pid').read_text(), f'{daemon.pid}\n')
+
+    @unittest.skipUnless(os.geteuid() == 0, 'only root can become another user')
+    async def test_started_by_root_it_becomes_another_user(self):
+        folder, sock = self.folder(), self.folder() / 'wsd.sock'
+        folder.chmod(0o755)
+        sock.parent.chmod(0o755)
+        shutil.chown(folder, 'daemon')
+        daemon = await self.wsd('--user', 'daemon', folder=folder, listen=['127.0.0.1:0', f'unix:{sock}'])
+        other = pwd.getpwnam('daemon').pw_uid
+        for task in pathlib.Path(f'/proc/{daemon.pid}/task').iterdir():
+            ids = [line for line in (task / 'status').read_text().splitlines() if line.startswith(('Uid:', 'Gid:'))]
+            self.assertNotIn('0', ' '.join(ids).split())
+        self.assertEqual(sock.stat().st_uid, other)
+        self.assertIn('connections', await daemon.ctl('status'))
+        self.assertNotIn('runs as root', daemon.text())
+        connection = await self.connect(daemon.url)
+        await connection.send('hello')
+        self.assertEqual(await self.within(connection.recv()), 'hello')
+        self.assertEqual(await daemon.stop(), 0)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'only root can run as root')
+    async def test_as_root_it_logs_a_warning(self):
+        daemon = await self.wsd()
+        await daemon.line('warning wsd runs as root', 'stderr')
 
     async def test_it_starts_again_after_kill_9(self):
         daemon = await self.wsd()

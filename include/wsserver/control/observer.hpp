@@ -52,7 +52,8 @@ class Observer {
     /// not done by then, a command file is not answered: it stays in the spool, and the next daemon executes it again.
     /// A command line gets CommandErrc::stopping. From any thread except the observer's own.
     void stop(std::chrono::milliseconds grace = {});
-    /// Ends the wait of a stop() that another thread has called. From any thread.
+    /// Takes no further command and ends the wait for the one that is being executed, and so that of a stop() that
+    /// another thread has called. From any thread.
     void give_up();
 
     /// Sets new limits for the spool. Its path stays. From any thread.

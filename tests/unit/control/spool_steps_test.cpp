@@ -242,6 +242,23 @@ TEST_CASE("a command whose answer was lost is answered and not executed again", 
     CHECK(desk.left().empty());
 }
 
+TEST_CASE("a lost answer is reported even if the process ends again, at any step", "[spool][steps]") {
+    bool killed = true;
+    for (int step = 1; killed; ++step) {
+        Desk desk;
+        desk.spool.reset();
+        write_to(desk.in("cur", "a~done"), "x");
+        write_to(desk.in("cur", "a~reserved"), "ok\nhalf an ans");
+        CAPTURE(step);
+        killed = live(desk, step).killed;
+        desk.open();
+        CHECK(desk.run() == "idle");
+        CHECK(desk.executed.empty());
+        CHECK(text_in(desk.in("failed", "a")).starts_with("error crashed the command was executed, "));
+        CHECK(desk.left().empty());
+    }
+}
+
 TEST_CASE("files without a command in cur/ are removed, and files with other names are rejected", "[spool][steps]") {
     Desk desk;
     desk.spool.reset();

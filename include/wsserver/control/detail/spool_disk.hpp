@@ -67,6 +67,8 @@ class SpoolDisk {
     /// Creates a file, readable by the group if there is one.
     Result<Descriptor, std::error_code> create(const Descriptor& folder, const std::string& name,
                                                std::optional<gid_t> group) const;
+    /// Opens an existing file for writing.
+    Result<Descriptor, std::error_code> reopen(const Descriptor& folder, const std::string& name) const;
     /// Allocates the first `size` bytes, so that writing them does not fail for lack of space.
     std::error_code reserve(const Descriptor& file, std::uint64_t size) const;
     /// Replaces the content of a file. It can be called again after an error.

@@ -336,7 +336,11 @@ void Observer::stop(std::chrono::milliseconds grace) {
     if (impl_->thread.joinable()) impl_->thread.join();
 }
 
-void Observer::give_up() { impl_->stopping.request_stop(); }
+void Observer::give_up() {
+    impl_->ending = true;
+    impl_->wake_up();
+    impl_->stopping.request_stop();
+}
 
 void Observer::reconfigure(const SpoolOptions& spool) {
     {

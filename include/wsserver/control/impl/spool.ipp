@@ -128,6 +128,7 @@ struct Spool::Impl {
     SpoolNext block(std::string_view what, std::error_code error) const {
         return SpoolBlocked{fmt::format("spool {}: {}: {}", folders.path, what, error.message())};
     }
+
     // --- removing old files
     SpoolShelf::Time now() const { return options.clock ? options.clock() : std::chrono::steady_clock::now(); }
     ShelfLimits limits_of(const SpoolShelf& shelf) const;
@@ -202,8 +203,8 @@ Instead Spool::Impl::resume_done(const std::string& name, const SpoolTraces& tra
     Current left{.name = name, .mark = SpoolMark::done, .stage = Stage::moved};
     if (traces.answer) {
         const auto file = disk.open(folders.cur, answer_name(name));
-        if (!file) return block("an answer cannot be opened", file.error());
-        const auto begin = disk.read(*file, 2);
+        if (!file && !is_gone(file.error())) return block("an answer cannot be opened", file.error());
+        const auto begin = file ? disk.read(*file, 2) : std::string{};
         if (!begin) return block("an answer cannot be read", begin.error());
         left.failed = *begin != "ok";
         left.stage = Stage::complete;
@@ -216,9 +217,11 @@ Instead Spool::Impl::resume_done(const std::string& name, const SpoolTraces& tra
 Instead Spool::Impl::give_up(const std::string& name, SpoolMark mark, const Answer& why) {
     auto command = read(name, mark);
     if (!command) return command.error();
-    auto reserved = reserve(name, command->content.size());
-    if (!reserved) return block("there is no space for an answer", reserved.error());
-    current = Current{.name = name, .mark = mark, .file = *std::move(reserved)};
+    // If the answer was lost, its file must stay: without it, the command would seem to have been answered.
+    auto file = mark == SpoolMark::done ? disk.reopen(folders.cur, reserved_name(name))
+                                        : reserve(name, command->content.size());
+    if (!file) return block("there is no space for an answer", file.error());
+    current = Current{.name = name, .mark = mark, .file = *std::move(file)};
     answer(*std::move(command), why);
     return SpoolRejection{name, why};
 }

@@ -135,6 +135,13 @@ Result<Descriptor, std::error_code> SpoolDisk::create(const Descriptor& folder, 
     return file;
 }
 
+Result<Descriptor, std::error_code> SpoolDisk::reopen(const Descriptor& folder, const std::string& name) const {
+    if (const auto error = fault("reopen")) return Unexpected{error};
+    Descriptor file{::openat(folder.get(), name.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    if (!file) return Unexpected{last_error()};
+    return file;
+}
+
 std::error_code SpoolDisk::reserve(const Descriptor& file, std::uint64_t size) const {
     if (const auto error = fault("reserve")) return error;
     const int result = uninterrupted([&] { return ::fallocate(file.get(), 0, 0, static_cast<off_t>(size)); });

@@ -71,6 +71,8 @@ void SpoolShelf::see(const std::string& name, const struct stat& status) {
     const auto state = state_of(status);
     const auto known = files_.find(name);
     if (known != files_.end() && (!known->second.state || is_same(*known->second.state, state))) {
+        bytes_ += static_cast<std::uint64_t>(status.st_size) - known->second.bytes;
+        known->second.bytes = static_cast<std::uint64_t>(status.st_size);
         known->second.state = state;
         known->second.look = looks_;
         return;

@@ -41,6 +41,9 @@ wsserver::SpoolOptions spool_options(const Config& config) {
     return options;
 }
 
+/// How long a signal waits for a command that loads a handler. The next signal, which may be TERM, waits for it.
+constexpr std::chrono::seconds signal_patience{2};
+
 std::string name_of(const std::string& subprotocol) {
     return subprotocol.empty() ? "the default handler" : "subprotocol " + subprotocol;
 }
@@ -60,6 +63,7 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Rerea
       reread_(std::move(reread)),
       started_with_(config),
       config_(std::move(config)),
+      grace_(config_.grace),
       server_(config_.server),
       handlers_(server_, handler_log(log_)) {}
 
@@ -143,16 +147,18 @@ Result<void, StartErrors> Daemon::give_up_root() {
     return {};
 }
 
-void Daemon::wait() {
+bool Daemon::wait() {
     server_.run();
-    if (observer_) observer_->stop(rest_of_grace());
+    const bool ended = !observer_ || observer_->stop(rest_of_grace());
+    if (!ended) log_->warning("a command does not return: wsd ends without it");
     log_->info("stopped", {{"uptime", std::chrono::duration<double>(uptime()).count()}});
+    return ended;
 }
 
 void Daemon::stop_on(std::string_view why) {
-    const std::lock_guard lock{mutex_};
+    const std::lock_guard lock{stop_mutex_};
     const bool again = std::exchange(stopping_, true);
-    const auto grace = again ? std::chrono::milliseconds{0} : config_.grace;
+    const auto grace = again ? std::chrono::milliseconds{0} : grace_;
     stop_by_ = std::chrono::steady_clock::now() + grace;
     if (again && observer_) observer_->give_up();
     log_->info(again ? "stopping at once" : "stopping", {{"why", why}, {"grace", print_time(grace)}});
@@ -161,9 +167,14 @@ void Daemon::stop_on(std::string_view why) {
 }
 
 std::chrono::milliseconds Daemon::rest_of_grace() const {
-    const std::lock_guard lock{mutex_};
+    const std::lock_guard lock{stop_mutex_};
     const auto rest = stop_by_ - std::chrono::steady_clock::now();
     return std::max(std::chrono::ceil<std::chrono::milliseconds>(rest), std::chrono::milliseconds{0});
+}
+
+bool Daemon::is_stopping() const {
+    const std::lock_guard lock{stop_mutex_};
+    return stopping_;
 }
 
 void Daemon::reopen_log() {
@@ -219,8 +230,14 @@ Outcome Daemon::set_log_level(const std::string& level) {
 }
 
 Outcome Daemon::reload() {
-    const std::lock_guard lock{mutex_};
-    if (stopping_) {  // the supervisor must not be told that wsd is ready
+    const std::unique_lock lock{mutex_, signal_patience};
+    if (!lock) {
+        const std::string why =
+            "a command that changes the handlers does not return: the configuration is not reloaded";
+        log_->warning(why);
+        return Unexpected{why};
+    }
+    if (is_stopping()) {  // the supervisor must not be told that wsd is ready
         const std::string why = "wsd is stopping: the configuration is not reloaded";
         log_->warning(why);
         return Unexpected{why};
@@ -241,6 +258,10 @@ Outcome Daemon::apply(Config wanted) {
     if (observer_) observer_->reconfigure(spool_options(wanted));
     const auto waiting = differences_needing_restart(started_with_, wanted);
     config_ = std::move(wanted);
+    {
+        const std::lock_guard lock{stop_mutex_};
+        grace_ = config_.grace;
+    }
 
     std::string text = "configuration reloaded\n";
     log_->info("configuration reloaded", {{"file", std::string_view{config_.file}}});
@@ -264,7 +285,6 @@ Outcome Daemon::refuse(const ConfigErrors& errors) {
 }
 
 Outcome Daemon::drain() {
-    const std::lock_guard lock{mutex_};
     static_cast<void>(ServerControl::drain());
     log_->info("draining: no new connections are accepted");
     return std::string{"draining: no new connections are accepted, open ones stay\n"};

@@ -36,8 +36,9 @@ class Daemon final : public wsserver::ServerControl {
     /// Listens, becomes the configured user, opens the spool, loads the handlers and starts the threads. Returns the
     /// URLs on which it listens.
     wsserver::Result<std::vector<std::string>, StartErrors> start();
-    /// Returns when stop() was called and everything has ended. Precondition: start() succeeded.
-    void wait();
+    /// Returns when stop() was called and everything has ended; false if a command does not return, whose thread still
+    /// uses this object. Precondition: start() succeeded.
+    bool wait();
     /// Stops within the configured grace, which is for connections to close and for the command that is being executed.
     /// A second call stops at once. Returns without waiting. `why` is for the log.
     void stop_on(std::string_view why);
@@ -65,18 +66,21 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;
     std::chrono::milliseconds rest_of_grace() const;
+    bool is_stopping() const;
 
     const std::shared_ptr<Log> log_;
     const Notifier notifier_;
     const Reread reread_;
     const Config started_with_;
 
-    mutable std::mutex mutex_;
+    mutable std::timed_mutex mutex_;  ///< guards config_ and handlers_; locked while a handler is loaded
     Config config_;
-    wsserver::Server server_;
-    HandlerSet handlers_;
+    mutable std::mutex stop_mutex_;  ///< never locked over code of a handler, so that TERM is always obeyed
+    std::chrono::milliseconds grace_;
     bool stopping_ = false;
     std::chrono::steady_clock::time_point stop_by_{};
+    wsserver::Server server_;
+    HandlerSet handlers_;
 
     std::unique_ptr<wsserver::Observer> observer_;  // last: its thread uses all other members
 };

@@ -9,6 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -138,15 +139,17 @@ class Signals {
     asio::signal_set signals_;
 };
 
-/// Returns when the daemon has stopped.
-void run(asio::io_context& context, Signals& signals, Daemon& daemon) {
+/// Returns when the daemon has stopped. False if one of its threads has not ended.
+bool run(asio::io_context& context, Signals& signals, Daemon& daemon) {
+    bool ended = true;
     std::thread waiting{[&] {
-        daemon.wait();
+        ended = daemon.wait();
         context.stop();
     }};
     signals.obey(daemon);
     context.run();
     waiting.join();
+    return ended;
 }
 
 }  // namespace
@@ -178,8 +181,12 @@ int serve(const ConfigRequest& request) {
     print_listening(*urls);
     if (config->demo) print_demo(*urls, *config, request.environment);
     std::fflush(stdout);
-    run(context, signals, daemon);
+    const bool ended = run(context, signals, daemon);
     log->close();
+    if (!ended) {
+        pid_file.reset();
+        std::_Exit(0);  // the daemon cannot be destroyed while a thread uses it
+    }
     return 0;
 }
 

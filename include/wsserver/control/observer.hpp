@@ -24,6 +24,7 @@ struct ObserverOptions {
     std::chrono::milliseconds safety_interval{2'000};  ///< between looks with inotify, whose events can be lost
     std::chrono::milliseconds retry_interval{1'000};   ///< after a full disk and similar trouble
     std::chrono::milliseconds sweep_interval{30'000};  ///< between rounds that remove old files
+    std::chrono::milliseconds stop_patience{1'000};    ///< for a command to return after it was given up
 
     /// Descriptors for command lines and their answers; -1: none. They are not closed, and may be blocking. An answer
     /// is a line `ok` or `error CODE TEXT`, the output, and an empty line.
@@ -41,7 +42,7 @@ class Observer {
     /// Opens the spool and takes its lock, so that a second daemon on the same spool fails before it does anything.
     /// `target` must outlive the observer. An error says what is wrong and what to do.
     static Result<std::unique_ptr<Observer>, std::string> create(ControlTarget& target, ObserverOptions options);
-    /// stop() without a grace
+    /// stop() without a grace. Waits for the thread.
     ~Observer();
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
@@ -51,7 +52,10 @@ class Observer {
     /// Ends the thread. Takes no further command and waits at most `grace` for the one that is being executed. If it is
     /// not done by then, a command file is not answered: it stays in the spool, and the next daemon executes it again.
     /// A command line gets CommandErrc::stopping. From any thread except the observer's own.
-    void stop(std::chrono::milliseconds grace = {});
+    ///
+    /// returns  false  the command does not return even so, such as a handler that hangs while it is loaded. The thread
+    ///                 still runs and uses `target`
+    bool stop(std::chrono::milliseconds grace = {});
     /// Takes no further command and ends the wait for the one that is being executed, and so that of a stop() that
     /// another thread has called. From any thread.
     void give_up();

@@ -1,5 +1,7 @@
-/* The worst handler: each text message blocks a worker forever. `call sleep FILE` returns when there is such a file. */
+/* The worst handler: each text message blocks a worker forever. `call sleep FILE` returns when there is such a file.
+ * Configured with `hang`, it is never loaded. */
 #define _POSIX_C_SOURCE 200809L
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,7 +10,7 @@
 static void* create(const struct wsserver_host* host, const char* config) {
     static char self;
     (void)host;
-    (void)config;
+    while (strcmp(config, "hang") == 0) pause();
     return &self;
 }
 

@@ -476,6 +476,23 @@ TEST_CASE("stop waits within its grace for the running command and answers it", 
     CHECK(names_in(office.in("failed")).empty());
 }
 
+TEST_CASE("stop returns even if a command does not", "[observer]") {
+    Office office;
+    std::promise<void> begun, go;
+    office.options.log = [&](LogLevel, std::string_view) {
+        begun.set_value();
+        go.get_future().wait();  // on the observer's thread, and deaf to any request to stop
+    };
+    office.options.stop_patience = 1ms;
+    office.start();
+    office.put("1", "broadcast one");
+    begun.get_future().wait();
+    CHECK_FALSE(office.observer->stop());
+    go.set_value();
+    office.observer.reset();  // waits for the thread
+    CHECK(text_in(office.in("done", "1")) == "ok\n3 receivers\n");
+}
+
 TEST_CASE("a command line that a stop interrupts is answered with `stopping`", "[observer]") {
     const Pipe in, out;
     Office office;

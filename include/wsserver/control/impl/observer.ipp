@@ -106,6 +106,7 @@ struct Observer::Impl {
     void serve();
     void wait();
     void wake_up() const;
+    void join();
     int timeout() const;
     void watch_spool();
     void look(Clock::time_point now);
@@ -300,7 +301,10 @@ void Observer::Impl::take_options() {
 
 Observer::Observer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Observer::~Observer() { stop(); }
+Observer::~Observer() {
+    give_up();
+    impl_->join();
+}
 
 Result<std::unique_ptr<Observer>, std::string> Observer::create(ControlTarget& target, ObserverOptions options) {
     auto impl = std::make_unique<Impl>(target, std::move(options));
@@ -318,22 +322,32 @@ void Observer::Impl::wake_up() const {
     static_cast<void>(!::write(wake.get(), &one, sizeof one));
 }
 
+void Observer::Impl::join() {
+    const std::lock_guard lock{joining};
+    if (thread.joinable()) thread.join();
+}
+
 void Observer::start() {
     const std::lock_guard lock{impl_->joining};
     impl_->running = true;
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 
-void Observer::stop(std::chrono::milliseconds grace) {
+bool Observer::stop(std::chrono::milliseconds grace) {
     impl_->ending = true;
     impl_->wake_up();
+    const auto has_ended = [this] { return !impl_->running; };
     {
         std::unique_lock lock{impl_->running_mutex};
-        impl_->ended.wait_for(lock, grace, [this] { return !impl_->running; });
+        impl_->ended.wait_for(lock, grace, has_ended);
     }
     give_up();
-    const std::lock_guard lock{impl_->joining};
-    if (impl_->thread.joinable()) impl_->thread.join();
+    {
+        std::unique_lock lock{impl_->running_mutex};
+        if (!impl_->ended.wait_for(lock, impl_->options.stop_patience, has_ended)) return false;
+    }
+    impl_->join();
+    return true;
 }
 
 void Observer::give_up() {

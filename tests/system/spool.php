@@ -20,7 +20,7 @@ function wait_for_answer(string $spool, string $name, float $seconds = 10): stri
     for ($end = microtime(true) + $seconds; microtime(true) < $end; usleep(5000)) {
         clearstatcache();
         if (file_exists("$spool/done/$name")) {
-            return substr(file_get_contents("$spool/done/$name"), strlen("ok\n"));
+            return explode("\n", file_get_contents("$spool/done/$name"), 2)[1]; // after the line `ok`
         }
         if (file_exists("$spool/failed/$name")) {
             throw new RuntimeException(strtok(file_get_contents("$spool/failed/$name"), "\n"));

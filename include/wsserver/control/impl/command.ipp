@@ -191,6 +191,7 @@ class ArgumentParser {
 
     std::string unknown_option(std::string_view word) const {
         std::vector<std::string_view> names;
+        names.reserve(common_options.size() + command_.options.size());
         for (const CommandOption& option : common_options) names.push_back(option.name);
         for (const CommandOption& option : command_.options) names.push_back(option.name);
         auto text = fmt::format("`{}` has no option {}{}. Usage: {}", command_.name, quoted_word(word),

@@ -34,10 +34,12 @@ constexpr std::array actions{
     Action{"--help", "--help,-h", "prints this help, and exits", Wants::help},
 };
 
+constexpr std::string_view try_handler_help =
+    "loads a shared object, starts and ends its handler, and exits; its configuration is the standard input";
 constexpr std::string_view config_help = "the configuration file, TOML";
 
 std::vector<std::string_view> all_flags() {
-    std::vector<std::string_view> flags{"--config"};
+    std::vector<std::string_view> flags{"--config", "--try-handler"};
     for (const Action& action : actions) flags.push_back(action.flag);
     for (const Setting& setting : settings()) flags.push_back(setting.flag);
     return flags;
@@ -48,6 +50,7 @@ class Parser {
    public:
     explicit Parser(CommandLine& result) : result_(result) {
         flags_.add_value("--config,-c", result_.config_file);
+        flags_.add_value("--try-handler", result_.try_handler);
         for (const Action& action : actions) {
             flags_.add_switch(std::string{action.names}, [this, &action] { result_.wants = action.wants; });
         }
@@ -58,6 +61,7 @@ class Parser {
         auto command = flags_.parse(words);
         if (!command) return Unexpected{command.error()};
         result_.command = *std::move(command);
+        if (!result_.try_handler.empty()) result_.wants = Wants::try_handler;
         if (result_.command.empty()) return {};
         if (result_.command.front().starts_with('-')) return Unexpected{unknown(result_.command.front())};
         if (result_.wants != Wants::serve) {
@@ -168,6 +172,7 @@ std::string help_text(const Places& places) {
     text += "\nThis program\n";
     text += help_entry("--config FILE", fmt::format("{}; default: {}, if it exists", config_help, places.config_file));
     for (const Action& action : actions) text += help_entry(std::string{action.flag}, action.help);
+    text += help_entry("--try-handler PATH", try_handler_help);
     text +=
         "\n"
         "Signals: HUP reloads configuration and handlers (connections stay open), TERM or INT stops within --grace,\n"

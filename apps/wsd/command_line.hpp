@@ -18,10 +18,12 @@ struct CommandLine {
         print_config,
         version,
         help,
+        try_handler,
         command,  ///< `wsd status`: do what wsd-ctl does with `command`
     };
     Wants wants = Wants::serve;
     std::string config_file{};  ///< `--config`
+    std::string try_handler{};  ///< `--try-handler`: a path
     Given flags{};
     std::vector<std::string> command{};
 };

@@ -65,7 +65,7 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Rerea
       config_(std::move(config)),
       grace_(config_.grace),
       server_(config_.server),
-      handlers_(server_, handler_log(log_)) {}
+      handlers_(server_, handler_log(log_), this_program) {}
 
 Daemon::~Daemon() = default;
 

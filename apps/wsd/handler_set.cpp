@@ -8,7 +8,9 @@
 #include <system_error>
 #include <utility>
 
+#include "wsserver/base/shell_words.hpp"
 #include "wsserver/control/text_format.hpp"
+#include "wsserver/handler/handler_trial.hpp"
 #include "wsserver/handler/handlers.hpp"
 
 namespace wsd {
@@ -43,7 +45,29 @@ std::string resolve(const std::string& what, const Config& config) {
     return bare ? config.handler_dir + "/" + what : what;
 }
 
+/// In another process, so that an object that crashes or hangs does not harm this one.
+Result<void, std::string> try_first(std::string_view program, const std::string& path, const std::string& config) {
+    const wsserver::HandlerTrial trial{{std::string{program}, "--try-handler", path}};
+    auto tried = wsserver::try_handler(trial, config);
+    if (tried) return {};
+    // The other process names this program and the file already.
+    std::string_view reason = tried.error();
+    if (reason.starts_with("wsd: handler ")) return Unexpected{std::string{reason.substr(5)}};
+    return Unexpected{fmt::format("handler '{}': {}", wsserver::escape_control(path), reason)};
+}
+
 }  // namespace
+
+ConfigErrors broken_handlers(const Config& config) {
+    ConfigErrors errors;
+    for (const auto& [subprotocol, what] : wanted_by(config)) {
+        const auto path = resolve(what, config);
+        if (!is_file(path)) continue;
+        const auto tried = try_first(this_program, path, config_for(subprotocol, config));
+        if (!tried) errors.push_back(place_of(subprotocol, config) + ": " + tried.error());
+    }
+    return errors;
+}
 
 ConfigErrors missing_handlers(const Config& config) {
     ConfigErrors errors;
@@ -66,6 +90,10 @@ Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subpr
                                                         const Config& config) const {
     Entry entry{resolve(what, config), config_for(subprotocol, config), {}, false, {}};
     entry.stamp = stamp_of(entry.what);  // before loading, so that a change in the meantime is noticed next time
+    if (is_file(entry.what) && !trial_program_.empty()) {
+        if (const auto tried = try_first(trial_program_, entry.what, entry.config); !tried)
+            return Unexpected{tried.error()};
+    }
     auto handler = wsserver::make_handler_of(entry.what, subprotocol, entry.config, log_);
     if (!handler) return Unexpected{handler.error()};
     entry.handler = *std::move(handler);

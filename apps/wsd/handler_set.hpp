@@ -21,10 +21,19 @@ namespace wsd {
 /// Errors that can be found without loading handlers: shared objects that cannot be read.
 ConfigErrors missing_handlers(const Config& config);
 
-/// Not thread-safe. `server` must outlive this object.
+/// Errors of shared objects that do not start: each is tried in a process of its own.
+ConfigErrors broken_handlers(const Config& config);
+
+/// This program, for trials of shared objects: `PROGRAM --try-handler PATH`.
+constexpr std::string_view this_program = "/proc/self/exe";
+
+/// Not thread-safe. `server` must outlive this
+/// object.
 class HandlerSet {
    public:
-    HandlerSet(wsserver::Server& server, wsserver::HandlerLog log) : server_(server), log_(std::move(log)) {}
+    /// Tries each shared object first with `trial_program`, in a process of its own; empty: loads it at once.
+    HandlerSet(wsserver::Server& server, wsserver::HandlerLog log, std::string_view trial_program)
+        : server_(server), log_(std::move(log)), trial_program_(trial_program) {}
 
     /// Loads the handlers that the configuration names and removes those that it no longer names. Handlers that were
     /// loaded by command stay, unless the configuration names another one for their subprotocol. Handlers that have not
@@ -65,6 +74,7 @@ class HandlerSet {
 
     wsserver::Server& server_;
     wsserver::HandlerLog log_;
+    std::string trial_program_;
     std::map<std::string, Entry> entries_;  // by subprotocol
 };
 

@@ -1,6 +1,9 @@
 // wsd: reads the command line and does what it says.
+#include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <optional>
@@ -18,6 +21,7 @@
 #include "wsd/handler_set.hpp"
 #include "wsd/serve.hpp"
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/handler/shared_object.hpp"
 
 namespace {
 
@@ -41,10 +45,39 @@ int check_config(const ConfigRequest& request) {
     const auto config = wsd::load_config(request);
     if (!config) return complain(config.error(), EX_CONFIG);
     if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
+    if (const auto broken = wsd::broken_handlers(*config); !broken.empty()) return complain(broken, EX_CONFIG);
     for (const auto& warning : config->warnings)
         wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::escape_control(warning));
     wsd::print_to(stdout, "the configuration is valid{}\n",
                   config->file.empty() ? " (there is no file)" : ": " + config->file);
+    return printed();
+}
+
+/// What the standard input contains, unless a person sits there.
+std::string read_input() {
+    std::string input;
+    std::array<char, 4096> buffer;
+    while (!::isatty(STDIN_FILENO)) {
+        const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) break;
+        input.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    return input;
+}
+
+/// Loads, starts and ends a handler. wsd runs this in a process of its own before it loads the handler itself.
+int try_handler(const std::string& path) {
+    const rlimit no_core{};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    const std::string config = read_input();
+    std::string name;
+    {
+        const auto handler = wsserver::load_handler(path, {}, config);
+        if (!handler) return complain({handler.error()}, 1);
+        name = (*handler)->name();
+    }
+    wsd::print_to(stdout, "the handler {} starts and ends\n", wsserver::escape_control(name));
     return printed();
 }
 
@@ -83,6 +116,8 @@ int act(const CommandLine& line, const ConfigRequest& request) {
             return check_config(request);
         case CommandLine::Wants::print_config:
             return print_config(request);
+        case CommandLine::Wants::try_handler:
+            return try_handler(line.try_handler);
         case CommandLine::Wants::version:
             wsd::print_to(stdout, "wsd {}\n", WSD_VERSION);
             return printed();

@@ -158,6 +158,7 @@ int serve(const ConfigRequest& request) {
     asio::io_context context{1};
     Signals signals{context};  // first, so that signals during the start are handled after it
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGCHLD, SIG_DFL);  // it may be ignored by inheritance, and then no process can be waited for
 
     auto config = load_config(request);
     if (!config) return fail(config.error(), EX_CONFIG);

@@ -104,6 +104,11 @@ class Refuses(SystemTest):
         path.write_text('not ELF')
         await self.fails('--handler', f'chat={path}', code=1, says=[str(path)])
 
+    async def test_a_handler_that_crashes_at_the_start(self):
+        for flags, code in ([], 1), (['--check-config'], BAD_CONFIGURATION):
+            await self.fails(*flags, '--handler', f'bad={program("SLEEPER")}', '--handler-config', 'bad=crash', code=code,
+                             says=['handlers.bad', program('SLEEPER'), 'it crashes at its start'])
+
     async def test_a_second_wsd_on_the_same_spool_or_pid_file(self):
         first = await self.wsd()
         await self.fails('--spool', first.spool, code=1, says=[str(first.spool), str(first.pid)], spool=False)
@@ -226,6 +231,25 @@ class GoesOn(SystemTest):
 
     async def test_an_empty_file(self):
         await self.failed('empty', b'', 'usage')
+
+    async def test_a_damaged_shared_object(self):
+        whole = pathlib.Path(program('SLEEPER')).read_bytes()
+        damaged = self.folder() / 'damaged.so'
+        piece = len(whole) // 8
+        for begin in range(0, len(whole), piece):
+            damaged.write_bytes(whole[:begin] + bytes(piece) + whole[begin + piece:])
+            await self.daemon.run_ctl('handler', 'load', 'damaged', damaged)  # refused, or nothing of it was needed
+            await asyncio.to_thread(self.witness.echoes)
+
+    async def test_a_shared_object_that_crashes_or_hangs(self):
+        for config, says in (('crash', 'it crashes at its start: signal 6 (Aborted)'),
+                             ('hang', 'its start does not end within 5000 ms')):
+            with self.subTest(config):
+                daemon = await self.wsd('--handler-config', f'bad={config}')
+                code, _, error = await daemon.run_ctl('handler', 'load', 'bad', program('SLEEPER'))
+                self.assertEqual(code, 1)
+                self.assertIn(says, error)
+                await asyncio.to_thread(echoes, daemon)
 
     async def test_a_half_written_file_is_never_seen(self):
         draft = self.daemon.spool / 'tmp' / 'half'

@@ -100,7 +100,7 @@ class Stops(SystemTest):
         self.assertEqual(await daemon.answer(name), ('done', 'ok again\n'))
 
     async def test_a_handler_that_hangs_while_it_is_loaded_stops_neither_TERM_nor_the_third_start(self):
-        daemon = await self.wsd('--handler-config', 'hang=hang', '--grace', '100ms')
+        daemon = await self.wsd('--handler-config', 'hang=hang later', '--grace', '100ms')
         daemon.drop('1', f'handler load hang {program("SLEEPER")}')
         daemon.drop('2', 'broadcast after')
         for mark in ('~1', '~2'):

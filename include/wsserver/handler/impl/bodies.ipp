@@ -1,6 +1,7 @@
 // All bodies of this floor: handlers by name, and handlers from shared objects.
 #pragma once
 
+#include "wsserver/handler/impl/handler_trial.ipp"
 #include "wsserver/handler/impl/handlers.ipp"
 #include "wsserver/handler/impl/shared_library.ipp"
 #include "wsserver/handler/impl/shared_object.ipp"

@@ -66,6 +66,8 @@ TEST_CASE("flags select what else wsd can do", "[wsd][command_line]") {
     CHECK(good({}).wants == Wants::serve);
     CHECK(good({"--check-config"}).wants == Wants::check_config);
     CHECK(good({"--print-config", "--workers", "1"}).wants == Wants::print_config);
+    CHECK(good({"--try-handler", "./x.so"}).wants == Wants::try_handler);
+    CHECK(good({"--try-handler", "./x.so"}).try_handler == "./x.so");
     CHECK(good({"--version"}).wants == Wants::version);
     CHECK(good({"-V"}).wants == Wants::version);
     CHECK(good({"--help"}).wants == Wants::help);

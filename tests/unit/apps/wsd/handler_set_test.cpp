@@ -17,7 +17,7 @@ namespace {
 /// A server that is not started: only its table of handlers is needed.
 struct World {
     wsserver::Server server{{.io_threads = 1}};
-    HandlerSet set{server, [](auto, auto, auto) {}};
+    HandlerSet set{server, [](auto, auto, auto) {}, {}};
 
     Strings apply(const Config& config) {
         auto done = set.apply(config);

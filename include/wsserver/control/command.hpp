@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -152,17 +153,24 @@ Result<Invocation, Answer> parse_command(std::span<const std::string> words);
 /// The output of `help WORDS`; without words a list of all commands. CommandErrc::usage if there is no such command.
 Answer help_on(std::span<const std::string> words);
 
+/// Decides whether a command may be executed; an answer refuses it. It sees the command as it was parsed, so quoting
+/// hides nothing from it.
+using CommandRule = std::function<std::optional<Answer>(const Command&)>;
+
 /// Executes one command line.
 ///
 /// line     at most 64 KiB, without a newline; quoting as for split_words()
 /// payload  the bytes after the line; empty: the text in the line is the payload, if the command takes one
 /// stop     ends waiting for reactors and handlers early; the answer is then CommandErrc::stopping
+/// rule     asked first if it is set
 ///
 /// May block for about 5 s if a handler blocks. Exceptions of `target` become CommandErrc::failed.
-Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {});
+Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload = {}, std::stop_token stop = {},
+                    const CommandRule& rule = {});
 
 /// Executes the content of a command file: a line, a newline, and the payload up to the last byte. As execute_line().
-Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop = {});
+Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop = {},
+                            const CommandRule& rule = {});
 
 /// The command at the beginning of `content`, or null if there is no such command. An element of commands().
 const Command* command_at(std::string_view content);

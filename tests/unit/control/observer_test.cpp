@@ -156,6 +156,34 @@ TEST_CASE("the spool's group gives the commands that it may give, and no others"
     CHECK(text_in(office.in("failed", "7")).starts_with("error forbidden "));
 }
 
+TEST_CASE("no spelling of a command passes the limits of the spool's group", "[observer]") {
+    Office office;
+    std::filesystem::create_directory(office.options.spool.path);
+    REQUIRE(::chmod(office.options.spool.path.c_str(), 02750) == 0);
+    office.start();
+    const Strings spellings{"'stop'",
+                            "\\stop",
+                            "st\"\"op",
+                            "\"handler\" load x /evil.so",
+                            std::string(70, ' ') + "stop",
+                            "\tstop",
+                            "--json --no-answer stop",
+                            "--json --json --json --json --json --json --json --json --json stop",
+                            "stop --json",
+                            "\xEF\xBB\xBFstop",
+                            "'handler' 'load' x /evil.so",
+                            "handler   load x /evil.so"};
+    for (std::size_t i = 0; i < spellings.size(); ++i) {
+        const std::string name = std::to_string(i);
+        write_to(office.in("tmp", name), spellings[i]);
+        REQUIRE(::chmod(office.in("tmp", name).c_str(), 0660) == 0);
+        std::filesystem::rename(office.in("tmp", name), office.in("new", name));
+        office.log.wait_for(i + 1);
+    }
+    office.observer->stop();
+    CHECK(office.target.calls.all().empty());
+}
+
 TEST_CASE("without inotify the folder is polled", "[observer]") {
     Office office;
     office.options.use_inotify = false;
@@ -487,7 +515,12 @@ TEST_CASE("stop returns even if a command does not", "[observer]") {
     office.start();
     office.put("1", "broadcast one");
     begun.get_future().wait();
-    CHECK_FALSE(office.observer->stop());
+    SECTION("without a grace") { CHECK_FALSE(office.observer->stop()); }
+    SECTION("with a grace that another thread ends") {
+        auto stopped = std::async(std::launch::async, [&] { return office.observer->stop(1h); });
+        office.observer->give_up();
+        CHECK_FALSE(stopped.get());
+    }
     go.set_value();
     office.observer.reset();  // waits for the thread
     CHECK(text_in(office.in("done", "1")) == "ok\n3 receivers\n");

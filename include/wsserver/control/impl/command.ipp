@@ -394,7 +394,8 @@ Answer execute_parsed(ControlTarget& target, const Invocation& line, Bytes paylo
 
 }  // namespace
 
-Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop) {
+Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload, std::stop_token stop,
+                    const CommandRule& rule) {
     line = without_byte_order_mark(line);
     if (line.size() > max_line) {
         return Answer::failed(
@@ -413,15 +414,17 @@ Answer execute_line(ControlTarget& target, std::string_view line, Bytes payload,
     }
     const auto parsed = parse_command(*words);
     if (!parsed) return parsed.error();
-    auto answer = execute_parsed(target, *parsed, payload, std::move(stop));
+    auto refused = rule ? rule(*parsed->command) : std::nullopt;
+    auto answer = refused ? *std::move(refused) : execute_parsed(target, *parsed, payload, std::move(stop));
     answer.wanted = !parsed->has(no_answer_option.name);
     return answer;
 }
 
-Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop) {
+Answer execute_command_file(ControlTarget& target, std::string_view content, std::stop_token stop,
+                            const CommandRule& rule) {
     const auto newline = content.find('\n');
     const auto payload = newline == std::string_view::npos ? std::string_view{} : content.substr(newline + 1);
-    return execute_line(target, content.substr(0, newline), bytes_of(payload), std::move(stop));
+    return execute_line(target, content.substr(0, newline), bytes_of(payload), std::move(stop), rule);
 }
 
 const Command* command_at(std::string_view content) {

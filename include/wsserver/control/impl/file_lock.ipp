@@ -37,8 +37,10 @@ Result<Descriptor, std::error_code> try_to_lock(int folder, const std::string& n
         return is_in_place(folder, name, file.get()) ? std::move(file) : Descriptor{};
     }
     if (errno != EAGAIN && errno != EACCES) return Unexpected{last_error()};
-    const auto locked = is_locked(file.get());
-    if (!locked || *locked) return Unexpected{std::make_error_code(std::errc::resource_unavailable_try_again)};
+    lock = whole_file();
+    if (::fcntl(file.get(), F_OFD_GETLK, &lock) != 0) return Unexpected{last_error()};
+    if (lock.l_type == F_WRLCK) return Unexpected{std::make_error_code(std::errc::resource_unavailable_try_again)};
+    if (lock.l_type == F_UNLCK) return Descriptor{};  // its owner has ended just now
     if (is_in_place(folder, name, file.get()) && ::unlinkat(folder, name.c_str(), 0) != 0 && errno != ENOENT) {
         return Unexpected{last_error()};
     }

@@ -261,14 +261,15 @@ bool Observer::Impl::may_give(const SpoolCommand& command, const Command& known)
 }
 
 Answer Observer::Impl::execute(const SpoolCommand& command) const {
-    const auto* const known = command_at(command.content);
+    const CommandRule rule = [&](const Command& known) -> std::optional<Answer> {
+        if (!may_give(command, known)) return forbidden(known);
+        if (command.again && !known.repeatable) return not_repeated(known);
+        return std::nullopt;
+    };
     return execute(
-        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""), known,
-        [&]() -> Answer {
-            if (known != nullptr && !may_give(command, *known)) return forbidden(*known);
-            if (command.again && known != nullptr && !known->repeatable) return not_repeated(*known);
-            return execute_command_file(target, command.content, stopping.get_token());
-        });
+        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""),
+        command_at(command.content),
+        [&] { return execute_command_file(target, command.content, stopping.get_token(), rule); });
 }
 
 void Observer::Impl::be_out_of_trouble() {
@@ -339,7 +340,7 @@ bool Observer::stop(std::chrono::milliseconds grace) {
     const auto has_ended = [this] { return !impl_->running; };
     {
         std::unique_lock lock{impl_->running_mutex};
-        impl_->ended.wait_for(lock, grace, has_ended);
+        impl_->ended.wait_for(lock, grace, [&] { return has_ended() || impl_->stopping.stop_requested(); });
     }
     give_up();
     {
@@ -354,6 +355,8 @@ void Observer::give_up() {
     impl_->ending = true;
     impl_->wake_up();
     impl_->stopping.request_stop();
+    const std::lock_guard lock{impl_->running_mutex};
+    impl_->ended.notify_all();
 }
 
 void Observer::reconfigure(const SpoolOptions& spool) {

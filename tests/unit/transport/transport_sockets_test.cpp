@@ -130,6 +130,56 @@ TEMPLATE_TEST_CASE("a stream with little to receive does not wait for all that h
     }
 }
 
+TEMPLATE_TEST_CASE("a stream may be paused and resumed often while it waits for its turn", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    using T = typename TestType::T;
+    /// Changes its mind all the time.
+    struct Fickle final : StreamUser {
+        Fickle(T& transport, typename T::Socket socket) : stream(transport, std::move(socket)) { stream.start(*this); }
+        void on_bytes(MutableBytes bytes) override {
+            received += bytes.size();
+            change();
+        }
+        void on_sent() override {}
+        void on_end(std::error_code) override {}
+        void on_released() override { released = true; }
+        void change() {
+            for (int i = 0; i < 300; ++i) {
+                stream.pause_receiving();
+                stream.resume_receiving();
+            }
+        }
+        typename T::Stream stream;
+        std::size_t received = 0;
+        bool released = false;
+    };
+    TestType rig;
+    std::vector<std::unique_ptr<Fickle>> busy;
+    std::vector<Descriptor> floods;
+    const std::string bytes(1 << 20, 'x');
+    std::size_t sent = 0;
+    for (int i = 0; i < 20; ++i) {
+        auto [ours, theirs] = tcp_pair();
+        const ssize_t count = ::send(theirs.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        REQUIRE(count > 0);
+        sent += static_cast<std::size_t>(count);
+        busy.push_back(std::make_unique<Fickle>(rig.transport, std::move(ours)));
+        floods.push_back(std::move(theirs));
+    }
+    const auto received = [&] {
+        std::size_t sum = 0;
+        for (const auto& one : busy) sum += one->received;
+        return sum;
+    };
+    while (received() < sent) {
+        for (const auto& one : busy) one->change();
+        rig.turn();
+    }
+    CHECK(received() == sent);
+    for (const auto& one : busy) one->stream.close();
+    rig.until([&] { return std::ranges::all_of(busy, [](const auto& one) { return one->released; }); });
+}
+
 TEMPLATE_TEST_CASE("streams with much to receive are served in turn", "[transport_sockets]", SOCKET_TRANSPORTS) {
     using T = typename TestType::T;
     TestType rig;

@@ -56,7 +56,7 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     void accept_paused(std::error_code why) {
         if (accept_paused_) accept_paused_(why);
     }
-    /// Calls stream.await_bytes() in a later turn.
+    /// Calls stream.receive_more() in a later turn.
     void receive_in_order(AsioStream& stream);
     /// Called when a descriptor has become free.
     void stream_closed();

@@ -31,8 +31,11 @@ class AsioStream {
     std::uint64_t unsent(std::uint64_t passed) const noexcept;
     void close();
     std::string peer() const;
-    /// Waits for the next bytes, unless receiving is paused.
-    void await_bytes();
+    /// Receives the next bytes; see AsioLoop::receive_in_order().
+    void receive_more() {
+        queued_ = false;
+        await_bytes();
+    }
     /// Closes the stream without calling the user again, and drops the reference of the handle.
     void abandon();
 
@@ -52,6 +55,8 @@ class AsioStream {
     void free_operation(void* place) noexcept;
 
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
+    void await_bytes();
+    void receive_later();
     void readable();
     std::size_t receive();
     void writable();
@@ -72,6 +77,7 @@ class AsioStream {
     std::uint8_t references_ = 1;       // at most five: the handle, two operations, two posted calls
     Sending sending_ = Sending::open;
     bool awaiting_bytes_ = false;  // the read operation is in flight
+    bool queued_ = false;          // in the loop's queue, and receive_more() follows
     bool paused_ = false;
     bool ended_ = false;  // the direction of the peer
     bool closed_ = false;

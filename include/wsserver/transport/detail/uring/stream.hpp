@@ -44,7 +44,7 @@ class alignas(uring_event_bits + 1) UringStream {
    public:
     /// `place` is its index in its page (UringStreams).
     UringStream(UringLoop& loop, Descriptor socket, std::uint8_t place) noexcept
-        : loop_(loop), socket_(std::move(socket)), place_(place) {}
+        : loop_(loop), socket_(std::move(socket)), place_(place & 0x7FU) {}
     UringStream(const UringStream&) = delete;
     UringStream& operator=(const UringStream&) = delete;
 
@@ -103,6 +103,7 @@ class alignas(uring_event_bits + 1) UringStream {
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
     enum class ReceiveMode : bool { shared, direct };
     void receive_again(int result, ReceiveMode mode);
+    void receive_later();
     void await_bytes(ReceiveMode mode = ReceiveMode::shared, std::size_t share = UringReceiveQueue::share);
     void await_bytes_in(ReceiveBuffer buffer);
     void stop_awaiting_bytes();
@@ -141,7 +142,8 @@ class alignas(uring_event_bits + 1) UringStream {
     bool ended_ : 1 = false;  // the direction of the peer
     bool closed_ : 1 = false;
     std::uint8_t references_ : 3 = 0;  // up to most_references
-    std::uint8_t place_;
+    std::uint8_t place_ : 7;
+    std::uint8_t queued_ : 1 = 0;  // in a queue of the loop, and receive_more() follows
 };
 
 // Each connection has one.

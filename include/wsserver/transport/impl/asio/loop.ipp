@@ -65,7 +65,7 @@ void AsioLoop::receive_soon() {
 void AsioLoop::receive_next() {
     receive_noticed_ = false;
     if (detached_) return;
-    receive_queue_.next_turn([](const AsioStream::Pointer& stream) { stream->await_bytes(); });
+    receive_queue_.next_turn([](const AsioStream::Pointer& stream) { stream->receive_more(); });
     receive_soon();
 }
 

@@ -121,9 +121,15 @@ void AsioStream::start(StreamUser& user) {
 }
 
 void AsioStream::await_bytes() {
-    if (awaiting_bytes_ || !may_receive()) return;
+    if (awaiting_bytes_ || queued_ || !may_receive()) return;
     awaiting_bytes_ = true;
     socket_.async_wait(WaitableDescriptor::wait_read, ReadOperation{Pointer{this}});
+}
+
+void AsioStream::receive_later() {
+    if (awaiting_bytes_ || queued_ || !may_receive()) return;
+    queued_ = true;
+    loop_.receive_in_order(*this);
 }
 
 void AsioStream::readable() {
@@ -160,7 +166,7 @@ std::size_t AsioStream::receive() {
 
 void AsioStream::resume_receiving() {
     paused_ = false;
-    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);  // much may have arrived meanwhile
+    receive_later();  // much may have arrived meanwhile
 }
 
 // --- Sending ---

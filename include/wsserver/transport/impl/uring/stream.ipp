@@ -37,7 +37,7 @@ void UringStream::start(StreamUser& user) {
 /// Normally one multishot request receives all bytes into the shared buffers. While much of a large message is received
 /// at once (ReceiveMode::direct), there is a request for each part, into the memory of the message.
 void UringStream::await_bytes(ReceiveMode mode, std::size_t share) {
-    if (awaiting_bytes_ || !may_receive() || sending_ >= Sending::failed) return;
+    if (awaiting_bytes_ || queued_ != 0 || !may_receive() || sending_ >= Sending::failed) return;
     if (mode == ReceiveMode::direct && !held() && user_->wants_buffer()) {
         ReceiveBuffer buffer = user_->prepare_buffer();
         if (!buffer.empty()) return await_bytes_in(std::move(buffer));
@@ -99,10 +99,19 @@ void UringStream::receive_again(int result, ReceiveMode mode) {
     }
     const std::size_t much = loop_.buffers_are_short() ? UringReceiveQueue::share : UringReceiveQueue::much;
     const bool took_much = lacked ? loop_.has_received_much(*this) : static_cast<std::size_t>(result) >= much;
-    took_much ? loop_.receive_in_order(*this) : loop_.receive_after_others(*this);
+    if (took_much) return receive_later();
+    queued_ = 1;
+    loop_.receive_after_others(*this);
+}
+
+void UringStream::receive_later() {
+    if (awaiting_bytes_ || queued_ != 0 || !may_receive()) return;
+    queued_ = 1;
+    loop_.receive_in_order(*this);
 }
 
 void UringStream::receive_more(std::size_t share) {
+    queued_ = 0;
     if (user_ != nullptr && !closed_) await_bytes(ReceiveMode::direct, share);
 }
 
@@ -155,7 +164,7 @@ void UringStream::stop_awaiting_bytes() {
 void UringStream::resume_receiving() {
     paused_ = false;
     if (held()) return defer();
-    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);  // much may have arrived meanwhile
+    receive_later();  // much may have arrived meanwhile
 }
 
 void UringStream::deliver_held() {
@@ -178,7 +187,7 @@ void UringStream::deliver_held() {
     if (closed_) return;
     if (error != 0) return receive_failed(error);
     if (ended) return peer_ended();
-    if (!awaiting_bytes_ && may_receive()) loop_.receive_in_order(*this);
+    receive_later();
 }
 
 void UringStream::peer_ended() {

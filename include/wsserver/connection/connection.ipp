@@ -113,8 +113,7 @@ void Connection<role, T>::on_bytes(MutableBytes bytes) {
     if (bytes.empty()) return;
     extra().backlog = std::make_unique<Backlog>();
     extra_->backlog->bytes.append(bytes);
-    hold(Hold::turn, true);
-    owner_.go_on_later(id_);
+    hold(Hold::turn, true);  // calls go_on_later(), unless reading is held for another reason, too
 }
 
 template <Role role, Transport T>
@@ -383,8 +382,10 @@ void Connection<role, T>::report_closed(const Close& close) {
     if (!opened_ || std::exchange(close_reported_, true)) return;
     extra().ending.code = close.code;
     extra().ending.reason = close.reason;
-    owner_.on_close_called(id_);
-    guarded([&] { handler()->on_close(*this, close); });
+    guarded([&] {
+        owner_.on_close_called(id_);
+        handler()->on_close(*this, close);
+    });
 }
 
 /// The closing handshake begins when the Close frame is sent (RFC 6455 §7.1.3). Its time begins then, too.
@@ -404,7 +405,9 @@ bool Connection<role, T>::still_leaving() {
     const std::uint64_t left = bytes_left();
     const std::uint64_t before = std::exchange(extra().left, left == 0 ? unknown_left : left);
     if (left == 0 ? before == unknown_left : left >= before) return false;
-    set_timer(owner_.options().close_timeout);
+    // What the kernel holds is not watched from the start. A second look soon tells whether the peer takes it.
+    const auto whole_time = owner_.options().close_timeout;
+    set_timer(before == unknown_left ? std::min<std::chrono::milliseconds>(whole_time, stood_still) : whole_time);
     return true;
 }
 

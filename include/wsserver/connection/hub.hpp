@@ -39,8 +39,8 @@ class Hub {
     /// Begins the closing handshake (RFC 6455 §7.1.2).
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
-    /// Receives the number of connections that queued a broadcast. Called exactly once, on any thread. Its exceptions
-    /// are ignored.
+    /// Receives the number of connections that queued a broadcast. Called exactly once, on any thread, but not any more
+    /// after the server has ended. Its exceptions are ignored.
     using Count = std::function<void(std::size_t receivers)>;
     /// Sends a text message to all open connections of `audience`. Then calls `done` if it is set.
     virtual void broadcast(const Audience& audience, const Text& message, Count done = {}) = 0;

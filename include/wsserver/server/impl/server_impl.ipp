@@ -33,6 +33,9 @@ constexpr std::size_t extra_503_connections = 64;
 /// The time after the deadline of stop() in which a thread must end. After it, a blocked thread is detached.
 constexpr std::chrono::seconds left_behind_after{1};
 
+/// The time in which workers may end their reactions at least.
+constexpr std::chrono::milliseconds least_for_workers{100};
+
 /// The interval at which the watchdog looks for overdue workers.
 constexpr std::chrono::seconds watch_interval{1};
 
@@ -274,7 +277,7 @@ void Server::Impl::wait_until_stopped() {
 StopReport Server::Impl::finish() {
     const std::lock_guard finishing(finish_mutex_);
     if (report_) return *report_;
-    StopReport& report = report_.emplace();
+    StopReport report;
     hub_->detach();
     std::set<ConnectionId> close_due;
     for (std::size_t i = 0; i < reactors_.size(); ++i) {
@@ -282,13 +285,15 @@ StopReport Server::Impl::finish() {
             if (ready_[i]) ready_[i]->push();  // the on_close() reactions of the terminated connections
             continue;
         }
-        leave_behind(i, report);
+        reactors_[i]->mute();
         for (const ConnectionId id : reactors_[i]->close_due()) close_due.insert(id);
+        leave_behind(i, report);
     }
     for (auto& name : stop_workers()) report.handlers.push_back(std::move(name));
     hub_->gate()->close();
     close_due.merge(hub_->gate()->close_due());
     report.connections.assign(close_due.begin(), close_due.end());
+    report_ = report;
     const std::lock_guard lock(state_mutex_);
     state_ = State::stopped;
     state_changed_.notify_all();
@@ -309,7 +314,7 @@ bool Server::Impl::end_loop(std::size_t reactor) {
     if (context_ != nullptr) {
         loop_is_foreign_ = !reactors_[reactor]->on_own_thread() && !reactors_[reactor]->claim();
         if (loop_is_foreign_) return stopped;  // if it has stopped the reactor, it has ended all connections
-    } else if (!threads_.empty()) {
+    } else if (reactor < threads_.size()) {    // start() may have failed before it had all threads
         if (!stopped) return false;
         threads_[reactor].join();
     }
@@ -330,9 +335,8 @@ void Server::Impl::leave_behind(std::size_t reactor, StopReport& report) {
     } else {
         log(LogLevel::error, "stopped, but reactor " + std::to_string(reactor) + " did not end its connections");
     }
-    left.mute();
     left.drop_inbox();
-    if (!threads_.empty()) threads_[reactor].detach();
+    if (reactor < threads_.size()) threads_[reactor].detach();
 }
 
 std::string Server::Impl::name_of(const AnyHandler* handler) const {
@@ -344,11 +348,14 @@ std::string Server::Impl::name_of(const AnyHandler* handler) const {
 
 void Server::Impl::release(std::shared_ptr<Impl> impl) noexcept {
     if (!impl->loop_is_foreign_) return;
+    auto& context = *impl->context_;
     Impl& that = *impl;
     try {
-        AsioTransport::post_to(*that.context_, [impl] { impl->reactors_.front()->end(); });
+        // Moved, so that the last reference is dropped on the loop's thread.
+        auto last = std::make_unique<std::shared_ptr<Impl>>(std::move(impl));
+        AsioTransport::post_to(context, [last = std::move(last)] { (*last)->reactors_.front()->end(); });
     } catch (...) {
-        that.self_ = std::move(impl);  // without memory for the task the object can only be left
+        if (impl) that.self_ = std::move(impl);  // without memory for the task the object can only be left
     }
 }
 
@@ -363,7 +370,9 @@ std::vector<std::string> Server::Impl::stop_workers() {
     }
     std::vector<std::string> blocked;
     if (pool == nullptr) return blocked;
-    const auto left = std::max(stop_deadline() - Clock::now(), Clock::duration{left_behind_after});
+    // A blocked reactor may have used up the time. The workers still get a moment for what is queued.
+    const auto left =
+        std::max(later(stop_deadline(), left_behind_after) - Clock::now(), Clock::duration{least_for_workers});
     if (pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) return blocked;
     for (const WorkerPool::State& state : pool->states(handler_deadline())) {
         if (state.busy) blocked.push_back(state.task.text());

@@ -49,7 +49,7 @@ class Connection final : public OwnedConnection, public StreamUser {
 
     /// Begins the opening handshake: waits for the request of the client.
     void start() requires(role == Role::server) {
-        extra().opening.emplace(owner_.options().handshake);
+        extra().opening.emplace(owner_.options().handshake, owner_.options().server_name);
         begin();
     }
     /// Begins the opening handshake: sends `request`. `handler` will serve the connection.
@@ -120,7 +120,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void going_away();
     /// Closes at once, without a closing handshake. `cause` is reported.
     void terminate(std::string_view cause) { finish(cause, {}); }
-    /// Over `max_connections`: answers any request with 503. For servers only, before start().
+    /// Over `max_connections`: answers an upgrade with 503, and other requests as always. It has less time for its
+    /// request. For servers only, before start().
     void turn_away() { extra().turned_away = true; }
 
    private:
@@ -141,13 +142,16 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
         std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
-        bool turned_away = false;                   ///< any request is refused
+        bool turned_away = false;                   ///< an upgrade is refused
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
         bool leaving = false;               ///< after the start of the closing: output waits or is in flight
         std::uint64_t left = unknown_left;  ///< bytes_left() when it was last looked at
         ConnectionEnd ending{};             ///< what is known about the end before it is reported
     };
+    /// How long a connection over the limit may take for its request, so that silent ones do not keep others from
+    /// theirs.
+    static constexpr std::chrono::milliseconds turned_away_time{1'000};
     /// A timer that fires this much after it was due shows that the whole reactor stood still.
     static constexpr std::chrono::seconds stood_still{1};
     /// How long the bytes that wait in sockets may take to be read before a silent peer is given up, at most a tenth of
@@ -188,7 +192,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void receive_opening(MutableBytes& bytes);
     void accept_offer(const Offer& offer);
     void answer_request(const HttpRequest& request);
-    void refuse(Errc why);
+    void refuse(Errc why) { refuse({why, refusal_response(why, owner_.options().server_name)}); }
+    void refuse(const ServerHandshake::Refused& refused);
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();

@@ -9,7 +9,8 @@ template <Role role, Transport T>
 void Connection<role, T>::begin() {
     started_ = transport().now();
     keep_alive_.heard(started_);
-    set_timer(owner_.options().handshake_timeout);
+    const auto time = owner_.options().handshake_timeout;
+    set_timer(extra().turned_away ? std::min(time, turned_away_time) : time);
     stream_.start(*this);
 }
 
@@ -23,7 +24,7 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
                        [](const ServerHandshake::NeedMore&) {},
                        [&](const ServerHandshake::Upgrade& upgrade) { accept_offer(upgrade.offer); },
                        [&](const ServerHandshake::Plain& plain) { answer_request(plain.request); },
-                       [&](const ServerHandshake::Refused& refused) { refuse(refused.error); },
+                       [&](const ServerHandshake::Refused& refused) { refuse(refused); },
                    },
                    step);
     } else {
@@ -49,9 +50,12 @@ void Connection<role, T>::accept_offer(const Offer& offer) {
 
 template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
-    if (extra_->turned_away) return refuse(Errc::too_many_connections);
-    const auto response = owner_.answer(request);
-    if (!response) return refuse(Errc::not_an_upgrade);
+    const auto response = owner_.answer(request);  // also on a full server: a health check must not fail
+
+    if (!response) {
+        constexpr Errc why = Errc::not_an_upgrade;
+        return refuse({why, refusal_response(why, owner_.options().server_name, {}, request.method == "HEAD")});
+    }
     owner_.counts().http_answered.add();
     write(bytes_of(http_response(*response, request, owner_.options().server_name)));
     note("answered a plain HTTP request", {});
@@ -60,10 +64,13 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::refuse(Errc why) {
-    (extra().turned_away ? owner_.counts().turned_away : owner_.counts().refused).add();
-    write(bytes_of(refusal_response(why, owner_.options().server_name)));
-    note(message_of(why), make_error_code(why));
+void Connection<role, T>::refuse(const ServerHandshake::Refused& refused) {
+    const bool full = refused.error == Errc::too_many_connections;
+    (full ? owner_.counts().turned_away : owner_.counts().refused).add();
+    write(bytes_of(refused.response));
+    std::string cause{message_of(refused.error)};
+    if (!refused.detail.empty()) cause.append(": ").append(refused.detail);
+    note(cause, make_error_code(refused.error));
     extra().opening.reset();
     linger();
 }

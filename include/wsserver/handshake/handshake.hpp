@@ -35,6 +35,8 @@ class HeadReader {
     /// Takes bytes until the state is no longer `reading`. Returns the number of bytes taken.
     std::size_t take(Bytes bytes);
     State state() const noexcept { return state_; }
+    /// True if it has taken no byte yet.
+    bool is_empty() const noexcept { return head_.empty(); }
     /// The reason for `malformed`. The result is valid forever.
     std::string_view error_text() const noexcept { return error_text_; }
     /// The bytes so far. In state `complete`: all lines, including the empty one.
@@ -78,7 +80,8 @@ class ServerHandshake {
     /// The request is invalid. Send `response`, then close the stream.
     struct Refused {
         Errc error;            ///< the rule that the request breaks
-        std::string response;  ///< complete: refusal_response()
+        std::string response;  ///< complete: refusal_response(), without its content for a HEAD request
+        std::string detail{};  ///< what is wrong with the request, beyond the rule; may be empty
     };
     /// The request satisfies §4.2.1. The caller decides whether to accept the client and with which subprotocol, and
     /// sends accept_response() or refusal_response().
@@ -118,8 +121,9 @@ std::string accept_response(const Offer& offer, std::string_view subprotocol, st
 
 /// A complete HTTP response that refuses a request: the status for `error`, the fields that this status requires, and
 /// one line of text with the error's message and `detail`, if it is not empty. Close the stream after it.
-/// `server_name` is that of accept_response().
-std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail = {});
+/// `server_name` is that of accept_response(). The response to a `head_request` has no text.
+std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail = {},
+                             bool head_request = false);
 
 /// The status of refusal_response(), 400 to 505.
 unsigned http_status_for(Errc error) noexcept;

@@ -194,7 +194,28 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
     SECTION("bytes that are not HTTP") {
         client.wire().write("\x16\x03\x01 this is TLS\r\n\r\n");
         server.run();
-        CHECK(client.wire().read().starts_with("HTTP/1.1 400 "));
+        const std::string response = client.wire().read();
+        CHECK(response.starts_with("HTTP/1.1 400 "));
+        CHECK(response.find("this is TLS") != std::string::npos);
+    }
+    SECTION("a request whose refusal has a detail") {
+        client.wire().write("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+        server.run();
+        CHECK(client.wire().read().find("there is more than one") != std::string::npos);
+    }
+    SECTION("a HEAD request that nobody answers") {
+        client.wire().write("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        server.run();
+        const std::string response = client.wire().read();
+        CHECK(response.starts_with("HTTP/1.1 426 "));
+        CHECK(response.ends_with("\r\n\r\n"));  // no content (RFC 9110 §9.3.2)
+    }
+    SECTION("a HEAD request for an upgrade") {
+        client.wire().write("HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n");
+        server.run();
+        const std::string response = client.wire().read();
+        CHECK(response.starts_with("HTTP/1.1 405 "));
+        CHECK(response.ends_with("\r\n\r\n"));  // no content (RFC 9110 §9.3.2)
     }
     SECTION("a request from a forbidden origin") {
         server.shared.refuse_with = Errc::origin_forbidden;
@@ -823,6 +844,19 @@ TEST_CASE("send and close in one reaction arrive whole at a slow reader that ans
     REQUIRE(server.shared.ends.size() == 1);
     CHECK(server.shared.ends[0].code == CloseCode::normal);
     CHECK(server.reactor().counters().close_timeouts.read() == 0);
+}
+
+TEST_CASE("a full server answers plain requests, and gives silent clients little time", "[connection]") {
+    MemoryServer server;
+    server.shared.admission = ReactorShared::Admission::answer_503;
+    server.shared.http_response = HttpResponse{200, {}, "text/plain", "ok\n"};
+    WireClient healthy = server.connect(), silent = server.connect();
+    healthy.wire().write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.run();
+    CHECK(healthy.wire().read().starts_with("HTTP/1.1 200 "));
+    CHECK(server.reactor().counters().turned_away.read() == 0);
+    server.advance(1200ms);
+    CHECK(silent.wire().read().starts_with("HTTP/1.1 408 "));
 }
 
 TEST_CASE("a plain HTTP response arrives whole at a slow reader", "[connection]") {

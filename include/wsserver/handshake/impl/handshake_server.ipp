@@ -19,13 +19,13 @@ ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view
     : reader_(limits), server_name_(server_name) {}
 
 ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
-    Refused refused{error, refusal_response(error, server_name_, detail)};
-    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD request.
-    if (head_request) refused.response.resize(refused.response.find("\r\n\r\n") + 4);
-    return refused;
+    return {error, refusal_response(error, server_name_, detail, head_request), std::string{detail}};
 }
 
 namespace {
+
+/// The first byte of a TLS connection (RFC 8446 §5.1). No HTTP request begins with it.
+constexpr std::uint8_t tls_handshake_record = 0x16;
 
 /// Whether `text` is `HTTP/`, a digit, a point and a digit.
 bool is_version(std::string_view text) noexcept {
@@ -104,6 +104,11 @@ bool has_payload(const RequestParser& parser, const HttpRequest& request) {
 ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
     using State = detail::HeadReader::State;
     assert(reader_.state() == State::reading);
+    if (reader_.is_empty() && !bytes.empty() && bytes.front() == tls_handshake_record) {
+        consumed_ = bytes.size();
+        return refuse(Errc::malformed_request,
+                      "this is TLS (wss:// or https://), and the port is for ws:// and http://");
+    }
     consumed_ = reader_.take(bytes);
     switch (reader_.state()) {
         case State::reading:
@@ -244,7 +249,7 @@ unsigned http_status_for(Errc error) noexcept {
     }
 }
 
-std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail) {
+std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail, bool head_request) {
     std::string text{message_of(error)};
     if (!detail.empty()) (text += ": ") += detail;
     text += '\n';
@@ -255,7 +260,7 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
     if (!server_name.empty()) append_field(out, "Server", server_name);
     append_field(out, "Content-Type", "text/plain; charset=utf-8");
     append_field(out, "Content-Length", std::to_string(text.size()));
-    if (status == 405) append_field(out, "Allow", "GET");
+    if (status == 405) append_field(out, "Allow", "GET, HEAD");
     if (status == 503) append_field(out, "Retry-After", "5");  // seconds; clients add their own jitter
     // RFC 6455 §4.4: a 426 response lists the supported versions. RFC 9110 §15.5.22: the server "MUST send an Upgrade
     // header field" in it; §7.8: and name this field in Connection.
@@ -264,7 +269,9 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
         append_field(out, "Upgrade", "websocket");
     }
     append_field(out, "Connection", status == 426 ? "close, Upgrade" : "close");
-    return (out += "\r\n") += text;
+    out += "\r\n";
+    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD request.
+    return head_request ? out : out += text;
 }
 
 std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name) {

@@ -28,7 +28,7 @@ std::size_t nine_tenths_of_descriptors() {
 }
 
 /// The number of connections over max_connections that get a 503. Further streams are closed without a response.
-constexpr std::size_t extra_503_connections = 64;
+constexpr std::size_t extra_503_connections = 256;
 
 /// The time after the deadline of stop() in which a thread must end. After it, a blocked thread is detached.
 constexpr std::chrono::seconds left_behind_after{1};

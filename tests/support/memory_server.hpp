@@ -32,7 +32,7 @@ class RecordingShared final : public ReactorShared {
     int stopped = 0;
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
-    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer& offer) override {
+    std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer& offer) override {
         if (refuse_with) return *refuse_with;
         for (const auto& name : offer.subprotocols) {
             const auto found = handlers.find(name);

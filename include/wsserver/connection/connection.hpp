@@ -192,7 +192,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     void receive_opening(MutableBytes& bytes);
     void accept_offer(const Offer& offer);
     void answer_request(const HttpRequest& request);
-    void refuse(Errc why) { refuse({why, refusal_response(why, owner_.options().server_name)}); }
+    void refuse(Errc why, std::string detail = {}, bool head_request = false) {
+        auto response = refusal_response(why, owner_.options().server_name, detail, head_request);
+        refuse({why, std::move(response), std::move(detail)});
+    }
     void refuse(const ServerHandshake::Refused& refused);
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);

@@ -41,7 +41,7 @@ template <Role role, Transport T>
 void Connection<role, T>::accept_offer(const Offer& offer) {
     if (extra_->turned_away) return refuse(Errc::too_many_connections);
     auto choice = owner_.choose(*this, offer);
-    if (const Errc* why = std::get_if<Errc>(&choice)) return refuse(*why);
+    if (auto* refusal = std::get_if<Refusal>(&choice)) return refuse(refusal->error, std::move(refusal->detail));
     const auto& acceptance = std::get<Acceptance>(choice);
     handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target);
     write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.options().server_name)));
@@ -52,10 +52,7 @@ template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
     const auto response = owner_.answer(request);  // also on a full server: a health check must not fail
 
-    if (!response) {
-        constexpr Errc why = Errc::not_an_upgrade;
-        return refuse({why, refusal_response(why, owner_.options().server_name, {}, request.method == "HEAD")});
-    }
+    if (!response) return refuse(Errc::not_an_upgrade, {}, request.method == "HEAD");
     owner_.counts().http_answered.add();
     write(bytes_of(http_response(*response, request, owner_.options().server_name)));
     note("answered a plain HTTP request", {});

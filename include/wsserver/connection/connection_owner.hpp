@@ -4,8 +4,10 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "wsserver/connection/any_handler.hpp"
@@ -44,6 +46,15 @@ inline bool hears(const Audience& audience, const AnyConnection& connection) noe
 struct Acceptance {
     std::shared_ptr<AnyHandler> handler;  ///< serves the connection
     std::string_view subprotocol;         ///< empty: none; valid as long as the offer or the handler
+};
+
+/// The owner's refusal of a client. An Errc alone is one, too.
+struct Refusal {
+    /// `what` is shown to the client and logged; it may be empty.
+    Refusal(Errc why, std::string what = {}) : error(why), detail(std::move(what)) {}
+
+    Errc error;          ///< the rule that the request breaks
+    std::string detail;  ///< what is wrong with the request, beyond the rule
 };
 
 /// The owner of connections of either role, as they see it.
@@ -120,8 +131,8 @@ class HandlerCall {
 /// The owner of a server's connections.
 class ServerOwner : public ConnectionOwner {
    public:
-    /// Chooses the handler and the subprotocol for a client, or the error that refuses it.
-    virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
+    /// Chooses the handler and the subprotocol for a client, or refuses it.
+    virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
 

@@ -151,7 +151,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     }
 
    private:
-    std::variant<Acceptance, Errc> choose(OwnedConnection&, const Offer& offer) override {
+    std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer& offer) override {
         if (!origin_allowed(offer, allowed_origins_)) return Errc::origin_forbidden;
         for (const std::string& subprotocol : offer.subprotocols) {
             const auto found = handlers_.find(subprotocol);

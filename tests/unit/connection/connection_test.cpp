@@ -203,7 +203,7 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
         server.run();
         CHECK(client.wire().read().find("there is more than one") != std::string::npos);
     }
-    SECTION("a HEAD request that nobody answers") {
+    SECTION("a HEAD request that no one answers") {
         client.wire().write("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         server.run();
         const std::string response = client.wire().read();

@@ -305,9 +305,18 @@ TEST_CASE("a handler with a slow destructor does not block a reactor", "[server]
 
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
     RunningServer running;
-    BlockingClient foreign{running.url};
-    foreign.write(upgrade_request("Origin: http://evil.example\r\n"));
-    CHECK(foreign.read_head().starts_with("HTTP/1.1 403"));
+    const auto cause = std::make_shared<std::promise<std::string>>();
+    running.server.on_end([cause, first = true](const ConnectionEnd& end) mutable {
+        if (std::exchange(first, false)) cause->set_value(end.cause);
+    });
+    {
+        BlockingClient foreign{running.url};
+        foreign.write(upgrade_request("Origin: http://evil.example\r\n"));
+        CHECK(foreign.read_head().starts_with("HTTP/1.1 403"));
+    }
+    // The first thing that goes wrong behind a proxy, so both names are told.
+    CHECK_THAT(cause->get_future().get(),
+               Catch::Contains("http://evil.example") && Catch::Contains("server.example.com"));
     BlockingClient own{running.url};
     own.write(upgrade_request("Origin: http://server.example.com\r\n"));
     CHECK(own.read_head().starts_with("HTTP/1.1 101"));

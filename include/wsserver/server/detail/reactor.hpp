@@ -27,7 +27,7 @@ class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
     /// See ServerOwner, also for answer() and on_ended().
-    virtual std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) = 0;
+    virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
     /// Decides on a new stream. Counts it unless the result is `close_at_once`; then released() follows exactly once.
@@ -165,7 +165,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::timers_;
 
     // ServerOwner
-    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override {
+    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }

@@ -39,7 +39,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override;
+    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override;
     std::optional<HttpResponse> answer(const HttpRequest& request) override;
     void on_ended(const ConnectionEnd& end) override;
     Admission admit() noexcept override;

@@ -39,6 +39,12 @@ constexpr std::chrono::milliseconds least_for_workers{100};
 /// The interval at which the watchdog looks for overdue workers.
 constexpr std::chrono::seconds watch_interval{1};
 
+/// Enough of what a client sent to recognise it in a log line.
+std::string shortened(std::string_view text) {
+    constexpr std::size_t most = 100;
+    return std::string{text.substr(0, most)} + (text.size() > most ? "..." : "");
+}
+
 std::string url_of(const Endpoint& endpoint) {
     if (endpoint.is_unix()) return "ws+unix:" + endpoint.unix_path;
     return "ws://" + to_string(endpoint);
@@ -126,14 +132,22 @@ void Server::Impl::add_reactor(Args&&... transport) {
 
 // --- ReactorShared ---
 
-std::variant<Acceptance, Errc> Server::Impl::choose(OwnedConnection& connection, const Offer& offer) {
+std::variant<Acceptance, Refusal> Server::Impl::choose(OwnedConnection& connection, const Offer& offer) {
     HandlerTable::Choice choice;
     {
         const std::shared_lock lock(rules_mutex_);
-        if (!origin_allowed(offer, rules_.allowed_origins)) return Errc::origin_forbidden;
+        if (!origin_allowed(offer, rules_.allowed_origins)) {
+            return Refusal{Errc::origin_forbidden,
+                           "the Origin " + shortened(offer.origin) + " is neither that of the Host " +
+                               shortened(offer.request.find("Host")) + " nor in allowed_origins"};
+        }
         choice = handlers_.choose(offer.subprotocols, rules_.strict_subprotocol);
     }
-    if (!choice.handler) return Errc::unknown_subprotocol;
+    if (!choice.handler) {
+        std::string asked;
+        for (const auto& name : offer.subprotocols) asked += (asked.empty() ? "" : ", ") + name;
+        return Refusal{Errc::unknown_subprotocol, "the client asked for " + shortened(asked)};
+    }
     if (choice.handler->runs() == Runs::pooled) {
         ReadyMailboxes* ready = nullptr;
         try {

@@ -97,7 +97,7 @@ struct MemoryServer::Impl final : ReactorShared {
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
-    std::variant<Acceptance, Errc> choose(OwnedConnection& connection, const Offer& offer) override {
+    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
         if (!origin_allowed(offer, options.allowed_origins)) return Errc::origin_forbidden;
         auto choice = handlers.choose(offer.subprotocols, options.strict_subprotocol);
         if (!choice.handler) return Errc::unknown_subprotocol;

@@ -177,7 +177,8 @@ std::string help_text(const Places& places) {
         "\n"
         "Signals: HUP reloads configuration and handlers (connections stay open), TERM or INT stops within --grace,\n"
         "a second one at once, USR1 reopens the log file.\n"
-        "Exit codes: 0 stopped on request, 1 failed (see stderr), 2 wrong usage, 78 invalid configuration.\n";
+        "Exit codes: 0 stopped on request, 1 failed (see stderr), 2 wrong usage, 71 too few descriptors or threads\n"
+        "or too little memory to start, 78 invalid configuration.\n";
     return text;
 }
 

@@ -152,9 +152,7 @@ bool run(asio::io_context& context, Signals& signals, Daemon& daemon) {
     return ended;
 }
 
-}  // namespace
-
-int serve(const ConfigRequest& request) {
+int serve_or_throw(const ConfigRequest& request) {
     asio::io_context context{1};
     Signals signals{context};  // first, so that signals during the start are handled after it
     std::signal(SIGPIPE, SIG_IGN);
@@ -189,6 +187,20 @@ int serve(const ConfigRequest& request) {
         std::_Exit(0);  // the daemon cannot be destroyed while a thread uses it
     }
     return 0;
+}
+
+}  // namespace
+
+int serve(const ConfigRequest& request) {
+    try {
+        return serve_or_throw(request);
+    } catch (const std::exception& error) {
+        return fail(
+            {fmt::format("it cannot start: {}; raise the limits of open files (ulimit -n), threads (ulimit -u) and "
+                         "locked memory (ulimit -l)",
+                         error.what())},
+            EX_OSERR);
+    }
 }
 
 }  // namespace wsd

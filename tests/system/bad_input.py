@@ -109,6 +109,21 @@ class Refuses(SystemTest):
             await self.fails(*flags, '--handler', f'bad={program("SLEEPER")}', '--handler-config', 'bad=crash', code=code,
                              says=['handlers.bad', program('SLEEPER'), 'it crashes at its start'])
 
+    async def test_too_few_descriptors(self):
+        for nofile in range(6, 40, 2):  # each step of the start lacks one
+            with self.subTest(nofile):
+                daemon = Wsd(nofile=nofile)
+                self.processes.append(daemon)
+                self.addAsyncCleanup(daemon.clean_up)
+                await super(Wsd, daemon).start()
+                try:
+                    await daemon.line('listening', 'stdout')
+                except AssertionError:  # it ended before
+                    self.assertIn(await daemon.exit_code(), (1, 71, 78), daemon.text())
+                    self.assertRegex(daemon.text('stderr'), '(?m)^wsd: ')
+                else:
+                    self.assertEqual(await daemon.stop(), 0)
+
     async def test_a_second_wsd_on_the_same_spool_or_pid_file(self):
         first = await self.wsd()
         await self.fails('--spool', first.spool, code=1, says=[str(first.spool), str(first.pid)], spool=False)

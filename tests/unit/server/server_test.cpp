@@ -885,6 +885,39 @@ TEST_CASE("the hub works from any thread and after the server is gone", "[server
     CHECK(handle->close() == SendStatus::closed);
 }
 
+TEST_CASE("with few descriptors there are fewer reactors, and a warning", "[server]") {
+    ServerOptions options;
+    options.io_threads = 64;
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    std::vector<std::string> warnings;
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit few = before;
+    const Descriptor next{::dup(0)};
+    few.rlim_cur = static_cast<rlim_t>(next.get()) + 12;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    std::optional<Server> server;
+    try {
+        server.emplace(options);
+    } catch (...) {
+    }
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    REQUIRE(server);
+    CHECK(server->io_threads() >= 1);
+    CHECK(server->io_threads() < 64);
+    server->on_log([&](LogLevel level, std::string_view text) {
+        if (level == LogLevel::warning) warnings.emplace_back(text);
+    });
+    server->handle(Echo{});
+    const std::string url = *server->listen("127.0.0.1:0");
+    server->start();
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], Catch::Contains("of 64 io threads") && Catch::Contains("ulimit -n"));
+    BlockingClient client{url, ""};
+    client.send("x");
+    CHECK(client.next() == "text x");
+}
+
 TEST_CASE("accepting pauses when descriptors run out, and continues later", "[server]") {
     ServerOptions options = two_threads();
     options.io_threads = 1;

@@ -50,6 +50,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void make_reactors();
     template <Transport T, class... Args>
     void add_reactor(Args&&... transport);
+    void make_reactor(bool uring);
     bool may_use_uring();
     Result<std::string, std::string> listen(std::string_view endpoint);
     void start();
@@ -157,6 +158,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::vector<std::string> listening_;
     std::vector<ListenerShutdown> shutdowns_;  ///< one for each listening socket; each reactor has one per endpoint
 
+    std::string why_fewer_;     ///< reactors than were asked for; empty if all were made, and after it was logged
     std::string why_no_uring_;  ///< empty if io_uring is used or was not requested, and after it was logged
     std::vector<std::unique_ptr<AnyReactor>> reactors_;
     std::vector<UniqueFunction<void(ListeningSocket)>> listen_on_;

@@ -79,27 +79,38 @@ Server::Impl::~Impl() {
     reactors_.clear();  // first: their connections still use the other members
 }
 
+/// Makes as many reactors as descriptors and memory allow, at least one.
 void Server::Impl::make_reactors() {
     const std::size_t count = context_ != nullptr ? 1 : or_cores(options_.io_threads);
-    [[maybe_unused]] const bool uring = context_ == nullptr && may_use_uring();
-    for (std::size_t i = 0; i < count; ++i) {
-#if WSSERVER_URING
-        if (uring) {
-            add_reactor<UringTransport>();
-            continue;
-        }
-#endif
-        if (context_ != nullptr) {
-            add_reactor<AsioTransport>(*context_);
-        } else {
-            add_reactor<AsioTransport>();
+    bool uring = context_ == nullptr && may_use_uring();
+    while (reactors_.size() < count) {
+        try {
+            make_reactor(uring);
+        } catch (const std::exception& error) {  // those of Asio have another base class
+            if (uring && reactors_.empty()) {    // although the probe has succeeded
+                uring = false;
+                why_no_uring_ = error.what();
+                continue;
+            }
+            if (reactors_.empty()) throw;
+            why_fewer_ = std::to_string(reactors_.size()) + " of " + std::to_string(count) +
+                         " io threads: " + error.what() + "; raise the limit of open files (ulimit -n)";
+            break;
         }
     }
-    stopped_.resize(count);
-    ready_.resize(count);
+    stopped_.resize(reactors_.size());
+    ready_.resize(reactors_.size());
     std::vector<AnyReactor*> attached;
     for (const auto& reactor : reactors_) attached.push_back(reactor.get());
     hub_->attach(std::move(attached));
+}
+
+void Server::Impl::make_reactor([[maybe_unused]] bool uring) {
+#if WSSERVER_URING
+    if (uring) return add_reactor<UringTransport>();
+#endif
+    if (context_ != nullptr) return add_reactor<AsioTransport>(*context_);
+    add_reactor<AsioTransport>();
 }
 
 bool Server::Impl::may_use_uring() {
@@ -232,6 +243,7 @@ void Server::Impl::start() {
         const bool asked = options_.transport == TransportKind::uring;
         log(asked ? LogLevel::warning : LogLevel::info, "io_uring is not used: " + why + "; using asio");
     }
+    if (const std::string why = std::exchange(why_fewer_, {}); !why.empty()) log(LogLevel::warning, why);
     const std::lock_guard lock(state_mutex_);
     if (state_ != State::idle) return;
     state_ = State::running;

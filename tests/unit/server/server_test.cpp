@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -883,6 +884,26 @@ TEST_CASE("the hub works from any thread and after the server is gone", "[server
     }
     CHECK(handle->send(Text{"anybody?"}) == SendStatus::closed);
     CHECK(handle->close() == SendStatus::closed);
+}
+
+TEST_CASE("signals are for the program's own threads", "[server][threads]") {
+    struct Asks {
+        void on_message(AnyConnection& connection, const Text&) {
+            sigset_t blocked;
+            pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+            const bool right = sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGUSR1) == 1 &&
+                               sigismember(&blocked, SIGSEGV) == 0;
+            connection.send(Text{right ? "right" : "wrong"});
+        }
+    };
+    RunningServer running;
+    running.server.handle("ask", Asks{});
+    BlockingClient client{running.url, "ask"};
+    client.send("?");
+    CHECK(client.next() == "text right");
+    sigset_t blocked;
+    pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+    CHECK(sigismember(&blocked, SIGTERM) == 0);
 }
 
 TEST_CASE("with few descriptors there are fewer reactors, and a warning", "[server]") {

@@ -3,9 +3,6 @@
 
 #include "wsserver/scheduling/worker_pool.hpp"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +11,8 @@
 #include <string>
 #include <thread>
 #include <utility>
+
+#include "wsserver/scheduling/detail/signals_blocked.hpp"
 
 namespace wsserver {
 
@@ -53,30 +52,6 @@ class WorkerPool::PoolWorker final : public Worker {
     Shared& shared_;
 };
 
-namespace {
-
-/// Blocks signals while threads are started, which inherit the mask: signals are for the program's own threads. The
-/// signals that a thread raises by a fault of its own stay unblocked.
-class SignalsBlocked {
-   public:
-    SignalsBlocked() noexcept {
-        sigset_t blocked;
-        sigfillset(&blocked);
-        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) {
-            sigdelset(&blocked, fault);
-        }
-        pthread_sigmask(SIG_BLOCK, &blocked, &before_);
-    }
-    SignalsBlocked(const SignalsBlocked&) = delete;
-    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-   private:
-    sigset_t before_;
-};
-
-}  // namespace
-
 void WorkerPool::Shared::report(TaskName task, const std::exception_ptr& exception) noexcept {
     failures.fetch_add(1, std::memory_order_relaxed);
     const std::lock_guard lock(failure_mutex);
@@ -109,7 +84,7 @@ WorkerPool::WorkerPool(std::size_t threads, Failure on_failure) : shared_(std::m
     if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
     shared_->on_failure = std::move(on_failure);
     for (std::size_t i = 0; i < threads; ++i) shared_->workers.push_back(std::make_unique<PoolWorker>(*shared_));
-    const SignalsBlocked signals;
+    const detail::SignalsBlocked signals;
     try {
         for (const auto& worker : shared_->workers) start(*worker);
     } catch (...) {

@@ -9,6 +9,7 @@
 #include <ranges>
 #include <utility>
 
+#include "wsserver/scheduling/detail/signals_blocked.hpp"
 #include "wsserver/server/detail/connection_options.hpp"
 #include "wsserver/server/detail/pooled_handler.hpp"
 
@@ -251,6 +252,7 @@ void Server::Impl::start() {
         reactors_.front()->post([this] { reactors_.front()->attach(); });
         return;
     }
+    const detail::SignalsBlocked signals;
     for (const auto& reactor : reactors_) {
         // The thread keeps this object alive, in case a handler never returns.
         threads_.emplace_back([self = shared_from_this(), raw = reactor.get()] { raw->run(); });

@@ -61,6 +61,7 @@ struct ServerOptions {
 
     std::chrono::milliseconds ping_interval{25'000};  ///< silence of the peer before a ping; 0: no pings
     std::chrono::milliseconds pong_timeout{20'000};   ///< silence after that ping before the connection ends (1006)
+
     /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
     /// the peer to take any byte of what is queued.
     std::chrono::milliseconds close_timeout{5'000};

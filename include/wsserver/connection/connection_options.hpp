@@ -18,6 +18,7 @@ struct ConnectionOptions {
     std::chrono::milliseconds handshake_timeout{10'000};  ///< for the opening handshake
     std::chrono::milliseconds ping_interval{25'000};      ///< of silence before a ping; 0: never
     std::chrono::milliseconds pong_timeout{20'000};       ///< for the answer to that ping
+
     /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
     /// the peer to take any byte of what is queued.
     std::chrono::milliseconds close_timeout{5'000};

@@ -112,6 +112,7 @@ class ConnectionOwner {
 /// Tells the owner for its lifetime which handler is being called.
 class HandlerCall {
    public:
+    /// `handler` is about to be called. `owner` must outlive the object.
     HandlerCall(ConnectionOwner& owner, const AnyHandler* handler) noexcept
         : owner_(owner), outer_(owner.running_.load(std::memory_order_relaxed)) {
         owner_.running_.store(handler, std::memory_order_relaxed);

@@ -46,13 +46,14 @@ class KeepAlive {
 
     /// What to do at a time.
     struct Decision {
+        /// The kinds of action.
         enum class Act : std::uint8_t {
             wait,     ///< look again at `at`
             ping,     ///< the peer has been silent for `interval`: make a Ping and call probe()
             give_up,  ///< it has not answered within `timeout`
         };
-        Act act;
-        Clock::time_point at{};
+        Act act;                 ///< what to do
+        Clock::time_point at{};  ///< when to look again, if it is `wait`
     };
     /// `interval` is the silence before a Ping, `timeout` the silence after it.
     Decision decide(Clock::time_point now, std::chrono::milliseconds interval,

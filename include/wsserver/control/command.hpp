@@ -5,8 +5,8 @@
 #include "wsserver/base/cpp20.hpp"
 
 #include <cstdint>
-#include <map>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <stop_token>

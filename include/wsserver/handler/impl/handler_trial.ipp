@@ -103,6 +103,7 @@ Result<pid_t, std::string> spawn_trial(std::vector<std::string> command, int inp
     ::posix_spawn_file_actions_adddup2(&actions.actions, errors, STDERR_FILENO);
     const SpawnAttributes attributes;
     std::vector<char*> words;
+    words.reserve(command.size() + 1);
     for (std::string& word : command) words.push_back(word.data());
     words.push_back(nullptr);
     pid_t process = 0;

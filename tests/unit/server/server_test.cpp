@@ -90,8 +90,11 @@ ServerOptions two_threads() {
 
 /// A started server with Echo as its default handler.
 struct RunningServer {
-    explicit RunningServer(const ServerOptions& options = two_threads()) : server(options) {
+    explicit RunningServer(const ServerOptions& options = two_threads(),
+                           std::function<void(const ConnectionEnd&)> on_end = {})
+        : server(options) {
         server.handle(Echo{});
+        server.on_end(std::move(on_end));
         const auto bound = server.listen("127.0.0.1:0");
         if (!bound) throw std::runtime_error(bound.error());
         url = *bound;
@@ -305,11 +308,11 @@ TEST_CASE("a handler with a slow destructor does not block a reactor", "[server]
 }
 
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
-    RunningServer running;
     const auto cause = std::make_shared<std::promise<std::string>>();
-    running.server.on_end([cause, first = true](const ConnectionEnd& end) mutable {
-        if (std::exchange(first, false)) cause->set_value(end.cause);
-    });
+    const auto first = std::make_shared<std::atomic<bool>>(true);
+    RunningServer running{two_threads(), [cause, first](const ConnectionEnd& end) {
+                              if (first->exchange(false)) cause->set_value(end.cause);
+                          }};
     {
         BlockingClient foreign{running.url};
         foreign.write(upgrade_request("Origin: http://evil.example\r\n"));
@@ -531,10 +534,9 @@ TEST_CASE("a message queued before a close arrives whole, even if it takes longe
     options.io_threads = 1;
     options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
     options.close_timeout = 300ms;
-    RunningServer running{options};
-    running.server.handle("", SendsAndCloses{});
     const auto ended = std::make_shared<std::promise<ConnectionEnd>>();
-    running.server.on_end([ended](const ConnectionEnd& end) { ended->set_value(end); });
+    RunningServer running{options, [ended](const ConnectionEnd& end) { ended->set_value(end); }};
+    running.server.handle("", SendsAndCloses{});
     BlockingClient client{running.url, ""};
     client.read_slowly(50ms);
     client.send("x");
@@ -707,11 +709,10 @@ TEST_CASE("a stop reports the inline handler that blocks and the connections wit
     {
         ServerOptions options;
         options.io_threads = 1;
-        RunningServer running{options};
+        RunningServer running{options, [&](const ConnectionEnd&) { ++(gone ? late_ends : ends); }};
         const auto blocks = make_handler("blocks", BlocksAndCounts<Runs::inline_>{blocker, counts});
         handler = blocks;
         running.server.handle("blocks", blocks);
-        running.server.on_end([&](const ConnectionEnd&) { ++(gone ? late_ends : ends); });
         BlockingClient client{running.url, "blocks"}, another{running.url, "blocks"};
         client.send("x");
         blocker->wait_until_blocked(1);

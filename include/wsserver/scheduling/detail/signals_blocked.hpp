@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <initializer_list>
+
 namespace wsserver::detail {
 
 /// Blocks signals while threads are started, which inherit the mask: signals are for the program's own threads. The

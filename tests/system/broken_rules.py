@@ -158,7 +158,7 @@ class HostilePeers(SystemTest):
                         if status == 426:
                             self.assertEqual(fields['sec-websocket-version'], '13')
                         if status == 405:
-                            self.assertEqual(fields['allow'], 'get')
+                            self.assertEqual(fields['allow'], 'get, head')
                         self.assertEqual(peer.ended(), b'')
                 await asyncio.to_thread(script)
 

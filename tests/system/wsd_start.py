@@ -131,7 +131,7 @@ class Answers(SystemTest):
             self.assertEqual(status, 426, path)
             self.assertEqual(fields['Upgrade'], 'websocket')
         status, fields, _ = await asyncio.to_thread(http, daemon, '/healthz', 'POST')
-        self.assertEqual((status, fields['Allow']), (405, 'GET'))
+        self.assertEqual((status, fields['Allow']), (405, 'GET, HEAD'))
 
     async def test_the_demo_serves_its_page_and_prints_what_to_open_and_type(self):
         daemon = await self.wsd('--demo')

@@ -137,7 +137,7 @@ void AsioStream::readable() {
     if (!may_receive()) return;  // resume_receiving() waits for readiness again
     // One buffer per turn: other streams are served before the rest is received.
     const bool much = receive() >= AsioReceiveQueue::much;
-    much&& may_receive() ? loop_.receive_in_order(*this) : await_bytes();
+    much ? receive_later() : await_bytes();
 }
 
 /// Receives once and passes the bytes to the user. Returns their number.

@@ -89,7 +89,7 @@ void UringStream::received(int result, std::uint32_t flags) {
 /// next request. A stream that found none comes first, one that has received some later, one that has received much
 /// last.
 void UringStream::receive_again(int result, ReceiveMode mode) {
-    if (!may_receive()) return;
+    if (!may_receive() || queued_ != 0) return;
     const bool lacked = result == -ENOBUFS;
     const bool has_received = lacked ? loop_.has_received(*this) : result > 0;
     if (lacked && !has_received) loop_.note_lack_of_buffers();

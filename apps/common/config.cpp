@@ -37,7 +37,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
 void apply(const Setting& setting, const std::vector<std::string>& values, const std::string& source, Config& config,
            ConfigErrors& errors) {
     if (const auto done = setting.set(config, values); !done) {
-        errors.push_back(source + ": " + done.error());
+        errors.push_back(source + ": " + wsserver::escape_control(done.error()));
         return;
     }
     if (setting.kind != Kind::pairs) {
@@ -99,11 +99,11 @@ void read_file(const ConfigRequest& request, Config& config, ConfigErrors& error
 }
 
 void check_together(const Config& config, ConfigErrors& errors) {
-    if (config.server.send_high_mark > config.server.send_hard_limit) {
-        errors.push_back(fmt::format("limits.send_high_mark ({}, {}) is over limits.send_hard_limit ({}, {})",
-                                     print_size(config.server.send_high_mark), config.source("limits.send_high_mark"),
-                                     print_size(config.server.send_hard_limit),
-                                     config.source("limits.send_hard_limit")));
+    if (config.server.connection.send_queue.high_mark > config.server.connection.send_queue.hard_limit) {
+        errors.push_back(fmt::format(
+            "limits.send_high_mark ({}, {}) is over limits.send_hard_limit ({}, {})",
+            print_size(config.server.connection.send_queue.high_mark), config.source("limits.send_high_mark"),
+            print_size(config.server.connection.send_queue.hard_limit), config.source("limits.send_hard_limit")));
     }
 }
 

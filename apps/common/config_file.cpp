@@ -12,13 +12,34 @@
 #include <system_error>
 
 #include "common/settings.hpp"
+#include "wsserver/base/shell_words.hpp"
 
 namespace wsd {
 
 namespace {
 
-std::string place(const std::string& path, const toml::source_position& at) {
-    return fmt::format("{}:{}:{}", path, at.line, at.column);
+/// One line, whatever the file contains.
+std::string error_at(const std::string& path, const toml::source_position& at, std::string_view text) {
+    return fmt::format("{}:{}:{}: {}", path, at.line, at.column, wsserver::escape_control(text));
+}
+
+/// TOML allows no control characters except tabs and line ends, not even in strings. toml++ 3.3 with assertions aborts
+/// at some of them, so they are found first.
+std::string_view::size_type find_control_character(std::string_view text) {
+    const auto forbidden = [](unsigned char c) {
+        return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
+    };
+    const auto found = std::find_if(text.begin(), text.end(), forbidden);
+    return found == text.end() ? std::string_view::npos : static_cast<std::size_t>(found - text.begin());
+}
+
+/// The line and the column, in characters, of the byte `at` of `text`.
+toml::source_position position_of(std::string_view text, std::size_t at) {
+    const auto before = text.substr(0, at);
+    const auto line = before.substr(before.rfind('\n') + 1);
+    const auto is_first = [](unsigned char c) { return c >> 6 != 2; };  // bytes of UTF-8 that begin a character
+    return {static_cast<toml::source_index>(1 + std::count(before.begin(), before.end(), '\n')),
+            static_cast<toml::source_index>(1 + std::count_if(line.begin(), line.end(), is_first))};
 }
 
 std::string_view name_of(Kind kind) {
@@ -149,7 +170,7 @@ class Reader {
     }
 
     void complain(const toml::source_position& at, const std::string& text) {
-        errors_.push_back(place(path_, at) + ": " + text);
+        errors_.push_back(error_at(path_, at, text));
     }
 
     const std::string& path_;
@@ -160,11 +181,17 @@ class Reader {
 }  // namespace
 
 void read_config_text(std::string_view text, const std::string& path, Config& config, ConfigErrors& errors) {
+    if (const auto at = find_control_character(text); at != std::string_view::npos) {
+        errors.push_back(error_at(path, position_of(text, at),
+                                  fmt::format("the control character {} is not allowed in TOML",
+                                              wsserver::escape_control(text.substr(at, 1)))));
+        return;
+    }
     try {
         const toml::table table = toml::parse(text, path);
         Reader{path, config, errors}.read(table);
     } catch (const toml::parse_error& error) {
-        errors.push_back(place(path, error.source().begin) + ": " + std::string{error.description()});
+        errors.push_back(error_at(path, error.source().begin, error.description()));
     }
 }
 

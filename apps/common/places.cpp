@@ -39,7 +39,7 @@ Environment environment() {
 }
 
 Places system_places() {
-    return {WSD_SYSCONFDIR "/wsd/wsd.toml", WSD_SPOOLDIR "/wsd", WSD_RUNDIR "/wsd/wsd.pid", WSD_LIBDIR "/wsd/handlers"};
+    return {WSD_SYSCONFDIR "/wsd/wsd.toml", WSD_SPOOLDIR "/wsd", WSD_RUNDIR "/wsd/wsd.pid", WSD_HANDLERDIR};
 }
 
 Places user_places(const Environment& environment) {

@@ -22,7 +22,7 @@ struct Places {
 };
 
 /// For the system's daemon, from the prefix that it was built for (`/etc/wsd/wsd.toml`, `/var/spool/wsd`,
-/// `/run/wsd/wsd.pid`, `LIBDIR/wsd/handlers`).
+/// `/run/wsd/wsd.pid`, `PREFIX/lib/wsd/handlers`).
 Places system_places();
 
 /// For an ordinary user: in `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `XDG_RUNTIME_DIR`, or where the XDG base directory

@@ -5,7 +5,7 @@
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/control/command.hpp"
-#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/origin.hpp"
 #include "wsserver/transport/endpoint.hpp"
 
 namespace wsd {
@@ -50,10 +50,11 @@ Done assign_time(std::chrono::milliseconds& value, const std::string& text, std:
     return {};
 }
 
-Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least) {
+Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least, std::uint64_t most) {
     const auto size = parse_size(text);
     if (!size) return Unexpected{size.error()};
     if (*size < least) return Unexpected{as_code(text) + " is too small: the minimum is " + print_size(least)};
+    if (*size > most) return Unexpected{as_code(text) + " is too large: the maximum is " + print_size(most)};
     value = *size;
     return {};
 }
@@ -103,12 +104,33 @@ Done take_handler_config(Pairs& configs, const std::string& subprotocol, const s
 Done assign_origins(std::vector<std::string>& origins, Values values) {
     for (const std::string& value : values) {
         if (wsserver::is_origin(value)) continue;
+        if (value.find('*') != std::string::npos) {
+            return Unexpected{as_code(value) +
+                              " is not an origin: `*` can only be the first label of the host, as in "
+                              "https://*.example.org, or all of the value"};
+        }
         return Unexpected{
             as_code(value) +
             " is not an origin: write https://example.org, with a port unless it is the default of the scheme, without "
             "a path, or *"};
     }
     origins.assign(values.begin(), values.end());
+    return {};
+}
+
+Done check_field_value(const std::string& text) {
+    const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+    if (std::ranges::none_of(text, is_control)) return {};
+    return Unexpected{std::string{"it has control characters, which no field of HTTP may have"}};
+}
+
+Done assign_hosts(std::vector<std::string>& hosts, Values values) {
+    for (const std::string& value : values) {
+        if (wsserver::is_host_name(value)) continue;
+        return Unexpected{as_code(value) +
+                          " is not a host: write www.example.org or *.example.org, without a scheme and a port, or *"};
+    }
+    hosts.assign(values.begin(), values.end());
     return {};
 }
 

@@ -29,14 +29,17 @@ std::string quoted(std::string_view text);
 std::string as_code(std::string_view text);
 
 Done assign_time(std::chrono::milliseconds& value, const std::string& text, std::chrono::milliseconds least);
-Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least);
+Done assign_size(std::uint64_t& value, const std::string& text, std::uint64_t least, std::uint64_t most);
 Done assign_number(std::size_t& value, const std::string& text, std::size_t least, std::size_t most);
 Done assign_boolean(bool& value, const std::string& text);
 Done assign_origins(std::vector<std::string>& origins, Values values);
+Done assign_hosts(std::vector<std::string>& hosts, Values values);
 Done assign_commands(std::vector<std::string>& commands, Values values);
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values);
 Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what);
 Done take_handler_config(Pairs& configs, const std::string& subprotocol, const std::string& text);
+/// Accepts what can be the value of an HTTP field (RFC 9110 §5.5).
+Done check_field_value(const std::string& text);
 /// Accepts the name of a built-in handler, and everything that can only be a file.
 Done check_handler(const std::string& what);
 

@@ -50,14 +50,16 @@ Setting text(std::string_view key, std::string_view flag, std::string_view place
 }
 
 template <class Access>
-Setting size(std::string_view key, std::string_view flag, std::uint64_t least, Access access, std::string_view help) {
-    return {.kind = Kind::size,
-            .key = key,
-            .flag = flag,
-            .placeholder = "SIZE",
-            .help = help,
-            .set = [access, least](Config& c, Values v) { return assign_size(access(c), v.front(), least); },
-            .print = [access](const Config& c) { return quoted(print_size(access(c))); }};
+Setting size(std::string_view key, std::string_view flag, std::uint64_t least, Access access, std::string_view help,
+             std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+    return {
+        .kind = Kind::size,
+        .key = key,
+        .flag = flag,
+        .placeholder = "SIZE",
+        .help = help,
+        .set = [access, least, most](Config& c, Values v) { return assign_size(access(c), v.front(), least, most); },
+        .print = [access](const Config& c) { return quoted(print_size(access(c))); }};
 }
 
 template <class Access>
@@ -160,25 +162,27 @@ std::vector<Setting> make_settings() {
             all.push_back(std::move(setting));
         }
     };
-    group(
-        "Connections",
-        {
-            at_start_only(
-                list("listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
-                     "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
-            text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
-                 "the Server field of HTTP responses; empty: none"),
-            list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
-                 "sites whose pages may connect, such as https://example.org; * allows all. Pages of the same host are "
-                 "always allowed"),
-            at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
-                                 "threads that serve connections; 0: one for each core")),
-            at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
-                                 "threads for handlers that may block; 0: one for each core")),
-            at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
-                               WSD_VALUE(server.transport),
-                               "the interface to the kernel; auto takes the best one that works here")),
-        });
+    group("Connections",
+          {
+              at_start_only(list(
+                  "listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
+                  "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
+              text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
+                   "the Server field of HTTP responses; empty: none", check_field_value),
+              list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
+                   "sites whose pages may connect, such as https://example.org or https://*.example.org; * allows all. "
+                   "Pages of the same host are always allowed"),
+              list("hosts", "--own-host", "NAME", assign_hosts, WSD_VALUE(server.hosts),
+                   "the names of this server besides localhost, such as www.example.org or *.example.org; other Hosts "
+                   "get 421. Required behind a proxy that connects over loopback. * allows all"),
+              at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
+                                   "threads that serve connections; 0: one for each core")),
+              at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
+                                   "threads for handlers that may block; 0: one for each core and one more")),
+              at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
+                                 WSD_VALUE(server.transport),
+                                 "the interface to the kernel; auto takes the best one that works here")),
+          });
     group("Handlers",
           {
               text("default_handler", "--default-handler", "WHAT", WSD_VALUE(default_handler),
@@ -191,11 +195,14 @@ std::vector<Setting> make_settings() {
                     "empty)"),
               text("handler_dir", "--handler-dir", "DIR", WSD_VALUE(handler_dir),
                    "the folder of shared objects that are named without a path"),
-              boolean(
-                  "strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
-                  "refuses a client that asks for unknown subprotocols only (400), instead of serving it without one"),
+              boolean("strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
+                      "refuses every client that asks for unknown subprotocols only (400); otherwise only browsers are "
+                      "refused, as they would fail, and other clients are served without one"),
               time("handler_deadline", "--handler-deadline", 1ms, WSD_VALUE(server.handler_deadline),
                    "a blocking handler that takes longer is logged and shown by status"),
+              at_start_only(time("reactor_deadline", "--reactor-deadline", 0ms, WSD_VALUE(server.reactor_deadline),
+                                 "other threads serve the new clients of an I/O thread that an inline handler blocks "
+                                 "for longer; 0: they are not watched")),
           });
     group("Process", {
                          at_start_only(text("user", "--user", "NAME", WSD_VALUE(user),
@@ -212,31 +219,47 @@ std::vector<Setting> make_settings() {
                      });
     group("Limits",
           {
-              size("limits.max_message", "--max-message", 1, WSD_VALUE(server.max_message),
+              size("limits.max_message", "--max-message", 1, WSD_VALUE(server.connection.max_message),
                    "the longest message accepted; a longer one closes the connection with 1009"),
-              number("limits.max_fragments", "--max-fragments", 1, any, WSD_VALUE(server.max_fragments),
+              number("limits.max_fragments", "--max-fragments", 1, any, WSD_VALUE(server.connection.max_fragments),
                      "the most fragments in one message; more close the connection with 1009"),
               at_start_only(number("limits.max_connections", "--max-connections", 0, any,
                                    WSD_VALUE(server.max_connections),
                                    "further clients get 503 with Retry-After; 0: 90 % of the descriptor limit")),
-              time("limits.handshake_timeout", "--handshake-timeout", 1ms, WSD_VALUE(server.handshake_timeout),
-                   "for the whole opening handshake; then 408"),
-              size("limits.max_header", "--max-header", 256, WSD_VALUE(server.handshake.max_header),
+              number("limits.connections_per_second", "--connections-per-second", 0, any,
+                     WSD_VALUE(server.connections_per_second),
+                     "as many are accepted in a second, further clients get 503 with Retry-After; 0: unlimited"),
+              number("limits.messages_per_second", "--messages-per-second", 0, any,  //
+                     WSD_VALUE(server.connection.receive_rates.messages),
+                     "the most messages, pings and pongs of one client in a second: a client that sends more has to "
+                     "wait; 0: unlimited"),
+              size("limits.bytes_per_second", "--bytes-per-second", 0, WSD_VALUE(server.connection.receive_rates.bytes),
+                   "the most bytes of one client in a second: a client that sends more has to wait; 0: unlimited",  //
+                   any),
+              size("limits.memory", "--memory", 0, WSD_VALUE(server.memory_limit),
+                   "for messages, queues and mailboxes of all clients; near it large messages wait, above it 1013 and "
+                   "503; 0: half of the memory"),
+              time("limits.handshake_timeout", "--handshake-timeout", 1ms,
+                   WSD_VALUE(server.connection.handshake_timeout), "for the whole opening handshake; then 408"),
+              size("limits.max_header", "--max-header", 256, WSD_VALUE(server.connection.handshake.max_header),
                    "bytes of the opening handshake's request; more: 431"),
-              number("limits.max_fields", "--max-fields", 5, any, WSD_VALUE(server.handshake.max_fields),
+              number("limits.max_fields", "--max-fields", 5, any, WSD_VALUE(server.connection.handshake.max_fields),
                      "header fields of that request; more: 431"),
-              time("limits.ping_interval", "--ping-interval", 0ms, WSD_VALUE(server.ping_interval),
+              time("limits.message_timeout", "--message-timeout", 0ms,
+                   WSD_VALUE(server.connection.message_timeout.value()),
+                   "for one message, from its first byte to its end; then 1008; 0: unlimited"),
+              time("limits.ping_interval", "--ping-interval", 0ms, WSD_VALUE(server.connection.ping_interval),
                    "how long a client may be silent before it is pinged; 0: never"),
-              time("limits.pong_timeout", "--pong-timeout", 1ms, WSD_VALUE(server.pong_timeout),
+              time("limits.pong_timeout", "--pong-timeout", 1ms, WSD_VALUE(server.connection.pong_timeout),
                    "how long it may be silent after that ping before the connection is terminated"),
-              time("limits.close_timeout", "--close-timeout", 1ms, WSD_VALUE(server.close_timeout),
+              time("limits.close_timeout", "--close-timeout", 1ms, WSD_VALUE(server.connection.close_timeout),
                    "for the closing handshake"),
-              size("limits.send_high_mark", "--send-high-mark", 1, WSD_VALUE(server.send_high_mark),
+              size("limits.send_high_mark", "--send-high-mark", 1, WSD_VALUE(server.connection.send_queue.high_mark),
                    "bytes waiting for a slow client: above this, nothing is read from it and slow_consumer applies"),
-              size("limits.send_hard_limit", "--send-hard-limit", 1, WSD_VALUE(server.send_hard_limit),
+              size("limits.send_hard_limit", "--send-hard-limit", 1, WSD_VALUE(server.connection.send_queue.hard_limit),
                    "bytes waiting for a slow client: never more than this, including its own answers"),
               word("limits.slow_consumer", "--slow-consumer", "POLICY", slow_consumer_words,
-                   WSD_VALUE(server.slow_consumer),
+                   WSD_VALUE(server.connection.send_queue.policy),
                    "what a message to a slow client causes: close (1013), drop_oldest, drop_newest, keep_latest"),
           });
     group("Commands",

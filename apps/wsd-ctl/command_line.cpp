@@ -2,13 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "common/flags.hpp"
 #include "common/units.hpp"
-#include "wsd-ctl/bench/options.hpp"
-#include "wsd-ctl/connect/connect_options.hpp"
 #include "wsd-ctl/find_spool.hpp"
+#include "wsd-ctl/local_commands.hpp"
 #include "wsd-ctl/run.hpp"
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/control/command.hpp"
@@ -16,9 +14,6 @@
 namespace wsd::ctl {
 
 namespace {
-
-constexpr std::array<std::string_view, 7> flags{"--spool", "--json",    "--timeout", "--no-answer",
-                                                "--quiet", "--verbose", "--version"};
 
 int show_help(const Terminal& terminal) {
     const auto spool = find_spool({});
@@ -37,12 +32,12 @@ int show_help(const Terminal& terminal) {
         "  wsd-ctl connect -v ws://127.0.0.1:8080/        act as a client, to see what a server does\n"
         "  wsd-ctl bench ws://127.0.0.1:8080/             load a server, and measure its performance\n"
         "\n"
-        "commands:\n{}{}{}"
+        "commands:\n{}{}"
         "\n"
         "flags, before the command:\n"
         "  --spool DIR      the spool of that wsd [{}]\n"
         "  --timeout TIME   how long to wait for the answer, 0: forever [10s]\n"
-        "  --json           the answer as JSON, one object a line\n"
+        "  --json           the answer and errors as JSON, one object a line\n"
         "  --no-answer      do not wait for an answer, and let wsd write none\n"
         "  -q, --quiet      print no output, only errors\n"
         "  -v, --verbose    print the command file, the process and the time on standard error\n"
@@ -50,14 +45,13 @@ int show_help(const Terminal& terminal) {
         "  -h, --help       this help\n"
         "\n"
         "exit codes: 0 done, 1 refused or failed, 2 usage, 3 no wsd is running, 7 no answer in time\n",
-        terminal.program, connect_in_short(), bench::help_in_short(), wsserver::help_on({}).text,
-        spool ? spool->path : "none");
+        terminal.program, local_commands_in_short(), wsserver::help_on({}).text, spool ? spool->path : "none");
     return terminal.printed();
 }
 
 /// The error for an unknown flag.
 std::string unknown_flag(const std::string& flag) {
-    const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
+    const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), own_flags());
     return fmt::format(
         "{} is not a flag of wsd-ctl{}: `wsd-ctl --help` shows all flags; flags of a command come after its name", flag,
         meant.empty() ? "" : fmt::format(" (did you mean {}?)", meant));
@@ -65,7 +59,8 @@ std::string unknown_flag(const std::string& flag) {
 
 }  // namespace
 
-int run_command_line(const std::vector<std::string>& arguments, const Terminal& terminal) {
+int run_command_line(const std::vector<std::string>& arguments, const Terminal& shown) {
+    const auto terminal = with_json_if_wanted(shown, arguments);
     Options options;
     std::string timeout;
     bool wants_help = false;
@@ -80,10 +75,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     own.add_switch("-h,--help", wants_help);
     own.add_switch("--version", wants_version);
     auto words = own.parse(arguments);
-    if (!words) {
-        terminal.complain(words.error());
-        return exit_usage;
-    }
+    if (!words) return terminal.fail(exit_usage, words.error());
     if (wants_help) return show_help(terminal);
     if (wants_version) {
         terminal.out << "wsd-ctl " WSD_VERSION "\n";
@@ -91,20 +83,11 @@ int run_command_line(const std::vector<std::string>& arguments, const Terminal& 
     }
     if (!timeout.empty()) {
         const auto time = parse_time(timeout);
-        if (!time) {
-            terminal.complain("--timeout: " + time.error());
-            return exit_usage;
-        }
+        if (!time) return terminal.fail(exit_usage, "--timeout: " + time.error());
         options.timeout = *time == std::chrono::milliseconds{0} ? std::nullopt : std::optional{*time};
     }
-    if (words->empty()) {
-        terminal.complain("there is no command: `wsd-ctl --help` shows them");
-        return exit_usage;
-    }
-    if (words->front().starts_with('-')) {
-        terminal.complain(unknown_flag(words->front()));
-        return exit_usage;
-    }
+    if (words->empty()) return terminal.fail(exit_usage, "there is no command: `wsd-ctl --help` shows them");
+    if (words->front().starts_with('-')) return terminal.fail(exit_usage, unknown_flag(words->front()));
     return run_words(options, *std::move(words), terminal);
 }
 

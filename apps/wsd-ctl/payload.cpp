@@ -29,24 +29,23 @@ Result<std::string, std::string> read_all(int file, const std::string& name) {
     }
 }
 
-Result<std::string, std::string> read_file(const std::string& path) {
+}  // namespace
+
+Result<std::string, std::string> read_payload(const std::string& path, int in) {
+    if (path == "-") return read_all(in, "standard input");
     const wsserver::Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!file) {
-        return Unexpected{fmt::format("{} cannot be read: {}; put `--` before a text that begins with @", path,
-                                      std::strerror(errno))};
-    }
+    if (!file) return Unexpected{fmt::format("{} cannot be read: {}", path, std::strerror(errno))};
     return read_all(file.get(), path);
 }
 
-}  // namespace
-
 Result<std::string, std::string> payload_of(const wsserver::Invocation& line, int in) {
     const auto& first = line.rest.front();
-    if (!line.literal && line.rest.size() == 1) {
-        if (first == "-") return read_all(in, "standard input");
-        if (first.starts_with('@')) return read_file(first.substr(1));
-    }
-    return line.text();
+    const bool is_name = !line.literal && line.rest.size() == 1;
+    if (is_name && first == "-") return read_payload(first, in);
+    if (!is_name || !first.starts_with('@')) return line.text();
+    auto payload = read_payload(first.substr(1), in);
+    if (!payload) return Unexpected{payload.error() + "; put `--` before a text that begins with @"};
+    return payload;
 }
 
 }  // namespace wsd::ctl

@@ -12,4 +12,7 @@ namespace wsd::ctl {
 /// error says what cannot be read. Precondition: the line has a text.
 wsserver::Result<std::string, std::string> payload_of(const wsserver::Invocation& line, int in);
 
+/// The content of a file; `-` reads `in` to its end. An error says what cannot be read.
+wsserver::Result<std::string, std::string> read_payload(const std::string& path, int in);
+
 }  // namespace wsd::ctl

@@ -23,6 +23,9 @@ struct Options {
 /// Returns the exit code. Precondition: `words` is not empty.
 int run_words(const Options& options, std::vector<std::string> words, const Terminal& terminal);
 
+/// The terminal, with errors as JSON if `words` have `--json` before any `--`.
+Terminal with_json_if_wanted(const Terminal& terminal, const std::vector<std::string>& words);
+
 /// All of wsd-ctl: flags and words, without the program's name. Returns the exit code.
 int run_command_line(const std::vector<std::string>& arguments, const Terminal& terminal);
 

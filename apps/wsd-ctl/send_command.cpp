@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
@@ -17,6 +19,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "wsd-ctl/join_group.hpp"
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/control/spool.hpp"
 
@@ -37,20 +40,34 @@ Unexpected<NoAnswer> no_answer(NoAnswer::Why why, std::string text, int signal =
     return Unexpected{NoAnswer{why, std::move(text), signal}};
 }
 
-Unexpected<NoAnswer> system_trouble(const std::string& path, const std::string& what) {
+/// For a system call on `path` in `spool`.
+Unexpected<NoAnswer> system_trouble(const std::string& spool, const std::string& path, const std::string& what) {
     const int error = errno;
     std::string advice;
-    if (error == EACCES || error == EPERM)
-        advice = "; only users who may write there may give commands: join its group";
+    if (error == EACCES || error == EPERM) advice = "; " + how_to_join(spool);
     return no_answer(NoAnswer::Why::failed, fmt::format("{}: {}: {}{}", path, what, std::strerror(error), advice));
 }
 
-/// Makes the file readable for the daemon: the owner of the folder, or its group.
+/// Whether the user database says that `user` is in `group`.
+bool is_member(uid_t user, gid_t group) {
+    const passwd* const entry = ::getpwuid(user);
+    if (entry == nullptr) return false;
+    std::array<gid_t, 256> groups{};
+    int count = static_cast<int>(groups.size());
+    if (::getgrouplist(entry->pw_name, entry->pw_gid, groups.data(), &count) < 0) return false;
+    return std::find(groups.begin(), groups.begin() + count, group) != groups.begin() + count;
+}
+
+/// Makes the file readable for the daemon: the owner of the folder, or its group. A file of root stays root's where the
+/// daemon can read it by its group, so that the log names root.
 bool make_readable(int file, const std::string& folder) {
+    constexpr auto unchanged = static_cast<uid_t>(-1);
     struct stat status;
     if (::stat(folder.c_str(), &status) != 0) return false;
-    if (::geteuid() == 0 && ::fchown(file, status.st_uid, status.st_gid) != 0) return false;
-    return (status.st_mode & S_ISGID) == 0 || ::fchmod(file, 0640) == 0;
+    const bool of_root = ::geteuid() == 0 && status.st_uid != 0;
+    const bool by_group = (status.st_mode & S_ISGID) != 0 || (of_root && is_member(status.st_uid, status.st_gid));
+    if (of_root && ::fchown(file, by_group ? unchanged : status.st_uid, status.st_gid) != 0) return false;
+    return !by_group || ::fchmod(file, 0640) == 0;
 }
 
 bool write_all(int file, std::string_view text) {
@@ -98,7 +115,7 @@ class Sender {
         if (auto written = write(); !written) return Unexpected{written.error()};
         if (command_.wants_answer) watch();  // before the rename, so that no answer is missed
         if (::rename(in("tmp").c_str(), in("new").c_str()) != 0) {
-            auto trouble = system_trouble(in("new"), "the command cannot be sent");
+            auto trouble = system_trouble(command_.spool, in("new"), "the command cannot be sent");
             ::unlink(in("tmp").c_str());
             return trouble;
         }
@@ -114,12 +131,12 @@ class Sender {
     Result<void, NoAnswer> write() {
         const auto path = in("tmp");
         const Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
-        if (!file) return system_trouble(path, "the command cannot be written");
+        if (!file) return system_trouble(command_.spool, path, "the command cannot be written");
         if (make_readable(file.get(), command_.spool + "/tmp") && write_all(file.get(), command_.line) &&
             write_all(file.get(), "\n") && write_all(file.get(), command_.payload)) {
             return {};
         }
-        auto trouble = system_trouble(path, "the command cannot be written");
+        auto trouble = system_trouble(command_.spool, path, "the command cannot be written");
         ::unlink(path.c_str());
         return trouble;
     }
@@ -200,7 +217,9 @@ class Sender {
         }
         if (auto answer = read_answer()) return *answer;
         if (why == NoAnswer::Why::ended) {
-            return no_answer(why, "it stopped during the command; the next wsd on this spool tries the command again");
+            return no_answer(why,
+                             "it stopped during the command; the next wsd on this spool tries it again, unless it is "
+                             "stop, drain, undrain, reload or handler load");
         }
         return no_answer(
             why, fmt::format("the command is being executed; its answer will be {} or {}", in("done"), in("failed")),

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/control/json.hpp"
 
 namespace wsd::ctl {
 
@@ -27,8 +28,50 @@ Exit Terminal::printed() const {
     return exit_failed;
 }
 
-void Terminal::complain(std::string_view text) const {
-    err << fmt::format("{}: {}\n", program, wsserver::escape_control(text)) << std::flush;
+namespace {
+
+std::string_view code_of(Exit exit) {
+    switch (exit) {
+        case exit_usage:
+            return "usage";
+        case exit_no_daemon:
+            return "no-daemon";
+        case exit_handshake_refused:
+            return "handshake-refused";
+        case exit_closed_abnormally:
+            return "closed-abnormally";
+        case exit_tls:
+            return "tls";
+        case exit_timeout:
+            return "timeout";
+        case exit_done:
+        case exit_failed:
+            break;
+    }
+    return "failed";
+}
+
+}  // namespace
+
+void Terminal::complain(std::string_view text, std::string_view code) const {
+    if (json) {
+        err << wsserver::JsonObject{}.add("error", code).add("text", text).text() << std::endl;
+    } else {
+        err << fmt::format("{}: {}\n", program, wsserver::escape_control(text)) << std::flush;
+    }
+}
+
+Exit Terminal::fail(Exit exit, std::string_view text) const {
+    complain(text, code_of(exit));
+    return exit;
+}
+
+void Terminal::warn(std::string_view text) const {
+    if (json) {
+        err << wsserver::JsonObject{}.add("warning", text).text() << std::endl;
+    } else {
+        complain(fmt::format("warning: {}", text));
+    }
 }
 
 }  // namespace wsd::ctl

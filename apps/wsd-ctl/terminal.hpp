@@ -27,6 +27,7 @@ struct Terminal {
     bool in_is_terminal = false;
     bool out_is_terminal = false;  ///< so control characters must be escaped
     bool err_is_terminal = false;
+    bool json = false;  ///< errors and warnings are JSON
 
     /// The streams of this process.
     static Terminal real(std::string program);
@@ -34,8 +35,12 @@ struct Terminal {
     /// Flushes `out`. Returns exit_done, or exit_failed with a message on `err` if the output could not be written.
     Exit printed() const;
 
-    /// Prints `wsd-ctl: TEXT` on `err`, escaped.
-    void complain(std::string_view text) const;
+    /// Prints an error on `err`: `wsd-ctl: TEXT`, escaped, or `{"error":CODE,"text":TEXT}`.
+    void complain(std::string_view text, std::string_view code = "failed") const;
+    /// Prints an error with the code of that exit code, which it returns.
+    Exit fail(Exit exit, std::string_view text) const;
+    /// Prints `wsd-ctl: warning: TEXT`, or `{"warning":TEXT}`.
+    void warn(std::string_view text) const;
 };
 
 }  // namespace wsd::ctl

@@ -1,14 +1,18 @@
 #include "wsd/become_user.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <optional>
 #include <system_error>
+
+#include "wsserver/base/descriptor.hpp"
 
 namespace wsd {
 
@@ -30,6 +34,21 @@ std::optional<User> find_user(const std::string& name) {
     return User{entry.pw_uid, entry.pw_gid};
 }
 
+/// Leaves devices and pipes as they are. Does not follow a link, and does not give away a file that has another name,
+/// which may be a file of root.
+bool give_to(const User& user, const std::string& path) {
+    const wsserver::Descriptor file{::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+    if (!file) return errno == ENOENT;
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) return false;
+    if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode) || S_ISFIFO(status.st_mode)) return true;
+    if (S_ISREG(status.st_mode) && status.st_nlink > 1) {
+        errno = EMLINK;
+        return false;
+    }
+    return ::fchownat(file.get(), "", user.id, user.group, AT_EMPTY_PATH) == 0;
+}
+
 std::string reason() { return std::generic_category().message(errno); }
 
 }  // namespace
@@ -43,7 +62,7 @@ Result<void, std::string> become_user(const std::string& name, std::span<const s
                                       name, ::geteuid())};
     }
     for (const auto& file : files) {
-        if (::lchown(file.c_str(), user->id, user->group) != 0 && errno != ENOENT) {
+        if (!give_to(*user, file)) {
             return Unexpected{fmt::format("user: {} cannot be given to `{}`: {}", file, name, reason())};
         }
     }

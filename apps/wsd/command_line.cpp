@@ -38,11 +38,44 @@ constexpr std::string_view try_handler_help =
     "loads a shared object, starts and ends its handler, and exits; its configuration is the standard input";
 constexpr std::string_view config_help = "the configuration file, TOML";
 
-std::vector<std::string_view> all_flags() {
+/// The flags that an error may guess. Not --demo, which serves a page: a server must not do that by mistake.
+std::vector<std::string_view> flags_to_guess() {
     std::vector<std::string_view> flags{"--config", "--try-handler"};
     for (const Action& action : actions) flags.push_back(action.flag);
-    for (const Setting& setting : settings()) flags.push_back(setting.flag);
+    for (const Setting& setting : settings()) {
+        if (setting.flag != "--demo") flags.push_back(setting.flag);
+    }
     return flags;
+}
+
+/// Flags of other servers.
+struct ForeignFlags {
+    std::string_view hint;
+    std::array<std::string_view, 6> flags;  ///< the rest is empty
+};
+
+constexpr std::array foreign_flags{
+    ForeignFlags{"use --listen :PORT", {"--port", "-p"}},
+    ForeignFlags{"use --listen ADDRESS:PORT", {"--host", "--bind", "--address", "--addr", "--interface", "-b"}},
+    ForeignFlags{"use --listen unix:PATH", {"--socket", "--unix", "--unix-socket"}},
+    ForeignFlags{"wsd stays in the foreground, and systemd runs it as a service (docs/operating.md)",
+                 {"--daemon", "--daemonize", "--background", "-d", "-D"}},
+    ForeignFlags{"wsd always stays in the foreground", {"--foreground", "--no-daemon", "--nodaemon", "-f"}},
+    ForeignFlags{"use --log-level debug", {"--verbose", "--debug", "-v"}},
+    ForeignFlags{"wsd has no TLS yet: use nginx or apache in front of it (docs/operating.md)",
+                 {"--tls", "--ssl", "--cert", "--key"}},
+};
+
+/// Empty if the flag is not known from other servers.
+std::string hint_for(std::string_view flag, std::string_view value) {
+    if (flag.empty()) return {};
+    for (const auto& [hint, flags] : foreign_flags) {
+        if (std::find(flags.begin(), flags.end(), flag) == flags.end()) continue;
+        const bool is_number = !value.empty() && value.find_first_not_of("0123456789") == std::string_view::npos;
+        const bool is_port = is_number && hint == foreign_flags[0].hint;
+        return is_port ? fmt::format("use --listen :{}", value) : std::string{hint};
+    }
+    return {};
 }
 
 /// `Flags` splits and pairs. What the values mean is decided by the table of settings.
@@ -63,7 +96,7 @@ class Parser {
         result_.command = *std::move(command);
         if (!result_.try_handler.empty()) result_.wants = Wants::try_handler;
         if (result_.command.empty()) return {};
-        if (result_.command.front().starts_with('-')) return Unexpected{unknown(result_.command.front())};
+        if (result_.command.front().starts_with('-')) return Unexpected{unknown(result_.command)};
         if (result_.wants != Wants::serve) {
             return Unexpected{fmt::format("{} is one word too many", result_.command.front())};
         }
@@ -84,9 +117,16 @@ class Parser {
         }
     }
 
-    static std::string unknown(const std::string& flag) {
-        const auto flags = all_flags();
-        const auto meant = wsserver::closest_match(flag.substr(0, flag.find('=')), flags);
+    static std::string unknown(const std::vector<std::string>& words) {
+        const std::string& flag = words.front();
+        const auto equals = flag.find('=');
+        const auto value = equals != std::string::npos ? flag.substr(equals + 1) : words.size() > 1 ? words[1] : "";
+        const auto name = flag.substr(0, equals);
+        if (const auto hint = hint_for(name, value); !hint.empty()) {
+            return fmt::format("{} is not a flag of wsd: {}", flag, hint);
+        }
+        const auto flags = flags_to_guess();
+        const auto meant = wsserver::closest_match(name, flags);
         return flag + " is not a flag of wsd" + (meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
     }
 
@@ -178,7 +218,7 @@ std::string help_text(const Places& places) {
         "Signals: HUP reloads configuration and handlers (connections stay open), TERM or INT stops within --grace,\n"
         "a second one at once, USR1 reopens the log file.\n"
         "Exit codes: 0 stopped on request, 1 failed (see stderr), 2 wrong usage, 71 too few descriptors or threads\n"
-        "or too little memory to start, 78 invalid configuration.\n";
+        "or too little memory to start, 78 invalid configuration, 143 ended by force.\n";
     return text;
 }
 

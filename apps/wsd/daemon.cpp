@@ -12,8 +12,9 @@
 #include "common/settings.hpp"
 #include "common/units.hpp"
 #include "wsd/become_user.hpp"
-#include "wsd/connection_log.hpp"
+#include "wsd/last_resort.hpp"
 #include "wsd/pages.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsd {
 
@@ -41,8 +42,16 @@ wsserver::SpoolOptions spool_options(const Config& config) {
     return options;
 }
 
-/// How long a signal waits for a command that loads a handler. The next signal, which may be TERM, waits for it.
-constexpr std::chrono::seconds signal_patience{2};
+/// How long a change of the handlers waits for another one.
+constexpr std::chrono::seconds change_patience{2};
+
+/// The time after the grace in which the process ends in any case. Everything that waits has a shorter limit.
+constexpr std::chrono::seconds end_patience{10};
+
+/// The same after the second request to stop.
+constexpr std::chrono::milliseconds last_patience{900};
+
+constexpr std::string_view another_change = "another change of the handlers has not ended: try again";
 
 std::string name_of(const std::string& subprotocol) {
     return subprotocol.empty() ? "the default handler" : "subprotocol " + subprotocol;
@@ -59,21 +68,33 @@ std::string_view who_listens(std::string_view endpoint, std::string_view error) 
 Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread)
     : ServerControl(server_, {.program = "wsd", .version = WSD_VERSION}),
       log_(std::move(log)),
+      connection_log_(std::make_shared<ConnectionLog>(log_)),
       notifier_(std::move(notifier)),
       reread_(std::move(reread)),
       started_with_(config),
       config_(std::move(config)),
       grace_(config_.grace),
       server_(config_.server),
-      handlers_(server_, handler_log(log_), this_program) {}
+      handlers_(server_, handler_log(log_), this_program, give_up_.get_token()) {}
 
 Daemon::~Daemon() = default;
 
 // --- start and stop
 
 Result<std::vector<std::string>, StartErrors> Daemon::start() {
+    auto urls = start_or_fail();
+    if (urls && !is_stopping()) notifier_.ready(ready_text());
+    const std::lock_guard lock{stop_mutex_};
+    started_ = true;
+    return urls;
+}
+
+Result<std::vector<std::string>, StartErrors> Daemon::start_or_fail() {
     wire_log();
-    server_.on_http([demo = config_.demo](const wsserver::HttpRequest& request) { return answer_http(request, demo); });
+    server_.on_http([this, demo = config_.demo](const wsserver::HttpRequest& request) {
+        return answer_http(request, demo, !server_.stalled_reactors().empty());
+    });
+    server_.answer_while_stalled(health_path, health(true));
     // Ports below 1024 need root, and nothing else does.
     const bool gives_up_root = !config_.user.empty();
     if (gives_up_root) {
@@ -96,12 +117,13 @@ Result<std::vector<std::string>, StartErrors> Daemon::start() {
                            {"listening", fmt::format("{}", fmt::join(urls, " "))},
                            {"config", std::string_view{config_.file}},
                            {"spool", std::string_view{config_.spool.dir}}});
-    notifier_.ready(ready_text());
     return urls;
 }
 
 void Daemon::wire_log() {
-    server_.on_end([log = log_](const wsserver::ConnectionEnd& end) { log_end(*log, end); });
+    server_.on_accept([log = connection_log_](const wsserver::ConnectionStart& start) { log->opened(start); });
+    server_.on_end([log = connection_log_](const wsserver::ConnectionEnd& end) { log->ended(end); });
+    server_.on_event([log = connection_log_](const wsserver::ConnectionEvent& event) { log->happened(event); });
     server_.on_log([log = log_](LogLevel level, std::string_view text) { log->write(level, text); });
 }
 
@@ -114,8 +136,10 @@ Result<void, StartErrors> Daemon::create_observer() {
         options.control_out = STDOUT_FILENO;
     }
     options.log = [this](LogLevel level, std::string_view text) { log_->write(level, text); };
+    options.give_up = give_up_;
     auto observer = wsserver::Observer::create(*this, std::move(options));
     if (!observer) return Unexpected{StartErrors{observer.error()}};
+    const std::lock_guard lock{stop_mutex_};
     observer_ = *std::move(observer);
     return {};
 }
@@ -150,20 +174,33 @@ Result<void, StartErrors> Daemon::give_up_root() {
 bool Daemon::wait() {
     server_.run();
     const bool ended = !observer_ || observer_->stop(rest_of_grace());
+    give_up_.request_stop();  // a reload waits for no handler any more
     if (!ended) log_->warning("a command does not return: wsd ends without it");
+    connection_log_->flush();
     log_->info("stopped", {{"uptime", std::chrono::duration<double>(uptime()).count()}});
     return ended;
 }
 
 void Daemon::stop_on(std::string_view why) {
+    const bool again = stops_.fetch_add(1) > 0;
+    if (again) end_within(last_patience);  // first, in case anything below hangs
     const std::lock_guard lock{stop_mutex_};
-    const bool again = std::exchange(stopping_, true);
     const auto grace = again ? std::chrono::milliseconds{0} : grace_;
+    if (!again) end_within(grace + end_patience);
     stop_by_ = std::chrono::steady_clock::now() + grace;
+    if (again || !started_) give_up_.request_stop();
     if (again && observer_) observer_->give_up();
     log_->info(again ? "stopping at once" : "stopping", {{"why", why}, {"grace", print_time(grace)}});
+    log_calls_that_hang();
     notifier_.stopping();
     stop_within(grace);
+}
+
+void Daemon::log_calls_that_hang() {
+    for (const auto& call : wsserver::ForeignCalls::of_process().states()) {
+        log_->warning("a handler has not returned",
+                      {{"call", std::string_view{call.name}}, {"for", print_time(call.since)}});
+    }
 }
 
 std::chrono::milliseconds Daemon::rest_of_grace() const {
@@ -172,10 +209,7 @@ std::chrono::milliseconds Daemon::rest_of_grace() const {
     return std::max(std::chrono::ceil<std::chrono::milliseconds>(rest), std::chrono::milliseconds{0});
 }
 
-bool Daemon::is_stopping() const {
-    const std::lock_guard lock{stop_mutex_};
-    return stopping_;
-}
+bool Daemon::is_stopping() const { return stops_ > 0; }
 
 void Daemon::reopen_log() {
     if (const auto done = log_->reopen(); !done) {
@@ -195,16 +229,14 @@ wsserver::StatusReport Daemon::status() {
     return report;
 }
 
-std::string Daemon::source_of(const std::string& subprotocol) {
-    const std::lock_guard lock{mutex_};
-    return handlers_.source_of(subprotocol);
-}
+std::string Daemon::source_of(const std::string& subprotocol) { return handlers_.source_of(subprotocol); }
 
 Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& what) {
     Pairs scratch;  // the rules are those of the configuration
     const auto good = subprotocol.empty() ? check_handler(what) : take_handler(scratch, subprotocol, what);
     if (!good) return Unexpected{good.error()};
-    const std::lock_guard lock{mutex_};
+    const std::unique_lock lock{changing_, change_patience};
+    if (!lock) return Unexpected{std::string{another_change}};
     const auto name = handlers_.load(subprotocol, what, config_);
     if (!name) return Unexpected{name.error()};
     const auto source = handlers_.source_of(subprotocol);
@@ -215,7 +247,8 @@ Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& 
 }
 
 Outcome Daemon::unload_handler(const std::string& subprotocol) {
-    const std::lock_guard lock{mutex_};
+    const std::unique_lock lock{changing_, change_patience};
+    if (!lock) return Unexpected{std::string{another_change}};
     if (!handlers_.unload(subprotocol)) return Unexpected{"nothing serves " + name_of(subprotocol)};
     log_->info("handler unloaded", {{"subprotocol", std::string_view{subprotocol}}});
     return fmt::format("{}: no longer served, its connections are closed with 1001\n", name_of(subprotocol));
@@ -230,10 +263,9 @@ Outcome Daemon::set_log_level(const std::string& level) {
 }
 
 Outcome Daemon::reload() {
-    const std::unique_lock lock{mutex_, signal_patience};
+    const std::unique_lock lock{changing_, change_patience};
     if (!lock) {
-        const std::string why =
-            "a command that changes the handlers does not return: the configuration is not reloaded";
+        const std::string why = "another change of the handlers has not ended: the configuration is not reloaded";
         log_->warning(why);
         return Unexpected{why};
     }
@@ -245,7 +277,7 @@ Outcome Daemon::reload() {
     notifier_.reloading();
     auto wanted = reread_();
     auto outcome = wanted ? apply(*std::move(wanted)) : refuse(wanted.error());
-    notifier_.ready(ready_text());
+    if (!is_stopping()) notifier_.ready(ready_text());
     return outcome;
 }
 
@@ -288,6 +320,16 @@ Outcome Daemon::drain() {
     static_cast<void>(ServerControl::drain());
     log_->info("draining: no new connections are accepted");
     return std::string{"draining: no new connections are accepted, open ones stay\n"};
+}
+
+Outcome Daemon::undrain() {
+    auto outcome = ServerControl::undrain();
+    if (!outcome) {
+        log_->warning("still draining", {{"cause", std::string_view{outcome.error()}}});
+        return outcome;
+    }
+    log_->info(*outcome);
+    return outcome;
 }
 
 Outcome Daemon::stop() {

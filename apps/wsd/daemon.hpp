@@ -1,16 +1,20 @@
 // The running daemon: connects a server, its handlers, the log and the observer.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/config.hpp"
+#include "wsd/connection_log.hpp"
 #include "wsd/handler_set.hpp"
 #include "wsd/log.hpp"
 #include "wsd/notify.hpp"
@@ -23,7 +27,8 @@ namespace wsd {
 /// Why the daemon could not start, one line for each reason.
 using StartErrors = std::vector<std::string>;
 
-/// Executes commands on the observer's thread and signals on the main thread, so every function may be called on both.
+/// Executes commands on the observer's thread, signals on the main thread and reloads on a thread of their own, so
+/// every function may be called on all of them. Code of a handler runs on other threads, and never under a lock.
 class Daemon final : public wsserver::ServerControl {
    public:
     /// Reads the configuration again, from the same sources.
@@ -34,14 +39,18 @@ class Daemon final : public wsserver::ServerControl {
     ~Daemon() override;
 
     /// Listens, becomes the configured user, opens the spool, loads the handlers and starts the threads. Returns the
-    /// URLs on which it listens.
+    /// URLs on which it listens. stop_on() ends it early; then is_stopping() says so.
     wsserver::Result<std::vector<std::string>, StartErrors> start();
     /// Returns when stop() was called and everything has ended; false if a command does not return, whose thread still
     /// uses this object. Precondition: start() succeeded.
     bool wait();
     /// Stops within the configured grace, which is for connections to close and for the command that is being executed.
-    /// A second call stops at once. Returns without waiting. `why` is for the log.
+    /// A second call stops at once. Returns without waiting. `why` is for the log. If the process has not ended some
+    /// seconds after the grace, or a second after the second call, end_within() ends it.
     void stop_on(std::string_view why);
+    bool is_stopping() const;
+    /// What is left of the grace; 0 before stop_on().
+    std::chrono::milliseconds rest_of_grace() const;
     void reopen_log();
 
     // ServerControl
@@ -51,6 +60,7 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Outcome set_log_level(const std::string& level) override;
     wsserver::Outcome reload() override;
     wsserver::Outcome drain() override;
+    wsserver::Outcome undrain() override;
     wsserver::Outcome stop() override;
 
    private:
@@ -60,24 +70,27 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Result<void, StartErrors> listen();
     wsserver::Result<void, StartErrors> give_up_root();
     void wire_log();
-    /// Applies a valid configuration. Precondition: mutex_ is locked.
+    wsserver::Result<std::vector<std::string>, StartErrors> start_or_fail();
+    void log_calls_that_hang();
+    /// Applies a valid configuration. Precondition: changing_ is locked.
     wsserver::Outcome apply(Config wanted);
     /// Logs the errors and keeps the old configuration.
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;
-    std::chrono::milliseconds rest_of_grace() const;
-    bool is_stopping() const;
 
     const std::shared_ptr<Log> log_;
+    const std::shared_ptr<ConnectionLog> connection_log_;  ///< shared for the same reason
     const Notifier notifier_;
     const Reread reread_;
     const Config started_with_;
 
-    mutable std::timed_mutex mutex_;  ///< guards config_ and handlers_; locked while a handler is loaded
+    std::timed_mutex changing_;  ///< locked during a change of the handlers, which waits for loads; guards config_
     Config config_;
-    mutable std::mutex stop_mutex_;  ///< never locked over code of a handler, so that TERM is always obeyed
+    std::atomic<int> stops_{0};      ///< calls of stop_on()
+    std::stop_source give_up_{};     ///< wait for no handler any more
+    mutable std::mutex stop_mutex_;  ///< guards the members below; locked only for moments, so that TERM is obeyed
     std::chrono::milliseconds grace_;
-    bool stopping_ = false;
+    bool started_ = false;
     std::chrono::steady_clock::time_point stop_by_{};
     wsserver::Server server_;
     HandlerSet handlers_;

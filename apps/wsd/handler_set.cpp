@@ -90,11 +90,15 @@ Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subpr
                                                         const Config& config) const {
     Entry entry{resolve(what, config), config_for(subprotocol, config), {}, false, {}};
     entry.stamp = stamp_of(entry.what);  // before loading, so that a change in the meantime is noticed next time
-    if (is_file(entry.what) && !trial_program_.empty()) {
-        if (const auto tried = try_first(trial_program_, entry.what, entry.config); !tried)
-            return Unexpected{tried.error()};
-    }
-    auto handler = wsserver::make_handler_of(entry.what, subprotocol, entry.config, log_);
+    const auto load = [what = entry.what, subprotocol, text = entry.config, log = log_,
+                       trial = trial_program_]() -> Result<std::shared_ptr<wsserver::AnyHandler>, std::string> {
+        if (is_file(what) && !trial.empty()) {
+            if (const auto tried = try_first(trial, what, text); !tried) return Unexpected{tried.error()};
+        }
+        return wsserver::make_handler_of(what, subprotocol, text, log);
+    };
+    auto handler =
+        is_file(entry.what) ? wsserver::load_within(wsserver::handler_load_deadline, stop_, entry.what, load) : load();
     if (!handler) return Unexpected{handler.error()};
     entry.handler = *std::move(handler);
     return entry;
@@ -123,19 +127,18 @@ Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& c
     std::vector<std::string> done;
     for (auto& [subprotocol, entry] : fresh) {
         done.push_back(fmt::format("{}: {} serves", wsserver::name_of_subprotocol(subprotocol), entry.what));
-        server_.handle(subprotocol, entry.handler);
-        entries_.insert_or_assign(subprotocol, std::move(entry));
+        set(subprotocol, std::move(entry));
     }
-    for (auto entry = entries_.begin(); entry != entries_.end();) {
-        const bool named = wanted.contains(entry->first);
-        if (named) entry->second.by_command = false;
-        if (named || entry->second.by_command) {
-            ++entry;
-            continue;
-        }
-        done.push_back(fmt::format("{}: no longer served", wsserver::name_of_subprotocol(entry->first)));
-        server_.remove_handler(entry->first);
-        entry = entries_.erase(entry);
+    std::vector<std::string> no_longer_wanted;
+    for (auto& [subprotocol, entry] : entries_) {
+        const bool named = wanted.contains(subprotocol);
+        if (named) entry.by_command = false;
+        if (!named && !entry.by_command) no_longer_wanted.push_back(subprotocol);
+    }
+    for (const auto& subprotocol : no_longer_wanted) {
+        done.push_back(fmt::format("{}: no longer served", wsserver::name_of_subprotocol(subprotocol)));
+        server_.remove_handler(subprotocol);
+        erase(subprotocol);
     }
     return done;
 }
@@ -146,17 +149,30 @@ Result<std::string, std::string> HandlerSet::load(const std::string& subprotocol
     if (!entry) return Unexpected{entry.error()};
     entry->by_command = true;
     std::string name{entry->handler->name()};
-    server_.handle(subprotocol, entry->handler);
-    entries_.insert_or_assign(subprotocol, *std::move(entry));
+    set(subprotocol, *std::move(entry));
     return name;
 }
 
 bool HandlerSet::unload(const std::string& subprotocol) {
-    entries_.erase(subprotocol);
+    erase(subprotocol);
     return server_.remove_handler(subprotocol);
 }
 
+void HandlerSet::set(const std::string& subprotocol, Entry entry) {
+    server_.handle(subprotocol, entry.handler);
+    const std::lock_guard lock{mutex_};
+    std::swap(entries_[subprotocol], entry);  // the old handler may be slow to end: after the lock is released
+}
+
+bool HandlerSet::erase(const std::string& subprotocol) {
+    decltype(entries_)::node_type erased;  // destroyed after the lock is released
+    const std::lock_guard lock{mutex_};
+    erased = entries_.extract(subprotocol);
+    return !erased.empty();
+}
+
 std::string HandlerSet::source_of(const std::string& subprotocol) const {
+    const std::lock_guard lock{mutex_};
     const auto found = entries_.find(subprotocol);
     if (found == entries_.end()) return {};
     return is_file(found->second.what) ? found->second.what : "built in";

@@ -1,11 +1,15 @@
 // Which handler serves which subprotocol, and whether the configuration or a command loaded it.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <sys/types.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,13 +31,15 @@ ConfigErrors broken_handlers(const Config& config);
 /// This program, for trials of shared objects: `PROGRAM --try-handler PATH`.
 constexpr std::string_view this_program = "/proc/self/exe";
 
-/// Not thread-safe. `server` must outlive this
-/// object.
+/// One change at a time; source_of() may be called meanwhile from another thread. Shared objects are loaded on threads
+/// of their own, and no lock is held meanwhile. `server` must outlive this object.
 class HandlerSet {
    public:
-    /// Tries each shared object first with `trial_program`, in a process of its own; empty: loads it at once.
-    HandlerSet(wsserver::Server& server, wsserver::HandlerLog log, std::string_view trial_program)
-        : server_(server), log_(std::move(log)), trial_program_(trial_program) {}
+    /// Tries each shared object first with `trial_program`, in a process of its own; empty: loads it at once. Changes
+    /// fail as soon as `stop` is requested.
+    HandlerSet(wsserver::Server& server, wsserver::HandlerLog log, std::string_view trial_program,
+               std::stop_token stop = {})
+        : server_(server), log_(std::move(log)), trial_program_(trial_program), stop_(std::move(stop)) {}
 
     /// Loads the handlers that the configuration names and removes those that it no longer names. Handlers that were
     /// loaded by command stay, unless the configuration names another one for their subprotocol. Handlers that have not
@@ -71,10 +77,15 @@ class HandlerSet {
     static Stamp stamp_of(const std::string& path);
     wsserver::Result<Entry, std::string> make(const std::string& subprotocol, const std::string& what,
                                               const Config& config) const;
+    void set(const std::string& subprotocol, Entry entry);
+    /// False if there is none.
+    bool erase(const std::string& subprotocol);
 
     wsserver::Server& server_;
     wsserver::HandlerLog log_;
     std::string trial_program_;
+    std::stop_token stop_;
+    mutable std::mutex mutex_;              // guards entries_ while it changes
     std::map<std::string, Entry> entries_;  // by subprotocol
 };
 

@@ -7,12 +7,14 @@
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <mutex>
 #include <queue>
@@ -50,26 +52,66 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
     return spdlog::level::info;
 }
 
+LogLevel from_spdlog(spdlog::level::level_enum level) {
+    switch (level) {
+        case spdlog::level::err:
+            return LogLevel::error;
+        case spdlog::level::warn:
+            return LogLevel::warning;
+        case spdlog::level::debug:
+            return LogLevel::debug;
+        default:
+            return LogLevel::info;
+    }
+}
+
+Unexpected<std::string> not_opened(const std::string& file, std::string_view why) {
+    return Unexpected{fmt::format("the log file {} cannot be opened: {}", file, why)};
+}
+
+/// Whether only root can put files into the folder of this file.
+bool is_in_folder_of_root(const std::string& file) {
+    auto folder = std::filesystem::path{file}.parent_path();
+    if (folder.empty()) folder = ".";
+    struct stat status {};
+    return ::stat(folder.c_str(), &status) == 0 && status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/// Root must not write to a file that another user chose by a link in a folder of that user.
 Result<Descriptor, std::string> open_file(const std::string& file) {
+    const bool careful = ::geteuid() == 0 && !is_in_folder_of_root(file);
     // Non-blocking: a named pipe without a reader must not prevent the start.
-    const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
-    if (descriptor >= 0) return Descriptor{descriptor};
-    return Unexpected{
-        fmt::format("the log file {} cannot be opened: {}", file, std::generic_category().message(errno))};
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | (careful ? O_NOFOLLOW : 0);
+    Descriptor opened{::open(file.c_str(), flags, 0640)};
+    if (!opened && careful && errno == ELOOP) {
+        return not_opened(file, "it is a link in a folder that others may write to, and wsd runs as root");
+    }
+    if (!opened) return not_opened(file, std::generic_category().message(errno));
+    struct stat status {};
+    if (careful && ::fstat(opened.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink > 1) {
+        return not_opened(file, "it has several names, in a folder that others may write to, and wsd runs as root");
+    }
+    return opened;
 }
 
 constexpr std::string_view text_logger = "text";
 constexpr std::string_view json_logger = "json";
 
+/// The two formats of a line.
+struct Formats {
+    Formats(std::string text_pattern, std::string json_pattern)
+        : text(std::move(text_pattern), spdlog::pattern_time_type::local),
+          json(std::move(json_pattern), spdlog::pattern_time_type::local) {}
+
+    spdlog::pattern_formatter text;
+    spdlog::pattern_formatter json;
+};
+
 /// Writes lines to a descriptor, and waits for it only for a bounded time.
 class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
    public:
-    explicit LineSink(std::function<std::size_t()> overruns) : overruns_(std::move(overruns)) {
-        const auto local = spdlog::pattern_time_type::local;
-        text_ = std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%e%z %-7l %v", local);
-        json_ =
-            std::make_unique<spdlog::pattern_formatter>(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})", local);
-    }
+    LineSink(std::function<std::size_t()> overruns, bool stderr_is_journal)
+        : stderr_is_journal_(stderr_is_journal), overruns_(std::move(overruns)) {}
 
     /// Each flush switches to the next of these descriptors; an empty one means stderr. So lines that were logged
     /// before still go to the old file.
@@ -99,13 +141,20 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
 
    private:
     int descriptor() const { return file_ ? file_.get() : STDERR_FILENO; }
+    bool to_journal() const { return stderr_is_journal_ && !file_; }
 
     bool put(const spdlog::details::log_msg& message) {
-        spdlog::memory_buf_t line;
-        (message.logger_name == spdlog::string_view_t{json_logger} ? json_ : text_)->format(message, line);
-        if (write_line({line.data(), line.size()})) return true;
+        if (write_formatted(message)) return true;
         ++lost_;
         return false;
+    }
+
+    bool write_formatted(const spdlog::details::log_msg& message) {
+        spdlog::memory_buf_t line;
+        if (to_journal()) line.append(journal_prefix(from_spdlog(message.level)));
+        Formats& formats = to_journal() ? for_journal_ : with_time_;
+        (message.logger_name == spdlog::string_view_t{json_logger} ? formats.json : formats.text).format(message, line);
+        return write_line({line.data(), line.size()});
     }
 
     /// Reports lost lines, in the format and with the time of the next line that can be written.
@@ -114,9 +163,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
         const bool json = next.logger_name == spdlog::string_view_t{json_logger};
         const auto text = json ? json_members("log lines were lost", fields) : text_line("log lines were lost", fields);
         spdlog::details::log_msg message{next.time, {}, next.logger_name, spdlog::level::warn, text};
-        spdlog::memory_buf_t line;
-        (json ? json_ : text_)->format(message, line);
-        if (write_line({line.data(), line.size()})) reported_ = all;
+        if (write_formatted(message)) reported_ = all;
     }
 
     bool write_line(std::string_view line) {
@@ -154,10 +201,11 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
         return static_cast<int>(std::clamp(whole, milliseconds{0}, patience_for_a_line).count());
     }
 
+    const bool stderr_is_journal_;
     Descriptor file_;
     std::queue<Descriptor> next_;
-    std::unique_ptr<spdlog::formatter> text_;
-    std::unique_ptr<spdlog::formatter> json_;
+    Formats with_time_{"%Y-%m-%dT%H:%M:%S.%e%z %-7l %v", R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"};
+    Formats for_journal_{"%v", R"({"level":"%l",%v})"};
     std::function<std::size_t()> overruns_;
     std::atomic<std::uint64_t> lost_{0};
     std::atomic<std::chrono::steady_clock::duration> patience_ends_{std::chrono::steady_clock::duration::max()};
@@ -168,10 +216,33 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 }  // namespace
 
+bool stderr_is_journal(const std::string& journal_stream) {
+    struct stat status {};
+    if (journal_stream.empty() || ::fstat(STDERR_FILENO, &status) != 0) return false;
+    return journal_stream == fmt::format("{}:{}", status.st_dev, status.st_ino);
+}
+
+std::string_view journal_prefix(LogLevel level) noexcept {
+    switch (level) {
+        case LogLevel::debug:
+            return "<7>";
+        case LogLevel::info:
+            return "<6>";
+        case LogLevel::warning:
+            return "<4>";
+        case LogLevel::error:
+            return "<3>";
+    }
+    return "<6>";
+}
+
 struct Log::Impl {
+    explicit Impl(bool journal)
+        : sink(std::make_shared<LineSink>([p = pool.get()] { return p->overrun_counter(); }, journal)) {}
+
     std::shared_ptr<spdlog::details::thread_pool> pool =
         std::make_shared<spdlog::details::thread_pool>(waiting_lines, std::size_t{1});
-    std::shared_ptr<LineSink> sink = std::make_shared<LineSink>([p = pool.get()] { return p->overrun_counter(); });
+    std::shared_ptr<LineSink> sink;
     // One for each format, so that a line that is queued while the format changes keeps its own.
     std::shared_ptr<spdlog::async_logger> text = logger(text_logger, spdlog::async_overflow_policy::overrun_oldest);
     std::shared_ptr<spdlog::async_logger> json = logger(json_logger, spdlog::async_overflow_policy::overrun_oldest);
@@ -195,13 +266,13 @@ struct Log::Impl {
     }
 };
 
-Result<std::unique_ptr<Log>, std::string> Log::open(const LogOptions& options) {
-    std::unique_ptr<Log> log{new Log{std::make_unique<Impl>()}};
+Result<std::unique_ptr<Log>, std::string> Log::open(const LogOptions& options, bool journal) {
+    std::unique_ptr<Log> log{new Log{std::make_unique<Impl>(journal)}};
     if (auto done = log->reconfigure(options); !done) return Unexpected{done.error()};
     return log;
 }
 
-Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Log::Log(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Log::~Log() { close(); }
 

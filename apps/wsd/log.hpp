@@ -28,12 +28,20 @@ std::string text_line(std::string_view message, std::span<const LogField> fields
 /// wsserver::json_string().
 std::string json_members(std::string_view message, std::span<const LogField> fields);
 
+/// Whether stderr is the journal of systemd. `journal_stream` is JOURNAL_STREAM of the environment, `DEVICE:INODE` of
+/// the journal's socket. It may be inherited by a process whose stderr goes elsewhere, so it is compared with stderr.
+bool stderr_is_journal(const std::string& journal_stream);
+
+/// The beginning of a line for the journal, with the priority of syslog(3): `<3>` for an error, `<7>` for debug.
+std::string_view journal_prefix(LogLevel level) noexcept;
+
 /// For any thread. The log's own thread writes the lines. If the destination does not accept them (a full disk, a pipe
 /// without a reader) the oldest lines are dropped and counted. The count is logged when writing works again.
 class Log {
    public:
-    /// An error says which file cannot be opened and why.
-    static wsserver::Result<std::unique_ptr<Log>, std::string> open(const LogOptions& options);
+    /// An error says which file cannot be opened and why. With `journal`, lines on stderr have the priority in front
+    /// and no time, since the journal has both for each line.
+    static wsserver::Result<std::unique_ptr<Log>, std::string> open(const LogOptions& options, bool journal = false);
     /// close()
     ~Log();
     Log(const Log&) = delete;
@@ -67,7 +75,7 @@ class Log {
 
    private:
     struct Impl;
-    explicit Log(std::unique_ptr<Impl> impl);
+    explicit Log(std::unique_ptr<Impl> impl) noexcept;
 
     std::unique_ptr<Impl> impl_;
 };

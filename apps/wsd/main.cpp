@@ -1,11 +1,16 @@
 // wsd: reads the command line and does what it says.
+#include <fmt/format.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -17,6 +22,8 @@
 #include "common/print.hpp"
 #include "common/standard_streams.hpp"
 #include "wsd-ctl/run.hpp"
+#include "wsd/become_user.hpp"
+#include "wsd/check_places.hpp"
 #include "wsd/command_line.hpp"
 #include "wsd/handler_set.hpp"
 #include "wsd/serve.hpp"
@@ -44,8 +51,13 @@ int printed() {
 int check_config(const ConfigRequest& request) {
     const auto config = wsd::load_config(request);
     if (!config) return complain(config.error(), EX_CONFIG);
+    // As wsd does, so that handlers are tried with its permissions and leave no files of root.
+    if (!config->user.empty() && ::geteuid() == 0) {
+        if (const auto done = wsd::become_user(config->user, {}); !done) return complain({done.error()}, EX_CONFIG);
+    }
     if (const auto missing = wsd::missing_handlers(*config); !missing.empty()) return complain(missing, EX_CONFIG);
     if (const auto broken = wsd::broken_handlers(*config); !broken.empty()) return complain(broken, EX_CONFIG);
+    if (const auto unusable = wsd::unusable_places(*config); !unusable.empty()) return complain(unusable, EX_CONFIG);
     for (const auto& warning : config->warnings)
         wsd::print_to(stderr, "wsd: warning: {}\n", wsserver::escape_control(warning));
     wsd::print_to(stdout, "the configuration is valid{}\n",
@@ -70,12 +82,21 @@ std::string read_input() {
 int try_handler(const std::string& path) {
     const rlimit no_core{};
     ::setrlimit(RLIMIT_CORE, &no_core);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a handler that hangs must not outlive a wsd that was killed
     const std::string config = read_input();
     std::string name;
     {
+        const wsserver::HandlersEndLater later;
         const auto handler = wsserver::load_handler(path, {}, config);
         if (!handler) return complain({handler.error()}, 1);
         name = (*handler)->name();
+    }
+    constexpr std::chrono::milliseconds patience{3'000};
+    if (!wsserver::wait_for_handler_ends(patience)) {
+        complain({fmt::format("handler '{}': its end does not return within {} ms: a destructor or destroy() hangs",
+                              path, patience.count())},
+                 1);
+        std::_Exit(1);  // its thread still runs
     }
     wsd::print_to(stdout, "the handler {} starts and ends\n", wsserver::escape_control(name));
     return printed();

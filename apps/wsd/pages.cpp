@@ -20,10 +20,14 @@ HttpResponse chat() {
 
 }  // namespace
 
-std::optional<HttpResponse> answer_http(const wsserver::HttpRequest& request, bool demo) {
+HttpResponse health(bool degraded) {
+    return {.fields = {{"Cache-Control", "no-store"}}, .body = degraded ? "degraded\n" : "ok\n"};
+}
+
+std::optional<HttpResponse> answer_http(const wsserver::HttpRequest& request, bool demo, bool degraded) {
     const std::string_view target{request.target};
     const auto path = target.substr(0, target.find('?'));
-    if (path == "/healthz") return HttpResponse{.fields = {{"Cache-Control", "no-store"}}, .body = "ok\n"};
+    if (path == health_path) return health(degraded);
     if (!demo) return std::nullopt;
     if (path == "/" || path == "/index.html") return chat();
     if (path == "/favicon.ico") return HttpResponse{.status = 404, .body = "not found\n"};

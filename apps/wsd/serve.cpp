@@ -1,5 +1,7 @@
 #include "wsd/serve.hpp"
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <sys/resource.h>
 #include <sysexits.h>
 
@@ -7,14 +9,20 @@
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "common/print.hpp"
 #include "wsd/daemon.hpp"
@@ -22,6 +30,9 @@
 #include "wsd/notify.hpp"
 #include "wsd/pid_file.hpp"
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/base/within_memory.hpp"
+#include "wsserver/handler/shared_object.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsd {
 
@@ -29,8 +40,19 @@ namespace {
 
 namespace asio = boost::asio;
 
-int fail(const std::vector<std::string>& lines, int exit_code) {
-    for (const auto& line : lines) print_to(stderr, "wsd: {}\n", wsserver::escape_control(line));
+/// A variable of the environment; empty if it is not set.
+std::string variable(const Environment& environment, const std::string& name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string{} : found->second;
+}
+
+bool logs_to_journal(const Environment& environment) {
+    return stderr_is_journal(variable(environment, "JOURNAL_STREAM"));
+}
+
+int fail(const ConfigRequest& request, const std::vector<std::string>& lines, int exit_code) {
+    const auto prefix = logs_to_journal(request.environment) ? journal_prefix(LogLevel::error) : "";
+    for (const auto& line : lines) print_to(stderr, "{}wsd: {}\n", prefix, wsserver::escape_control(line));
     return exit_code;
 }
 
@@ -57,9 +79,8 @@ std::string page_url(std::string_view url) {
 std::string control_program(const Environment& environment) {
     namespace fs = std::filesystem;
     std::error_code ignored;
-    const auto path = environment.find("PATH");
-    std::string_view rest;
-    if (path != environment.end()) rest = path->second;
+    const auto path = variable(environment, "PATH");
+    std::string_view rest = path;
     while (!rest.empty()) {
         const auto folder = rest.substr(0, rest.find(':'));
         rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
@@ -88,6 +109,41 @@ void print_listening(const std::vector<std::string>& urls) {
     for (const auto& url : urls) print_to(stdout, "listening on {}\n", url);
 }
 
+/// Reloads on a thread of its own, since handlers that are loaded may hang, and TERM must be obeyed meanwhile. The
+/// thread starts with the first reload.
+class Reloader {
+   public:
+    explicit Reloader(Daemon& daemon) : daemon_(daemon) {}
+    Reloader(const Reloader&) = delete;
+    Reloader& operator=(const Reloader&) = delete;
+
+    /// Begins a reload when the one that is under way has ended. Several of them become one.
+    void reload() {
+        const std::lock_guard lock{mutex_};
+        wanted_ = true;
+        wake_.notify_one();
+        if (!thread_.joinable()) thread_ = std::jthread{[this](std::stop_token stop) { run(std::move(stop)); }};
+    }
+
+   private:
+    void run(std::stop_token stop) {
+        const wsserver::HandlersEndLater later;  // TERM must not wait for handlers that do not end
+        std::unique_lock lock{mutex_};
+        while (wake_.wait(lock, stop, [this] { return wanted_; })) {
+            wanted_ = false;
+            lock.unlock();
+            (void)wsserver::within_memory([this] { (void)daemon_.reload(); });  // the result is in the log
+            lock.lock();
+        }
+    }
+
+    Daemon& daemon_;
+    std::mutex mutex_;
+    std::condition_variable_any wake_;
+    bool wanted_ = false;
+    std::jthread thread_;
+};
+
 /// Handles signals one at a time, on the thread that constructs this and runs the context. All other threads block
 /// them: otherwise the kernel could deliver USR1 and TERM to two threads, which would handle them in any order.
 class Signals {
@@ -98,22 +154,32 @@ class Signals {
         mask(SIG_BLOCK);
     }
 
-    /// Unblocks the signals. Those that were sent during the start are handled now.
-    void obey(Daemon& daemon) {
-        wait(daemon);
+    /// Unblocks the signals, and the one of end_within(). Those that were sent before are handled now.
+    void obey(Daemon& daemon, Reloader& reloader) {
+        wait(daemon, reloader);
         mask(SIG_UNBLOCK);
+        sigset_t alarm;
+        sigemptyset(&alarm);
+        sigaddset(&alarm, SIGALRM);
+        ::pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
+    }
+
+    /// A further TERM or INT ends the process. For the time after the context has run.
+    void leave_to_kernel() {
+        signals_.remove(SIGTERM);
+        signals_.remove(SIGINT);
     }
 
    private:
     static constexpr std::array obeyed{SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
-    void wait(Daemon& daemon) {
-        signals_.async_wait([this, &daemon](const boost::system::error_code& error, int number) {
+    void wait(Daemon& daemon, Reloader& reloader) {
+        signals_.async_wait([this, &daemon, &reloader](const boost::system::error_code& error, int number) {
             if (error) return;
-            mask(SIG_BLOCK);  // a handler that is loaded by a reload may start threads
-            react(daemon, number);
+            mask(SIG_BLOCK);  // a thread that is started meanwhile inherits it
+            react(daemon, reloader, number);
             mask(SIG_UNBLOCK);
-            wait(daemon);
+            wait(daemon, reloader);
         });
     }
 
@@ -124,11 +190,10 @@ class Signals {
         ::pthread_sigmask(how, &set, nullptr);
     }
 
-    static void react(Daemon& daemon, int number) {
+    static void react(Daemon& daemon, Reloader& reloader, int number) {
         switch (number) {
             case SIGHUP:
-                static_cast<void>(daemon.reload());  // the result is in the log
-                return;
+                return reloader.reload();
             case SIGUSR1:
                 return daemon.reopen_log();
             default:
@@ -139,29 +204,74 @@ class Signals {
     asio::signal_set signals_;
 };
 
-/// Returns when the daemon has stopped. False if one of its threads has not ended.
-bool run(asio::io_context& context, Signals& signals, Daemon& daemon) {
-    bool ended = true;
-    std::thread waiting{[&] {
-        ended = daemon.wait();
+/// How the daemon's life ended.
+struct DaemonEnd {
+    int exit_code = 0;
+    bool complete = true;  ///< false: one of its threads still uses it
+};
+
+/// Starts the daemon and waits for its end.
+DaemonEnd start_and_wait(Daemon& daemon, const Config& config, const ConfigRequest& request) {
+    const auto urls = daemon.start();
+    if (!urls) {
+        if (daemon.is_stopping()) return {};
+        return {fail(request, urls.error(), 1)};
+    }
+    print_listening(*urls);
+    if (config.demo) print_demo(*urls, config, request.environment);
+    std::fflush(stdout);
+    return {0, daemon.wait()};
+}
+
+/// Runs the daemon on another thread, and handles signals on this one, from the start on. Throws what it throws.
+DaemonEnd run(asio::io_context& context, Signals& signals, Daemon& daemon, const Config& config,
+              const ConfigRequest& request) {
+    DaemonEnd end;
+    std::exception_ptr error;
+    std::thread life{[&] {
+        try {
+            end = start_and_wait(daemon, config, request);
+        } catch (...) {
+            error = std::current_exception();
+        }
         context.stop();
     }};
-    signals.obey(daemon);
+    Reloader reloader{daemon};
+    signals.obey(daemon, reloader);
     context.run();
-    waiting.join();
-    return ended;
+    signals.leave_to_kernel();
+    life.join();
+    if (error) std::rethrow_exception(error);
+    return end;
+}
+
+/// Lets go of the daemon and waits for its handlers. False if one of them does not end.
+bool destroy(std::optional<Daemon>& daemon, Log& log) {
+    constexpr std::chrono::milliseconds least{500};
+    const auto patience = std::max(daemon->rest_of_grace(), least);
+    {
+        const wsserver::HandlersEndLater later;  // so that they end at the same time
+        daemon.reset();
+    }
+    static_cast<void>(wsserver::wait_for_handler_ends(patience));
+    const auto calls = wsserver::ForeignCalls::of_process().states();
+    for (const auto& call : calls) {
+        log.error("wsd ends, and a handler has not returned", {{"call", std::string_view{call.name}}});
+    }
+    return calls.empty();
 }
 
 int serve_or_throw(const ConfigRequest& request) {
     asio::io_context context{1};
     Signals signals{context};  // first, so that signals during the start are handled after it
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) is like a full disk
     std::signal(SIGCHLD, SIG_DFL);  // it may be ignored by inheritance, and then no process can be waited for
 
     auto config = load_config(request);
-    if (!config) return fail(config.error(), EX_CONFIG);
-    auto opened = Log::open(config->log);
-    if (!opened) return fail({opened.error()}, 1);
+    if (!config) return fail(request, config.error(), EX_CONFIG);
+    auto opened = Log::open(config->log, logs_to_journal(request.environment));
+    if (!opened) return fail(request, {opened.error()}, 1);
     const std::shared_ptr<Log> log{*std::move(opened)};
     for (const auto& warning : config->warnings) log->warning(warning);
     raise_descriptor_limit(*log);
@@ -169,24 +279,20 @@ int serve_or_throw(const ConfigRequest& request) {
     std::optional<PidFile> pid_file;
     if (!config->pid_file.empty()) {
         auto taken = PidFile::take(config->pid_file);
-        if (!taken) return fail({taken.error()}, 1);
+        if (!taken) return fail(request, {taken.error()}, 1);
         pid_file.emplace(*std::move(taken));
     }
-    const auto socket = request.environment.find("NOTIFY_SOCKET");
-    Daemon daemon{*config, log, Notifier{socket == request.environment.end() ? "" : socket->second},
-                  [&request] { return load_config(request); }};
-    const auto urls = daemon.start();
-    if (!urls) return fail(urls.error(), 1);
-    print_listening(*urls);
-    if (config->demo) print_demo(*urls, *config, request.environment);
-    std::fflush(stdout);
-    const bool ended = run(context, signals, daemon);
+    std::optional<Daemon> daemon;
+    daemon.emplace(*config, log, Notifier{variable(request.environment, "NOTIFY_SOCKET")},
+                   [&request] { return load_config(request); });
+    const auto end = run(context, signals, *daemon, *config, request);
+    const bool complete = end.complete && destroy(daemon, *log);
     log->close();
-    if (!ended) {
+    if (!complete) {
         pid_file.reset();
-        std::_Exit(0);  // the daemon cannot be destroyed while a thread uses it
+        std::_Exit(end.exit_code);  // a thread still uses the daemon, or code that exit() would unload
     }
-    return 0;
+    return end.exit_code;
 }
 
 }  // namespace
@@ -196,6 +302,7 @@ int serve(const ConfigRequest& request) {
         return serve_or_throw(request);
     } catch (const std::exception& error) {
         return fail(
+            request,
             {fmt::format("it cannot start: {}; raise the limits of open files (ulimit -n), threads (ulimit -u) and "
                          "locked memory (ulimit -l)",
                          error.what())},

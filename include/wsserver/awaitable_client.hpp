@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "wsserver/base/result.hpp"
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/transport/clock.hpp"
 
@@ -129,7 +130,11 @@ class AwaitableClient {
         void ended(const ConnectionEnd& how) {
             // The end of an earlier connection, whose closing handshake was slow.
             if (how.opened && how.info.id != connection) return;
-            end = how;
+            if (!within_memory([&] { end = how; })) {  // without its texts
+                end.emplace();
+                end->code = how.code;
+                end->error = std::make_error_code(std::errc::not_enough_memory);
+            }
             wake();
         }
         void detach() {

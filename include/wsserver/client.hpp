@@ -17,10 +17,9 @@
 
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
+#include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/hub.hpp"
-#include "wsserver/connection/limits.hpp"
 #include "wsserver/handshake/http.hpp"
-#include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/error.hpp"
 #include "wsserver/protocol/message.hpp"
 
@@ -46,25 +45,20 @@ struct Reconnect {
     std::chrono::milliseconds wait(std::size_t failures, double point) const noexcept;
 };
 
-/// The options of a Client.
+/// The options of a Client. There is no limit for the memory of all clients: each holds at most one message of
+/// `connection.max_message`, and `connection.send_queue.hard_limit` and one message that it sends. Many clients on one
+/// loop can share a limit: see ClientOn and its set_memory_limit().
 struct ClientOptions {
     std::vector<std::string> subprotocols{};  ///< in order of preference
     std::string origin{};                     ///< the Origin field; browsers send one, programs do not need it
-    std::vector<HttpField> fields{};          ///< more fields of the request, for example `Authorization`
-    HandshakeLimits handshake{};              ///< limits of the server's response
+    /// The Host field, `NAME` or `NAME:PORT`, if it is not that of the URL: names a virtual host of a server that is
+    /// reached by its address or through a Unix socket. Empty: the URL's host.
+    std::string host{};
+    std::vector<HttpField> fields{};  ///< more fields of the request, for example `Authorization`
 
     /// For the name, the stream and the opening handshake in total.
     std::chrono::milliseconds connect_timeout{10'000};
-    std::chrono::milliseconds ping_interval{25'000};  ///< of silence before a ping; 0: never
-    std::chrono::milliseconds pong_timeout{20'000};   ///< for the answer to that ping
-
-    /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
-    /// the peer to take any byte of what is queued.
-    std::chrono::milliseconds close_timeout{5'000};
-
-    std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a received message; over it: close code 1009
-    std::size_t max_fragments = 131'072;              ///< most frames of a received message; over it: close code 1009
-    SendQueueLimits send_queue{};                     ///< limits of the send queue
+    ConnectionOptions connection{};  ///< the limits and timeouts of the connection
 
     std::optional<Reconnect> reconnect{};  ///< none: do not reconnect
 
@@ -89,8 +83,8 @@ class Client {
     /// descriptor left for the loop.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
     /// Ends the connection without a closing handshake, and calls on_close() of its handler and the Counts of
-    /// broadcasts that wait, but no listener. After it has returned, no reaction, listener or Count is called. It may
-    /// be called within any of them; then the handler and the listeners are destroyed in a later turn of the loop.
+    /// broadcasts that wait, but no listener. After it has returned, no reaction, listener or Completion is called. It
+    /// may be called within any of them; then the handler and the listeners are destroyed in a later turn of the loop.
     ///
     /// Call it on the thread that runs the loop or ran it last. Other threads may call it when the loop has stopped.
     ~Client();

@@ -89,23 +89,23 @@ class HostHub final : public Hub {
         const auto number = static_cast<std::uint16_t>(code);
         return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
     }
-    void broadcast(const Audience& audience, const Text& message, Count done = {}) override {
+    void broadcast(const Audience& audience, const Text& message, Completion done = {}) override {
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
         host_->broadcast_text(host_, to.subprotocol, to.except, message.text.data(), message.text.size(),
                               completion.through, completion.context);
     }
-    void broadcast(const Audience& audience, const Binary& message, Count done = {}) override {
+    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) override {
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
         host_->broadcast_binary(host_, to.subprotocol, to.except, message.bytes.data(), message.bytes.size(),
                                 completion.through, completion.context);
     }
-    void ping_all(Count done = {}) override {
+    void ping_all(Completion done = {}) override {
         const CompletionForC completion{std::move(done)};
         host_->ping_all(host_, completion.through, completion.context);
     }
-    void close_all(CloseCode code, std::string_view reason, Count done = {}) override {
+    void close_all(CloseCode code, std::string_view reason, Completion done = {}) override {
         const CompletionForC completion{std::move(done)};
         host_->close_all(host_, static_cast<std::uint16_t>(code), reason.data(), reason.size(), completion.through,
                          completion.context);
@@ -125,21 +125,19 @@ class HostHub final : public Hub {
         const wsserver_connection_id* except;
     };
 
-    /// A Count for C. The host calls it exactly once, and that call deletes it.
+    /// A Completion for C. The host calls it exactly once, and that call deletes it.
     struct CompletionForC {
-        explicit CompletionForC(Count done)
-            : through(done ? &tell : nullptr), context(done ? new Count{std::move(done)} : nullptr) {}
+        explicit CompletionForC(Completion done)
+            : through(done ? &tell : nullptr),
+              context(through != nullptr ? new Completion{std::move(done)} : nullptr) {}
 
         wsserver_count through;
         void* context;
     };
 
     static void tell(void* context, std::size_t receivers) noexcept {
-        const std::unique_ptr<Count> done{static_cast<Count*>(context)};
-        try {
-            (*done)(receivers);
-        } catch (...) {  // must not cross into C, and there is no one to report it to
-        }
+        const std::unique_ptr<Completion> done{static_cast<Completion*>(context)};
+        (*done)(receivers);
     }
 
     const wsserver_host* host_;

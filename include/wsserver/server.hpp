@@ -21,10 +21,9 @@
 #include "wsserver/base/result.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
+#include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/hub.hpp"
-#include "wsserver/connection/limits.hpp"
 #include "wsserver/handshake/http.hpp"
-#include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/error.hpp"
 
 namespace wsserver {
@@ -38,60 +37,90 @@ enum class TransportKind : std::uint8_t {
 
 /// The options of a Server. Every option has a default that works.
 struct ServerOptions {
-    std::size_t io_threads = 0;                          ///< reactor threads; 0: one for each core
-    std::size_t workers = 0;                             ///< threads for pooled handlers; 0: one for each core
+    std::size_t io_threads = 0;  ///< reactor threads; 0: one for each core
+    /// Threads for pooled handlers; 0: one for each core and one more. One handler runs on all but one of them at most,
+    /// so that another handler never waits for it. With one worker, handlers take turns.
+    std::size_t workers = 0;
     TransportKind transport = TransportKind::automatic;  ///< how the reactors do their I/O
 
     std::string server_name = "wsserver";  ///< the Server field of HTTP responses; empty: no such field
-    /// Refuse an unknown subprotocol with 400 instead of declining it (RFC 6455 §4.2.2 allows both).
+    /// Refuse every client that offers only unknown subprotocols with 400. Otherwise they are declined (RFC 6455 §4.2.2
+    /// allows both), except for a client that sends an Origin: browsers fail such a connection, so it is refused.
     bool strict_subprotocol = false;
-    /// Origins that are allowed in addition to the server's own host; "*" allows all. Clients that send no origin are
-    /// always allowed.
+    /// Origins that are allowed in addition to the server's own host: `https://app.example`, `https://*.example.org`,
+    /// `*` for all; see is_origin() in handshake/origin.hpp. Clients that send no origin are always allowed.
     std::vector<std::string> allowed_origins{};
-    HandshakeLimits handshake{};                          ///< limits of the opening handshake's request
-    std::chrono::milliseconds handshake_timeout{10'000};  ///< for the opening handshake
+    /// The server's own hosts, without a port, besides localhost, *.localhost, 127.0.0.0/8 and [::1]:
+    /// `www.example.org`, `*.example.org`, `*` for all. An opening handshake for another Host is refused with 421.
+    /// Empty: every Host is the server's own, except that of a client with a loopback address, which may be a web page
+    /// that uses DNS rebinding. Required behind a proxy that connects over loopback. Plain HTTP requests are not
+    /// checked.
+    std::vector<std::string> hosts{};
 
-    std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a message; over it: close code 1009
-    std::size_t max_fragments = 131'072;              ///< most frames of a message; over it: close code 1009
+    ConnectionOptions connection{};  ///< the limits and timeouts of each connection
 
-    std::size_t send_high_mark = std::size_t{1} << 20;  ///< queued bytes at which the connection stops receiving
-    std::size_t send_hard_limit = std::size_t{16}
-                                  << 20;               ///< queued bytes at which `slow_consumer` applies to all sends
-    SlowConsumer slow_consumer = SlowConsumer::close;  ///< what happens if the send queue is full
-
-    std::chrono::milliseconds ping_interval{25'000};  ///< silence of the peer before a ping; 0: no pings
-    std::chrono::milliseconds pong_timeout{20'000};   ///< silence after that ping before the connection ends (1006)
-
-    /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
-    /// the peer to take any byte of what is queued.
-    std::chrono::milliseconds close_timeout{5'000};
-
+    /// The most bytes that messages, queues and mailboxes of all connections may hold together. From three quarters of
+    /// it on, reading is paused for those that hold most, for a minute or message_timeout at most; over it and after
+    /// that they are closed with 1013, and over it opening handshakes get a 503. A message of more than three quarters
+    /// of it is closed with 1009. 0: half of the memory of the machine or of the cgroup.
+    std::size_t memory_limit = 0;
     /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After.
     std::size_t max_connections = 0;
+    /// The most clients that are accepted in a second, or at once after a second without any; 0: unlimited. As many
+    /// again get a 503 with Retry-After or, to plain HTTP requests, their answer. Further ones are closed. At most
+    /// 2^32 - 1.
+    std::size_t connections_per_second = 0;
     std::chrono::milliseconds handler_deadline{5'000};  ///< a pooled reaction that takes longer is reported
+
+    /// A reactor that does not run for longer, because an inline handler blocks it, has stalled: its new clients are
+    /// served by other reactors. So has one whose requests the kernel does not end. If all have stalled, opening
+    /// handshakes are refused with 503. 0: reactors are not watched, nor are they on the caller's loop. Set when the
+    /// server starts; reconfigure() does not change it.
+    std::chrono::milliseconds reactor_deadline{1'000};
 };
 
 /// Counters since the start. Every drop, refusal and close is in one of them.
 struct ServerStatistics {
     std::size_t open = 0;                             ///< connections now, including those in a handshake
+    std::size_t memory = 0;                           ///< bytes that all connections hold now
+    std::size_t memory_limit = 0;                     ///< what memory_limit is now, in bytes; 0: unlimited
+    std::size_t paused_for_memory = 0;                ///< connections that are not read now because memory is short
     std::uint64_t accepted = 0;                       ///< streams
     std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
     std::uint64_t refused = 0;                        ///< opening handshakes answered with a 4xx or 5xx
     std::uint64_t http_answered = 0;                  ///< plain HTTP requests that the program answered
     std::uint64_t turned_away = 0;                    ///< connections over max_connections
+    std::uint64_t over_connection_rate = 0;           ///< connections over connections_per_second
     std::uint64_t accept_pauses = 0;                  ///< pauses of accepting because descriptors ran out
     std::uint64_t handshake_timeouts = 0;             ///< connections ended by handshake_timeout
+    std::uint64_t message_timeouts = 0;               ///< connections closed with 1008 by message_timeout
     std::uint64_t pong_timeouts = 0;                  ///< connections ended by pong_timeout
     std::uint64_t close_timeouts = 0;                 ///< connections ended by close_timeout
     std::uint64_t slow_consumers = 0;                 ///< connections closed with 1013
+    std::uint64_t rate_pauses = 0;                    ///< pauses of reading by receive_rates
+    std::uint64_t publish_pauses = 0;                 ///< pauses of reading by AnyConnection::publish()
+    std::uint64_t memory_pauses = 0;                  ///< pauses of reading because memory was short
+    std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 because memory was short
+    std::uint64_t refused_for_memory = 0;             ///< opening handshakes refused because memory was short
     std::uint64_t messages_dropped = 0;               ///< messages dropped by the policy for slow consumers
     std::uint64_t handler_exceptions = 0;             ///< connections closed with 1011
     std::uint64_t handlers_overdue = 0;               ///< pooled reactions over handler_deadline
+    std::uint64_t reactor_stalls = 0;                 ///< how often a reactor stalled, see reactor_deadline
+    std::uint64_t taken_over = 0;                     ///< streams that were accepted for a stalled reactor
     std::uint64_t messages_in = 0;                    ///< messages received
     std::uint64_t messages_out = 0;                   ///< messages sent
     std::uint64_t bytes_in = 0;                       ///< bytes received on the wire, including opening handshakes
     std::uint64_t bytes_out = 0;                      ///< bytes sent on the wire, including opening handshakes
     std::map<std::uint16_t, std::uint64_t> closes{};  ///< ended connections by close code
+    std::map<unsigned, std::uint64_t> refusals{};     ///< refused and turned away connections by HTTP status
+};
+
+/// A client whose opening handshake is accepted. Valid during the call only.
+struct ConnectionStart {
+    const AnyConnection& connection;  ///< only its id() and peer() are known
+    const HttpRequest& request;       ///< its target, Origin, User-Agent, ...
+    std::string_view subprotocol;     ///< empty: none
+    std::string_view handler;         ///< the name of the handler that will serve it
 };
 
 /// The current state of a worker.
@@ -99,6 +128,13 @@ struct WorkerState {
     std::string task{};                 ///< the handler's name; empty: the worker is idle
     std::chrono::milliseconds since{};  ///< how long the worker has been running the task
     bool overdue = false;               ///< the reaction takes longer than handler_deadline
+};
+
+/// The work of a pooled handler.
+struct HandlerLoad {
+    std::string handler{};    ///< its name
+    std::size_t waiting = 0;  ///< connections with messages that wait for a worker
+    std::size_t running = 0;  ///< workers that run it
 };
 
 /// What a stop left behind, because a handler did not return in time. The handlers still run and are destroyed when
@@ -151,11 +187,23 @@ class Server {
     using HttpAnswer = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
     /// Sets the function that answers plain HTTP requests. Reactor threads call it. Must be called before start().
     void on_http(HttpAnswer answer);
-    /// Sets a function that is called exactly once for the end of each connection, on a reactor thread. Must be called
-    /// before start().
+    /// Sets the response to plain HTTP requests for `path` while all reactors have stalled. The response to all others
+    /// is then 503. Must be called before start().
+    void answer_while_stalled(std::string path, HttpResponse response);
+    /// Sets a function that is called for each accepted client, on a reactor thread, before its handler's on_open().
+    /// Must be called before start().
+    void on_accept(std::function<void(const ConnectionStart&)> listener);
+    /// Sets a function that is called exactly once for the end of each connection, on a reactor thread, but not for
+    /// clients that were refused because all reactors had stalled. Must be called before start().
     void on_end(std::function<void(const ConnectionEnd&)> listener);
+    /// Sets a function that is called for each Close frame, Ping and Pong and when messages are dropped, on a reactor
+    /// thread and perhaps within a reaction of the handler, for a debug log. It must not call the connection. Must be
+    /// called before start().
+    void on_event(std::function<void(const ConnectionEvent&)> listener);
     /// Sets a function that receives log lines for operators (accepting is paused, a handler is overdue, ...). Any
-    /// thread calls it. Its exceptions are ignored. Must be called before start().
+    /// thread calls it. Its exceptions are ignored. stop() and the destructor wait until it has returned, so it must
+    /// not wait for them. It may call the server, but must not destroy it; stop() within it is request_stop(). Must be
+    /// called before start().
     void on_log(std::function<void(LogLevel, std::string_view)> listener);
 
     /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`. May be called several
@@ -168,8 +216,8 @@ class Server {
     /// Calls start() and waits until stop() or request_stop() is done. Returns the report of stop().
     StopReport run();
     /// Refuses new connections, closes all with 1001, waits for them for at most `grace`, terminates the rest and ends
-    /// the threads. Returns when that is done, at most one second after `grace`, whatever the handlers do. Further
-    /// calls return the same report.
+    /// the threads. Returns when that is done, at most one second after `grace`, whatever the handlers do, or about
+    /// three if the kernel does not end requests of io_uring. Further calls return the same report.
     ///
     /// Must not be called from a handler, which can use request_stop(). Called on a reactor's thread it is the same as
     /// request_stop(), and the report is empty. On the caller's loop: if the loop has not begun to run, ends the server
@@ -177,8 +225,14 @@ class Server {
     [[nodiscard]] StopReport stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
     /// Same as stop(), but returns at once. run() returns when it is done.
     void request_stop(std::chrono::milliseconds grace = std::chrono::seconds{10});
-    /// Stops listening and keeps the open connections.
+    /// Stops listening and keeps the open connections, until undrain() or stop().
     void drain();
+    /// Listens again where drain() has stopped, on the same addresses and ports. Without a drain() it does nothing.
+    /// Waits while an address is still in use, at most 500 ms for each. Names are not resolved again.
+    ///
+    /// An error is that of listen(), or says that the server was stopped. The server then listens nowhere, as before.
+    /// A program that has given up its rights since listen() may not be able to listen on a port below 1024.
+    Result<void, std::string> undrain();
     /// Replaces limits, times, origins and names, also for open connections. Does not change io_threads, workers,
     /// transport and max_connections.
     void reconfigure(const ServerOptions& options);
@@ -187,17 +241,19 @@ class Server {
     std::shared_ptr<Hub> hub() const;
 
     /// All connections, in order of id. Asks the reactors and waits for their answers, so it must not be called from an
-    /// inline handler. If an inline handler blocks a reactor for more than 2 s, its connections are missing.
+    /// inline handler. The connections of stalled reactors are missing.
     std::vector<ConnectionInfo> list() const;
     /// One connection; nothing if it is gone or its reactor is stalled. Waits like list().
     std::optional<ConnectionInfo> info(ConnectionId id) const;
-    /// The numbers of the reactors that have not answered list() or info() in time. Later calls do not wait for them
-    /// until they have answered.
+    /// The numbers of the reactors that have stalled: they have not run for ServerOptions::reactor_deadline, or have
+    /// not answered list() or info() within 2 s. Later calls do not wait for them until they run again.
     std::vector<std::uint16_t> stalled_reactors() const;
     /// The counters of the whole server.
     ServerStatistics statistics() const;
     /// The state of each worker; empty if there was no connection with a pooled handler yet.
     std::vector<WorkerState> workers() const;
+    /// The pooled handlers that have work now.
+    std::vector<HandlerLoad> handler_loads() const;
     /// The URLs of all endpoints, as listen() returned them. Empty after a stop.
     std::vector<std::string> listening() const;
     /// The number of reactors.

@@ -154,8 +154,8 @@ class MemoryClient {
 /// may use the hub; their messages are sent in the next run().
 class MemoryServer {
    public:
-    /// A server without a handler. Ignores io_threads, workers, transport and handler_deadline. Without max_connections
-    /// there is no limit.
+    /// A server without a handler. Ignores io_threads, workers, transport, handler_deadline and connections_per_second.
+    /// Without max_connections there is no limit.
     explicit MemoryServer(ServerOptions options = {});
     /// A server with a default handler.
     template <class H>
@@ -241,15 +241,15 @@ class RecordingHub : public Hub {
     SendStatus send(ConnectionId to, const Binary& message) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    void broadcast(const Audience& audience, const Text& message, Count done = {}) override;
-    void broadcast(const Audience& audience, const Binary& message, Count done = {}) override;
-    void ping_all(Count done = {}) override;
-    void close_all(CloseCode code, std::string_view reason, Count done = {}) override;
+    void broadcast(const Audience& audience, const Text& message, Completion done = {}) override;
+    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) override;
+    void ping_all(Completion done = {}) override;
+    void close_all(CloseCode code, std::string_view reason, Completion done = {}) override;
 
    protected:
     /// Called at the end of each broadcast(), ping_all() and close_all(). Passes `receivers` to `done`. Override it to
     /// report something else.
-    virtual void report(Count done);
+    virtual void report(Completion done);
 
    private:
     SendStatus record(std::string call);

@@ -1,12 +1,20 @@
-// Runs a fuzz target without a fuzzer, with pseudo-random inputs, which are the same in each run, or with the files on
-// the command line, such as those that a fuzzer found.
+// Runs a fuzz target without a fuzzer.
+//
+// usage: NAME_fuzz_test [FILE | FOLDER | --rounds N | --round N]...
+//
+// Runs the inputs in files and folders, such as a corpus or what a fuzzer found, and N pseudo-random ones, which are
+// the same in each run; with --round only the Nth of them.
+#include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -14,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace {
 
 using ByteVector = std::vector<std::uint8_t>;
+
+std::string current_input;  // its name, for the message of a failure
 
 /// Bytes of one of several distributions. With a uniform distribution alone, few inputs would look like frames or text.
 ByteVector random_bytes(std::mt19937& random) {
@@ -40,27 +50,61 @@ ByteVector random_bytes(std::mt19937& random) {
     return bytes;
 }
 
+/// Runs the content of a file. False if it cannot be read.
+bool run_file(const std::filesystem::path& path) {
+    std::ifstream file{path, std::ios::binary};
+    const std::string content{std::istreambuf_iterator<char>{file}, {}};
+    if (!file) {
+        std::fprintf(stderr, "cannot read %s\n", path.c_str());
+        return false;
+    }
+    // A copy without spare bytes, so that a sanitizer reports each read beyond it.
+    const ByteVector bytes{content.begin(), content.end()};
+    current_input = path;
+    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+    return true;
+}
+
+/// Runs a file, or all files in a folder, in order of name.
+bool run_path(const std::filesystem::path& path) {
+    if (!std::filesystem::is_directory(path)) return run_file(path);
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator{path}) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    std::printf("%zu inputs from %s\n", files.size(), path.c_str());
+    return std::all_of(files.begin(), files.end(), run_file);
+}
+
+/// Runs the pseudo-random inputs `first` to `last`, counted from 1.
+void run_random(long first, long last) {
+    std::mt19937 random{20260101};
+    for (long round = 1; round <= last; ++round) {
+        const auto bytes = random_bytes(random);
+        if (round < first) continue;
+        current_input = "--round " + std::to_string(round);
+        LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+    }
+    std::printf("%ld pseudo-random inputs\n", last - first + 1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc > 1 && std::string{argv[1]} != "--rounds") {
-        for (int i = 1; i < argc; ++i) {
-            std::ifstream file{argv[i], std::ios::binary};
-            if (!file) {
-                std::fprintf(stderr, "cannot read %s\n", argv[i]);
-                return 2;
-            }
-            const std::string content{std::istreambuf_iterator<char>{file}, {}};
-            const ByteVector bytes{content.begin(), content.end()};
-            LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+    std::signal(SIGABRT, [](int) {
+        std::fprintf(stderr, "the input: %s\n", current_input.c_str());
+        std::_Exit(1);
+    });
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word{argv[i]};
+        const long number = i + 1 < argc ? std::atol(argv[i + 1]) : 0;
+        if (word == "--rounds" && number > 0) {
+            run_random(1, number);
+            ++i;
+        } else if (word == "--round" && number > 0) {
+            run_random(number, number);
+            ++i;
+        } else if (!run_path(argv[i])) {
+            return 2;
         }
-        return 0;
     }
-    const long rounds = argc > 2 ? std::atol(argv[2]) : 20'000;
-    std::mt19937 random{20260101};
-    for (long round = 0; round < rounds; ++round) {
-        const auto bytes = random_bytes(random);
-        LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
-    }
-    std::printf("%ld inputs\n", rounds);
 }

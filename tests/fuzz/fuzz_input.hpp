@@ -6,6 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "wsserver/base/bytes.hpp"
 
@@ -43,6 +46,22 @@ class FuzzInput {
    private:
     Bytes rest_;
 };
+
+/// The rest of the input as a text: its bytes, or pieces of a grammar that random bytes alone seldom reach, with bytes
+/// between them. `pieces` has 1 to 192 elements.
+inline std::string text_from(FuzzInput& input, std::span<const std::string_view> pieces) {
+    if (input.flag()) return std::string{text_of(input.rest())};
+    std::string text;
+    while (!input.empty()) {
+        const auto choice = input.byte();
+        if (choice < 192) {
+            text += pieces[choice % pieces.size()];
+        } else {
+            text += text_of(input.take(choice % 16));
+        }
+    }
+    return text;
+}
 
 /// A copy on the heap without spare bytes, so that a sanitizer reports each read beyond it.
 class ExactCopy {

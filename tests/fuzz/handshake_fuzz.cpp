@@ -5,7 +5,7 @@
 #include "fuzz_input.hpp"
 #include "support/http.hpp"
 #include "wsserver/handshake/handshake.hpp"
-#include "wsserver/handshake/url.hpp"
+#include "wsserver/handshake/origin.hpp"
 
 using namespace wsserver;
 using fuzz::require;
@@ -35,7 +35,7 @@ constexpr std::string_view pieces[] = {
     "5\r\nhello\r\n0\r\n\r\n",
 };
 
-std::string text_from(fuzz::FuzzInput& input) {
+std::string message_from(fuzz::FuzzInput& input) {
     std::string text;
     // The lines of most requests and responses. Each may be missing.
     const auto kind = input.byte();
@@ -94,7 +94,11 @@ void check_server(std::string_view text, fuzz::FuzzInput& input) {
         require(offer.request.fields.size() <= limits.max_fields, "the fields are within max_fields");
         require(offer.key.size() == 24 && offer.request.method == "GET" && offer.request.version == 11, "RFC 6455 4.1");
         require(offer.request.target.starts_with('/'), "a target is a path");
-        origin_allowed(offer, std::vector<std::string>{"https://app.example"});
+        const OriginRules rules{{"https://app.example", "https://*.app.example"}, {"example.com"}};
+        for (const bool loopback : {false, true}) {
+            const auto refused = check_offer(offer, rules, loopback);
+            require(!refused || http_status_for(refused->error) >= 400, "a refused origin has a status");
+        }
         const auto first = offer.subprotocols.empty() ? std::string{} : offer.subprotocols.front();
         const auto answer = test::read_answer(accept_response(offer, first, "wsd"));
         require(answer.status == 101 && answer.find("Sec-WebSocket-Protocol") == first, "an acceptance is HTTP");
@@ -124,25 +128,11 @@ void check_client(std::string_view text, fuzz::FuzzInput& input) {
     }
 }
 
-void check_url(std::string_view text) {
-    const auto url = parse_url(text);
-    if (!url) return require(!url.error().empty(), "an error has a text");
-    ClientRequest request;
-    request.host = url->host_field();
-    request.target = url->target;
-    require(static_cast<bool>(check_request(request)), "a valid URL gives a valid request");
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::FuzzInput input{{data, size}};
-    if (size % 4 == 0) {
-        const auto secure = input.flag();
-        check_url((secure ? "wss://" : "ws://") + std::string{text_of(input.rest())});
-        return 0;
-    }
-    const auto text = size % 4 == 1 ? std::string{text_of({data, size})} : text_from(input);
+    const auto text = size % 4 == 1 ? std::string{text_of({data, size})} : message_from(input);
     check_server(text, input);
     check_client(text, input);
     return 0;

@@ -9,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-SKIPPED = {".git", ".cache", "node_modules", "__pycache__", "packagecache"}
+# In corpus/ are inputs of the fuzz targets, which may have any bytes.
+SKIPPED = {".git", ".cache", "node_modules", "__pycache__", "packagecache", "corpus"}
 TEXT = {".hpp", ".ipp", ".cpp", ".h", ".c", ".py", ".sh", ".md", ".build", ".txt", ".toml", ".html", ".js", ".mjs", ".php",
         ".pl", ".wrap", ".conf", ".service", ".in", ".json", ".1", ".5", ".cmake", ".yml", ""}
 

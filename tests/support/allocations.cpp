@@ -20,7 +20,33 @@ namespace {
 /// Space before each block, which stores the block's size.
 constexpr std::size_t bytes_before_block = 16;
 
+std::atomic<bool> all_threads{false};
+std::atomic<std::size_t> first_failure{0}, failures{0}, counted{0}, happened_so_far{0};
+
 }  // namespace
+
+constinit thread_local AllocationFailures::Possible AllocationFailures::here = Possible::by_default;
+
+void AllocationFailures::on_all_threads(bool possible) noexcept { all_threads = possible; }
+
+void AllocationFailures::from(std::size_t first, std::size_t count) noexcept {
+    failures = 0;
+    first_failure = first;
+    counted = 0;
+    happened_so_far = 0;
+    failures = count;
+}
+
+std::size_t AllocationFailures::happened() noexcept { return happened_so_far; }
+
+bool AllocationFailures::next() noexcept {
+    if (failures == 0 || here == Possible::no || (here == Possible::by_default && !all_threads)) return false;
+    const std::size_t number = ++counted;
+    if (number < first_failure || number >= first_failure + failures) return false;
+    ++happened_so_far;
+    return true;
+}
+
 }  // namespace wsserver::test
 
 using namespace wsserver::test;
@@ -29,7 +55,7 @@ using namespace wsserver::test;
 // not inlined, because the compiler would warn that free() does not match new. The counters are relaxed, so they do not
 // hide a race from the thread sanitizer.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    if (size >= too_much) return nullptr;
+    if (size >= too_much || AllocationFailures::next()) return nullptr;
     auto* block = static_cast<std::uint8_t*>(std::malloc(size + bytes_before_block));
     if (block == nullptr) return nullptr;
     std::memcpy(block, &size, sizeof size);

@@ -105,6 +105,13 @@ class BlockingClient {
         }
         return head;
     }
+    /// Reads until the server ends the stream.
+    std::string read_rest() {
+        std::string rest;
+        char byte = 0;
+        while (receive(&byte, 1) == 1) rest.push_back(byte);
+        return rest;
+    }
 
    private:
     static int connect_tcp(const Url& url) {

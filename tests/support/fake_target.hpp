@@ -46,7 +46,7 @@ class FakeHub final : public Hub {
     Record calls;
     SendStatus status = SendStatus::queued;
     std::size_t receivers = 3;
-    bool answers = true;  ///< false: no Count is called, as if a reactor were stalled
+    bool answers = true;  ///< false: no Completion is called, as if a reactor were stalled
 
     SendStatus send(ConnectionId to, const Text& m) override {
         return note("send " + to_string(to) + " text " + std::string{m.text});
@@ -58,15 +58,15 @@ class FakeHub final : public Hub {
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
         return note("close " + to_string(to) + ' ' + number(code) + ' ' + std::string{reason});
     }
-    void broadcast(const Audience& audience, const Text& m, Count done) override {
-        note("broadcast " + of(audience) + " text " + std::string{m.text}, done);
+    void broadcast(const Audience& audience, const Text& m, Completion done) override {
+        note("broadcast " + of(audience) + " text " + std::string{m.text}, std::move(done));
     }
-    void broadcast(const Audience& audience, const Binary& m, Count done) override {
-        note("broadcast " + of(audience) + " binary " + std::string{text_of(m.bytes)}, done);
+    void broadcast(const Audience& audience, const Binary& m, Completion done) override {
+        note("broadcast " + of(audience) + " binary " + std::string{text_of(m.bytes)}, std::move(done));
     }
-    void ping_all(Count done) override { note("ping all", done); }
-    void close_all(CloseCode code, std::string_view reason, Count done) override {
-        note("close all " + number(code) + ' ' + std::string{reason}, done);
+    void ping_all(Completion done) override { note("ping all", std::move(done)); }
+    void close_all(CloseCode code, std::string_view reason, Completion done) override {
+        note("close all " + number(code) + ' ' + std::string{reason}, std::move(done));
     }
 
    private:
@@ -76,9 +76,9 @@ class FakeHub final : public Hub {
         calls.add(std::move(call));
         return status;
     }
-    void note(std::string call, const Count& done) {
+    void note(std::string call, Completion done) {
         calls.add(std::move(call));
-        if (answers && done) done(receivers);
+        answers ? done(receivers) : done.abandon();
     }
 };
 
@@ -117,6 +117,7 @@ class FakeTarget final : public ControlTarget {
     Outcome set_log_level(const std::string& level) override { return note("log-level " + level); }
     Outcome reload() override { return note("reload"); }
     Outcome drain() override { return note("drain"); }
+    Outcome undrain() override { return note("undrain"); }
     Outcome stop() override { return note("stop"); }
     std::string version() override { return "fake 1.2.3"; }
 

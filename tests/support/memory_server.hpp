@@ -1,6 +1,7 @@
 // Reactors on a network in memory, and clients that can write each byte.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,28 @@
 
 namespace wsserver::test {
 
+/// `close received 1000 bye`, `close sent 1000`, `ping 3`, `pong 0`, `dropped 2`
+inline std::string words_of(const ConnectionEvent& event) {
+    const auto close = [&event](std::string words) {
+        words += ' ' + std::to_string(static_cast<int>(event.code));
+        if (!event.reason.empty()) words.append(" ").append(event.reason);
+        return words;
+    };
+    switch (event.kind) {
+        case ConnectionEvent::Kind::close_received:
+            return close("close received");
+        case ConnectionEvent::Kind::close_sent:
+            return close("close sent");
+        case ConnectionEvent::Kind::ping_received:
+            return "ping " + std::to_string(event.count);
+        case ConnectionEvent::Kind::pong_received:
+            return "pong " + std::to_string(event.count);
+        case ConnectionEvent::Kind::messages_dropped:
+            return "dropped " + std::to_string(event.count);
+    }
+    return {};
+}
+
 /// The state that reactors share, with a record of their calls.
 class RecordingShared final : public ReactorShared {
    public:
@@ -28,8 +51,10 @@ class RecordingShared final : public ReactorShared {
     std::optional<HttpResponse> http_response;
     Admission admission = Admission::welcome;
     std::vector<ConnectionEnd> ends;
+    std::vector<std::string> events;  ///< as words_of() writes them
     int admitted = 0;
     int stopped = 0;
+    std::vector<AnyReactor*> reactors;
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
     std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer& offer) override {
@@ -42,12 +67,26 @@ class RecordingShared final : public ReactorShared {
     }
     std::optional<HttpResponse> answer(const HttpRequest&) override { return http_response; }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
+    void on_event(const ConnectionEvent& event) override { events.push_back(words_of(event)); }
     Admission admit() noexcept override {
-        if (admission != Admission::close_at_once) ++admitted;
+        if (admission != Admission::close_at_once && admission != Admission::close_for_rate) ++admitted;
         return admission;
     }
     void released() noexcept override { --admitted; }
     void on_stopped(std::uint16_t) override { ++stopped; }
+    MemoryUse memory_use() const noexcept override {
+        MemoryUse use;
+        use.total = use.broadcasts = waiting_broadcasts()->load();
+        for (AnyReactor* reactor : reactors) {
+            use.total += reactor->memory().read() + reactor->inbox_bytes();
+            use.largest = std::max(use.largest, reactor->largest_holder());
+            use.shared += reactor->shared_memory();
+        }
+        return use;
+    }
+    void on_memory_short() override {
+        for (AnyReactor* reactor : reactors) reactor->look_at_memory();
+    }
 };
 
 /// The request of the opening handshake in RFC 6455 §1.3.
@@ -123,7 +162,11 @@ class WireClient {
 class MemoryServer {
    public:
     explicit MemoryServer(const ConnectionOptions& options = {}, std::size_t reactors = 1)
-        : reactors_(shared, *shared.server_hub, options, network, place, reactors) {}
+        : MemoryServer(ReactorOptions{.connection = options}, reactors) {}
+    explicit MemoryServer(const ReactorOptions& options, std::size_t reactors = 1)
+        : reactors_(shared, *shared.server_hub, options, network, place, reactors) {
+        for (std::size_t i = 0; i < reactors; ++i) shared.reactors.push_back(&reactors_[i]);
+    }
 
     template <class H>
     void handle(std::string name, H handler) {

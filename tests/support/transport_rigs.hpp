@@ -5,7 +5,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,6 +45,12 @@ inline void run_until(AsioTransport& transport, const std::function<bool()>& don
         transport.context().run_one_until(end);
         if (Clock::now() >= end) throw std::runtime_error("the test timed out");
     }
+}
+
+/// The descriptors of this process.
+inline std::size_t count_descriptors() {
+    std::filesystem::directory_iterator all{"/proc/self/fd"};
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
 /// Both ends of a TCP connection over loopback.

@@ -211,7 +211,7 @@ class GoesOn(SystemTest):
         await self.refused('handler', 'load', 'chat', '/nowhere/chat.so', code=1, says=['/nowhere/chat.so'])
 
     async def test_a_log_level_that_does_not_exist(self):
-        await self.refused('log-level', 'loud', code=1, says=['loud'])
+        await self.refused('log-level', 'loud', code=2, says=['loud'])
 
     async def test_links_folders_and_pipes_in_the_spool(self):
         new = self.daemon.spool / 'new'

@@ -16,8 +16,10 @@ const browser = await chromium.launch({executablePath, timeout: patience, args: 
   '--disable-component-update', '--disable-sync']});
 
 /// The page in a window of its own (own cookies, own storage), connected, with the name typed as a person does.
-async function open(url, name, options = {}) {
-  const context = await browser.newContext({viewport: {width: 1280, height: 800}, locale: 'en-GB', ...options});
+/// `same_browser_as`: in a further window of the browser of that page.
+async function open(url, name, {same_browser_as, ...options} = {}) {
+  const context = same_browser_as ? same_browser_as.context()
+    : await browser.newContext({viewport: {width: 1280, height: 800}, locale: 'en-GB', ...options});
   context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const problems = [];
@@ -83,6 +85,31 @@ const tests = {
     await in_state(ada, 'open');
     assert.equal(await ada.textContent('#me .own-name'), 'Ada');   // remembered
     assert.deepEqual([...ada.problems, ...grace.problems], []);
+  },
+
+  async 'two windows of one browser have two names, and a chosen name is remembered'(start) {
+    const daemon = await start('--demo');
+    const first = await open(daemon.page), second = await open(daemon.page, undefined, {same_browser_as: first});
+    const name_of = page => page.textContent('#me .own-name');
+    const has_another_name = (page, ...taken) => page.waitForFunction(
+      taken => !taken.includes(document.querySelector('#me .own-name').textContent), taken, {polling: 50});
+    await has_another_name(second, await name_of(first));
+    await rename(first, 'Ada');
+    const third = await open(daemon.page, undefined, {same_browser_as: first});
+    await has_another_name(third, 'Ada', await name_of(second));
+    assert.equal(await name_of(first), 'Ada');
+    const names = [await name_of(second), await name_of(third)];
+    for (const page of [first, second, third]) {
+      await page.reload();
+      await in_state(page, 'open');
+    }
+    assert.deepEqual([await name_of(first), await name_of(second), await name_of(third)], ['Ada', ...names]);
+    await say(third, 'hello, Ada');
+    await shown(first, 'other', 'hello, Ada', names[1]);
+    await first.close();
+    const fourth = await open(daemon.page, undefined, {same_browser_as: second});
+    assert.equal(await name_of(fourth), 'Ada');
+    assert.deepEqual([...second.problems, ...third.problems, ...fourth.problems], []);
   },
 
   async 'a new name holds from the Enter on'(start) {
@@ -151,7 +178,7 @@ const tests = {
     await daemon.start();
     await in_state(grace, 'open');
     await in_state(ada, 'open');
-    await ada.waitForSelector('[data-delivery=sent]');
+    await ada.waitForSelector('[data-delivery=sent][data-late]');
     // Grace may have reconnected after Ada's message was sent. A new connection does not receive it.
     await say(ada, 'and after');
     await shown(grace, 'other', 'and after', 'Ada');

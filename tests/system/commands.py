@@ -19,6 +19,42 @@ class Commands(SystemTest):
         self.assertEqual(await self.within(client.recv()), 'still here')
         self.assertTrue((await daemon.ctl_json('status'))[0]['draining'])
 
+    async def test_undrain_welcomes_new_ones_again(self):
+        daemon = await self.wsd()
+        old = await self.connect(daemon.url)
+        await daemon.ctl('drain')
+        self.assertIn('accepted again', await daemon.ctl('undrain'))
+        new = await self.connect(daemon.url)
+        for client in (old, new):
+            await client.send('hello')
+            self.assertEqual(await self.within(client.recv()), 'hello')
+        reader, writer = await asyncio.open_connection(*daemon.address)
+        writer.write(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+        self.assertIn(b'200 OK', await self.within(reader.readline()))
+        writer.close()
+        status, = await daemon.ctl_json('status')
+        self.assertFalse(status['draining'])
+        self.assertEqual(status['listening'], [daemon.url])
+        await daemon.line('new connections are accepted again')
+
+    async def test_list_is_filtered_and_sorted_by_wsd(self):
+        daemon = await self.wsd('--handler', 'chat=broadcast')
+        old, chat = await self.connect(daemon.url), await self.connect(daemon.url, subprotocols=['chat'])
+        await chat.send('x' * 10_000)
+        await old.send('hello')
+        self.assertEqual(await self.within(old.recv()), 'hello')
+
+        async def handlers(*options):
+            return [row['handler'] for row in await daemon.ctl_json('list', *options)]
+        self.assertEqual(await handlers('--subprotocol', 'chat'), ['broadcast'])
+        self.assertEqual(await handlers('--handler', 'echo', '--peer', '127.0.0.1'), ['echo'])
+        self.assertEqual(await handlers('--peer', '192.0.2.1'), [])
+        async with asyncio.timeout(PATIENCE):
+            while await handlers('--sort', 'bytes') != ['broadcast', 'echo']:
+                pass  # the reactor of `chat` may not have read its message yet
+        self.assertEqual(await handlers('--sort', 'bytes', '--reverse', '--limit', '1'), ['echo'])
+        self.assertIn('\n1 of 2 connections\n', await daemon.ctl('list', '--limit', '1'))
+
     async def test_stop_by_command(self):
         daemon = await self.wsd()
         client = await self.connect(daemon.url)

@@ -51,9 +51,10 @@ class OurClient:
         ended = await self.run_client('/echo', '--binary', '--count', '1', '--wait', '30', stdin=b'\xff\x01\n')
         self.assertEqual(ended.out.rstrip(b'\n'), b'\xff\x01', ended)
 
-    async def test_two_slashes_send_one(self):
-        ended = await self.run_client('/echo', '--count', '1', '--wait', '30', stdin=b'//me waves\n')
-        self.assertEqual((ended.code, ended.out), (0, b'/me waves\n'), ended)
+    async def test_two_slashes_send_one_if_slashes_are_commands(self):
+        for words, received in ((['--slash'], b'/me waves\n'), ([], b'//me waves\n')):
+            ended = await self.run_client('/echo', *words, '--count', '1', '--wait', '30', stdin=b'//me waves\n')
+            self.assertEqual((ended.code, ended.out), (0, received), ended)
 
     async def test_a_large_line(self):
         line = 'x' * 300_000
@@ -97,7 +98,7 @@ class OurClient:
             self.assertIn(part, ended.err)
 
     async def test_slash_commands(self):
-        ended = await self.run_client('/echo', '-v', '--wait', '30', stdin=b'/ping\n/close 4001 enough\n')
+        ended = await self.run_client('/echo', '-v', '--slash', '--wait', '30', stdin=b'/ping\n/close 4001 enough\n')
         self.assertIn('pong', ended.err.lower())
         self.assertIn('4001', ended.err)
 

@@ -1,6 +1,7 @@
 """Tests of wsd behind a reverse proxy; proxy_nginx.py and proxy_apache.py start the proxy.
 
-The proxy runs with the file in docs/, in which only addresses are replaced. Tests that wait for a timeout also replace
+The proxy runs with the file in docs/, in which only addresses and the site's folder are replaced, next to the default
+site of Debian. Tests that wait for a timeout also replace
 the proxy's timeout by 6 s and wsd's ping interval by 1 s, so that they take seconds instead of minutes.
 """
 import asyncio
@@ -9,9 +10,12 @@ import random
 import socket
 
 from harness import PATIENCE, ROOT, SystemTest, websockets
-from raw import PING, PONG, Peer, frame
+from raw import PING, PONG, Peer, frame, request
 
 ws = websockets()
+SITE = 'www.example.org'  # the name of the site in the files
+PAGE = '<title>the site</title>'
+DEFAULT_PAGE = '<title>the default site</title>'
 SHORT = 6  # seconds of the proxy's timeout: longer than a process waits on a busy machine
 
 
@@ -38,11 +42,31 @@ def snippet(name, replacements):
     return text
 
 
+def pages(folder):
+    """The folders of the site and of the default site, below `folder`."""
+    for name, page in (('site', PAGE), ('default', DEFAULT_PAGE)):
+        (folder / name).mkdir()
+        (folder / name / 'index.html').write_text(page)
+    return folder / 'site', folder / 'default'
+
+
 class BehindAProxy:
     """start_proxy(daemon, timeout) returns the port of a proxy in front of the daemon."""
 
-    async def start(self, *flags, timeout=60):
-        daemon = await self.wsd('--demo', *flags)
+    async def client_at(self, port, **options):
+        """A connection to the site, as a browser makes it."""
+        return await self.connect(f'ws://{SITE}:{port}/ws/', host='127.0.0.1', port=port, **options)
+
+    async def get(self, port, path, host=SITE):
+        reader, writer = await asyncio.open_connection('127.0.0.1', port)
+        writer.write(f'GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n'.encode())
+        answer = await self.within(reader.read())
+        writer.close()
+        self.assertTrue(answer.startswith(b'HTTP/1.1 200'), answer[:200])
+        return answer.decode()
+
+    async def start(self, *flags, hosts=('--own-host', SITE), timeout=60):
+        daemon = await self.wsd('--demo', *hosts, *flags)
         return daemon, await self.start_proxy(daemon, timeout)
 
     async def ready(self, port, process):
@@ -58,20 +82,17 @@ class BehindAProxy:
                         raise AssertionError(f'the proxy ended:\n{process.text()}')
                     await asyncio.sleep(0.02)  # the proxy does not report that it listens, so try to connect
 
-    async def test_the_page_passes_the_proxy(self):
+    async def test_each_path_and_name_has_its_page(self):
         daemon, port = await self.start()
-        reader, writer = await asyncio.open_connection('127.0.0.1', port)
-        writer.write(f'GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n'.encode())
-        answer = await self.within(reader.read())
-        self.assertTrue(answer.startswith(b'HTTP/1.1 200'), answer[:200])
-        self.assertIn(b'<title>wsd chat</title>', answer)
-        writer.close()
+        self.assertIn(PAGE, await self.get(port, '/'))
+        self.assertIn('<title>wsd chat</title>', await self.get(port, '/ws/'))
+        self.assertIn(DEFAULT_PAGE, await self.get(port, '/', host='another.example.org'))
 
     async def test_a_browsers_origin_is_accepted(self):
         daemon, port = await self.start()
-        url, origin = f'ws://127.0.0.1:{port}/', f'http://127.0.0.1:{port}'
-        one = await self.connect(url, subprotocols=['chat'], origin=origin)
-        two = await self.connect(url, subprotocols=['chat'], origin=origin)
+        origin = f'http://{SITE}:{port}'
+        one = await self.client_at(port, subprotocols=['chat'], origin=origin)
+        two = await self.client_at(port, subprotocols=['chat'], origin=origin)
         self.assertEqual(one.subprotocol, 'chat')
         await one.send('through the proxy')
         self.assertEqual(await self.within(two.recv()), 'through the proxy')
@@ -82,23 +103,34 @@ class BehindAProxy:
     async def test_a_foreign_origin_is_still_refused(self):
         daemon, port = await self.start()
         with self.assertRaises(ws.InvalidStatusCode) as refusal:
-            await ws.connect(f'ws://127.0.0.1:{port}/', origin='https://evil.example', open_timeout=PATIENCE)
+            await self.client_at(port, origin='https://evil.example')
         self.assertEqual(refusal.exception.status_code, 403)
+
+    async def test_the_sites_name_must_be_in_hosts(self):
+        _, port = await self.start(hosts=())
+
+        def script():
+            with Peer(('127.0.0.1', port)) as peer:
+                peer.send(request(SITE, '/ws/', Origin=f'http://{SITE}'))
+                status, fields = peer.head()
+                self.assertEqual(status, 403)
+                self.assertIn(f'write hosts = ["{SITE}"]'.encode(), peer.body(fields))
+        await asyncio.to_thread(script)
 
     async def test_pings_and_closes_pass_both_ways(self):
         daemon, port = await self.start()
-        client = await self.connect(f'ws://127.0.0.1:{port}/')
+        client = await self.client_at(port)
         await self.within(await client.ping(b'through'))
         await self.within(client.close(4001, 'enough'))
         self.assertEqual(client.close_code, 4001)
-        client = await self.connect(f'ws://127.0.0.1:{port}/')
+        client = await self.client_at(port)
         await daemon.ctl('close', '--all', '--code', '4002', '--reason', 'go')
         await self.within(client.wait_closed())
         self.assertEqual((client.close_code, client.close_reason), (4002, 'go'))
 
     async def test_large_messages_pass_both_ways(self):
         daemon, port = await self.start()
-        client = await self.connect(f'ws://127.0.0.1:{port}/', max_size=None)
+        client = await self.client_at(port, max_size=None)
         message = os.urandom(8 << 20)
         await client.send(message)
         self.assertEqual(await self.within(client.recv()), message)
@@ -108,7 +140,7 @@ class BehindAProxy:
 
         def script():
             with Peer(('127.0.0.1', port)) as peer:
-                peer.upgrade()
+                peer.upgrade(path='/ws/', host=SITE)
                 for _ in range(10):  # 10 s without a message; the proxy's timeout is 6 s
                     _, opcode, payload = peer.frame()
                     self.assertEqual(opcode, PING)
@@ -122,18 +154,18 @@ class BehindAProxy:
 
         def script():
             with Peer(('127.0.0.1', port)) as peer:
-                peer.upgrade()
+                peer.upgrade(path='/ws/', host=SITE)
                 peer.ended()
         await asyncio.to_thread(script)
 
     async def test_wsd_restarts_behind_the_proxy(self):
         daemon, port = await self.start()
-        client = await self.connect(f'ws://127.0.0.1:{port}/')
+        client = await self.client_at(port)
         self.assertEqual(await daemon.stop(), 0)
         await self.within(client.wait_closed())
         self.assertEqual(client.close_code, 1001)
         await daemon.again()
         # nginx marks a server as failed for 10 s only if a request failed; none did
-        client = await self.connect(f'ws://127.0.0.1:{port}/')
+        client = await self.client_at(port)
         await client.send('back')
         self.assertEqual(await self.within(client.recv()), 'back')

@@ -6,7 +6,7 @@ import pwd
 import shutil
 
 from harness import SystemTest, main, skip
-from proxy import BehindAProxy, free_port, snippet
+from proxy import BehindAProxy, free_port, pages, snippet
 
 APACHE = (shutil.which('apache2', path='/usr/sbin:/usr/bin') or shutil.which('httpd', path='/usr/sbin:/usr/bin')
           or skip('apache is missing (Debian: apache2-bin)'))
@@ -28,8 +28,16 @@ LoadModule mpm_event_module {modules}/mod_mpm_event.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
 LoadModule proxy_module {modules}/mod_proxy.so
 LoadModule proxy_http_module {modules}/mod_proxy_http.so
+LoadModule dir_module {modules}/mod_dir.so
 StartServers 1
+Include {folder}/000-default.conf
 Include {folder}/wsd.conf
+'''
+# As Debian's.
+DEFAULT = '''
+<VirtualHost 127.0.0.1:{port}>
+    DocumentRoot {root}
+</VirtualHost>
 '''
 
 
@@ -37,8 +45,11 @@ class BehindApache(BehindAProxy, SystemTest):
     async def start_proxy(self, daemon, timeout):
         folder, port = self.folder(), free_port()
         folder.chmod(0o755)  # if root starts apache, its children run as another user
+        site, default = pages(folder)
+        (folder / '000-default.conf').write_text(DEFAULT.format(port=port, root=default))
         (folder / 'wsd.conf').write_text(snippet('apache.conf', {
-            '127.0.0.1:8080': '{}:{}'.format(*daemon.address), '*:80>': f'127.0.0.1:{port}>'}))
+            '127.0.0.1:8080': '{}:{}'.format(*daemon.address), '*:80>': f'127.0.0.1:{port}>',
+            '/var/www/html': str(site)}))
         text = MAIN.format(folder=folder, port=port, timeout=timeout, modules=MODULES)
         if pathlib.Path(MODULES, 'mod_unixd.so').exists():  # outside Debian this is a separate module
             text = text.replace('StartServers', f'LoadModule unixd_module {MODULES}/mod_unixd.so\nStartServers')

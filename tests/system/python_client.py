@@ -139,6 +139,8 @@ class PythonClient(SystemTest):
         await self.connect(daemon.url, origin=f'http://{host}:{port}')
         listed = await self.wsd('--allowed-origin', 'https://good.example')
         await self.connect(listed.url, origin='https://good.example')
+        subdomains = await self.wsd('--allowed-origin', 'https://*.example.org')
+        await self.connect(subdomains.url, origin='https://a.b.example.org')
         anyone = await self.wsd('--allowed-origin', '*')
         await self.connect(anyone.url, origin='https://evil.example')
 

@@ -1,18 +1,37 @@
 """The examples in the documentation work, and its links lead somewhere."""
 import asyncio
 import os
+import pathlib
+import pwd
 import re
 import shutil
 import subprocess
 import sys
 import unittest
 
+import fastcgi
 from harness import PATIENCE, ROOT, SystemTest, main, program
 
 sys.path.insert(0, str(ROOT / 'tests' / 'lint'))
 import floors  # noqa: E402, found only now
 
 MANUALS = ROOT / 'docs' / 'man'
+
+SPOOL = '/var/spool/wsd'  # in the scripts; replaced by the spool of the test
+CRON = {'HOME': '/', 'LOGNAME': 'nobody', 'PATH': '/usr/bin:/bin', 'SHELL': '/bin/sh'}
+PHP, PERL = shutil.which('php') or '/usr/bin/php', shutil.which('perl') or '/usr/bin/perl'
+FPM = next((str(path) for path in sorted(pathlib.Path('/usr/sbin').glob('php-fpm*'))), None)
+# As Debian has it: the pool's processes get none of php-fpm's environment.
+FPM_POOL = '''
+[global]
+error_log = /dev/stderr
+[www]
+user = {user}
+listen = {socket}
+pm = static
+pm.max_children = 1
+clear_env = yes
+'''
 
 
 def documents():
@@ -39,36 +58,91 @@ class Readme(SystemTest):
             lines = [line for line in code.splitlines() if line.strip() and not line.startswith(('//', '#include'))]
             self.assertLessEqual(len(lines), 15, code)
 
-    async def arrives(self, command, text):
-        """Whether a connection gets `text` when `command` runs as the README shows it."""
+    def scripts(self, language):
+        """The scripts that write into the spool."""
+        found = [block for block in blocks(self.readme, language) if SPOOL in block]
+        self.assertTrue(found, f'README.md has no script in {language} for {SPOOL}')
+        return found
+
+    async def daemon_and_client(self):
         daemon = await self.wsd('--demo')
-        client = await self.connect(daemon.url, subprotocols=['chat'])
+        return daemon, await self.connect(daemon.url, subprotocols=['chat'])
+
+    def file(self, name, text):
+        path = self.folder() / name
+        path.write_text(text)
+        return path
+
+    async def runs(self, command, environment):
+        ended = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True,
+                                        timeout=PATIENCE)
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, '', ''), command)
+
+    async def all_arrive(self, client, text, count=1):
+        for _ in range(count):
+            self.assertEqual(await self.within(client.recv()), text)
+
+    async def run_in_every_environment(self, script, text):
+        """Runs script(daemon), a command, with a user's environment, with that of cron, and with none."""
+        daemon, client = await self.daemon_and_client()
+        for environment in (daemon.env, CRON, {}):
+            with self.subTest(environment=sorted(environment)):
+                await self.runs(script(daemon), environment)
+                await self.all_arrive(client, text)
+
+    async def test_wsd_ctl_sends(self):
+        script, = [block for block in blocks(self.readme, 'sh') if block.startswith('wsd-ctl broadcast')]
+        daemon, client = await self.daemon_and_client()
         folder = self.folder()
         (folder / 'wsd-ctl').symlink_to(program('WSD_CTL'))
         environment = {**daemon.env, 'WSD_SPOOL': str(daemon.spool), 'PATH': f'{folder}:{os.environ["PATH"]}'}
-        ended = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True,
-                                        timeout=PATIENCE)
+        ended = await asyncio.to_thread(subprocess.run, ['sh', '-eu', '-c', script], env=environment,
+                                        capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual((ended.returncode, ended.stderr), (0, ''), ended.stdout)
-        self.assertEqual(await self.within(client.recv()), text)
-
-    async def test_php_sends(self):
-        script, = blocks(self.readme, 'php')
-        file = self.folder() / 'send.php'
-        file.write_text(script)
-        await self.arrives(['php', file], 'hello from PHP')
-
-    async def test_perl_sends(self):
-        script, = blocks(self.readme, 'perl')
-        file = self.folder() / 'send.pl'
-        file.write_text(script)
-        await self.arrives(['perl', '-w', file], 'hello from Perl')
+        await self.all_arrive(client, 'hello from the shell')
 
     async def test_the_shell_sends(self):
-        scripts = [block for block in blocks(self.readme, 'sh') if 'WSD_SPOOL' in block or 'wsd-ctl broadcast' in block]
-        self.assertEqual(len(scripts), 2, 'one by wsd-ctl, one by hand')
-        for script in scripts:
-            with self.subTest(script):
-                await self.arrives(['sh', '-eu', '-c', script], 'hello from the shell')
+        script, = self.scripts('sh')
+        await self.run_in_every_environment(
+            lambda daemon: ['/bin/sh', '-eu', '-c', script.replace(SPOOL, str(daemon.spool))], 'hello from the shell')
+
+    async def test_php_sends(self):
+        script, = self.scripts('php')
+        await self.run_in_every_environment(
+            lambda daemon: [PHP, self.file('send.php', script.replace(SPOOL, str(daemon.spool)))], 'hello from PHP')
+
+    async def test_perl_sends(self):
+        script, = self.scripts('perl')
+        await self.run_in_every_environment(
+            lambda daemon: [PERL, '-w', self.file('send.pl', script.replace(SPOOL, str(daemon.spool)))],
+            'hello from Perl')
+
+    async def test_a_loop_loses_no_command(self):
+        """50 commands within a second or less."""
+        daemon, client = await self.daemon_and_client()
+        shell, php, perl = (self.scripts(name)[0].replace(SPOOL, str(daemon.spool)) for name in ('sh', 'php', 'perl'))
+        php = php.removeprefix('<?php')
+        loops = {'hello from the shell': ['/bin/sh', '-eu', '-c', f'for i in $(seq 50); do {shell} done'],
+                 'hello from PHP': [PHP, self.file('loop.php', f'<?php for ($i = 0; $i < 50; ++$i) {{ {php} }}')],
+                 'hello from Perl': [PERL, '-w', self.file('loop.pl', f'for (1 .. 50) {{ {perl} }}')]}
+        for text, command in loops.items():
+            with self.subTest(text):
+                await self.runs(command, CRON)
+                await self.all_arrive(client, text, 50)
+
+    @unittest.skipUnless(FPM, 'php-fpm is missing (Debian: php-fpm)')
+    async def test_a_page_under_php_fpm_sends(self):
+        daemon, client = await self.daemon_and_client()
+        page = self.file('send.php', self.scripts('php')[0].replace(SPOOL, str(daemon.spool)))
+        socket = page.with_name('fpm.sock')
+        pool = self.file('pool.conf', FPM_POOL.format(socket=socket, user=pwd.getpwuid(os.geteuid()).pw_name))
+        root = ['--allow-to-run-as-root'] if os.geteuid() == 0 else []
+        fpm = await self.process(FPM, '--nodaemonize', *root, '--fpm-config', pool)
+        await fpm.line('ready to handle connections')
+        answer = await self.within(fastcgi.request(socket, page))
+        self.assertEqual(answer.errors, '')
+        self.assertTrue(answer.output.endswith('\r\n\r\n'), answer.output)
+        await self.all_arrive(client, 'hello from PHP')
 
     def test_links_lead_somewhere(self):
         for document in documents():

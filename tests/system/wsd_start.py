@@ -73,6 +73,8 @@ class Listening(SystemTest):
         self.assertEqual(sock.stat().st_uid, other)
         self.assertIn('connections', await daemon.ctl('status'))
         self.assertNotIn('runs as root', daemon.text())
+        await daemon.ctl('broadcast', 'hello')
+        await daemon.line(r'of user root \(0\)["\']?: broadcast: ok')
         connection = await self.connect(daemon.url)
         await connection.send('hello')
         self.assertEqual(await self.within(connection.recv()), 'hello')
@@ -229,6 +231,56 @@ class Logs(SystemTest):
                      r'duration=\d+\.\d{3} ', r'bytes_in=[1-9]\d* ', r'bytes_out=[1-9]\d* ', 'messages_in=1 ',
                      'messages_out=0 ', 'code=4001 ', 'reason=bye$']:
             self.assertRegex(line, part)
+
+    async def test_who_connected_is_shown_at_level_debug(self):
+        daemon = await self.wsd('--handler', 'chat=broadcast', '--log-level', 'debug')
+        origin = 'http://{}:{}'.format(*daemon.address)
+        await self.connect(daemon.url + '/rooms/5', subprotocols=['news', 'chat'], origin=origin,
+                           extra_headers={'User-Agent': 'Browser/1.0 (test)'})
+        await daemon.line(rf'debug +connection opened id=\S+ peer=127\.0\.0\.1:\d+ target=/rooms/5 origin={origin} '
+                          r'asked="news, chat" subprotocol=chat handler=broadcast agent="Browser/1\.0 \(test\)"$', 'stderr')
+        await daemon.ctl('status')
+        await daemon.line(r'debug .*status', 'stderr')
+
+    async def test_control_frames_are_shown_at_level_debug(self):
+        daemon = await self.wsd('--log-level', 'debug')
+        connection = await self.connect(daemon.url)
+        await self.within(await connection.ping(b'hello'))
+        await daemon.ctl('ping', '--all')
+        await daemon.line(r'debug +Ping received id=\S+ bytes=5$', 'stderr')
+        await daemon.line(r'debug +Pong received id=\S+ bytes=8$', 'stderr')
+        await connection.close(4001, 'bye')
+        id = (await daemon.line(r'debug +Close frame received id=(\S+) code=4001 reason=bye$', 'stderr'))[1]
+        await daemon.line(rf'debug +Close frame sent id={id} code=4001$', 'stderr')
+        await daemon.line(rf'info +connection ended id={id} ', 'stderr')
+
+    async def test_equal_refusals_are_one_line_and_a_sum(self):
+        daemon = await self.wsd()
+        for _ in range(20):
+            self.assertEqual((await asyncio.to_thread(http, daemon, '/.env'))[0], 426)
+        status, = await daemon.ctl_json('status')
+        self.assertEqual(status['refusals'], {'426': 20})
+        self.assertEqual(await daemon.stop(), 0)
+        refusals = [line for line in daemon.text('stderr').splitlines() if 'refused' in line]
+        self.assertEqual(len(refusals), 2, refusals)
+        self.assertIn(' opening handshake refused ', refusals[0])
+        self.assertIn(' target=/.env ', refusals[0])
+        self.assertIn(' more opening handshakes refused peer=127.0.0.1 count=19 seconds=10 cause=', refusals[1])
+
+    async def test_in_the_journal_lines_have_a_priority_and_no_time(self):
+        script = 'export JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr); exec "$@"'
+        daemon = await self.wsd('--log-level', 'debug', wrapper=['sh', '-c', script, 'sh'])
+        await daemon.line('^<6>started version=', 'stderr')
+        await asyncio.to_thread(http, daemon, '/healthz')
+        await daemon.line('^<7>connection ended before it was open ', 'stderr')
+        (daemon.folder / 'empty.toml').write_text('wrong = 1')
+        await daemon.run_ctl('reload')
+        await daemon.line('^<3>the new configuration is invalid', 'stderr')
+        self.assertEqual(await daemon.starts_and_ends(), 78)
+        await daemon.line('^<3>wsd: .*wrong: unknown key', 'stderr')
+
+        inherited = await self.wsd(wrapper=['env', 'JOURNAL_STREAM=1:1'])
+        await inherited.line(r'^\d{4}-\d\d-\d\dT\S+ info    started version=', 'stderr')
 
     async def test_json_is_one_object_a_line(self):
         daemon = await self.wsd('--log-format', 'json', '--log-level', 'debug')

@@ -22,9 +22,11 @@ SUITES = {
     "headers": "tests/headers/headers",
     "compile": None,
     "fuzz": "fuzz-tests",
+    "simulate": "tests/simulate/simulate",
     "lint": None,
     "install": "all",
     "system": "all",
+    "faults": "all",
 }
 QUICK = ("unit", "lint", "headers", "compile")
 

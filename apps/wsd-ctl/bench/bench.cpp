@@ -10,6 +10,7 @@
 #include "wsd-ctl/bench/process_use.hpp"
 #include "wsd-ctl/bench/report.hpp"
 #include "wsd-ctl/bench/session.hpp"
+#include "wsd-ctl/connect/request_field.hpp"
 #include "wsserver/handshake/url.hpp"
 #include "wsserver/transport/asio.hpp"
 
@@ -53,19 +54,16 @@ wsserver::Endpoint endpoint_of(const wsserver::Url& url) {
 Result<wsserver::ClientRequest, Failure> request_of(const wsserver::Url& url, const Options& options) {
     if (url.secure) return Unexpected{Failure{exit_tls, "TLS (wss://) is not supported yet; use ws://"}};
     wsserver::ClientRequest request;
-    request.host = url.host_field();
     request.target = url.target;
     request.subprotocols = options.subprotocols;
     request.origin = options.origin;
     request.fields = options.fields;
+    request.host = take_host(request.fields, url.host_field());
     if (const auto checked = check_request(request); !checked) return Unexpected{Failure{exit_usage, checked.error()}};
     return request;
 }
 
-int complain(const Terminal& terminal, const Failure& failure) {
-    terminal.complain(failure.text);
-    return failure.code;
-}
+int complain(const Terminal& terminal, const Failure& failure) { return terminal.fail(failure.code, failure.text); }
 
 int print_result(const Options& options, const Session& session, const Outcome& outcome, const Terminal& terminal) {
     const auto report = session.report(outcome);

@@ -61,7 +61,6 @@ class Load final : private wsserver::PooledOwner<T, wsserver::Role::client> {
     using Time = wsserver::Clock::time_point;
     using Stage = LoadWatcher::Stage;
     using ClientConnection = wsserver::Connection<wsserver::Role::client, T>;
-    using Owner::connection_options_;
     using Owner::counters_;
     using Owner::pool_;
     using Owner::timers_;

@@ -13,15 +13,17 @@ Load<T>::Load(T& on, const Options& options, const wsserver::ClientRequest& requ
       handler_(std::make_shared<BenchHandler>(*this)),
       traffic_(make_traffic(options, outcome_.tally)),
       slots_(options.connections) {
-    connection_options_.handshake_timeout = options.timeout;
-    connection_options_.close_timeout = std::min(options.timeout, connection_options_.close_timeout);
-    connection_options_.ping_interval = std::chrono::milliseconds{0};
-    connection_options_.protocol.max_message = std::max(connection_options_.protocol.max_message, options.size);
-    connection_options_.protocol.keys = &random_;
+    wsserver::ConnectionOptions of_each;
+    of_each.handshake_timeout = options.timeout;
+    of_each.close_timeout = std::min(options.timeout, of_each.close_timeout);
+    of_each.ping_interval = std::chrono::milliseconds{0};
+    of_each.max_message = std::max(of_each.max_message, options.size);
     // We never stop reading because we can't send: a server that doesn't read until its answers are taken would wait
     // for us as we for it. What is in flight is bounded anyway.
-    connection_options_.send_queue.high_mark = SIZE_MAX / 2;
-    connection_options_.send_queue.hard_limit = SIZE_MAX / 2;
+    of_each.send_queue.high_mark = SIZE_MAX / 2;
+    of_each.send_queue.hard_limit = SIZE_MAX / 2;
+    this->use_options(of_each);
+    this->protocol_options_.keys = &random_;
     transport().on_wake([this] { on_wake(); });
 }
 
@@ -81,7 +83,7 @@ void Load<T>::begin_draining() {
 template <wsserver::Transport T>
 void Load<T>::begin_closing() {
     if (stage_ == Stage::draining) outcome_.tally.lost += traffic_->outstanding();
-    enter(Stage::closing, connection_options_.close_timeout);
+    enter(Stage::closing, this->options().close_timeout);
     for (Slot& slot : slots_) {
         if (slot.connection == nullptr) continue;
         if (!slot.open) {

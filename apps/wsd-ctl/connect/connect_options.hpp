@@ -17,11 +17,17 @@ struct ConnectOptions {
     std::vector<wsserver::HttpField> fields{};
     std::vector<std::string> subprotocols{};
     std::string origin{};
-    std::vector<std::string> texts{};  ///< sent instead of lines from standard input
+    std::string host{};                ///< the Host field; empty: the URL's host
+    std::vector<std::string> texts{};  ///< sent instead of standard input; `@FILE` is a file, `@@` a literal `@`
     bool binary = false;
+    bool whole = false;               ///< all of standard input is one message
+    std::optional<char> delimiter{};  ///< ends the messages of standard input; none: newline, or the end with `binary`
+    bool slash = false;               ///< lines that begin with a slash are commands, even if no person types them
     std::optional<std::size_t> count{};                           ///< ends after this many messages
     std::optional<std::chrono::milliseconds> wait{};              ///< after the end of the input; none: forever
     std::chrono::milliseconds timeout{std::chrono::seconds{10}};  ///< to connect; max(): forever
+    bool hex = false;                                             ///< messages are shown as hex dumps
+    bool json = false;                                            ///< each event is a JSON object on standard output
     bool verbose = false;
     bool wants_help = false;
 };

@@ -18,9 +18,10 @@ Exit exit_code_of_unopened(const wsserver::ConnectionEnd& end) noexcept {
 
 std::string describe_end(const wsserver::ConnectionEnd& end) {
     using wsserver::escape_control;
-    return fmt::format("{}{}{}{}", static_cast<unsigned>(end.code), end.reason.empty() ? "" : " ",
-                       escape_control(end.reason),
-                       end.cause.empty() ? "" : fmt::format(" ({})", escape_control(end.cause)));
+    auto text = fmt::format("{}", static_cast<unsigned>(end.code));
+    if (!end.reason.empty()) text += ' ' + escape_control(end.reason);
+    if (!end.cause.empty() && end.cause != end.reason) text += fmt::format(" ({})", escape_control(end.cause));
+    return text;
 }
 
 }  // namespace wsd::ctl

@@ -29,13 +29,23 @@ class AnyConnection {
     /// than 123 bytes.
     virtual SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) = 0;
 
+    /// Sends a message to all other connections with the same subprotocol. If it is called by an inline handler of a
+    /// Server whose policy is SlowConsumer::close, this connection is not read while a receiver lags, so that a sender
+    /// cannot get the others closed: from when the receiver's send queue is over the high mark until it is at most half
+    /// of it. A receiver that takes less than a sixteenth of the mark in ServerOptions::close_timeout is closed with
+    /// 1013. Elsewhere it is the same as Hub::broadcast().
+    virtual void publish(const Text& message) { publish_unheld(message); }
+    /// Same for a binary message.
+    virtual void publish(const Binary& message) { publish_unheld(message); }
+
     /// Stays valid after the connection has ended, and is never used again.
     virtual ConnectionId id() const noexcept = 0;
     /// The subprotocol of the opening handshake; empty if there is none.
     virtual std::string_view subprotocol() const noexcept = 0;
     /// The address of the peer, written as in ConnectionInfo::peer.
     virtual std::string peer() const = 0;
-    /// The path and query that the client requested (`/chat?room=5`).
+    /// The path and query that the client requested (`/chat?room=5`). Valid as long as the connection, which keeps no
+    /// more than these bytes; connections with equal targets may share them. A pooled handler has a copy.
     virtual std::string_view target() const noexcept = 0;
 
     /// Reaches all connections of the owner, from any thread.
@@ -51,6 +61,12 @@ class AnyConnection {
 
    protected:
     ~AnyConnection() = default;
+
+   private:
+    template <class M>
+    void publish_unheld(const M& message) {
+        if (hub()) hub()->broadcast({std::string{subprotocol()}, id()}, message);
+    }
 };
 
 }  // namespace wsserver

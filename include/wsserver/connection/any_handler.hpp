@@ -44,6 +44,10 @@ class AnyHandler {
     /// The handler to which this one forwards, if it is a wrapper; otherwise this handler.
     virtual const AnyHandler& underlying() const noexcept { return *this; }
 
+    /// For a wrapper whose reactions run later: the bytes of the messages that wait. Called on the thread of the
+    /// connection.
+    virtual std::size_t waiting_bytes() const noexcept { return 0; }
+
     /// The opening handshake has succeeded.
     virtual void on_open(AnyConnection&) {}
     /// A text message was received. Declines it by default.

@@ -18,8 +18,13 @@
 #include <utility>
 #include <variant>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/keep_alive.hpp"
+#include "wsserver/connection/memory_budget.hpp"
+#include "wsserver/connection/publish_window.hpp"
+#include "wsserver/connection/receive_pace.hpp"
 #include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_path.hpp"
 #include "wsserver/handshake/handshake.hpp"
@@ -36,6 +41,10 @@ namespace wsserver {
 ///
 /// `closing` is the closing handshake (RFC 6455 §7.1.2). In `lingering` the last bytes are sent, and then the end of
 /// the peer's stream is awaited (§7.1.1). An error of the stream leads from any phase to `closed`.
+///
+/// If memory runs out, the connection ends: members that send return `closed`, and no member throws std::bad_alloc,
+/// except the constructor and the members that return a text or a ConnectionInfo. on_close() is called when no reaction
+/// to the connection is running.
 template <Role role, Transport T>
 class Connection final : public OwnedConnection, public StreamUser {
    public:
@@ -44,21 +53,23 @@ class Connection final : public OwnedConnection, public StreamUser {
         : owner_(owner),
           id_(id),
           stream_(owner.transport(), std::move(socket)),
-          protocol_(owner.options().protocol),
+          protocol_(owner.protocol_options()),
           peer_(stream_.peer()) {}
 
     /// Begins the opening handshake: waits for the request of the client.
-    void start() requires(role == Role::server) {
-        extra().opening.emplace(owner_.options().handshake, owner_.options().server_name);
-        begin();
-    }
+    void start() requires(role == Role::server) { start(std::optional<Errc>{}); }
+    /// The same for a client over a limit, which is `why`: refuses an upgrade, and answers other requests as always. It
+    /// has less time for its request.
+    void start_turned_away(Errc why) requires(role == Role::server) { start(why); }
     /// Begins the opening handshake: sends `request`. `handler` will serve the connection.
     void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
-        handshake_result_ = owner_.handshake_results().of(handler, {}, request.target);
-        const Turn turn(*this);
-        auto& opening = extra().opening.emplace(std::move(request), owner_.options().handshake);
-        begin();
-        write(bytes_of(opening.request()));
+        in_one_turn([&] {
+            stream_.start(*this);
+            handshake_result_ = owner_.handshake_results().of(handler, {}, request.target);
+            auto& opening = extra().opening.emplace(std::move(request), owner_.options().handshake);
+            begin();
+            write(bytes_of(opening.request()));
+        });
     }
 
     // For the handler; see AnyConnection.
@@ -66,6 +77,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus send(const Binary& message) override { return send_as(SendKind::reply, message); }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
+    void publish(const Text& message) override { publish_held(message); }
+    void publish(const Binary& message) override { publish_held(message); }
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override {
         return handshake_result_ ? handshake_result_->subprotocol() : std::string_view{};
@@ -83,8 +96,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// Sends a message of the connection's own handler (`reply`) or of any other sender (`message`).
     template <class M>
     SendStatus send_as(SendKind kind, const M& message);
-    /// Sends one message, encoded as `frames`. `owner` keeps them alive.
-    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames);
+    /// Sends one message, encoded as `frames`. `owner` keeps them alive. `kind` is as for send_as(); `reply` if the
+    /// sender waits for slow receivers.
+    SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message);
     /// Sends `frames`, which are `messages` messages, at once and by reference. Returns false and sends nothing if the
     /// connection is not open, if other output is before them, or if they are too long for one send.
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
@@ -93,26 +107,56 @@ class Connection final : public OwnedConnection, public StreamUser {
     void hold_receiving() override { hold(Hold::handler, true); }
     /// The handler can take messages again.
     void resume_receiving() {
-        keep_alive_.stop_probing();
-        hold(Hold::handler, false);
+        if (is_held(Hold::handler)) end_pause(Hold::handler);
+    }
+    /// The receivers of a broadcast have caught up.
+    void acknowledge();
+    /// True if senders of broadcasts must wait for it, because its send queue is too long.
+    bool is_lagging() const noexcept { return phase_ == Phase::open && out_.holds_reading(); }
+    /// How many bytes the peer's system has taken so far. Precondition: the connection is open.
+    std::uint64_t taken() const { return bytes_out_ - stream_.unsent(bytes_out_); }
+    /// The peer takes too little for senders to wait for it: closes with 1013. Not for calls within a reaction.
+    void close_for_lagging() {
+        in_one_turn([this] { slow_consumer(); });
     }
     /// Sends the output that was queued since the last turn.
-    void flush();
+    void flush() {
+        in_one_turn([] {});
+    }
     void on_timer() override;
+    void note_memory() noexcept override {
+        if (!memory_noted_) memory_noted_ = owner_.on_memory_held(id_);
+    }
+    /// The memory of the connection now.
+    MemoryHolder memory_holder() const {
+        const std::size_t waiting = handler() != nullptr ? handler()->waiting_bytes() : 0;
+        return {id_, held(), waiting, is_held(Hold::memory), out_.shared()};
+    }
+    /// True if it holds no memory. Then it calls note_memory() when it holds some again.
+    bool forget_holder() noexcept {
+        const MemoryHolder holder = memory_holder();
+        if (holder.size() + holder.shared > 0 || holder.paused) return false;
+        memory_noted_ = false;
+        return true;
+    }
+    /// Memory is short: pauses reading, or continues it.
+    void hold_for_memory(bool held);
+    /// Memory has run short: frees it at once, and closes with 1013. Not for calls within a reaction.
+    void close_for_memory();
     /// Continues with the bytes that were too much for one turn.
     void go_on();
     /// The state and the counts of the connection now.
     ConnectionInfo info() const;
-    /// Calls `f` and then sends its output in one send.
+    /// Calls `f` and then sends its output in one send. Each call of the loop that may need memory is made in here: if
+    /// memory runs out, the connection has ended when this returns.
     template <class F>
-    void in_one_turn(F&& f) {
-        const Turn turn(*this);
-        f();
-    }
+    void in_one_turn(F&& f);
     /// Null until the handler is known.
     AnyHandler* handler() const noexcept { return handshake_result_ ? handshake_result_->handler().get() : nullptr; }
     /// True during the opening handshake.
     bool is_opening() const noexcept { return phase_ == Phase::opening; }
+    /// True if the peer has taken all output.
+    bool has_sent_all() const noexcept { return out_.idle(); }
     /// True from the end of the opening handshake to the start of the closing handshake.
     bool is_open() const noexcept { return phase_ == Phase::open; }
 
@@ -120,34 +164,48 @@ class Connection final : public OwnedConnection, public StreamUser {
     void going_away();
     /// Closes at once, without a closing handshake. `cause` is reported.
     void terminate(std::string_view cause) { finish(cause, {}); }
-    /// Over `max_connections`: answers an upgrade with 503, and other requests as always. It has less time for its
-    /// request. For servers only, before start().
-    void turn_away() { extra().turned_away = true; }
 
    private:
     using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;
-    enum class Phase : std::uint8_t { opening, open, closing, lingering, closed };
+    /// In `ending`, memory has run out: nothing is received or sent, and the end of the turn or the timer leads to
+    /// `closed`.
+    enum class Phase : std::uint8_t { opening, open, closing, lingering, ending, closed };
     /// The reasons why the connection does not read. It reads when no bit is set.
-    enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4 };
+    enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4, memory = 8, rate = 16, receivers = 32 };
 
     /// Handles at most this many events of one connection in a turn, and then serves the others first. An echo costs
     /// 0.3 us with 16 in flight, so this takes about 0.15 ms. A well-behaved peer rarely has 512 messages in flight.
     static constexpr int events_per_turn = 512;
+    /// The most bytes that are received at once into a message while the owner receives little.
+    static constexpr std::size_t little_at_once = std::size_t{64} << 10;
     /// Received bytes that wait for the next turn.
     struct Backlog {
+        explicit Backlog(MemoryAccount* memory) noexcept : charge(memory) {}
+        void append(Bytes more) {
+            bytes.append(more);
+            charge.set(bytes.size());
+        }
+
         OutputBuffer bytes;
         std::size_t done = 0;
+        MemoryCharge charge;
     };
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
         std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
-        bool turned_away = false;                   ///< an upgrade is refused
+        std::optional<Errc> turned_away{};          ///< why an upgrade is refused
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
-        bool leaving = false;               ///< after the start of the closing: output waits or is in flight
-        std::uint64_t left = unknown_left;  ///< bytes_left() when it was last looked at
-        ConnectionEnd ending{};             ///< what is known about the end before it is reported
+        bool leaving = false;                   ///< after the start of the closing: output waits or is in flight
+        std::uint64_t left = unknown_left;      ///< bytes_left() when it was last looked at
+        ReceivePace pace{};                     ///< if the owner limits what a peer may send
+        PublishWindow published{};              ///< what was broadcast by publish()
+        std::weak_ptr<bool> acknowledgement{};  ///< the last one of these; expired if it is not due any more
+        std::uint32_t paused_at = 0;            ///< in_milliseconds(), while Hold::rate is set
+        std::uint32_t published_at = 0;         ///< in_milliseconds(), while Hold::receivers is set
+        std::uint32_t short_at = 0;             ///< in_milliseconds(), while Hold::memory is set
+        ConnectionEnd ending{};                 ///< what is known about the end before it is reported
     };
     /// How long a connection over the limit may take for its request, so that silent ones do not keep others from
     /// theirs.
@@ -157,26 +215,6 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// How long the bytes that wait in sockets may take to be read before a silent peer is given up, at most a tenth of
     /// its whole time.
     static constexpr std::chrono::milliseconds second_look_time{100};
-
-    /// Collects the output of its lifetime and sends it in one send at the end.
-    class Turn {
-       public:
-        explicit Turn(Connection& connection) noexcept
-            : connection_(connection), outermost_(!connection.out_.in_turn()) {
-            if (outermost_) connection_.out_.begin_turn(connection_.transport());
-        }
-        Turn(const Turn&) = delete;
-        Turn& operator=(const Turn&) = delete;
-        ~Turn() {
-            if (!outermost_) return;
-            connection_.flush();
-            connection_.out_.end_turn(connection_.transport());
-        }
-
-       private:
-        Connection& connection_;
-        const bool outermost_;
-    };
 
     // StreamUser
     void on_bytes(MutableBytes bytes) override;
@@ -188,13 +226,14 @@ class Connection final : public OwnedConnection, public StreamUser {
     void on_released() override { owner_.on_released(id_); }
 
     // Opening handshake
+    void start(std::optional<Errc> turned_away) requires(role == Role::server);
     void begin();
     void receive_opening(MutableBytes& bytes);
     void accept_offer(const Offer& offer);
     void answer_request(const HttpRequest& request);
-    void refuse(Errc why, std::string detail = {}, bool head_request = false) {
-        auto response = refusal_response(why, owner_.options().server_name, detail, head_request);
-        refuse({why, std::move(response), std::move(detail)});
+    void refuse(Errc why, std::string detail = {}, std::string_view target = {}, bool head_request = false) {
+        auto response = refusal_response(why, owner_.server_name(), detail, head_request);
+        refuse({why, std::move(response), std::move(detail), std::string{target}});
     }
     void refuse(const ServerHandshake::Refused& refused);
     void accepted(const ClientHandshake::Accepted& accepted);
@@ -203,8 +242,16 @@ class Connection final : public OwnedConnection, public StreamUser {
     void write(Bytes bytes);
 
     // Input
+    void receive(MutableBytes bytes);
+    void continue_backlog();
     void handle_some(MutableBytes& bytes);
     bool handle_next(MutableBytes& bytes);
+    bool is_paced() const noexcept { return phase_ == Phase::open && owner_.options().receive_rates.any(); }
+    int events_allowed();
+    std::size_t bytes_allowed(std::size_t bytes) const {
+        return ReceivePace::bytes_allowed(bytes, owner_.options().receive_rates);
+    }
+    void keep_pace(int events, std::size_t bytes);
     bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
     template <class M>
     void deliver(const M& message);
@@ -218,6 +265,19 @@ class Connection final : public OwnedConnection, public StreamUser {
     void guarded(F&& call);
 
     // Output
+    template <class M>
+    void publish_held(const M& message);
+    bool is_acknowledged(std::size_t bytes);
+    Clock::time_point publish_deadline(Clock::time_point now) const;
+    void limit_publish_pause();
+    template <class F>
+    SendStatus contained(F&& send);
+    void send_output();
+    std::chrono::milliseconds longest_memory_pause() const;
+    Clock::time_point memory_deadline(Clock::time_point now) const;
+    bool is_paused_too_long();
+    void give_up_memory();
+    void give_up_message();
     SendStatus queued(const PushResult& pushed);
     void slow_consumer();
     void broadcasts_first() {
@@ -227,10 +287,12 @@ class Connection final : public OwnedConnection, public StreamUser {
     void count_dropped(std::size_t messages);
     void send_soon();
     void hold(Hold why, bool held);
+    void end_pause(Hold why);
     bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
 
     // Closing
     SendStatus begin_close(CloseCode code, std::string_view reason);
+    void fail_connection(CloseCode code, std::string_view reason, std::error_code error);
     void enter_closing();
     void report_closed(const Close& close);
     void watch_leaving();
@@ -238,32 +300,70 @@ class Connection final : public OwnedConnection, public StreamUser {
     std::uint64_t bytes_left() const { return out_.waiting() + stream_.unsent(bytes_out_); }
     void linger();
     void linger_when_sent();
+    void stream_ended(std::error_code error);
     void opening_ended();
     void opening_timed_out();
+    void out_of_memory();
     void finish(std::string_view cause, std::error_code error);
-    void note(std::string_view cause, std::error_code error);
+    void report_end();
+    void report(const ConnectionEvent& event) noexcept {
+        (void)within_memory([&] { owner_.on_event(event); });
+    }
+    void report_close_sent(std::string_view reason) noexcept {
+        if (phase_ != Phase::open) return;  // it was sent before
+        report({ConnectionEvent::Kind::close_sent, id_, protocol_.sent_close_code(), reason});
+    }
+    void note(std::string_view cause, std::error_code error) noexcept;
+    void note_target(std::string_view target) { extra().ending.target = target; }
+    void add_counts(ConnectionInfo& info) const noexcept;
+    void add_texts(ConnectionInfo& info) const;
 
     T& transport() const noexcept { return owner_.transport(); }
     bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
+    /// Bytes that are free when the connection closes.
+    std::size_t held() const noexcept {
+        return protocol_.held() + out_.memory() + (has_backlog() ? extra_->backlog->bytes.size() : 0);
+    }
     Extra& extra() {
         if (!extra_) extra_ = std::make_unique<Extra>();
         return *extra_;
     }
 
     // Timers
+    void timer_fired();
+    void watch();
+    /// Makes the timer fire at `when` or before.
+    void wake_by(Clock::time_point when) {
+        if (!is_scheduled() || when < due()) owner_.schedule(*this, when);
+    }
     void set_timer(std::chrono::milliseconds from_now) {
         looked_again_ = false;
         owner_.schedule(*this, later(transport().now(), from_now));
     }
     bool looks_again(std::chrono::milliseconds whole_time);
     void watch_silence();
+    void watch_message(std::uint64_t messages_before);
+    bool message_is_late();
+    std::chrono::milliseconds message_timeout() const;
+    Clock::time_point message_deadline(Clock::time_point now) const;
+    /// Modulo 2^32, so that a difference is right for 49 days.
+    static std::uint32_t in_milliseconds(Clock::time_point time) {
+        const auto count = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+        return static_cast<std::uint32_t>(count);
+    }
 
     OwnerOn<T, role>& owner_;
     ConnectionId id_;
     Phase phase_ = Phase::opening;
     std::uint8_t held_ = 0;
-    bool dirty_ = false;         ///< the owner will call flush()
-    bool looked_again_ = false;  ///< since set_timer(); see looks_again()
+    bool dirty_ : 1 = false;           ///< the owner will call flush()
+    bool looked_again_ : 1 = false;    ///< since set_timer(); see looks_again()
+    bool within_message_ : 1 = false;  ///< a message has begun at `message_began_` and has not ended
+    bool memory_noted_ : 1 = false;    ///< the owner knows that the connection holds memory
+    bool opened_ : 1 = false;          ///< the opening handshake succeeded
+    bool close_reported_ : 1 = false;  ///< on_close() was called
+    bool peer_ended_ : 1 = false;      ///< the peer ended its direction of the stream
+    bool send_ended_ : 1 = false;      ///< we ended ours
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;
@@ -273,15 +373,14 @@ class Connection final : public OwnedConnection, public StreamUser {
     std::unique_ptr<Extra> extra_;
 
     Clock::time_point started_{};
-    [[no_unique_address]] KeepAlive keep_alive_;  // the flags are in its last four bytes
-    bool opened_ = false;                         ///< the opening handshake succeeded
-    bool close_reported_ = false;                 ///< on_close() was called
-    bool peer_ended_ = false;                     ///< the peer ended its direction of the stream
-    bool send_ended_ = false;                     ///< we ended ours
+    [[no_unique_address]] KeepAlive keep_alive_;  // the next member is in its last four bytes
+    std::uint32_t message_began_ = 0;             ///< in_milliseconds()
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint64_t messages_in_ = 0, messages_out_ = 0;
 };
 
 }  // namespace wsserver
 
-#include "wsserver/connection/connection.ipp"  // IWYU pragma: keep
+#include "wsserver/connection/connection.ipp"         // IWYU pragma: keep
+#include "wsserver/connection/connection_end.ipp"     // IWYU pragma: keep
+#include "wsserver/connection/connection_pauses.ipp"  // IWYU pragma: keep

@@ -29,9 +29,15 @@ struct ConnectionCounters {
     Counter http_answered;       ///< plain requests that the program answered
     Counter turned_away;         ///< requests over `max_connections`
     Counter handshake_timeouts;  ///< opening handshakes that took too long
+    Counter message_timeouts;    ///< messages that did not end in time
     Counter pong_timeouts;       ///< pings that were not answered in time
     Counter close_timeouts;      ///< Close frames that were not answered in time
     Counter slow_consumers;      ///< connections closed with 1013
+    Counter rate_pauses;         ///< pauses of reading because the peer sent more than ReceiveRates
+    Counter publish_pauses;      ///< pauses of reading because receivers of the peer's broadcasts lagged
+    Counter memory_pauses;       ///< pauses of reading because memory was short
+    Counter closed_for_memory;   ///< connections closed with 1013 because memory was short
+    Counter refused_for_memory;  ///< opening handshakes answered with 503 because memory was short
     Counter messages_dropped;    ///< messages that the policy for slow consumers dropped
     Counter handler_exceptions;  ///< connections closed with 1011
     Counter messages_in;         ///< complete data messages received

@@ -66,6 +66,25 @@ struct ConnectionEnd {
     std::string cause{};                   ///< why it was not a clean close, for example "connection reset by peer"
     std::error_code error{};               ///< the same for programs, if there is a code
     bool opened = false;                   ///< the opening handshake had succeeded
+    std::string target{};                  ///< the path and query of the request; empty if it was not read so far
+};
+
+/// Something besides messages that happened on a connection, for a debug log.
+struct ConnectionEvent {
+    /// What happened.
+    enum class Kind : std::uint8_t {
+        close_received,    ///< the peer's Close frame; `code` and `reason` are its
+        close_sent,        ///< our Close frame was queued, or sent; `code` and `reason` are its
+        ping_received,     ///< `count` is the size of its payload in bytes
+        pong_received,     ///< the same
+        messages_dropped,  ///< from the send queue, by its policy or at the end of the connection; `count` of them
+    };
+
+    Kind kind;                              ///< what happened
+    ConnectionId id;                        ///< where
+    CloseCode code = CloseCode::no_status;  ///< of a Close frame; no_status: it has no code
+    std::string_view reason{};              ///< of a Close frame; valid until the function returns that receives it
+    std::size_t count = 0;                  ///< bytes or messages; see `kind`
 };
 
 }  // namespace wsserver

@@ -18,6 +18,7 @@
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/protocol/error.hpp"
+#include "wsserver/protocol/protocol.hpp"
 #include "wsserver/protocol/rfc6455.hpp"
 #include "wsserver/scheduling/timer_wheel.hpp"
 #include "wsserver/transport/transport.hpp"
@@ -29,6 +30,8 @@ class OwnedConnection : public AnyConnection, public TimerNode {
    public:
     /// The handler cannot take more messages now. Pauses receiving until Connection::resume_receiving().
     virtual void hold_receiving() = 0;
+    /// The handler keeps bytes of its messages. The owner's memory budget visits the connection from now on.
+    virtual void note_memory() noexcept = 0;
     /// Called at the time that was last passed to ConnectionOwner::schedule(), or soon after.
     virtual void on_timer() = 0;
 
@@ -62,6 +65,8 @@ class ConnectionOwner {
    public:
     /// The options of all its connections.
     const ConnectionOptions& options() const noexcept { return connection_options_; }
+    /// The same for their protocols.
+    const ProtocolOptions& protocol_options() const noexcept { return protocol_options_; }
     /// The counters of all its connections.
     ConnectionCounters& counts() noexcept { return counters_; }
     /// The handshake results that its connections share.
@@ -71,6 +76,10 @@ class ConnectionOwner {
 
     /// Ends all calls of handlers: HandlerCall::allowed() is false from now on. Any thread.
     void mute() noexcept { muted_.store(true, std::memory_order_relaxed); }
+    /// True if connections should receive in small pieces, because they have grown and the memory of all was not yet
+    /// looked at, or because memory is short.
+    bool receives_little() const noexcept { return receives_little_; }
+
     /// The handler that is being called now; null: none. Any thread. The handler may be gone already, so compare the
     /// pointer only.
     const AnyHandler* running_handler() const noexcept { return running_.load(std::memory_order_relaxed); }
@@ -88,8 +97,13 @@ class ConnectionOwner {
     virtual void on_opened(ConnectionId id) = 0;
     /// on_close() of its handler is being called.
     virtual void on_close_called(ConnectionId) noexcept {}
+    /// The connection holds memory. Called again after Connection::forget_holder(). Returns false if it must be called
+    /// again sooner.
+    virtual bool on_memory_held(ConnectionId) noexcept { return true; }
     /// No more data may be sent, because the closing handshake has begun or the connection has ended.
     virtual void on_closing(ConnectionId id) noexcept = 0;
+    /// Something besides messages happened: see ConnectionEvent.
+    virtual void on_event(const ConnectionEvent&) {}
     /// Called exactly once for each connection, when nothing more is received from it.
     virtual void on_ended(const ConnectionEnd& end) = 0;
     /// The last call. The connection may be destroyed, also within this call.
@@ -97,13 +111,21 @@ class ConnectionOwner {
 
    protected:
     ~ConnectionOwner() = default;
+    /// Sets options(). They apply to the next frame, timer or queued message.
+    void use_options(const ConnectionOptions& options) noexcept {
+        connection_options_ = options;
+        protocol_options_.max_message = options.max_message;
+        protocol_options_.max_fragments = options.max_fragments;
+    }
 
-    ConnectionOptions connection_options_;  ///< for options()
-    ConnectionCounters counters_;           ///< for counts()
-    std::shared_ptr<Hub> hub_;              ///< for hub(); may be null
+    ProtocolOptions protocol_options_;  ///< for protocol_options(); use_options() sets the limits
+    ConnectionCounters counters_;       ///< for counts()
+    std::shared_ptr<Hub> hub_;          ///< for hub(); may be null
+    bool receives_little_ = false;      ///< for receives_little()
 
    private:
     friend class HandlerCall;
+    ConnectionOptions connection_options_;
     HandshakeResultCache handshake_results_;
     std::atomic<const AnyHandler*> running_{nullptr};
     std::atomic<bool> muted_{false};
@@ -143,12 +165,19 @@ class ServerOwner : public ConnectionOwner {
         if (broadcasts_wait_) send_broadcasts();
     }
 
+    /// The Server field of responses; empty: no such field.
+    const std::string& server_name() const noexcept { return server_name_; }
+    /// True if opening handshakes must be refused, because all connections together hold too much memory.
+    bool is_over_memory_limit() const noexcept { return over_memory_limit_; }
+
    protected:
     ~ServerOwner() = default;
     /// Sends the broadcasts that wait.
     virtual void send_broadcasts() = 0;
 
-    bool broadcasts_wait_ = false;  ///< send_broadcasts() has something to send
+    std::string server_name_{};       ///< for server_name()
+    bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
+    bool broadcasts_wait_ = false;    ///< send_broadcasts() has something to send
 };
 
 /// The owner of a client's connections.

@@ -133,7 +133,14 @@ class ConnectionPool {
     /// is unspecified whether `f` is called for it.
     template <class F>
     void for_each(F&& f) {
-        for (std::uint32_t begin = 0; begin < slots_; begin += chunk_slots) {
+        for_each_in(0, max_size, std::forward<F>(f));
+    }
+
+    /// Same, for the connections in `most` slots from `first` on. Both are multiples of chunk_slots, or the largest
+    /// number. Returns true if there are no later slots.
+    template <class F>
+    bool for_each_in(std::uint32_t first, std::uint32_t most, F&& f) {
+        for (std::uint32_t begin = first; begin < slots_ && begin - first < most; begin += chunk_slots) {
             Chunk& chunk = chunk_of(begin);
             // Read again after each call, which may have erased other connections.
             for (std::uint64_t rest = chunk.taken; rest != 0;) {
@@ -142,6 +149,7 @@ class ConnectionPool {
                 rest = chunk.taken & bits_after(number);
             }
         }
+        return most >= slots_ || first >= slots_ - most;
     }
 
    private:

@@ -28,6 +28,8 @@
 
 #include "wsserver/connection/pooled_owner.hpp"
 #include "wsserver/connection/posting_hub.hpp"
+#include "wsserver/handshake/origin.hpp"
+#include "wsserver/transport/endpoint.hpp"
 
 namespace wsserver {
 
@@ -53,9 +55,27 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     /// See PostingHub.
     std::uint64_t dropped_requests() const noexcept { return posting_hub_->dropped_requests(); }
     /// The options of all connections.
-    const ConnectionOptions& options() const noexcept { return this->connection_options_; }
+    using Owner::options;
     /// Sets the options of all connections, including open ones. They apply to the next frame, timer or queued message.
-    void set_options(const ConnectionOptions& options) { this->connection_options_ = options; }
+    void set_options(const ConnectionOptions& changed) noexcept { this->use_limits(changed, this->memory_limit_); }
+    /// The most bytes that messages and queues of all connections may hold; 0, as at first: unlimited. From three
+    /// quarters of it on, reading is paused for those that hold most, for a minute at most; over it they are closed
+    /// with 1013. A message of more than three quarters gets 1009. Requests of the hub are dropped while more than a
+    /// quarter of it waits.
+    void set_memory_limit(std::size_t bytes) {
+        this->use_limits(options(), bytes);
+        posting_hub_->set_limit(Inbox::limit_within(bytes));
+        next_look_ = transport().now();  // not at once, as a reaction may be running
+        this->timers_.arm(next_look_);
+    }
+    /// The bytes that count for the memory limit: messages, queues, and the requests of other threads.
+    std::size_t memory() const noexcept { return this->memory_.read() + posting_hub_->waiting_bytes(); }
+    /// `tap` sees each frame of all connections from now on; null: none. It must outlive the owner.
+    void set_tap(FrameTap* tap) noexcept { this->protocol_options_.tap = tap; }
+    /// The most bytes of payload in a data frame that a connection sends itself; 0: unlimited.
+    void set_fragment_size(std::size_t bytes) noexcept { this->protocol_options_.fragment_size = bytes; }
+    /// The Server field of the responses; empty, as at first: no such field.
+    void set_server_name(const std::string& name) requires(role == Role::server) { this->server_name_ = name; }
     /// Calls `listener` exactly once at the end of each connection. The destructor ends the connections that are left.
     void on_end(std::function<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
 
@@ -82,23 +102,34 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
         posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_);
         this->hub_ = posting_hub_;
+        Owner::on_memory_growth([this] { look_at_memory(); });
         transport().on_wake([this] {
-            this->timers_.fire();
-            this->timers_.arm();
+            const auto now = this->timers_.fire();
+            this->catch_up();
+            if (now >= next_look_) look_at_memory();
+            this->timers_.arm(next_look_);
         });
     }
-    /// Ends the connections that are left, with 1006.
-    ~DefaultOwner() {
+    ~DefaultOwner() = default;
+    /// Ends the connections that are left, with 1006. The destructor of each derived class calls it, because
+    /// connections use all members.
+    void end_all() {
         posting_hub_->detach();
         pool_.for_each([](Connection& connection) { connection.terminate("the owner is gone"); });
         pool_.clear();
     }
 
     using Owner::add;
-    using Owner::connection_options_;
     using Owner::pool_;
+    using Owner::protocol_options_;
 
    private:
+    using Owner::next_look_;
+
+    void look_at_memory() {
+        Owner::look_at_memory({memory(), 0});
+        this->timers_.arm(next_look_);
+    }
     void on_ended(const ConnectionEnd& end) override {
         if (end_) end_(end);
     }
@@ -119,6 +150,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     template <class... Args>
     explicit ServerOn(Args&&... arguments)
         : DefaultOwner<T, Role::server>(std::in_place, std::forward<Args>(arguments)...) {}
+    ~ServerOn() { this->end_all(); }
 
     /// Serves a subprotocol with `handler`. The empty subprotocol is the default handler. Open connections keep their
     /// handler.
@@ -135,7 +167,9 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     template <class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
     /// Allows these origins in addition to the server's own host (RFC 6455 §10.2); "*" allows all.
-    void allow_origins(std::vector<std::string> origins) { allowed_origins_ = std::move(origins); }
+    void allow_origins(std::vector<std::string> origins) { rules_.allowed_origins = std::move(origins); }
+    /// The server's own hosts; see OriginRules::hosts.
+    void serve_hosts(std::vector<std::string> hosts) { rules_.hosts = std::move(hosts); }
     /// Answers requests that are not an upgrade. If `answer` returns nothing, they are refused with 426.
     void on_http(std::function<std::optional<HttpResponse>(const HttpRequest&)> answer) { http_ = std::move(answer); }
 
@@ -151,14 +185,16 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     }
 
    private:
-    std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer& offer) override {
-        if (!origin_allowed(offer, allowed_origins_)) return Errc::origin_forbidden;
+    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+        if (auto wrong = check_offer(offer, rules_, is_loopback_peer(connection.peer()))) {
+            return Refusal{wrong->error, wrong->detail};
+        }
         for (const std::string& subprotocol : offer.subprotocols) {
             const auto found = handlers_.find(subprotocol);
             if (found != handlers_.end()) return Acceptance{found->second, subprotocol};
         }
         const auto found = handlers_.find(std::string_view{});
-        if (found == handlers_.end()) return Errc::unknown_subprotocol;
+        if (found == handlers_.end() || needs_subprotocol(offer)) return Errc::unknown_subprotocol;
         return Acceptance{found->second, {}};
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
@@ -171,7 +207,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     void send_broadcasts() override {}  // broadcasts do not wait here
 
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
-    std::vector<std::string> allowed_origins_;
+    OriginRules rules_;
     std::function<std::optional<HttpResponse>(const HttpRequest&)> http_;
 };
 
@@ -186,15 +222,12 @@ class ClientOn final : public DefaultOwner<T, Role::client> {
     template <class... Args>
     explicit ClientOn(Args&&... arguments)
         : DefaultOwner<T, Role::client>(std::in_place, std::forward<Args>(arguments)...) {
-        this->connection_options_.protocol.keys = &keys_;
+        this->protocol_options_.keys = &keys_;
     }
+    ~ClientOn() { this->end_all(); }
 
-    /// See DefaultOwner. If `options` has no source of masking keys, the keys are from std::random_device.
-    void set_options(ConnectionOptions options) {
-        if (options.protocol.keys == nullptr) options.protocol.keys = &keys_;
-        DefaultOwner<T, Role::client>::set_options(options);
-    }
-
+    /// `keys` makes the masking keys from now on. It must outlive the owner. At first they are from std::random_device.
+    void set_masking_keys(MaskingKeySource& keys) noexcept { this->protocol_options_.keys = &keys; }
     /// Begins the opening handshake on a socket that is connected to a server. If there are too many connections,
     /// closes the socket and returns null. A nonce of zeros is replaced by a random one. Precondition:
     /// check_request(request) succeeds.

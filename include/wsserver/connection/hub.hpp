@@ -4,13 +4,14 @@
 #include "wsserver/base/cpp20.hpp"
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
+#include "wsserver/base/unique_function.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/protocol/message.hpp"
 
@@ -20,12 +21,61 @@ namespace wsserver {
 struct Audience {
     std::optional<std::string> subprotocol{};  ///< only connections with this subprotocol; empty text: with none
     std::optional<ConnectionId> except{};      ///< all connections but this one
+    /// The sender waits for slow receivers, as AnyConnection::publish() does: `done` is called when no receiver
+    /// lags any more; one that takes too little is closed with 1013. A send queue may grow to its hard limit before the
+    /// policy for slow consumers applies. Only a Server does so; for handlers in shared objects it is ignored.
+    bool waits = false;
+};
+
+/// Receives the number of connections that queued a broadcast. It is called exactly once: with 0 if it is destroyed
+/// before, for example because the request was dropped. It has one owner.
+class Completion {
+   public:
+    /// Without a callable: no one wants to know the number.
+    Completion() noexcept = default;
+    /// `f` is called with the number, on any thread. Its exceptions are ignored. An empty std::function is not called.
+    /// Throws what the move or copy of `f` throws, and std::bad_alloc if it is larger than 48 bytes.
+    template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, Completion> && std::is_invocable_v<std::decay_t<F>&, std::size_t>)
+        Completion(F&& f) {
+        if constexpr (std::is_constructible_v<bool, F&>) {
+            if (!static_cast<bool>(f)) return;
+        }
+        call_ = std::forward<F>(f);
+    }
+    /// Takes over what `other` calls. `other` is empty then.
+    Completion(Completion&& other) noexcept : call_(std::move(other.call_)) {}
+    /// The same, after a call with 0 if this was not called before.
+    Completion& operator=(Completion&& other) noexcept {
+        if (this == &other) return *this;
+        (*this)(0);
+        call_ = std::move(other.call_);
+        return *this;
+    }
+    ~Completion() { (*this)(0); }
+
+    /// Reports the number. Does nothing if it was reported before, or if no one wants to know it.
+    void operator()(std::size_t receivers) noexcept {
+        auto call = std::exchange(call_, nullptr);  // first: it may destroy this object
+        if (!call) return;
+        try {
+            call(receivers);
+        } catch (...) {
+        }
+    }
+    /// Destroys the callable without calling it.
+    void abandon() noexcept { call_ = nullptr; }
+    /// Whether it has a callable that was not called.
+    explicit operator bool() const noexcept { return static_cast<bool>(call_); }
+
+   private:
+    UniqueFunction<void(std::size_t receivers)> call_;
 };
 
 /// The part of a server or client that any thread may call at any time. It may outlive the server or client, and then
 /// returns `closed`. No member waits for a handler or for the network. If the thread of the connections is busy,
 /// requests wait, up to a limit of 256 MiB; over it they are dropped: the result is `dropped`, and a broadcast reports
-/// 0. Members throw only std::bad_alloc.
+/// 0. Members throw only std::bad_alloc. After the server has ended, no Completion of an earlier call is called.
 class Hub {
    public:
     virtual ~Hub() = default;
@@ -39,54 +89,15 @@ class Hub {
     /// Begins the closing handshake (RFC 6455 §7.1.2).
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
-    /// Receives the number of connections that queued a broadcast. Called exactly once, on any thread, but not any more
-    /// after the server has ended. Its exceptions are ignored.
-    using Count = std::function<void(std::size_t receivers)>;
-    /// Sends a text message to all open connections of `audience`. Then calls `done` if it is set.
-    virtual void broadcast(const Audience& audience, const Text& message, Count done = {}) = 0;
-    /// Sends a binary message to all open connections of `audience`. Then calls `done` if it is set.
-    virtual void broadcast(const Audience& audience, const Binary& message, Count done = {}) = 0;
-    /// Sends a Ping to all open connections. Then calls `done` if it is set.
-    virtual void ping_all(Count done = {}) = 0;
-    /// Begins the closing handshake of all open connections. Then calls `done` if it is set.
-    virtual void close_all(CloseCode code, std::string_view reason, Count done = {}) = 0;
+    /// Sends a text message to all open connections of `audience`. Then calls `done`.
+    virtual void broadcast(const Audience& audience, const Text& message, Completion done = {}) = 0;
+    /// Sends a binary message to all open connections of `audience`. Then calls `done`.
+    virtual void broadcast(const Audience& audience, const Binary& message, Completion done = {}) = 0;
+    /// Sends a Ping to all open connections. Then calls `done`.
+    virtual void ping_all(Completion done = {}) = 0;
+    /// Begins the closing handshake of all open connections. Then calls `done`.
+    virtual void close_all(CloseCode code, std::string_view reason, Completion done = {}) = 0;
 };
-
-/// Calls `done` if it is set. Ignores its exceptions, so that the reactor keeps running.
-inline void complete(const Hub::Count& done, std::size_t receivers) noexcept {
-    if (!done) return;
-    try {
-        done(receivers);
-    } catch (...) {
-    }
-}
-
-/// Calls a Count exactly once; with 0 if the broadcast is dropped.
-class Completion {
-   public:
-    /// `done` may be empty.
-    explicit Completion(Hub::Count done) noexcept : done_(std::move(done)) {}
-    Completion(const Completion&) = delete;
-    Completion& operator=(const Completion&) = delete;
-    ~Completion() { report(0); }
-
-    /// Calls the Count if it was not called before.
-    void report(std::size_t receivers) noexcept { complete(std::exchange(done_, nullptr), receivers); }
-
-   private:
-    Hub::Count done_;
-};
-
-/// A Completion that several requests share. If there is no memory for it, calls `done` with 0 and throws
-/// std::bad_alloc.
-inline std::shared_ptr<Completion> make_completion(Hub::Count done) {
-    try {
-        return std::make_shared<Completion>(std::move(done));
-    } catch (...) {  // `done` is not moved from: only the allocation can fail
-        complete(done, 0);
-        throw;
-    }
-}
 
 /// Reaches one connection, which may be gone, from any thread. It can be copied and kept. A default-constructed handle
 /// returns `closed`.

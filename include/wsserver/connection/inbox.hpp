@@ -4,6 +4,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,19 +19,40 @@
 namespace wsserver {
 
 /// A message that is encoded once and shared by many send queues.
-struct SharedMessage {
+class SharedMessage {
+   public:
+    /// The bytes of all messages that are counted. Any thread changes it.
+    using Sum = std::atomic<std::size_t>;
+
+    SharedMessage() = default;
+    SharedMessage(const SharedMessage&) = delete;
+    SharedMessage& operator=(const SharedMessage&) = delete;
+    ~SharedMessage() {
+        if (sum_) sum_->fetch_sub(frames.size(), std::memory_order_relaxed);
+    }
+
+    /// Adds the message to `sum` for the rest of its life, unless that was done before. Called when it must wait, so
+    /// that messages that leave at once need no locked instruction. Any thread.
+    void count_in(const std::shared_ptr<Sum>& sum) const noexcept {
+        if (counted_.load(std::memory_order_relaxed) || counted_.exchange(true, std::memory_order_relaxed)) return;
+        sum_ = sum;
+        sum_->fetch_add(frames.size(), std::memory_order_relaxed);
+    }
+
     OutputBuffer frames;           ///< the message, encoded
     std::size_t payload_size = 0;  ///< of the message, in bytes
+
+   private:
+    mutable std::atomic<bool> counted_{false};
+    mutable std::shared_ptr<Sum> sum_{};  ///< set by the thread that has set `counted_`
 };
 
 /// The additional parts of a request to all connections.
 struct Broadcast {
     std::shared_ptr<const SharedMessage> shared{};  ///< of a broadcast only
     std::shared_ptr<const Audience> audience{};     ///< of a broadcast only
-    Hub::Count done{};                              ///< may be empty
-
-    /// Calls `done`, unless it is empty.
-    void report(std::size_t receivers) const noexcept { complete(done, receivers); }
+    Completion done{};                              ///< receives the number of receivers
+    bool acknowledged = false;                      ///< `done` is called when no receiver lags
 };
 
 /// One request. The members that `kind` does not use stay empty. Each reply of a worker is an item, so it is small.
@@ -43,6 +65,7 @@ struct InboxItem {
         close,        ///< begin the closing handshake; the payload is the reason
         fail,         ///< the handler threw: close with 1011
         resume,       ///< the mailbox has space again
+        acknowledge,  ///< the receivers of its broadcast have caught up
         broadcast,    ///< to all connections: a message that is encoded already
         ping_all,     ///< to all connections: send a Ping
         close_all,    ///< to all connections: begin the closing handshake
@@ -55,9 +78,11 @@ struct InboxItem {
     std::size_t size = 0;                  ///< of the payload
     std::unique_ptr<Broadcast> to_all{};   ///< null if the request is to one connection
 
-    /// True for the kinds that an Inbox never drops. There is at most one of them for each pause or failure of a
-    /// handler, and without it the connection would stay as it is.
-    bool may_pass_limit() const noexcept { return kind == Kind::fail || kind == Kind::resume; }
+    /// True for the kinds that an Inbox never drops. There are at most a few of them for each pause or failure, and
+    /// without them the connection would stay as it is.
+    bool may_pass_limit() const noexcept {
+        return kind == Kind::fail || kind == Kind::resume || kind == Kind::acknowledge;
+    }
     /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
     std::size_t memory() const noexcept {
         if (!to_all) return sizeof *this;
@@ -101,10 +126,11 @@ class Inbox {
     /// payload.
     explicit Inbox(std::size_t limit = default_limit) noexcept : limit_(limit) {}
 
-    /// Adds an item and copies `payload`. Any thread. Returns false, and adds nothing, if the limit would be exceeded.
-    /// Calls wake() unless an earlier item has woken the thread. If wake() throws, adds nothing and throws the same.
+    /// Adds an item and copies `payload`. Any thread. Returns false if the limit would be exceeded. Calls wake() unless
+    /// an earlier item has woken the thread. If wake() throws, throws the same. `item` is moved from only if it is
+    /// added.
     template <class Wake>
-    [[nodiscard]] bool put(InboxItem item, Bytes payload, Wake&& wake) {
+    [[nodiscard]] bool put(InboxItem&& item, Bytes payload, Wake&& wake) {
         const std::size_t memory = item.memory() + payload.size();
         const std::lock_guard lock(mutex_);
         const std::size_t bytes = waiting_.bytes + memory;
@@ -119,6 +145,23 @@ class Inbox {
         return true;
     }
 
+    /// The limit where connections may hold `memory_limit` bytes; 0: unlimited. A thread that does not take its items
+    /// must not use up the memory of the others.
+    static constexpr std::size_t limit_within(std::size_t memory_limit) noexcept {
+        return memory_limit == 0 || memory_limit / 4 > default_limit ? default_limit : memory_limit / 4;
+    }
+    /// Changes the limit. Any thread.
+    void set_limit(std::size_t limit) noexcept {
+        const std::lock_guard lock(mutex_);
+        limit_ = limit;
+    }
+    /// The memory of the items that wait, in bytes. A shared message counts in each inbox that it waits in: too much
+    /// rather than too little, and without a locked instruction for messages that leave at once. Any thread.
+    std::size_t waiting_bytes() const noexcept {
+        const std::lock_guard lock(mutex_);
+        return waiting_.bytes;
+    }
+
     /// Clears `batch` and swaps it for the waiting items. Called by the thread of the connections.
     void take(Batch& batch) {
         batch.clear();
@@ -128,8 +171,8 @@ class Inbox {
     }
 
    private:
-    const std::size_t limit_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
+    std::size_t limit_;
     Batch waiting_;
     bool woken_ = false;
 };

@@ -33,24 +33,32 @@ class ItemHub : public Hub {
         item.code = code;
         return put(std::move(item), bytes_of(reason));
     }
-    void broadcast(const Audience& audience, const Text& message, Count done = {}) final {
-        put_all(InboxItem::Kind::send_text, &audience, CloseCode::normal, message.payload(), std::move(done));
+    void broadcast(const Audience& audience, const Text& message, Completion done = {}) final {
+        put_all(item_for({}, InboxItem::Kind::send_text), &audience, message.payload(), std::move(done));
     }
-    void broadcast(const Audience& audience, const Binary& message, Count done = {}) final {
-        put_all(InboxItem::Kind::send_binary, &audience, CloseCode::normal, message.payload(), std::move(done));
+    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) final {
+        put_all(item_for({}, InboxItem::Kind::send_binary), &audience, message.payload(), std::move(done));
     }
-    void ping_all(Count done = {}) final {
-        put_all(InboxItem::Kind::ping_all, nullptr, CloseCode::normal, {}, std::move(done));
+    void ping_all(Completion done = {}) final {
+        put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
-    void close_all(CloseCode code, std::string_view reason, Count done = {}) final {
-        if (!is_valid_close(code, reason)) return complete(done, 0);
-        put_all(InboxItem::Kind::close_all, nullptr, code, bytes_of(reason), std::move(done));
+    void close_all(CloseCode code, std::string_view reason, Completion done = {}) final {
+        if (!is_valid_close(code, reason)) return;
+        InboxItem item = item_for({}, InboxItem::Kind::close_all);
+        item.code = code;
+        put_all(std::move(item), nullptr, bytes_of(reason), std::move(done));
     }
+
+    /// The receivers of a broadcast of `sender` have caught up. Any thread.
+    void acknowledge(ConnectionId sender) { (void)put(item_for(sender, InboxItem::Kind::acknowledge), {}); }
 
    protected:
     /// Passes a request on. Copies `payload` and returns at once. Any thread. Returns `closed` if the connection, or
     /// the owner of all connections, is gone.
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
+    /// Passes a request to all connections on; to those of `audience` unless it is null. `item` has no Broadcast yet.
+    /// `done` is not called under a lock, so it may use the hub.
+    virtual void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) = 0;
 
    private:
     static InboxItem item_for(ConnectionId to, InboxItem::Kind kind) noexcept {
@@ -61,17 +69,6 @@ class ItemHub : public Hub {
     }
     static bool is_valid_close(CloseCode code, std::string_view reason) noexcept {
         return may_be_sent(code) && reason.size() <= max_close_reason && is_valid_utf8(bytes_of(reason));
-    }
-    void put_all(InboxItem::Kind kind, const Audience* audience, CloseCode code, Bytes payload, Count done) {
-        // Calls `done` with 0 if the request is dropped, now or later. It is kept here until put() has returned, so it
-        // is not called under a lock of put() and may use the hub.
-        const auto completion = make_completion(std::move(done));
-        InboxItem item = item_for({}, kind);
-        item.code = code;
-        item.to_all = std::make_unique<Broadcast>();
-        if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
-        item.to_all->done = [completion](std::size_t receivers) { completion->report(receivers); };
-        (void)put(std::move(item), payload);
     }
 };
 
@@ -94,6 +91,9 @@ SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connec
             return SendStatus::queued;
         case InboxItem::Kind::resume:
             connection.resume_receiving();
+            return SendStatus::queued;
+        case InboxItem::Kind::acknowledge:
+            connection.acknowledge();
             return SendStatus::queued;
         case InboxItem::Kind::broadcast:
             break;

@@ -1,4 +1,4 @@
-// The limits of a connection's send queue.
+// The limits of a connection: what it may receive in a second, and what may wait to be sent.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -7,6 +7,18 @@
 #include <cstdint>
 
 namespace wsserver {
+
+/// The most that is received from one peer in a second; 0: unlimited. A peer may send as much at once, if it has sent
+/// nothing for a second. Reading pauses if it sends more. More than 2^32 - 1 is taken for that.
+struct ReceiveRates {
+    std::size_t messages = 0;  ///< messages and control frames
+    /// On the wire, after the opening handshake. A read of up to 256 KiB may exceed it: what is more than a second
+    /// allows is kept, and handled later.
+    std::size_t bytes = 0;
+
+    /// True if there is a limit.
+    bool any() const noexcept { return (messages | bytes) != 0; }
+};
 
 /// The policy for a message when the send queue is over its limit. The limit is the hard limit for replies of the
 /// connection's own handler, and the high mark for other messages.

@@ -2,15 +2,19 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/connection_pool.hpp"
+#include "wsserver/connection/memory_budget.hpp"
+#include "wsserver/connection/memory_watch.hpp"
 #include "wsserver/connection/owner_timers.hpp"
 #include "wsserver/transport/transport.hpp"
 
@@ -37,7 +41,9 @@ class PooledOwner : public OwnerOn<T, role> {
     /// transport  must outlive the owner
     /// number     the number of the reactor in the ids of its connections
     explicit PooledOwner(T& transport, std::uint16_t number = 0)
-        : OwnerOn<T, role>(transport), timers_(transport), pool_(number) {}
+        : OwnerOn<T, role>(transport), timers_(transport), pool_(number), watch_(pool_) {
+        this->protocol_options_.memory = &memory_;
+    }
     ~PooledOwner() = default;
 
     /// Adds a connection that is not started yet. Null if the pool is full.
@@ -53,8 +59,8 @@ class PooledOwner : public OwnerOn<T, role> {
     void cancel(OwnedConnection& connection) noexcept override { timers_.cancel(connection); }
     /// See ConnectionOwner.
     void flush_later(ConnectionId id) override {
-        if (dirty_.empty()) this->transport().post([this] { flush_dirty(); });
         dirty_.push_back(id);
+        if (dirty_.size() == 1) (void)soon([this] { flush_dirty(); });
     }
     /// See ConnectionOwner.
     void go_on_later(ConnectionId id) override {
@@ -67,8 +73,62 @@ class PooledOwner : public OwnerOn<T, role> {
     void on_close_called(ConnectionId id) noexcept override { pool_.close_called(id); }
     /// See ConnectionOwner.
     void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
+    /// See ConnectionOwner.
+    bool on_memory_held(ConnectionId id) noexcept override { return watch_.note(id); }
 
-    OwnerTimers<T> timers_;  ///< of all connections
+    /// The options of all connections and the memory limit from now on. A message must fit the budget.
+    void use_limits(const ConnectionOptions& options, std::size_t memory_limit) noexcept {
+        this->use_options(options);
+        memory_limit_ = memory_limit;
+        this->protocol_options_.max_message = std::min(options.max_message, budget().longest_message());
+    }
+    /// The budget for what the connections of all threads hold.
+    MemoryBudget budget() const noexcept { return MemoryBudget{memory_limit_}; }
+    /// Calls `look` in a later turn whenever the connections have grown so much that look_at_memory() must be called.
+    template <class Look>
+    void on_memory_growth(Look look) {
+        memory_.on_growth([this, look] {
+            this->receives_little_ = true;
+            this->transport().post(look);
+        });
+        memory_.watch(budget().step(0));
+    }
+    /// Applies the memory budget. `use` is what the connections of all threads hold. Sets `next_look_`; the owner must
+    /// then arm its timers. If a listener of the program throws, it looks again soon.
+    void look_at_memory(MemoryUse use) {
+        const bool is_over = budget().is_over(use.total);
+        if constexpr (role == Role::server) this->over_memory_limit_ = is_over;
+        next_look_ = later(this->transport().now(), look_interval);
+        timers_.arm(next_look_);
+        // If it is over the limit, the next look finds out what the closed connections have freed.
+        bool is_short = true;  // also if there is no memory to look
+        (void)within_memory([&] { is_short = watch_.look(budget(), use) || is_over; });
+        if (!is_short) next_look_ = Clock::time_point::max();
+        this->receives_little_ = is_short;
+        memory_.watch(memory_.read() + budget().step(use.total));
+    }
+
+    /// Calls `task` in a later turn. Returns false if there is no memory for that. Then catch_up() is called in a later
+    /// turn.
+    template <class Task>
+    bool soon(Task task) {
+        if (within_memory([&] { this->transport().post(task); })) return true;
+        timers_.arm(this->transport().now());
+        return false;
+    }
+    /// The owner calls this when the transport wakes it. Does what soon() could not post.
+    void catch_up() {
+        flush_dirty();
+        if (!going_on_posted_) go_on_some();
+    }
+
+    /// The interval of looks while memory is short.
+    static constexpr std::chrono::milliseconds look_interval{5};
+
+    OwnerTimers<T> timers_;                                   ///< of all connections
+    MemoryAccount memory_;                                    ///< what the connections hold
+    std::size_t memory_limit_ = 0;                            ///< for budget(); 0: unlimited
+    Clock::time_point next_look_ = Clock::time_point::max();  ///< when to call look_at_memory()
 
    private:
     void flush_dirty() {
@@ -86,11 +146,12 @@ class PooledOwner : public OwnerOn<T, role> {
 
     void go_on_soon() {
         if (going_on_posted_ || going_on_.empty()) return;
-        this->transport().post([this] { go_on_some(); });
-        going_on_posted_ = true;
+        going_on_posted_ = soon([this] {
+            going_on_posted_ = false;
+            go_on_some();
+        });
     }
     void go_on_some() {
-        going_on_posted_ = false;
         for (std::size_t i = std::min(going_on_.size(), continue_at_once); i > 0; --i) {
             auto* const connection = pool_.find(going_on_.front());
             going_on_.pop_front();
@@ -104,7 +165,8 @@ class PooledOwner : public OwnerOn<T, role> {
     bool going_on_posted_ = false;       ///< a call of go_on_some() is posted
 
    protected:
-    ConnectionPool<Connection<role, T>> pool_;  ///< the last member: its connections use all others
+    ConnectionPool<Connection<role, T>> pool_;                ///< its connections use all other members
+    MemoryWatch<ConnectionPool<Connection<role, T>>> watch_;  ///< the connections that hold memory
 };
 
 }  // namespace wsserver

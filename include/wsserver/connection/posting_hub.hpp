@@ -34,7 +34,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         : transport_(transport), inbox_(limit), pool_(&pool) {}
 
     /// Called on the transport's thread. From now on, sending returns `closed`, and broadcasts report 0. So do those
-    /// that wait: when it returns, no Count of an earlier broadcast is called any more.
+    /// that wait: when it returns, no Completion of an earlier broadcast is called any more.
     void detach() {
         Inbox::Batch waiting;
         {
@@ -46,6 +46,10 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         for (const Run* run = innermost_; run != nullptr; run = run->outer) report_dropped(run->batch);
     }
 
+    /// Changes the limit. Any thread.
+    void set_limit(std::size_t limit) noexcept { inbox_.set_limit(limit); }
+    /// The memory of the requests that wait, in bytes. Any thread.
+    std::size_t waiting_bytes() const noexcept { return inbox_.waiting_bytes(); }
     /// The number of requests that were dropped because too many waited, or because their connection ended first. Any
     /// thread.
     std::uint64_t dropped_requests() const noexcept { return dropped_.load(std::memory_order_relaxed); }
@@ -53,7 +57,8 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
    private:
     SendStatus put(InboxItem item, Bytes payload) override {
         const std::lock_guard lock(mutex_);
-        if (pool_ == nullptr || (!item.to_all && !pool_->is_open(item.to))) return SendStatus::closed;
+        const bool for_open_one = !item.to_all && !item.may_pass_limit();
+        if (pool_ == nullptr || (for_open_one && !pool_->is_open(item.to))) return SendStatus::closed;
         const auto wake = [this] {
             transport_.post([hub = this->weak_from_this()] {
                 if (const auto self = hub.lock()) self->take_items();
@@ -64,8 +69,15 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         return SendStatus::dropped;
     }
 
-    /// The items that take_items() executes. A reaction or a Count may detach the hub, or run the loop and so begin
-    /// another run.
+    void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override {
+        item.to_all = std::make_unique<Broadcast>();
+        if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
+        item.to_all->done = std::move(done);
+        (void)put(std::move(item), payload);  // destroys an item that it does not take, after its lock
+    }
+
+    /// The items that take_items() executes. A reaction or a Completion may detach the hub, or run the loop and so
+    /// begin another run.
     struct Run {
         explicit Run(PostingHub& of)
             : hub(of), batch(std::exchange(of.spare_, {})), outer(std::exchange(of.innermost_, this)) {}
@@ -92,10 +104,9 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         }
     }
 
-    /// Does nothing for a Count that was called before.
     static void report_dropped(const Inbox::Batch& batch) noexcept {
         for (const InboxItem& item : batch.items) {
-            if (item.to_all) item.to_all->report(0);
+            if (item.to_all) item.to_all->done(0);
         }
     }
 
@@ -112,7 +123,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
             if (!connection.is_open() || (audience && !hears(*audience, connection))) return;
             if (execute_item(item, payload, connection) == SendStatus::queued) ++receivers;
         });
-        item.to_all->report(receivers);
+        item.to_all->done(receivers);
     }
 
     void drop() noexcept { dropped_.fetch_add(1, std::memory_order_relaxed); }

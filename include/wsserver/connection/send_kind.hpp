@@ -10,8 +10,8 @@ namespace wsserver {
 /// The kind of a send. It determines which output may overtake it, and the limit over which the policy for slow
 /// consumers applies.
 enum class SendKind : std::uint8_t {
-    message,  ///< a message from any sender except the connection's own handler: limited by the high mark
-    reply,    ///< a message from the connection's own handler: limited by the hard limit
+    message,  ///< a message from any sender: limited by the high mark
+    reply,    ///< one whose sender is not read over that mark, as the connection's own handler: by the hard limit
     control,  ///< Ping and Pong: they overtake messages
     close,    ///< Close: the last frame
 };

@@ -16,12 +16,14 @@
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_queue.hpp"
+#include "wsserver/transport/detail/clear_at_end.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
 
 /// Frames are encoded at the end of the arena. settle() then leaves them there, for the single send at the end of the
-/// turn, or moves them to the queue. `owner` provides the limits when a queue is made. Used on the transport's thread.
+/// turn, or moves them to the queue. After std::bad_alloc only discard() may be called. `owner` provides the limits
+/// when a queue is made. Used on the transport's thread.
 template <Transport T>
 class SendPath {
    public:
@@ -53,8 +55,9 @@ class SendPath {
     }
 
     /// Queues one encoded message; see SendQueue::push_shared().
-    PushResult push_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes frames) {
-        return queue(owner).push_shared(memory, frames);
+    PushResult push_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes frames,
+                           SendKind kind) {
+        return queue(owner).push_shared(memory, frames, kind);
     }
 
     /// True if no output is before `frames` and they are at most `max_batch` long: they may be sent without the queue.
@@ -72,11 +75,10 @@ class SendPath {
         std::uint64_t bytes = send_arena(stream, transport, owner);
         while (queue_ && queue_->in_flight() == 0) {
             thread_local std::vector<SendPiece> batch;
-            batch.clear();
+            const detail::ClearAtEnd taken(batch);  // the transport keeps the owners of bytes that it has not sent
             if (!queue_->take(max_batch, batch)) break;
             bytes += queue_->in_flight();
             if (stream.send(batch)) queue_->batch_sent();
-            batch.clear();  // the transport keeps the owners of bytes that it has not sent
         }
         if (queue_ && queue_->idle()) queue_.reset();
         return bytes;
@@ -96,6 +98,10 @@ class SendPath {
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
     /// Bytes that were not yet passed to the transport.
     std::size_t waiting() const noexcept { return queue_ ? queue_->bytes() - queue_->in_flight() : 0; }
+    /// See SendQueue::memory().
+    std::size_t memory() const noexcept { return queue_ ? queue_->memory() : 0; }
+    /// See SendQueue::shared().
+    std::size_t shared() const noexcept { return queue_ ? queue_->shared() : 0; }
     /// Bytes that are queued or in flight.
     std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
 
@@ -105,7 +111,7 @@ class SendPath {
     static constexpr std::size_t no_turn = std::numeric_limits<std::size_t>::max();
 
     SendQueue& queue(const ConnectionOwner& owner) {
-        if (!queue_) queue_ = std::make_unique<SendQueue>(owner.options().send_queue);
+        if (!queue_) queue_ = std::make_unique<SendQueue>(owner.options().send_queue, owner.protocol_options().memory);
         return *queue_;
     }
 
@@ -114,7 +120,7 @@ class SendPath {
         const bool is_alone = frames.size() == arena.size();
         if (!is_message(kind) || !is_alone || frames.size() <= kept_size) return queue.push(frames, kind);
         const auto owner = std::make_shared<const PooledBuffer>(arena.exchange_memory({}));
-        return queue.push_shared(owner, frames, kind);
+        return queue.push_shared(owner, frames, kind, owner->capacity());
     }
 
     std::uint64_t send_arena(typename T::Stream& stream, T& transport, const ConnectionOwner& owner) {
@@ -123,7 +129,7 @@ class SendPath {
         const SendPiece piece{std::as_const(arena).bytes().subspan(turn_start_)};
         if (piece.bytes.empty()) return 0;
         const std::size_t bytes = piece.bytes.size();
-        if (!stream.send({&piece, 1})) queue(owner).add_in_flight(bytes);
+        if (!stream.send({&piece, 1})) queue(owner).add_in_flight(bytes, bytes);
         arena.truncate(turn_start_);
         return bytes;
     }

@@ -1,6 +1,7 @@
 // The output that waits to be sent on one connection: bounded and in order of priority. Exists only while output waits.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "wsserver/base/bytes.hpp"
+#include "wsserver/base/memory_account.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/limits.hpp"
 #include "wsserver/connection/send_kind.hpp"
@@ -30,8 +32,10 @@ struct PushResult {
 /// only how long a message waits. Used by one thread.
 class SendQueue {
    public:
-    /// Keeps a reference to `limits`, which must outlive the queue and may change.
-    explicit SendQueue(const SendQueueLimits& limits) noexcept : limits_(limits) {}
+    /// Keeps a reference to `limits`, which must outlive the queue and may change. `account` counts memory(); it may be
+    /// null. Throws std::bad_alloc.
+    explicit SendQueue(const SendQueueLimits& limits, MemoryAccount* account = nullptr)
+        : limits_(limits), charge_(account) {}
     SendQueue(const SendQueue&) = delete;
     SendQueue& operator=(const SendQueue&) = delete;
 
@@ -39,21 +43,25 @@ class SendQueue {
     /// Over the hard limit, Pings and Pongs are dropped, or the connection must close. After a Close frame, the result
     /// for messages and further Close frames is `closed`.
     PushResult push(Bytes frames, SendKind kind);
-    /// The same for a message, but copies it only if it is short. Otherwise `owner` keeps `frames` alive.
-    PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message);
+    /// The same for a message, but copies it only if it is short. Otherwise `owner` keeps `frames` alive. `memory` is
+    /// what the message adds to memory(): 0 if others hold it, too.
+    PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message,
+                           std::size_t memory = 0);
 
     /// Takes the frames to send next: appends pieces to `batch`, which are complete frames of at most `max_bytes` in
     /// total, but at least one frame. Returns false if nothing waits. Each piece has an owner. in_flight() counts the
     /// bytes until batch_sent(). Precondition: nothing is in flight.
     bool take(std::size_t max_bytes, std::vector<SendPiece>& batch);
     /// Counts bytes that were passed to the transport without the queue. They are in flight until batch_sent().
-    void add_in_flight(std::size_t bytes) noexcept {
+    /// `memory` is as for push_shared().
+    void add_in_flight(std::size_t bytes, std::size_t memory = 0) noexcept {
         in_flight_ += bytes;
+        memory_in_flight_ += memory;
         watch_marks();
     }
     /// The transport has sent the bytes in flight.
     void batch_sent() noexcept {
-        in_flight_ = 0;
+        in_flight_ = memory_in_flight_ = 0;
         watch_marks();
     }
 
@@ -67,6 +75,16 @@ class SendQueue {
     std::size_t bytes() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
     /// Bytes that the transport has not sent yet.
     std::size_t in_flight() const noexcept { return in_flight_; }
+    /// Bytes that are free when the queue is destroyed and nothing is in flight: copies, messages of this connection
+    /// only, and the bookkeeping. A message that was partly sent counts as a whole.
+    std::size_t memory() const noexcept {
+        return memory_ + memory_in_flight_ + controls_.size() + close_.size() + runs_.size() * sizeof(Run);
+    }
+    /// Bytes that wait or are in flight and are not in memory(), because others hold them, too.
+    std::size_t shared() const noexcept {
+        const std::size_t all = waiting_ + in_flight_, own = memory_ + memory_in_flight_;
+        return all - std::min(all, own);
+    }
     /// Messages of which at least one frame waits.
     std::size_t messages() const noexcept { return messages_; }
 
@@ -82,6 +100,7 @@ class SendQueue {
         std::shared_ptr<const void> owner;
         Bytes frames;
         std::size_t messages;  ///< that end in the run
+        std::size_t memory;    ///< its part of memory_
     };
 
     std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
@@ -109,6 +128,9 @@ class SendQueue {
     std::size_t waiting_ = 0;   ///< bytes in runs_
     std::size_t messages_ = 0;  ///< in runs_
     std::size_t in_flight_ = 0;
+    std::size_t memory_ = 0;            ///< of runs_, without bookkeeping
+    std::size_t memory_in_flight_ = 0;  ///< of the pieces in flight
+    MemoryCharge charge_;               ///< memory()
 
     // The block that messages are copied into. It never moves, so parts of it may be in flight.
     std::shared_ptr<std::uint8_t[]> block_;

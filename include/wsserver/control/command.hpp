@@ -125,7 +125,7 @@ struct Command {
     std::string_view summary{};  ///< one line for the list of commands
     std::string_view details{};  ///< lines of explanation and examples for `help WORD`
     /// Whether a new daemon may execute it again if the previous one ended during it. Not if it ends or changes the
-    /// daemon: the new one is another, and perhaps the command has ended the old one.
+    /// daemon, or loads code: the new one is another, and perhaps the command has ended the old one.
     bool repeatable = true;
     /// Whether the group of a spool may give it, by default. Not if it ends or changes the daemon or loads code, which
     /// a hole in a web page must not be able to do.
@@ -140,6 +140,9 @@ struct Command {
 
 /// All commands, in the order in which help lists them. From any thread; valid until the program ends.
 std::span<const Command> commands();
+
+/// The options that every command has: `--json` and `--no-answer`. As commands().
+std::span<const CommandOption> common_command_options();
 
 /// The names of the commands that the group of a spool may give by default.
 std::vector<std::string> commands_for_group();

@@ -34,6 +34,20 @@ struct WorkerReport {
     bool overdue = false;               ///< longer than ServerOptions::handler_deadline: the handler hangs
 };
 
+/// A handler that has work for the workers.
+struct QueueReport {
+    std::string handler{};    ///< its name
+    std::size_t waiting = 0;  ///< connections with messages that wait for a worker
+    std::size_t running = 0;  ///< workers that run it
+};
+
+/// A call of a handler's create(), destroy() or on_command() that has not returned.
+struct CallReport {
+    std::string call{};                 ///< which: `create() of ./rooms.so`
+    std::chrono::milliseconds since{};  ///< how long it has been running
+    bool overdue = false;               ///< longer than its caller waited: it hangs
+};
+
 /// The output of `status`.
 struct StatusReport {
     std::string program{};                          ///< its name: `wsd`
@@ -43,13 +57,19 @@ struct StatusReport {
     bool draining = false;                          ///< no new connections are accepted
     std::vector<std::string> listening{};           ///< URLs
     std::size_t connections = 0;                    ///< open now
+    std::size_t memory = 0;                         ///< bytes that their messages, queues and mailboxes hold now
+    std::size_t memory_limit = 0;                   ///< the most bytes that they may hold; 0: unlimited
+    std::size_t paused_for_memory = 0;              ///< connections that are not read now because memory is short
     std::size_t io_threads = 0;                     ///< reactors, each with a thread
     std::vector<std::uint16_t> stalled_reactors{};  ///< numbers of I/O threads that do not answer
     std::vector<HandlerReport> handlers{};          ///< as ControlTarget::handlers()
     std::vector<WorkerReport> workers{};            ///< one for each worker
+    std::vector<QueueReport> queues{};              ///< one for each handler that has work for the workers
+    std::vector<CallReport> calls{};                ///< calls of handlers on threads of their own, in this process
     /// Counts since the start by name (`messages_in`, ...), in the order in which they are shown.
     std::vector<std::pair<std::string, std::uint64_t>> counters{};
     std::map<std::uint16_t, std::uint64_t> closes{};  ///< ended connections by close code
+    std::map<unsigned, std::uint64_t> refusals{};     ///< refused connections by HTTP status
 };
 
 /// A text for people: what was done, or what is wrong and what to do.
@@ -90,6 +110,8 @@ class ControlTarget {
     virtual Outcome reload() = 0;
     /// Stops accepting. Open connections stay.
     virtual Outcome drain() = 0;
+    /// Accepts again. Does nothing if the server is not draining.
+    virtual Outcome undrain() = 0;
     /// Begins to stop and returns at once, since the answer must still be written.
     virtual Outcome stop() = 0;
     /// Program and version: `wsd 0.1.0`.

@@ -2,9 +2,12 @@
 // worker, so commands work even if every worker is stuck.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -30,6 +33,9 @@ struct ObserverOptions {
     /// is a line `ok` or `error CODE TEXT`, the output, and an empty line.
     int control_in = -1;
     int control_out = -1;  ///< for the answers; see `control_in`
+
+    /// Requested when the command that is being executed is given up. For a target whose functions wait.
+    std::stop_source give_up{};
 
     /// Receives one line for each command with its result, and for trouble with the spool. Called on the observer's
     /// thread; exceptions are ignored. Payloads are never logged.

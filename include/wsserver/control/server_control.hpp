@@ -10,12 +10,17 @@
 #include <vector>
 
 #include "wsserver/control/control_target.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 #include "wsserver/server.hpp"
 
 namespace wsserver {
 
 /// The statistics by name, in the order of `status`; without `open` and `closes`.
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s);
+
+/// A call of a handler, for `status`. It hangs if it takes longer than its caller waits: handler_load_deadline for
+/// create(), and handler_end_deadline for destroy() and on_command().
+CallReport report_of(ForeignCalls::State call);
 
 /// Executes commands for a Server. `log-level` and `reload` fail, since a server has no log and no configuration:
 /// derive from this class to add them, as wsd does. Functions may be called from any thread.
@@ -46,6 +51,7 @@ class ServerControl : public ControlTarget {
     Outcome set_log_level(const std::string& level) override;
     Outcome reload() override;
     Outcome drain() override;
+    Outcome undrain() override;
     Outcome stop() override;
     std::string version() override;
 

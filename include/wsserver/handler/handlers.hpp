@@ -14,7 +14,8 @@ namespace wsserver {
 /// Sends each message back, text as text and binary as binary.
 std::shared_ptr<AnyHandler> make_echo(std::string name = "echo");
 
-/// A chat: sends each message to all other connections of the same subprotocol.
+/// A chat: sends each message to all other connections of the same subprotocol. A client whose messages arrive faster
+/// than the others take them has to wait; see AnyConnection::publish().
 std::shared_ptr<AnyHandler> make_broadcast(std::string name = "broadcast");
 
 /// Ignores all messages.

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -41,6 +40,7 @@ class HeadReader {
     std::string_view error_text() const noexcept { return error_text_; }
     /// The bytes so far. In state `complete`: all lines, including the empty one.
     std::string& head() noexcept { return head_; }
+    std::string_view head() const noexcept { return head_; }
     /// Begins another header. The bytes of all headers together count towards the limit.
     void restart() noexcept;
 
@@ -82,6 +82,7 @@ class ServerHandshake {
         Errc error;            ///< the rule that the request breaks
         std::string response;  ///< complete: refusal_response(), without its content for a HEAD request
         std::string detail{};  ///< what is wrong with the request, beyond the rule; may be empty
+        std::string target{};  ///< as the client sent it, unchecked; empty if it was not received
     };
     /// The request satisfies §4.2.1. The caller decides whether to accept the client and with which subprotocol, and
     /// sends accept_response() or refusal_response().
@@ -133,14 +134,11 @@ unsigned http_status_for(Errc error) noexcept;
 /// Fields with an invalid name are left out. `server_name` is that of accept_response().
 std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name);
 
-/// Whether a page of the offer's origin may connect (§10.2). It may if there is no Origin field, as only browsers send
-/// one; if its host and port are those of the Host field; or if it is in `allowed_origins`. A default port may be
-/// omitted, case is ignored, and `*` allows all origins. `null`, the origin of a sandboxed page or a local file, is
-/// refused unless it is in the list.
-bool origin_allowed(const Offer& offer, std::span<const std::string> allowed_origins);
-
-/// Whether `text` is valid in a list of allowed origins: exactly `*`, `null` or `SCHEME://HOST[:PORT]`.
-bool is_origin(std::string_view text) noexcept;
+/// Whether the client cannot use a connection without a subprotocol: it offers some, and it is a browser, which sends
+/// the Origin field. A browser fails the connection if the server declines all of them (WHATWG WebSockets §2).
+inline bool needs_subprotocol(const Offer& offer) noexcept {
+    return !offer.subprotocols.empty() && !offer.origin.empty();
+}
 
 /// The value of Sec-WebSocket-Accept for a Sec-WebSocket-Key: base64 of the SHA-1 of the key and the RFC's GUID.
 /// RFC 6455 §4.2.2 (5.4)

@@ -28,6 +28,7 @@ enum class Errc : std::uint8_t {
     invalid_utf8_in_close_reason,  ///< §8.1, §5.5.1: a reason that is not UTF-8
     message_too_big,               ///< §10.4: a message over max_message
     too_many_fragments,            ///< §10.4: a message over max_fragments
+    message_timeout,               ///< a message that did not end in time
 
     // The caller makes a mistake. Nothing is sent.
     connection_closed,             ///< §5.5.1: a frame after the Close frame
@@ -46,13 +47,16 @@ enum class Errc : std::uint8_t {
     missing_key,                 ///< §4.2.1 (5): no Sec-WebSocket-Key
     bad_key,                     ///< §4.2.1 (5): not 16 bytes in base64
     unsupported_version,         ///< §4.2.1 (6): Sec-WebSocket-Version is not 13
-    origin_forbidden,            ///< §10.2: see origin_allowed()
+    origin_forbidden,            ///< §10.2: see check_offer() in handshake/origin.hpp
     request_with_payload,        ///< a handshake with a body
     unknown_subprotocol,         ///< §4.2.2 (5): no handler for any subprotocol of the offer
     handshake_timeout,           ///< the request was not complete in time
     too_many_connections,        ///< over the limit of the server
+    memory_limit_reached,        ///< all connections together hold too much memory
+    too_many_new_connections,    ///< over the limit of the server for a second
     bad_subprotocol,             ///< §4.1 (10): not a list of distinct tokens
     bad_extensions,              ///< §9.1: not a list of extensions
+    unknown_host,                ///< RFC 9110 §7.4: the Host is not a name of the server; see check_offer()
 
     // The client refuses the server's response to the opening handshake (§4.1).
     malformed_response,                      ///< RFC 9112: not HTTP/1.1, or incomplete

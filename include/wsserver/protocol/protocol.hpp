@@ -14,6 +14,7 @@
 #include <variant>
 
 #include "wsserver/base/bytes.hpp"
+#include "wsserver/base/memory_account.hpp"
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/base/receive_buffer.hpp"
 #include "wsserver/base/result.hpp"
@@ -46,6 +47,7 @@ struct ProtocolOptions {
     std::size_t max_fragments = 131'072;                ///< most frames of a received message; over it: close code 1009
     std::size_t fragment_size = std::size_t{64} << 10;  ///< most bytes of payload in a sent data frame; 0: unlimited
     FrameTap* tap = nullptr;                            ///< optional
+    MemoryAccount* memory = nullptr;                    ///< counts the payload of incomplete messages; optional
     MaskingKeySource* keys = nullptr;                   ///< required by a client, unused by a server
 };
 
@@ -164,6 +166,14 @@ class Protocol {
     /// invalid_utf8_in_close_reason. After an error nothing is sent.
     Result<void, Errc> close(CloseCode code, std::string_view reason, OutputBuffer& output);
 
+    /// Fails the connection for a reason of the caller (§7.1.7): sends a Close frame, unless one was sent, drops the
+    /// incomplete message, and ignores all further bytes. Preconditions: those of close().
+    void fail_connection(CloseCode code, std::string_view reason, OutputBuffer& output);
+
+    /// Whether the first byte of a message's payload, or its complete header, has arrived, and its end has not.
+    bool is_within_message() const noexcept;
+    /// The payload of the incomplete message so far, in bytes.
+    std::size_t held() const noexcept { return message_is_open() ? partial_->message->held() : 0; }
     /// Whether frames may be sent. If not, send(), ping(), pong() and close() return connection_closed.
     bool may_send() const noexcept { return !close_sent_ && !finished(); }
     /// Whether a Close frame was written to an `output`, by close() or by next_event().
@@ -394,7 +404,7 @@ std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::si
         if (opcode == Opcode::text && !is_valid_utf8(piece)) return fail(Errc::invalid_utf8, output);
         return event_of(opcode, piece);
     }
-    if (!message_is_open()) partial().message.emplace(opcode);
+    if (!message_is_open()) partial().message.emplace(opcode, options_->memory);
     auto& message = *partial_->message;
     // §8.1 does not say when to check. Check each piece, so that an invalid text fails before all of it is received.
     if (!message.append(piece, remaining)) return fail(Errc::invalid_utf8, output);
@@ -454,6 +464,19 @@ Result<void, Errc> Protocol<role>::close(CloseCode code, std::string_view reason
     if (!is_valid_utf8(bytes_of(reason))) return Unexpected{Errc::invalid_utf8_in_close_reason};
     write_close(code, reason, output);
     return {};
+}
+
+template <Role role>
+void Protocol<role>::fail_connection(CloseCode code, std::string_view reason, OutputBuffer& output) {
+    if (may_send()) write_close(code, reason, output);
+    end();
+}
+
+template <Role role>
+bool Protocol<role>::is_within_message() const noexcept {
+    if (message_is_open() && !partial_->message_delivered) return true;
+    const auto* frame = std::get_if<ReadingPayload>(&state_);
+    return frame && is_data(frame->opcode);
 }
 
 template <Role role>

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "wsserver/base/bytes.hpp"
+#include "wsserver/base/memory_account.hpp"
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/base/receive_buffer.hpp"
 #include "wsserver/base/utf8.hpp"
@@ -23,8 +24,12 @@ namespace wsserver {
 /// received; without that a message of 1 MiB would be copied twice.
 class MessageReassembly {
    public:
-    /// `opcode` is that of the first fragment: text or binary.
-    explicit MessageReassembly(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
+    /// opcode   that of the first fragment: text or binary
+    /// account  counts the payload; may be null
+    explicit MessageReassembly(Opcode opcode, MemoryAccount* account = nullptr) noexcept
+        : opcode_(opcode), charge_(account) {
+        assert(is_data(opcode));
+    }
 
     /// Counts another frame of this message.
     void count_fragment() noexcept { ++fragments_; }
@@ -36,6 +41,7 @@ class MessageReassembly {
         if (payload_.capacity() - payload_.size() < piece.size()) reserve(piece.size(), remaining);
         const MutableBytes to = payload_.extend(piece.size());
         if (to.data() != piece.data() && !piece.empty()) std::memcpy(to.data(), piece.data(), piece.size());
+        charge_.set(size());
         return true;
     }
 
@@ -65,6 +71,8 @@ class MessageReassembly {
     Opcode opcode() const noexcept { return opcode_; }             ///< that of the first fragment: text or binary
     std::size_t fragments() const noexcept { return fragments_; }  ///< frames so far, with the first; at least 1
     std::size_t size() const noexcept { return payload_.size() - unused_; }  ///< bytes of payload so far
+    /// The same, also while the buffer of prepare_buffer() is away.
+    std::size_t held() const noexcept { return charge_.bytes(); }
     /// The payload so far. Valid until the next append() or prepare_buffer().
     Bytes payload() const noexcept { return payload_.bytes().subspan(unused_); }
 
@@ -97,6 +105,7 @@ class MessageReassembly {
     std::size_t fragments_ = 1;
     Opcode opcode_;
     Utf8Validator validator_;
+    MemoryCharge charge_;
 };
 
 /// The payload of a control frame. A control frame may arrive between two fragments of a message.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,14 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// The most items that a worker takes before it turns to other tasks.
     static constexpr std::size_t items_at_a_time = 16;
 
+    /// The bytes that a mailbox needs for an item.
+    static std::size_t memory_of(Bytes payload) noexcept { return payload.size() + sizeof(Entry); }
+    /// The bytes of all items that wait or are being handled. May be called from any thread.
+    std::size_t waiting_bytes() const noexcept {
+        const std::lock_guard lock(mutex_);
+        return bytes_ + items_ * sizeof(Entry);
+    }
+
     /// Adds an item. May be called from any thread; the items of one thread (the connection's reactor) stay in order.
     ///
     /// payload  copied
@@ -56,6 +65,15 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         }
         return !full_;
     }
+    /// Adds the last item, without a payload. Needs no memory. Do not call put() again.
+    void put_last(Item item, TaskBatch& ready) {
+        const std::lock_guard lock(mutex_);
+        last_.emplace(std::move(item));
+        ++items_;
+        if (self_) return;
+        self_ = this->shared_from_this();
+        ready.add(TaskPtr{this});
+    }
 
    protected:
     /// Handles an item, on a worker; one call at a time. Its exceptions are reported to the worker, and the next item
@@ -64,6 +82,9 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     /// put() may be called again. Called on a worker, between two items. If it throws std::bad_alloc, it is called
     /// again after the next run.
     virtual void on_drain() = 0;
+    /// Called on a worker at the end of each run. Returns false if it ran out of memory; then the mailbox runs again,
+    /// even without items.
+    virtual bool on_run_end() noexcept { return true; }
 
    private:
     struct Entry {
@@ -78,7 +99,8 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         OutputBuffer payloads;
 
         void add(Item item, Bytes payload) {
-            if (entries.capacity() == 0) entries.reserve(items_at_a_time);
+            // First: a failure must leave no payload without an entry.
+            if (entries.size() == entries.capacity()) entries.reserve(std::max(items_at_a_time, 2 * entries.size()));
             payloads.append(payload);
             entries.push_back({std::move(item), payloads.size() - payload.size(), payload.size()});
         }
@@ -89,6 +111,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
             entries.clear();
             payloads.clear();
         }
+        std::size_t memory() const noexcept { return payloads.size() + entries.size() * sizeof(Entry); }
         bool is_small() const noexcept {
             return entries.capacity() <= items_at_a_time && payloads.capacity() <= payload_kept;
         }
@@ -107,7 +130,10 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
             bytes += entry.size;
             attempt(worker, [&] { on_item(entry.item, taken_.payload_of(entry)); });
         }
-        switch (settle(end - first, bytes)) {
+        if (end == taken_.entries.size()) worker.freed(taken_.memory());
+        const std::size_t items = end > first ? end - first : handle_last(worker);
+        const bool ended = on_run_end();
+        switch (settle(items, bytes, ended)) {
             case Next::report_drain:
                 attempt(worker, [&] { report_drain(); });
                 break;
@@ -126,6 +152,18 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
         keep = std::move(self_);
     }
 
+    /// Returns the number of items that it handled.
+    std::size_t handle_last(Worker& worker) {
+        std::optional<Item> last;
+        {
+            const std::lock_guard lock(mutex_);
+            std::swap(last, last_);
+        }
+        if (!last) return 0;
+        attempt(worker, [&] { on_item(*last, {}); });
+        return 1;
+    }
+
     void refill() {
         const std::lock_guard lock(mutex_);
         std::swap(taken_, waiting_);
@@ -134,7 +172,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     enum class Next : std::uint8_t { run_again, report_drain, idle };
     /// Subtracts what was handled and decides what follows. After Next::idle the next put() may give the mailbox to
     /// another worker.
-    Next settle(std::size_t items, std::size_t bytes) {
+    Next settle(std::size_t items, std::size_t bytes, bool ended) {
         const bool all_done = next_ == taken_.entries.size();
         if (all_done) {
             next_ = 0;
@@ -150,7 +188,7 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
             full_ = false;
             return Next::report_drain;
         }
-        if (!all_done || !waiting_.entries.empty()) return Next::run_again;
+        if (!ended || !all_done || !waiting_.entries.empty() || last_) return Next::run_again;
         if (taken_.is_small()) std::swap(waiting_, taken_);  // for the next message
         if (!waiting_.is_small()) std::swap(large, waiting_);
         std::swap(spare, taken_);
@@ -179,11 +217,12 @@ class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> 
     }
 
     const MailboxLimits limits_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     Batch waiting_;
     std::size_t items_ = 0;  ///< added and not yet settled
     std::size_t bytes_ = 0;  ///< their payloads
     bool full_ = false;
+    std::optional<Item> last_;       ///< of put_last()
     std::shared_ptr<Mailbox> self_;  ///< not null while it is in a batch or queue, or runs
 
     // Only for the worker that runs it.

@@ -1,10 +1,13 @@
 // The queue from which the workers take their tasks, by priority.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mutex>
+#include <vector>
 
 #include "wsserver/scheduling/task.hpp"
 
@@ -13,8 +16,10 @@ namespace wsserver {
 /// A list of tasks for each priority. All members may be called from any thread. The destructor drops the tasks that
 /// are left; no thread may be in pop() then.
 ///
-/// A pop takes the oldest task of the highest priority. Every 64th pop takes one of the lowest priority that has tasks,
-/// so that no priority starves.
+/// A pop takes a task of the highest priority. Every 64th pop takes one of the lowest priority that has tasks, so that
+/// no priority starves. Within a priority the names of tasks take turns, and tasks of one name are popped in order. So
+/// a handler with many tasks does not delay another that has few. (If more than 64 names have tasks at the same time,
+/// some share a turn.)
 ///
 /// Uses a mutex and a condition variable. Measured against a lock-free ring and against workers that spin, they cost no
 /// more if tasks that arrive together are pushed together. At most one notified worker is waking up at a time; if it
@@ -29,16 +34,28 @@ class PriorityTaskQueue {
 
     static constexpr std::uint64_t lowest_every = 64;  ///< one pop in this many takes the lowest priority
 
+    /// The most tasks of one name that run at the same time; at least 1, without a limit at first. Counts those that
+    /// pop(again, running) has returned. Must be called before the first push.
+    void limit_each_name(std::size_t most_running) {
+        const std::lock_guard lock(mutex_);  // workers may wait in pop() already
+        most_running_ = most_running;
+    }
+
+    class Running;
+
     /// Adds a task. If the queue is closed, drops it and returns false.
     bool push(TaskPtr task);
     /// Adds all tasks of `batch` under one lock and empties it. If the queue is closed, drops them and returns false.
     bool push(TaskBatch& batch);
 
-    /// Waits for a task. Null if the queue is closed and empty.
+    /// Waits for a task. Null if the queue is closed and has no task to pop. Looks at no limit.
     TaskPtr pop() { return pop(nullptr); }
     /// Adds `again`, unless it is null, and pops, under one lock. Adds it even if the queue is closed.
     TaskPtr pop(TaskPtr again);
-    /// Does not wait. Null if the queue is empty.
+    /// Same, for a worker: the task that it popped before with `running` has ended, or `again` is that task. Waits
+    /// while all tasks in the queue are over the limit of their name.
+    TaskPtr pop(TaskPtr again, Running& running);
+    /// Does not wait. Null if the queue is empty. Looks at no limit.
     TaskPtr try_pop();
 
     /// Refuses further tasks. The tasks in the queue can still be popped.
@@ -49,21 +66,66 @@ class PriorityTaskQueue {
     /// Same, for one priority.
     std::size_t size(Priority priority) const;
 
+    /// The tasks of one name.
+    struct Load {
+        TaskName name{};          ///< that of the tasks
+        std::size_t waiting = 0;  ///< in the queue
+        std::size_t running = 0;  ///< popped with pop(again, running), and not ended
+    };
+    /// The names that have tasks now.
+    std::vector<Load> loads() const;
+
    private:
     using Lock = std::unique_lock<std::mutex>;
 
+    /// The tasks of one name. Names come and go, so an idle lane is used for the next one.
+    struct Lane {
+        Load load;
+        TaskLists lists;
+
+        bool is_idle() const noexcept { return load.waiting == 0 && load.running == 0; }
+    };
+    /// Where the next task is.
+    struct Place {
+        Lane* lane = nullptr;  ///< null: no task can be popped
+        std::size_t priority = 0;
+    };
+    static constexpr std::size_t most_lanes = 64;
+    static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+
+    void wait(Lock& lock);
     void insert(TaskPtr task) noexcept;
-    TaskPtr take() noexcept;
+    Lane& lane_of(TaskName name) noexcept;
+    Place next(std::size_t most_running) noexcept;
+    Lane* next_lane(std::size_t priority, std::size_t most_running) noexcept;
+    TaskPtr take(Place place) noexcept;
     void unlock_and_wake(Lock& lock) noexcept;
 
     mutable std::mutex mutex_;
     std::condition_variable changed_;
-    TaskLists lists_;
+    std::array<Lane, most_lanes> lanes_;
+    std::size_t lane_count_ = 0;                       ///< lanes that were ever used
+    std::array<std::size_t, priority_count> sizes_{};  ///< tasks in the queue, by priority
+    std::array<std::size_t, priority_count> turns_{};  ///< the lane whose turn it is, by priority
+    std::size_t most_running_ = no_limit;
     std::size_t size_ = 0;
     std::uint64_t pops_ = 0;
     std::size_t waiting_ = 0;  ///< threads in pop()
     bool waking_ = false;      ///< one of them was notified and has not woken up yet
     bool closed_ = false;
+};
+
+/// What a worker runs, between two calls of PriorityTaskQueue::pop(). Must not outlive the queue.
+class PriorityTaskQueue::Running {
+   public:
+    Running() = default;
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    friend class PriorityTaskQueue;
+
+    Lane* lane_ = nullptr;  ///< null: nothing
 };
 
 }  // namespace wsserver

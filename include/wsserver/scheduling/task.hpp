@@ -66,6 +66,11 @@ class Worker {
     /// Called when a task has ended.
     void rests() noexcept { task_.store(nullptr, std::memory_order_release); }
 
+    /// The worker has freed `bytes` of messages that waited for it. Called by the worker's thread.
+    void freed(std::size_t bytes) noexcept { freed_.store(freed_bytes() + bytes, std::memory_order_relaxed); }
+    /// The sum of all freed(). May be called from any thread.
+    std::size_t freed_bytes() const noexcept { return freed_.load(std::memory_order_relaxed); }
+
     /// Reports an exception, also one after which the task continues.
     virtual void failed(TaskName task, std::exception_ptr exception) noexcept = 0;
 
@@ -90,6 +95,7 @@ class Worker {
 
     std::atomic<Clock::rep> since_{0};
     std::atomic<const std::string*> task_{nullptr};
+    std::atomic<std::size_t> freed_{0};
 };
 
 class Task;

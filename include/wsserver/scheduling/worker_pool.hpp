@@ -45,6 +45,9 @@ class WorkerPool {
     /// The workers whose current task has been running for longer than `deadline`. Each task is returned only once.
     std::vector<State> newly_overdue(std::chrono::milliseconds deadline);
 
+    /// The sum of Worker::freed_bytes() of all workers.
+    std::size_t freed_bytes() const noexcept;
+
     /// The number of exceptions from tasks so far.
     std::uint64_t failures() const noexcept;
 

@@ -44,4 +44,7 @@ Endpoint local_endpoint(int socket);
 /// then it is the path that it connected to. Empty if the peer is gone.
 std::string peer_name(int socket);
 
+/// Whether `peer`, as peer_name() writes it, is a client of this machine over TCP: in 127.0.0.0/8 or [::1].
+bool is_loopback_peer(std::string_view peer) noexcept;
+
 }  // namespace wsserver

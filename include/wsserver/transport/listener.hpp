@@ -21,7 +21,7 @@ class SocketFile;
 class ListeningSocket {
    public:
     ListeningSocket() noexcept = default;
-    /// Takes ownership of a socket that listens. `file` is that of a Unix socket; null for others.
+    /// Takes ownership of a non-blocking socket that listens. `file` is that of a Unix socket; null for others.
     explicit ListeningSocket(Descriptor descriptor, std::shared_ptr<SocketFile> file = {}) noexcept
         : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
 
@@ -38,17 +38,22 @@ class ListeningSocket {
     Descriptor descriptor_;
 };
 
-/// Stops a listener from another thread than the one that accepts, even if that one is busy or blocked forever.
-class ListenerShutdown {
+/// Reaches a listener from another thread than the one that accepts, even if that one is busy or blocked forever. One
+/// thread at a time.
+class ListenerHandle {
    public:
     /// Keeps a duplicate of the descriptor: the port stays in use until shut(), even if `socket` is closed. Without a
-    /// free descriptor it keeps none, and shut() does nothing.
-    explicit ListenerShutdown(const ListeningSocket& socket) noexcept;
+    /// free descriptor it keeps none, and the other members do nothing.
+    explicit ListenerHandle(const ListeningSocket& socket) noexcept;
 
     /// From now on connections are refused, and accept() fails with EINVAL or finds no peer. This holds for all
     /// duplicates of the socket, also in other processes. Only Linux behaves like this; on other systems the socket has
     /// to be closed. Further calls do nothing.
     void shut() noexcept;
+
+    /// Accepts a peer in place of the listener's own thread. Does not wait. The result is a non-blocking socket; empty
+    /// if no peer waits, after an error, and after shut().
+    Descriptor accept() noexcept;
 
    private:
     Descriptor descriptor_;

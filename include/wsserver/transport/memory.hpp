@@ -226,11 +226,21 @@ class MemoryTransport {
     void fail(MemoryOperation operation, std::size_t nth, std::error_code error);
     /// The number of operations of this kind so far.
     std::size_t count(MemoryOperation operation) const noexcept { return counts_[index_of(operation)]; }
+    /// Runs a wake-up that is due and at most `at_most` of the turns that are queued now. Returns their number. For a
+    /// test that chooses which transport runs next; MemoryNetwork::run_until_idle() runs all of them in order.
+    std::size_t run_turns(std::size_t at_most);
 
    private:
     friend class MemoryNetwork;
     friend class detail::MemoryAcceptor;
     friend class detail::MemoryStream;
+    /// Allocates space for `count` more posts of post_reserved(), which then needs no memory.
+    void reserve_posts(std::size_t count);
+    void release_posts(std::size_t count) noexcept;
+    /// At most as many of these posts may wait as are reserved.
+    void post_reserved(UniqueFunction<void()> task) noexcept;
+    void make_space(std::size_t count);
+    UniqueFunction<void()> next_turn() noexcept;
     struct Fault {
         MemoryOperation operation;
         std::size_t number;
@@ -240,8 +250,7 @@ class MemoryTransport {
     static std::size_t index_of(MemoryOperation operation) noexcept { return static_cast<std::size_t>(operation); }
     /// Counts an operation. Returns an error if fail() chose it.
     std::error_code begin(MemoryOperation operation);
-    std::size_t run_turns(std::size_t at_most);
-    void wake_if_due();
+    bool wake_if_due();
     void stream_closed();
 
     MemoryNetwork& network_;
@@ -262,6 +271,8 @@ class MemoryTransport {
 
     std::mutex mutex_;
     std::condition_variable changed_;
+    std::size_t reserved_ = 0;                   // guarded by mutex_; the space for post_reserved()
+    std::size_t next_ = 0;                       // guarded by mutex_; of turns_, the first that has not run
     std::vector<UniqueFunction<void()>> turns_;  // guarded by mutex_
     bool stopped_ = false;                       // guarded by mutex_
     bool posts_refused_ = false;                 // guarded by mutex_

@@ -1,6 +1,6 @@
-// The transport over io_uring (Linux 6.0 and newer): the kernel receives into a ring of buffers and accepts peers
-// without being asked each time. One system call submits all sends of a turn and waits for the next completions.
-// docs/performance.md explains it to readers who know epoll.
+// The transport over io_uring (Linux 6.0 and newer): the kernel receives into a ring of buffers without being asked
+// each time. One system call submits all sends of a turn and waits for the next completions. docs/performance.md
+// explains it to readers who know epoll.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -26,6 +26,7 @@
 namespace wsserver {
 
 namespace detail {
+class UringCalls;
 class UringLoop;
 class UringStream;
 }  // namespace detail
@@ -38,6 +39,7 @@ struct UringSizes {
     unsigned completions = 8192;  ///< a power of two
     unsigned buffers = 4;         ///< to receive into, each UringTransport::receive_buffer_size bytes; a power of two
     bool like_linux_6_0 = false;  ///< uses nothing that Linux 6.0 does not have, for tests
+    detail::UringCalls* calls = nullptr;  ///< used in place of the kernel's, for tests; must outlive the transport
 };
 
 /// See Transport. One thread runs the loop and calls all members except post() and stop().
@@ -77,7 +79,8 @@ class UringTransport {
 
     /// Throws std::system_error if io_uring cannot be used; see probe().
     explicit UringTransport(const UringSizes& sizes = {});
-    /// Precondition: its streams are destroyed.
+    /// Precondition: its streams are destroyed. Ends all requests. If the kernel has not ended one after 2 s, keeps the
+    /// memory that it may still use, about 1 MiB, as long as the process lives.
     ~UringTransport();
     UringTransport(const UringTransport&) = delete;
     UringTransport& operator=(const UringTransport&) = delete;
@@ -100,6 +103,18 @@ class UringTransport {
     void stop_listening();
     /// See AsioTransport::on_accept_paused().
     void on_accept_paused(UniqueFunction<void(std::error_code)> paused);
+
+    /// Sets the function that is called when the kernel has had no memory to keep the result of a request. What was
+    /// received and sent is then unknown, so the streams that were receiving or sending end with ENOMEM. The others,
+    /// listeners and timers go on. All this happens when the kernel has ended all requests; until then serves() is
+    /// false.
+    void on_completions_lost(UniqueFunction<void()> lost);
+    /// False while no stream receives or sends, and no peer is accepted, because results were lost and the kernel has
+    /// not ended all requests yet. Posted tasks and timers run. May be called from any thread.
+    bool serves() const noexcept;
+    /// Sets the function that is called at the end of run(), or by the destructor if run() was not called, if the
+    /// kernel has not ended a request.
+    void on_requests_left(UniqueFunction<void()> left);
 
     /// Runs turns until stop(). Returns at once if stop() was called before.
     void run();

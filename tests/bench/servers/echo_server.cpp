@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
         if (word == "--pooled") pooled = true;
         if (word == "--broadcast") broadcast = true;
         if (word == "--two-threads") options.io_threads = 2;
-        if (word == "--pings") options.ping_interval = std::chrono::milliseconds{1};
+        if (word == "--pings") options.connection.ping_interval = std::chrono::milliseconds{1};
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
     }
     wsserver::Server server{options};

@@ -1,5 +1,6 @@
 /* The worst handler: each text message blocks a worker forever. `call sleep FILE` returns when there is such a file.
- * How it starts is configured: `hang` hangs, `hang later` hangs only when it is not tried first, `crash` crashes. */
+ * How it starts and ends is configured: `hang` hangs in create(), `hang later` only when it is not tried first, `hang
+ * at the end` in destroy() when it is not tried first; `crash` crashes, `crash later` when it is not tried first. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,21 @@ static int is_trial(void) {
     return 0;
 }
 
+static int hangs_at_the_end;
+
 static void* create(const struct wsserver_host* host, const char* config) {
     static char self;
-    (void)host;
-    while (strcmp(config, "hang") == 0 || (strcmp(config, "hang later") == 0 && !is_trial())) pause();
-    if (strcmp(config, "crash") == 0) abort();
+    const int hangs = strcmp(config, "hang") == 0 || (strcmp(config, "hang later") == 0 && !is_trial());
+    if (hangs) host->log(host, WSSERVER_LOG_INFO, "sleeper hangs", strlen("sleeper hangs"));
+    while (hangs) pause();
+    if (strcmp(config, "crash") == 0 || (strcmp(config, "crash later") == 0 && !is_trial())) abort();
+    hangs_at_the_end = strcmp(config, "hang at the end") == 0 && !is_trial();
     return &self;
+}
+
+static void destroy(void* handler) {
+    (void)handler;
+    while (hangs_at_the_end) pause();
 }
 
 static int on_text(void* handler, struct wsserver_connection* connection, const char* text, size_t size) {
@@ -54,6 +64,7 @@ static const struct wsserver_handler table = {
     .name = "sleeper",
     .runs = WSSERVER_POOLED,
     .create = create,
+    .destroy = destroy,
     .on_text = on_text,
     .on_command = on_command,
 };

@@ -101,6 +101,23 @@ TEST_CASE("a client connects, sends, receives and closes", "[client]") {
     CHECK(client.send(Text{"too late"}) == SendStatus::closed);
 }
 
+TEST_CASE("the Host field may name another host than the URL", "[client]") {
+    OneLoop loop;
+    Log log;
+    ClientOptions options;
+    options.subprotocols = {"echo"};
+    options.host = "www.example.org:8080";
+    Client client{loop.context, options};
+    std::string request;
+    client.on_request([&](std::string_view text) { request = text; });
+    listen_to_end(client, log);
+    client.connect(loop.url, Greeter{&log});
+    loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
+    CHECK(log.ends[0].opened);
+    CHECK(request.find("\r\nHost: www.example.org:8080\r\n") != std::string::npos);
+    CHECK(request.find("127.0.0.1") == std::string::npos);
+}
+
 TEST_CASE("the loop runs out of work when the connection has ended", "[client]") {
     Server server{[] {
         ServerOptions options;
@@ -113,8 +130,8 @@ TEST_CASE("the loop runs out of work when the connection has ended", "[client]")
     Log log;
     asio::io_context context{1};
     ClientOptions options;
-    options.close_timeout = 1h;
-    options.ping_interval = 1h;
+    options.connection.close_timeout = 1h;
+    options.connection.ping_interval = 1h;
     Client client{context, options};
     client.connect(url, Greeter{&log});
     context.run_for(30s);
@@ -164,6 +181,10 @@ TEST_CASE("a failure to connect is reported to on_end", "[client]") {
     SECTION("a refusal by the server") {
         options.origin = "http://evil.example";
         expected = "403";
+    }
+    SECTION("a host that is not one") {
+        options.host = "a b";
+        expected = "'a b' is not a valid host";
     }
     SECTION("a field that contains a line end") {
         options.fields = {{"X-Forged", "a\r\nb"}};
@@ -337,6 +358,46 @@ TEST_CASE("close() does not affect a closing handshake that has begun", "[client
     REQUIRE(log.ends.size() == 1);
     CHECK(log.ends[0].code == CloseCode{4000});
     CHECK(log.ends[0].cause.empty());
+}
+
+TEST_CASE("a client is bounded by its own limits", "[client]") {
+    struct Counts {
+        std::size_t* received;
+        void on_message(AnyConnection&, const Binary& message) { *received += message.payload().size(); }
+    };
+    OneLoop loop;
+    Log log;
+    std::size_t received = 0;
+    ClientOptions options;
+    options.subprotocols = {"echo"};
+    options.connection.max_message = 100'000;
+    options.connection.send_queue = {1 << 20, 2 << 20, SlowConsumer::close};
+    Client client{loop.context, options};
+    listen_to_end(client, log);
+    client.connect(loop.url, Counts{&received});
+    loop.run_until([&] { return client.is_open(); });
+
+    SECTION("a message by max_message") {
+        client.send(Binary{bytes_of(std::string(100'000, 'b'))});
+        loop.run_until([&] { return received == 100'000; });
+        client.send(Binary{bytes_of(std::string(100'001, 'b'))});
+        loop.run_until([&] { return !log.ends.empty(); });
+        CHECK(log.ends[0].code == CloseCode::message_too_big);
+        CHECK(log.ends[0].error == make_error_code(Errc::message_too_big));
+        CHECK(received == 100'000);
+    }
+    SECTION("the send queue by its hard limit and one message") {
+        const std::string message(100'000, 'b');
+        std::size_t most = 0;
+        for (int i = 0; i < 1000 && client.is_open(); ++i) {  // the server does not read meanwhile
+            client.send(Binary{bytes_of(message)});
+            if (const auto info = client.info()) most = std::max(most, info->queued);
+        }
+        CHECK_FALSE(client.is_open());
+        CHECK(most <= options.connection.send_queue.hard_limit + message.size() + 1000);
+        loop.run_until([&] { return !log.ends.empty(); });
+        CHECK(log.ends[0].cause == "slow consumer: its send queue was full");
+    }
 }
 
 TEST_CASE("a handle reaches the client's connection", "[client]") {

@@ -57,6 +57,24 @@ std::vector<ConnectionId> filled(Pool& pool, std::size_t count) {
 
 }  // namespace
 
+TEST_CASE("the connections of some slots are visited", "[pool]") {
+    Pool pool{reactor};
+    const auto ids = filled(pool, 200);
+    const auto visited = [&](std::uint32_t first, std::uint32_t most, bool is_last) {
+        std::vector<ConnectionId> found;
+        CHECK(pool.for_each_in(first, most, [&](Small& one) { found.push_back(one.id()); }) == is_last);
+        return found;
+    };
+    using Ids = std::vector<ConnectionId>;
+    CHECK(visited(0, 64, false) == Ids(ids.begin(), ids.begin() + 64));
+    CHECK(visited(64, 128, false) == Ids(ids.begin() + 64, ids.begin() + 192));
+    CHECK(visited(192, 64, true) == Ids(ids.begin() + 192, ids.end()));
+    CHECK(visited(128, 1024, true) == Ids(ids.begin() + 128, ids.end()));
+    CHECK(visited(256, 64, true).empty());
+    CHECK(visited(1024, 64, true).empty());
+    CHECK(visited(0, std::numeric_limits<std::uint32_t>::max(), true) == ids);
+}
+
 TEST_CASE("a slot costs little more than its connection", "[pool]") {
     // The code that grows the pool asserts it at compile time.
     const auto grow = []<std::size_t size>(std::integral_constant<std::size_t, size>) {

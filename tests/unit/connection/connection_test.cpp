@@ -109,6 +109,49 @@ TEST_CASE("a handler's reactions are called in order", "[connection]") {
     }
 }
 
+TEST_CASE("Close frames, Pings and Pongs are reported to the owner", "[connection]") {
+    MemoryServer server;
+    server.handle("", Echo{});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    client.send("a message is not reported");
+    server.run();
+
+    SECTION("if the peer closes") {
+        client.ping("abc");
+        server.run();
+        CHECK(server.hub().ping(id, bytes_of("12345")) == SendStatus::queued);
+        server.run();
+        client.read();
+        server.run();
+        client.close(CloseCode{4001}, "bye");
+        server.run();
+        CHECK(server.shared.events == Strings{"ping 3", "pong 5", "close received 4001 bye", "close sent 4001"});
+    }
+    SECTION("if the peer closes without a code") {
+        client.wire().write("\x88\x80????");
+        server.run();
+        CHECK(server.shared.events == Strings{"close received 1005", "close sent 1005"});
+    }
+    SECTION("if the server closes") {
+        CHECK(server.hub().close(id, CloseCode::going_away, "later") == SendStatus::queued);
+        server.run();
+        client.read();
+        server.run();
+        CHECK(server.shared.events == Strings{"close sent 1001 later", "close received 1001"});
+    }
+    SECTION("if the peer breaks a rule") {
+        client.wire().write("\x83\x80????");
+        server.run();
+        CHECK(server.shared.events == Strings{"close sent 1002 " + std::string{message_of(Errc::reserved_opcode)}});
+    }
+    SECTION("but not if no Close frame was sent") {
+        client.wire().close();
+        server.run();
+        CHECK(server.shared.events.empty());
+    }
+}
+
 TEST_CASE("replies to valid frames are sent before the Close frame for an invalid one", "[connection][rfc6455-7.1.7]") {
     MemoryServer server;
     server.handle("", Echo{});
@@ -182,6 +225,22 @@ TEST_CASE("a handler that takes no binary messages declines them", "[connection]
 
 // --- Refusals ---
 
+namespace {
+
+/// A client that gets a 503, because of `why`.
+WireClient refused_by(MemoryServer& server, ReactorShared::Admission why) {
+    server.shared.admission = why;
+    WireClient client = server.connect();
+    client.wire().write(upgrade_request());
+    server.run();
+    const std::string response = client.wire().read();
+    CHECK(response.starts_with("HTTP/1.1 503 "));
+    CHECK(response.find("Retry-After:") != std::string::npos);
+    return client;
+}
+
+}  // namespace
+
 TEST_CASE("a refused request is answered with its status, then the stream ends", "[connection][rfc6455-4.2.2]") {
     MemoryServer server;
     server.handle("", Echo{});
@@ -224,18 +283,22 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
         CHECK(client.wire().read().starts_with("HTTP/1.1 403 "));
     }
     SECTION("a connection over the limit") {
-        server.shared.admission = ReactorShared::Admission::answer_503;
         client.wire().close();
-        WireClient another = server.connect();
-        another.wire().write(upgrade_request());
-        server.run();
-        const std::string response = another.wire().read();
-        CHECK(response.starts_with("HTTP/1.1 503 "));
-        CHECK(response.find("Retry-After:") != std::string::npos);
+        WireClient another = refused_by(server, ReactorShared::Admission::answer_503);
         CHECK(server.reactor().counters().turned_away.read() == 1);
         another.wire().close();
         server.run();
         CHECK(server.shared.admitted == 0);
+        return;
+    }
+    SECTION("a connection over the rate") {
+        WireClient another = refused_by(server, ReactorShared::Admission::answer_503_for_rate);
+        CHECK(server.reactor().over_connection_rate() == 2);  // `client` is, too
+        another.wire().close();
+        client.wire().close();
+        server.run();
+        CHECK(server.reactor().counters().refused.read() == 1);
+        CHECK(server.shared.ends.front().error == make_error_code(Errc::too_many_new_connections));
         return;
     }
     SECTION("a request that is not complete in time") {
@@ -426,11 +489,8 @@ TEST_CASE("messages from others to a slow peer are subject to the policy", "[con
     options.send_queue.high_mark = 5'000;
     MemoryServer server{options};
     SECTION("drop_newest") {
-        server.reactor().set_options([&] {
-            auto changed = options;
-            changed.send_queue.policy = SlowConsumer::drop_newest;
-            return changed;
-        }());
+        options.send_queue.policy = SlowConsumer::drop_newest;
+        server.reactor().set_options({options});
         server.handle("", Echo{});
         WireClient client = server.open();
         client.wire().set_window(0);
@@ -444,6 +504,7 @@ TEST_CASE("messages from others to a slow peer are subject to the policy", "[con
         CHECK(dropped > 0);
         CHECK(server.reactor().counters().messages_dropped.read() == dropped);
         CHECK(server.reactor().list().at(0).dropped == dropped);
+        CHECK(server.shared.events == Strings(dropped, "dropped 1"));
         client.wire().set_window(1 << 20);
         server.run();
         CHECK(client.read().size() == queued);
@@ -600,6 +661,7 @@ TEST_CASE("timeouts beyond the range of the clock never expire", "[connection]")
     const auto beyond = GENERATE(std::chrono::milliseconds::max(), std::chrono::milliseconds{24h * 365 * 500});
     ConnectionOptions options;
     options.handshake_timeout = options.ping_interval = options.pong_timeout = options.close_timeout = beyond;
+    options.message_timeout = beyond;
     const auto much = 24h;
     MemoryServer server{options};
     server.handle("", Echo{});
@@ -617,7 +679,7 @@ TEST_CASE("timeouts beyond the range of the clock never expire", "[connection]")
     }
     SECTION("for the answer to a ping") {
         options.ping_interval = 1s;
-        server.reactor().set_options(options);
+        server.reactor().set_options({options});
         WireClient client = server.open();
         server.advance(much);
         CHECK(client.wire().unread().size() == 10);

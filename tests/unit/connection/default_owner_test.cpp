@@ -7,6 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/handlers.hpp"
+#include "support/memory_server.hpp"
 #include "support/strings.hpp"
 #include "wsserver/protocol/event_text.hpp"
 #include "wsserver/transport/asio.hpp"
@@ -65,8 +66,10 @@ Strings without_times(Strings events) {
     return events;
 }
 
-/// The strings that its handlers record into must outlive it, because its destructor ends connections.
+/// Its destructor ends connections. Strings that their handlers record into must outlive it, as its member `events`
+/// does.
 struct OnMemory {
+    Strings events;                       ///< what handlers of the clients record
     std::vector<ConnectionEnd> ends;      ///< of the server's connections
     std::vector<HttpResponse> responses;  ///< received by the clients
     MemoryNetwork network;
@@ -79,9 +82,10 @@ struct OnMemory {
         server.on_end([this](const ConnectionEnd& end) { ends.push_back(end); });
         client.on_response([this](const HttpResponse& response) { responses.push_back(response); });
     }
-    ConnectionId connect(Strings& events, ClientRequest request = {}) {
+    ConnectionId connect(ClientRequest request = {}) { return connect(events, std::move(request)); }
+    ConnectionId connect(Strings& record, ClientRequest request = {}) {
         request.host = place.host;
-        const ConnectionId id = client.connect(*network.connect(place), std::move(request), Recorder{&events})->id();
+        const ConnectionId id = client.connect(*network.connect(place), std::move(request), Recorder{&record})->id();
         network.run_until_idle();
         return id;
     }
@@ -108,9 +112,9 @@ TEST_CASE("a server and a client over Asio need a few lines", "[default_owner][t
 }
 
 TEST_CASE("connections of default owners open, send and close", "[default_owner]") {
-    Strings events, others;
+    Strings others;
     OnMemory f;
-    const ConnectionId first = f.connect(events, {.target = "/a"}), second = f.connect(others);
+    const ConnectionId first = f.connect({.target = "/a"}), second = f.connect(others);
     CHECK(f.client.size() == 2);
     CHECK(f.server.list().size() == 2);
     CHECK(f.responses.at(0).status == 101);
@@ -118,7 +122,7 @@ TEST_CASE("connections of default owners open, send and close", "[default_owner]
     f.run();
     CHECK(f.client.find(second)->close(CloseCode{4000}, "bye") == SendStatus::queued);
     f.run();
-    CHECK(events == Strings{"open /a", "text x"});
+    CHECK(f.events == Strings{"open /a", "text x"});
     CHECK(others == Strings{"open /", "close 4000"});
     CHECK(f.client.find(second) == nullptr);
     REQUIRE(f.ends.size() == 1);
@@ -129,7 +133,6 @@ TEST_CASE("connections of default owners open, send and close", "[default_owner]
 }
 
 TEST_CASE("the first subprotocol that has a handler is chosen", "[default_owner]") {
-    Strings events;
     OnMemory f;
     struct Named {
         std::string name;
@@ -137,27 +140,38 @@ TEST_CASE("the first subprotocol that has a handler is chosen", "[default_owner]
     };
     f.server.handle("b", Named{"b"});
     f.server.handle("c", Named{"c"});
-    f.connect(events, {.subprotocols = {"a", "c", "b"}});
-    f.connect(events, {.subprotocols = {"a"}});
-    CHECK(events == Strings{"open /", "text c", "open /"});
+    f.connect({.subprotocols = {"a", "c", "b"}});
+    f.connect({.subprotocols = {"a"}});
+    CHECK(f.events == Strings{"open /", "text c", "open /"});
 
     ServerOn<MemoryTransport> empty{f.network};
     const Endpoint elsewhere{"elsewhere.example", 80, {}};
     empty.listen(std::move(f.network.open_listeners(elsewhere).front()));
-    f.client.connect(*f.network.connect(elsewhere), {.host = elsewhere.host}, Recorder{&events});
+    f.client.connect(*f.network.connect(elsewhere), {.host = elsewhere.host}, Recorder{&f.events});
     f.run();
     CHECK(f.responses.back().status == 400);
 }
 
 TEST_CASE("pages of other origins are refused by default", "[default_owner][rfc6455-10.2]") {
-    Strings events;
     OnMemory f;
-    f.connect(events, {.origin = "http://elsewhere.example"});
+    f.connect({.origin = "http://elsewhere.example"});
     CHECK(f.responses.back().status == 403);
     f.server.allow_origins({"http://elsewhere.example"});
-    f.connect(events, {.origin = "http://elsewhere.example"});
+    f.connect({.origin = "http://elsewhere.example"});
     CHECK(f.responses.back().status == 101);
-    CHECK(events == Strings{"open /"});
+    CHECK(f.events == Strings{"open /"});
+    f.server.serve_hosts({"www.example.org"});
+    f.connect();
+    CHECK(f.responses.back().status == 421);
+}
+
+TEST_CASE("a browser is refused if none of its subprotocols is served", "[default_owner]") {
+    OnMemory f;
+    f.server.allow_origins({"http://app.example"});
+    f.connect({.subprotocols = {"unknown"}, .origin = "http://app.example"});
+    CHECK(f.responses.back().status == 400);
+    f.connect({.subprotocols = {"unknown"}});
+    CHECK(f.responses.back().status == 101);
 }
 
 TEST_CASE("a default owner answers plain HTTP requests", "[default_owner]") {
@@ -178,10 +192,10 @@ TEST_CASE("a default owner answers plain HTTP requests", "[default_owner]") {
 }
 
 TEST_CASE("a posting hub reaches connections from any thread", "[default_owner][threads]") {
-    Strings events, others;
+    Strings others;
     OnMemory f;
     f.server.handle("chat", Echo{});
-    f.connect(events);
+    f.connect();
     f.connect(others, {.subprotocols = {"chat"}});
     const ConnectionId id = f.server.list().at(0).id;
     const auto hub = f.server.hub();
@@ -202,7 +216,7 @@ TEST_CASE("a posting hub reaches connections from any thread", "[default_owner][
     }}.join();
     f.run();
     CHECK(receivers == 1 + 1 + 2);
-    CHECK(without_times(events) == Strings{"open /", "ping p", "ping", "text a", "binary b", "close 1000 bye"});
+    CHECK(without_times(f.events) == Strings{"open /", "ping p", "ping", "text a", "binary b", "close 1000 bye"});
     CHECK(hub->send(id, Text{"late"}) == SendStatus::closed);
     hub->close_all(CloseCode::going_away, "", count);
     f.run();
@@ -231,21 +245,166 @@ TEST_CASE("a posting hub outlives its owner", "[default_owner]") {
 }
 
 TEST_CASE("a default owner's timers run, and its options may change", "[default_owner]") {
-    Strings events;
     OnMemory f;
     auto options = f.client.options();
     options.ping_interval = 0ms;
     f.client.set_options(options);
-    f.client.set_options({.ping_interval = 0ms});  // masking keys remain
+    f.client.set_options({.ping_interval = 0ms});
     options = f.server.options();
     options.ping_interval = 3s;
     f.server.set_options(options);
-    f.connect(events);
+    f.connect();
     f.network.advance(4s);
-    CHECK(without_times(events) == Strings{"open /", "ping"});
+    CHECK(without_times(f.events) == Strings{"open /", "ping"});
     f.network.advance(60s);
     CHECK(f.server.size() == 1);
     MemoryWire silent = f.network.wire(place);
     f.network.advance(11s);
     CHECK(f.server.counters().handshake_timeouts.read() == 1);
+}
+
+TEST_CASE("while a default owner ends its connections, those that are left may send", "[default_owner]") {
+    OnMemory f;
+    std::vector<SendStatus> sent;
+    std::vector<ConnectionId> ids, ended;
+    {
+        ClientOn<MemoryTransport> client{f.network};
+        for (int i = 0; i < 3; ++i) {
+            auto* connection = client.connect(*f.network.connect(place), {.host = place.host}, Recorder{&f.events});
+            ids.push_back(connection->id());
+        }
+        f.run();
+        client.on_end([&](const ConnectionEnd& end) {
+            ended.push_back(end.info.id);
+            if (auto* last = client.find(ids[2])) sent.push_back(last->send(Text{"last"}));
+        });
+    }
+    const std::vector expected{SendStatus::queued, SendStatus::queued, SendStatus::closed};
+    CHECK(sent == expected);
+    CHECK(ended == ids);
+}
+
+TEST_CASE("default owners show their frames to a tap, and the server names itself", "[default_owner]") {
+    struct Tap final : FrameTap {
+        Strings frames;
+        void on_frame(bool incoming, const FrameHeader& header) override {
+            frames.push_back((incoming ? "in " : "out ") + std::to_string(header.payload_length));
+        }
+    } of_server, of_client;
+    OnMemory f;
+    f.server.set_tap(&of_server);
+    f.client.set_tap(&of_client);
+    f.server.set_options({.max_message = 10});  // changes neither
+    f.client.set_options({});
+    f.connect();
+    CHECK(f.responses.at(0).find("Server").empty());
+    f.server.set_server_name("me");
+    const ConnectionId id = f.connect();
+    CHECK(f.responses.at(1).find("Server") == "me");
+    CHECK(f.client.find(id)->send(Text{"four"}) == SendStatus::queued);
+    f.run();
+    CHECK(of_client.frames == Strings{"out 4", "in 4"});
+    CHECK(of_server.frames == Strings{"in 4", "out 4"});
+    f.server.set_tap(nullptr);
+    f.client.set_tap(nullptr);
+}
+
+// --- The memory budget ---
+
+namespace {
+
+constexpr std::size_t kib = 1024;
+
+/// Sends as many bytes as the client asks for.
+struct SendsMuch {
+    void on_message(AnyConnection& connection, const Text& count) {
+        const std::string bytes(std::stoul(std::string{count.text}), 'b');
+        connection.send(Binary{bytes_of(bytes)});
+    }
+};
+
+/// A client that has sent a part of a message of 700 KiB, with a masking key of zeros.
+test::WireClient half(OnMemory& f, std::size_t size) {
+    test::WireClient client{f.network.wire(place)};
+    client.wire().write(test::upgrade_request());
+    client.wire().write(std::string{"\x82\xFF\0\0\0\0\0\x0A\xF0\0\0\0\0\0", 14}.append(size, 'b'));
+    f.run();
+    (void)client.read_response();
+    return client;
+}
+
+}  // namespace
+
+TEST_CASE("a default owner has a memory budget if it is given one", "[default_owner][memory_budget]") {
+    OnMemory f;
+    const bool limited = GENERATE(false, true);
+    f.server.set_options({.ping_interval = 0s});
+    f.server.set_memory_limit(limited ? 1000 * kib : 0);
+    test::WireClient first = half(f, 600 * kib);
+    test::WireClient second = half(f, 300 * kib);
+    CHECK(f.server.counters().memory_pauses.read() == (limited ? 1 : 0));
+    CHECK(f.server.memory() >= 900 * kib);
+    test::WireClient third = half(f, 300 * kib);
+    f.network.advance(10ms);
+    CHECK(f.server.counters().closed_for_memory.read() == (limited ? 1 : 0));
+    CHECK((f.server.memory() <= 1000 * kib) == limited);
+    CHECK(first.read() == (limited ? Strings{"close 1013 out of memory budget"} : Strings{}));
+    f.network.advance(3min);
+    CHECK(f.server.memory() == 0);
+}
+
+TEST_CASE("over its budget, a default server refuses opening handshakes", "[default_owner][memory_budget]") {
+    OnMemory f;
+    test::WireClient large = half(f, 600 * kib);
+    test::WireClient late{f.network.wire(place)};
+    f.server.set_memory_limit(500 * kib);
+    f.network.advance(1ms);
+    late.wire().write(test::upgrade_request());
+    f.run();
+    CHECK(late.read_response().starts_with("HTTP/1.1 503 "));
+    CHECK(f.server.counters().refused_for_memory.read() == 1);
+    CHECK(f.server.memory() == 0);
+    CHECK(f.server.counters().closed_for_memory.read() == 1);
+    CHECK(f.server.options().max_message == ConnectionOptions{}.max_message);
+}
+
+TEST_CASE("the budget of a default owner may shrink within a reaction", "[default_owner][memory_budget]") {
+    struct Shrinks {
+        ServerOn<MemoryTransport>* server;
+        void on_message(AnyConnection& connection, const Text&) {
+            connection.send(Text{"first"});
+            server->set_memory_limit(kib);
+            connection.send(Text{"second"});
+        }
+    };
+    OnMemory f;
+    f.server.handle(Shrinks{&f.server});
+    const ConnectionId id = f.connect();
+    test::WireClient large = half(f, 600 * kib);
+    f.client.find(id)->send_as(SendKind::reply, Text{"shrink"});
+    f.run();
+    f.network.advance(100ms);
+    CHECK(f.events == Strings{"open /", "text first", "text second"});
+    CHECK(f.server.counters().closed_for_memory.read() == 1);
+    CHECK(f.server.memory() == 0);
+}
+
+TEST_CASE("the clients of a default owner share a budget", "[default_owner][memory_budget]") {
+    OnMemory f;
+    f.server.handle(SendsMuch{});
+    f.client.set_memory_limit(1000 * kib);
+    f.client.transport().receive_at_most(10 * kib);
+    std::vector<ConnectionId> all;
+    for (int i = 0; i < 4; ++i) all.push_back(f.connect());
+    for (const ConnectionId id : all) f.client.find(id)->send_as(SendKind::reply, Text{std::to_string(700 * kib)});
+    f.run();
+    f.network.advance(3min);
+    CHECK(f.client.counters().memory_pauses.read() > 0);
+    CHECK(f.client.memory() == 0);
+    const auto received = std::count_if(f.events.begin(), f.events.end(),
+                                        [](const std::string& event) { return event.starts_with("binary "); });
+    const auto closed = std::count_if(f.events.begin(), f.events.end(),
+                                      [](const std::string& event) { return event.starts_with("close 1013"); });
+    CAPTURE(received, closed);
+    CHECK(received + closed == 4);
 }

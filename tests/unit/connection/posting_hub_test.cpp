@@ -37,7 +37,7 @@ struct BusyThread {
     std::vector<std::size_t> reports{};
 
     ~BusyThread() { hub->detach(); }
-    Hub::Count report() {
+    Completion report() {
         return [this](std::size_t receivers) { reports.push_back(receivers); };
     }
 };

@@ -255,8 +255,8 @@ TEST_CASE("bytes that were passed to the transport count as queued", "[send_queu
 }
 
 TEST_CASE("drop_oldest drops the message that waits longest", "[send_queue]") {
-    // 7 bytes for each, and 40 for the bookkeeping of their run.
-    Fixture f{{.high_mark = 60, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
+    // 7 bytes for each, and 48 for the bookkeeping of their run.
+    Fixture f{{.high_mark = 68, .hard_limit = 5000, .policy = SlowConsumer::drop_oldest}};
     f.push(message({"first"}), SendKind::reply);
     f.push(message({"secnd"}), SendKind::message);
     CHECK(f.push(message({"third"}), SendKind::message).dropped == 0);
@@ -344,7 +344,7 @@ TEST_CASE("the limits may change", "[send_queue]") {
 }
 
 TEST_CASE("short messages cost little more than their bytes", "[send_queue]") {
-    // Otherwise the limit would not hold: a message of 2 bytes would need 40 bytes of bookkeeping.
+    // Otherwise the limit would not hold: a message of 2 bytes would need 48 bytes of bookkeeping.
     Fixture f{{.high_mark = 10'000, .hard_limit = 20'000, .policy = SlowConsumer::drop_newest}};
     std::size_t queued = 0;
     while (f.push(message({""}), SendKind::message).status == SendStatus::queued) ++queued;
@@ -455,4 +455,64 @@ TEST_CASE("the queue behaves like a list of frames", "[send_queue]") {
             REQUIRE(f.queue.messages() == model.size());
         }
     }
+}
+
+TEST_CASE("the memory of a queue is what its destruction frees", "[send_queue]") {
+    SendQueueLimits limits;
+    MemoryAccount account;
+    {
+        SendQueue queue{limits, &account};
+        const std::string long_one = message({std::string(60'000, 'a'), std::string(60'000, 'b')});
+        const auto owner = std::make_shared<const std::string>(long_one);
+        const Bytes frames = bytes_of(std::string_view{*owner});
+        std::vector<SendPiece> batch;
+
+        // A message that others hold, too, costs only bookkeeping.
+        CHECK(queue.push_shared(owner, frames).status == SendStatus::queued);
+        CHECK(queue.memory() < 100);
+        CHECK(queue.take(everything, batch));
+        queue.batch_sent();
+        CHECK(queue.memory() == 0);
+
+        // A message of its own counts as a whole until its last byte is sent.
+        CHECK(queue.push_shared(owner, frames, SendKind::reply, frames.size()).status == SendStatus::queued);
+        CHECK(queue.take(70'000, batch));
+        queue.batch_sent();
+        CHECK(queue.bytes() < 61'000);
+        CHECK(queue.memory() >= frames.size());
+        CHECK(queue.take(everything, batch));
+        CHECK(queue.memory() >= frames.size());
+        CHECK(account.read() == queue.memory());
+        queue.batch_sent();
+        CHECK(queue.memory() == 0);
+
+        // Copies count until they are sent or dropped.
+        for (int i = 0; i < 5; ++i) queue.push(bytes_of(message({std::string(1000, 'c')})), SendKind::reply);
+        CHECK(queue.memory() >= 5000);
+        CHECK(queue.memory() < 5200);
+        CHECK(queue.discard() == 5);
+        CHECK(queue.memory() == 0);
+        queue.add_in_flight(300, 300);
+        CHECK(account.read() == 300);
+    }
+    CHECK(account.read() == 0);
+}
+
+TEST_CASE("memory that the policy drops is not counted any more", "[send_queue]") {
+    const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
+    SendQueueLimits limits{10'000, 10'000, policy};
+    MemoryAccount account;
+    SendQueue queue{limits, &account};
+    std::vector<SendPiece> batch;
+    for (int i = 0; i < 100; ++i) {
+        queue.push(bytes_of(message({std::string(900, 'a'), std::string(900, 'b')})), SendKind::reply);
+        CHECK(account.read() <= 14'000);
+        if (i % 10 != 9) continue;
+        batch.clear();
+        if (queue.in_flight() > 0) queue.batch_sent();
+        CHECK(queue.take(1000, batch));
+    }
+    queue.batch_sent();
+    while (queue.take(everything, batch)) queue.batch_sent();
+    CHECK(account.read() == 0);
 }

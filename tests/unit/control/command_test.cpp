@@ -4,12 +4,14 @@
 
 #include <future>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/strings.hpp"
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -168,7 +170,7 @@ TEST_CASE("close accepts the codes and reasons that a Close frame may carry", "[
 
 TEST_CASE("--json may come before or after the command", "[command]") {
     FakeTarget target;
-    CHECK(output_of(target, "--json version") == "{\"version\":\"fake 1.2.3\"}\n");
+    CHECK(output_of(target, "--json version") == "{\"program\":\"fake\",\"version\":\"1.2.3\"}\n");
     CHECK(output_of(target, "--json broadcast hi") == "{\"receivers\":3}\n");
     CHECK(output_of(target, "--json handler list").empty());
     check_error(run("--json brodcast hi"), CommandErrc::usage, {"did you mean `broadcast`?"});
@@ -183,10 +185,55 @@ TEST_CASE("an error about an unknown word names the closest one", "[command]") {
     check_error(run(""), CommandErrc::usage, {"no command", "`help`"});
     check_error(run("   "), CommandErrc::usage, {"no command"});
     check_error(run("handler"), CommandErrc::usage, {"second word", "list, load, unload, reload"});
-    check_error(run("handler laod x y"), CommandErrc::usage, {"`laod`", "did you mean `load`?"});
+    check_error(run("handler lits"), CommandErrc::usage, {"`lits`", "did you mean `list`?"});
     check_error(run("broadcast --subprotocl chat hi"), CommandErrc::usage,
                 {"`--subprotocl`", "did you mean `--subprotocol`?", "broadcast"});
     check_error(run("list --all"), CommandErrc::usage, {"`list` has no option `--all`"});
+}
+
+TEST_CASE("no guess names a command that ends or changes the program", "[command]") {
+    for (const Command& command : commands()) {
+        if (command.for_group) continue;
+        for (std::size_t i = 0; i < command.name.size(); ++i) {
+            if (command.name[i] == ' ') continue;
+            auto word = std::string{command.name};
+            word.erase(i, 1);
+            const auto answer = run(word);
+            CAPTURE(word, answer.text);
+            REQUIRE(answer.error);
+            const auto guess = answer.text.find("did you mean `");
+            const auto last = std::string{command.name.substr(command.name.rfind(' ') + 1)};
+            if (guess != std::string::npos) CHECK_FALSE(has(answer.text.substr(guess), "`" + last + "`?"));
+        }
+    }
+}
+
+TEST_CASE("a word of another program is answered with the command that does it", "[command]") {
+    for (const auto& [word, says] :
+         std::vector<std::pair<std::string, std::string>>{{"top", "`list`"},
+                                                          {"ls", "`list`"},
+                                                          {"clients", "`list`"},
+                                                          {"kick 0-1-1", "`close ID`"},
+                                                          {"quit", "`stop`"},
+                                                          {"restart", "`reload`"},
+                                                          {"stats", "`status`"},
+                                                          {"say hi", "`broadcast TEXT`"},
+                                                          {"load x y", "`handler load`"},
+                                                          {"loglevel debug", "`log-level LEVEL`"}}) {
+        CAPTURE(word);
+        const auto answer = run(word);
+        check_error(answer, CommandErrc::usage, {"there is no command", says});
+        CHECK_FALSE(has(answer.text, "did you mean"));
+    }
+    for (const Command& command : commands())
+        CHECK_FALSE(has(run(std::string{command.name}).text, "there is no command"));
+}
+
+TEST_CASE("an unknown log level is wrong usage", "[command]") {
+    check_error(run("log-level trace"), CommandErrc::usage, {"`trace` is not one of debug, info, warning, error"});
+    FakeTarget target;
+    for (const char* level : {"debug", "info", "warning", "error"})
+        output_of(target, std::string{"log-level "} + level);
 }
 
 TEST_CASE("an error escapes and cuts the words that it quotes", "[command]") {
@@ -285,6 +332,115 @@ TEST_CASE("JSON stays valid whatever a peer's name contains", "[command]") {
     CHECK(has(output_of(target, "list"), "unix:/tmp/\"x\\\\n\\xff\\x01"));
 }
 
+namespace {
+
+/// Adds four connections that differ in everything.
+void add_connections(FakeTarget& target) {
+    const auto add = [&target](std::uint32_t slot, std::string_view peer, std::string_view subprotocol, int number) {
+        ConnectionInfo info;
+        info.id = {0, slot, 1};
+        info.peer = peer;
+        info.subprotocol = subprotocol;
+        info.handler = subprotocol.empty() ? "echo" : "rooms";
+        info.state = "open";
+        info.age = std::chrono::milliseconds{1000 * number};
+        info.idle = std::chrono::milliseconds{100 - number};
+        if (number > 1) info.round_trip = std::chrono::microseconds{number};
+        info.bytes_in = static_cast<std::uint64_t>(number);
+        info.messages_out = static_cast<std::uint64_t>(10 - number);
+        info.queued = static_cast<std::size_t>(number % 2);
+        target.connections.push_back(std::move(info));
+    };
+    add(1, "192.0.2.7:5000", "chat", 2);
+    add(2, "192.0.2.70:5001", "", 4);
+    add(3, "[2001:db8::1]:5002", "chat", 1);
+    add(4, "unix:/run/x", "news", 3);
+}
+
+/// The slots of the listed connections, in order.
+std::string slots_in(const std::string& json) {
+    std::string slots;
+    for (std::size_t at = 0; (at = json.find(R"({"id":"0-)", at)) != std::string::npos; ++at) slots += json[at + 9];
+    return slots;
+}
+
+}  // namespace
+
+TEST_CASE("list shows the connections with a subprotocol, handler or peer", "[command]") {
+    FakeTarget target;
+    add_connections(target);
+    const auto listed = [&target](const std::string& options) {
+        return slots_in(output_of(target, "list --json " + options));
+    };
+    CHECK(listed("") == "1234");
+    CHECK(listed("--subprotocol chat") == "13");
+    CHECK(listed("--subprotocol default") == "2");
+    CHECK(listed("--subprotocol ''") == "2");
+    CHECK(listed("--subprotocol nobody").empty());
+    CHECK(listed("--handler rooms") == "134");
+    CHECK(listed("--peer 192.0.2.7") == "1");
+    CHECK(listed("--peer 192.0.2.7:5000") == "1");
+    CHECK(listed("--peer 192.0.2.7:5001").empty());
+    for (const char* peer : {"2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5002"}) {
+        CHECK(listed(std::string{"--peer "} + peer) == "3");
+    }
+    CHECK(listed("--peer unix:/run/x") == "4");
+    CHECK(listed("--handler rooms --subprotocol chat --peer 192.0.2.7") == "1");
+    CHECK(output_of(target, "list --subprotocol nobody") == "no connections\n");
+}
+
+TEST_CASE("list sorts by any column, numbers from the largest", "[command]") {
+    FakeTarget target;
+    add_connections(target);
+    const auto listed = [&target](const std::string& options) {
+        return slots_in(output_of(target, "list --json " + options));
+    };
+    CHECK(listed("--sort id") == "1234");
+    CHECK(listed("--reverse") == "4321");
+    CHECK(listed("--sort peer") == "2134");
+    CHECK(listed("--sort subprotocol") == "2134");
+    CHECK(listed("--sort handler") == "2134");
+    CHECK(listed("--sort state") == "1234");
+    CHECK(listed("--sort age") == "2413");
+    CHECK(listed("--sort age --reverse") == "3142");
+    CHECK(listed("--sort idle") == "3142");
+    CHECK(listed("--sort rtt") == "2413");  // without a round trip: last
+    CHECK(listed("--sort messages") == "3142");
+    CHECK(listed("--sort bytes") == "2413");
+    CHECK(listed("--sort queued") == "3412");  // equal ones in order of id
+    CHECK(listed("--sort dropped") == "1234");
+    check_error(execute_line(target, "list --sort size"), CommandErrc::usage, {"`size`", "one of id, peer,", "queued"});
+}
+
+TEST_CASE("list shows at most as many as --limit says, and how many there are", "[command]") {
+    FakeTarget target;
+    add_connections(target);
+    CHECK(slots_in(output_of(target, "list --json --sort age --limit 2")) == "24");
+    CHECK_FALSE(has(output_of(target, "list --json --limit 2"), "of 4"));
+    CHECK(has(output_of(target, "list --limit 2"), "\n2 of 4 connections\n"));
+    CHECK(has(output_of(target, "list --limit 1 --subprotocol chat"), "\n1 of 2 connections\n"));
+    CHECK_FALSE(has(output_of(target, "list --limit 4"), "connections"));
+    for (const char* limit : {"0", "-1", "two", "2x", "''"}) {
+        CAPTURE(limit);
+        check_error(execute_line(target, std::string{"list --limit="} + limit), CommandErrc::usage, {"--limit"});
+    }
+}
+
+TEST_CASE("the help of list names each key of --sort", "[command]") {
+    const auto help = help_on(Strings{"list"}).text;
+    FakeTarget target;
+    const auto error = execute_line(target, "list --sort ?").text;
+    const auto begin = error.find("one of ") + 7;
+    std::istringstream keys{error.substr(begin)};
+    std::size_t count = 0;
+    for (std::string key; std::getline(keys, key, ','); ++count) {
+        key.erase(0, key.find_first_not_of(' '));
+        CAPTURE(key);
+        CHECK(has(help, key));
+    }
+    CHECK(count == 12);
+}
+
 TEST_CASE("status names a handler that hangs, and since when", "[command]") {
     FakeTarget target;
     auto& report = target.report;
@@ -294,20 +450,32 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
     report.uptime = std::chrono::hours{50};
     report.listening = {"ws://127.0.0.1:8080", "ws+unix:/run/wsd.sock"};
     report.connections = 2;
+    report.memory = std::size_t{3} << 20;
+    report.memory_limit = std::size_t{2} << 30;
+    report.paused_for_memory = 1;
     report.io_threads = 4;
     report.handlers = {{"", "echo", "built in", Runs::inline_, 1}, {"chat", "slow", "/x/slow.so", Runs::pooled, 1}};
     report.workers = {{}, {"slow", std::chrono::seconds{90}, true}};
+    report.queues = {{"slow", 12, 1}};
+    report.calls = {{"create() of /x/slow.so", std::chrono::seconds{60}, true},
+                    {"on_command() of slow", std::chrono::seconds{1}, false}};
     report.counters = {{"messages_in", 7}, {"bytes_in", 4096}, {"refused", 0}};
     report.closes = {{1000, 3}, {1006, 1}};
+    report.refusals = {{403, 2}, {426, 40}};
     CHECK(output_of(target, "status") ==
           "wsd 1.2.3, process 4711, up 2d 02h\n"
           "listening    ws://127.0.0.1:8080\n"
           "listening    ws+unix:/run/wsd.sock\n"
           "connections  2\n"
+          "memory       3.0 MiB of 2.0 GiB, 1 paused\n"
           "io threads   4\n"
           "workers      2, 1 busy, 1 hangs\n"
           "             slow hangs for 1m 30s\n"
+          "queue        slow: 12 waiting, 1 running\n"
+          "call         create() of /x/slow.so hangs for 1m 00s\n"
+          "call         on_command() of slow works for 1.0 s\n"
           "closes       1000: 3, 1006: 1\n"
+          "refusals     403: 2, 426: 40\n"
           "SINCE THE START\n"
           "messages in            7\n"
           "bytes in         4.0 KiB\n"
@@ -317,13 +485,24 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
     CHECK(
         output_of(target, "status --json") ==
         R"({"program":"wsd","version":"1.2.3","pid":4711,"uptime_ms":180000000,"draining":false,)"
-        R"("listening":["ws://127.0.0.1:8080","ws+unix:/run/wsd.sock"],"connections":2,"io_threads":4,)"
+        R"("listening":["ws://127.0.0.1:8080","ws+unix:/run/wsd.sock"],"connections":2,)"
+        R"("memory":3145728,"memory_limit":2147483648,"paused_for_memory":1,"io_threads":4,)"
         R"("stalled_reactors":[],"handlers":[)"
         R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
         R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
         R"({"handler":null,"since_ms":null,"overdue":false},{"handler":"slow","since_ms":90000,"overdue":true}],)"
-        R"("counters":{"messages_in":7,"bytes_in":4096,"refused":0},"closes":{"1000":3,"1006":1}})"
+        R"("queues":[{"handler":"slow","waiting":12,"running":1}],)"
+        R"("calls":[{"call":"create() of /x/slow.so","since_ms":60000,"overdue":true},)"
+        R"({"call":"on_command() of slow","since_ms":1000,"overdue":false}],)"
+        R"("counters":{"messages_in":7,"bytes_in":4096,"refused":0},"closes":{"1000":3,"1006":1},)"
+        R"("refusals":{"403":2,"426":40}})"
         "\n");
+}
+
+TEST_CASE("status says why there are no workers yet", "[command]") {
+    FakeTarget target;
+    CHECK_THAT(output_of(target, "status"),
+               Catch::Contains("workers      none yet: they start with the first handler that may block\n"));
 }
 
 TEST_CASE("status, list and show report reactors that are blocked by inline handlers", "[command]") {
@@ -355,11 +534,11 @@ TEST_CASE("commands for handlers and for the program", "[command]") {
     output_of(target, "handler unload chat");
     output_of(target, "handler unload default");
     check_error(execute_line(target, "handler unload caht"), CommandErrc::no_handler, {"`caht`", "`handler list`"});
-    for (const char* line : {"log-level debug", "reload", "drain", "stop"}) output_of(target, line);
+    for (const char* line : {"log-level debug", "reload", "drain", "undrain", "stop"}) output_of(target, line);
     CHECK(target.calls.all() == Strings{"load 'chat' /a path/chat.so", "load '' echo", "unload 'chat'", "unload ''",
-                                        "log-level debug", "reload", "drain", "stop"});
+                                        "log-level debug", "reload", "drain", "undrain", "stop"});
     CHECK(output_of(target, "version") == "fake 1.2.3\n");
-    CHECK(output_of(target, "version --json") == "{\"version\":\"fake 1.2.3\"}\n");
+    CHECK(output_of(target, "version --json") == "{\"program\":\"fake\",\"version\":\"1.2.3\"}\n");
     CHECK(output_of(target, "drain --json") == "{\"text\":\"drain done\"}\n");
     target.refuse = "wsd.toml:3:1: no such key";
     check_error(execute_line(target, "reload"), CommandErrc::failed, {"wsd.toml:3:1: no such key"});
@@ -407,6 +586,8 @@ TEST_CASE("the number of calls of handlers that hang is limited", "[command]") {
     std::promise<void> let_go;
     target.named["stuck"] = make_handler("stuck", Stuck{let_go.get_future().share()});
     target.named["chat"] = make_handler("chat", Talkative{});
+    // Calls of other tests may have answered and not yet returned.
+    REQUIRE(ForeignCalls::of_process().wait_for_all(ForeignCalls::Kind::command, std::chrono::hours{1}));
     std::stop_source stop;
     stop.request_stop();  // so that no call waits
     for (int i = 0; i < 8; ++i) {

@@ -3,16 +3,20 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <future>
 #include <set>
+#include <thread>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
 #include "support/strings.hpp"
 #include "wsserver/base/descriptor.hpp"
+#include "wsserver/control/detail/user_names.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -79,8 +83,10 @@ TEST_CASE("a command in the spool is executed and answered", "[observer]") {
     // Looks are an hour apart, so only inotify can have reported the second one.
     office.put("b", "no-such-word\nsecret");
     const auto log = office.log.wait_for(2);
-    CHECK(log.at(0) == "command file a of user " + std::to_string(::geteuid()) + ": broadcast: ok");
-    CHECK(has(log.at(1), "command file b of user " + std::to_string(::geteuid()) + ": ?: usage: there is no command"));
+    const auto user = UserNames{}.describe(::geteuid());
+    CHECK(has(user, '(' + std::to_string(::geteuid()) + ')'));
+    CHECK(log.at(0) == "command file a of user " + user + ": broadcast: ok");
+    CHECK(has(log.at(1), "command file b of user " + user + ": ?: usage: there is no command"));
     CHECK_FALSE(has(log.at(1), "secret"));
     office.observer->stop();
     CHECK(text_in(office.in("done", "a")) == "ok\n3 receivers\n");
@@ -105,16 +111,18 @@ TEST_CASE("a command during which a daemon ended is executed again, unless it en
     Office office;
     {
         REQUIRE(Spool::open(office.options.spool));
-        for (const char* word : {"stop", "drain", "reload"}) write_to(office.in("cur", word + std::string{"~1"}), word);
+        for (const char* word : {"stop", "drain", "undrain", "reload"})
+            write_to(office.in("cur", word + std::string{"~1"}), word);
+        write_to(office.in("cur", "load~1"), "handler load x /y.so");
         write_to(office.in("cur", "send~1"), "broadcast again");
         write_to(office.in("new", "z"), "drain");
     }
     office.start();
     CHECK(office.sent(1) == Strings{"broadcast * text again"});
-    office.log.wait_for(5);
+    office.log.wait_for(7);
     office.observer->stop();
     CHECK(office.target.calls.all() == Strings{"drain"});
-    for (const char* word : {"stop", "drain", "reload"}) {
+    for (const char* word : {"stop", "drain", "undrain", "reload", "load"}) {
         CHECK(text_in(office.in("failed", word)).starts_with("error crashed again: wsd ended while it executed `"));
     }
     CHECK(text_in(office.in("done", "send")) == "ok again\n3 receivers\n");
@@ -578,6 +586,7 @@ TEST_CASE("an exception of the target becomes an answer", "[observer]") {
         Outcome set_log_level(const std::string&) override { return std::string{}; }
         Outcome reload() override { return std::string{}; }
         Outcome drain() override { return std::string{}; }
+        Outcome undrain() override { return std::string{}; }
         Outcome stop() override { return std::string{}; }
         std::string version() override { return {}; }
     } target;
@@ -591,4 +600,37 @@ TEST_CASE("an exception of the target becomes an answer", "[observer]") {
     in.put("status\nlist\n");
     CHECK(out.get_until("\n\n") == "error failed `status`: no status today\n\n");
     CHECK(out.get_until("\n\n") == "error failed an unknown exception\n\n");
+}
+
+TEST_CASE("each allocation of the observer's thread may fail", "[observer][out_of_memory]") {
+    const AllocationsSucceed here;
+    AllocationFailures::on_all_threads(true);
+    bool failed_one = true;
+    for (std::size_t first = 1; failed_one; ++first) {
+        CAPTURE(first);
+        Office office;
+        const auto answered = [&](const std::string& name) {
+            return exists(office.in("done", name)) || exists(office.in("failed", name));
+        };
+        const auto wait_until = [](const auto& condition) {
+            const auto deadline = std::chrono::steady_clock::now() + 60s;
+            while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(1ms);
+            return condition();
+        };
+        AllocationFailures::from(first, first % 3 + 1);
+        office.start();
+        office.put("a", "broadcast one");
+        REQUIRE(wait_until([&] { return AllocationFailures::happened() > 0 || answered("a"); }));
+        failed_one = AllocationFailures::happened() > 0;
+        AllocationFailures::none();
+        office.put("b", "broadcast two");
+        REQUIRE(wait_until([&] { return answered("b"); }));
+        office.observer.reset();
+        office.start();  // executes again what the failure has cut short
+        REQUIRE(wait_until([&] { return answered("a"); }));
+        office.observer.reset();
+        const Strings sent = office.target.fake_hub->calls.all();
+        CHECK(std::ranges::count(sent, "broadcast * text one") <= 2);
+    }
+    AllocationFailures::on_all_threads(false);
 }

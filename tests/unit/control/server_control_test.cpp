@@ -7,6 +7,7 @@
 #include "support/strings.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/control/observer.hpp"
+#include "wsserver/handler/handler_trial.hpp"
 #include "wsserver/handler/handlers.hpp"
 
 using namespace wsserver;
@@ -80,6 +81,19 @@ struct House {
 
 }  // namespace
 
+TEST_CASE("a call of a handler hangs when its caller no longer waits", "[server_control]") {
+    using Kind = ForeignCalls::Kind;
+    const auto hangs = [](Kind kind, std::chrono::milliseconds since) { return report_of({kind, "x", since}).overdue; };
+    CHECK_FALSE(hangs(Kind::load, handler_load_deadline));
+    CHECK(hangs(Kind::load, handler_load_deadline + std::chrono::milliseconds{1}));
+    for (const Kind kind : {Kind::command, Kind::end}) {
+        CHECK_FALSE(hangs(kind, handler_end_deadline));
+        CHECK(hangs(kind, handler_end_deadline + std::chrono::milliseconds{1}));
+    }
+    CHECK(HandlerTrial{}.deadline < handler_load_deadline);  // the error of a trial that hangs is more precise
+    CHECK(report_of({Kind::load, "create() of x", std::chrono::seconds{3}}).call == "create() of x");
+}
+
 TEST_CASE("status, list and handler list report on the server", "[server_control]") {
     House house;
     house.connect();
@@ -151,6 +165,28 @@ TEST_CASE("a server has no log level and no configuration", "[server_control]") 
     }
 }
 
+TEST_CASE("undrain takes a drain back", "[server_control]") {
+    House house;
+    CHECK(output_of(house.control, "undrain") == "the server does not drain\n");
+    output_of(house.control, "drain");
+    CHECK(output_of(house.control, "undrain") == "new connections are accepted again\n");
+    CHECK_FALSE(house.control.status().draining);
+    CHECK(has(output_of(house.control, "status"), "listening    " + house.url + '\n'));
+    house.connect();
+}
+
+TEST_CASE("a server that cannot listen again drains on", "[server_control]") {
+    House house;
+    output_of(house.control, "drain");
+    Server other;
+    REQUIRE(other.listen(house.url.substr(std::string_view{"ws://"}.size())));
+    const auto answer = execute_line(house.control, "undrain");
+    REQUIRE(answer.error);
+    CHECK(*answer.error == CommandErrc::failed);
+    CHECK(has(answer.text, "another program listens there"));
+    CHECK(house.control.status().draining);
+}
+
 TEST_CASE("commands drain and stop a server", "[server_control]") {
     House house;
     house.connect();
@@ -171,6 +207,8 @@ TEST_CASE("a server that is stopping reports that it drains", "[server_control]"
     house.connect();
     CHECK_FALSE(house.control.status().draining);
     CHECK(house.control.stop());
+    CHECK(house.control.status().draining);
+    CHECK_FALSE(house.control.undrain());
     CHECK(house.control.status().draining);
 }
 

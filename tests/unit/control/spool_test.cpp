@@ -15,6 +15,7 @@
 #include "support/spool_desk.hpp"
 #include "support/strings.hpp"
 #include "wsserver/base/descriptor.hpp"
+#include "wsserver/control/detail/spool_queue.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -264,6 +265,29 @@ TEST_CASE("a second folder with a rejected name is put aside, too", "[spool]") {
     desk.put("folder", "x");
     CHECK(desk.run() == "idle");
     CHECK(desk.executed == Strings{"folder"});
+}
+
+TEST_CASE("of folders that cannot be moved only a bounded number is known", "[spool]") {
+    const TemporaryFolder folder;
+    const SpoolDisk disk{{}};
+    const Descriptor fresh{::open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    SpoolQueue queue{disk, fresh};
+    constexpr std::size_t known = 4096;
+    for (std::size_t i = 0; i < known + 10; ++i) std::filesystem::create_directory(folder / std::to_string(i));
+    const auto ignore_all = [&] {
+        std::size_t count = 0;
+        queue.rescan();
+        for (auto name = queue.take(); name && *name; name = queue.take(), ++count) {
+            struct stat status;
+            REQUIRE_FALSE(disk.examine(fresh, **name, status));
+            queue.ignore(**name, status.st_ino);
+        }
+        return count;
+    };
+    CHECK(ignore_all() == known);
+    CHECK(ignore_all() == 0);
+    write_to(folder / "x", "x");
+    CHECK(ignore_all() == 1);
 }
 
 TEST_CASE("a folder in the place of an answer is put aside and blocks no command", "[spool]") {

@@ -1,7 +1,13 @@
 #include "wsserver/handler/handlers.hpp"
 
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/blocking_client.hpp"
 #include "support/catch.hpp"
 #include "support/strings.hpp"
+#include "wsserver/server.hpp"
 #include "wsserver/testing.hpp"
 
 using namespace wsserver;
@@ -40,6 +46,37 @@ TEST_CASE("broadcast reaches all other connections of the subprotocol", "[handle
     CHECK(connection.calls.empty());
     CHECK(without.calls.empty());
     CHECK(chat->name() == "lobby");
+}
+
+TEST_CASE("a fast sender closes no receiver of its broadcasts, on each transport", "[handlers][threads]") {
+    ServerOptions options;
+    options.io_threads = 2;
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    const bool one_is_deaf = GENERATE(false, true);
+    options.connection.close_timeout = std::chrono::seconds{one_is_deaf ? 3 : 60};
+    Server server{options};
+    server.handle("chat", make_broadcast());
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+
+    constexpr int messages = 6, receivers = 4;
+    const std::string large(std::size_t{4} << 20, 'm');
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < receivers; ++i) clients.emplace_back(url, "chat");
+    BlockingClient deaf{url, one_is_deaf ? "chat" : "other"};
+    BlockingClient sender{url, "chat"};
+    std::vector<int> received(receivers, 0);
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < receivers; ++i) {
+        threads.emplace_back([&, i] {
+            while (received[i] < messages && clients[i].next() == "text " + large) ++received[i];
+        });
+    }
+    for (int i = 0; i < messages; ++i) sender.send(large);
+    for (std::thread& thread : threads) thread.join();
+    CHECK(received == std::vector<int>(receivers, messages));
+    CHECK(server.statistics().slow_consumers == (one_is_deaf ? 1U : 0U));
+    CHECK(server.statistics().publish_pauses > 0);
 }
 
 TEST_CASE("null ignores all messages", "[handlers]") {

@@ -103,10 +103,12 @@ CommandAnswer command(AnyHandler& handler, std::vector<std::string> words, std::
 /// A hub whose reports a test can withhold, delay or make fail.
 class ReportingHub final : public RecordingHub {
    public:
-    std::function<void(Count done)> on_report{};
+    std::function<void(Completion done)> on_report{};
 
    private:
-    void report(Count done) override { on_report ? on_report(std::move(done)) : RecordingHub::report(std::move(done)); }
+    void report(Completion done) override {
+        on_report ? on_report(std::move(done)) : RecordingHub::report(std::move(done));
+    }
 };
 
 /// Passes a message to the handler and returns the calls that the handler made.
@@ -300,8 +302,8 @@ TEST_CASE("a pending count keeps the code in memory", "[shared_object]") {
         RecordingConnection connection{hub};
         probe->on_open(connection);
     }
-    Hub::Count withheld;
-    hub->on_report = [&](Hub::Count done) { withheld = std::move(done); };
+    Completion withheld;
+    hub->on_report = [&](Completion done) { withheld = std::move(done); };
     command(*probe, {"ping-all"});
     log.take();
     hub->on_report = nullptr;
@@ -309,7 +311,6 @@ TEST_CASE("a pending count keeps the code in memory", "[shared_object]") {
     CHECK(is_mapped("lasting.so"));
     CHECK(log.take().empty());
     withheld(7);
-    withheld = nullptr;
     CHECK(log.take() == Strings{"info probe: counted[7]", "info probe: destroy[2 told 100]"});
     CHECK_FALSE(is_mapped("lasting.so"));
 }
@@ -321,7 +322,7 @@ TEST_CASE("a count is reported even if its request fails", "[shared_object]") {
     RecordingConnection connection{hub};
     probe->on_open(connection);
     log.take();
-    hub->on_report = [](const Hub::Count&) { throw std::bad_alloc{}; };
+    hub->on_report = [](const Completion&) { throw std::bad_alloc{}; };
     CHECK(command(*probe, {"ping-all"}).output == "=1");
     CHECK(log.take() == Strings{"info probe: counted[0]"});
 }
@@ -332,10 +333,10 @@ TEST_CASE("a handler ends even if a broadcast of its own thread is its last owne
     const auto before = open_descriptors();
     std::latch is_asked{1}, handler_is_left{1};
     const auto hub = std::make_shared<ReportingHub>();
-    hub->on_report = [&](const Hub::Count& done) {
+    hub->on_report = [&](Completion done) {
         is_asked.count_down();
         handler_is_left.wait();
-        complete(done, 0);
+        done(0);
     };
     RecordingConnection connection{hub};
     auto broadcaster = load(module_path("broadcaster"));

@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/http.hpp"
 #include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/origin.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -197,6 +198,7 @@ TEST_CASE("a response without a required field, or with an invalid one, is rejec
 
 TEST_CASE("a response that is not HTTP/1.1 is rejected", "[handshake]") {
     rejected("SSH-2.0-OpenSSH_9.2\r\n\r\n", Errc::malformed_response);
+    rejected("\r\n" + answer_with(good_fields()), Errc::malformed_response);
     rejected("HTTP/1.1 101\r\n\r\n", Errc::malformed_response);
     rejected("HTTP/1.1 1x1 Switching\r\n\r\n", Errc::malformed_response);
     rejected("HTTP/1.1 101 Switching Protocols\n\n", Errc::malformed_response);
@@ -337,7 +339,7 @@ TEST_CASE("ClientHandshake and ServerHandshake accept each other", "[handshake]"
         CHECK(offer.subprotocols == request.subprotocols);
         CHECK(offer.request.target == "/a?b=c");
         CHECK(offer.request.find("x-token") == "secret");
-        CHECK(origin_allowed(offer, {}));
+        CHECK_FALSE(check_offer(offer, {}, true));
         const auto answered = client.receive(bytes_of(accept_response(offer, "two", "wsd")));
         REQUIRE(std::holds_alternative<ClientHandshake::Accepted>(answered));
         CHECK(std::get<ClientHandshake::Accepted>(answered).subprotocol == "two");

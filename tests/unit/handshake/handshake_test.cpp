@@ -310,7 +310,10 @@ TEST_CASE("a request that readers can understand in different ways is malformed"
         malformed(with_line("A: b\n"));
         malformed(with_line("A: b\rC: d\r\n"));
         malformed(with_line("A: b\r\r\n"));
-        malformed("\r\n" + good);
+        malformed("\r\n\r\n" + good);
+        malformed("\r" + good);
+        malformed("\n" + good);
+        malformed("\r\n\n" + good);
         malformed(good.substr(0, good.size() - 1) + "x");
     }
     SECTION("folded lines") {
@@ -350,6 +353,18 @@ TEST_CASE("a request that readers can understand in different ways is malformed"
     SECTION("other protocols") {
         malformed(std::string{"\x16\x03\x01\x02\x00\x01\x00", 7});  // the first bytes of a TLS client
         malformed("SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    }
+}
+
+TEST_CASE("one empty line before a request is ignored", "[handshake][rfc9112-2.2]") {
+    const auto text = "\r\n" + request_with(example_fields());
+    for (std::size_t cut = 0; cut < text.size(); ++cut) {
+        CAPTURE(cut);
+        ServerHandshake handshake{{}};
+        REQUIRE(std::holds_alternative<ServerHandshake::NeedMore>(handshake.receive(bytes_of(text).first(cut))));
+        const auto verdict = handshake.receive(bytes_of(text).subspan(cut));
+        REQUIRE(std::holds_alternative<ServerHandshake::Upgrade>(verdict));
+        CHECK(std::get<ServerHandshake::Upgrade>(verdict).offer.request.find("Host") == "server.example.com");
     }
 }
 
@@ -429,8 +444,20 @@ TEST_CASE("each refusal has a status and the fields that this status requires", 
     }
     CHECK(http_status_for(Errc::handshake_timeout) == 408);
     CHECK(http_status_for(Errc::origin_forbidden) == 403);
+    CHECK(http_status_for(Errc::unknown_host) == 421);
     CHECK(http_status_for(Errc::too_many_connections) == 503);
     CHECK(http_status_for(Errc::unknown_subprotocol) == 400);
+}
+
+TEST_CASE("a refusal names the target as far as it was received", "[handshake]") {
+    const auto target_of = [](std::string_view text) {
+        return std::get<ServerHandshake::Refused>(receive(text)).target;
+    };
+    CHECK(target_of("POST /.env HTTP/1.1\r\nHost: x\r\n\r\n") == "/.env");
+    CHECK(target_of("GET /a b HTTP/1.1\r\nHost: x\r\n\r\n") == "/a b");
+    CHECK(target_of("GET /long HTTP/1.1\r\nx: " + std::string(20'000, 'x')) == "/long");
+    CHECK(target_of("GET /bare\n") == "");
+    CHECK(target_of("\x16\x03\x01") == "");
 }
 
 TEST_CASE("a refusal has a Server field if a name is given", "[handshake]") {

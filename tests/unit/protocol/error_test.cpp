@@ -55,6 +55,7 @@ TEST_CASE("each rule after the opening handshake has a close code", "[error][rfc
         {Errc::invalid_utf8_in_close_reason, CloseCode::invalid_payload},
         {Errc::message_too_big, CloseCode::message_too_big},
         {Errc::too_many_fragments, CloseCode::message_too_big},
+        {Errc::message_timeout, CloseCode::policy_violation},
     };
     for (int value = first; value <= last; ++value) {
         const auto error = Errc{static_cast<std::uint8_t>(value)};

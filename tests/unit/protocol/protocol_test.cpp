@@ -206,6 +206,8 @@ FOR_BOTH_ROLES("the stream may end before commit_buffer", "[protocol]") {
     CHECK_FALSE(protocol.next_event(received, output));
     ReceiveBuffer buffer = protocol.prepare_buffer();
     REQUIRE_FALSE(buffer.empty());
+    CHECK(protocol.held() > 9'900);  // also while the transport has the buffer
+    CHECK(protocol.held() < 10'000);
     protocol.receive_eof();
     received = protocol.commit_buffer(std::move(buffer), 500);
     CHECK(received.empty());

@@ -397,3 +397,21 @@ TEST_CASE("items are handled in order and one at a time on any worker", "[mailbo
         for (const auto& box : of_one) CHECK_FALSE(box->broken);
     }
 }
+
+TEST_CASE("a worker counts the memory of the items that it has handled", "[mailbox]") {
+    Fixture f;
+    const auto box = std::make_shared<RecordingMailbox>();
+    std::size_t put = 0;
+    for (int i = 0; i < 40; ++i) {
+        const std::string payload(100, 'x');
+        put += RecordingMailbox::memory_of(bytes_of(payload));
+        f.put(*box, i, payload.size());
+    }
+    CHECK(box->waiting_bytes() == put);
+    CHECK(f.worker.freed_bytes() == 0);
+    while (f.work()) {
+    }
+    CHECK(box->items.size() == 40);
+    CHECK(box->waiting_bytes() == 0);
+    CHECK(f.worker.freed_bytes() == put);
+}

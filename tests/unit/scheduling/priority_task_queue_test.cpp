@@ -1,5 +1,6 @@
 #include "wsserver/scheduling/priority_task_queue.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <deque>
@@ -7,6 +8,8 @@
 #include <map>
 #include <random>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,7 +27,8 @@ constexpr auto all_priorities = {Priority::control, Priority::command, Priority:
 /// A task with a number. Counts the tasks that are alive.
 class Numbered final : public Task {
    public:
-    explicit Numbered(int number, Priority priority = Priority::message) : Task(priority, TaskName{}), number_(number) {
+    explicit Numbered(int number, Priority priority = Priority::message, TaskName name = {})
+        : Task(priority, name), number_(number) {
         ++alive;
     }
     TaskPtr run(TaskPtr, Worker&) override { return nullptr; }
@@ -39,6 +43,10 @@ class Numbered final : public Task {
 };
 
 TaskPtr numbered(int number, Priority priority = Priority::message) { return TaskPtr{new Numbered(number, priority)}; }
+
+TaskPtr named(int number, std::string_view name) {
+    return TaskPtr{new Numbered(number, Priority::message, TaskName{name})};
+}
 
 int number_of(const TaskPtr& task) { return task ? static_cast<const Numbered&>(*task).number() : -1; }
 
@@ -120,6 +128,86 @@ TEST_CASE("every 64th pop takes the lowest priority", "[priority_task_queue]") {
     CHECK(position[-2] == 64);
     CHECK(position[-3] == 128);   // now the lowest that is not empty
     CHECK(position[189] == 192);  // only the highest is left
+}
+
+TEST_CASE("the names of tasks take turns", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    for (int i = 0; i < 4; ++i) queue.push(named(i, "a"));
+    queue.push(named(10, "b"));
+    queue.push(named(11, "b"));
+    queue.push(named(20, "c"));
+    for (const int number : {0, 10, 20, 1, 11, 2, 3}) CHECK(number_of(queue.pop()) == number);
+}
+
+TEST_CASE("the tasks of one name leave a worker to the others", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    queue.limit_each_name(2);
+    PriorityTaskQueue::Running first, second, third, fourth;
+    for (int i = 0; i < 4; ++i) queue.push(named(i, "a"));
+    CHECK(number_of(queue.pop(nullptr, first)) == 0);
+    CHECK(number_of(queue.pop(nullptr, second)) == 1);
+    queue.push(named(10, "b"));
+    CHECK(number_of(queue.pop(nullptr, third)) == 10);
+    const auto loads = queue.loads();
+    REQUIRE(loads.size() == 2);
+    CHECK(loads[0].name == TaskName{"a"});
+    CHECK(loads[0].waiting == 2);
+    CHECK(loads[0].running == 2);
+    CHECK(loads[1].waiting == 0);
+    CHECK(loads[1].running == 1);
+
+    SECTION("a closed queue has nothing more for another worker") {
+        queue.close();
+        CHECK_FALSE(queue.pop(nullptr, fourth));
+        CHECK(number_of(queue.pop(nullptr, second)) == 2);  // the worker whose task has ended goes on
+    }
+    SECTION("the next task is popped when one has ended") {
+        CHECK(number_of(queue.pop(nullptr, first)) == 2);
+        queue.push(named(11, "b"));
+        CHECK(number_of(queue.pop(nullptr, fourth)) == 11);
+    }
+    SECTION("a task that runs again counts once") {
+        CHECK(number_of(queue.pop(named(4, "a"), first)) == 2);
+        CHECK(number_of(queue.pop(nullptr, second)) == 3);
+        CHECK(number_of(queue.pop(nullptr, first)) == 4);
+    }
+    SECTION("to drop the tasks no limit matters") {
+        CHECK(number_of(queue.try_pop()) == 2);
+        CHECK(number_of(queue.try_pop()) == 3);
+        CHECK_FALSE(queue.try_pop());
+    }
+}
+
+TEST_CASE("a worker waits while all tasks are over the limit of their name", "[priority_task_queue][threads]") {
+    PriorityTaskQueue queue;
+    queue.limit_each_name(1);
+    PriorityTaskQueue::Running first;
+    queue.push(named(0, "a"));
+    queue.push(named(1, "a"));
+    REQUIRE(number_of(queue.pop(nullptr, first)) == 0);
+    std::vector<int> popped;
+    std::thread other([&] {
+        PriorityTaskQueue::Running second;
+        while (const TaskPtr task = queue.pop(nullptr, second)) popped.push_back(number_of(task));
+    });
+    queue.push(named(10, "b"));
+    while (queue.size() > 1) std::this_thread::yield();  // the other thread has popped 10
+    queue.close();
+    CHECK(number_of(queue.pop(nullptr, first)) == 1);
+    other.join();
+    CHECK(popped == std::vector{10});
+}
+
+TEST_CASE("more names than lanes share a turn", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    for (int i = 0; i < 200; ++i) queue.push(named(i, "name " + std::to_string(i)));
+    CHECK(queue.loads().size() == 64);
+    std::vector<int> popped;
+    while (const TaskPtr task = queue.try_pop()) popped.push_back(number_of(task));
+    std::sort(popped.begin(), popped.end());
+    REQUIRE(popped.size() == 200);
+    for (int i = 0; i < 200; ++i) CHECK(popped[static_cast<std::size_t>(i)] == i);
+    CHECK(queue.loads().empty());
 }
 
 TEST_CASE("a task that runs again is queued after the others", "[priority_task_queue]") {

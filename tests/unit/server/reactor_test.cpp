@@ -11,6 +11,7 @@
 #include "support/catch.hpp"
 #include "support/memory_server.hpp"
 #include "support/strings.hpp"
+#include "wsserver/base/within_memory.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -31,7 +32,7 @@ struct ToOthers {
 }  // namespace
 
 TEST_CASE("a broadcast reaches its audience on all reactors", "[reactor]") {
-    MemoryServer server{{}, 3};
+    MemoryServer server{ConnectionOptions{}, 3};
     server.handle("", Silent{});
     server.handle("chat", ToOthers{});
     std::vector<WireClient> chatters, others;
@@ -132,7 +133,7 @@ TEST_CASE("a Count of a broadcast may use the hub in any way", "[reactor]") {
 }
 
 TEST_CASE("a Count may throw", "[reactor]") {
-    MemoryServer server{{}, 2};
+    MemoryServer server{ConnectionOptions{}, 2};
     server.handle("", Silent{});
     WireClient client = server.open();
     int told = 0;
@@ -254,31 +255,31 @@ TEST_CASE("a request that runs out of memory does not block later ones", "[react
     server.handle("", Silent{});
     WireClient client = server.open();
     const ConnectionId id = server.reactor().list().at(0).id;
-    bool failed = false;
     const auto refuses = [&](const std::function<void()>& give) {
         server.transport().refuse_posts(true);
-        try {
-            give();
-        } catch (const std::bad_alloc&) {
-            failed = true;
-        }
+        (void)within_memory(give);
         server.transport().refuse_posts(false);
         give();
     };
     SECTION("for one connection, through the inbox") {
         std::thread{[&] { refuses([&] { server.hub().send(id, Text{"x"}); }); }}.join();
     }
+    int counts = 0;
+    const auto broadcast = [&] { server.hub().broadcast({}, Text{"x"}, [&](std::size_t) { ++counts; }); };
     SECTION("for all connections, through the inbox") {
-        std::thread{[&] { refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); }); }}.join();
+        std::thread{[&] { refuses(broadcast); }}.join();
+        server.run();
+        CHECK(counts == 2);  // that of the request without memory is called, too
     }
     SECTION("for one connection, on its thread") {
         refuses([&] { server.hub().send(id, Text{"x"}); });
     }
     SECTION("for all connections, on their thread") {
-        refuses([&] { server.hub().broadcast({}, Text{"x"}, {}); });
+        refuses(broadcast);
+        server.run();
+        CHECK(counts == 2);
     }
-    CHECK(failed);
-    server.run();
+    server.advance(100ms);
     const Strings heard = client.read();
     REQUIRE_FALSE(heard.empty());
     CHECK(heard.back() == "text x");
@@ -372,4 +373,33 @@ TEST_CASE("info describes a connection", "[reactor]") {
     CHECK(info.bytes_in > 11);
     CHECK_FALSE(info.round_trip);
     CHECK_FALSE(server.reactor().info({0, info.id.slot, info.id.generation + 1}));
+}
+
+TEST_CASE("in a turn only a few connections continue with what was too much for one turn", "[reactor]") {
+    struct Counting {
+        int* messages;
+        void on_message(AnyConnection&, const Text&) { ++*messages; }
+    };
+    constexpr int peers = 8, each = 50'000, a_turn = 4 * 512;
+    ConnectionOptions options;
+    options.ping_interval = 1ms;  // so that the reactor is woken in each turn
+    MemoryServer server(options);
+    int messages = 0;
+    server.handle("", Counting{&messages});
+    std::vector<WireClient> clients;
+    for (int i = 0; i < peers; ++i) clients.push_back(server.open());
+    for (WireClient& client : clients) {
+        for (int i = 0; i < each; ++i) client.send("");
+    }
+    server.transport().run_turns(1000);
+    int most = 0, turns = 0;
+    for (; messages < peers * each && turns < peers * each; ++turns) {
+        const int before = messages;
+        server.network.stand_still(1ms);
+        server.transport().run_turns(1000);
+        most = std::max(most, messages - before);
+    }
+    CHECK(messages == peers * each);
+    // Besides those that continue, each may receive more.
+    CHECK(most <= a_turn + peers * 512);
 }

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <future>
 #include <latch>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -23,6 +24,7 @@
 #include "support/blocker.hpp"
 #include "support/blocking_client.hpp"
 #include "support/catch.hpp"
+#include "support/folder.hpp"
 #include "support/handlers.hpp"
 #include "wsserver/base/descriptor.hpp"
 
@@ -162,6 +164,13 @@ struct Late {
     }
 };
 
+/// upgrade_request() with another Host.
+std::string request_to(const std::string& host, const std::string& extra = {}) {
+    constexpr std::string_view usual = "server.example.com";
+    auto request = upgrade_request(extra);
+    return request.replace(request.find(usual), usual.size(), host);
+}
+
 }  // namespace
 
 TEST_CASE("a server with its own threads echoes messages", "[server]") {
@@ -235,6 +244,20 @@ TEST_CASE("the subprotocol selects the handler", "[server][rfc6455-4.2.2]") {
         CHECK(BlockingClient(running.url, "unknown").response.starts_with("HTTP/1.1 400"));
         CHECK(BlockingClient(running.url, "a").response.starts_with("HTTP/1.1 101"));
     }
+    SECTION("strictly for browsers, which fail a connection without the subprotocol that they asked for") {
+        const auto page = [&](const std::string& subprotocols) {
+            BlockingClient client{running.url};
+            client.write(request_to("localhost", "Origin: http://localhost\r\n" + subprotocols));
+            return client;
+        };
+        auto refused = page("Sec-WebSocket-Protocol: chatt, unknown\r\n");
+        CHECK(refused.read_head().starts_with("HTTP/1.1 400"));
+        CHECK(refused.read_rest() ==
+              "none of the offered subprotocols is supported: the client asked for chatt, unknown; the server has a, "
+              "b\n");
+        CHECK(page("Sec-WebSocket-Protocol: unknown, b\r\n").read_head().starts_with("HTTP/1.1 101"));
+        CHECK(page("").read_head().starts_with("HTTP/1.1 101"));
+    }
     SECTION("removing a handler closes its connections and stops offering it") {
         CHECK(running.server.remove_handler("b"));
         CHECK_FALSE(running.server.remove_handler("b"));
@@ -307,6 +330,34 @@ TEST_CASE("a handler with a slow destructor does not block a reactor", "[server]
     (void)running.server.stop(20s);
 }
 
+TEST_CASE("a message that does not end closes its connection, on each transport", "[server]") {
+    ServerOptions options = two_threads();
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    options.connection.message_timeout = std::chrono::milliseconds{50};
+    RunningServer running{options};
+    BlockingClient client{running.url, ""};
+    client.write(std::string_view{"\x01\x81\0\0\0\0a", 7});  // a fragment
+    CHECK(client.next().starts_with("close 1008"));
+    CHECK(running.server.statistics().message_timeouts == 1);
+}
+
+TEST_CASE("a client that sends too much waits and loses nothing, on each transport", "[server]") {
+    ServerOptions options = two_threads();
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    SECTION("messages") { options.connection.receive_rates.messages = 200; }
+    SECTION("bytes") { options.connection.receive_rates.bytes = 1'500; }
+    RunningServer running{options};
+    BlockingClient client{running.url, ""};
+    std::string frames;
+    for (int i = 0; i < 300; ++i) frames.append({"\x81\x81\0\0\0\0a", 7});
+    client.write(frames);
+    for (int i = 0; i < 300; ++i) CHECK(client.next() == "text a");
+    client.send("the end");
+    CHECK(client.next() == "text the end");
+    CHECK(running.server.statistics().rate_pauses > 0);
+    CHECK(running.server.statistics().messages_in == 301);
+}
+
 TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
     const auto cause = std::make_shared<std::promise<std::string>>();
     const auto first = std::make_shared<std::atomic<bool>>(true);
@@ -321,16 +372,34 @@ TEST_CASE("a foreign origin is refused", "[server][rfc6455-10.2]") {
     // The first thing that goes wrong behind a proxy, so both names are told.
     CHECK_THAT(cause->get_future().get(),
                Catch::Contains("http://evil.example") && Catch::Contains("server.example.com"));
-    BlockingClient own{running.url};
-    own.write(upgrade_request("Origin: http://server.example.com\r\n"));
-    CHECK(own.read_head().starts_with("HTTP/1.1 101"));
+    CHECK(running.server.statistics().refusals == std::map<unsigned, std::uint64_t>{{403, 1}});
     ServerOptions options = two_threads();
-    options.allowed_origins = {"http://evil.example"};
+    options.allowed_origins = {"http://*.example"};
     running.server.reconfigure(options);
     BlockingClient allowed{running.url};
     allowed.write(upgrade_request("Origin: http://evil.example\r\n"));
     CHECK(allowed.read_head().starts_with("HTTP/1.1 101"));
     CHECK(running.server.statistics().refused == 1);
+}
+
+TEST_CASE("a page that rebinds its name to this machine is refused", "[server][rfc6455-10.2]") {
+    RunningServer running{two_threads()};
+    const auto status_of_page = [&running](const std::string& host) {
+        BlockingClient page{running.url};
+        page.write(request_to(host, "Origin: http://" + host + "\r\n"));
+        return page.read_head().substr(9, 3);
+    };
+    CHECK(status_of_page("rebound.example") == "403");
+    CHECK(status_of_page("localhost") == "101");
+    ServerOptions options = two_threads();
+    options.hosts = {"www.example.org"};
+    running.server.reconfigure(options);
+    CHECK(status_of_page("rebound.example") == "421");
+    CHECK(status_of_page("www.example.org") == "101");
+    CHECK(status_of_page("127.0.0.1") == "101");
+    BlockingClient program{running.url};
+    program.write(request_to("elsewhere.example"));
+    CHECK(program.read_head().starts_with("HTTP/1.1 421"));
 }
 
 TEST_CASE("a pooled handler answers in order", "[server][threads]") {
@@ -352,7 +421,9 @@ TEST_CASE("the server keeps running while every worker is blocked", "[server][th
     RunningServer running{options};
     const auto blocker = std::make_shared<Blocker>();
     running.server.handle("blocking", Blocking{.blocker = blocker});
-    BlockingClient stuck{running.url, "blocking"}, stuck_too{running.url, "blocking"}, third{running.url, "blocking"};
+    running.server.handle("blocking_too", Blocking{.blocker = blocker});
+    BlockingClient stuck{running.url, "blocking"}, stuck_too{running.url, "blocking_too"},
+        third{running.url, "blocking"};
     stuck.send("one");
     stuck_too.send("two");
     blocker->wait_until_blocked(2);
@@ -369,12 +440,40 @@ TEST_CASE("the server keeps running while every worker is blocked", "[server][th
 
     const std::vector<WorkerState> workers = running.server.workers();
     REQUIRE(workers.size() == 2);
-    for (const WorkerState& worker : workers) CHECK(worker.task == "blocking");
+    for (const WorkerState& worker : workers) CHECK(worker.task.starts_with("blocking"));
 
     blocker->release();
     CHECK(stuck.next() == "text one");
     CHECK(stuck_too.next() == "text two");
     CHECK(third.next() == "text three");
+}
+
+TEST_CASE("a pooled handler leaves a worker to the others", "[server][threads]") {
+    ServerOptions options = two_threads();
+    options.workers = 3;
+    RunningServer running{options};
+    const auto blocker = std::make_shared<Blocker>();
+    running.server.handle("blocking", Blocking{.blocker = blocker});
+    running.server.handle("pooled", PooledEcho{});
+    std::vector<BlockingClient> stuck;
+    for (int i = 0; i < 5; ++i) stuck.emplace_back(running.url, "blocking");
+    for (auto& client : stuck) client.send("x");
+    blocker->wait_until_blocked(2);
+    BlockingClient other{running.url, "pooled"};
+    for (int i = 0; i < 20; ++i) {
+        other.send(std::to_string(i));
+        CHECK(other.next() == "text " + std::to_string(i));
+    }
+    const auto load_of_blocking = [&] {
+        const auto loads = running.server.handler_loads();
+        const auto found = std::ranges::find(loads, "blocking", &HandlerLoad::handler);
+        return found != loads.end() ? *found : HandlerLoad{};
+    };
+    while (load_of_blocking().waiting < 3) std::this_thread::yield();
+    CHECK(load_of_blocking().running == 2);
+
+    blocker->release();
+    for (auto& client : stuck) CHECK(client.next() == "text x");
 }
 
 TEST_CASE("without threads for workers only the pooled handlers' clients are refused", "[server][threads]") {
@@ -455,6 +554,29 @@ TEST_CASE("the log function may call workers() when stop reports a blocked worke
     blocker->release();
 }
 
+TEST_CASE("stop() within the log function is request_stop()", "[server][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    std::atomic<int> lines = 0, reports = 0;
+    auto options = two_threads();
+    options.reactor_deadline = 100ms;
+    Server server{options};
+    server.on_log([&](LogLevel, std::string_view) {
+        ++lines;
+        if (!server.stop(10ms).complete()) ++reports;
+    });
+    server.handle(BlocksInline{blocker});
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient stuck{url, ""};
+    stuck.send("x");
+    blocker->wait_until_blocked(1);
+    while (lines == 0) std::this_thread::yield();  // the watch has logged that the reactor does not answer
+    CHECK(server.stop(10ms).handlers.size() == 1);
+    CHECK(lines >= 2);  // stop() has logged that the handler still blocks the reactor
+    CHECK(reports == 0);
+    blocker->release();
+}
+
 TEST_CASE("stop meets its deadline even if an inline handler is blocked forever", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     std::atomic<bool> complained = false;
@@ -486,6 +608,20 @@ TEST_CASE("an exception in a pooled handler closes its connection with 1011", "[
     echo.send("alive");
     CHECK(echo.next() == "text alive");
     CHECK(running.server.statistics().handler_exceptions == 1);
+}
+
+TEST_CASE("the memory of messages that wait for a worker is counted until they are handled", "[server][threads]") {
+    RunningServer running;
+    const auto blocker = std::make_shared<Blocker>();
+    running.server.handle("slow", BlockingReceiver{.blocker = blocker});
+    CHECK(running.server.statistics().memory == 0);
+    CHECK(running.server.statistics().memory_limit > 0);
+    BlockingClient client{running.url, "slow"};
+    for (int i = 0; i < 5; ++i) client.send(std::string(100'000, 'm'));
+    while (running.server.statistics().memory < 500'000) std::this_thread::yield();
+    blocker->release();
+    for (int i = 0; i < 5; ++i) CHECK(client.next() == "text 100000");
+    while (running.server.statistics().memory > 0) std::this_thread::yield();
 }
 
 TEST_CASE("a slow pooled handler makes its peer wait and the memory stays bounded", "[server][threads]") {
@@ -533,7 +669,7 @@ TEST_CASE("a message queued before a close arrives whole, even if it takes longe
     ServerOptions options;
     options.io_threads = 1;
     options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
-    options.close_timeout = 300ms;
+    options.connection.close_timeout = 300ms;
     const auto ended = std::make_shared<std::promise<ConnectionEnd>>();
     RunningServer running{options, [ended](const ConnectionEnd& end) { ended->set_value(end); }};
     running.server.handle("", SendsAndCloses{});
@@ -593,7 +729,7 @@ TEST_CASE("request_stop closes all listeners at once, even if an inline handler 
     std::atomic<int> complaints = 0;
     Server server{two_threads()};
     server.on_log([&](LogLevel, std::string_view text) {
-        if (!text.starts_with("io_uring is not used")) ++complaints;
+        if (text.find("threw") != std::string_view::npos || text.find("stopped, but") == 0) ++complaints;
     });
     server.handle(Echo{});
     server.handle("blocks", BlocksInline{blocker});
@@ -638,6 +774,7 @@ TEST_CASE("list and info answer even if an inline handler blocks a reactor", "[s
     CHECK(server.stalled_reactors() == std::vector{stuck_id.reactor});
     CHECK_FALSE(server.info(stuck_id));
     CHECK(server.info(listed[0].id));
+    while (complaints == 0) std::this_thread::yield();  // another thread may have noticed the stall, and logs it
     CHECK(server.list().size() == 1);
     CHECK(complaints == 1);  // the second call does not wait for the stalled reactor
 
@@ -646,6 +783,36 @@ TEST_CASE("list and info answer even if an inline handler blocks a reactor", "[s
     CHECK(server.list().size() == 2);
     CHECK(server.info(stuck_id));
     CHECK(complaints == 1);
+}
+
+TEST_CASE("on_event receives the Close frames, and may throw", "[server]") {
+    std::mutex mutex;
+    std::vector<std::string> events;
+    std::atomic<int> complaints = 0;
+    Server server{two_threads()};
+    server.handle(Echo{});
+    server.on_event([&](const ConnectionEvent& event) {
+        const std::lock_guard lock(mutex);
+        const bool received = event.kind == ConnectionEvent::Kind::close_received;
+        events.push_back((received ? "received " : "sent ") + std::to_string(static_cast<int>(event.code)) + ' ' +
+                         std::string{event.reason});
+        throw std::runtime_error("no");
+    });
+    server.on_log([&](LogLevel, std::string_view text) {
+        if (text == "on_event threw: no") ++complaints;
+    });
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient client{url, ""};
+    client.send("hello");
+    CHECK(client.next() == "text hello");
+    server.hub()->close_all(CloseCode{4001}, "bye");
+    CHECK(client.next() == "close 4001 bye");
+    CHECK(client.next() == "end");
+    client.hang_up();
+    (void)server.stop(20s);
+    CHECK(events == std::vector<std::string>{"sent 4001 bye", "received 4001 "});
+    CHECK(complaints == 2);
 }
 
 TEST_CASE("run returns after request_stop from a handler", "[server]") {
@@ -678,6 +845,71 @@ TEST_CASE("drain stops listening and keeps the open connections", "[server]") {
     for (int i = 0; i < 20; ++i) CHECK_THROWS(BlockingClient{running.url});
     client.send("still");
     CHECK(client.next() == "text still");
+}
+
+TEST_CASE("undrain listens again at the endpoints of before", "[server]") {
+    const TemporaryFolder folder;
+    ServerOptions options;
+    options.io_threads = GENERATE(1U, 2U);
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    RunningServer running{options};
+    const std::string socket = folder / "socket";
+    REQUIRE(running.server.listen("unix:" + socket));
+    const auto urls = running.server.listening();
+    BlockingClient client{running.url, ""};
+    for (int round = 0; round < 3; ++round) {
+        running.server.drain();
+        running.server.drain();  // does nothing more
+        CHECK_THROWS(BlockingClient{running.url});
+        CHECK_THROWS(BlockingClient{"ws+unix:" + socket});
+        if (const auto done = running.server.undrain(); !done) FAIL(done.error());
+        REQUIRE(running.server.undrain());  // does nothing
+        CHECK(running.server.listening() == urls);
+        for (int i = 0; i < 10; ++i) {
+            for (const auto& url : urls) {
+                BlockingClient next{url, ""};
+                next.send("welcome back");
+                REQUIRE(next.next() == "text welcome back");
+                next.hang_up();
+            }
+        }
+    }
+    client.send("still");
+    CHECK(client.next() == "text still");
+    CHECK(std::filesystem::exists(socket));
+    running.server.drain();
+    (void)running.server.stop(0ms);
+    CHECK_FALSE(running.server.undrain());
+}
+
+TEST_CASE("undrain fails while another program has an address, and opens no other one", "[server]") {
+    RunningServer running;
+    const std::string first = running.url;
+    const auto second = running.server.listen("127.0.0.1:0");
+    REQUIRE(second);
+    running.server.drain();
+    {
+        Server other{two_threads()};
+        REQUIRE(other.listen(second->substr(std::string_view{"ws://"}.size())));
+        const auto done = running.server.undrain();
+        REQUIRE_FALSE(done);
+        CHECK(done.error().find("another program listens there") != std::string::npos);
+        CHECK_THROWS(BlockingClient{first});
+    }
+    REQUIRE(running.server.undrain());
+    BlockingClient{first, ""}.hang_up();
+    BlockingClient{*second, ""}.hang_up();
+}
+
+TEST_CASE("an endpoint that was added while the server drained stays open", "[server]") {
+    RunningServer running;
+    running.server.drain();
+    const auto added = running.server.listen("127.0.0.1:0");
+    REQUIRE(added);
+    BlockingClient{*added, ""}.hang_up();
+    REQUIRE(running.server.undrain());
+    BlockingClient{*added, ""}.hang_up();
+    BlockingClient{running.url, ""}.hang_up();
 }
 
 TEST_CASE("a server runs on the caller's loop", "[server]") {
@@ -945,14 +1177,13 @@ TEST_CASE("accepting pauses when descriptors run out, and continues later", "[se
     options.io_threads = 1;
     options.max_connections = 100'000;
     options.transport = GENERATE(TransportKind::automatic, TransportKind::asio);
-    // Lowered before the server starts, because io_uring reads the limit when the accept is submitted.
+    RunningServer running{options};
+    BlockingClient served{running.url, ""};
     rlimit before{};
     getrlimit(RLIMIT_NOFILE, &before);
     rlimit few = before;
     few.rlim_cur = 100;
     REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    RunningServer running{options};
-    BlockingClient served{running.url, ""};
     std::vector<Descriptor> taken;
     for (Descriptor next{dup(0)}; next; next = Descriptor{dup(0)}) taken.push_back(std::move(next));
     taken.pop_back();  // for the socket of the next client, which connects but is not accepted
@@ -981,6 +1212,60 @@ TEST_CASE("a connection over max_connections gets a 503 with Retry-After", "[ser
     CHECK(running.server.statistics().turned_away == 1);
 }
 
+TEST_CASE("clients over connections_per_second get a 503 with Retry-After", "[server]") {
+    ServerOptions options = two_threads();
+    options.connections_per_second = 1;
+    RunningServer running{options};
+    std::string refused;
+    while (refused.empty()) {  // until two connect within a second
+        BlockingClient client{running.url, ""};
+        if (client.response.starts_with("HTTP/1.1 503")) refused = client.response;
+    }
+    CHECK(refused.find("Retry-After:") != std::string::npos);
+    CHECK(running.server.statistics().over_connection_rate > 0);
+    CHECK(running.server.statistics().turned_away == 0);
+    options.connections_per_second = 0;
+    running.server.reconfigure(options);
+    for (int i = 0; i < 20; ++i) CHECK(BlockingClient{running.url, ""}.response.starts_with("HTTP/1.1 101"));
+}
+
+TEST_CASE("an accepted client is reported with its request before its handler is called", "[server]") {
+    std::mutex mutex;
+    std::vector<std::string> events;
+    const auto note = [&](std::string event) {
+        const std::lock_guard lock(mutex);
+        events.push_back(std::move(event));
+    };
+    struct Opens {
+        std::function<void(std::string)> note;
+        void on_open(AnyConnection& connection) { note("open " + to_string(connection.id())); }
+    };
+    ServerOptions options = two_threads();
+    options.hosts = {"server.example.com"};
+    Server server{options};
+    server.handle("chat", Opens{note});
+    server.on_accept([note](const ConnectionStart& start) {
+        note(to_string(start.connection.id()) + " " + start.request.target + " " +
+             std::string{start.request.find("Origin")} + " " + std::string{start.subprotocol} + " " +
+             std::string{start.handler} + (start.connection.peer().starts_with("127.0.0.1:") ? "" : " no peer"));
+    });
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient client{url};
+    client.write(upgrade_request("Origin: http://server.example.com\r\nSec-WebSocket-Protocol: news, chat\r\n"));
+    CHECK(client.read_head().starts_with("HTTP/1.1 101"));
+    client.hang_up();
+    BlockingClient refused{url};
+    refused.write(upgrade_request("Origin: http://evil.example\r\n"));
+    CHECK(refused.read_head().starts_with("HTTP/1.1 403"));
+    refused.hang_up();
+    (void)server.stop(20s);
+    REQUIRE(events.size() == 2);
+    const auto id = events[0].substr(0, events[0].find(' '));
+    CHECK(events[0] == id + " /chat http://server.example.com chat chat");
+    CHECK(events[1] == "open " + id);
+}
+
 TEST_CASE("an exception of the program's callbacks affects one response only", "[server]") {
     Server server{two_threads()};
     server.handle(Echo{});
@@ -991,10 +1276,12 @@ TEST_CASE("an exception of the program's callbacks affects one response only", "
     SECTION("exceptions") {
         server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw std::runtime_error("no page"); });
         server.on_end([](const ConnectionEnd&) { throw std::runtime_error("no log"); });
+        server.on_accept([](const ConnectionStart&) { throw std::runtime_error("no log"); });
     }
     SECTION("anything else") {
         server.on_http([](const HttpRequest&) -> std::optional<HttpResponse> { throw 404; });
         server.on_end([](const ConnectionEnd&) { throw "no log"; });
+        server.on_accept([](const ConnectionStart&) { throw "no log"; });
     }
     const std::string url = *server.listen("127.0.0.1:0");
     server.start();
@@ -1007,7 +1294,7 @@ TEST_CASE("an exception of the program's callbacks affects one response only", "
     CHECK(client.next() == "text alive");
     client.hang_up();
     (void)server.stop(20s);
-    CHECK(complaints == 3);
+    CHECK(complaints == 4);
 }
 
 TEST_CASE("exceptions of the log function are ignored", "[server]") {

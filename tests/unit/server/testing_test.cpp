@@ -208,8 +208,8 @@ TEST_CASE("pooled handlers run on the test's thread", "[testing]") {
 
 TEST_CASE("time passes only in advance()", "[testing]") {
     ServerOptions options;
-    options.ping_interval = 10s;
-    options.pong_timeout = 5s;
+    options.connection.ping_interval = 10s;
+    options.connection.pong_timeout = 5s;
     MemoryServer server{Obedient{}, options};
     MemoryClient client = server.connect();
     SECTION("a ping is answered") {
@@ -228,7 +228,7 @@ TEST_CASE("time passes only in advance()", "[testing]") {
         CHECK(server.ends().at(0).code == CloseCode::abnormal);
     }
     SECTION("new options apply to open connections, too") {
-        options.ping_interval = 0s;
+        options.connection.ping_interval = 0s;
         server.reconfigure(options);
         server.advance(60s);
         client.expect_nothing();
@@ -237,8 +237,8 @@ TEST_CASE("time passes only in advance()", "[testing]") {
 
 TEST_CASE("the server's policy applies to a slow consumer", "[testing]") {
     ServerOptions options;
-    options.send_high_mark = 1000;
-    options.send_hard_limit = 2000;
+    options.connection.send_queue.high_mark = 1000;
+    options.connection.send_queue.hard_limit = 2000;
     MemoryServer server{Obedient{}, options};
     MemoryClient client = server.connect();
     client.pause_receiving();
@@ -290,6 +290,17 @@ TEST_CASE("the server refuses opening handshakes", "[testing]") {
     CHECK(server.connect(request).response().status == 101);
     request.target = "no path";
     CHECK(has(failure_of([&] { static_cast<void>(server.connect(request)); }), "cannot connect: "));
+}
+
+TEST_CASE("the server refuses other hosts", "[testing]") {
+    ServerOptions options;
+    options.hosts = {"www.example.org"};
+    MemoryServer server{Obedient{}, options};
+    ClientRequest request;
+    request.host = "elsewhere.example";
+    CHECK(server.connect(request).response().status == 421);
+    request.host = "www.example.org";
+    CHECK(server.connect(request).response().status == 101);
 }
 
 TEST_CASE("the server answers plain HTTP requests", "[testing]") {

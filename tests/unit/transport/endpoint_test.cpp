@@ -147,3 +147,13 @@ TEST_CASE("a Unix peer without a path has the path that it connected to", "[endp
     ::close(both[0]);
     ::close(both[1]);
 }
+
+TEST_CASE("a peer of 127.0.0.0/8 or [::1] is a client of this machine", "[endpoint]") {
+    CHECK(is_loopback_peer("127.0.0.1:5000"));
+    CHECK(is_loopback_peer("127.1.2.3:5000"));
+    CHECK(is_loopback_peer("[::1]:5000"));
+    for (const char* other : {"", "192.168.1.2:5000", "[::1:2]:5000", "[::]:5000", "unix:/run/wsd.sock", "unix:127."}) {
+        CAPTURE(other);
+        CHECK_FALSE(is_loopback_peer(other));
+    }
+}

@@ -72,13 +72,29 @@ TEST_CASE("a listener that is shut refuses connections, even if it is not closed
     CAPTURE(host);
     auto listeners = open_listeners(wanted, 3);
     REQUIRE(listeners);
-    std::vector<ListenerShutdown> shutdowns;
+    std::vector<ListenerHandle> shutdowns;
     for (const auto& socket : listeners->sockets) shutdowns.emplace_back(socket);
     CHECK(visit(listeners->endpoint));
-    for (ListenerShutdown& listener : shutdowns) listener.shut();
+    for (ListenerHandle& listener : shutdowns) listener.shut();
     for (int i = 0; i < 20; ++i) CHECK_FALSE(visit(listeners->endpoint));  // none of the three accepts
-    for (ListenerShutdown& listener : shutdowns) listener.shut();          // does nothing
+    for (ListenerHandle& listener : shutdowns) listener.shut();            // does nothing
     CHECK(open_listeners(listeners->endpoint, 3));                         // free, even with the old sockets open
+}
+
+TEST_CASE("another thread accepts without waiting", "[listener]") {
+    const TemporaryFolder folder;
+    const Endpoint wanted = GENERATE(true, false) ? Endpoint{.host = "127.0.0.1"} : Endpoint{};
+    auto listeners = open_listeners(wanted.host.empty() ? socket_in(folder) : wanted, 1);
+    REQUIRE(listeners);
+    ListenerHandle handle{listeners->sockets[0]};
+    CHECK_FALSE(handle.accept());
+    const Descriptor client = visit(listeners->endpoint);
+    const Descriptor accepted_one = handle.accept();
+    REQUIRE(accepted_one);
+    CHECK((::fcntl(accepted_one.get(), F_GETFL) & O_NONBLOCK) != 0);
+    CHECK_FALSE(handle.accept());
+    handle.shut();
+    CHECK_FALSE(handle.accept());
 }
 
 TEST_CASE("port 0 becomes one port for all threads", "[listener]") {

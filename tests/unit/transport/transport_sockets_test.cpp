@@ -1,8 +1,12 @@
 // The contract of transports over real sockets, in addition to transport_test.cpp, tested for each model.
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/socket_peers.hpp"
 #include "support/transport_rigs.hpp"
+#include "wsserver/base/within_memory.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -64,6 +69,18 @@ int option(int socket, int level, int name) {
     socklen_t size = sizeof value;
     ::getsockopt(socket, level, name, &value, &size);
     return value;
+}
+
+/// Makes a system call fail with `error` on this thread from now on. Returns false if seccomp is not available.
+bool forbid(unsigned call, unsigned error) {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 int number_of(const Descriptor& socket) { return socket.get(); }
@@ -295,10 +312,11 @@ TEMPLATE_TEST_CASE("without descriptors accepting pauses, does not spin, and con
     served.back()->stream.close();
     rig.until([&] { return served.back()->released; });
     served.pop_back();
+    // The limit is lowered while the second listener accepts.
+    rig.transport.listen(std::move(listeners->sockets.front()), serve);
+    rig.poll();
     for (int i = 0; i < 19; ++i) visitors.push_back(visit(listeners->endpoint));
-
     const FewDescriptors few{7};
-    rig.transport.listen(std::move(listeners->sockets.front()), serve);  // io_uring reads the limit now
     rig.until([&] { return pauses == 1; });
     // It tries again every 100 ms, which does not count as a new pause. Accepted streams are served meanwhile.
     ::send(visitors.front().get(), "x", 1, 0);
@@ -332,6 +350,125 @@ TEMPLATE_TEST_CASE("without descriptors accepting pauses, does not spin, and con
         rig.pass(150ms);
         CHECK(served.size() == 8);
     }
+}
+
+TEMPLATE_TEST_CASE("where accepting is forbidden it pauses and does not spin", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    auto listeners = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(listeners);
+    const Descriptor visitor = visit(listeners->endpoint);
+    std::error_code why;
+    std::size_t wakeups = 0;
+    bool possible = false;
+    std::thread{[&] {
+        possible = forbid(__NR_accept4, EPERM);
+        TestType rig;
+        rig.transport.on_accept_paused([&](std::error_code error) { why = error; });
+        rig.transport.listen(std::move(listeners->sockets.front()), [](auto) {});
+        if (!possible) return;
+        rig.until([&] { return bool{why}; });
+        wakeups = rig.pass(450ms);
+    }}.join();
+    if (!possible) return;
+    CHECK(why == std::errc::operation_not_permitted);
+    CHECK(wakeups <= 16);
+}
+
+TEMPLATE_TEST_CASE("a listener that cannot be waited for pauses and does not spin", "[transport_sockets]",
+                   SOCKET_TRANSPORTS) {
+    TestType rig;
+    std::error_code why;
+    int pauses = 0;
+    rig.transport.on_accept_paused([&](std::error_code error) {
+        ++pauses;
+        why = error;
+    });
+    rig.transport.post([&] { rig.transport.listen(ListeningSocket{}, [](auto) {}); });
+    rig.until([&] { return bool{why}; });
+    CHECK(why == std::errc::bad_file_descriptor);
+    CHECK(rig.pass(450ms) <= 16);
+    CHECK(pauses == 1);
+    rig.transport.stop_listening();
+    rig.poll();
+}
+
+TEST_CASE("a listener that epoll refuses costs no memory", "[transport_sockets]") {
+    auto listeners = open_listeners({.host = "127.0.0.1"});
+    REQUIRE(listeners);
+    std::error_code why;
+    bool possible = false;
+    std::size_t before = 0, after = 0;
+    std::thread{[&] {
+        AsioTcpRig rig;
+        rig.transport.on_accept_paused([&](std::error_code error) { why = error; });
+        possible = forbid(__NR_epoll_ctl, ENOSPC);
+        if (!possible) return;
+        rig.transport.listen(std::move(listeners->sockets.front()), [](auto) {});
+        before = bytes_in_use;
+        rig.pass(450ms);
+        after = bytes_in_use;
+    }}.join();
+    if (!possible) return;
+    CHECK(why == std::errc::no_space_on_device);
+    CHECK(after == before);
+}
+
+TEST_CASE("a listener that epoll takes later accepts, whatever there was no memory for", "[transport_sockets]") {
+    bool happened = true;
+    for (std::size_t first = 1; happened; ++first) {
+        AsioTcpRig rig;
+        auto listeners = open_listeners({.host = "127.0.0.1"});
+        REQUIRE(listeners);
+        const Descriptor visitor = visit(listeners->endpoint);
+        const int number = listeners->sockets.front().descriptor();
+        const Descriptor copy{::fcntl(number, F_DUPFD_CLOEXEC, 0)};
+        ::close(number);  // epoll refuses it
+        bool accepted = false, listens = false;
+        {
+            const AllocationsMayFail scope;
+            AllocationFailures::from(first, 1000);
+            listens = within_memory([&] {
+                rig.transport.listen(std::move(listeners->sockets.front()), [&](Descriptor) { accepted = true; });
+            });
+            happened = AllocationFailures::happened() > 0;
+            AllocationFailures::none();
+        }
+        REQUIRE(::dup3(copy.get(), number, O_CLOEXEC) == number);
+        if (listens) {
+            rig.until([&] { return accepted; });
+        } else {
+            ::close(number);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("a listener that has stopped is freed", "[transport_sockets]", SOCKET_TRANSPORTS) {
+    TestType rig;
+    const std::size_t descriptors = count_descriptors();
+    const auto owned = std::make_shared<int>();
+    const bool pauses = GENERATE(false, true);
+    bool has_paused = false;
+    rig.transport.on_accept_paused([&](std::error_code) { has_paused = true; });
+    for (int i = 0; i < 100; ++i) {
+        auto listeners = open_listeners({.host = "127.0.0.1"});
+        REQUIRE(listeners);
+        bool accepted = false;
+        rig.transport.listen(std::move(listeners->sockets.front()), [&accepted, owned](auto) { accepted = true; });
+        if (i % 2 == 0) {
+            const Descriptor visitor = visit(listeners->endpoint);
+            rig.until([&] { return accepted; });
+        }
+        if (pauses && i % 10 == 1) {
+            rig.poll();
+            const Descriptor visitor = visit(listeners->endpoint);
+            const FewDescriptors few{0};
+            has_paused = false;
+            rig.until([&] { return has_paused; });
+        }
+        rig.transport.stop_listening();
+    }
+    rig.until([&] { return owned.use_count() == 1; });
+    CHECK(count_descriptors() == descriptors);
 }
 
 TEMPLATE_TEST_CASE("several threads with a listener each share one port", "[transport_sockets]", SOCKET_TRANSPORTS) {

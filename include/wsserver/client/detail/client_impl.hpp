@@ -78,9 +78,12 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
 
     // Attempts
     void attempt();
+    void begin_attempt();
+    void out_of_memory();
     void connected(Result<AsioTransport::Socket, std::error_code> socket);
     ClientRequest make_request() const;
-    void show(const ClientRequest& request);
+    void connect_failed(std::error_code error);
+    void show(std::string_view request);
     void failed(std::string cause, std::error_code error);
     void ended(const ConnectionEnd& end);
     bool retry_later();

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
+
 namespace wsserver {
 
 MaskingKey RandomKeys::next_key() noexcept {
@@ -32,15 +34,9 @@ Client::Impl::Impl(boost::asio::io_context& context, ClientOptions given)
       client_hub_(std::make_shared<ClientHub>(transport_, reachable_)),
       timers_(transport_) {
     hub_ = client_hub_;
-    connection_options_.handshake = options_.handshake;
-    connection_options_.protocol.max_message = options_.max_message;
-    connection_options_.protocol.max_fragments = options_.max_fragments;
-    connection_options_.protocol.tap = options_.tap;
-    connection_options_.protocol.keys = &keys_;
-    connection_options_.send_queue = options_.send_queue;
-    connection_options_.ping_interval = options_.ping_interval;
-    connection_options_.pong_timeout = options_.pong_timeout;
-    connection_options_.close_timeout = options_.close_timeout;
+    use_options(options_.connection);
+    protocol_options_.tap = options_.tap;
+    protocol_options_.keys = &keys_;
     transport_.on_wake([this] { wake(); });
 }
 
@@ -74,6 +70,15 @@ void Client::Impl::post(void (Impl::*step)()) {
 void Client::Impl::attempt() {
     if (!wanted_ || connection_ || connecting_) return;
     restart_ = false;
+    if (!within_memory([this] { begin_attempt(); })) out_of_memory();
+}
+
+void Client::Impl::out_of_memory() {
+    connecting_ = false;
+    failed("out of memory", std::make_error_code(std::errc::not_enough_memory));
+}
+
+void Client::Impl::begin_attempt() {
     auto url = parse_url(url_text_);
     if (!url) {
         wanted_ = false;  // another attempt would fail, too
@@ -102,7 +107,7 @@ void Client::Impl::attempt() {
 
 ClientRequest Client::Impl::make_request() const {
     ClientRequest request;
-    request.host = url_.host_field();
+    request.host = options_.host.empty() ? url_.host_field() : options_.host;
     request.target = url_.target;
     request.subprotocols = options_.subprotocols;
     request.origin = options_.origin;
@@ -113,22 +118,38 @@ ClientRequest Client::Impl::make_request() const {
 }
 
 void Client::Impl::connected(Result<AsioTransport::Socket, std::error_code> socket) {
-    if (!socket) return failed("can't connect to " + url_text_ + ": " + socket.error().message(), socket.error());
+    if (!socket) return connect_failed(socket.error());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - transport_.now());
-    connection_options_.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
-    ClientRequest request = make_request();
-    show(request);
+    ConnectionOptions options = options_.connection;
+    options.handshake_timeout = std::max(left, std::chrono::milliseconds{1});
+    use_options(options);
+    ClientRequest request;
+    std::string text;
+    const auto prepare = [&] {
+        request = make_request();
+        if (request_) text = ClientHandshake{request}.request();
+    };
+    if (!within_memory(prepare)) return out_of_memory();
+    if (request_) show(text);
     if (restart_) return;  // the listener has called connect()
     if (!wanted_) return failed("given up", std::make_error_code(std::errc::operation_canceled));
     if (++generation_ == 0) ++generation_;
-    connection_.emplace(ConnectionId{0, 0, generation_}, static_cast<OwnerOn&>(*this), std::move(*socket));
+    const ConnectionId id{0, 0, generation_};
+    const auto emplace = [&] { connection_.emplace(id, static_cast<OwnerOn&>(*this), std::move(*socket)); };
+    if (!within_memory(emplace)) return out_of_memory();
     connection_->start(std::move(request), handler_);
 }
 
-void Client::Impl::show(const ClientRequest& request) {
-    if (!request_) return;
+void Client::Impl::connect_failed(std::error_code error) {
+    std::string cause;
+    const auto explain = [&] { cause = "can't connect to " + url_text_ + ": " + error.message(); };
+    if (!within_memory(explain)) return out_of_memory();
+    failed(std::move(cause), error);
+}
+
+void Client::Impl::show(std::string_view request) {
     try {
-        request_(ClientHandshake{request}.request());
+        request_(request);
     } catch (...) {
         failed("the listener for the request threw", std::make_error_code(std::errc::operation_canceled));
         throw;
@@ -194,7 +215,10 @@ void Client::Impl::shut_down() {
 
 void Client::Impl::on_released(ConnectionId) {
     connection_.reset();
-    if (restart_) post(&Impl::attempt);
+    if (restart_ && !within_memory([this] { post(&Impl::attempt); })) {
+        retry_at_ = transport_.now();  // wake() begins the attempt
+        timers_.arm(retry_at_);
+    }
     disarm_timers();
 }
 

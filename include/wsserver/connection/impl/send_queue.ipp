@@ -61,10 +61,14 @@ PushResult SendQueue::push(Bytes frames, SendKind kind) {
     return push_close(frames);
 }
 
-PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind) {
+PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind,
+                                  std::size_t memory) {
     assert(is_message(kind));
     if (frames.size() <= copied_size) return push(frames, kind);
-    return push_message(frames, kind, [&] { runs_.push_back({owner, frames, 1}); });
+    return push_message(frames, kind, [&] {
+        runs_.push_back({owner, frames, 1, memory});
+        memory_ += memory;
+    });
 }
 
 template <class Append>
@@ -127,8 +131,9 @@ void SendQueue::isolate_begun() {
     if (!begun_ || runs_.front().messages == 1) return;
     Run whole = std::move(runs_.front());
     const std::size_t rest = first_message_size(whole.frames);
-    runs_.front() = {whole.owner, whole.frames.subspan(rest), whole.messages - 1};
-    runs_.push_front({std::move(whole.owner), whole.frames.first(rest), 1});
+    const std::size_t others = std::min(whole.memory, whole.frames.size() - rest);
+    runs_.front() = {whole.owner, whole.frames.subspan(rest), whole.messages - 1, others};
+    runs_.push_front({std::move(whole.owner), whole.frames.first(rest), 1, whole.memory - others});
 }
 
 /// Drops the message that waits longest. False if there is no message, apart from one that was partly taken.
@@ -140,7 +145,10 @@ bool SendQueue::drop_oldest() {
     waiting_ -= size;
     --messages_;
     victims->frames = victims->frames.subspan(size);
-    if (--victims->messages == 0) runs_.erase(victims);
+    const std::size_t freed = --victims->messages == 0 ? victims->memory : std::min(size, victims->memory);
+    memory_ -= freed;
+    victims->memory -= freed;
+    if (victims->messages == 0) runs_.erase(victims);
     return true;
 }
 
@@ -151,6 +159,7 @@ std::size_t SendQueue::drop_waiting() {
     while (runs_.size() > (begun_ ? 1U : 0U)) {
         waiting_ -= runs_.back().frames.size();
         messages_ -= runs_.back().messages;
+        memory_ -= runs_.back().memory;
         runs_.pop_back();
     }
     return before - messages_;
@@ -161,15 +170,16 @@ std::size_t SendQueue::discard() noexcept {
     begun_ = false;
     runs_.clear();
     controls_.clear();
-    waiting_ = 0;
+    waiting_ = memory_ = 0;
     watch_marks();
     return std::exchange(messages_, 0);
 }
 
 void SendQueue::append_copy(Bytes frames) {
     if (block_capacity_ - block_size_ < frames.size()) {
-        block_capacity_ = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
-        block_ = std::make_shared_for_overwrite<std::uint8_t[]>(block_capacity_);
+        const std::size_t capacity = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
+        block_ = std::make_shared_for_overwrite<std::uint8_t[]>(capacity);
+        block_capacity_ = capacity;
         block_size_ = 0;
     }
     std::uint8_t* const place = block_.get() + block_size_;
@@ -179,9 +189,11 @@ void SendQueue::append_copy(Bytes frames) {
         Run& last = runs_.back();
         last.frames = {last.frames.data(), last.frames.size() + frames.size()};
         ++last.messages;
+        last.memory += frames.size();
     } else {
-        runs_.push_back({block_, {place, frames.size()}, 1});
+        runs_.push_back({block_, {place, frames.size()}, 1, frames.size()});
     }
+    memory_ += frames.size();
 }
 
 bool SendQueue::take(std::size_t max_bytes, std::vector<SendPiece>& batch) {
@@ -202,13 +214,19 @@ void SendQueue::hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>
     const auto owner = std::make_shared<const std::vector<std::uint8_t>>(std::move(bytes));
     batch.push_back({*owner, owner});
     in_flight_ += owner->size();
+    memory_in_flight_ += owner->size();
 }
 
 /// Takes as many complete frames of the first run as fit. If none fits and `at_least_one` is set, takes one frame.
 SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     Run& front = runs_.front();
+    const auto memory_leaves = [&] {
+        memory_ -= front.memory;
+        memory_in_flight_ += front.memory;
+    };
     if (front.frames.size() <= max_bytes) {
         SendPiece piece{front.frames, std::move(front.owner)};
+        memory_leaves();
         waiting_ -= front.frames.size();
         messages_ -= front.messages;
         begun_ = false;
@@ -230,11 +248,15 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     front.messages -= ended;
     waiting_ -= taken;
     messages_ -= ended;
-    if (front.frames.empty()) runs_.pop_front();
+    if (front.frames.empty()) {
+        memory_leaves();
+        runs_.pop_front();
+    }
     return piece;
 }
 
 void SendQueue::watch_marks() noexcept {
+    charge_.set(memory());
     if (is_over_high_mark()) {
         holds_reading_ = true;
     } else if (load() <= limits_.high_mark / 2) {

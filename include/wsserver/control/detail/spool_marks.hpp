@@ -14,14 +14,15 @@ enum class SpoolMark : std::uint8_t {
     taken,   ///< NAME: from new/, not begun
     first,   ///< NAME~1: begun
     second,  ///< NAME~2: begun again, after the process ended during the first try
-    done,    ///< NAME~done: executed, but its answer may not be in its folder
+    done,    ///< NAME~done: executed, but its answer could not be written
 };
 
 /// The name of a command's file in cur/.
 std::string marked_name(const std::string& name, SpoolMark mark);
 /// The file for the answer, with its space, before the answer is complete.
 std::string reserved_name(const std::string& name);
-/// The complete answer, before it is moved to its folder.
+/// The complete answer, before it is moved to its folder. The command has been executed, whatever its mark is, and
+/// its file is removed before the answer is moved.
 std::string answer_name(const std::string& name);
 /// The name of a rejected file in failed/, next to the reason. Not a name that a command file can have.
 std::string refused_name(const std::string& name);

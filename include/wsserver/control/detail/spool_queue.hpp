@@ -33,8 +33,9 @@ class SpoolQueue {
     Result<std::optional<std::string>, std::error_code> take();
     /// Puts a name back that take() returned.
     void put_back(std::string name) { names_.insert_or_assign(std::move(name), Found::noticed); }
-    /// The file stays in new/ because it cannot be moved: it is ignored while it has that inode number.
-    void ignore(const std::string& name, ino_t number) { ignored_[name] = number; }
+    /// The file stays in new/ because it cannot be moved: it is ignored while it has that inode number. At most 4096
+    /// are known; further folders are left alone until some of these are gone.
+    void ignore(const std::string& name, ino_t number);
 
     /// Whether there are files that only further calls of rescan() find complete.
     bool has_unsettled() const noexcept { return !unsettled_.empty(); }

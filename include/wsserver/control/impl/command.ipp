@@ -10,6 +10,7 @@
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
+#include "wsserver/control/detail/foreign_words.hpp"
 #include "wsserver/control/text_format.hpp"
 
 namespace wsserver {
@@ -72,28 +73,37 @@ std::string_view second_word(std::string_view name) {
     return blank == std::string_view::npos ? std::string_view{} : name.substr(blank + 1);
 }
 
+Unexpected<Answer> unknown_command(std::string_view word, std::span<const std::string_view> candidates) {
+    const auto hint = hint_for_foreign_word(word);
+    if (!hint.empty()) return usage_error(fmt::format("there is no command {}: {}", quoted_word(word), hint));
+    return usage_error(fmt::format("there is no command {}{}: `help` lists all commands", quoted_word(word),
+                                   did_you_mean(word, candidates)));
+}
+
+/// Whether "did you mean" may name the command. Not if it ends or changes the daemon: a user in a hurry may follow a
+/// wrong guess.
+bool may_be_guessed(const Command& command) { return command.for_group; }
+
 /// The command at the front of `words` and how many words its name has.
 Result<std::pair<const Command*, std::size_t>, Answer> find_command(std::span<const std::string> words) {
     if (words.empty()) return usage_error("there is no command: `help` lists all commands");
-    std::vector<std::string_view> firsts;
-    std::vector<std::string_view> seconds;
+    std::vector<std::string_view> firsts, seconds, guesses;  // guesses: for a wrong second word
     for (const Command& command : commands()) {
+        const auto first = first_word(command.name);
         const auto second = second_word(command.name);
-        firsts.push_back(first_word(command.name));
-        if (firsts.back() != words[0]) continue;
+        if (may_be_guessed(command)) firsts.push_back(first);
+        if (first != words[0]) continue;
         if (second.empty()) return std::pair{&command, std::size_t{1}};
         if (words.size() > 1 && words[1] == second) return std::pair{&command, std::size_t{2}};
         seconds.push_back(second);
+        if (may_be_guessed(command)) guesses.push_back(second);
     }
-    if (seconds.empty()) {
-        return usage_error(fmt::format("there is no command {}{}: `help` lists all commands", quoted_word(words[0]),
-                                       did_you_mean(words[0], firsts)));
-    }
+    if (seconds.empty()) return unknown_command(words[0], firsts);
     std::string choice;
     for (const auto second : seconds) choice += (choice.empty() ? "" : ", ") + std::string{second};
     if (words.size() == 1) return usage_error(fmt::format("`{}` needs a second word: {}", words[0], choice));
     return usage_error(fmt::format("`{}` has no {}{}: it has {}", words[0], quoted_word(words[1]),
-                                   did_you_mean(words[1], seconds), choice));
+                                   did_you_mean(words[1], guesses), choice));
 }
 
 /// Assigns the words after the command's name to options, arguments and the rest.
@@ -324,6 +334,8 @@ std::vector<std::string> Invocation::words_without_text() const {
     if (command->rest == Command::Rest::words) words.insert(words.end(), rest.begin(), rest.end());
     return words;
 }
+
+std::span<const CommandOption> common_command_options() { return common_options; }
 
 std::vector<std::string> commands_for_group() {
     std::vector<std::string> names;

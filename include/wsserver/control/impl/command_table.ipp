@@ -2,21 +2,22 @@
 #pragma once
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <charconv>
-#include <condition_variable>
 #include <exception>
-#include <mutex>
-#include <thread>
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/control/command.hpp"
+#include "wsserver/control/detail/list_query.hpp"
 #include "wsserver/control/detail/report_format.hpp"
 #include "wsserver/control/json.hpp"
 #include "wsserver/control/text_format.hpp"
+#include "wsserver/scheduling/awaited.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsserver {
 
@@ -31,37 +32,6 @@ constexpr milliseconds answer_patience{5'000};
 /// After this time all reactors have answered, unless the machine is busy or one of them is stuck: it is enough to
 /// queue a small message for 500,000 peers. Not shorter, since finding a stuck reactor lists all connections.
 constexpr milliseconds soon{500};
-
-/// How many calls of handlers may run at the same time, including stuck ones: each of them has a thread.
-constexpr int max_calls = 8;
-
-/// A value that another thread delivers later, or never.
-template <class T>
-class Awaited {
-   public:
-    /// Delivers the value. May be called even after this object is gone.
-    auto deliver() const {
-        return [shared = shared_](T value) {
-            const std::lock_guard lock{shared->mutex};
-            shared->value = std::move(value);
-            shared->delivered.notify_all();
-        };
-    }
-
-    std::optional<T> wait(std::stop_token stop, milliseconds most = answer_patience) const {
-        std::unique_lock lock{shared_->mutex};
-        shared_->delivered.wait_for(lock, std::move(stop), most, [this] { return shared_->value.has_value(); });
-        return shared_->value;
-    }
-
-   private:
-    struct Shared {
-        std::mutex mutex;
-        std::condition_variable_any delivered;
-        std::optional<T> value;
-    };
-    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-};
 
 Answer fail(CommandErrc code, std::string text) { return Answer::failed(code, std::move(text)); }
 
@@ -161,15 +131,18 @@ std::optional<Answer> check_text(Bytes text) {
 
 std::string stalled_text(std::uint16_t reactor) {
     return fmt::format(
-        "reactor {0} does not answer: an inline handler blocks it. Its connections, whose ids begin with {0}-, are "
-        "not shown",
-        reactor);
+        "reactor {0} does not answer, see the log. Its connections, whose ids begin with {0}-, are not shown", reactor);
 }
 
 Answer list(const CommandCall& call) {
-    const auto connections = call.target.list();
+    const auto query = parse_list_query(call.line);
+    if (!query) return fail(CommandErrc::usage, query.error());
+    auto connections = select_connections(call.target.list(), *query);
+    const std::size_t selected = connections.size();
+    connections.resize(std::min(selected, query->limit));
     if (!call.line.json()) {
         std::string text = table_of(connections);
+        if (selected > connections.size()) text += fmt::format("{} of {} connections\n", connections.size(), selected);
         for (const auto reactor : call.target.stalled_reactors()) text += stalled_text(reactor) + '\n';
         return Answer::done(std::move(text));
     }
@@ -307,9 +280,18 @@ Answer handler_reload(const CommandCall& call) {
             escape_control(word)));
 }
 
+CommandAnswer command_of(AnyHandler& handler, const std::vector<std::string>& words, Bytes payload) {
+    try {
+        return handler.on_command(words, payload);
+    } catch (const std::exception& error) {
+        return {false, fmt::format("the handler threw: {}", error.what())};
+    } catch (...) {
+        return {false, "the handler threw an exception that is not a std::exception"};
+    }
+}
+
 /// A handler's command runs on its own thread, since it may wait for a lock that a stuck worker holds.
 Answer call_handler(const CommandCall& call) {
-    static std::atomic<int> running{0};
     const std::string& name = call.line.arguments.front();
     auto handler = call.target.find_handler(name);
     if (!handler && name == default_handler) handler = call.target.find_handler("");
@@ -317,32 +299,22 @@ Answer call_handler(const CommandCall& call) {
         return fail(CommandErrc::no_handler,
                     fmt::format("no handler has the name {}: `handler list` shows them", quoted_word(name)));
     }
-    if (running.fetch_add(1) >= max_calls) {
-        running.fetch_sub(1);
-        return fail(
-            CommandErrc::busy,
-            fmt::format("{} calls of handlers have not returned: `status` shows the handlers that hang", max_calls));
-    }
     const Awaited<CommandAnswer> awaited;
-    try {
-        std::thread{[deliver = awaited.deliver(), handler, words = call.line.rest,
-                     payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
-            CommandAnswer answer;
-            try {
-                answer = handler->on_command(words, payload);
-            } catch (const std::exception& error) {
-                answer = {false, fmt::format("the handler threw: {}", error.what())};
-            } catch (...) {
-                answer = {false, "the handler threw an exception that is not a std::exception"};
-            }
-            running.fetch_sub(1);
-            deliver(std::move(answer));
-        }}.detach();
-    } catch (...) {
-        running.fetch_sub(1);  // no thread could be started
-        throw;
+    const auto started = ForeignCalls::of_process().start(
+        ForeignCalls::Kind::command, fmt::format("on_command() of {}", escape_control(handler->name())),
+        [deliver = awaited.deliver(), handler, words = call.line.rest,
+         payload = std::vector<std::uint8_t>(call.payload.begin(), call.payload.end())] {
+            deliver(command_of(*handler, words, payload));
+        });
+    if (started == ForeignCalls::Start::busy) {
+        return fail(CommandErrc::busy,
+                    fmt::format("{} calls of handlers have not returned: `status` names them", ForeignCalls::most));
     }
-    auto answer = awaited.wait(call.stop);
+    if (started == ForeignCalls::Start::no_thread) {
+        return fail(CommandErrc::failed,
+                    "`call` needs a thread, and none can be started: raise the limit of threads (ulimit -u)");
+    }
+    auto answer = awaited.wait(call.stop, answer_patience);
     if (!answer && call.stop.stop_requested()) return stopping();
     if (!answer) {
         return fail(CommandErrc::timeout,
@@ -356,17 +328,27 @@ Answer call_handler(const CommandCall& call) {
 
 // --- the program
 
+constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
+
 Answer log_level(const CommandCall& call) {
-    return report(call, call.target.set_log_level(call.line.arguments.front()));
+    const std::string& level = call.line.arguments.front();
+    if (std::find(log_levels.begin(), log_levels.end(), level) == log_levels.end()) {
+        return fail(CommandErrc::usage,
+                    fmt::format("{} is not one of {}", quoted_word(level), fmt::join(log_levels, ", ")));
+    }
+    return report(call, call.target.set_log_level(level));
 }
 Answer reload(const CommandCall& call) { return report(call, call.target.reload()); }
 Answer drain(const CommandCall& call) { return report(call, call.target.drain()); }
+Answer undrain(const CommandCall& call) { return report(call, call.target.undrain()); }
 Answer stop(const CommandCall& call) { return report(call, call.target.stop()); }
 
 Answer version(const CommandCall& call) {
-    const auto version = call.target.version();
-    if (call.line.json()) return Answer::done(JsonObject{}.add("version", version).text() + '\n');
-    return Answer::done(version + '\n');
+    const auto text = call.target.version();
+    if (!call.line.json()) return Answer::done(text + '\n');
+    const auto blank = std::min(text.rfind(' '), text.size());
+    const auto version = std::string_view{text}.substr(std::min(blank + 1, text.size()));
+    return Answer::done(JsonObject{}.add("program", text.substr(0, blank)).add("version", version).text() + '\n');
 }
 
 Answer help(const CommandCall& call) { return help_on(call.line.rest); }
@@ -380,9 +362,18 @@ std::vector<Command> make_table() {
          .only_reports = true,
          .run = status},
         {.name = "list",
-         .summary = "all connections: id, peer, subprotocol, handler, state, times, traffic",
+         .options = {{"--subprotocol", "S", "only connections with this subprotocol; `default`: without one"},
+                     {"--handler", "H", "only connections that this handler serves"},
+                     {"--peer", "P", "only connections from this address, with its port or without"},
+                     {"--sort", "KEY", "by this column, the largest first"},
+                     {"--reverse", "", "in the reverse order"},
+                     {"--limit", "N", "at most N connections"}},
+         .summary = "connections: id, peer, subprotocol, handler, state, times, traffic",
          .details = "RTT is the round trip of the last answered ping; QUEUED is what waits to be sent.\n"
-                    "example: list --json | jq -r 'select(.idle_ms > 60000) | .id'\n",
+                    "KEY is id (the default), peer, subprotocol, handler, state, age, idle, rtt, messages, bytes,\n"
+                    "queued or dropped. Messages and bytes count both directions.\n"
+                    "example: list --sort queued --limit 20\n"
+                    "         list --peer 192.0.2.7 --json | jq -r 'select(.idle_ms > 60000) | .id'\n",
          .only_reports = true,
          .run = list},
         {.name = "show", .arguments = {"ID"}, .summary = "one connection", .only_reports = true, .run = show},
@@ -432,6 +423,7 @@ std::vector<Command> make_table() {
              "`default` as SUBPROTOCOL is the handler of clients that ask for none. The previous handler keeps its\n"
              "open connections.\n"
              "example: handler load chat /usr/lib/wsd/handlers/chat.so\n",
+         .repeatable = false,
          .for_group = false,
          .run = handler_load},
         {.name = "handler unload",
@@ -464,9 +456,18 @@ std::vector<Command> make_table() {
          .run = reload},
         {.name = "drain",
          .summary = "accept no new connections; open ones stay",
+         .details = "`undrain` takes it back; reload does not.\n",
          .repeatable = false,
          .for_group = false,
          .run = drain},
+        {.name = "undrain",
+         .summary = "accept new connections again, after drain",
+         .details =
+             "Listens on the same addresses as before. If another program listens on one of them now, it fails,\n"
+             "and the server drains as before. Connections that ended meanwhile stay closed.\n",
+         .repeatable = false,
+         .for_group = false,
+         .run = undrain},
         {.name = "stop",
          .summary = "close all connections with 1001 and exit",
          .repeatable = false,

@@ -37,13 +37,11 @@ void ControlLines::on_readable(const Execute& execute) {
 
 /// Executes complete lines, as long as their answers are read.
 void ControlLines::take_lines(const Execute& execute) {
-    std::size_t begin = 0;
-    for (std::size_t end; output_.empty() && (end = input_.find('\n', begin)) != std::string::npos; begin = end + 1) {
-        if (!std::exchange(skipping_, false)) {
-            take_line(std::string_view{input_}.substr(begin, end - begin), execute);
-        }
+    for (std::size_t end; output_.empty() && (end = input_.find('\n')) != std::string::npos;) {
+        const std::string line = input_.substr(0, end);
+        input_.erase(0, end + 1);  // first: without memory for its answer, it is not executed again
+        if (!std::exchange(skipping_, false)) take_line(line, execute);
     }
-    input_.erase(0, begin);
     if (output_.empty() && input_.size() > max_input_line) {
         if (!std::exchange(skipping_, true)) {
             put(Answer::failed(CommandErrc::usage,

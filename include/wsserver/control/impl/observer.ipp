@@ -25,9 +25,11 @@
 
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/shell_words.hpp"
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/control/command.hpp"
 #include "wsserver/control/detail/control_lines.hpp"
 #include "wsserver/control/detail/spool_watch.hpp"
+#include "wsserver/control/detail/user_names.hpp"
 
 namespace wsserver {
 
@@ -39,6 +41,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t commands_a_turn = 64;
 /// Files that sweep() looks at in one turn.
 constexpr std::size_t sweeps_a_turn = 1'000;
+
+/// After a turn that ran out of memory, in milliseconds.
+constexpr int out_of_memory_pause = 100;
 
 /// Leaves signals to the threads that wait for them. A write to a closed pipe then fails instead.
 void block_signals() {
@@ -70,19 +75,21 @@ struct Observer::Impl {
     std::unique_ptr<Spool> spool{};
     SpoolWatch watch{};
     ControlLines lines;
+    mutable UserNames users{};
     Descriptor wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
 
     Clock::time_point next_look{};  ///< into new/, and at the folders
     Clock::time_point next_sweep{};
     Clock::time_point not_before{};  ///< the spool is in trouble: execute no commands until then
+    bool watched = false;            ///< watch_spool() was called for this spool
     bool more = false;               ///< the spool may have commands for which no event will arrive
     std::string last_trouble{};      ///< logged already
 
     std::mutex mutex{};
     std::optional<SpoolOptions> wanted{};  ///< guarded by `mutex`
 
-    std::atomic<bool> ending{false};  ///< take no further command
-    std::stop_source stopping{};      ///< do not wait for the one that is being executed either
+    std::atomic<bool> ending{false};              ///< take no further command
+    std::stop_source stopping = options.give_up;  ///< do not wait for the one that is being executed either
     std::mutex running_mutex{};
     std::condition_variable ended{};
     bool running = false;  ///< guarded by `running_mutex`
@@ -104,6 +111,7 @@ struct Observer::Impl {
 
     void run();
     void serve();
+    void take_turn();
     void wait();
     void wake_up() const;
     void join();
@@ -116,6 +124,7 @@ struct Observer::Impl {
     void be_in_trouble(std::string text, Clock::time_point now);
     void be_out_of_trouble();
     void take_options();
+    void log_result(std::string_view from, const Command* command, const Answer& answer) const;
 
     template <class Run>
     Answer execute(std::string_view from, const Command* command, Run run) const;
@@ -124,7 +133,6 @@ struct Observer::Impl {
 /// Runs a command and logs its result. Payloads are never logged. `command` is null if there is no such command.
 template <class Run>
 Answer Observer::Impl::execute(std::string_view from, const Command* command, Run run) const {
-    const auto name = command == nullptr ? "?" : command->name;
     Answer answer;
     try {
         answer = run();
@@ -133,15 +141,20 @@ Answer Observer::Impl::execute(std::string_view from, const Command* command, Ru
     } catch (...) {
         answer = Answer::failed(CommandErrc::failed, "an unknown exception");
     }
-    if (answer.error) {
-        log(LogLevel::warning,
-            fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
-    } else {
-        // A monitor may ask every second.
-        const bool only_reports = command != nullptr && command->only_reports;
-        log(only_reports ? LogLevel::debug : LogLevel::info, fmt::format("{}: {}: ok", from, name));
-    }
+    // Without memory the line is missing, but not the answer.
+    (void)within_memory([&] { log_result(from, command, answer); });
     return answer;
+}
+
+void Observer::Impl::log_result(std::string_view from, const Command* command, const Answer& answer) const {
+    const auto name = command == nullptr ? "?" : command->name;
+    if (answer.error) {
+        return log(LogLevel::warning,
+                   fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
+    }
+    // A monitor may ask every second.
+    const bool only_reports = command != nullptr && command->only_reports;
+    log(only_reports ? LogLevel::debug : LogLevel::info, fmt::format("{}: {}: ok", from, name));
 }
 
 void Observer::Impl::run() {
@@ -154,15 +167,22 @@ void Observer::Impl::run() {
 }
 
 void Observer::Impl::serve() {
-    if (spool) watch_spool();
     while (!ending) {
-        wait();
-        take_options();
-        const auto now = Clock::now();
-        if (now >= next_look) look(now);
-        if (spool && !in_trouble(now)) execute_commands(now);
-        if (spool && now >= next_sweep && spool->sweep(sweeps_a_turn)) next_sweep = now + options.sweep_interval;
+        if (within_memory([this] { take_turn(); })) continue;
+        // The next turns look for what this one has missed.
+        next_look = {};
+        ::poll(nullptr, 0, out_of_memory_pause);
     }
+}
+
+void Observer::Impl::take_turn() {
+    if (spool && !watched) watch_spool();
+    wait();
+    take_options();
+    const auto now = Clock::now();
+    if (now >= next_look) look(now);
+    if (spool && !in_trouble(now)) execute_commands(now);
+    if (spool && now >= next_sweep && spool->sweep(sweeps_a_turn)) next_sweep = now + options.sweep_interval;
 }
 
 /// Waits for input, for the next task of the timetable, or for stop(); executes command lines.
@@ -210,6 +230,8 @@ void Observer::Impl::watch_spool() {
                                            "fs.inotify.max_user_instances): checking every {} ms instead",
                                            spool->path(), std::strerror(errno), options.poll_interval.count()));
     }
+    watched = true;
+    next_look = {};  // for what came before
 }
 
 /// Finds what events did not report: new files, and folders that were removed or replaced.
@@ -226,7 +248,7 @@ void Observer::Impl::look(Clock::time_point now) {
     auto opened = Spool::open(options.spool);
     if (!opened) return be_in_trouble(opened.error(), now);
     spool = std::move(*opened);
-    watch_spool();
+    watched = false;
     last_trouble.clear();
     more = true;
     log(LogLevel::warning, fmt::format("spool {}: was removed or replaced; opened again", spool->path()));
@@ -266,10 +288,10 @@ Answer Observer::Impl::execute(const SpoolCommand& command) const {
         if (command.again && !known.repeatable) return not_repeated(known);
         return std::nullopt;
     };
-    return execute(
-        fmt::format("command file {} of user {}{}", command.name, command.owner, command.again ? ", again" : ""),
-        command_at(command.content),
-        [&] { return execute_command_file(target, command.content, stopping.get_token(), rule); });
+    return execute(fmt::format("command file {} of user {}{}", command.name, users.describe(command.owner),
+                               command.again ? ", again" : ""),
+                   command_at(command.content),
+                   [&] { return execute_command_file(target, command.content, stopping.get_token(), rule); });
 }
 
 void Observer::Impl::be_out_of_trouble() {

@@ -38,18 +38,68 @@ std::string json_of(const WorkerReport& worker) {
     return object.add("overdue", worker.overdue).text();
 }
 
+std::string json_of(const QueueReport& queue) {
+    return JsonObject{}
+        .add("handler", queue.handler)
+        .add("waiting", queue.waiting)
+        .add("running", queue.running)
+        .text();
+}
+
+std::string text_of_queues(const std::vector<QueueReport>& queues) {
+    std::string text;
+    for (const QueueReport& queue : queues) {
+        text += fmt::format("{:<11}  {}: {} waiting, {} running\n", "queue", escape_control(queue.handler),
+                            queue.waiting, queue.running);
+    }
+    return text;
+}
+
+std::string json_of(const CallReport& call) {
+    return JsonObject{}
+        .add("call", call.call)
+        .raw("since_ms", milliseconds_of(call.since))
+        .add("overdue", call.overdue)
+        .text();
+}
+
+std::string_view word_for_busy(bool overdue) { return overdue ? "hangs" : "works"; }
+
 std::string text_of_workers(const std::vector<WorkerReport>& workers) {
     const auto busy = std::count_if(workers.begin(), workers.end(), [](const auto& w) { return !w.handler.empty(); });
     const auto hanging = std::count_if(workers.begin(), workers.end(), [](const auto& w) { return w.overdue; });
+    if (workers.empty()) return "none yet: they start with the first handler that may block\n";
     std::string text = fmt::format("{}, {} busy", workers.size(), busy);
     if (hanging > 0) text += fmt::format(", {} hang{}", hanging, hanging == 1 ? "s" : "");
     text += '\n';
     for (const WorkerReport& worker : workers) {
         if (worker.handler.empty()) continue;
         text += fmt::format("             {} {} for {}\n", escape_control(worker.handler),
-                            worker.overdue ? "hangs" : "works", readable_time(worker.since));
+                            word_for_busy(worker.overdue), readable_time(worker.since));
     }
     return text;
+}
+
+std::string text_of_memory(const StatusReport& status) {
+    std::string text = readable_size(status.memory);
+    if (status.memory_limit != 0) text += " of " + readable_size(status.memory_limit);
+    if (status.paused_for_memory != 0) text += fmt::format(", {} paused", status.paused_for_memory);
+    return text;
+}
+
+/// `1000: 3, 1006: 1`
+template <class Code>
+std::string text_of_counts(const std::map<Code, std::uint64_t>& counts) {
+    std::string text;
+    for (const auto& [code, count] : counts) text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", code, count);
+    return text;
+}
+
+template <class Code>
+std::string json_of_counts(const std::map<Code, std::uint64_t>& counts) {
+    JsonObject object;
+    for (const auto& [code, count] : counts) object.add(std::to_string(code), count);
+    return object.text();
 }
 
 }  // namespace
@@ -139,14 +189,15 @@ std::string table_of(const std::vector<HandlerReport>& handlers) {
 }
 
 std::string json_of(const StatusReport& status) {
-    std::vector<std::string> listening, stalled, handlers, workers;
+    std::vector<std::string> listening, stalled, handlers, workers, queues, calls;
     for (const auto& url : status.listening) listening.push_back(json_string(url));
     for (const auto reactor : status.stalled_reactors) stalled.push_back(std::to_string(reactor));
     for (const auto& handler : status.handlers) handlers.push_back(json_of(handler));
     for (const auto& worker : status.workers) workers.push_back(json_of(worker));
-    JsonObject counters, closes;
+    for (const auto& queue : status.queues) queues.push_back(json_of(queue));
+    for (const auto& call : status.calls) calls.push_back(json_of(call));
+    JsonObject counters;
     for (const auto& [name, value] : status.counters) counters.add(name, value);
-    for (const auto& [code, number] : status.closes) closes.add(std::to_string(code), number);
     return JsonObject{}
         .add("program", status.program)
         .add("version", status.version)
@@ -155,12 +206,18 @@ std::string json_of(const StatusReport& status) {
         .add("draining", status.draining)
         .raw("listening", json_array(listening))
         .add("connections", status.connections)
+        .add("memory", status.memory)
+        .add("memory_limit", status.memory_limit)
+        .add("paused_for_memory", status.paused_for_memory)
         .add("io_threads", status.io_threads)
         .raw("stalled_reactors", json_array(stalled))
         .raw("handlers", json_array(handlers))
         .raw("workers", json_array(workers))
+        .raw("queues", json_array(queues))
+        .raw("calls", json_array(calls))
         .raw("counters", counters.text())
-        .raw("closes", closes.text())
+        .raw("closes", json_of_counts(status.closes))
+        .raw("refusals", json_of_counts(status.refusals))
         .text();
 }
 
@@ -173,15 +230,18 @@ std::string text_of(const StatusReport& status) {
     if (status.listening.empty()) line("listening", "on nothing");
     for (const auto& url : status.listening) line("listening", escape_control(url));
     line("connections", std::to_string(status.connections));
+    line("memory", text_of_memory(status));
     line("io threads",
          fmt::format("{}{}{}", status.io_threads, status.stalled_reactors.empty() ? "" : ", no answer from ",
                      fmt::join(status.stalled_reactors, ", ")));
     text += fmt::format("{:<11}  {}", "workers", text_of_workers(status.workers));
-    std::string closes;
-    for (const auto& [code, number] : status.closes) {
-        closes += fmt::format("{}{}: {}", closes.empty() ? "" : ", ", code, number);
+    text += text_of_queues(status.queues);
+    for (const CallReport& call : status.calls) {
+        line("call", fmt::format("{} {} for {}", escape_control(call.call), word_for_busy(call.overdue),
+                                 readable_time(call.since)));
     }
-    if (!closes.empty()) line("closes", closes);
+    if (!status.closes.empty()) line("closes", text_of_counts(status.closes));
+    if (!status.refusals.empty()) line("refusals", text_of_counts(status.refusals));
     Table counters{{{"SINCE THE START"}, {"", true}}};
     for (const auto& [name, value] : status.counters) {
         if (value == 0) continue;

@@ -10,8 +10,15 @@
 
 #include "wsserver/control/text_format.hpp"
 #include "wsserver/handler/handlers.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsserver {
+
+CallReport report_of(ForeignCalls::State call) {
+    const bool loads = call.kind == ForeignCalls::Kind::load;
+    const bool hangs = call.since > (loads ? handler_load_deadline : handler_end_deadline);
+    return {std::move(call.name), call.since, hangs};
+}
 
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s) {
     return {{"accepted", s.accepted},
@@ -19,14 +26,23 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
             {"refused", s.refused},
             {"http_answered", s.http_answered},
             {"turned_away", s.turned_away},
+            {"over_connection_rate", s.over_connection_rate},
             {"accept_pauses", s.accept_pauses},
             {"handshake_timeouts", s.handshake_timeouts},
+            {"message_timeouts", s.message_timeouts},
             {"pong_timeouts", s.pong_timeouts},
             {"close_timeouts", s.close_timeouts},
             {"slow_consumers", s.slow_consumers},
+            {"rate_pauses", s.rate_pauses},
+            {"publish_pauses", s.publish_pauses},
+            {"memory_pauses", s.memory_pauses},
+            {"closed_for_memory", s.closed_for_memory},
+            {"refused_for_memory", s.refused_for_memory},
             {"messages_dropped", s.messages_dropped},
             {"handler_exceptions", s.handler_exceptions},
             {"handlers_overdue", s.handlers_overdue},
+            {"reactor_stalls", s.reactor_stalls},
+            {"taken_over", s.taken_over},
             {"messages_in", s.messages_in},
             {"messages_out", s.messages_out},
             {"bytes_in", s.bytes_in},
@@ -43,14 +59,24 @@ StatusReport ServerControl::status() {
     report.draining = draining_.load(std::memory_order_relaxed);
     report.listening = server_.listening();
     report.connections = statistics.open;
+    report.memory = statistics.memory;
+    report.memory_limit = statistics.memory_limit;
+    report.paused_for_memory = statistics.paused_for_memory;
     report.io_threads = server_.io_threads();
     report.handlers = handlers();
     report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked all of them
     for (auto& worker : server_.workers()) {
         report.workers.push_back({std::move(worker.task), worker.since, worker.overdue});
     }
+    for (auto& load : server_.handler_loads()) {
+        report.queues.push_back({std::move(load.handler), load.waiting, load.running});
+    }
+    for (auto& call : ForeignCalls::of_process().states()) {
+        report.calls.push_back(report_of(std::move(call)));
+    }
     report.counters = counters_of(statistics);
     report.closes = statistics.closes;
+    report.refusals = statistics.refusals;
     return report;
 }
 
@@ -82,7 +108,8 @@ std::shared_ptr<AnyHandler> ServerControl::find_handler(std::string_view name) {
 }
 
 Outcome ServerControl::load_handler(const std::string& subprotocol, const std::string& what) {
-    auto handler = make_handler_of(what, subprotocol);
+    auto handler = load_within(handler_load_deadline, {}, what,
+                               [what, subprotocol] { return make_handler_of(what, subprotocol); });
     if (!handler) return Unexpected{handler.error()};
     const std::string name{(*handler)->name()};
     server_.handle(subprotocol, std::move(*handler));
@@ -105,6 +132,13 @@ Outcome ServerControl::drain() {
     server_.drain();
     draining_.store(true, std::memory_order_relaxed);
     return std::string{"no new connections are accepted"};
+}
+
+Outcome ServerControl::undrain() {
+    if (!draining_) return std::string{"the server does not drain"};
+    if (const auto done = server_.undrain(); !done) return Unexpected{done.error()};
+    draining_ = false;
+    return std::string{"new connections are accepted again"};
 }
 
 Outcome ServerControl::stop() {

@@ -71,7 +71,7 @@ struct Spool::Impl {
     std::optional<SpoolTraceMap> interrupted{};  ///< what a crash left in cur/; not set: not read yet
 
     /// What is still to be done for the command at hand.
-    enum class Stage : std::uint8_t { executing, executed, marked, written, complete, moved };
+    enum class Stage : std::uint8_t { executing, executed, written, complete, removed };
     struct Current {
         std::string name{};
         SpoolMark mark = SpoolMark::first;
@@ -116,6 +116,7 @@ struct Spool::Impl {
     Result<Descriptor, std::error_code> reserve(const std::string& name, std::uint64_t command_size);
     Instead complete();
     Instead complete_without_answer();
+    Instead block_as_done(std::string_view what, std::error_code error);
     std::error_code move_answer(const std::string& from, const Descriptor& folder, const std::string& name);
     std::error_code forget_answers(const std::string& name);
     std::error_code make_way(const Descriptor& folder, const std::string& name);
@@ -182,7 +183,8 @@ std::error_code Spool::Impl::find_interrupted() {
 
 Instead Spool::Impl::resume(const std::string& name, const SpoolTraces& traces) {
     if (!is_command_file_name(name)) return refuse_file(folders.cur, name, name, bad_name());
-    if (traces.mark == SpoolMark::done) return resume_done(name, traces);
+    const bool is_new = traces.mark == SpoolMark::taken;
+    if (traces.mark == SpoolMark::done || (traces.answer && !is_new)) return resume_done(name, traces);
     for (const auto& left : {reserved_name(name), answer_name(name)}) {
         if (const auto error = disk.remove(folders.cur, left)) return block("an old file cannot be removed", error);
     }
@@ -197,18 +199,20 @@ Instead Spool::Impl::resume(const std::string& name, const SpoolTraces& traces) 
     return begin(name, *traces.mark, *std::move(reserved));
 }
 
-/// The command was executed. Its answer is complete, or lost, or in its folder.
+/// The command was executed. Its answer is complete, or lost.
 Instead Spool::Impl::resume_done(const std::string& name, const SpoolTraces& traces) {
     if (!traces.answer && traces.reserved) return give_up(name, SpoolMark::done, answer_lost());
-    Current left{.name = name, .mark = SpoolMark::done, .stage = Stage::moved};
-    if (traces.answer) {
-        const auto file = disk.open(folders.cur, answer_name(name));
-        if (!file && !is_gone(file.error())) return block("an answer cannot be opened", file.error());
-        const auto begin = file ? disk.read(*file, 2) : std::string{};
-        if (!begin) return block("an answer cannot be read", begin.error());
-        left.failed = *begin != "ok";
-        left.stage = Stage::complete;
+    if (!traces.answer) {  // it is in its folder, or somebody has removed it
+        const auto error = disk.remove(folders.cur, marked_name(name, SpoolMark::done));
+        return error ? Instead{block("a command cannot be removed from cur/", error)} : std::nullopt;
     }
+    const auto file = disk.open(folders.cur, answer_name(name));
+    if (!file && !is_gone(file.error())) return block("an answer cannot be opened", file.error());
+    const auto begin = file ? disk.read(*file, 2) : std::string{};
+    if (!begin) return block("an answer cannot be read", begin.error());
+    Current left{.name = name, .stage = traces.mark ? Stage::complete : Stage::removed};
+    left.mark = traces.mark.value_or(SpoolMark::done);
+    left.failed = *begin != "ok";
     current = std::move(left);
     return complete();
 }
@@ -220,6 +224,7 @@ Instead Spool::Impl::give_up(const std::string& name, SpoolMark mark, const Answ
     // If the answer was lost, its file must stay: without it, the command would seem to have been answered.
     auto file = mark == SpoolMark::done ? disk.reopen(folders.cur, reserved_name(name))
                                         : reserve(name, command->content.size());
+    if (!file && is_gone(file.error())) file = reserve(name, command->content.size());  // somebody has removed it
     if (!file) return block("there is no space for an answer", file.error());
     current = Current{.name = name, .mark = mark, .file = *std::move(file)};
     answer(*std::move(command), why);
@@ -299,17 +304,20 @@ Result<SpoolCommand, Instead> Spool::Impl::read(const std::string& name, SpoolMa
 
 /// The command at hand has this answer from now on.
 void Spool::Impl::answer(SpoolCommand command, const Answer& answer) {
-    current->stage = current->mark == SpoolMark::done ? Stage::marked : Stage::executed;
+    current->text = to_text(answer);  // first: it may throw
+    current->stage = Stage::executed;
     current->failed = answer.error.has_value();
-    current->text = to_text(answer);
     current->wanted = answer.wanted;
     if (answer.error && is_worth_a_retry(*answer.error)) current->content = std::move(command.content);
 }
 
 Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name, std::uint64_t command_size) {
     const auto file_name = reserved_name(name);
-    if (const auto error = disk.remove(folders.cur, file_name)) return Unexpected{error};
     auto file = disk.create(folders.cur, file_name, folders.group);
+    if (!file && file.error() == std::errc::file_exists) {
+        if (const auto error = disk.remove(folders.cur, file_name)) return Unexpected{error};
+        file = disk.create(folders.cur, file_name, folders.group);
+    }
     if (!file) return file;
     if (const auto error = disk.reserve(*file, command_size + answer_space)) {
         disk.remove(folders.cur, file_name);
@@ -326,50 +334,57 @@ Instead Spool::Impl::complete() {
         case Stage::executing:
             return std::nullopt;
         case Stage::executed:
-            if (const auto error =
-                    disk.move(folders.cur, marked_name(name, mark), folders.cur, marked_name(name, SpoolMark::done));
-                error && !is_gone(error)) {
-                return block("a command cannot be marked as done", error);
-            }
-            stage = Stage::marked;
-            [[fallthrough]];
-        case Stage::marked:
             if (!wanted) return complete_without_answer();
             // The file in failed/ contains the command after the error, so it can be given again.
             if (const auto error = disk.write(file, {text, content})) {
-                return block("an answer cannot be written", error);
+                return block_as_done("an answer cannot be written", error);
             }
             stage = Stage::written;
             [[fallthrough]];
         case Stage::written:
             if (const auto error = disk.move(folders.cur, reserved_name(name), folders.cur, answer_name(name));
                 error && !is_gone(error)) {
-                return block("an answer cannot be marked as complete", error);
+                return block_as_done("an answer cannot be marked as complete", error);
             }
             stage = Stage::complete;
             [[fallthrough]];
         case Stage::complete:
+            if (const auto error = disk.remove(folders.cur, marked_name(name, mark))) {
+                return block("a command cannot be removed from cur/", error);
+            }
+            stage = Stage::removed;
+            [[fallthrough]];
+        case Stage::removed:
             if (const auto error = move_answer(answer_name(name), failed ? folders.failed : folders.done, name)) {
                 return block("an answer cannot be moved to its folder", error);
             }
             keep(failed ? failures : answers, name, text.size() + content.size());
-            stage = Stage::moved;
-            [[fallthrough]];
-        case Stage::moved:
-            if (const auto error = disk.remove(folders.cur, marked_name(name, SpoolMark::done))) {
-                return block("a command cannot be removed from cur/", error);
-            }
     }
     current.reset();
     return std::nullopt;
 }
 
+/// Without its file a command is done.
 Instead Spool::Impl::complete_without_answer() {
+    if (const auto error = disk.remove(folders.cur, marked_name(current->name, current->mark))) {
+        return block("a command cannot be removed from cur/", error);
+    }
     if (const auto error = disk.remove(folders.cur, reserved_name(current->name))) {
         return block("a file for an answer cannot be removed", error);
     }
-    current->stage = Stage::moved;
-    return complete();
+    current.reset();
+    return std::nullopt;
+}
+
+/// The answer cannot be completed now. Whatever becomes of it, its command is not executed again.
+Instead Spool::Impl::block_as_done(std::string_view what, std::error_code error) {
+    auto& [name, mark, stage, file, wanted, failed, text, content] = *current;
+    if (mark == SpoolMark::done) return block(what, error);
+    const auto unmarked =
+        disk.move(folders.cur, marked_name(name, mark), folders.cur, marked_name(name, SpoolMark::done));
+    if (unmarked && !is_gone(unmarked)) return block("a command cannot be marked as done", unmarked);
+    mark = SpoolMark::done;
+    return block(what, error);
 }
 
 /// cur/ -> done/ or failed/.

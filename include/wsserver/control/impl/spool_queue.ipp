@@ -36,6 +36,10 @@ void SpoolQueue::rescan() {
     std::erase_if(unsettled_, [this](const auto& entry) { return entry.second.look + looks_to_forget < looks_; });
 }
 
+void SpoolQueue::ignore(const std::string& name, ino_t number) {
+    if (ignored_.size() < max_names) ignored_[name] = number;
+}
+
 void SpoolQueue::shorten() {
     if (names_.size() <= max_names) return;
     names_.erase(std::prev(names_.end()));
@@ -124,6 +128,8 @@ std::error_code SpoolQueue::scan() {
             still_ignored.insert(*known);
             continue;
         }
+        // Too many folders that cannot be moved: others wait until these are gone.
+        if (ignored_.size() >= max_names && entry->d_type == DT_DIR) continue;
         if (incomplete_.contains(name)) continue;
         names_.emplace(std::move(name), Found::scanned);
         shorten();

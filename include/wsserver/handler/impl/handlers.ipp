@@ -16,14 +16,8 @@ struct EchoHandler {
 };
 
 struct BroadcastHandler {
-    void on_message(AnyConnection& connection, const Text& message) { pass_on(connection, message); }
-    void on_message(AnyConnection& connection, const Binary& message) { pass_on(connection, message); }
-
-   private:
-    template <class Message>
-    static void pass_on(AnyConnection& connection, const Message& message) {
-        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
-    }
+    void on_message(AnyConnection& connection, const Text& message) { connection.publish(message); }
+    void on_message(AnyConnection& connection, const Binary& message) { connection.publish(message); }
 };
 
 struct NullHandler {

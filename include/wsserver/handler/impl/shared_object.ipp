@@ -6,14 +6,14 @@
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/handler.h"
 #include "wsserver/handler/detail/shared_library.hpp"
 #include "wsserver/handler/detail/shared_object_host.hpp"
+#include "wsserver/scheduling/awaited.hpp"
+#include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsserver {
 namespace {
@@ -70,6 +70,7 @@ class SharedObjectHandler final : public AnyHandler {
         return Problem{"it cannot start: " + (said.error.empty() ? "it gave no reason" : said.error)};
     }
 
+    const HandlerLog& log_to() const noexcept { return host_.log_to(); }
     std::string_view name() const noexcept override { return host_.name(); }
     Runs runs() const noexcept override { return table_.runs == WSSERVER_POOLED ? Runs::pooled : Runs::inline_; }
 
@@ -127,14 +128,32 @@ class SharedObjectHandler final : public AnyHandler {
     void* handler_ = nullptr;
 };
 
-/// Ends a handler. If its code may be on this thread's stack, ends it on another thread, for two reasons: destroy()
-/// joins the handler's threads, and this may be one of them; and this thread would return to code that is unloaded.
+void report_slow_end(const HandlerLog& log, const std::string& name) noexcept {
+    try {
+        log(LogLevel::warning, name,
+            "destroy() has not returned within " + std::to_string(handler_end_deadline.count()) +
+                " ms; it continues on a thread of its own");
+    } catch (...) {  // the log has failed, or there is no memory for the text
+    }
+}
+
+/// Ends a handler on a thread of its own, since destroy() may hang, and since it joins the handler's threads, of which
+/// this may be one. Does not wait for it if the handler's code may be on this thread's stack: it is unloaded.
 struct HandlerEnd {
     void operator()(SharedObjectHandler* handler) const noexcept {
-        if (!HostCall::is_under_way()) return delete handler;
         try {
-            std::thread([handler] { delete handler; }).detach();
-        } catch (const std::system_error&) {  // without a thread the handler stays in memory
+            const HandlerLog log = handler->log_to();
+            const std::string name{handler->name()};
+            const Awaited<bool> ended;
+            const auto started = ForeignCalls::of_process().start_or_queue(
+                ForeignCalls::Kind::end, "destroy() of " + name, [handler, deliver = ended.deliver()] {
+                    delete handler;
+                    deliver(true);
+                });
+            const bool waits = started == ForeignCalls::Start::started && !HostCall::is_under_way() &&
+                               !HandlersEndLater::is_on_this_thread();
+            if (waits && !ended.wait({}, handler_end_deadline)) report_slow_end(log, name);
+        } catch (...) {  // without memory or a thread the handler stays in memory
         }
     }
 };
@@ -167,6 +186,46 @@ Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string&
     auto handler = open_handler(path, name, config, std::move(log));
     if (!handler) return Problem{"handler '" + escape_control(path) + "': " + handler.error()};
     return handler;
+}
+
+Result<std::shared_ptr<AnyHandler>, std::string> load_within(std::chrono::milliseconds deadline, std::stop_token stop,
+                                                             const std::string& what, HandlerLoader load) {
+    using Loaded = Result<std::shared_ptr<AnyHandler>, std::string>;
+    const auto problem = [&](const std::string& text) {
+        return Problem{"handler '" + escape_control(what) + "': " + text};
+    };
+    const Awaited<Loaded> loaded;
+    const auto started =
+        ForeignCalls::of_process().start(ForeignCalls::Kind::load, "create() of " + escape_control(what),
+                                         [load = std::move(load), deliver = loaded.deliver()] {
+                                             deliver([&]() -> Loaded {
+                                                 try {
+                                                     return load();
+                                                 } catch (const std::exception& error) {  // such as bad_alloc
+                                                     return Problem{std::string{error.what()}};
+                                                 }
+                                             }());
+                                         });
+    if (started == ForeignCalls::Start::busy) {
+        return problem(std::to_string(ForeignCalls::most) +
+                       " handlers hang while they start: `status` names them, and only a restart ends them");
+    }
+    if (started == ForeignCalls::Start::no_thread) {
+        return problem("no thread can be started to load it; raise the limit of threads (ulimit -u)");
+    }
+    if (auto result = loaded.wait(stop, deadline)) return *std::move(result);
+    if (stop.stop_requested()) return problem("the program stops, and its start has not ended");
+    return problem("its start does not end within " + std::to_string(deadline.count()) +
+                   " ms: a constructor or create() hangs");
+}
+
+bool& HandlersEndLater::is_on_this_thread() noexcept {
+    thread_local bool later = false;
+    return later;
+}
+
+bool wait_for_handler_ends(std::chrono::milliseconds most) {
+    return ForeignCalls::of_process().wait_for_all(ForeignCalls::Kind::end, most);
 }
 
 }  // namespace wsserver

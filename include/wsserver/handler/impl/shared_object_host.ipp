@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <utility>
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
@@ -134,24 +136,45 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
     return audience;
 }
 
-/// Calls `action` with a hub and a Count that calls `done`. The Count keeps the handler alive until then, so that
-/// `done` is not unloaded. Within destroy() nothing can keep the handler alive, so no request with a `done` is made.
+/// The callback of a shared object. It is called exactly once, even if the server has ended. Keeps the handler alive
+/// until then, so that the code is not unloaded.
+class CountForHandler {
+   public:
+    CountForHandler(std::shared_ptr<const void> owner, wsserver_count done, void* context) noexcept
+        : owner_(std::move(owner)), done_(done), context_(context) {}
+    CountForHandler(CountForHandler&& other) noexcept
+        : owner_(std::move(other.owner_)), done_(std::exchange(other.done_, nullptr)), context_(other.context_) {}
+    CountForHandler& operator=(CountForHandler&&) = delete;
+    ~CountForHandler() { (*this)(0); }
+
+    void operator()(std::size_t receivers) noexcept {
+        if (const auto done = std::exchange(done_, nullptr)) done(context_, receivers);
+    }
+
+   private:
+    std::shared_ptr<const void> owner_;
+    wsserver_count done_;
+    void* context_;
+};
+
+/// Calls `action` with a hub and a Completion that calls `done`. The Completion keeps the handler alive until then, so
+/// that `done` is not unloaded. Within destroy() nothing can keep the handler alive, so no request with a `done` is
+/// made.
 template <class Action>
 int run_for_all(const wsserver_host* host, wsserver_count done, void* context, Action&& action) noexcept {
-    const HostCall call;  // the Count may be the handler's last owner and be destroyed before this function returns
+    // The Completion may be the handler's last owner and be destroyed before this function returns.
+    const HostCall call;
     bool handed_over = false;
     const int answer = guarded([&] {
         const auto hub = SharedObjectHost::of(host).hub();
         auto owner = SharedObjectHost::of(host).owner();
         if (!hub || (done && !owner)) return SendStatus::closed;
-        Hub::Count count;
+        Completion completion;
         if (done) {
-            count = [owner = std::move(owner), done, context](std::size_t receivers) { done(context, receivers); };
-            const auto completion = std::make_shared<Completion>(std::move(count));
+            completion = CountForHandler{std::move(owner), done, context};
             handed_over = true;
-            count = [completion](std::size_t receivers) { completion->report(receivers); };
         }
-        action(*hub, std::move(count));
+        action(*hub, std::move(completion));
         return SendStatus::queued;
     });
     if (done && !handed_over) done(context, 0);
@@ -167,18 +190,18 @@ int broadcast_text(const wsserver_host* host, const char* subprotocol, const wss
                    const char* text, std::size_t size, wsserver_count done, void* context) {
     const Text message{text_from(text, size)};
     if (!is_valid_utf8(message.payload())) return refuse_all(done, context);
-    return run_for_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+    return run_for_all(host, done, context, [&](Hub& hub, Completion count) {
         hub.broadcast(audience_of(subprotocol, except), message, std::move(count));
     });
 }
 int broadcast_binary(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
                      const void* bytes, std::size_t size, wsserver_count done, void* context) {
-    return run_for_all(host, done, context, [&](Hub& hub, Hub::Count count) {
+    return run_for_all(host, done, context, [&](Hub& hub, Completion count) {
         hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(bytes, size)}, std::move(count));
     });
 }
 int ping_all(const wsserver_host* host, wsserver_count done, void* context) {
-    return run_for_all(host, done, context, [](Hub& hub, Hub::Count count) { hub.ping_all(std::move(count)); });
+    return run_for_all(host, done, context, [](Hub& hub, Completion count) { hub.ping_all(std::move(count)); });
 }
 int close_all(const wsserver_host* host, std::uint16_t code, const char* reason, std::size_t size, wsserver_count done,
               void* context) {
@@ -187,7 +210,7 @@ int close_all(const wsserver_host* host, std::uint16_t code, const char* reason,
         return refuse_all(done, context);
     }
     return run_for_all(host, done, context,
-                       [&](Hub& hub, Hub::Count count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
+                       [&](Hub& hub, Completion count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
 }
 
 void log(const wsserver_host* host, int level, const char* text, std::size_t size) {

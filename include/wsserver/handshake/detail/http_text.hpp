@@ -21,6 +21,9 @@ std::string lower_case(std::string_view text);
 /// `text` without the spaces and tabs at both ends. A view into `text`.
 std::string_view trimmed(std::string_view text) noexcept;
 
+/// Enough of what a client sent to recognise it in a log line: at most 100 characters, and `...` if there are more.
+std::string shortened(std::string_view text);
+
 std::size_t count_fields(const std::vector<HttpField>& fields, std::string_view name) noexcept;
 /// The values of all fields with this name, joined by commas. For fields that are lists this is equivalent
 /// (RFC 9110 §5.3).

@@ -33,16 +33,19 @@ void HeadReader::step(std::uint8_t byte) noexcept {
             return byte == '\n' ? end_line() : fail("CR without LF");
         case Place::after_last_cr:
             if (byte != '\n') return fail("CR without LF");
-            state_ = State::complete;
+            if (lines_ > 0) {
+                state_ = State::complete;
+            } else {
+                place_ = Place::line_start;  // an empty line before the first one: the reader of the header decides
+            }
             return;
         case Place::line_start:
-            if (byte == '\r' && lines_ > 0) {
+            if (byte == '\r') {
                 place_ = Place::after_last_cr;
                 return;
             }
             // RFC 9112 §5.2: a server "MUST either reject the message [...] or replace each received obs-fold".
             if (byte == ' ' || byte == '\t') return fail("a line begins with a space");
-            if (byte == '\r') return fail("an empty line before the first one");
             if (lines_ > limits_.max_fields) {
                 state_ = State::too_many_fields;
                 return;

@@ -50,7 +50,9 @@ std::string check_subprotocols(const std::vector<std::string>& subprotocols) {
 }
 
 std::string problem_of(const ClientRequest& request) {
-    if (!http_text::parse_authority(request.host)) return "'" + request.host + "' is not a valid host";
+    if (!http_text::parse_authority(request.host)) {
+        return "'" + request.host + "' is not a valid host: write NAME or NAME:PORT";
+    }
     if (!request.target.starts_with('/') || !http_text::is_visible(request.target) ||
         request.target.find('#') != std::string::npos) {
         return "'" + request.target + "' is not a valid target: it must begin with '/' and must not have spaces or '#'";
@@ -181,6 +183,9 @@ ClientHandshake::Verdict ClientHandshake::receive(Bytes bytes) {
 
 /// Returns NeedMore after an interim response, which another header follows, and for a refusal, whose body follows.
 ClientHandshake::Verdict ClientHandshake::judge_head() {
+    if (reader_.head().starts_with("\r\n")) {
+        return reject_unread(Errc::malformed_response, "an empty line before the first one");
+    }
     ResponseParser parser;
     if (const auto wrong = parser.parse(reader_.head()); !wrong.empty()) {
         return reject_unread(Errc::malformed_response, wrong);

@@ -15,11 +15,24 @@ using http_text::append_status_line;
 using http_text::count_fields;
 using http_text::equal_without_case;
 
+namespace {
+
+/// The second word of the first line; empty if there is no such line.
+std::string_view target_in(std::string_view head) noexcept {
+    const auto line = head.substr(0, head.find('\r'));
+    const auto first = line.find(' ');
+    const auto last = line.rfind(' ');
+    return first == last ? std::string_view{} : line.substr(first + 1, last - first - 1);
+}
+
+}  // namespace
+
 ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view server_name)
     : reader_(limits), server_name_(server_name) {}
 
 ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
-    return {error, refusal_response(error, server_name_, detail, head_request), std::string{detail}};
+    return {error, refusal_response(error, server_name_, detail, head_request), std::string{detail},
+            std::string{target_in(reader_.head())}};
 }
 
 namespace {
@@ -122,9 +135,13 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
         case State::complete:
             break;
     }
-    if (const auto wrong = check_version(reader_.head())) return refuse(wrong->error, wrong->text);
+    auto& head = reader_.head();
+    // RFC 9112 §2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
+    if (head.starts_with("\r\n")) head.erase(0, 2);
+    if (head.starts_with("\r\n")) return refuse(Errc::malformed_request, "several empty lines before the first one");
+    if (const auto wrong = check_version(head)) return refuse(wrong->error, wrong->text);
     RequestParser parser;
-    if (const auto wrong = parser.parse(reader_.head()); !wrong.empty()) return refuse(Errc::malformed_request, wrong);
+    if (const auto wrong = parser.parse(head); !wrong.empty()) return refuse(Errc::malformed_request, wrong);
 
     auto& request = parser.message();
     const bool is_head = request.method == "HEAD";
@@ -242,7 +259,11 @@ unsigned http_status_for(Errc error) noexcept {
             return 403;
         case Errc::handshake_timeout:
             return 408;
+        case Errc::unknown_host:
+            return 421;
         case Errc::too_many_connections:
+        case Errc::memory_limit_reached:
+        case Errc::too_many_new_connections:
             return 503;
         default:
             return 400;

@@ -91,6 +91,11 @@ std::string_view trimmed(std::string_view text) noexcept {
     return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+std::string shortened(std::string_view text) {
+    constexpr std::size_t most = 100;
+    return std::string{text.substr(0, most)} + (text.size() > most ? "..." : "");
+}
+
 std::size_t count_fields(const std::vector<HttpField>& fields, std::string_view name) noexcept {
     return static_cast<std::size_t>(std::count_if(
         fields.begin(), fields.end(), [&](const HttpField& field) { return equal_without_case(field.name, name); }));

@@ -41,6 +41,8 @@ std::string_view message_of(Errc error) noexcept {
             return "the message is too big";
         case Errc::too_many_fragments:
             return "the message has too many fragments";
+        case Errc::message_timeout:
+            return "the message did not end in time";
 
         case Errc::connection_closed:
             return "the connection is closed or closing";
@@ -73,6 +75,8 @@ std::string_view message_of(Errc error) noexcept {
             return "Sec-WebSocket-Version must be 13";
         case Errc::origin_forbidden:
             return "this origin is not allowed";
+        case Errc::unknown_host:
+            return "this server does not serve the host of the request";
         case Errc::request_with_payload:
             return "the opening handshake must not have a payload";
         case Errc::unknown_subprotocol:
@@ -81,6 +85,10 @@ std::string_view message_of(Errc error) noexcept {
             return "the opening handshake took too long";
         case Errc::too_many_connections:
             return "too many connections";
+        case Errc::memory_limit_reached:
+            return "the server is short of memory";
+        case Errc::too_many_new_connections:
+            return "too many new connections a second";
         case Errc::bad_subprotocol:
             return "Sec-WebSocket-Protocol must be a list of distinct tokens";
         case Errc::bad_extensions:
@@ -114,6 +122,8 @@ CloseCode close_code_for(Errc error) noexcept {
         case Errc::message_too_big:
         case Errc::too_many_fragments:
             return CloseCode::message_too_big;
+        case Errc::message_timeout:
+            return CloseCode::policy_violation;
         default:
             break;
     }

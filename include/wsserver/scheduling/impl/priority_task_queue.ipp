@@ -3,7 +3,6 @@
 
 #include "wsserver/scheduling/priority_task_queue.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace wsserver {
@@ -26,8 +25,10 @@ bool PriorityTaskQueue::push(TaskBatch& batch) {
         batch.clear();
         return false;
     }
-    for (std::size_t i = 0; i < priority_count; ++i) lists_[i].append(batch.lists_[i]);
-    size_ += std::exchange(batch.size_, 0);
+    for (TaskList& list : batch.lists_) {
+        while (TaskPtr task = list.pop()) insert(std::move(task));
+    }
+    batch.size_ = 0;
     unlock_and_wake(lock);
     return true;
 }
@@ -37,19 +38,40 @@ TaskPtr PriorityTaskQueue::pop(TaskPtr again) {
     if (again) insert(std::move(again));
     while (size_ == 0) {
         if (closed_) return nullptr;
-        ++waiting_;
-        changed_.wait(lock);
-        --waiting_;
-        waking_ = false;
+        wait(lock);
     }
-    TaskPtr task = take();
+    TaskPtr task = take(next(no_limit));
     unlock_and_wake(lock);
     return task;
 }
 
+TaskPtr PriorityTaskQueue::pop(TaskPtr again, Running& running) {
+    Lock lock(mutex_);
+    if (Lane* const ended = std::exchange(running.lane_, nullptr)) --ended->load.running;
+    if (again) insert(std::move(again));
+    Place place = next(most_running_);
+    while (place.lane == nullptr) {
+        if (closed_) return nullptr;
+        wait(lock);
+        place = next(most_running_);
+    }
+    running.lane_ = place.lane;
+    ++place.lane->load.running;
+    TaskPtr task = take(place);
+    unlock_and_wake(lock);
+    return task;
+}
+
+void PriorityTaskQueue::wait(Lock& lock) {
+    ++waiting_;
+    changed_.wait(lock);
+    --waiting_;
+    waking_ = false;
+}
+
 TaskPtr PriorityTaskQueue::try_pop() {
     const Lock lock(mutex_);
-    return size_ == 0 ? nullptr : take();
+    return size_ == 0 ? nullptr : take(next(no_limit));
 }
 
 void PriorityTaskQueue::close() {
@@ -65,31 +87,73 @@ std::size_t PriorityTaskQueue::size() const {
 
 std::size_t PriorityTaskQueue::size(Priority priority) const {
     const Lock lock(mutex_);
-    return lists_[static_cast<std::size_t>(priority)].size();
+    return sizes_[static_cast<std::size_t>(priority)];
+}
+
+std::vector<PriorityTaskQueue::Load> PriorityTaskQueue::loads() const {
+    std::vector<Load> loads;
+    loads.reserve(most_lanes);
+    const Lock lock(mutex_);
+    for (std::size_t i = 0; i < lane_count_; ++i) {
+        if (!lanes_[i].is_idle()) loads.push_back(lanes_[i].load);
+    }
+    return loads;
 }
 
 void PriorityTaskQueue::insert(TaskPtr task) noexcept {
-    TaskList& list = lists_[static_cast<std::size_t>(task->priority())];
-    list.push(std::move(task));
+    const auto priority = static_cast<std::size_t>(task->priority());
+    Lane& lane = lane_of(task->name());
+    lane.lists[priority].push(std::move(task));
+    ++lane.load.waiting;
+    ++sizes_[priority];
     ++size_;
 }
 
-/// Precondition: the queue is not empty.
-TaskPtr PriorityTaskQueue::take() noexcept {
-    const auto holds_any = [](const TaskList& list) { return !list.empty(); };
-    TaskList* list = nullptr;
-    if (++pops_ % lowest_every == 0) {
-        list = &*std::find_if(lists_.rbegin(), lists_.rend(), holds_any);
-    } else {
-        list = &*std::find_if(lists_.begin(), lists_.end(), holds_any);
+PriorityTaskQueue::Lane& PriorityTaskQueue::lane_of(TaskName name) noexcept {
+    Lane* idle = nullptr;
+    for (std::size_t i = 0; i < lane_count_; ++i) {
+        if (lanes_[i].load.name == name) return lanes_[i];
+        if (lanes_[i].is_idle()) idle = &lanes_[i];
     }
-    --size_;
-    return list->pop();
+    if (idle == nullptr && lane_count_ < most_lanes) idle = &lanes_[lane_count_++];
+    if (idle == nullptr) return lanes_.back();
+    idle->load.name = name;
+    return *idle;
 }
 
-/// While there are tasks and idle workers, one worker is waking up.
+/// Finds the next task whose name has fewer than `most_running` that run.
+PriorityTaskQueue::Place PriorityTaskQueue::next(std::size_t most_running) noexcept {
+    if (size_ == 0) return {};
+    const bool lowest_first = (pops_ + 1) % lowest_every == 0;
+    for (std::size_t i = 0; i < priority_count; ++i) {
+        const std::size_t priority = lowest_first ? priority_count - 1 - i : i;
+        if (sizes_[priority] == 0) continue;
+        if (Lane* lane = next_lane(priority, most_running)) return {lane, priority};
+    }
+    return {};
+}
+
+PriorityTaskQueue::Lane* PriorityTaskQueue::next_lane(std::size_t priority, std::size_t most_running) noexcept {
+    for (std::size_t i = 0; i < lane_count_; ++i) {
+        Lane& lane = lanes_[(turns_[priority] + i) % lane_count_];
+        if (!lane.lists[priority].empty() && lane.load.running < most_running) return &lane;
+    }
+    return nullptr;
+}
+
+/// Precondition: there is a task in that place.
+TaskPtr PriorityTaskQueue::take(Place place) noexcept {
+    ++pops_;
+    turns_[place.priority] = static_cast<std::size_t>(place.lane - lanes_.data()) + 1;
+    --place.lane->load.waiting;
+    --sizes_[place.priority];
+    --size_;
+    return place.lane->lists[place.priority].pop();
+}
+
+/// While there are tasks to pop and idle workers, one worker is waking up.
 void PriorityTaskQueue::unlock_and_wake(Lock& lock) noexcept {
-    const bool wake = size_ > 0 && waiting_ > 0 && !waking_;
+    const bool wake = waiting_ > 0 && !waking_ && next(most_running_).lane != nullptr;
     if (wake) waking_ = true;
     lock.unlock();
     if (wake) changed_.notify_one();

@@ -65,8 +65,9 @@ void WorkerPool::Shared::report(TaskName task, const std::exception_ptr& excepti
 
 void WorkerPool::Shared::work(PoolWorker& worker) {
     TaskPtr again;
+    PriorityTaskQueue::Running running;
     while (!abandoned.load(std::memory_order_relaxed)) {
-        TaskPtr task = queue.pop(std::move(again));
+        TaskPtr task = queue.pop(std::move(again), running);
         if (!task) break;
         const TaskName name = task->name();
         worker.begins(name);
@@ -109,6 +110,12 @@ WorkerPool::~WorkerPool() { stop(std::chrono::seconds{1}); }
 PriorityTaskQueue& WorkerPool::queue() noexcept { return shared_->queue; }
 
 std::size_t WorkerPool::size() const noexcept { return shared_->workers.size(); }
+
+std::size_t WorkerPool::freed_bytes() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& worker : shared_->workers) sum += worker->freed_bytes();
+    return sum;
+}
 
 std::uint64_t WorkerPool::failures() const noexcept { return shared_->failures.load(std::memory_order_relaxed); }
 

@@ -6,13 +6,14 @@
 #include <mutex>
 #include <set>
 #include <shared_mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/handshake/detail/http_text.hpp"
+#include "wsserver/handshake/handshake.hpp"
 
 namespace wsserver {
 
@@ -50,16 +51,28 @@ class HandlerTable {
     }
 
     /// Chooses the first subprotocol of the client's list that has a handler (RFC 6455 §4.1: "ordered by preference").
-    /// If none has, chooses the default handler and no subprotocol. If `strict`, does so only for an empty list.
-    Choice choose(std::span<const std::string> offered, bool strict) const {
+    /// If none has, chooses the default handler and no subprotocol. If `strict`, or if the client is a browser, does so
+    /// only for an empty list.
+    Choice choose(const Offer& offer, bool strict) const {
         const std::shared_lock lock(mutex_);
-        for (const std::string& subprotocol : offered) {
+        for (const std::string& subprotocol : offer.subprotocols) {
             const auto found = handlers_.find(subprotocol);
             if (found != handlers_.end()) return {found->second, *names_.find(found->first)};
         }
-        if (strict && !offered.empty()) return {};
+        if (needs_subprotocol(offer) || (strict && !offer.subprotocols.empty())) return {};
         const auto found = handlers_.find(std::string_view{});
         return found != handlers_.end() ? Choice{found->second, {}} : Choice{};
+    }
+
+    /// The detail of the refusal if choose() finds no handler: what the client asked for, and what is served.
+    std::string why_none(const Offer& offer) const {
+        std::string asked, served;
+        for (const auto& name : offer.subprotocols) asked += (asked.empty() ? "" : ", ") + name;
+        for (const auto& [name, handler] : all()) {
+            if (!name.empty()) served += (served.empty() ? "" : ", ") + name;
+        }
+        return "the client asked for " + (asked.empty() ? "none" : http_text::shortened(asked)) + "; the server has " +
+               (served.empty() ? "none" : http_text::shortened(served));
     }
 
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> all() const {

@@ -17,7 +17,7 @@ namespace wsserver {
 /// connections until they are destroyed.
 class MemoryReactors {
    public:
-    MemoryReactors(ReactorShared& shared, ServerHub& hub, const ConnectionOptions& options, MemoryNetwork& network,
+    MemoryReactors(ReactorShared& shared, ServerHub& hub, const ReactorOptions& options, MemoryNetwork& network,
                    const Endpoint& endpoint, std::size_t count = 1)
         : hub_(hub) {
         auto listeners = network.open_listeners(endpoint, count);

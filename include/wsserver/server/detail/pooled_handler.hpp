@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "wsserver/base/memory_account.hpp"
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/scheduling/mailbox.hpp"
@@ -18,16 +20,18 @@ namespace wsserver {
 /// Mailboxes of one reactor that became ready in the current turn. They are pushed together at the end of the turn.
 class ReadyMailboxes {
    public:
-    /// `push_later` arranges that push() is called at the end of the turn. It does not call push() itself.
-    ReadyMailboxes(PriorityTaskQueue& queue, std::function<void()> push_later)
-        : queue_(queue), push_later_(std::move(push_later)) {}
+    /// `memory` counts what is put into mailboxes; the workers count what they free. `push_later` arranges that push()
+    /// is called at the end of the turn. It does not call push() itself. It may throw std::bad_alloc.
+    ReadyMailboxes(PriorityTaskQueue& queue, MemoryAccount& memory, std::function<void()> push_later)
+        : queue_(queue), memory_(memory), push_later_(std::move(push_later)) {}
 
     TaskBatch& batch() noexcept { return batch_; }
-    /// Must be called after batch() has changed.
+    MemoryAccount& memory() noexcept { return memory_; }
+    /// Must be called after batch() has changed. Without memory to push later, pushes at once.
     void schedule() {
         if (batch_.empty() || scheduled_) return;
-        push_later_();
-        scheduled_ = true;  // after the call: if it runs out of memory, the next schedule() tries again
+        scheduled_ = within_memory(push_later_);
+        if (!scheduled_) push();
     }
     void push() {
         scheduled_ = false;
@@ -36,6 +40,7 @@ class ReadyMailboxes {
 
    private:
     PriorityTaskQueue& queue_;
+    MemoryAccount& memory_;
     std::function<void()> push_later_;
     TaskBatch batch_;
     bool scheduled_ = false;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -14,10 +15,14 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/inbox.hpp"
+#include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/pooled_owner.hpp"
+#include "wsserver/server/detail/reactor_options.hpp"
+#include "wsserver/server/detail/receipts.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -26,19 +31,41 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// See ServerOwner, also for answer() and on_ended().
+    /// See ServerOwner, also for answer(), on_ended() and on_event().
     virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
-    /// Decides on a new stream. Counts it unless the result is `close_at_once`; then released() follows exactly once.
-    enum class Admission : std::uint8_t { welcome, answer_503, close_at_once };
+    virtual void on_event(const ConnectionEvent&) {}
+    enum class Admission : std::uint8_t {
+        welcome,
+        answer_503,           ///< over max_connections
+        close_at_once,        ///< far over it
+        answer_503_for_rate,  ///< over connections_per_second
+        close_for_rate,       ///< far over it
+    };
+    /// Decides on a new stream. Counts it unless it is closed; then released() follows exactly once.
     virtual Admission admit() noexcept = 0;
     virtual void released() noexcept = 0;
+    /// The memory that the connections of all reactors hold.
+    virtual MemoryUse memory_use() const noexcept { return {}; }
+    /// Memory is short: makes all reactors look.
+    virtual void on_memory_short() {}
+    /// The memory of the broadcasts that wait for a peer of any reactor. They count once.
+    const std::shared_ptr<SharedMessage::Sum>& waiting_broadcasts() const noexcept { return waiting_broadcasts_; }
     /// The reactor with this number has finished its stop().
     virtual void on_stopped(std::uint16_t reactor) = 0;
 
    protected:
     ~ReactorShared() = default;
+
+   private:
+    const std::shared_ptr<SharedMessage::Sum> waiting_broadcasts_ = std::make_shared<SharedMessage::Sum>(0);
+};
+
+/// Some of a reactor's connections.
+struct ConnectionPage {
+    std::vector<ConnectionInfo> connections;  ///< in order of id
+    bool is_last = false;                     ///< there are none in later slots
 };
 
 /// A reactor with any transport.
@@ -55,11 +82,24 @@ class AnyReactor {
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     virtual void post(UniqueFunction<void()> task) = 0;
     virtual bool on_own_thread() const noexcept = 0;
+    /// False while its transport neither receives, sends nor accepts. See UringTransport::serves().
+    virtual bool serves() const noexcept = 0;
     virtual const ConnectionCounters& counters() const noexcept = 0;
     /// The number of accepted streams.
     virtual std::uint64_t accepted() const noexcept = 0;
-    /// The number of items that were dropped because the inbox was full.
+    /// The number of streams over connections_per_second.
+    virtual std::uint64_t over_connection_rate() const noexcept = 0;
+    /// The number of items that were dropped because the inbox was full or memory ran out.
     virtual std::uint64_t dropped_items() const noexcept = 0;
+
+    /// What the connections hold, and what was ever put into their mailboxes.
+    virtual MemoryAccount& memory() noexcept = 0;
+    /// The memory of the requests that wait in the inbox, in bytes.
+    virtual std::size_t inbox_bytes() const noexcept = 0;
+    /// See MemoryWatch.
+    virtual std::size_t largest_holder() const noexcept = 0;
+    virtual std::size_t shared_memory() const noexcept = 0;
+    virtual std::size_t paused_for_memory() const noexcept = 0;
 
     /// The handler that is being called now; null: none. It may be gone already, so compare the pointer only.
     virtual const AnyHandler* running_handler() const noexcept = 0;
@@ -80,10 +120,16 @@ class AnyReactor {
     virtual void detach() noexcept = 0;
     /// Runs the loop until stop() is done. Not for a reactor on a loop of the program.
     virtual void run() = 0;
-    virtual std::vector<ConnectionInfo> list() = 0;
+    /// The connections in `most` slots, a multiple of 64, as is `first_slot`. To describe one takes a microsecond.
+    virtual ConnectionPage list(std::uint32_t first_slot, std::uint32_t most) = 0;
+    std::vector<ConnectionInfo> list() { return list(0, std::numeric_limits<std::uint32_t>::max()).connections; }
     virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
-    virtual void set_options(const ConnectionOptions& options) = 0;
+    virtual void set_options(const ReactorOptions& options) = 0;
     virtual void stop_listening() = 0;
+    /// Applies the memory budget.
+    virtual void look_at_memory() = 0;
+    /// Does so in a later turn. Any thread. At most one look waits.
+    virtual void look_at_memory_soon() = 0;
     /// Closes the connections with `subprotocol` that `handler` serves.
     virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
     /// Stops listening, closes all connections with 1001, waits for them until `deadline`, and terminates the rest.
@@ -100,14 +146,16 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using ServerConnection = Connection<Role::server, T>;
 
     template <class... Args>
-    Reactor(std::uint16_t number, ReactorShared& shared, const ConnectionOptions& options,
-            Args&&... transport_arguments)
+    Reactor(std::uint16_t number, ReactorShared& shared, const ReactorOptions& options, Args&&... transport_arguments)
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...),
           Owner(this->own_transport, number),
           number_(number),
-          shared_(shared) {
-        this->connection_options_ = options;
+          shared_(shared),
+          receipts_(pool_) {
+        use(options);
         this->hub_ = shared.hub();
+        Owner::on_memory_growth([this] { on_memory_growth(); });
+        broadcasts_watched_ = this->budget().step(0);
         transport().on_wake([this] { wake(); });
     }
 
@@ -127,10 +175,23 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
     SendStatus put(InboxItem item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
+    bool serves() const noexcept override {
+        if constexpr (requires { transport().serves(); }) return transport().serves();
+        return true;
+    }
     bool on_own_thread() const noexcept override { return thread_.load() == std::this_thread::get_id(); }
     const ConnectionCounters& counters() const noexcept override { return counters_; }
     std::uint64_t accepted() const noexcept override { return accepted_.read(); }
+    std::uint64_t over_connection_rate() const noexcept override { return over_connection_rate_.read(); }
     std::uint64_t dropped_items() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
+
+    MemoryAccount& memory() noexcept override { return memory_; }
+    std::size_t inbox_bytes() const noexcept override { return inbox_.waiting_bytes(); }
+    std::size_t largest_holder() const noexcept override { return watch_.largest(); }
+    std::size_t shared_memory() const noexcept override { return watch_.shared(); }
+    std::size_t paused_for_memory() const noexcept override { return watch_.paused(); }
+    void look_at_memory() override;
+    void look_at_memory_soon() override;
 
     void attach() noexcept override { thread_ = std::this_thread::get_id(); }
     void detach() noexcept override { thread_ = std::thread::id{}; }
@@ -138,9 +199,13 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         attach();
         transport().run();
     }
-    std::vector<ConnectionInfo> list() override;
+    using AnyReactor::list;
+    ConnectionPage list(std::uint32_t first_slot, std::uint32_t most) override;
     std::optional<ConnectionInfo> info(ConnectionId id) override;
-    void set_options(const ConnectionOptions& options) override { this->connection_options_ = options; }
+    void set_options(const ReactorOptions& options) override {
+        use(options);
+        look_at_memory();
+    }
     void stop_listening() override { transport().stop_listening(); }
     void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
     void stop(Clock::time_point deadline) override;
@@ -161,8 +226,12 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::broadcasts_first;
     using Owner::broadcasts_wait_;
     using Owner::counters_;
+    using Owner::look_interval;
+    using Owner::memory_;
+    using Owner::next_look_;
     using Owner::pool_;
     using Owner::timers_;
+    using Owner::watch_;
 
     // ServerOwner
     std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
@@ -170,22 +239,31 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
     void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
+    void on_event(const ConnectionEvent& event) override { shared_.on_event(event); }
     void on_released(ConnectionId id) override;
 
     // Items of other threads
     void take_items();
     void execute_taken(InboxItem& item);
+    void drop(const InboxItem& item) noexcept;
     SendStatus execute(InboxItem& item, Bytes payload);
-    SendStatus execute_for_one(ServerConnection& connection, const InboxItem& item, Bytes payload);
     std::size_t execute_for_each(const InboxItem& item, Bytes payload);
 
     // Broadcasts
-    void broadcast_later(Broadcast broadcast);
+    void broadcast_later(Broadcast& broadcast);
     void send_broadcasts() override;
-    void join_broadcasts();
+    std::shared_ptr<const SharedMessage> join(const std::vector<Broadcast>& broadcasts);
+    void drop_broadcasts() noexcept;
+    void look_at_receipts();
     void send_broadcasts_to(ServerConnection& connection);
+    SendStatus send_shared_to(ServerConnection& connection, const Broadcast& broadcast);
 
+    void watch_broadcasts();
+    void on_memory_growth();
+    void use(const ReactorOptions& options);
     void wake();
+    /// When it must wake for a reason of its own.
+    Clock::time_point next_wake() const noexcept { return std::min({stop_deadline_, next_look_, next_receipts_}); }
     void cut_all() {
         pool_.for_each([](ServerConnection& connection) { connection.terminate("the server stopped"); });
     }
@@ -195,11 +273,17 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     const std::uint16_t number_;
     std::atomic<std::thread::id> thread_{};
     ReactorShared& shared_;
+    Receipts<ConnectionPool<ServerConnection>> receipts_;
+    Clock::time_point next_receipts_ = Clock::time_point::max();  ///< when to look at them
     Counter accepted_;
+    Counter over_connection_rate_;
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;
     Inbox::Batch taken_;
     std::vector<Broadcast> broadcasts_;  ///< of this turn
+    bool broadcast_counted_ = false;     ///< a broadcast must wait for a receiver
+    /// The memory of the broadcasts that wait, from which on it looks.
+    std::size_t broadcasts_watched_ = std::numeric_limits<std::size_t>::max();
 
     /// The broadcasts that are being sent.
     struct Leaving {
@@ -209,6 +293,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         std::shared_ptr<const SharedMessage> together;  ///< the frames of all broadcasts
     } leaving_;
     std::atomic<std::uint64_t> inbox_dropped_{0};
+    std::atomic<bool> look_posted_{false};  ///< see look_at_memory_soon()
     bool stopping_ = false;
     bool stopped_ = false;
 };

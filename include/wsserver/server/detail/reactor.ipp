@@ -8,19 +8,21 @@ namespace wsserver {
 template <Transport T>
 void Reactor<T>::accept(typename T::Socket socket) {
     accepted_.add();
-    const auto admission = stopping_ ? ReactorShared::Admission::close_at_once : shared_.admit();
-    if (admission == ReactorShared::Admission::close_at_once) {
-        counters_.turned_away.add();
-        return;  // the socket closes itself
-    }
-    ServerConnection* connection = this->add(std::move(socket));
-    if (connection == nullptr) {
+    using Admission = ReactorShared::Admission;
+    const auto admission = stopping_ ? Admission::close_at_once : shared_.admit();
+    const bool too_fast = admission == Admission::answer_503_for_rate || admission == Admission::close_for_rate;
+    if (too_fast) over_connection_rate_.add();
+    if (admission == Admission::close_at_once) counters_.turned_away.add();
+    if (admission == Admission::close_at_once || admission == Admission::close_for_rate) return;  // closes the socket
+    ServerConnection* connection = nullptr;
+    const bool has_memory = within_memory([&] { connection = this->add(std::move(socket)); });
+    if (!has_memory || connection == nullptr) {
         counters_.turned_away.add();
         shared_.released();
         return;
     }
-    if (admission == ReactorShared::Admission::answer_503) connection->turn_away();
-    connection->start();
+    if (admission == Admission::welcome) return connection->start();
+    connection->start_turned_away(too_fast ? Errc::too_many_new_connections : Errc::too_many_connections);
 }
 
 template <Transport T>
@@ -31,11 +33,11 @@ void Reactor<T>::on_released(ConnectionId id) {
 }
 
 template <Transport T>
-std::vector<ConnectionInfo> Reactor<T>::list() {
-    std::vector<ConnectionInfo> infos;
-    infos.reserve(pool_.size());
-    pool_.for_each([&](const ServerConnection& connection) { infos.push_back(connection.info()); });
-    return infos;
+ConnectionPage Reactor<T>::list(std::uint32_t first_slot, std::uint32_t most) {
+    ConnectionPage page;
+    page.is_last = pool_.for_each_in(
+        first_slot, most, [&](const ServerConnection& connection) { page.connections.push_back(connection.info()); });
+    return page;
 }
 
 template <Transport T>
@@ -49,10 +51,9 @@ std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
 
 template <Transport T>
 SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
-    // `fail` is counted even if the connection is about to end. `resume` matters in the closing handshake, too: the
-    // peer's Close frame is after bytes that are not read yet.
-    const bool for_open_one =
-        item.to.generation != 0 && item.kind != InboxItem::Kind::fail && item.kind != InboxItem::Kind::resume;
+    // `fail` is counted even if the connection is about to end. `resume` and `acknowledge` matter in the closing
+    // handshake, too: the peer's Close frame is after bytes that are not read yet.
+    const bool for_open_one = item.to.generation != 0 && !item.may_pass_limit();
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(item, payload);
     const auto wake = [this] { transport().post([this] { take_items(); }); };
@@ -80,47 +81,31 @@ void Reactor<T>::take_items() {
 template <Transport T>
 void Reactor<T>::execute_taken(InboxItem& item) {
     const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
+    auto result = SendStatus::dropped;
+    if (!within_memory([&] { result = execute(item, taken_.payload_of(item)); })) return drop(item);
     // The connection was open when put() returned `queued`, so the message is lost.
-    if (execute(item, taken_.payload_of(item)) == SendStatus::closed && is_message) counters_.messages_dropped.add();
+    if (result == SendStatus::closed && is_message) counters_.messages_dropped.add();
+}
+
+/// There is no memory to execute the item.
+template <Transport T>
+void Reactor<T>::drop(const InboxItem& item) noexcept {
+    inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
+    if (item.to_all) item.to_all->done(0);
 }
 
 template <Transport T>
 SendStatus Reactor<T>::execute(InboxItem& item, Bytes payload) {
     if (item.to.generation != 0) {
         ServerConnection* connection = pool_.find(item.to);
-        return connection != nullptr ? execute_for_one(*connection, item, payload) : SendStatus::closed;
+        return connection != nullptr ? execute_item(item, payload, *connection) : SendStatus::closed;
     }
     if (item.kind == InboxItem::Kind::broadcast) {
-        broadcast_later(std::move(*item.to_all));
+        broadcast_later(*item.to_all);
         return SendStatus::queued;
     }
-    item.to_all->report(execute_for_each(item, payload));
+    item.to_all->done(execute_for_each(item, payload));
     return SendStatus::queued;
-}
-
-template <Transport T>
-SendStatus Reactor<T>::execute_for_one(ServerConnection& connection, const InboxItem& item, Bytes payload) {
-    switch (item.kind) {
-        case InboxItem::Kind::send_text:
-            return connection.send_as(item.send_as, Text::from_payload(payload));
-        case InboxItem::Kind::send_binary:
-            return connection.send_as(item.send_as, Binary::from_payload(payload));
-        case InboxItem::Kind::ping:
-            return connection.ping(payload);
-        case InboxItem::Kind::close:
-            return connection.close(item.code, text_of(payload));
-        case InboxItem::Kind::fail:
-            connection.fail_handler(text_of(payload));
-            return SendStatus::queued;
-        case InboxItem::Kind::resume:
-            connection.resume_receiving();
-            return SendStatus::queued;
-        case InboxItem::Kind::broadcast:
-        case InboxItem::Kind::ping_all:
-        case InboxItem::Kind::close_all:
-            break;
-    }
-    return SendStatus::refused;
 }
 
 template <Transport T>
@@ -128,10 +113,7 @@ std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
     std::size_t receivers = 0;
     pool_.for_each([&](ServerConnection& connection) {
         if (!connection.is_open()) return;
-        const SendStatus status = item.kind == InboxItem::Kind::ping_all
-                                      ? connection.ping(payload)
-                                      : connection.close(item.code, text_of(payload));
-        if (status == SendStatus::queued) ++receivers;
+        if (execute_item(item, payload, connection) == SendStatus::queued) ++receivers;
     });
     return receivers;
 }
@@ -141,44 +123,72 @@ std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
 /// Broadcasts of one turn are sent together: eight messages to a thousand peers need a thousand sends, not eight
 /// thousand.
 template <Transport T>
-void Reactor<T>::broadcast_later(Broadcast broadcast) {
-    if (!broadcasts_wait_) transport().post([this] { send_broadcasts(); });
-    broadcasts_wait_ = true;
-    broadcasts_.push_back(std::move(broadcast));
+void Reactor<T>::broadcast_later(Broadcast& broadcast) {
+    broadcasts_.push_back(std::move(broadcast));  // if it throws, `broadcast` is unchanged
+    if (!std::exchange(broadcasts_wait_, true)) (void)this->soon([this] { send_broadcasts(); });
 }
 
 template <Transport T>
 void Reactor<T>::send_broadcasts() {
+    if (!leaving_.broadcasts.empty())
+        return;  // a callback of those that leave now has broadcast again: in a later turn
     if (!std::exchange(broadcasts_wait_, false)) return;
+    const auto prepare = [this] {
+        leaving_.receivers.assign(broadcasts_.size(), 0);
+        leaving_.together = join(broadcasts_);
+    };
+    if (!within_memory(prepare)) return drop_broadcasts();
     std::swap(leaving_.broadcasts, broadcasts_);
-    leaving_.receivers.assign(leaving_.broadcasts.size(), 0);
-    join_broadcasts();
     pool_.for_each([this](ServerConnection& connection) {
         if (connection.is_open()) send_broadcasts_to(connection);
     });
     leaving_.together.reset();
-    // Moved out first: a Count may broadcast again.
-    const auto reported = std::exchange(leaving_.broadcasts, {});
+    if (std::exchange(broadcast_counted_, false)) watch_broadcasts();
+    // Moved out first: a Completion may broadcast again.
+    auto reported = std::exchange(leaving_.broadcasts, {});
     const auto receivers = std::exchange(leaving_.receivers, {});
-    for (std::size_t i = 0; i < reported.size(); ++i) reported[i].report(receivers[i]);
+    if (receipts_.has_noted()) {
+        const auto now = transport().now();
+        receipts_.keep(reported, receivers, now);
+        next_receipts_ = std::min(next_receipts_, later(now, look_interval));
+        timers_.arm(next_wake());
+        (void)this->soon([this] { look_at_receipts(); });  // after the receivers were sent what they take at once
+    }
+    for (std::size_t i = 0; i < reported.size(); ++i) reported[i].done(receivers[i]);
 }
 
+/// A receiver that takes less than the slowest_receiver-th part of the high mark in close_timeout is closed.
 template <Transport T>
-void Reactor<T>::join_broadcasts() {
+void Reactor<T>::look_at_receipts() {
+    const auto now = transport().now();
+    const ConnectionOptions& options = this->options();
+    const std::uint64_t least = options.send_queue.high_mark / slowest_receiver + 1;
+    (void)within_memory([&] { receipts_.look(now, options.close_timeout, least); });
+    next_receipts_ = receipts_.empty() ? Clock::time_point::max() : later(now, look_interval);
+    if (!receipts_.empty()) timers_.arm(next_wake());
+}
+
+/// Notes where each broadcast begins, and returns the frames of all.
+template <Transport T>
+std::shared_ptr<const SharedMessage> Reactor<T>::join(const std::vector<Broadcast>& broadcasts) {
     leaving_.begins.assign(1, 0);
-    for (const Broadcast& broadcast : leaving_.broadcasts) {
+    for (const Broadcast& broadcast : broadcasts) {
         leaving_.begins.push_back(leaving_.begins.back() + broadcast.shared->frames.size());
     }
-    if (leaving_.broadcasts.size() == 1) {
-        leaving_.together = leaving_.broadcasts.front().shared;
-        return;
-    }
-    const auto together = std::make_shared<SharedMessage>();
+    if (broadcasts.size() == 1) return broadcasts.front().shared;
+    auto together = std::make_shared<SharedMessage>();
     together->frames.reserve(leaving_.begins.back());
-    for (const Broadcast& broadcast : leaving_.broadcasts) {
+    for (const Broadcast& broadcast : broadcasts) {
         together->frames.append(broadcast.shared->frames.bytes());
     }
-    leaving_.together = together;
+    return together;
+}
+
+/// There is no memory to send them.
+template <Transport T>
+void Reactor<T>::drop_broadcasts() noexcept {
+    const auto dropped = std::exchange(broadcasts_, {});  // moved out first: a Completion may broadcast again
+    inbox_dropped_.fetch_add(dropped.size(), std::memory_order_relaxed);
 }
 
 /// Sends each run of consecutive broadcasts for this connection with one send. If it cannot be sent directly, queues
@@ -193,12 +203,23 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
                                                                        leaving_.begins[end] - leaving_.begins[first]);
         const bool sent = end > first && connection.send_directly(leaving_.together, frames, end - first);
         for (std::size_t i = first; i < end; ++i) {
-            const bool taken =
-                sent || connection.send_shared(all[i].shared, all[i].shared->frames.bytes()) == SendStatus::queued;
+            const bool taken = sent || send_shared_to(connection, all[i]) == SendStatus::queued;
             if (taken) ++leaving_.receivers[i];
+            if (all[i].acknowledged && connection.is_lagging()) receipts_.note(i, connection.id(), connection.taken());
+        }
+        if (!connection.has_sent_all()) {
+            broadcast_counted_ = true;
+            if (sent) leaving_.together->count_in(shared_.waiting_broadcasts());
+            for (std::size_t i = first; !sent && i < end; ++i) all[i].shared->count_in(shared_.waiting_broadcasts());
         }
         first = end + 1;
     }
+}
+
+template <Transport T>
+SendStatus Reactor<T>::send_shared_to(ServerConnection& connection, const Broadcast& broadcast) {
+    const auto kind = broadcast.audience->waits ? SendKind::reply : SendKind::message;
+    return connection.send_shared(broadcast.shared, broadcast.shared->frames.bytes(), kind);
 }
 
 template <Transport T>
@@ -214,11 +235,62 @@ void Reactor<T>::close_served_by(const AnyHandler& handler, std::string_view sub
 
 template <Transport T>
 void Reactor<T>::wake() {
-    if (timers_.fire() >= stop_deadline_) {
+    const auto now = timers_.fire();
+    if (now >= stop_deadline_) {
         stop_deadline_ = Clock::time_point::max();
         cut_all();
     }
-    timers_.arm(stop_deadline_);
+    this->catch_up();
+    if (now >= next_look_) look_at_memory();
+    if (now >= next_receipts_) look_at_receipts();
+    timers_.arm(next_wake());
+}
+
+// --- Memory ---
+
+template <Transport T>
+void Reactor<T>::use(const ReactorOptions& options) {
+    this->server_name_ = options.server_name;  // first: only this may throw
+    this->use_limits(options.connection, options.memory_limit);
+    this->protocol_options_.fragment_size = options.fragment_size;
+    inbox_.set_limit(Inbox::limit_within(options.memory_limit));
+}
+
+template <Transport T>
+void Reactor<T>::look_at_memory() {
+    const MemoryUse use = shared_.memory_use();
+    Owner::look_at_memory(use);
+    broadcasts_watched_ =
+        shared_.waiting_broadcasts()->load(std::memory_order_relaxed) + this->budget().step(use.total);
+    timers_.arm(next_wake());
+}
+
+template <Transport T>
+void Reactor<T>::look_at_memory_soon() {
+    if (look_posted_.exchange(true)) return;
+    const bool posted = within_memory([this] {
+        transport().post([this] {
+            look_posted_ = false;
+            look_at_memory();
+        });
+    });
+    if (!posted) look_posted_ = false;
+}
+
+/// Broadcasts that wait are in no account, so it looks at their sum.
+template <Transport T>
+void Reactor<T>::watch_broadcasts() {
+    if (shared_.waiting_broadcasts()->load(std::memory_order_relaxed) < broadcasts_watched_) return;
+    const std::size_t watched = std::exchange(broadcasts_watched_, std::numeric_limits<std::size_t>::max());
+    if (!this->soon([this] { on_memory_growth(); })) broadcasts_watched_ = watched;
+}
+
+/// The connections of this reactor have grown by a step. While memory is short, it looks at intervals.
+template <Transport T>
+void Reactor<T>::on_memory_growth() {
+    look_at_memory();
+    // The largest holders may be on a reactor whose connections do not grow.
+    if (next_look_ != Clock::time_point::max()) shared_.on_memory_short();
 }
 
 // --- Stop ---
@@ -246,7 +318,8 @@ void Reactor<T>::stopped_if_empty() {
 
 template <Transport T>
 void Reactor<T>::drop_requests() {
-    for (const Broadcast& broadcast : std::exchange(broadcasts_, {})) broadcast.report(0);
+    std::exchange(broadcasts_, {}).clear();
+    receipts_.clear();
     drop_inbox();
 }
 
@@ -254,9 +327,6 @@ template <Transport T>
 void Reactor<T>::drop_inbox() noexcept {
     Inbox::Batch dropped;
     inbox_.take(dropped);
-    for (const InboxItem& item : dropped.items) {
-        if (item.to_all) item.to_all->report(0);
-    }
 }
 
 }  // namespace wsserver

@@ -6,13 +6,13 @@
 #include <shared_mutex>
 #include <vector>
 
-#include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/item_hub.hpp"
 #include "wsserver/server/detail/callback_gate.hpp"
 #include "wsserver/server/detail/reactor.hpp"
 
 namespace wsserver {
 
-class ServerHub final : public Hub {
+class ServerHub final : public ItemHub {
    public:
     /// `fragment_size` is the most bytes of payload in a frame of a broadcast.
     explicit ServerHub(std::size_t fragment_size)
@@ -28,22 +28,12 @@ class ServerHub final : public Hub {
     const std::shared_ptr<CallbackGate>& gate() const noexcept { return gate_; }
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
-    SendStatus put(InboxItem item, Bytes payload);
-
-    SendStatus send(ConnectionId to, const Text& message) override;
-    SendStatus send(ConnectionId to, const Binary& message) override;
-    SendStatus ping(ConnectionId to, Bytes payload) override;
-    SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    void broadcast(const Audience& audience, const Text& message, Count done) override;
-    void broadcast(const Audience& audience, const Binary& message, Count done) override;
-    void ping_all(Count done) override;
-    void close_all(CloseCode code, std::string_view reason, Count done) override;
+    SendStatus put(InboxItem item, Bytes payload) override;
 
    private:
-    template <class M>
-    void broadcast_message(const Audience& audience, const M& message, Count done);
-    /// Passes a copy of `all` to each reactor. Calls its `done` exactly once, with the sum of the receivers.
-    void put_all(InboxItem::Kind kind, Broadcast all, CloseCode code = CloseCode::normal, Bytes payload = {});
+    /// Passes a part to each reactor. Calls `done` with the sum of the receivers.
+    void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
+    std::shared_ptr<const SharedMessage> encoded(InboxItem::Kind kind, Bytes payload) const;
 
     const std::size_t fragment_size_;
     const std::shared_ptr<CallbackGate> gate_;

@@ -78,16 +78,27 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
-            connection_.put(InboxItem::Kind::fail, bytes_of(exception.what()));
+            failed(exception.what());
         } catch (...) {
-            connection_.put(InboxItem::Kind::fail, bytes_of("an exception that is not a std::exception"));
+            failed("an exception that is not a std::exception");
         }
     }
 
+    /// Without memory to report it, on_run_end() tries again until the connection is told.
+    void failed(std::string_view what) noexcept {
+        fail_is_due_ = !within_memory([&] { connection_.put(InboxItem::Kind::fail, bytes_of(what)); });
+    }
+    bool on_run_end() noexcept override {
+        if (fail_is_due_) failed("out of memory");
+        return !fail_is_due_;
+    }
+
     void react(const Reaction& reaction, Bytes payload) {
+        if (!open_called_ && reaction.kind != Reaction::Kind::open) return;  // there was no memory for on_open()
         switch (reaction.kind) {
             case Reaction::Kind::open:
                 gate_->open_called(connection_.id());
+                open_called_ = true;
                 return handler_->on_open(connection_);
             case Reaction::Kind::text:
                 return handler_->on_message(connection_, Text{text_of(payload)});
@@ -108,6 +119,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     const std::shared_ptr<AnyHandler> handler_;
     const std::shared_ptr<CallbackGate> gate_;
     PooledConnection connection_;
+    bool open_called_ = false;  ///< on_open() of the handler
+    bool fail_is_due_ = false;  ///< the handler threw, and the connection was not told yet
 };
 
 /// Puts each reaction into the mailbox. Used on the reactor's thread.
@@ -119,6 +132,7 @@ class PooledHandler final : public AnyHandler {
     std::string_view name() const noexcept override { return mailbox_->handler().name(); }
     Runs runs() const noexcept override { return Runs::pooled; }
     const AnyHandler& underlying() const noexcept override { return mailbox_->handler(); }
+    std::size_t waiting_bytes() const noexcept override { return mailbox_->waiting_bytes(); }
 
     void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
     void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
@@ -126,13 +140,26 @@ class PooledHandler final : public AnyHandler {
     void on_ping(AnyConnection&, const Ping& ping) override { put(Reaction::Kind::ping, ping.payload); }
     void on_pong(AnyConnection&, const Pong& pong) override { put(Reaction::Kind::pong, pong.payload); }
     void on_close(AnyConnection&, const Close& close) override {
-        put(Reaction::Kind::close, bytes_of(close.reason), close.code);
+        const auto put_close = [&] { put(Reaction::Kind::close, bytes_of(close.reason), close.code); };
+        if (within_memory(put_close)) return;
+        mailbox_->put_last({Reaction::Kind::close, close.code}, ready_.batch());
+        ready_.schedule();
     }
 
    private:
     void put(Reaction::Kind kind, Bytes payload, CloseCode code = CloseCode::no_status) {
+        const std::size_t memory = ReactionMailbox::memory_of(payload);
+        ready_.memory().add(memory);
+        connection_.note_memory();
+        bool may_go_on = false;
+        try {
+            may_go_on = mailbox_->put({kind, code}, payload, ready_.batch());
+        } catch (...) {
+            ready_.memory().subtract(memory);
+            throw;
+        }
         // The mailbox is full. Receive nothing until its on_drain() sends `resume`.
-        if (!mailbox_->put({kind, code}, payload, ready_.batch())) connection_.hold_receiving();
+        if (!may_go_on) connection_.hold_receiving();
         ready_.schedule();
     }
 

@@ -2,6 +2,9 @@
 
 #include "wsserver/server.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "wsserver/server/detail/server_impl.hpp"
 
 namespace wsserver {
@@ -19,34 +22,52 @@ Server::~Server() {
     impl_->request_stop(std::chrono::milliseconds{0});
     if (impl_->loops_run()) impl_->wait_until_stopped();
     (void)impl_->finish();
-    impl_->handlers_.clear();  // a handler that has not returned is kept by its connection
+    impl_->admission_.handlers().clear();  // a handler that has not returned is kept by its connection
     Impl::release(std::move(impl_));
 }
 
 void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-    impl_->handlers_.set(std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
+    impl_->admission_.handlers().set(std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
 }
 
 bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {
-    const std::shared_ptr<AnyHandler> handler = impl_->handlers_.remove(subprotocol);
+    const std::shared_ptr<AnyHandler> handler = impl_->admission_.handlers().remove(subprotocol);
     if (!handler) return false;
-    impl_->tell_all([handler, code, name = std::string{subprotocol}](AnyReactor& reactor) {
+    impl_->reactors_.tell_all([handler, code, name = std::string{subprotocol}](AnyReactor& reactor) {
         reactor.close_served_by(*handler, name, code);
     });
     return true;
 }
 
 std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> Server::handlers() const {
-    return impl_->handlers_.all();
+    return impl_->admission_.handlers().all();
 }
 
-void Server::on_http(HttpAnswer answer) { impl_->http_answer_ = std::move(answer); }
+void Server::on_http(HttpAnswer answer) { impl_->callbacks_.on_http(std::move(answer)); }
 
-void Server::on_end(std::function<void(const ConnectionEnd&)> listener) { impl_->end_ = std::move(listener); }
+void Server::answer_while_stalled(std::string path, HttpResponse response) {
+    impl_->watch_.answer(std::move(path), std::move(response));
+}
 
-void Server::on_log(std::function<void(LogLevel, std::string_view)> listener) { impl_->log_ = std::move(listener); }
+void Server::on_accept(std::function<void(const ConnectionStart&)> listener) {
+    impl_->callbacks_.on_accept(std::move(listener));
+}
 
-Result<std::string, std::string> Server::listen(std::string_view endpoint) { return impl_->listen(endpoint); }
+void Server::on_end(std::function<void(const ConnectionEnd&)> listener) {
+    impl_->callbacks_.on_end(std::move(listener));
+}
+
+void Server::on_event(std::function<void(const ConnectionEvent&)> listener) {
+    impl_->callbacks_.on_event(std::move(listener));
+}
+
+void Server::on_log(std::function<void(LogLevel, std::string_view)> listener) {
+    impl_->callbacks_.on_log(std::move(listener));
+}
+
+Result<std::string, std::string> Server::listen(std::string_view endpoint) {
+    return impl_->listeners_.listen(endpoint);
+}
 
 void Server::start() { impl_->start(); }
 
@@ -58,44 +79,55 @@ StopReport Server::run() {
 
 StopReport Server::stop(std::chrono::milliseconds grace) {
     impl_->request_stop(grace);
-    if (impl_->on_reactor_thread()) return {};  // the thread would wait for itself
+    // The thread would wait for itself: finish() waits for reactors and for threads that log, and logs itself.
+    if (impl_->reactors_.on_own_thread() || impl_->callbacks_.is_logging()) return {};
     if (impl_->loops_run()) impl_->wait_until_stopped();
     return impl_->finish();
 }
 
 void Server::request_stop(std::chrono::milliseconds grace) { impl_->request_stop(grace); }
 
-void Server::drain() { impl_->drain(); }
+void Server::drain() { impl_->listeners_.drain(); }
+
+Result<void, std::string> Server::undrain() { return impl_->listeners_.undrain(); }
 
 void Server::reconfigure(const ServerOptions& options) { impl_->reconfigure(options); }
 
 std::shared_ptr<Hub> Server::hub() const { return impl_->hub(); }
 
 std::vector<ConnectionInfo> Server::list() const {
+    // In pages, because to describe 100,000 connections takes a tenth of a second.
+    constexpr std::uint32_t page_slots = 1024;
     std::vector<ConnectionInfo> all;
-    for (auto& part : impl_->ask<std::vector<ConnectionInfo>>([](AnyReactor& reactor) { return reactor.list(); })) {
-        all.insert(all.end(), std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
+    bool more = true;
+    for (std::uint32_t first = 0; more; first += page_slots) {
+        more = false;
+        const auto pages = [first](AnyReactor& reactor) { return reactor.list(first, page_slots); };
+        for (ConnectionPage& page : impl_->queries_.ask<ConnectionPage>(pages)) {
+            std::ranges::move(page.connections, std::back_inserter(all));
+            more = more || !page.is_last;
+        }
     }
+    std::ranges::sort(all, {}, &ConnectionInfo::id);
     return all;
 }
 
 std::optional<ConnectionInfo> Server::info(ConnectionId id) const {
     using Info = std::optional<ConnectionInfo>;
     if (id.reactor >= impl_->reactors_.size()) return std::nullopt;
-    auto answer = impl_->ask_one<Info>(id.reactor, [id](AnyReactor& reactor) { return reactor.info(id); });
+    auto answer = impl_->queries_.ask_one<Info>(id.reactor, [id](AnyReactor& reactor) { return reactor.info(id); });
     return answer ? std::move(*answer) : std::nullopt;
 }
 
-std::vector<std::uint16_t> Server::stalled_reactors() const { return impl_->stalled_reactors(); }
+std::vector<std::uint16_t> Server::stalled_reactors() const { return impl_->queries_.stalled(); }
 
 ServerStatistics Server::statistics() const { return impl_->statistics(); }
 
-std::vector<WorkerState> Server::workers() const { return impl_->workers(); }
+std::vector<WorkerState> Server::workers() const { return impl_->workers_.states(); }
 
-std::vector<std::string> Server::listening() const {
-    const std::lock_guard lock(impl_->state_mutex_);
-    return impl_->listening_;
-}
+std::vector<HandlerLoad> Server::handler_loads() const { return impl_->workers_.loads(); }
+
+std::vector<std::string> Server::listening() const { return impl_->listeners_.urls(); }
 
 std::size_t Server::io_threads() const noexcept { return impl_->reactors_.size(); }
 

@@ -8,10 +8,11 @@
 #include <variant>
 
 #include "wsserver/connection/default_owner.hpp"
+#include "wsserver/handshake/origin.hpp"
 #include "wsserver/protocol/event_text.hpp"
-#include "wsserver/server/detail/connection_options.hpp"
 #include "wsserver/server/detail/handler_table.hpp"
 #include "wsserver/server/detail/memory_reactors.hpp"
+#include "wsserver/server/detail/reactor_options.hpp"
 #include "wsserver/transport/memory.hpp"
 
 namespace wsserver {
@@ -76,9 +77,9 @@ struct MemoryClient::Impl final : AnyHandler {
 struct MemoryServer::Impl final : ReactorShared {
     explicit Impl(ServerOptions given)
         : options(std::move(given)),
-          server_hub(std::make_shared<ServerHub>(connection_options(options).protocol.fragment_size)),
+          server_hub(std::make_shared<ServerHub>(ReactorOptions{}.fragment_size)),
           any_hub(server_hub),
-          reactors(*this, *server_hub, connection_options(options), network, place) {
+          reactors(*this, *server_hub, reactor_options(options), network, place) {
         ConnectionOptions of_clients;
         of_clients.ping_interval = std::chrono::milliseconds{0};
         clients.set_options(of_clients);
@@ -98,9 +99,10 @@ struct MemoryServer::Impl final : ReactorShared {
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
     std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
-        if (!origin_allowed(offer, options.allowed_origins)) return Errc::origin_forbidden;
-        auto choice = handlers.choose(offer.subprotocols, options.strict_subprotocol);
-        if (!choice.handler) return Errc::unknown_subprotocol;
+        const OriginRules origins{options.allowed_origins, options.hosts};
+        if (auto wrong = check_offer(offer, origins, false)) return Refusal{wrong->error, wrong->detail};
+        auto choice = handlers.choose(offer, options.strict_subprotocol);
+        if (!choice.handler) return Refusal{Errc::unknown_subprotocol, handlers.why_none(offer)};
         last_accepted = connection.id();
         return Acceptance{std::move(choice.handler), choice.subprotocol};
     }
@@ -186,7 +188,7 @@ void MemoryServer::on_http(Server::HttpAnswer answer) { impl_->http_answer = std
 
 void MemoryServer::reconfigure(const ServerOptions& options) {
     impl_->options = options;
-    impl_->reactor().set_options(connection_options(options));
+    impl_->reactor().set_options(reactor_options(options));
 }
 
 void MemoryServer::stop(std::chrono::milliseconds grace) {
@@ -386,10 +388,7 @@ SendStatus RecordingHub::record(std::string call) {
     return status;
 }
 
-void RecordingHub::report(Count done) {
-    const Count once = std::move(done);
-    complete(once, receivers);
-}
+void RecordingHub::report(Completion done) { done(receivers); }
 
 SendStatus RecordingHub::send(ConnectionId to, const Text& message) {
     return record("send " + to_string(to) + " " + to_string(Event{message}));
@@ -417,22 +416,22 @@ std::string audience_in_words(const Audience& audience) {
 
 }  // namespace
 
-void RecordingHub::broadcast(const Audience& audience, const Text& message, Count done) {
+void RecordingHub::broadcast(const Audience& audience, const Text& message, Completion done) {
     record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
     report(std::move(done));
 }
 
-void RecordingHub::broadcast(const Audience& audience, const Binary& message, Count done) {
+void RecordingHub::broadcast(const Audience& audience, const Binary& message, Completion done) {
     record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
     report(std::move(done));
 }
 
-void RecordingHub::ping_all(Count done) {
+void RecordingHub::ping_all(Completion done) {
     record("ping_all");
     report(std::move(done));
 }
 
-void RecordingHub::close_all(CloseCode code, std::string_view reason, Count done) {
+void RecordingHub::close_all(CloseCode code, std::string_view reason, Completion done) {
     record("close_all" + to_string(Event{Close{code, reason}}).substr(5));
     report(std::move(done));
 }

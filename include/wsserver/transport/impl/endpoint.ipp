@@ -75,7 +75,7 @@ std::string unix_path_of(const sockaddr_un& address, socklen_t size) {
     const std::size_t length = std::size_t{size} - offsetof(sockaddr_un, sun_path);
     if (length == 0) return {};
     if (address.sun_path[0] != '\0') return {address.sun_path, ::strnlen(address.sun_path, length)};
-    return "@" + std::string{address.sun_path + 1, length - 1};
+    return std::string{"@"}.append(address.sun_path + 1, length - 1);
 }
 
 }  // namespace
@@ -147,5 +147,7 @@ std::string peer_name(int socket) {
     if (address.ss_family != AF_UNIX || peer.is_unix()) return to_string(peer);
     return std::string{unix_prefix} + local_endpoint(socket).unix_path;
 }
+
+bool is_loopback_peer(std::string_view peer) noexcept { return peer.starts_with("127.") || peer.starts_with("[::1]:"); }
 
 }  // namespace wsserver

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <mutex>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -20,6 +22,10 @@
 
 namespace wsserver {
 
+/// Locked while this process removes or creates a socket file: one that has just been created must not be removed in
+/// place of an older one.
+inline std::mutex socket_files_change;
+
 class SocketFile {
    public:
     SocketFile(std::string path, const struct stat& status)
@@ -27,6 +33,7 @@ class SocketFile {
     SocketFile(const SocketFile&) = delete;
     SocketFile& operator=(const SocketFile&) = delete;
     ~SocketFile() {
+        const std::lock_guard lock(socket_files_change);
         struct stat now;  // another process may have replaced the file
         if (::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) {
             ::unlink(path_.c_str());
@@ -39,13 +46,18 @@ class SocketFile {
     ino_t inode_;
 };
 
-ListenerShutdown::ListenerShutdown(const ListeningSocket& socket) noexcept
+ListenerHandle::ListenerHandle(const ListeningSocket& socket) noexcept
     : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)) {}
 
-void ListenerShutdown::shut() noexcept {
+void ListenerHandle::shut() noexcept {
     if (!descriptor_) return;
     ::shutdown(descriptor_.get(), SHUT_RD);
     descriptor_.reset();
+}
+
+Descriptor ListenerHandle::accept() noexcept {
+    if (!descriptor_) return {};
+    return Descriptor{::accept4(descriptor_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
 }
 
 namespace {
@@ -183,21 +195,30 @@ Result<Listeners, std::string> listen_tcp(const Endpoint& endpoint, std::size_t 
 /// True if no process listens on the socket file. A process that has died leaves its file, which refuses connections.
 bool is_stale(const SocketAddress& address) {
     const Descriptor client = open_socket(AF_UNIX);
-    return client && ::connect(client.get(), address.get(), address.size) != 0 && errno == ECONNREFUSED;
+    if (!client || ::connect(client.get(), address.get(), address.size) == 0) return false;
+    return errno == ECONNREFUSED || errno == ENOENT;  // ENOENT: its owner has just removed it
 }
 
-/// Removes the socket file of a process that has died.
-Result<void, std::string> remove_stale_file(const Endpoint& endpoint, const SocketAddress& address) {
-    const char* path = endpoint.unix_path.c_str();
-    struct stat before, after;
-    if (::lstat(path, &before) != 0) return {};  // if the path is wrong, bind() reports it
-    if (!S_ISSOCK(before.st_mode)) {
+/// Waits until no process listens at the socket file. Returns what the file is; nothing if there is none.
+Result<std::optional<struct stat>, std::string> wait_for_stale_file(const Endpoint& endpoint,
+                                                                    const SocketAddress& address) {
+    struct stat found;
+    // If the path is wrong, bind() reports it.
+    if (::lstat(endpoint.unix_path.c_str(), &found) != 0) return std::optional<struct stat>{};
+    if (!S_ISSOCK(found.st_mode)) {
         return cannot_listen(endpoint, "the file exists and is not a socket; remove it or choose another path");
     }
     if (!becomes_free([&] { return is_stale(address); })) {
         return cannot_listen(endpoint, "another program listens there; stop it or choose another path");
     }
-    // Removes the file only if it is still the same one. Another process may have started and replaced it.
+    return std::optional{found};
+}
+
+/// Removes the socket file of a process that has died, if it is still the one that was found. Another process may have
+/// started and replaced it.
+Result<void, std::string> remove_stale_file(const Endpoint& endpoint, const struct stat& before) {
+    const char* path = endpoint.unix_path.c_str();
+    struct stat after;
     const bool same = ::lstat(path, &after) == 0 && before.st_ino == after.st_ino && before.st_dev == after.st_dev &&
                       before.st_ctim.tv_sec == after.st_ctim.tv_sec && before.st_ctim.tv_nsec == after.st_ctim.tv_nsec;
     if (same && ::unlink(path) != 0) {
@@ -229,8 +250,15 @@ Result<Descriptor, std::string> bind_unix(const Endpoint& endpoint, std::shared_
                                            " characters; choose a shorter one");
     }
     const bool has_file = endpoint.unix_path.front() != '@';
+    std::optional<struct stat> stale;
     if (has_file) {
-        if (auto removed = remove_stale_file(endpoint, *address); !removed) return Problem{removed.error()};
+        auto found = wait_for_stale_file(endpoint, *address);
+        if (!found) return Problem{found.error()};
+        stale = *found;
+    }
+    const std::lock_guard lock(socket_files_change);
+    if (stale) {
+        if (auto removed = remove_stale_file(endpoint, *stale); !removed) return Problem{removed.error()};
     }
     Descriptor socket = open_socket(AF_UNIX);
     if (!socket) return cannot_listen(endpoint, errno);

@@ -1,8 +1,12 @@
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <future>
@@ -12,7 +16,10 @@
 #include "support/fake_target.hpp"
 #include "support/folder.hpp"
 #include "support/strings.hpp"
+#include "wsd-ctl/completion.hpp"
 #include "wsd-ctl/find_spool.hpp"
+#include "wsd-ctl/join_group.hpp"
+#include "wsd-ctl/local_commands.hpp"
 #include "wsd-ctl/run.hpp"
 #include "wsd-ctl/send_command.hpp"
 #include "wsserver/base/descriptor.hpp"
@@ -65,6 +72,13 @@ void check(const Ended& ended, int code, const Strings& said) {
         CAPTURE(part);
         CHECK(has(ended.err, part));
     }
+}
+
+/// For a word in single quotes of a shell.
+std::string replaced(std::string_view text) {
+    std::string result;
+    for (const char c : text) result += c == '\'' ? std::string{"'\\''"} : std::string{c};
+    return result;
 }
 
 }  // namespace
@@ -290,6 +304,145 @@ TEST_CASE("the configuration names the spool, and an invalid one is only a warni
     check(bad, 0, {"warning", file + ":2"});
     check(none, 3, {"no spool", file});
     CHECK(daemon.sent() == Strings{"broadcast * text one", "broadcast * text two"});
+}
+
+TEST_CASE("with --json errors are JSON, wherever it is given", "[ctl]") {
+    Daemon daemon;
+    daemon.target.fake_hub->status = wsserver::SendStatus::closed;
+    for (const auto& words : {Strings{"--json", "send", "0-1-1", "hi"}, Strings{"send", "--json", "0-1-1", "hi"}}) {
+        const auto ended = daemon.ctl(words);
+        CHECK(ended.code == 1);
+        CHECK(ended.err.starts_with("{\"error\":\"gone\",\"text\":\"no open connection has the id 0-1-1: "));
+        CHECK(ended.err.ends_with("\"}\n"));
+    }
+    CHECK(daemon.ctl({"list", "--json", "--all"})
+              .err.starts_with("{\"error\":\"usage\",\"text\":\"`list` has no option"));
+    CHECK(run({"--json", "--spol", "/s", "list"}).err.starts_with("{\"error\":\"usage\""));
+    CHECK(run({"--json"}).err.starts_with("{\"error\":\"usage\""));
+    CHECK(run({"--json", "--spool", "/nowhere", "status"}).err.starts_with("{\"error\":\"no-daemon\""));
+    CHECK(run({"--json", "connect"}).err.starts_with("{\"error\":\"usage\""));
+    CHECK(run({"--json", "connect", "ws+unix:/no/such"}).err.starts_with("{\"error\":\"failed\""));
+    CHECK(run({"bench", "--json", "wss://127.0.0.1/"}).err.starts_with("{\"error\":\"tls\""));
+    CHECK(daemon.ctl({"broadcast", "--", "--json"}).err.empty());
+}
+
+TEST_CASE("`spool` prints the folder that commands go to", "[ctl]") {
+    CHECK(run({"--spool", "/a b", "spool"}).out == "/a b\n");
+    CHECK(run({"--json", "--spool", "/a b", "spool"}).out == "{\"spool\":\"/a b\"}\n");
+    CHECK(run({"--spool", "/a b", "spool", "--json"}).out == "{\"spool\":\"/a b\"}\n");
+    check(run({"spool", "/a"}), 2, {"/a is too much"});
+    CHECK(has(run({"help", "spool"}).out, "WSD_SPOOL=$(wsd-ctl spool)"));
+    CHECK(has(run({"help"}).out, "\n  spool           "));
+}
+
+TEST_CASE("the system's spool is used if no wsd of the user runs and nothing names a spool", "[ctl]") {
+    using wsd::ctl::find_spool;
+    Daemon system, own;
+    const TemporaryFolder folder;
+    wsd::ctl::SpoolSearch search{{{"HOME", folder / "home"}}, {}, {}};
+    search.own.config_file = folder / "own.toml";
+    search.own.spool = folder / "spool";
+    search.system.config_file = folder / "system.toml";
+    search.system.spool = system.spool;
+    const auto found = [&](const std::string& given = {}) {
+        const auto spool = find_spool(given, search);
+        REQUIRE(spool);
+        return spool->path;
+    };
+    CHECK(found() == system.spool);
+    SECTION("a configuration of the system names its spool") {
+        write_to(search.system.config_file, "[spool]\ndir = \"" + own.spool + "\"\n");
+        CHECK(found() == own.spool);
+    }
+    SECTION("a wsd of the user runs") {
+        search.own.spool = own.spool;
+        CHECK(found() == own.spool);
+    }
+    SECTION("something names a spool") {
+        CHECK(found("/given") == "/given");
+        write_to(search.own.config_file, "[spool]\ndir = \"/configured\"\n");
+        CHECK(found() == "/configured");
+        search.environment["WSD_SPOOL"] = "/variable";
+        CHECK(found() == "/variable");
+    }
+    SECTION("no wsd runs") {
+        system.observer.reset();
+        CHECK(found() == search.own.spool);
+    }
+}
+
+TEST_CASE("a user who may not use the spool is told the steps", "[ctl]") {
+    const TemporaryFolder folder;
+    REQUIRE(::chmod(folder.path().c_str(), 0700) == 0);
+    const auto alone = wsd::ctl::how_to_join(folder.path());
+    for (const char* step : {"groupadd wsd-orders", "usermod -aG wsd-orders", "install -d", "-m 2750", "-m 2770"}) {
+        CHECK(has(alone, step));
+    }
+    REQUIRE(::chmod(folder.path().c_str(), 02750) == 0);
+    const auto shared = wsd::ctl::how_to_join(folder.path());
+    CHECK(has(shared, "usermod -aG "));
+    CHECK_FALSE(has(shared, "groupadd"));
+}
+
+TEST_CASE("root's command files stay root's where the daemon can read them", "[ctl]") {
+    if (::geteuid() != 0) return;
+    const passwd* const user = ::getpwnam("daemon");
+    if (user == nullptr) return;
+    const TemporaryFolder folder;
+    for (const char* part : {"tmp", "new"}) std::filesystem::create_directory(folder / part);
+    const auto sent = [&](gid_t group) {
+        REQUIRE(::chown((folder / "tmp").c_str(), user->pw_uid, group) == 0);
+        const wsd::ctl::CommandFile command{folder.path(), "x", "status", {}, {}, false};
+        REQUIRE(wsd::ctl::send_command(command));
+        struct stat file {};
+        REQUIRE(::stat((folder / "new/x").c_str(), &file) == 0);
+        return file;
+    };
+    const auto by_group = sent(user->pw_gid);
+    CHECK(by_group.st_uid == 0);
+    CHECK(by_group.st_gid == user->pw_gid);
+    CHECK((by_group.st_mode & 0777) == 0640);
+    const auto by_owner = sent(0);
+    CHECK(by_owner.st_uid == user->pw_uid);
+    CHECK((by_owner.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("the completions in the tree are those that wsd-ctl makes", "[ctl]") {
+    for (const auto shell : wsd::ctl::completion_shells()) {
+        CAPTURE(shell);
+        const auto file = std::string{SOURCE_ROOT} + "/contrib/completions/wsd-ctl." + std::string{shell};
+        const auto made = run({"completion", std::string{shell}});
+        CHECK(made.code == 0);
+        // If not: wsd-ctl completion SHELL > contrib/completions/wsd-ctl.SHELL
+        CHECK(made.out == text_in(file));
+        for (const auto& command : wsserver::commands())
+            CHECK(has(made.out, std::string{command.name.substr(0, command.name.find(' '))}));
+        for (const auto& local : wsd::ctl::local_commands()) {
+            CHECK(has(made.out, std::string{local.name}));
+        }
+    }
+    check(run({"completion", "tcsh"}), 2, {"bash|zsh|fish"});
+    check(run({"completion"}), 2, {"bash|zsh|fish"});
+}
+
+TEST_CASE("bash completes commands and their options", "[ctl]") {
+    const auto completed = [](const std::string& words, const std::string& word) {
+        const auto script = "source '" + std::string{SOURCE_ROOT} +
+                            "/contrib/completions/wsd-ctl.bash'; COMP_WORDS=(wsd-ctl " + words + " '" + word +
+                            "'); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _wsd_ctl; " + "echo \"${COMPREPLY[*]}\"";
+        FILE* const pipe = ::popen(("bash -c '" + replaced(script) + "'").c_str(), "r");
+        REQUIRE(pipe != nullptr);
+        std::string text;
+        for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
+        CHECK(::pclose(pipe) == 0);
+        return text;
+    };
+    CHECK(completed("", "bro") == "broadcast\n");
+    CHECK(completed("--spool /s", "sta") == "status\n");
+    CHECK(completed("broadcast", "--sub") == "--subprotocol\n");
+    CHECK(completed("handler", "") == "list load unload reload --json --no-answer\n");
+    CHECK(completed("connect", "--wh") == "--whole\n");
+    CHECK(completed("send", "x") == "\n");
 }
 
 TEST_CASE("help needs no daemon", "[ctl]") {

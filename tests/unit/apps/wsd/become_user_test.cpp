@@ -16,7 +16,7 @@ TEST_CASE("root becomes another user, gives files away, and cannot come back", "
     const auto* const other = ::getpwnam("daemon");
     if (other == nullptr) return;
     const wsserver::test::TemporaryFolder folder;
-    const std::vector files{folder.write("wsd.log", ""), folder.path() + "/none"};
+    const std::vector<std::string> files{folder.write("wsd.log", ""), folder.path() + "/none", "/dev/null"};
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -34,6 +34,26 @@ TEST_CASE("root becomes another user, gives files away, and cannot come back", "
     struct stat file {};
     REQUIRE(::stat(files.front().c_str(), &file) == 0);
     CHECK(file.st_uid == other->pw_uid);
+}
+
+TEST_CASE("a file with two names is not given away", "[wsd][become_user]") {
+    if (::geteuid() != 0) return;
+    const wsserver::test::TemporaryFolder folder;
+    const std::vector files{folder.write("wsd.log", "")};
+    REQUIRE(::link(files.front().c_str(), (folder.path() + "/other").c_str()) == 0);
+    const auto done = wsd::become_user("nobody", files);
+    REQUIRE_FALSE(done);
+    CHECK(done.error().find("cannot be given to `nobody`: Too many links") != std::string::npos);
+    struct stat file {};
+    REQUIRE(::stat(files.front().c_str(), &file) == 0);
+    CHECK(file.st_uid == 0);
+}
+
+TEST_CASE("a device is not given away", "[wsd][become_user]") {
+    if (::geteuid() != 0) return;
+    struct stat device {};
+    REQUIRE(::stat("/dev/null", &device) == 0);
+    CHECK(device.st_uid == 0);  // the case above has named it
 }
 
 TEST_CASE("an unknown user is an error", "[wsd][become_user]") {

@@ -105,6 +105,19 @@ TEST_CASE("an error about an unknown flag names the closest one", "[wsd][command
     CHECK(bad({"--listen"}).find("--listen") != std::string::npos);
 }
 
+TEST_CASE("a flag of another server is answered with what wsd has", "[wsd][command_line]") {
+    CHECK(bad({"--port", "80"}) == "--port is not a flag of wsd: use --listen :80");
+    CHECK(bad({"--port=80"}) == "--port=80 is not a flag of wsd: use --listen :80");
+    CHECK(bad({"-p", "80"}) == "-p is not a flag of wsd: use --listen :80");
+    CHECK(bad({"--port"}) == "--port is not a flag of wsd: use --listen :PORT");
+    CHECK(bad({"--bind", "::1"}).find("--listen ADDRESS:PORT") != std::string::npos);
+    CHECK(bad({"--daemon"}).find("stays in the foreground") != std::string::npos);
+    for (const char* flag : {"--deamon", "--demon", "--dem", "--demo1"}) {
+        CAPTURE(flag);
+        CHECK(bad({flag}).find("--demo?") == std::string::npos);
+    }
+}
+
 TEST_CASE("an error about a value says what is expected", "[wsd][command_line]") {
     CHECK(bad({"--max-message", "big"}) ==
           "--max-message: `big` is not a size; expected a number of bytes, such as 65536, 64KiB, 16MiB");
@@ -135,8 +148,8 @@ TEST_CASE("the help names every flag", "[wsd][command_line]") {
 }
 
 TEST_CASE("the unit in contrib/ starts wsd with flags that exist", "[wsd][command_line]") {
-    std::ifstream unit{SOURCE_ROOT "/contrib/wsd.service"};
-    const std::string key = "ExecStart=/usr/bin/wsd ";
+    std::ifstream unit{SOURCE_ROOT "/contrib/wsd.service.in"};
+    const std::string key = "ExecStart=@bindir@/wsd ";
     std::string start;
     for (std::string line; std::getline(unit, line);) {
         if (line.starts_with(key)) start = line.substr(key.size());
@@ -144,7 +157,7 @@ TEST_CASE("the unit in contrib/ starts wsd with flags that exist", "[wsd][comman
     std::istringstream text{start};
     const auto line = good({std::istream_iterator<std::string>{text}, {}});
     CHECK(line.wants == CommandLine::Wants::serve);
-    CHECK(line.config_file == "/etc/wsd/wsd.toml");
+    CHECK(line.config_file == "@sysconfdir@/wsd/wsd.toml");
     CHECK(line.flags.size() == 2);
 }
 

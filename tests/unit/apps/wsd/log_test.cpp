@@ -171,6 +171,31 @@ TEST_CASE("an error names the file that cannot be opened, and the old one stays"
     CHECK(lines_of(file).size() == 1);
 }
 
+TEST_CASE("root follows no link in a folder of another user", "[wsd][log]") {
+    if (::geteuid() != 0) return;  // any other user may write where it may write
+    const wsserver::test::TemporaryFolder folder;
+    const std::string theirs = folder.path() + "/theirs";
+    const std::string secret = folder.path() + "/secret";
+    std::ofstream{secret} << "x";
+    std::filesystem::create_directory(theirs);
+    std::filesystem::create_symlink(secret, theirs + "/link.log");
+    std::filesystem::create_hard_link(secret, theirs + "/name.log");
+    std::filesystem::create_symlink(secret, folder.path() + "/own.log");
+    REQUIRE(::chown(theirs.c_str(), 65534, 65534) == 0);
+    for (const char* name : {"/link.log", "/name.log"}) {
+        LogOptions options;
+        options.file = theirs + name;
+        const auto log = Log::open(options);
+        REQUIRE_FALSE(log);
+        CHECK(log.error().starts_with("the log file " + options.file + " cannot be opened: it "));
+    }
+    LogOptions options;
+    options.file = theirs + "/plain.log";
+    CHECK(Log::open(options));
+    options.file = folder.path() + "/own.log";  // only root could have put it there
+    CHECK(Log::open(options));
+}
+
 TEST_CASE("no line is lost or torn while format and file change under many threads", "[wsd][log]") {
     const wsserver::test::TemporaryFolder folder;
     const std::array files{folder.path() + "/a.log", folder.path() + "/b.log"};

@@ -23,6 +23,8 @@ TEST_CASE("a load balancer gets an answer to its health check", "[wsd][pages]") 
         CHECK(answer->status == 200);
         CHECK(answer->body == "ok\n");
         CHECK(answer_http(get("/healthz?from=lb"), demo)->status == 200);
+        CHECK(answer_http(get("/healthz"), demo, true)->status == 200);
+        CHECK(answer_http(get("/healthz"), demo, true)->body == "degraded\n");
     }
     const HttpRequest head{.method = "HEAD", .target = "/healthz"};
     const auto text = wsserver::http_response(*answer_http(head, false), head, "");

@@ -27,6 +27,8 @@ class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
     struct Lookup;
 
     void look_up(const Endpoint& to);
+    template <class F>
+    void in_turn(F&& f);
     void looked_up(Result<std::vector<SocketAddress>, std::error_code> found);
     void abandon_lookup() noexcept;
     void try_address();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/detail/asio/operation_memory.hpp"
 #include "wsserver/transport/detail/receive_queue.hpp"
 
 namespace wsserver::detail {
@@ -66,14 +67,16 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
 
     /// Stops listening, waking and posted tasks: no user is called any more.
     void detach();
+    bool is_detached() const noexcept { return detached_; }
 
    private:
     bool begin_use() noexcept;
+    void notice_posts();
     void run_posted();
     void receive_soon();
     void receive_next();
     void arm(Clock::time_point time);
-    void woken(Clock::time_point armed_for);
+    void woken();
 
     boost::asio::io_context& context_;
     std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
@@ -88,14 +91,18 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     std::vector<UniqueFunction<void()>> posted_;   // guarded by mutex_
     bool posted_noticed_ = false;                  // guarded by mutex_; a call of run_posted() is queued
     std::vector<UniqueFunction<void()>> running_;  // the tasks of run_posted(); a member to keep its memory
+    OperationMemory posted_memory_;                // for the call of run_posted()
 
     LoopTimer timer_;
+    OperationMemory timer_memory_;
+    bool timer_waits_ = false;  // a call of woken() follows
     Clock::time_point wake_at_ = Clock::time_point::max();
     Clock::time_point armed_for_ = Clock::time_point::max();
     UniqueFunction<void()> on_wake_;
 
     AsioReceiveQueue receive_queue_;
-    bool receive_noticed_ = false;  // a call of receive_next() is queued
+    bool receive_noticed_ = false;    // a call of receive_next() is queued
+    OperationMemory receive_memory_;  // for that call
 
     std::vector<std::shared_ptr<AsioAcceptor>> acceptors_;
     UniqueFunction<void(std::error_code)> accept_paused_;

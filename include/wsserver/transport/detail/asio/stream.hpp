@@ -64,6 +64,9 @@ class AsioStream {
     void half_close() noexcept;
     void send_failed(int error);
     void report_failure(int error);
+    void release();
+    template <class F>
+    void in_turn(F&& f);
 
     friend void intrusive_ptr_add_ref(AsioStream* stream) noexcept { ++stream->references_; }
     friend void intrusive_ptr_release(AsioStream* stream) noexcept {

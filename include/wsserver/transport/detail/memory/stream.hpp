@@ -17,10 +17,12 @@ namespace wsserver::detail {
 /// Receives and sends in posted turns, which keep it alive.
 class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
    public:
-    MemoryStream(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end)
-        : transport_(transport), end_(std::move(end)) {}
+    explicit MemoryStream(MemoryTransport& transport) : transport_(transport) { transport_.reserve_posts(most_posts); }
+    MemoryStream(const MemoryStream&) = delete;
+    MemoryStream& operator=(const MemoryStream&) = delete;
+    ~MemoryStream() { transport_.release_posts(most_posts); }
     /// A stream with one reference, which its handle takes.
-    static MemoryStream& make(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end);
+    static MemoryStream& make(MemoryTransport& transport, MemorySocket socket);
 
     void start(StreamUser& user);
     bool send(std::span<const SendPiece> pieces);
@@ -48,17 +50,22 @@ class MemoryStream : public std::enable_shared_from_this<MemoryStream> {
         std::error_code error{};
     };
 
+    /// A receive, a send, the error of a send, and the end.
+    static constexpr std::size_t most_posts = 4;
+
     bool may_receive() const noexcept { return user_ != nullptr && !closed_ && !ended_ && !paused_; }
-    void receive_soon();
+    void receive_soon() noexcept;
     void receive_turn();
     bool receive();
     void receive_into_buffer(std::size_t count);
     void receive_into(ReceiveBuffer buffer, std::size_t count);
     Sent send_now(std::span<const SendPiece> pieces);
-    void send_soon();
+    void send_soon() noexcept;
     void send_turn();
     void send_failed(std::error_code error);
     void report_failure(std::error_code error);
+    template <class F>
+    void in_turn(F&& f);
 
     MemoryTransport& transport_;
     std::shared_ptr<MemoryEnd> end_;

@@ -22,6 +22,10 @@ class UringBuffers {
     UringBuffers(const UringBuffers&) = delete;
     UringBuffers& operator=(const UringBuffers&) = delete;
 
+    /// Makes all buffers free, also those of completions that were lost. False if the kernel refuses for now; then
+    /// there are none until it succeeds. Throws std::system_error. Precondition: the ring has no requests.
+    bool renew(UringRing& ring);
+
     /// The number of the group in receive requests.
     static constexpr std::uint16_t group = 0;
 
@@ -31,6 +35,9 @@ class UringBuffers {
     void give_back(std::uint32_t flags) noexcept;
 
    private:
+    int enrol(UringRing& ring) noexcept;
+    int enrol_soon(UringRing& ring);
+    void offer_all() noexcept;
     void offer(std::uint16_t buffer) noexcept;
 
     std::size_t mapped_ = 0;  // bytes of `entries_`

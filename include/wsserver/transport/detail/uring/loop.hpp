@@ -24,9 +24,15 @@ namespace wsserver::detail {
 class UringLoop {
    public:
     explicit UringLoop(const UringSizes& sizes);
-    ~UringLoop();
+    ~UringLoop() { (void)finish(); }
     UringLoop(const UringLoop&) = delete;
     UringLoop& operator=(const UringLoop&) = delete;
+
+    /// Ends all requests and drops what its members have of the program. False if the kernel has not ended all: as it
+    /// may still write to the memory of the loop, this must be passed to keep().
+    [[nodiscard]] bool finish() noexcept;
+    /// Keeps the memory of a loop as long as the process.
+    static void keep(std::unique_ptr<UringLoop> loop) noexcept;
 
     // For the transport; see Transport.
     OutputBuffer& output() noexcept { return output_; }
@@ -38,9 +44,13 @@ class UringLoop {
     void listen(ListeningSocket listener, UniqueFunction<void(UringTransport::Socket)> accepted);
     void stop_listening();
     void on_accept_paused(UniqueFunction<void(std::error_code)> paused) { accept_paused_ = std::move(paused); }
+    void on_completions_lost(UniqueFunction<void()> lost) { completions_lost_ = std::move(lost); }
+    void on_requests_left(UniqueFunction<void()> left) { requests_left_ = std::move(left); }
     void run();
     /// Any thread.
     void stop();
+    /// Any thread.
+    bool serves() const noexcept { return serves_.load(std::memory_order_relaxed); }
     void turn(std::optional<Clock::time_point> until);
 
     // For its streams and acceptors.
@@ -52,7 +62,8 @@ class UringLoop {
     /// Destroys a stream after its last reference was dropped.
     void remove(UringStream& stream) noexcept { streams_.destroy(stream); }
     /// Calls stream.run_deferred() in a later turn. The caller has added a reference for this call.
-    void defer(UringStream& stream) { deferred_.push_back(&stream); }
+    /// Without memory to list it, all streams are looked at.
+    void defer(UringStream& stream) noexcept;
     /// `stream` has received `bytes` in this turn.
     void note_received(const UringStream& stream, std::size_t bytes) noexcept {
         if (std::exchange(receiver_, &stream) != &stream) received_ = 0;
@@ -72,6 +83,7 @@ class UringLoop {
     /// Calls stream.receive_more() at the end of this turn or a later one.
     void receive_in_order(UringStream& stream);
     /// Keeps a closed stream while it sends, for a limited time.
+    /// Without memory for that, gives up what it sends.
     void linger(UringStream& stream);
     /// Closes `socket` at the end of the turn.
     void close_socket(Descriptor socket) { closing_.push_back(std::move(socket)); }
@@ -80,16 +92,29 @@ class UringLoop {
     }
 
    private:
-    void submit_and_wait(std::optional<Clock::time_point> until);
+    bool submit_and_wait(std::optional<Clock::time_point> until);
+    void submit_last();
+    void repeat_requests();
+    void request_completed(bool done) noexcept;
+    bool awaits_repetition() const noexcept { return repeat_at_ != Clock::time_point::max(); }
+    void pause(Clock::time_point end);
+    void end_requests() noexcept;
+    template <class F>
+    void for_each_timer(F&& f);
+    void run_due_timers();
+    void end_lost_requests();
     void dispatch(UringEvent event, void* target, int result, std::uint32_t flags);
     void close_sockets();
     void run_posted();
     void run_deferred();
+    void run_all_deferred();
     void receive_next();
     bool may_sleep();
     void await_posts();
+    void take_posts() noexcept;
     void wake_up() noexcept;
     void stop_lingering();
+    void free_ended_acceptors() noexcept;
 
     OutputBuffer output_;
     UringRing ring_;
@@ -99,6 +124,11 @@ class UringLoop {
     bool in_turn_ = false;
     mutable std::optional<Clock::time_point> now_;  // the time of this turn, after the first call of now()
 
+    UringPause pause_;
+
+    UringPause request_pause_;  // after requests of the loop's own that the kernel has refused
+    Clock::time_point repeat_at_ = Clock::time_point::max();  // when they are repeated
+
     UringReceiveQueue receive_queue_;        // each stream in it has one reference more
     const UringStream* receiver_ = nullptr;  // the last stream that received in this turn
     std::size_t received_ = 0;               // bytes that it received in a row
@@ -107,6 +137,7 @@ class UringLoop {
     bool buffers_are_short_ = false;         // in this turn or the last
 
     std::vector<UringStream*> deferred_, running_deferred_;
+    bool unlisted_deferred_ = false;   // a deferred stream may not be in deferred_
     std::vector<Descriptor> closing_;  // to be closed at the end of the turn
     struct Lingering {
         UringStream* stream;
@@ -115,7 +146,13 @@ class UringLoop {
     std::vector<Lingering> lingering_;
     UringTimer linger_timer_, wake_;
     std::vector<std::unique_ptr<UringAcceptor>> acceptors_;
+    bool acceptors_end_ = false;  // some are stopped
     UniqueFunction<void(std::error_code)> accept_paused_;
+    UniqueFunction<void()> completions_lost_;
+    std::atomic<bool> serves_{true};  // false while the requests whose completions were lost have not ended
+    UniqueFunction<void()> requests_left_;
+    bool all_requests_ended_ = true;
+    UringLoop* next_kept_ = nullptr;
 
     std::mutex mutex_;
     std::vector<UniqueFunction<void()>> posted_;  // guarded by mutex_

@@ -100,7 +100,8 @@ class UringSends {
     void end(UringSend& send) noexcept;
 
    private:
-    UringSend& fresh(UringStream& stream);
+    void prepare_spare();
+    UringSend& take_spare(UringStream& stream) noexcept;
     void prepare(UringSend& send, int socket);
 
     UringRing& ring_;

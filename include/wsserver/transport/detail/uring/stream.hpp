@@ -65,10 +65,14 @@ class alignas(uring_event_bits + 1) UringStream {
     void received(int result, std::uint32_t flags);
     /// Handles the completion of a send request.
     void sent(UringSend& send, int result);
+    /// Its requests have ended without their completions: what was received and sent is not known, so it fails. Calls
+    /// the user later.
+    void requests_lost();
     /// Receives the next bytes; see UringLoop::receive_in_order().
     void receive_more(std::size_t share);
     /// Does what was deferred to a later turn; see UringLoop::defer().
     void run_deferred();
+    bool is_deferred() const noexcept { return deferred_; }
     bool is_sending() const noexcept { return send_ != nullptr; }
     /// Cancels the send of a closed stream that has lingered for too long.
     void give_up_sending();
@@ -125,6 +129,8 @@ class alignas(uring_event_bits + 1) UringStream {
     void close_socket();
     void defer();
     void remove_from_loop() noexcept;
+    template <class F>
+    void in_turn(F&& f);
 
     UringLoop& loop_;
     StreamUser* user_ = nullptr;  // null before start() and after on_released()
@@ -144,6 +150,20 @@ class alignas(uring_event_bits + 1) UringStream {
     std::uint8_t references_ : 3 = 0;  // up to most_references
     std::uint8_t place_ : 7;
     std::uint8_t queued_ : 1 = 0;  // in a queue of the loop, and receive_more() follows
+};
+
+/// Drops one reference at its end, also after an exception.
+class UringReference {
+   public:
+    explicit UringReference(UringStream& stream) noexcept : stream_(stream) {}
+    UringReference(const UringReference&) = delete;
+    UringReference& operator=(const UringReference&) = delete;
+    ~UringReference() { stream_.drop_reference(); }
+
+    UringStream* operator->() const noexcept { return &stream_; }
+
+   private:
+    UringStream& stream_;
 };
 
 // Each connection has one.

@@ -27,6 +27,10 @@ class UringStreams {
     /// Creates a stream without a reference. Valid until destroy().
     UringStream& make(UringLoop& loop, Descriptor socket);
     void destroy(UringStream& stream) noexcept;
+    /// Calls UringStream::requests_lost() for all streams.
+    void requests_lost();
+    /// A stream whose is_deferred() is true. Takes linear time. Null if there is none.
+    UringStream* find_deferred() const noexcept;
 
    private:
     class Page;
@@ -35,6 +39,8 @@ class UringStreams {
         Page* first = nullptr;
 
         std::size_t count() const noexcept;
+        void requests_lost() const;
+        UringStream* find_deferred() const noexcept;
         void add(Page& page) noexcept;
         void remove(Page& page) noexcept;
         void delete_all() noexcept;

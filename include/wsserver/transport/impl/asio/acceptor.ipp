@@ -5,19 +5,26 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
 
-#include "wsserver/transport/detail/accept_errors.hpp"
+#include "wsserver/base/within_memory.hpp"
+#include "wsserver/transport/detail/accept_peers.hpp"
 
 namespace wsserver::detail {
 
 namespace {
 
-/// Accepts per turn: enough to empty the backlog fast, and too few to delay the other streams.
-constexpr int accepts_per_turn = 64;
+/// Returns 0 if epoll takes `descriptor`, or the errno.
+int epoll_error(int descriptor) noexcept {
+    const Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+    epoll_event event{};
+    return epoll && ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : errno;
+}
 
 }  // namespace
 
@@ -25,7 +32,7 @@ AsioAcceptor::AsioAcceptor(AsioLoop& loop, ListeningSocket listener, UniqueFunct
     : loop_(&loop),
       listener_(std::move(listener)),
       accepted_(std::move(accepted)),
-      waiting_(loop.context(), listener_.descriptor()),
+      waiting_(loop.context()),
       retry_timer_(loop.context()) {
     // On Linux accepted sockets inherit it, which saves a system call for each. (On a Unix socket it fails and is not
     // needed.)
@@ -46,51 +53,78 @@ void AsioAcceptor::stop() {
     retry_timer_.cancel();
 }
 
+/// Returns 0, or the errno with which epoll refuses the listener, for example because this user has too many
+/// descriptors in it.
+int AsioAcceptor::register_listener() {
+    if (waiting_.is_open()) return 0;
+    // Each refusal costs memory, which Asio keeps until its context ends.
+    if (is_refused_) {
+        if (const int error = epoll_error(listener_.descriptor()); error != 0) return error;
+    }
+    boost::system::error_code error;
+    if (!within_memory([&] { waiting_.assign(listener_.descriptor(), error); })) return ENOMEM;
+    is_refused_ = bool{error};
+    return error.value();
+}
+
 void AsioAcceptor::await_peers() {
-    waiting_.async_wait(WaitableDescriptor::wait_read, [self = shared_from_this()](boost::system::error_code error) {
+    if (const int error = register_listener(); error != 0) return pause(error);
+    const auto ready = [self = shared_from_this()](boost::system::error_code error) {
         if (!error) self->accept_peers();
-    });
+    };
+    waiting_.async_wait(WaitableDescriptor::wait_read, InMemory{waiting_memory_, ready});
 }
 
 void AsioAcceptor::accept_peers() {
-    for (int i = 0; i < accepts_per_turn; ++i) {
-        if (loop_ == nullptr) return;  // accepted_ may have called stop()
-        Descriptor peer{::accept4(listener_.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-        if (peer) {
-            pause_reported_ = false;
-            accepted_(std::move(peer));
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            break;
-        } else if (!is_error_of_peer(errno)) {
-            return pause(errno);
-        }
-    }
-    if (loop_ != nullptr) await_peers();
+    if (loop_ == nullptr) return;
+    const int error = detail::accept_peers(listener_.descriptor(), SOCK_NONBLOCK, [this](Descriptor peer) {
+        pause_reported_ = false;
+        (void)within_memory([&] { accepted_(std::move(peer)); });  // without memory the peer is refused
+        return loop_ != nullptr;                                   // accepted_ may have called stop()
+    });
+    if (loop_ == nullptr) return;
+    if (error != 0) return pause(error);
+    await_peers();
 }
 
-/// After EMFILE, ENFILE, ENOBUFS, ENOMEM or an unexpected error: the peer stays in the backlog and the socket stays
-/// readable, so that waiting for readiness would spin.
 void AsioAcceptor::pause(int error) {
     paused_ = true;
-    retry_timer_.expires_after(accept_pause);
-    retry_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-        if (!cancelled) self->retry();
-    });
+    await_retry();
     // Reported once per pause, not again after each retry that fails.
-    if (!std::exchange(pause_reported_, true)) loop_->accept_paused({error, std::system_category()});
+    if (std::exchange(pause_reported_, true)) return;
+    (void)within_memory([&] { loop_->accept_paused({error, std::system_category()}); });
 }
 
-void AsioAcceptor::retry_soon() {
-    if (!paused_ || std::exchange(retry_posted_, true)) return;
-    loop_->post([self = shared_from_this()] {
-        self->retry_posted_ = false;
+/// Waits once at a time, so that there is memory for it: the timer of a pause that has ended early goes on, and may end
+/// the next pause early.
+void AsioAcceptor::await_retry() {
+    if (std::exchange(retry_waits_, true)) return;
+    auto retry = [self = shared_from_this()](boost::system::error_code = {}) {
+        self->retry_waits_ = false;
         self->retry();
+    };
+    const bool armed = within_memory([&] {
+        retry_timer_.expires_after(accept_pause);
+        retry_timer_.async_wait(InMemory{retry_memory_, retry});
+    });
+    if (armed) return;
+    // The timers of the context share an array, which may have to grow: without memory for that, tries again at once.
+    boost::asio::post(loop_->context(), InMemory{retry_memory_, std::move(retry)});
+}
+
+/// Without memory to do it soon, retry_timer_ does it.
+void AsioAcceptor::retry_soon() noexcept {
+    if (!paused_ || retry_posted_) return;
+    retry_posted_ = within_memory([this] {
+        loop_->post([self = shared_from_this()] {
+            self->retry_posted_ = false;
+            self->retry();
+        });
     });
 }
 
 void AsioAcceptor::retry() {
     if (loop_ == nullptr || !std::exchange(paused_, false)) return;
-    retry_timer_.cancel();
     accept_peers();
 }
 

@@ -12,6 +12,8 @@
 #include <thread>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
+
 namespace wsserver::detail {
 
 namespace {
@@ -34,7 +36,8 @@ void AsioConnecting::start(const Endpoint& to) {
     if (deadline_ != Clock::time_point::max()) {
         deadline_timer_.expires_at(deadline_);
         deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-            if (!cancelled) self->finish(Unexpected{std::make_error_code(std::errc::timed_out)});
+            if (cancelled) return;
+            self->in_turn([&] { self->finish(Unexpected{std::make_error_code(std::errc::timed_out)}); });
         });
     }
     if (to.is_unix()) {
@@ -65,11 +68,15 @@ void AsioConnecting::look_up(const Endpoint& to) {
     lookup_work_.emplace(loop_.context().get_executor());
     try {
         std::thread([lookup = lookup_, host = to.host, port = to.port] {
-            auto found = wsserver::look_up(host, port);
-            const std::lock_guard lock(lookup->mutex);
-            if (lookup->owner == nullptr) return;
-            lookup->owner->loop_.post([self = lookup->owner->shared_from_this(), found = std::move(found)]() mutable {
-                self->looked_up(std::move(found));
+            // Without memory there is no answer, and the deadline ends the attempt.
+            (void)within_memory([&] {
+                auto found = wsserver::look_up(host, port);
+                const std::lock_guard lock(lookup->mutex);
+                if (lookup->owner == nullptr) return;
+                auto self = lookup->owner->shared_from_this();
+                lookup->owner->loop_.post([self = std::move(self), found = std::move(found)]() mutable {
+                    self->in_turn([&] { self->looked_up(std::move(found)); });
+                });
             });
         }).detach();
     } catch (const std::system_error& no_thread) {
@@ -110,7 +117,7 @@ void AsioConnecting::try_address() {
     stop_waiting();
     attempt_timer_.expires_after(full_backlog_time);
     attempt_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-        if (!cancelled && !self->finished_ && self->connected_) self->try_address();
+        if (!cancelled && !self->finished_ && self->connected_) self->in_turn([&] { self->try_address(); });
     });
 }
 
@@ -118,14 +125,14 @@ void AsioConnecting::await_connection() {
     socket_.async_wait(WaitableDescriptor::wait_write,
                        [self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
                            if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
-                               self->connection_settled();
+                               self->in_turn([&] { self->connection_settled(); });
                        });
     const auto end = end_of_attempt();
     if (end == Clock::time_point::max()) return;
     attempt_timer_.expires_at(end);
     attempt_timer_.async_wait([self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
         if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
-            self->next_address(ETIMEDOUT);
+            self->in_turn([&] { self->next_address(ETIMEDOUT); });
     });
 }
 
@@ -160,13 +167,22 @@ void AsioConnecting::stop_waiting() {
 
 void AsioConnecting::finish(Result<Descriptor, std::error_code> result) {
     if (!connected_ || finished_) return;
+    loop_.post([self = shared_from_this(), result = std::move(result)]() mutable {
+        if (auto connected = std::exchange(self->connected_, {})) connected(std::move(result));
+    });
     finished_ = true;
     stop_waiting();
     deadline_timer_.cancel();
     abandon_lookup();
-    loop_.post([self = shared_from_this(), result = std::move(result)]() mutable {
-        if (auto connected = std::exchange(self->connected_, {})) connected(std::move(result));
-    });
+}
+
+/// Calls `f` for the loop. Without memory the attempt fails.
+template <class F>
+void AsioConnecting::in_turn(F&& f) {
+    if (within_memory(f) || finished_) return;
+    auto connected = std::exchange(connected_, {});
+    cancel();
+    if (connected) connected(Unexpected{std::make_error_code(std::errc::not_enough_memory)});
 }
 
 void AsioConnecting::cancel() {

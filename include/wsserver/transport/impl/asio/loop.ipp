@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/transport/detail/asio/acceptor.hpp"
 #include "wsserver/transport/detail/asio/stream.hpp"
 #include "wsserver/transport/detail/clear_at_end.hpp"
@@ -19,10 +20,14 @@ AsioLoop::AsioLoop(boost::asio::io_context& context, Context whose)
 
 void AsioLoop::post(UniqueFunction<void()> task) {
     const std::lock_guard lock(mutex_);
-    // Before push_back(): if this runs out of memory, the task is not queued, and the next post() tries again.
-    if (!posted_noticed_) boost::asio::post(context_, [self = shared_from_this()] { self->run_posted(); });
-    posted_noticed_ = true;
     posted_.push_back(std::move(task));
+    notice_posts();
+}
+
+/// Precondition: mutex_ is locked.
+void AsioLoop::notice_posts() {
+    if (std::exchange(posted_noticed_, true)) return;
+    boost::asio::post(context_, InMemory{posted_memory_, [self = shared_from_this()] { self->run_posted(); }});
 }
 
 bool AsioLoop::claim() noexcept {
@@ -48,8 +53,9 @@ void AsioLoop::run_posted() {
     const ClearAtEnd tasks(running_);
     for (auto& task : running_) {
         if (detached_) break;
-        task();
+        (void)within_memory(task);  // one that runs out of memory ends there
     }
+    if (!detached_ && wake_at_ < armed_for_) arm(wake_at_);  // there was no memory for it before
 }
 
 void AsioLoop::receive_in_order(AsioStream& stream) {
@@ -59,7 +65,7 @@ void AsioLoop::receive_in_order(AsioStream& stream) {
 
 void AsioLoop::receive_soon() {
     if (receive_queue_.empty() || std::exchange(receive_noticed_, true)) return;
-    boost::asio::post(context_, [self = shared_from_this()] { self->receive_next(); });
+    boost::asio::post(context_, InMemory{receive_memory_, [self = shared_from_this()] { self->receive_next(); }});
 }
 
 void AsioLoop::receive_next() {
@@ -79,21 +85,35 @@ void AsioLoop::wake_at(Clock::time_point time) {
     timer_.cancel();
 }
 
+/// Waits once at a time, so that there is memory for it.
 void AsioLoop::arm(Clock::time_point time) {
     armed_for_ = time;
-    timer_.expires_at(time);
-    timer_.async_wait([self = shared_from_this(), time](boost::system::error_code) { self->woken(time); });
+    if (timer_waits_) {  // woken() arms it for the new time
+        timer_.cancel();
+        return;
+    }
+    timer_waits_ = within_memory([&] {
+        timer_.expires_at(time);
+        timer_.async_wait(
+            InMemory{timer_memory_, [self = shared_from_this()](boost::system::error_code) { self->woken(); }});
+    });
+    if (timer_waits_) return;
+    // The timers of the context share an array, which may have to grow. run_posted() tries again.
+    armed_for_ = Clock::time_point::max();
+    const std::lock_guard lock(mutex_);
+    notice_posts();
 }
 
-void AsioLoop::woken(Clock::time_point armed_for) {
-    if (detached_ || armed_for != armed_for_) return;  // armed for another time since
+void AsioLoop::woken() {
+    timer_waits_ = false;
+    if (detached_) return;
     armed_for_ = Clock::time_point::max();
     if (wake_at_ > Clock::now()) {
         if (wake_at_ != Clock::time_point::max()) arm(wake_at_);
         return;
     }
     wake_at_ = Clock::time_point::max();
-    if (on_wake_) on_wake_();
+    if (on_wake_) (void)within_memory(on_wake_);
 }
 
 void AsioLoop::listen(ListeningSocket listener, UniqueFunction<void(Descriptor)> accepted) {

@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cassert>
 #include <cerrno>
 #include <climits>
 #include <new>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 namespace wsserver::detail {
 
 namespace {
@@ -71,7 +73,7 @@ class AsioStream::ReadOperation {
    public:
     explicit ReadOperation(Pointer stream) noexcept : stream_(std::move(stream)) {}
 
-    void operator()(boost::system::error_code) const { stream_->readable(); }
+    void operator()(boost::system::error_code = {}) const { stream_->readable(); }
 
     template <class T>
     struct Allocator {
@@ -103,6 +105,12 @@ void AsioStream::free_operation(void* place) noexcept {
     operation_taken_ = false;
 }
 
+/// Calls `f` for the loop. Running out of memory is an error of this stream only.
+template <class F>
+void AsioStream::in_turn(F&& f) {
+    if (!within_memory(f)) report_failure(ENOMEM);
+}
+
 // --- Receiving ---
 
 AsioStream::AsioStream(AsioLoop& loop, Descriptor socket) : loop_(loop), socket_(loop.context()) {
@@ -128,16 +136,19 @@ void AsioStream::await_bytes() {
 
 void AsioStream::receive_later() {
     if (awaiting_bytes_ || queued_ || !may_receive()) return;
-    queued_ = true;
     loop_.receive_in_order(*this);
+    queued_ = true;
 }
 
 void AsioStream::readable() {
     awaiting_bytes_ = false;
+    if (closed_) return release();
     if (!may_receive()) return;  // resume_receiving() waits for readiness again
-    // One buffer per turn: other streams are served before the rest is received.
-    const bool much = receive() >= AsioReceiveQueue::much;
-    much ? receive_later() : await_bytes();
+    in_turn([this] {
+        // One buffer per turn: other streams are served before the rest is received.
+        const bool much = receive() >= AsioReceiveQueue::much;
+        much ? receive_later() : await_bytes();
+    });
 }
 
 /// Receives once and passes the bytes to the user. Returns their number.
@@ -181,14 +192,14 @@ bool AsioStream::send(std::span<const SendPiece> pieces) {
         await_writable();
     } else {
         sending_ = Sending::failed;
-        loop_.post([self = Pointer{this}, error = sent.error] { self->send_failed(error); });
+        loop_.post([self = Pointer{this}, error = sent.error] { self->in_turn([&] { self->send_failed(error); }); });
     }
     return false;
 }
 
 void AsioStream::await_writable() {
     socket_.async_wait(WaitableDescriptor::wait_write,
-                       [self = Pointer{this}](boost::system::error_code) { self->writable(); });
+                       [self = Pointer{this}](boost::system::error_code) { self->in_turn([&] { self->writable(); }); });
 }
 
 void AsioStream::writable() {
@@ -241,10 +252,15 @@ void AsioStream::close() {
     socket_.close(ignored);
     batch_.reset();
     loop_.stream_closed();
-    if (user_ == nullptr) return;
-    loop_.post([self = Pointer{this}] {
-        if (StreamUser* user = std::exchange(self->user_, nullptr)) user->on_released();
-    });
+    // Either the read operation is in flight and ends now, or its memory is free.
+    if (user_ == nullptr || awaiting_bytes_) return;
+    boost::asio::post(loop_.context(), ReadOperation{Pointer{this}});
+}
+
+/// The last call of the read operation, or of the one that close() has posted.
+void AsioStream::release() {
+    if (user_ == nullptr || loop_.is_detached()) return;
+    std::exchange(user_, nullptr)->on_released();
 }
 
 void AsioStream::abandon() {

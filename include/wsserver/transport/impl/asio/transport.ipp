@@ -70,7 +70,12 @@ AsioTransport::Stream::Stream(AsioTransport& transport, Socket socket)
 
 AsioTransport::Connecting AsioTransport::connect(const Endpoint& to, Clock::time_point deadline, Connected connected) {
     auto state = std::make_shared<AsioConnecting>(*loop_, deadline, std::move(connected));
-    state->start(to);
+    try {
+        state->start(to);
+    } catch (...) {
+        state->cancel();  // parts of it may have begun
+        throw;
+    }
     return Connecting{std::move(state)};
 }
 

@@ -5,6 +5,8 @@
 #include <cassert>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
+
 #include "wsserver/transport/detail/memory/acceptor.hpp"
 #include "wsserver/transport/detail/memory/end.hpp"
 
@@ -32,6 +34,7 @@ void MemoryAcceptor::arrive(MemorySocket peer) {
 }
 
 void MemoryAcceptor::listen(MemoryTransport& transport, UniqueFunction<void(MemorySocket)> accepted) {
+    transport.reserve_posts(1);
     transport_ = &transport;
     accepted_ = std::move(accepted);
     accept_soon();
@@ -39,13 +42,14 @@ void MemoryAcceptor::listen(MemoryTransport& transport, UniqueFunction<void(Memo
 
 void MemoryAcceptor::close() {
     closed_ = true;
+    if (transport_ != nullptr) transport_->release_posts(1);
     transport_ = nullptr;
     waiting_.clear();
 }
 
 void MemoryAcceptor::accept_soon() {
     if (transport_ == nullptr || paused_ || waiting_.empty() || std::exchange(posted_, true)) return;
-    transport_->post([self = shared_from_this()] { self->accept_turn(); });
+    transport_->post_reserved([self = shared_from_this()] { self->accept_turn(); });
 }
 
 /// Accepts one peer.
@@ -56,7 +60,7 @@ void MemoryAcceptor::accept_turn() {
     pause_reported_ = false;
     MemorySocket peer = std::move(waiting_.front());
     waiting_.pop_front();
-    accepted_(std::move(peer));
+    (void)within_memory([&] { accepted_(std::move(peer)); });  // without memory the peer is refused
     accept_soon();
 }
 

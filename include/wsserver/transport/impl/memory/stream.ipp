@@ -8,10 +8,13 @@
 #include <cstring>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
+
 namespace wsserver::detail {
 
-MemoryStream& MemoryStream::make(MemoryTransport& transport, std::shared_ptr<MemoryEnd> end) {
-    const auto stream = std::make_shared<MemoryStream>(transport, std::move(end));
+MemoryStream& MemoryStream::make(MemoryTransport& transport, MemorySocket socket) {
+    const auto stream = std::make_shared<MemoryStream>(transport);
+    stream->end_ = socket.release();
     stream->self_ = stream;
     return *stream;
 }
@@ -27,10 +30,16 @@ void MemoryStream::start(StreamUser& user) {
 
 // --- Receiving ---
 
-void MemoryStream::receive_soon() {
+/// Calls `f` for the loop. Running out of memory is an error of this stream only.
+template <class F>
+void MemoryStream::in_turn(F&& f) {
+    if (!within_memory(f)) report_failure(std::make_error_code(std::errc::not_enough_memory));
+}
+
+void MemoryStream::receive_soon() noexcept {
     const bool something = !end_->unread().empty() || end_->at_end();
     if (!something || !may_receive() || std::exchange(receive_posted_, true)) return;
-    transport_.post([self = shared_from_this()] { self->receive_turn(); });
+    transport_.post_reserved([self = shared_from_this()] { self->in_turn([&] { self->receive_turn(); }); });
 }
 
 void MemoryStream::receive_turn() {
@@ -106,7 +115,8 @@ bool MemoryStream::send(std::span<const SendPiece> pieces) {
     const Sent sent = send_now(pieces);
     if (sent.error) {
         sending_ = Sending::failed;
-        transport_.post([self = shared_from_this(), error = sent.error] { self->send_failed(error); });
+        transport_.post_reserved(
+            [self = shared_from_this(), error = sent.error] { self->in_turn([&] { self->send_failed(error); }); });
     } else if (!sent.all) {
         batch_.emplace(pieces, sent.count);
         send_soon();
@@ -115,7 +125,7 @@ bool MemoryStream::send(std::span<const SendPiece> pieces) {
 }
 
 /// Posts a turn that sends the rest of the batch, if the peer can take any of it.
-void MemoryStream::send_soon() {
+void MemoryStream::send_soon() noexcept {
     if (!batch_ || closed_ || send_posted_) return;
     if (transport_.sends_held_) {
         transport_.held_.push_back(shared_from_this());
@@ -123,7 +133,7 @@ void MemoryStream::send_soon() {
     }
     if (end_->other->space() == 0 && !end_->peer_gone) return;  // on_space() follows
     send_posted_ = true;
-    transport_.post([self = shared_from_this()] { self->send_turn(); });
+    transport_.post_reserved([self = shared_from_this()] { self->in_turn([&] { self->send_turn(); }); });
 }
 
 void MemoryStream::send_turn() {
@@ -171,7 +181,7 @@ void MemoryStream::close() {
     batch_.reset();
     transport_.stream_closed();
     if (user_ == nullptr) return;
-    transport_.post([self = shared_from_this()] {
+    transport_.post_reserved([self = shared_from_this()] {
         if (StreamUser* user = std::exchange(self->user_, nullptr)) user->on_released();
     });
 }

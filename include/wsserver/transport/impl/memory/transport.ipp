@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/transport/detail/memory/acceptor.hpp"
 #include "wsserver/transport/detail/memory/stream.hpp"
 #include "wsserver/transport/impl/stream_handle.ipp"
@@ -29,41 +30,78 @@ MemoryTransport::~MemoryTransport() {
 void MemoryTransport::post(UniqueFunction<void()> task) {
     const std::lock_guard lock(mutex_);
     if (posts_refused_) throw std::bad_alloc{};
+    make_space(1 + reserved_);
+    turns_.push_back(std::move(task));
+    changed_.notify_one();
+}
+
+/// Makes space for `count` more turns. Precondition: mutex_ is locked.
+void MemoryTransport::make_space(std::size_t count) {
+    if (turns_.capacity() - turns_.size() >= count) return;
+    turns_.erase(turns_.begin(), turns_.begin() + static_cast<std::ptrdiff_t>(std::exchange(next_, 0)));
+    if (turns_.capacity() - turns_.size() < count) turns_.reserve(std::max(turns_.size() + count, 2 * turns_.size()));
+}
+
+void MemoryTransport::reserve_posts(std::size_t count) {
+    const std::lock_guard lock(mutex_);
+    make_space(reserved_ + count);
+    reserved_ += count;
+}
+
+void MemoryTransport::release_posts(std::size_t count) noexcept {
+    const std::lock_guard lock(mutex_);
+    reserved_ -= count;
+}
+
+void MemoryTransport::post_reserved(UniqueFunction<void()> task) noexcept {
+    const std::lock_guard lock(mutex_);
+    make_space(1);
     turns_.push_back(std::move(task));
     changed_.notify_one();
 }
 
 /// Runs the turns that are queued when it begins, and a wake-up that is due. Returns their number.
 std::size_t MemoryTransport::run_turns(std::size_t at_most) {
-    wake_if_due();
-    std::vector<UniqueFunction<void()>> turns;
+    std::size_t count = wake_if_due() ? 1 : 0;
+    std::size_t left = 0;
     {
         const std::lock_guard lock(mutex_);
-        if (turns_.size() <= at_most) {
-            turns.swap(turns_);
-        } else {
-            const auto end = turns_.begin() + static_cast<std::ptrdiff_t>(at_most);
-            turns.assign(std::move_iterator{turns_.begin()}, std::move_iterator{end});
-            turns_.erase(turns_.begin(), end);
-        }
+        left = std::min(turns_.size() - next_, at_most - std::min(at_most, count));
     }
-    for (auto& turn : turns) turn();
-    return turns.size();
+    for (; left > 0; --left) {
+        auto turn = next_turn();
+        if (!turn) break;           // a turn has run the network
+        (void)within_memory(turn);  // a turn that runs out of memory ends there
+        ++count;
+    }
+    return count;
 }
 
-void MemoryTransport::wake_if_due() {
-    if (wake_at_ > now()) return;
+/// Empty if there is none.
+UniqueFunction<void()> MemoryTransport::next_turn() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (next_ == turns_.size()) return {};
+    auto turn = std::move(turns_[next_++]);
+    if (next_ == turns_.size()) {
+        turns_.clear();
+        next_ = 0;
+    }
+    return turn;
+}
+
+/// Returns true if it was.
+bool MemoryTransport::wake_if_due() {
+    if (wake_at_ > now()) return false;
     wake_at_ = Clock::time_point::max();
-    post([this] {
-        if (on_wake_) on_wake_();
-    });
+    if (on_wake_) (void)within_memory(on_wake_);
+    return true;
 }
 
 void MemoryTransport::run() {
     for (;;) {
         network_.run_until_idle();
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return stopped_ || !turns_.empty(); });
+        changed_.wait(lock, [this] { return stopped_ || next_ < turns_.size(); });
         if (stopped_) return;
     }
 }
@@ -145,6 +183,6 @@ std::error_code MemoryTransport::begin(MemoryOperation operation) {
 template class StreamHandle<MemoryStream>;
 
 MemoryTransport::Stream::Stream(MemoryTransport& transport, Socket socket)
-    : StreamHandle(MemoryStream::make(transport, socket.release())) {}
+    : StreamHandle(MemoryStream::make(transport, std::move(socket))) {}
 
 }  // namespace wsserver

@@ -3,15 +3,15 @@
 
 #include "wsserver/transport/detail/uring/acceptor.hpp"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <utility>
 
-#include "wsserver/transport/detail/accept_errors.hpp"
+#include "wsserver/base/within_memory.hpp"
+#include "wsserver/transport/detail/accept_peers.hpp"
 #include "wsserver/transport/detail/uring/loop.hpp"
 
 namespace wsserver::detail {
@@ -26,16 +26,15 @@ UringAcceptor::UringAcceptor(UringLoop& loop, ListeningSocket listener,
     // needed.)
     const int on = 1;
     ::setsockopt(listener_.descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::fcntl(listener_.descriptor(), F_SETFL, 0);  // on a non-blocking socket accept would fail at once with EAGAIN
 }
 
 void UringAcceptor::start() { await_peers(); }
 
 void UringAcceptor::stop() {
     if (std::exchange(stopped_, true)) return;
-    if (awaiting_peers_) loop_.ring().cancel(UringEvent::accepted, this);
-    // The accept request may not have reached the kernel yet. Until it has ended, no peer must be accepted, and the
-    // descriptor must stay open so that no other socket gets its number.
+    if (awaiting_peers_) loop_.ring().cancel(UringEvent::peers, this);
+    // The poll request may not have reached the kernel yet. Until it has ended, the descriptor must stay open so that
+    // no other socket gets its number. Meanwhile peers are refused.
     ::shutdown(listener_.descriptor(), SHUT_RD);
     Descriptor socket = listener_.release();
     if (awaiting_peers_) ending_ = std::move(socket);
@@ -44,36 +43,49 @@ void UringAcceptor::stop() {
 
 void UringAcceptor::abandon() {
     stop();
+    ending_.reset();
     accepted_ = {};
 }
 
 void UringAcceptor::await_peers() {
     awaiting_peers_ = true;
-    io_uring_prep_multishot_accept(&loop_.ring().sqe(UringEvent::accepted, this), listener_.descriptor(), nullptr,
-                                   nullptr, SOCK_CLOEXEC);
+    io_uring_prep_poll_add(&loop_.ring().sqe(UringEvent::peers, this), listener_.descriptor(), POLLIN);
 }
 
-void UringAcceptor::completed(int result, std::uint32_t flags) {
-    if ((flags & IORING_CQE_F_MORE) == 0) awaiting_peers_ = false;
-    if (!awaiting_peers_) ending_.reset();
-    if (result >= 0) {
-        Descriptor peer{result};
-        if (stopped_) return;  // closes the peer
+void UringAcceptor::completed(int result) {
+    awaiting_peers_ = false;
+    ending_.reset();
+    if (stopped_) return;
+    if (result < 0) return pause(-result);
+    accept_peers();
+}
+
+void UringAcceptor::request_lost() {
+    if (!std::exchange(awaiting_peers_, false)) return;
+    ending_.reset();
+    if (!stopped_) await_peers();
+}
+
+/// Accepts here and not in the kernel, where a request would keep the limit of descriptors of the time at which it was
+/// submitted, and would accept peers for a loop that is blocked.
+void UringAcceptor::accept_peers() {
+    const int error = detail::accept_peers(listener_.descriptor(), 0, [this](Descriptor peer) {
         pause_reported_ = false;
-        accepted_(UringTransport::Socket::blocking(std::move(peer)));
-    }
-    if (stopped_ || awaiting_peers_) return;
-    if (result >= 0 || is_error_of_peer(-result) || result == -EAGAIN) return await_peers();
-    pause(-result);
+        // Without memory the peer is refused.
+        (void)within_memory([&] { accepted_(UringTransport::Socket::blocking(std::move(peer))); });
+        return !stopped_;  // accepted_ may have called stop()
+    });
+    if (stopped_) return;
+    if (error != 0) return pause(error);
+    await_peers();
 }
 
-/// After EMFILE, ENFILE, ENOBUFS, ENOMEM or an unexpected error: the peer stays in the backlog, and to accept again at
-/// once would only fail again.
 void UringAcceptor::pause(int error) {
     paused_ = true;
     retry_timer_.set(Clock::now() + accept_pause);
     // Reported once per pause, not again after each retry that fails.
-    if (!std::exchange(pause_reported_, true)) loop_.accept_paused({error, std::system_category()});
+    if (std::exchange(pause_reported_, true)) return;
+    (void)within_memory([&] { loop_.accept_paused({error, std::system_category()}); });
 }
 
 void UringAcceptor::retry() {

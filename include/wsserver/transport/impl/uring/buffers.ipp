@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 namespace wsserver::detail {
 
@@ -50,29 +51,48 @@ UringBuffers::UringBuffers(UringRing& ring, const UringSizes& sizes)
     if (entries == MAP_FAILED) throw std::system_error(errno, std::system_category(), "mmap");
     entries_ = static_cast<io_uring_buf_ring*>(entries);
 
-    io_uring_buf_reg registration{};
-    registration.ring_addr = reinterpret_cast<std::uint64_t>(entries_);
-    registration.ring_entries = count_;
-    registration.bgid = group;
-    flags_of(registration) = fill_incrementally;
-    int error = sizes.like_linux_6_0 ? EINVAL : -io_uring_register_buf_ring(&ring.get(), &registration, 0);
+    int error = sizes.like_linux_6_0 ? EINVAL : enrol_soon(ring);
     if (error == EINVAL) {
         incremental_ = false;
         count_ = static_cast<unsigned>(most);
         size_ = total / most;
-        registration.ring_entries = count_;
-        flags_of(registration) = 0;
-        error = -io_uring_register_buf_ring(&ring.get(), &registration, 0);
+        error = enrol_soon(ring);
     }
     if (error != 0) {
         ::munmap(entries_, mapped_);
         throw std::system_error(error, std::system_category(), "io_uring_register_buf_ring");
     }
-    io_uring_buf_ring_init(entries_);
-    for (unsigned i = 0; i < count_; ++i) offer(static_cast<std::uint16_t>(i));
+    offer_all();
 }
 
 UringBuffers::~UringBuffers() { ::munmap(entries_, mapped_); }
+
+bool UringBuffers::renew(UringRing& ring) {
+    io_uring_unregister_buf_ring(&ring.get(), group);  // fails if an earlier attempt has done it
+    const int error = enrol(ring);
+    if (is_for_now(error)) return false;
+    if (error != 0) throw std::system_error(error, std::system_category(), "io_uring_register_buf_ring");
+    offer_all();
+    return true;
+}
+
+/// Returns 0 or an errno.
+int UringBuffers::enrol(UringRing& ring) noexcept {
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(entries_);
+    registration.ring_entries = count_;
+    registration.bgid = group;
+    flags_of(registration) = incremental_ ? fill_incrementally : std::uint16_t{0};
+    return ring.register_buffers(registration);
+}
+
+/// Tries again for 127 ms if the kernel refuses. A limit of locked memory would refuse it forever.
+int UringBuffers::enrol_soon(UringRing& ring) {
+    for (UringPause pause;; std::this_thread::sleep_for(pause.next())) {
+        const int error = enrol(ring);
+        if (!is_for_now(error) || pause.has_grown()) return error;
+    }
+}
 
 MutableBytes UringBuffers::bytes(std::size_t count, std::uint32_t flags) noexcept {
     const std::uint16_t buffer = buffer_of(flags);
@@ -84,6 +104,12 @@ MutableBytes UringBuffers::bytes(std::size_t count, std::uint32_t flags) noexcep
 void UringBuffers::give_back(std::uint32_t flags) noexcept {
     if ((flags & IORING_CQE_F_BUFFER) == 0 || (incremental_ && (flags & more_in_this_buffer) != 0)) return;
     offer(buffer_of(flags));
+}
+
+/// Precondition: they are registered, and the kernel has taken none.
+void UringBuffers::offer_all() noexcept {
+    io_uring_buf_ring_init(entries_);
+    for (unsigned i = 0; i < count_; ++i) offer(static_cast<std::uint16_t>(i));
 }
 
 void UringBuffers::offer(std::uint16_t buffer) noexcept {

@@ -3,6 +3,7 @@
 
 #include "wsserver/transport/detail/uring/ring.hpp"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/transport/detail/uring/buffers.hpp"
 
 namespace wsserver {
@@ -43,11 +45,23 @@ bool has_multishot_receive(io_uring& ring) {
     return known && io_uring_opcode_supported(known.get(), IORING_OP_SEND_ZC) != 0;
 }
 
+/// The most pauses while requests end: 2 s when the ring is no longer used, and 127 ms in a loop that goes on.
+constexpr int last_pauses = 26;
+constexpr int pauses_in_loop = 7;
+
+/// Makes a submission do nothing, except that a socket that it would close is closed.
+void drop_submission(io_uring_sqe& sqe) noexcept {
+    if (sqe.opcode == IORING_OP_CLOSE) Descriptor{sqe.fd}.reset();
+    io_uring_prep_nop(&sqe);
+    sqe.user_data = 0;
+}
+
 }  // namespace
 
 namespace detail {
 
-UringRing::UringRing(const UringSizes& sizes) {
+UringRing::UringRing(const UringSizes& sizes)
+    : calls_(sizes.calls != nullptr ? *sizes.calls : UringCalls::of_kernel()) {
     // When a ring is closed, the kernel interrupts the thread that created it, for example in a recv() of the embedding
     // program. So a thread that ends at once creates it.
     int error = 0;
@@ -69,18 +83,75 @@ int UringRing::open(const UringSizes& sizes) {
 
 UringRing::~UringRing() { close(); }
 
-void UringRing::cancel_all() noexcept {
-    if (!bound_ || shut_ || owner_ != std::this_thread::get_id()) return;
-    io_uring_sqe* all = io_uring_get_sqe(&ring_);
-    if (all == nullptr && io_uring_submit(&ring_) > 0) all = io_uring_get_sqe(&ring_);
-    if (all != nullptr) {
-        io_uring_prep_cancel64(all, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-        all->user_data = 0;
-    }
-    while (io_uring_submit_and_get_events(&ring_) == -EINTR) {
-    }
+bool UringRing::cancel_all() noexcept {
+    if (!bound_ || state_ == State::shut || owner_ != std::this_thread::get_id()) return true;
+    calls_.submit_and_collect(ring_);
+    const bool ended = end_requests(last_pauses);
     // The registration would keep the ring open, and the ring its sockets, for as long as this thread lives.
     if (std::exchange(registered_, false)) io_uring_unregister_ring_fd(&ring_);
+    return ended;
+}
+
+/// Cancels all requests, until the kernel has none, and drops their completions. Needs no memory. False if some have
+/// not ended.
+bool UringRing::end_requests(int most_pauses) noexcept {
+    io_uring_sync_cancel_reg all{};
+    all.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    all.timeout = {-1, -1};
+    UringPause pause;
+    for (int pauses = 0;;) {
+        const int found = calls_.cancel(ring_, all);
+        const bool refused = found < 0 && found != -ENOENT;
+        const bool dropped = drop_completions();
+        if (refused && !is_for_now(-found) && found != -EALREADY) return false;  // EALREADY: a request is being handled
+        if (dropped && !refused) continue;
+        if (found <= 0 && !refused && !has_work()) return true;
+        if (pauses++ == most_pauses) return false;
+        calls_.sleep(pause.next());  // a thread of the kernel is busy with a request
+    }
+}
+
+/// True if the kernel has completions, or work on them.
+bool UringRing::has_work() const noexcept {
+    pollfd work{.fd = ring_.ring_fd, .events = POLLIN, .revents = 0};
+    return ::poll(&work, 1, 0) > 0;
+}
+
+/// Returns true if there were some. Sockets that the kernel has refused to close are closed.
+bool UringRing::drop_completions() noexcept {
+    bool some = false;
+    for (;;) {
+        io_uring_get_events(&ring_);  // the kernel works on a limited number at once
+        unsigned head = 0, count = 0;
+        const io_uring_cqe* next = nullptr;
+        io_uring_for_each_cqe(&ring_, head, next) {
+            if (event_of(*next) == UringEvent::closed) closed(target_of(*next), next->res);
+            ++count;
+        }
+        if (count == 0) return some;
+        some = true;
+        io_uring_cq_advance(&ring_, count);
+    }
+}
+
+/// The kernel is not reading the queue: it does so only during a call.
+void UringRing::drop_prepared() noexcept {
+    const auto& queue = ring_.sq;
+    for (unsigned i = *queue.khead; i != queue.sqe_tail; ++i) drop_submission(queue.sqes[i & queue.ring_mask]);
+    for (io_uring_sqe& sqe : backlog_) drop_submission(sqe);
+    backlog_.clear();
+    ++submissions_;  // a send that was prepared is not extended any more
+}
+
+void UringRing::shut() noexcept {
+    if (std::exchange(state_, State::shut) != State::shut) drop_prepared();
+}
+
+bool UringRing::abandon_requests() noexcept {
+    const bool ended = end_requests(pauses_in_loop);
+    drop_prepared();
+    losses_ = *ring_.cq.koverflow;
+    return ended;
 }
 
 void UringRing::close() noexcept {
@@ -102,15 +173,26 @@ void UringRing::bind_to_thread() {
 }
 
 io_uring_sqe& UringRing::sqe(UringEvent event, const void* target) {
-    if (shut_) return ring_.sq.sqes[0];
-    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    while (sqe == nullptr) {  // the queue is full: submit the first part of this turn
-        submit();
-        sqe = io_uring_get_sqe(&ring_);
-    }
+    if (state_ != State::open) return *ignored_;
+    io_uring_sqe* sqe = backlog_.empty() ? io_uring_get_sqe(&ring_) : nullptr;
+    if (sqe == nullptr) sqe = &sqe_beyond_queue();
     // The io_uring_prep_ functions do not change this field.
     sqe->user_data = reinterpret_cast<std::uint64_t>(target) | static_cast<std::uint64_t>(event);
     return *sqe;
+}
+
+/// The queue is full: submits the first part of this turn, or keeps the rest until the kernel takes it.
+io_uring_sqe& UringRing::sqe_beyond_queue() {
+    if (backlog_.empty() && submit()) {
+        if (io_uring_sqe* const sqe = io_uring_get_sqe(&ring_)) return *sqe;
+    }
+    UringPause pause;
+    while (!within_memory([this] { backlog_.emplace_back(); })) {
+        io_uring_sqe* const sqe = submit_backlog() && submit() ? io_uring_get_sqe(&ring_) : nullptr;
+        if (sqe != nullptr) return *sqe;
+        std::this_thread::sleep_for(pause.next());
+    }
+    return backlog_.back();
 }
 
 io_uring_sqe& UringRing::silent_sqe() { return sqe(UringEvent::none, nullptr); }
@@ -122,33 +204,63 @@ void UringRing::cancel(UringEvent event, const void* target) {
     sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-void UringRing::submit() {
-    bind_to_thread();
-    ++submissions_;
-    int result = 0;
-    do {
-        result = io_uring_submit(&ring_);
-    } while (result == -EINTR);
-    // EBUSY, EAGAIN: completions must be read first, or memory is short. The next call submits the rest.
-    if (result < 0 && result != -EBUSY && result != -EAGAIN) throw_error(-result, "io_uring_enter");
+/// The target is the number of the descriptor.
+void UringRing::close_later(Descriptor socket) {
+    const int number = socket.release();
+    const auto target = static_cast<std::uintptr_t>(number) * (uring_event_bits + 1);
+    io_uring_sqe& close = sqe(UringEvent::closed, reinterpret_cast<const void*>(target));
+    io_uring_prep_close(&close, number);
+    close.flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-void UringRing::turn(Wait wait, std::optional<Clock::time_point> until) {
+/// EBADF: the number has no descriptor. After success it may be that of another one.
+void UringRing::closed(const void* target, int result) noexcept {
+    if (result >= 0 || result == -EBADF) return;
+    Descriptor{static_cast<int>(reinterpret_cast<std::uintptr_t>(target) / (uring_event_bits + 1))}.reset();
+}
+
+/// Submits what is in the queue. False if the kernel refuses.
+bool UringRing::submit() {
     bind_to_thread();
     ++submissions_;
-    int result = 0;
-    if (wait == Wait::no) {
-        result = io_uring_submit_and_get_events(&ring_);
-    } else if (!until) {
-        result = io_uring_submit_and_wait(&ring_, 1);
-    } else {
-        __kernel_timespec time = kernel_time(*until - Clock::now());
-        io_uring_cqe* first = nullptr;
-        result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
+    const int result = calls_.submit(ring_);
+    if (result < 0 && !is_for_now(-result)) throw_error(-result, "io_uring_enter");
+    return result >= 0;
+}
+
+/// Moves the backlog to the queue, in order. False if the kernel refuses what is in the way.
+bool UringRing::submit_backlog() {
+    while (!backlog_.empty()) {
+        io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+        if (sqe == nullptr && submit()) sqe = io_uring_get_sqe(&ring_);
+        if (sqe == nullptr) return false;
+        *sqe = backlog_.front();
+        backlog_.pop_front();
+        ++submissions_;
     }
-    const bool nothing_wrong =
-        result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN;
-    if (!nothing_wrong) throw_error(-result, "io_uring_enter");
+    return true;
+}
+
+bool UringRing::turn(Wait wait, std::optional<Clock::time_point> until) {
+    if (has_lost_completions()) return false;
+    bind_to_thread();
+    ++submissions_;
+    const int result = submit_backlog() ? enter(wait, until) : -EAGAIN;
+    if (has_lost_completions()) return false;
+    if (result >= 0 || result == -ETIME) {
+        collects_ = true;
+        return true;
+    }
+    if (!is_for_now(-result)) throw_error(-result, "io_uring_enter");
+    collects_ = calls_.collect(ring_) >= 0;  // a refused submission keeps the kernel from working on completions
+    return false;
+}
+
+int UringRing::enter(Wait wait, std::optional<Clock::time_point> until) {
+    if (wait == Wait::no) return calls_.submit_and_collect(ring_);
+    if (!until) return calls_.submit_and_wait(ring_, nullptr);
+    __kernel_timespec time = kernel_time(*until - Clock::now());
+    return calls_.submit_and_wait(ring_, &time);
 }
 
 }  // namespace detail

@@ -74,19 +74,23 @@ void SendMemory::begin_chunk(std::size_t at_least) {
         ++filling_->sends;
         release(*std::exchange(filling_, nullptr));
     }
+    PooledBuffer memory{std::max(at_least, chunk_size)};
     Chunk& chunk = fresh_chunk();
-    chunk.memory = PooledBuffer{std::max(at_least, chunk_size)};
+    chunk.memory = std::move(memory);
     chunk.used = 0;
     filling_ = &chunk;
 }
 
 // --- UringSends ---
 
-UringSend& UringSends::fresh(UringStream& stream) {
-    if (spare_ == nullptr) {
-        all_.push_back(std::make_unique<UringSend>());
-        spare_ = all_.back().get();
-    }
+/// Allocates a request if there is no spare one, before anything else of a send is allocated.
+void UringSends::prepare_spare() {
+    if (spare_ != nullptr) return;
+    all_.push_back(std::make_unique<UringSend>());
+    spare_ = all_.back().get();
+}
+
+UringSend& UringSends::take_spare(UringStream& stream) noexcept {
     UringSend& send = *spare_;
     spare_ = std::exchange(send.next_spare, nullptr);
     send.stream = &stream;
@@ -97,20 +101,19 @@ UringSend& UringSends::begin(UringStream& stream, int socket, std::span<const Se
     if (pieces.size() != 1) {
         return begin(stream, socket, std::make_unique<UringSend::Gathered>(SendBatch{pieces, 0}));
     }
-    UringSend& send = fresh(stream);
+    prepare_spare();
     const SendPiece& piece = pieces.front();
-    if (piece.owner) {
-        send.owner = piece.owner;
-        send.place = {piece.bytes, nullptr};
-    } else {
-        send.place = memory_.keep(piece.bytes, output_);
-    }
+    const auto place = piece.owner ? SendMemory::Place{piece.bytes, nullptr} : memory_.keep(piece.bytes, output_);
+    UringSend& send = take_spare(stream);
+    send.owner = piece.owner;
+    send.place = place;
     prepare(send, socket);
     return send;
 }
 
 UringSend& UringSends::begin(UringStream& stream, int socket, std::unique_ptr<UringSend::Gathered> gathered) {
-    UringSend& send = fresh(stream);
+    prepare_spare();
+    UringSend& send = take_spare(stream);
     send.gathered = std::move(gathered);
     prepare(send, socket);
     return send;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/transport/detail/uring/loop.hpp"
 #include "wsserver/transport/endpoint.hpp"
 
@@ -25,6 +26,12 @@ constexpr int uring_last_receives = 32;
 constexpr std::size_t direct_minimum = std::size_t{32} << 10;
 
 }  // namespace
+
+/// Calls `f` for the loop. Running out of memory is an error of this stream only.
+template <class F>
+void UringStream::in_turn(F&& f) {
+    if (!within_memory(f)) report_failure(ENOMEM);
+}
 
 void UringStream::start(StreamUser& user) {
     assert(user_ == nullptr && !closed_);
@@ -67,20 +74,22 @@ void UringStream::received(int result, std::uint32_t flags) {
     const bool was_last = (flags & IORING_CQE_F_MORE) == 0;
     const bool direct = cancelling_ || result >= static_cast<int>(direct_minimum);
     if (was_last) awaiting_bytes_ = cancelling_ = false;
-    if (rare_ && rare_->buffer) {
-        received_direct(result);
-    } else if (result > 0) {
-        received_shared(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
-    }
-    if (result > 0) loop_.note_received(*this, static_cast<std::size_t>(result));
-    if (result == 0) {
-        peer_ended();
-    } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-        receive_failed(-result);
-    }
+    in_turn([&] {
+        if (rare_ && rare_->buffer) {
+            received_direct(result);
+        } else if (result > 0) {
+            received_shared(loop_.buffers().bytes(static_cast<std::size_t>(result), flags));
+        }
+        if (result > 0) loop_.note_received(*this, static_cast<std::size_t>(result));
+        if (result == 0) {
+            peer_ended();
+        } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+            receive_failed(-result);
+        }
+    });
     loop_.buffers().give_back(flags);
     if (!was_last) return;
-    receive_again(result, direct ? ReceiveMode::direct : ReceiveMode::shared);
+    in_turn([&] { receive_again(result, direct ? ReceiveMode::direct : ReceiveMode::shared); });
     if (sending_ == Sending::failed) defer();
     drop_reference();
 }
@@ -100,19 +109,20 @@ void UringStream::receive_again(int result, ReceiveMode mode) {
     const std::size_t much = loop_.buffers_are_short() ? UringReceiveQueue::share : UringReceiveQueue::much;
     const bool took_much = lacked ? loop_.has_received_much(*this) : static_cast<std::size_t>(result) >= much;
     if (took_much) return receive_later();
-    queued_ = 1;
     loop_.receive_after_others(*this);
+    queued_ = 1;
 }
 
 void UringStream::receive_later() {
     if (awaiting_bytes_ || queued_ != 0 || !may_receive()) return;
-    queued_ = 1;
     loop_.receive_in_order(*this);
+    queued_ = 1;
 }
 
 void UringStream::receive_more(std::size_t share) {
     queued_ = 0;
-    if (user_ != nullptr && !closed_) await_bytes(ReceiveMode::direct, share);
+    if (user_ == nullptr || closed_) return;
+    in_turn([&] { await_bytes(ReceiveMode::direct, share); });
 }
 
 /// `bytes` are in the shared buffers.
@@ -238,11 +248,30 @@ void UringStream::sent(UringSend& send, int result) {
     if (closed_) {
         close_socket();
     } else if (result > 0) {
-        send_done(std::move(next));
+        in_turn([&] { send_done(std::move(next)); });
     } else {
         send_failed(result < 0 ? -result : EIO);
     }
     drop_reference();
+}
+
+void UringStream::requests_lost() {
+    if (!awaiting_bytes_ && send_ == nullptr) return;
+    defer();  // which also keeps a reference
+    ended_ = true;
+    if (sending_ < Sending::failed) {
+        sending_ = Sending::failed;
+        send_error_ = ENOMEM;
+    }
+    if (UringSend* const send = std::exchange(send_, nullptr)) {
+        loop_.sends().end(*send);
+        if (closed_) close_socket();
+        drop_reference();
+    }
+    if (awaiting_bytes_) {
+        awaiting_bytes_ = cancelling_ = false;
+        drop_reference();
+    }
 }
 
 void UringStream::send_done(std::unique_ptr<SendBatch> next) {
@@ -291,7 +320,9 @@ void UringStream::run_deferred() {
     if (closed_) {
         if (StreamUser* user = std::exchange(user_, nullptr)) user->on_released();
     } else {
-        if (held() && !paused_) deliver_held();
+        in_turn([this] {
+            if (held() && !paused_) deliver_held();
+        });
         if (sending_ == Sending::failed) end_failed();
     }
     drop_reference();
@@ -300,7 +331,8 @@ void UringStream::run_deferred() {
 /// Reports the error of a send, after the receive request in flight has ended.
 void UringStream::end_failed() {
     if (awaiting_bytes_) return stop_awaiting_bytes();
-    receive_rest();
+    if (rare_ && rare_->buffer) received_direct(0);  // of a request whose completion was lost
+    (void)within_memory([this] { receive_rest(); });
     report_failure(send_error_);
 }
 

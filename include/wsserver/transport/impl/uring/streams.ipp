@@ -21,7 +21,7 @@ class UringStreams::Page {
     Page& operator=(const Page&) = delete;
     ~Page() {
         for (std::uint8_t i = 0; i < places; ++i) {
-            if ((taken_[i / 64U] & bit(i)) != 0) destroy(*std::launder(reinterpret_cast<UringStream*>(&places_[i])));
+            if (UringStream* const stream = at(i)) destroy(*stream);
         }
     }
 
@@ -50,6 +50,20 @@ class UringStreams::Page {
         --count_;
     }
 
+    UringStream* find_deferred() noexcept {
+        for (std::uint8_t i = 0; i < places; ++i) {
+            UringStream* const stream = at(i);
+            if (stream != nullptr && stream->is_deferred()) return stream;
+        }
+        return nullptr;
+    }
+
+    void requests_lost() {
+        for (std::uint8_t i = 0; i < places; ++i) {
+            if (UringStream* const stream = at(i)) stream->requests_lost();
+        }
+    }
+
    private:
     friend Pages;
 
@@ -62,6 +76,11 @@ class UringStreams::Page {
 
     static constexpr std::uint64_t all = ~std::uint64_t{0};
     static constexpr std::uint64_t bit(std::uint8_t place) noexcept { return std::uint64_t{1} << place % 64U; }
+
+    UringStream* at(std::uint8_t place) noexcept {
+        if ((taken_[place / 64U] & bit(place)) == 0) return nullptr;
+        return std::launder(reinterpret_cast<UringStream*>(&places_[place]));
+    }
 
     /// Searches from the place after the last one, so that a free place is not reused soon. Until then the address
     /// sanitizer detects accesses to the destroyed stream.
@@ -91,6 +110,17 @@ std::size_t UringStreams::Pages::count() const noexcept {
     std::size_t count = 0;
     for (const Page* page = first; page != nullptr; page = page->next_) ++count;
     return count;
+}
+
+void UringStreams::Pages::requests_lost() const {
+    for (Page* page = first; page != nullptr; page = page->next_) page->requests_lost();
+}
+
+UringStream* UringStreams::Pages::find_deferred() const noexcept {
+    for (Page* page = first; page != nullptr; page = page->next_) {
+        if (UringStream* const found = page->find_deferred()) return found;
+    }
+    return nullptr;
 }
 
 void UringStreams::Pages::add(Page& page) noexcept {
@@ -134,6 +164,16 @@ UringStream& UringStreams::make(UringLoop& loop, Descriptor socket) {
         full_.add(page);
     }
     return stream;
+}
+
+void UringStreams::requests_lost() {
+    partial_.requests_lost();
+    full_.requests_lost();
+}
+
+UringStream* UringStreams::find_deferred() const noexcept {
+    UringStream* const found = partial_.find_deferred();
+    return found != nullptr ? found : full_.find_deferred();
 }
 
 void UringStreams::destroy(UringStream& stream) noexcept {

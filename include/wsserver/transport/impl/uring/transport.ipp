@@ -21,7 +21,9 @@ UringTransport::Socket::Socket(Descriptor descriptor) noexcept : descriptor_(std
 }
 
 UringTransport::UringTransport(const UringSizes& sizes) : loop_(std::make_unique<UringLoop>(sizes)) {}
-UringTransport::~UringTransport() = default;
+UringTransport::~UringTransport() {
+    if (!loop_->finish()) UringLoop::keep(std::move(loop_));
+}
 
 OutputBuffer& UringTransport::output() noexcept { return loop_->output(); }
 void UringTransport::post(UniqueFunction<void()> task) { loop_->post(std::move(task)); }
@@ -36,6 +38,9 @@ void UringTransport::stop_listening() { loop_->stop_listening(); }
 void UringTransport::on_accept_paused(UniqueFunction<void(std::error_code)> paused) {
     loop_->on_accept_paused(std::move(paused));
 }
+void UringTransport::on_completions_lost(UniqueFunction<void()> lost) { loop_->on_completions_lost(std::move(lost)); }
+bool UringTransport::serves() const noexcept { return loop_->serves(); }
+void UringTransport::on_requests_left(UniqueFunction<void()> left) { loop_->on_requests_left(std::move(left)); }
 
 void UringTransport::run() { loop_->run(); }
 void UringTransport::stop() { loop_->stop(); }

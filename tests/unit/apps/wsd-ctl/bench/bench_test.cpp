@@ -164,8 +164,9 @@ TEST_CASE("bench says why there is no connection", "[bench]") {
     const House house;
     check(bench({"http://127.0.0.1/"}), 2, {"ws://"});
     check(bench({"wss://127.0.0.1/"}), 6, {"TLS"});
-    check(bench({house.url, "-H", "Host: other"}), 2, {"Host"});
+    check(bench({house.url, "-H", "Upgrade: other"}), 2, {"Upgrade"});
     check(bench({house.url, "--origin", "https://evil.example"}), 4, {house.url, "403"});
+    check(bench({house.url, "-H", "Host: a b"}), 2, {"'a b' is not a valid host"});
     check(bench({"ws+unix:/no/such/socket"}), 1, {"/no/such/socket"});
     check(bench({house.url, "--connections", "2000000"}), 1, {"2000000 connections", "hard limit"});
     check(bench({house.url, "--server-pid", "999999999"}), 1, {"--server-pid", "999999999"});

@@ -1,0 +1,63 @@
+// Decides which streams and which opening handshakes a server accepts.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <variant>
+
+#include "wsserver/handshake/origin.hpp"
+#include "wsserver/server.hpp"
+#include "wsserver/server/detail/connection_rate.hpp"
+#include "wsserver/server/detail/handler_table.hpp"
+#include "wsserver/server/detail/handler_workers.hpp"
+#include "wsserver/server/detail/program_callbacks.hpp"
+#include "wsserver/server/detail/reactor.hpp"
+#include "wsserver/server/detail/server_hub.hpp"
+
+namespace wsserver {
+
+/// Any thread may call the members.
+class AdmissionControl {
+   public:
+    AdmissionControl(const ServerOptions& options, std::shared_ptr<ServerHub> hub, HandlerWorkers& workers,
+                     const ProgramCallbacks& callbacks);
+
+    /// See ReactorShared.
+    ReactorShared::Admission admit() noexcept;
+    void released() noexcept { open_.fetch_sub(1, std::memory_order_relaxed); }
+    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer);
+
+    /// Streams that were admitted and not released.
+    std::size_t open() const noexcept { return open_.load(std::memory_order_relaxed); }
+    /// Replaces the rules for opening handshakes. Does not change max_connections.
+    void reconfigure(const ServerOptions& changed);
+    HandlerTable& handlers() noexcept { return handlers_; }
+    const HandlerTable& handlers() const noexcept { return handlers_; }
+
+   private:
+    struct HandshakeRules {
+        explicit HandshakeRules(const ServerOptions& options)
+            : strict_subprotocol(options.strict_subprotocol), origins{options.allowed_origins, options.hosts} {}
+
+        bool strict_subprotocol;
+        OriginRules origins;
+    };
+
+    std::variant<Acceptance, Refusal> accept(OwnedConnection& connection, const Offer& offer,
+                                             HandlerTable::Choice choice);
+
+    const std::shared_ptr<ServerHub> hub_;
+    HandlerWorkers& workers_;
+    const ProgramCallbacks& callbacks_;
+    HandlerTable handlers_;
+    const std::size_t max_connections_;
+    std::atomic<std::size_t> open_{0};
+    ConnectionRate rate_;
+    mutable std::shared_mutex mutex_;
+    HandshakeRules rules_;
+};
+
+}  // namespace wsserver

@@ -1,0 +1,70 @@
+// The workers of a server: they run pooled handlers, and end handlers that lose their last connection.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "wsserver/scheduling/detail/recurring_thread.hpp"
+#include "wsserver/scheduling/worker_pool.hpp"
+#include "wsserver/server.hpp"
+#include "wsserver/server/detail/pooled_handler.hpp"
+#include "wsserver/server/detail/program_callbacks.hpp"
+#include "wsserver/server/detail/reactors.hpp"
+
+namespace wsserver {
+
+/// The threads start when the first task needs them. Any thread may call the members, unless they say otherwise.
+class HandlerWorkers {
+   public:
+    HandlerWorkers(const ServerOptions& options, const Reactors& reactors, const ProgramCallbacks& callbacks) noexcept
+        : count_(options.workers),
+          reactors_(reactors),
+          callbacks_(callbacks),
+          handler_deadline_(options.handler_deadline) {}
+
+    /// Must be called after the reactors were made, before they run.
+    void make_mailboxes() { ready_.resize(reactors_.size()); }
+    /// Called on the reactor's thread. Throws std::system_error if no thread can be started.
+    ReadyMailboxes& ready_mailboxes(std::uint16_t reactor);
+    /// Pushes the mailboxes that became ready in the last turn. Called when the reactor's thread has ended.
+    void push_last(std::size_t reactor) {
+        if (ready_[reactor]) ready_[reactor]->push();
+    }
+
+    /// Destroys the handler on a worker; on the calling thread if memory or threads run out, or if the workers have
+    /// ended.
+    void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
+
+    /// A reaction that takes longer is reported.
+    void set_handler_deadline(std::chrono::milliseconds deadline) noexcept { handler_deadline_ = deadline; }
+    std::uint64_t handlers_overdue() const noexcept { return handlers_overdue_.load(std::memory_order_relaxed); }
+    std::vector<WorkerState> states() const;
+    std::vector<HandlerLoad> loads() const;
+    /// See WorkerPool.
+    std::size_t freed_bytes() const noexcept;
+
+    /// Waits until the workers have run what is queued, at most until `deadline`, but for a moment in any case. Returns
+    /// the names of the handlers that still block a worker.
+    std::vector<std::string> stop(Clock::time_point deadline);
+
+   private:
+    WorkerPool& pool();
+    void report_overdue();
+
+    const std::size_t count_;
+    const Reactors& reactors_;
+    const ProgramCallbacks& callbacks_;
+    std::atomic<std::chrono::milliseconds> handler_deadline_;
+    std::atomic<std::uint64_t> handlers_overdue_{0};
+    mutable std::mutex mutex_;
+    std::unique_ptr<WorkerPool> pool_;
+    std::vector<std::unique_ptr<ReadyMailboxes>> ready_;  ///< by reactor, created for its first pooled connection
+    detail::RecurringThread watchdog_;                    ///< last: it uses the other members
+};
+
+}  // namespace wsserver

@@ -1,0 +1,23 @@
+// The options of a reactor, as derived from those of the server.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "wsserver/connection/connection_options.hpp"
+#include "wsserver/protocol/protocol.hpp"
+
+namespace wsserver {
+
+struct ServerOptions;
+
+struct ReactorOptions {
+    ConnectionOptions connection{};  ///< of its connections
+    std::size_t memory_limit = 0;    ///< most bytes that the connections of all reactors may hold; 0: unlimited
+    std::string server_name{};       ///< the Server field of responses; empty: no such field
+    std::size_t fragment_size = ProtocolOptions{}.fragment_size;  ///< see ProtocolOptions
+};
+
+ReactorOptions reactor_options(const ServerOptions& options);
+
+}  // namespace wsserver

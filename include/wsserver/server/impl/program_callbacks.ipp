@@ -1,0 +1,106 @@
+#pragma once
+
+#include "wsserver/server/detail/program_callbacks.hpp"
+
+#include <exception>
+#include <string>
+
+#include "wsserver/base/within_memory.hpp"
+#include "wsserver/handshake/handshake.hpp"
+#include "wsserver/protocol/error.hpp"
+
+namespace wsserver {
+
+std::optional<HttpResponse> ProgramCallbacks::answer(const HttpRequest& request) const {
+    if (!http_answer_ || !gate_->is_open()) return std::nullopt;
+    try {
+        return http_answer_(request);
+    } catch (const std::exception& exception) {
+        log(LogLevel::error, "on_http threw for " + request.target + ": " + exception.what());
+    } catch (...) {
+        log(LogLevel::error, "on_http threw for " + request.target + ": an exception that is not a std::exception");
+    }
+    return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
+}
+
+template <class F>
+void ProgramCallbacks::guarded(std::string_view name, F&& call) const {
+    try {
+        call();
+    } catch (const std::exception& exception) {
+        log(LogLevel::error, std::string{name} + " threw: " + exception.what());
+    } catch (...) {
+        log(LogLevel::error, std::string{name} + " threw an exception that is not a std::exception");
+    }
+}
+
+void ProgramCallbacks::accepted(const ConnectionStart& start) const {
+    if (!accept_ || !gate_->is_open()) return;
+    guarded("on_accept", [&] { accept_(start); });
+}
+
+void ProgramCallbacks::ended(const ConnectionEnd& end) {
+    (void)within_memory([&] { count(end); });
+    if (!end_ || !gate_->is_open()) return;
+    guarded("on_end", [&] { end_(end); });
+}
+
+void ProgramCallbacks::event(const ConnectionEvent& event) const {
+    if (!event_ || !gate_->is_open()) return;
+    guarded("on_event", [&] { event_(event); });
+}
+
+void ProgramCallbacks::count(const ConnectionEnd& end) {
+    const bool refused = !end.opened && end.error.category() == wsserver_category();
+    if (!end.opened && !refused) return;
+    const std::lock_guard lock(mutex_);
+    if (end.opened) ++closes_[static_cast<std::uint16_t>(end.code)];
+    if (refused) ++refusals_[http_status_for(static_cast<Errc>(end.error.value()))];
+}
+
+namespace {
+
+/// The calls of log functions that are under way on this thread. The function of one server may call another server.
+struct LogCall {
+    const ProgramCallbacks* callbacks;
+    const LogCall* outer = std::exchange(innermost, this);
+
+    explicit LogCall(const ProgramCallbacks& called) noexcept : callbacks(&called) {}
+    LogCall(const LogCall&) = delete;
+    LogCall& operator=(const LogCall&) = delete;
+    ~LogCall() { innermost = outer; }
+
+    static constinit thread_local const LogCall* innermost;
+};
+
+constinit thread_local const LogCall* LogCall::innermost = nullptr;
+
+}  // namespace
+
+bool ProgramCallbacks::is_logging() const noexcept {
+    const LogCall* call = LogCall::innermost;
+    while (call != nullptr && call->callbacks != this) call = call->outer;
+    return call != nullptr;
+}
+
+void ProgramCallbacks::log(LogLevel level, std::string_view text) const noexcept {
+    if (!log_ || !gate_->is_open()) return;
+    const LogCall call{*this};
+    try {
+        log_(level, text);
+    } catch (...) {
+        // There is no other place to report it.
+    }
+}
+
+std::map<std::uint16_t, std::uint64_t> ProgramCallbacks::closes() const {
+    const std::lock_guard lock(mutex_);
+    return closes_;
+}
+
+std::map<unsigned, std::uint64_t> ProgramCallbacks::refusals() const {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
+}
+
+}  // namespace wsserver

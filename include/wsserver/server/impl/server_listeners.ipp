@@ -1,0 +1,135 @@
+#pragma once
+
+#include "wsserver/server/detail/server_listeners.hpp"
+
+#include <utility>
+
+namespace wsserver {
+
+namespace {
+
+std::string url_of(const Endpoint& endpoint) {
+    if (endpoint.is_unix()) return "ws+unix:" + endpoint.unix_path;
+    return "ws://" + to_string(endpoint);
+}
+
+std::string_view advice_on_pause(std::error_code why) {
+    if (why == std::errc::too_many_files_open) return "; raise the limit of open files (ulimit -n)";
+    if (why == std::errc::too_many_files_open_in_system) {
+        return "; raise the limit of open files of this machine (sysctl fs.file-max)";
+    }
+    if (why == std::errc::not_enough_memory || why == std::errc::no_buffer_space) {
+        return "; this machine has no memory for sockets";
+    }
+    if (why == std::errc::operation_not_permitted || why == std::errc::permission_denied) {
+        return "; something forbids accept(2): a seccomp filter or a security module";
+    }
+    return "";
+}
+
+}  // namespace
+
+Result<std::string, std::string> ServerListeners::listen(std::string_view text) {
+    auto endpoint = parse_endpoint(text);
+    if (!endpoint) return Unexpected{endpoint.error()};
+    auto listeners = open_listeners(*endpoint, reactors_.size());
+    if (!listeners) return Unexpected{listeners.error()};
+    const std::string url = url_of(listeners->endpoint);
+    // The address in numbers, which undrain() binds again whatever the name then means. An empty host stays empty: both
+    // families.
+    if (!endpoint->host.empty()) endpoint->host = listeners->endpoint.host;
+    endpoint->port = listeners->endpoint.port;
+    const std::lock_guard lock(mutex_);
+    if (closed_) return Unexpected{"cannot listen on " + std::string{text} + ": the server was stopped"};
+    urls_.push_back(url);
+    places_.push_back({*std::move(endpoint)});
+    serve(std::move(listeners->sockets));
+    return url;
+}
+
+/// Precondition: mutex_ is locked.
+void ServerListeners::serve(std::vector<ListeningSocket> sockets) {
+    for (std::size_t i = 0; i < reactors_.size(); ++i) {
+        listeners_.push_back({i, ListenerHandle{sockets[i]}});
+        reactors_.listen(i, std::move(sockets[i]));
+    }
+}
+
+void ServerListeners::drain() {
+    const std::lock_guard lock(mutex_);
+    for (Place& place : places_) place.drained = true;
+    shut_all();
+    // While the mutex is locked, so that no reactor stops the listeners of an undrain() that follows.
+    reactors_.tell_all([](AnyReactor& reactor) { reactor.stop_listening(); });
+}
+
+/// Opens new sockets: a Unix socket that was shut cannot listen again.
+Result<void, std::string> ServerListeners::undrain() {
+    const std::lock_guard undraining(undraining_);
+    const std::vector<std::size_t> places = drained_places();
+    std::vector<Listeners> opened;
+    for (const std::size_t place : places) {
+        auto listeners = open_listeners(endpoint_at(place), reactors_.size());
+        if (!listeners) return Unexpected{listeners.error()};
+        opened.push_back(*std::move(listeners));
+    }
+    const std::lock_guard lock(mutex_);
+    if (closed_) return Unexpected{std::string{"the server was stopped"}};
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        serve(std::move(opened[i].sockets));
+        places_[places[i]].drained = false;
+    }
+    return {};
+}
+
+std::vector<std::size_t> ServerListeners::drained_places() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+        if (places_[i].drained) places.push_back(i);
+    }
+    return places;
+}
+
+Endpoint ServerListeners::endpoint_at(std::size_t place) const {
+    const std::lock_guard lock(mutex_);
+    return places_[place].endpoint;
+}
+
+void ServerListeners::close() noexcept {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    shut_all();
+    urls_.clear();
+}
+
+void ServerListeners::shut_all() noexcept {
+    for (OfReactor& one : listeners_) one.listener.shut();
+    listeners_.clear();
+}
+
+void ServerListeners::accept_for(std::size_t reactor, std::size_t most, std::vector<Descriptor>& clients) {
+    const std::lock_guard lock(mutex_);
+    for (OfReactor& one : listeners_) {
+        if (one.reactor != reactor) continue;
+        for (; most > 0; --most) {
+            Descriptor client = one.listener.accept();
+            if (!client) break;
+            clients.push_back(std::move(client));
+        }
+    }
+}
+
+std::vector<std::string> ServerListeners::urls() const {
+    const std::lock_guard lock(mutex_);
+    return urls_;
+}
+
+void ServerListeners::accept_paused(std::error_code why) {
+    if (why == std::errc::invalid_argument) return;  // the listener was shut; its reactor will stop listening soon
+    accept_pauses_.fetch_add(1, std::memory_order_relaxed);
+    callbacks_.log(LogLevel::warning,
+                   std::string{"accepting is paused: "}.append(why.message()).append(advice_on_pause(why)));
+}
+
+}  // namespace wsserver

@@ -32,8 +32,10 @@ class MemoryWatch {
     }
 
     /// Pauses, resumes and closes connections. Returns true if it must look again soon, because memory is short or a
-    /// connection is paused.
+    /// connection is paused. What closing calls may not look again: then it returns true without a look.
     bool look(const MemoryBudget& budget, MemoryUse use) {
+        if (looks_) return true;
+        const Flag looking{looks_};
         collect(use);
         const auto by_rank = [](const MemoryHolder& a, const MemoryHolder& b) { return a.rank() > b.rank(); };
         std::sort(holders_.begin(), holders_.end(), by_rank);
@@ -59,6 +61,15 @@ class MemoryWatch {
     std::size_t paused() const noexcept { return paused_.load(std::memory_order_relaxed); }
 
    private:
+    /// Is set while the object lives.
+    struct Flag {
+        explicit Flag(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+        ~Flag() { flag_ = false; }
+        Flag(const Flag&) = delete;
+        Flag& operator=(const Flag&) = delete;
+        bool& flag_;
+    };
+
     /// `use.shared` has what the last look found here, which it replaces.
     void collect(MemoryUse& use) {
         tidy();
@@ -104,6 +115,7 @@ class MemoryWatch {
     std::vector<ConnectionId> ids_;
     std::size_t next_tidy_ = 1024;
     std::vector<MemoryHolder> holders_;  ///< of the last look
+    bool looks_ = false;
     std::atomic<std::size_t> largest_{0};
     std::atomic<std::size_t> shared_{0};
     std::atomic<std::size_t> paused_{0};

@@ -1,6 +1,7 @@
 // Reactors whose connections hold much memory.
 #include "wsserver/connection/memory_watch.hpp"
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,11 +63,15 @@ struct HolderPool {
     struct Connection {
         MemoryHolder holder;
         bool closed = false;
+        std::function<void()> on_closing = [] {};
 
         MemoryHolder memory_holder() const { return holder; }
         bool forget_holder() noexcept { return false; }
         void hold_for_memory(bool held) { holder.paused = held; }
-        void close_for_memory() { closed = true; }
+        void close_for_memory() {
+            closed = true;
+            on_closing();
+        }
     };
 
     Connection* find(ConnectionId id) { return &all[id.slot]; }
@@ -250,6 +255,22 @@ TEST_CASE("a receiver that was closed ends no pause while others wait for the br
     CHECK(pool.all[1].holder.paused);
     CHECK(pool.all[0].closed == (receivers == 10));  // it holds more than its part of the broadcast is for each
     CHECK(pool.all[2].closed == (receivers == 2));
+}
+
+TEST_CASE("a look within a look does nothing", "[memory_watch]") {
+    const MemoryBudget budget{100 * kib};
+    HolderPool pool;
+    MemoryWatch<HolderPool> watch{pool};
+    pool.add(4, {.held = 60 * kib}, watch);
+    int closings = 0;
+    for (auto& connection : pool.all) {
+        connection.on_closing = [&] {
+            ++closings;
+            CHECK(watch.look(budget, {.total = 240 * kib}));
+        };
+    }
+    CHECK_FALSE(watch.look(budget, {.total = 240 * kib}));  // memory is not short afterwards
+    CHECK(closings == 3);
 }
 
 TEST_CASE("over the limit, a peer that does not read is cut, and reported with 1013", "[memory_watch]") {

@@ -95,9 +95,9 @@ Answer report_count(const CommandCall& call, const Awaited<std::size_t>& count, 
     const auto number = wait_for_all(call, count);
     if (!number && call.stop.stop_requested()) return stopping();
     if (!number) {
-        return fail(
-            CommandErrc::timeout,
-            "handed over, but not all reactors have answered: an inline handler blocks one. The others have done it");
+        return fail(CommandErrc::timeout,
+                    "handed over, but not all reactors have answered: an inline handler blocks one, or the kernel "
+                    "does; the log says which. The others have done it");
     }
     if (call.line.json()) return Answer::done(JsonObject{}.add(what, *number).text() + '\n');
     const std::string_view shown = *number == 1 ? what.substr(0, what.size() - 1) : what;

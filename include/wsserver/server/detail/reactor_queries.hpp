@@ -39,7 +39,7 @@ class ReactorQueries {
     template <class Answer>
     std::optional<Answer> ask_one(std::uint16_t reactor, const std::function<Answer(AnyReactor&)>& question);
     /// Asks each reactor for a sign of life, unless it still owes one, and does not wait. A reactor that has owed it
-    /// for two further calls is stalled until it answers. So is one that does not serve its streams.
+    /// for two further calls is stalled until it answers. An answer counts only if the reactor serves its streams.
     void probe();
     /// The reactors that have owed an answer for too long, or do not serve.
     std::vector<std::uint16_t> stalled() const;
@@ -48,6 +48,12 @@ class ReactorQueries {
     std::uint64_t stalls() const noexcept { return stalls_.load(std::memory_order_relaxed); }
 
    private:
+    /// What is known of a reactor's sign of life.
+    struct Probe {
+        unsigned calls = 0;    ///< of probe() since the reactor was asked first; 0: it owes nothing
+        bool is_sent = false;  ///< the reactor has been asked, and has not answered
+    };
+
     /// Returns the place of the future answer, for await(). Null if the reactor is not asked, because it does not run
     /// or has stalled.
     template <class Answer>
@@ -62,6 +68,8 @@ class ReactorQueries {
     bool is_overdue(std::uint16_t reactor);
     bool must_be_probed(std::uint16_t reactor);
     void forget_probe(std::uint16_t reactor);
+    /// The reactor is asked again by the next call of probe().
+    void unsend_probe(std::uint16_t reactor);
     void set_stalled(std::uint16_t reactor);
     /// Precondition: mutex_ is locked. Returns true if report_stall() must follow.
     bool note_stall(std::uint16_t reactor);
@@ -77,7 +85,7 @@ class ReactorQueries {
     std::condition_variable changed_;
     std::vector<bool> running_;  ///< by reactor
     std::set<std::uint16_t> stalled_;
-    std::vector<unsigned> probes_;  ///< by reactor: calls of probe() since it was asked; 0: it owes nothing
+    std::vector<Probe> probes_;  ///< by reactor
     std::atomic<std::uint64_t> stalls_{0};
 };
 

@@ -2,14 +2,16 @@
 
 #include "wsserver/server/detail/reactor_queries.hpp"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 namespace wsserver {
 
 void ReactorQueries::begin() {
     const std::lock_guard lock(mutex_);
     running_.assign(reactors_.size(), true);
-    probes_.assign(reactors_.size(), 0);
+    probes_.assign(reactors_.size(), {});
 }
 
 void ReactorQueries::stopped(std::uint16_t reactor) {
@@ -43,33 +45,38 @@ void ReactorQueries::probe() {
     for (std::uint16_t i = 0; i < count; ++i) {
         if (is_overdue(i)) set_stalled(i);
         if (!must_be_probed(i)) continue;
-        if (!reactors_[i].serves()) set_stalled(i);
         if (!within_memory([&] { reactors_[i].post([this, i] { answer_probe(i); }); })) forget_probe(i);
     }
 }
 
-/// A reactor may run tasks although it does not serve its streams.
+/// A reactor may run tasks although it does not serve its streams. Then it still owes its sign of life.
 void ReactorQueries::answer_probe(std::uint16_t reactor) {
-    reactors_[reactor].serves() ? set_answering(reactor) : forget_probe(reactor);
+    reactors_[reactor].serves() ? set_answering(reactor) : unsend_probe(reactor);
 }
 
 bool ReactorQueries::is_overdue(std::uint16_t reactor) {
     const std::lock_guard lock(mutex_);
-    if (reactor >= running_.size() || !running_[reactor] || probes_[reactor] == 0) return false;
-    return ++probes_[reactor] > 2;
+    if (reactor >= running_.size() || !running_[reactor] || probes_[reactor].calls == 0) return false;
+    return ++probes_[reactor].calls > 2;
 }
 
 bool ReactorQueries::must_be_probed(std::uint16_t reactor) {
     const std::lock_guard lock(mutex_);
-    if (reactor >= running_.size() || !running_[reactor] || probes_[reactor] != 0) return false;
-    probes_[reactor] = 1;
-    return true;
+    if (reactor >= running_.size() || !running_[reactor]) return false;
+    Probe& probe = probes_[reactor];
+    probe.calls = std::max(probe.calls, 1U);
+    return !std::exchange(probe.is_sent, true);
 }
 
 /// There was no memory for it.
 void ReactorQueries::forget_probe(std::uint16_t reactor) {
     const std::lock_guard lock(mutex_);
-    if (reactor < probes_.size()) probes_[reactor] = 0;
+    if (reactor < probes_.size()) probes_[reactor] = {};
+}
+
+void ReactorQueries::unsend_probe(std::uint16_t reactor) {
+    const std::lock_guard lock(mutex_);
+    if (reactor < probes_.size()) probes_[reactor].is_sent = false;
 }
 
 void ReactorQueries::set_stalled(std::uint16_t reactor) {
@@ -96,7 +103,7 @@ void ReactorQueries::report_stall(std::uint16_t reactor) {
 void ReactorQueries::set_answering(std::uint16_t reactor) {
     {
         const std::lock_guard lock(mutex_);
-        if (reactor < probes_.size()) probes_[reactor] = 0;
+        if (reactor < probes_.size()) probes_[reactor] = {};
         if (stalled_.erase(reactor) == 0) return;
     }
     callbacks_.log(LogLevel::info, "reactor " + std::to_string(reactor) + " answers again");

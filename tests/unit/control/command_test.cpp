@@ -713,10 +713,15 @@ TEST_CASE("a command line without its text is parsed as the same command", "[com
         return join_words(parsed->words_without_text());
     };
     CHECK(again("send --binary 0-1-1 some text") == "send --binary 0-1-1");
-    CHECK(again("broadcast --subprotocol 'a b' --json hi") == "broadcast --json '--subprotocol=a b'");
+    CHECK(again("broadcast --subprotocol 'a b' --json hi") == "--json broadcast '--subprotocol=a b'");
     CHECK(again("close 0-1-1 --reason '' --code 1001") == "close --code=1001 --reason= 0-1-1");
     CHECK(again("close 0-1-1 --reason --all") == "close --reason=--all 0-1-1");
     CHECK(again("handler load -- --x /y") == "handler load -- --x /y");
     CHECK(again("call chat kick --hard 'bob b'") == "call chat kick --hard 'bob b'");
     CHECK(again("close --all") == "close --all");
+    CHECK(again("--no-answer help handler load") == "--no-answer help handler load");
+    CHECK(again("help --json") == "help --json");  // a word of the rest
+    for (const auto* line : {"--json --json list", "--json list --json", "list --json --json"}) {
+        check_error(run(line), CommandErrc::usage, {"`--json` is given twice"});
+    }
 }

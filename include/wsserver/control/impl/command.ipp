@@ -317,12 +317,15 @@ std::string Invocation::text() const {
 
 std::vector<std::string> Invocation::words_without_text() const {
     std::vector<std::string> words;
+    for (const auto& option : options) {  // first: after `help`, they would be words of the rest
+        if (find_common_option(option.first) != nullptr) words.push_back(option.first);
+    }
     words.emplace_back(first_word(command->name));
     if (const auto second = second_word(command->name); !second.empty()) words.emplace_back(second);
     for (const auto& option : options) {
         const std::string& name = option.first;  // clang 14 captures no structured bindings
-        const bool is_switch = find_common_option(name) != nullptr ||
-                               std::any_of(command->options.begin(), command->options.end(),
+        if (find_common_option(name) != nullptr) continue;
+        const bool is_switch = std::any_of(command->options.begin(), command->options.end(),
                                            [&](const CommandOption& o) { return o.name == name && o.value.empty(); });
         // As one word, so that a value that begins with dashes stays a value.
         words.push_back(is_switch ? name : name + '=' + option.second);
@@ -370,7 +373,9 @@ Result<Invocation, Answer> parse_command(std::span<const std::string> words) {
     if (!found) return Unexpected{found.error()};
     auto line = ArgumentParser{*found->first, words.subspan(found->second)}.parse();
     if (!line) return line;
-    for (const std::string& option : first) line->options.emplace(option, "");
+    for (const std::string& option : first) {
+        if (!line->options.emplace(option, "").second) return usage_error(fmt::format("`{}` is given twice", option));
+    }
     return line;
 }
 

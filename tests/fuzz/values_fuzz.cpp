@@ -1,18 +1,36 @@
-// Queries, cookies and percent-encoding with any bytes. Single values agree with the list of all.
+// Queries, cookies, percent-encoding and the fields of proxies with any bytes. Single values agree with the list of
+// all, and a client cannot choose its address.
 #include <algorithm>
 #include <string>
 
 #include "fuzz_input.hpp"
 #include "wsserver/handshake/http_values.hpp"
+#include "wsserver/handshake/proxies.hpp"
 
 using namespace wsserver;
 using fuzz::require;
 
 namespace {
 
-constexpr std::string_view pieces[] = {"/",   "?",       "&",  "=",   "+",   "%",   "%2",  "%41", "%00",
-                                       "%zz", "a",       "b=", "a=1", ";",   "; ",  "\"",  " ",   "\t",
-                                       ",",   "a=\"1\"", "#",  "A",   "%61", "\\=", "\xc3"};
+constexpr std::string_view pieces[] = {"/",        "?",
+                                       "&",        "=",
+                                       "+",        "%",
+                                       "%2",       "%41",
+                                       "%00",      "%zz",
+                                       "a",        "b=",
+                                       "a=1",      ";",
+                                       "; ",       "\"",
+                                       " ",        "\t",
+                                       ",",        "a=\"1\"",
+                                       "#",        "A",
+                                       "%61",      "\\=",
+                                       "\xc3",     "for=",
+                                       "10.0.0.1", "192.0.2.1",
+                                       "[::1]",    "fd00::1",
+                                       ":80",      "unknown",
+                                       "_x",       "unix",
+                                       "\\",       "\\\"",
+                                       "/8",       "::ffff:10.0.0.0"};
 
 void check_encoding(std::string_view text) {
     const auto encoded = percent_encoded(text);
@@ -61,6 +79,45 @@ void check_set_cookie(std::string_view name, std::string_view value) {
     require(name == "x" || cookie(request, name) == value, "a cookie is returned as it was set");
 }
 
+void check_list(std::string_view text, std::string_view peer) {
+    const auto proxies = TrustedProxies::parse({"127.0.0.1", std::string{text}});
+    if (!proxies)
+        return require(!proxies.error().empty() && proxies.error().find('\n') == std::string::npos, "one line");
+    require(proxies->trusts("127.0.0.1:80") && !proxies->empty(), "the other entries are trusted");
+    require(*proxies == *TrustedProxies::parse({"127.0.0.1", std::string{text}}), "the same list is equal");
+    if (text.find('/') == std::string_view::npos && text != "unix") {
+        const bool ipv6 = text.find(':') != std::string_view::npos;
+        require(proxies->trusts(ipv6 ? "[" + std::string{text} + "]:80" : std::string{text} + ":80"),
+                "trusts an entry");
+    }
+    static_cast<void>(proxies->trusts(peer));
+}
+
+void check_client_address(std::string_view text, fuzz::FuzzInput cuts) {
+    static const auto proxies = *TrustedProxies::parse({"127.0.0.1", "10.0.0.0/8", "fd00::/8", "unix"});
+    const auto cut = cuts.below(text.size() + 1);
+    for (const auto* const name : {"Forwarded", "X-Forwarded-For", "X-Real-IP"}) {
+        HttpRequest request;
+        request.fields.push_back({name, std::string{text.substr(0, cut)}});
+        request.fields.push_back({name, std::string{text.substr(cut)}});
+        require(!client_address("192.0.2.9:80", request, proxies), "an untrusted peer changes nothing");
+        require(!client_address(text, request, TrustedProxies{}), "without proxies nothing changes");
+        if (const auto client = client_address("unix:", request, proxies)) {
+            HttpRequest again;
+            again.fields.push_back({"X-Real-IP", *client});
+            require(client_address("127.0.0.1:1", again, proxies) == client, "a client is written as it was parsed");
+        }
+        // The element that a trusted proxy appends decides, whatever is before it.
+        const std::string own = name == std::string_view{"Forwarded"} ? "for=\"192.0.2.7:80\"" : "192.0.2.7:80";
+        request.fields.push_back({name, own});
+        require(client_address("10.0.0.1:1", request, proxies) == "192.0.2.7:80", "a client cannot choose its address");
+        if (name != std::string_view{"X-Real-IP"}) {
+            request.fields = {{name, std::string{text} + ", " + own}};
+            require(client_address("10.0.0.1:1", request, proxies) == "192.0.2.7:80", "nor in the same field");
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -74,5 +131,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_cookies(exact, fuzz::FuzzInput{{data, size}});
     check_set_cookie(path_of(exact), query_of(exact));
     check_set_cookie("a", exact);
+    check_list(exact, exact);
+    check_client_address(exact, fuzz::FuzzInput{{data, size}});
     return 0;
 }

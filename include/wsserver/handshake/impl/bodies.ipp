@@ -7,6 +7,8 @@
 #include "wsserver/handshake/impl/handshake_server.ipp"
 #include "wsserver/handshake/impl/http_text.ipp"
 #include "wsserver/handshake/impl/http_values.ipp"
+#include "wsserver/handshake/impl/ip_address.ipp"
 #include "wsserver/handshake/impl/origin.ipp"
 #include "wsserver/handshake/impl/path_pattern.ipp"
+#include "wsserver/handshake/impl/proxies.ipp"
 #include "wsserver/handshake/impl/url.ipp"

@@ -82,9 +82,7 @@ class AwaitableClient {
     }
 
     /// See Client::send().
-    SendStatus send(const Text& message) { return client_.send(message); }
-    /// See Client::send().
-    SendStatus send(const Binary& message) { return client_.send(message); }
+    SendStatus send(const AnyMessage& message) { return client_.send(message); }
     /// See Client::ping().
     SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
 

@@ -114,12 +114,10 @@ class Client {
     /// valid until the listener returns.
     void on_response(std::function<void(const HttpResponse&)> listener);
 
-    /// Queues a text message, which must be valid UTF-8. Copies or encodes the payload before it returns, as all of
-    /// these do. Returns `closed` if the connection is not open, and `dropped` if the policy for slow consumers says
-    /// so.
-    SendStatus send(const Text& message);
-    /// Queues a binary message. Returns `closed` if the connection is not open.
-    SendStatus send(const Binary& message);
+    /// Queues a message: a text, which must be valid UTF-8, or bytes; see AnyMessage. Copies or encodes the payload
+    /// before it returns, as all of these do. Returns `closed` if the connection is not open, and `dropped` if the
+    /// policy for slow consumers says so.
+    SendStatus send(const AnyMessage& message);
     /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.
     SendStatus ping(Bytes payload = {});
     /// Begins the closing handshake, or gives up connecting, which is reported to on_end() within this call. The client

@@ -3,7 +3,7 @@
 //
 //     class Greeter {
 //      public:
-//         void on_open(wsserver::AnyConnection& connection) { connection.send(wsserver::Text{"hello"}); }
+//         void on_open(wsserver::AnyConnection& connection) { connection.send("hello"); }
 //     };
 //     WSSERVER_HANDLER(Greeter)
 //
@@ -76,11 +76,12 @@ class HostHub final : public Hub {
    public:
     explicit HostHub(const wsserver_host& host) noexcept : host_(&host) {}
 
-    SendStatus send(ConnectionId to, const Text& message) override {
-        return status_of(host_->send_text_to(host_, id_for_host(to), message.text.data(), message.text.size()));
-    }
-    SendStatus send(ConnectionId to, const Binary& message) override {
-        return status_of(host_->send_binary_to(host_, id_for_host(to), message.bytes.data(), message.bytes.size()));
+    SendStatus send(ConnectionId to, const AnyMessage& message) override {
+        const wsserver_connection_id id = id_for_host(to);
+        return status_of(message.visit(overloaded{
+            [&](const Text& m) { return host_->send_text_to(host_, id, m.text.data(), m.text.size()); },
+            [&](const Binary& m) { return host_->send_binary_to(host_, id, m.bytes.data(), m.bytes.size()); },
+        }));
     }
     SendStatus ping(ConnectionId to, Bytes payload) override {
         return status_of(host_->ping_to(host_, id_for_host(to), payload.data(), payload.size()));
@@ -89,17 +90,19 @@ class HostHub final : public Hub {
         const auto number = static_cast<std::uint16_t>(code);
         return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
     }
-    void broadcast(const Audience& audience, const Text& message, Completion done = {}) override {
+    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override {
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
-        host_->broadcast_text(host_, to.subprotocol, to.except, message.text.data(), message.text.size(),
-                              completion.through, completion.context);
-    }
-    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) override {
-        const Address to{audience};
-        const CompletionForC completion{std::move(done)};
-        host_->broadcast_binary(host_, to.subprotocol, to.except, message.bytes.data(), message.bytes.size(),
-                                completion.through, completion.context);
+        message.visit(overloaded{
+            [&](const Text& m) {
+                host_->broadcast_text(host_, to.subprotocol, to.except, m.text.data(), m.text.size(),
+                                      completion.through, completion.context);
+            },
+            [&](const Binary& m) {
+                host_->broadcast_binary(host_, to.subprotocol, to.except, m.bytes.data(), m.bytes.size(),
+                                        completion.through, completion.context);
+            },
+        });
     }
     void ping_all(Completion done = {}) override {
         const CompletionForC completion{std::move(done)};
@@ -149,11 +152,11 @@ class HostConnection final : public AnyConnection {
     HostConnection(const wsserver_host& host, const std::shared_ptr<Hub>& hub, wsserver_connection* connection) noexcept
         : host_(host), hub_(hub), connection_(connection) {}
 
-    SendStatus send(const Text& message) override {
-        return status_of(host_.send_text(connection_, message.text.data(), message.text.size()));
-    }
-    SendStatus send(const Binary& message) override {
-        return status_of(host_.send_binary(connection_, message.bytes.data(), message.bytes.size()));
+    SendStatus send(const AnyMessage& message) override {
+        return status_of(message.visit(overloaded{
+            [this](const Text& m) { return host_.send_text(connection_, m.text.data(), m.text.size()); },
+            [this](const Binary& m) { return host_.send_binary(connection_, m.bytes.data(), m.bytes.size()); },
+        }));
     }
     SendStatus ping(Bytes payload = {}) override {
         return status_of(host_.ping(connection_, payload.data(), payload.size()));

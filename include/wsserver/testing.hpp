@@ -92,12 +92,8 @@ class MemoryClient {
     // These functions return after the server has reacted. They return `closed`, and send nothing, if the connection is
     // not open.
 
-    /// Sends a text message.
-    SendStatus send(const Text& message);
-    /// Sends a binary message.
-    SendStatus send(const Binary& message);
-    /// Sends a text message.
-    SendStatus send(std::string_view text) { return send(Text{text}); }
+    /// Sends a message: a text, or bytes; see AnyMessage.
+    SendStatus send(const AnyMessage& message);
     /// Sends a ping with at most 125 bytes of payload.
     SendStatus ping(std::string_view payload = {});
     /// Starts the closing handshake.
@@ -237,12 +233,10 @@ class RecordingHub : public Hub {
     SendStatus status = SendStatus::queued;  ///< the result of every call
     std::size_t receivers = 0;               ///< the count that broadcasts report
 
-    SendStatus send(ConnectionId to, const Text& message) override;
-    SendStatus send(ConnectionId to, const Binary& message) override;
+    SendStatus send(ConnectionId to, const AnyMessage& message) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    void broadcast(const Audience& audience, const Text& message, Completion done = {}) override;
-    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) override;
+    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
     void ping_all(Completion done = {}) override;
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) override;
 
@@ -276,8 +270,7 @@ class RecordingConnection final : public AnyConnection {
     /// The hub that hub() returns.
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
 
-    SendStatus send(const Text& message) override;
-    SendStatus send(const Binary& message) override;
+    SendStatus send(const AnyMessage& message) override;
     SendStatus ping(Bytes payload = {}) override;
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) override;
     ConnectionId id() const noexcept override { return id_; }

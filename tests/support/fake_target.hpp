@@ -48,21 +48,15 @@ class FakeHub final : public Hub {
     std::size_t receivers = 3;
     bool answers = true;  ///< false: no Completion is called, as if a reactor were stalled
 
-    SendStatus send(ConnectionId to, const Text& m) override {
-        return note("send " + to_string(to) + " text " + std::string{m.text});
-    }
-    SendStatus send(ConnectionId to, const Binary& m) override {
-        return note("send " + to_string(to) + " binary " + std::string{text_of(m.bytes)});
+    SendStatus send(ConnectionId to, const AnyMessage& m) override {
+        return note("send " + to_string(to) + in_words(m));
     }
     SendStatus ping(ConnectionId to, Bytes) override { return note("ping " + to_string(to)); }
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
         return note("close " + to_string(to) + ' ' + number(code) + ' ' + std::string{reason});
     }
-    void broadcast(const Audience& audience, const Text& m, Completion done) override {
-        note("broadcast " + of(audience) + " text " + std::string{m.text}, std::move(done));
-    }
-    void broadcast(const Audience& audience, const Binary& m, Completion done) override {
-        note("broadcast " + of(audience) + " binary " + std::string{text_of(m.bytes)}, std::move(done));
+    void broadcast(const Audience& audience, const AnyMessage& m, Completion done) override {
+        note("broadcast " + of(audience) + in_words(m), std::move(done));
     }
     void ping_all(Completion done) override { note("ping all", std::move(done)); }
     void close_all(CloseCode code, std::string_view reason, Completion done) override {
@@ -72,6 +66,9 @@ class FakeHub final : public Hub {
    private:
     static std::string number(CloseCode code) { return std::to_string(static_cast<unsigned>(code)); }
     static std::string of(const Audience& audience) { return audience.subprotocol.value_or("*"); }
+    static std::string in_words(const AnyMessage& m) {
+        return (m.is_text() ? " text " : " binary ") + std::string{text_of(m.payload())};
+    }
     SendStatus note(std::string call) {
         calls.add(std::move(call));
         return status;

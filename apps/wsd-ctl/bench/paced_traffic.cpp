@@ -2,7 +2,7 @@
 
 namespace wsd::ctl::bench {
 
-using wsserver::Binary;
+using wsserver::AnyMessage;
 using wsserver::SendStatus;
 using wsserver::Text;
 
@@ -20,8 +20,7 @@ void PacedTraffic::begin(Time now) {
 
 bool PacedTraffic::send(wsserver::AnyConnection& connection, std::uint64_t stamp) {
     const auto payload = sample_.payload(stamp);
-    const auto status =
-        binary_ ? connection.send(Binary::from_payload(payload)) : connection.send(Text::from_payload(payload));
+    const auto status = connection.send(binary_ ? AnyMessage{payload} : AnyMessage{Text::from_payload(payload)});
     return status == SendStatus::queued;
 }
 

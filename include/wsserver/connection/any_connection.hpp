@@ -18,11 +18,9 @@ class AnyConnection {
     AnyConnection(const AnyConnection&) = delete;
     AnyConnection& operator=(const AnyConnection&) = delete;
 
-    /// Queues a text message. Copies or encodes the payload before it returns. The text must be valid UTF-8 (RFC 6455
-    /// §5.6); received text is.
-    virtual SendStatus send(const Text& message) = 0;
-    /// Queues a binary message. Copies or encodes the payload before it returns.
-    virtual SendStatus send(const Binary& message) = 0;
+    /// Queues a message: a text, such as `send("hello")`, or bytes; see AnyMessage. Copies or encodes the payload
+    /// before it returns. A text must be valid UTF-8 (RFC 6455 §5.6); received text is.
+    virtual SendStatus send(const AnyMessage& message) = 0;
     /// Queues a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(Bytes payload = {}) = 0;
     /// Begins the closing handshake. The result is `refused` if the code may not be sent or if the reason is longer
@@ -34,9 +32,9 @@ class AnyConnection {
     /// cannot get the others closed: from when the receiver's send queue is over the high mark until it is at most half
     /// of it. A receiver that takes less than a sixteenth of the mark in ServerOptions::close_timeout is closed with
     /// 1013. Elsewhere it is the same as Hub::broadcast().
-    virtual void publish(const Text& message) { publish_unheld(message); }
-    /// Same for a binary message.
-    virtual void publish(const Binary& message) { publish_unheld(message); }
+    virtual void publish(const AnyMessage& message) {
+        if (hub()) hub()->broadcast({std::string{subprotocol()}, id()}, message);
+    }
 
     /// Stays valid after the connection has ended, and is never used again.
     virtual ConnectionId id() const noexcept = 0;
@@ -61,12 +59,6 @@ class AnyConnection {
 
    protected:
     ~AnyConnection() = default;
-
-   private:
-    template <class M>
-    void publish_unheld(const M& message) {
-        if (hub()) hub()->broadcast({std::string{subprotocol()}, id()}, message);
-    }
 };
 
 }  // namespace wsserver

@@ -73,12 +73,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
 
     // For the handler; see AnyConnection.
-    SendStatus send(const Text& message) override { return send_as(SendKind::reply, message); }
-    SendStatus send(const Binary& message) override { return send_as(SendKind::reply, message); }
+    SendStatus send(const AnyMessage& message) override { return send_as(SendKind::reply, message); }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
-    void publish(const Text& message) override { publish_held(message); }
-    void publish(const Binary& message) override { publish_held(message); }
+    void publish(const AnyMessage& message) override;
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override {
         return handshake_result_ ? handshake_result_->subprotocol() : std::string_view{};
@@ -94,8 +92,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     // For the owner.
 
     /// Sends a message of the connection's own handler (`reply`) or of any other sender (`message`).
-    template <class M>
-    SendStatus send_as(SendKind kind, const M& message);
+    SendStatus send_as(SendKind kind, const AnyMessage& message);
     /// Sends one message, encoded as `frames`. `owner` keeps them alive. `kind` is as for send_as(); `reply` if the
     /// sender waits for slow receivers.
     SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message);
@@ -265,8 +262,6 @@ class Connection final : public OwnedConnection, public StreamUser {
     void guarded(F&& call);
 
     // Output
-    template <class M>
-    void publish_held(const M& message);
     bool is_acknowledged(std::size_t bytes);
     Clock::time_point publish_deadline(Clock::time_point now) const;
     void limit_publish_pause();

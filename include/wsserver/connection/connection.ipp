@@ -309,14 +309,14 @@ void Connection<role, T>::fail_handler(std::string_view what) {
 // --- Output ---
 
 template <Role role, Transport T>
-template <class M>
-SendStatus Connection<role, T>::send_as(SendKind kind, const M& message) {
+SendStatus Connection<role, T>::send_as(SendKind kind, const AnyMessage& message) {
     assert(is_message(kind));
     return contained([&] {
         broadcasts_first();
         if (phase_ != Phase::open) return SendStatus::closed;
         const auto written = out_.mark(transport());
-        if (!protocol_.send(message, transport().output())) return SendStatus::closed;
+        const auto sent = message.visit([this](const auto& m) { return protocol_.send(m, transport().output()); });
+        if (!sent) return SendStatus::closed;
         return queued(out_.settle(transport(), owner_, written, kind));
     });
 }

@@ -49,8 +49,7 @@ void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
 
 /// If the policy is to drop messages, a sender does not wait.
 template <Role role, Transport T>
-template <class M>
-void Connection<role, T>::publish_held(const M& message) {
+void Connection<role, T>::publish(const AnyMessage& message) {
     const bool waits = owner_.hub() && owner_.options().send_queue.policy == SlowConsumer::close;
     if (!waits) return AnyConnection::publish(message);
     const Audience audience{std::string{subprotocol()}, id_, true};

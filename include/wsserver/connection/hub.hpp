@@ -80,19 +80,16 @@ class Hub {
    public:
     virtual ~Hub() = default;
 
-    /// Sends a text message, which must be valid UTF-8. Copies the payload before it returns.
-    virtual SendStatus send(ConnectionId to, const Text& message) = 0;
-    /// Sends a binary message. Copies the payload before it returns.
-    virtual SendStatus send(ConnectionId to, const Binary& message) = 0;
+    /// Sends a message: a text, which must be valid UTF-8, or bytes; see AnyMessage. Copies the payload before it
+    /// returns.
+    virtual SendStatus send(ConnectionId to, const AnyMessage& message) = 0;
     /// Sends a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(ConnectionId to, Bytes payload) = 0;
     /// Begins the closing handshake (RFC 6455 §7.1.2).
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
-    /// Sends a text message to all open connections of `audience`. Then calls `done`.
-    virtual void broadcast(const Audience& audience, const Text& message, Completion done = {}) = 0;
-    /// Sends a binary message to all open connections of `audience`. Then calls `done`.
-    virtual void broadcast(const Audience& audience, const Binary& message, Completion done = {}) = 0;
+    /// Sends a message to all open connections of `audience`. Then calls `done`. Copies the payload before it returns.
+    virtual void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) = 0;
     /// Sends a Ping to all open connections. Then calls `done`.
     virtual void ping_all(Completion done = {}) = 0;
     /// Begins the closing handshake of all open connections. Then calls `done`.
@@ -110,10 +107,8 @@ class ConnectionHandle {
     /// The id of the connection.
     ConnectionId id() const noexcept { return id_; }
 
-    /// Sends a text message. See Hub::send().
-    SendStatus send(const Text& message) const { return hub_ ? hub_->send(id_, message) : SendStatus::closed; }
-    /// Sends a binary message. See Hub::send().
-    SendStatus send(const Binary& message) const { return hub_ ? hub_->send(id_, message) : SendStatus::closed; }
+    /// Sends a message. See Hub::send().
+    SendStatus send(const AnyMessage& message) const { return hub_ ? hub_->send(id_, message) : SendStatus::closed; }
     /// Sends a Ping. See Hub::ping().
     SendStatus ping(Bytes payload = {}) const { return hub_ ? hub_->ping(id_, payload) : SendStatus::closed; }
     /// Begins the closing handshake. See Hub::close().

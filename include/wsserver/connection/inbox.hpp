@@ -78,6 +78,10 @@ struct InboxItem {
     std::size_t size = 0;                  ///< of the payload
     std::unique_ptr<Broadcast> to_all{};   ///< null if the request is to one connection
 
+    /// send_text or send_binary.
+    static Kind kind_of(const AnyMessage& message) noexcept {
+        return message.is_text() ? Kind::send_text : Kind::send_binary;
+    }
     /// True for the kinds that an Inbox never drops. There are at most a few of them for each pause or failure, and
     /// without them the connection would stay as it is.
     bool may_pass_limit() const noexcept {

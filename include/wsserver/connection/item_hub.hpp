@@ -17,11 +17,8 @@ namespace wsserver {
 /// The part of a hub that does not depend on who executes its requests. It refuses what the RFC forbids.
 class ItemHub : public Hub {
    public:
-    SendStatus send(ConnectionId to, const Text& message) final {
-        return put(item_for(to, InboxItem::Kind::send_text), message.payload());
-    }
-    SendStatus send(ConnectionId to, const Binary& message) final {
-        return put(item_for(to, InboxItem::Kind::send_binary), message.payload());
+    SendStatus send(ConnectionId to, const AnyMessage& message) final {
+        return put(item_for(to, InboxItem::kind_of(message)), message.payload());
     }
     SendStatus ping(ConnectionId to, Bytes payload) final {
         if (payload.size() > max_control_payload) return SendStatus::refused;
@@ -33,11 +30,8 @@ class ItemHub : public Hub {
         item.code = code;
         return put(std::move(item), bytes_of(reason));
     }
-    void broadcast(const Audience& audience, const Text& message, Completion done = {}) final {
-        put_all(item_for({}, InboxItem::Kind::send_text), &audience, message.payload(), std::move(done));
-    }
-    void broadcast(const Audience& audience, const Binary& message, Completion done = {}) final {
-        put_all(item_for({}, InboxItem::Kind::send_binary), &audience, message.payload(), std::move(done));
+    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) final {
+        put_all(item_for({}, InboxItem::kind_of(message)), &audience, message.payload(), std::move(done));
     }
     void ping_all(Completion done = {}) final {
         put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));

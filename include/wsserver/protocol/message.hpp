@@ -1,7 +1,11 @@
 // Messages and control frames as types, and the only place where an opcode at run time becomes a type.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
+#include <concepts>
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -90,6 +94,58 @@ constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
 }
 
 }  // namespace detail
+
+namespace detail {
+
+template <class T>
+concept Characters = std::convertible_to<const T&, std::string_view>;
+template <class T>
+concept StdBytes = std::convertible_to<const T&, std::span<const std::byte>>;
+template <class T>
+concept UnsignedBytes = std::convertible_to<const T&, Bytes>;
+
+}  // namespace detail
+
+/// A message to send: text or binary. It is the parameter of send(), so that a literal, a std::string, a vector of
+/// bytes, a Text or a Binary can be passed. It is a view of that argument, so do not keep it longer than the call.
+class AnyMessage {
+   public:
+    /// The text message.
+    AnyMessage(const Text& message) noexcept : payload_(message.payload()), opcode_(Text::opcode) {}
+    /// The binary message.
+    AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode) {}
+    /// A text message of any text: a literal, `const char*` (not null, up to its zero byte), std::string,
+    /// std::string_view.
+    template <detail::Characters T>
+    AnyMessage(const T& text) : AnyMessage(Text{std::string_view(text)}) {}
+    /// A binary message of adjacent bytes: a vector, array or span of std::byte.
+    template <detail::StdBytes T>
+    AnyMessage(const T& bytes) : AnyMessage(Binary{from_std_bytes(std::span<const std::byte>(bytes))}) {}
+    /// A binary message of adjacent bytes: Bytes, and a vector, array or span of std::uint8_t.
+    template <detail::UnsignedBytes T>
+    AnyMessage(const T& bytes) : AnyMessage(Binary{Bytes(bytes)}) {}
+
+    /// Opcode::text or Opcode::binary.
+    Opcode opcode() const noexcept { return opcode_; }
+    /// True for text, false for binary.
+    bool is_text() const noexcept { return opcode_ == Opcode::text; }
+    /// The text or the bytes.
+    Bytes payload() const noexcept { return payload_; }
+    /// Calls `f` with the Text or the Binary, and returns its result.
+    template <class F>
+    decltype(auto) visit(F&& f) const {
+        if (is_text()) return std::forward<F>(f)(Text{text_of(payload_)});
+        return std::forward<F>(f)(Binary{payload_});
+    }
+
+   private:
+    static Bytes from_std_bytes(std::span<const std::byte> bytes) noexcept {
+        return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
+    }
+
+    Bytes payload_;
+    Opcode opcode_;
+};
 
 /// Maps an opcode to its type at compile time: MessageType<Opcode::text>::type is Text.
 template <Opcode opcode>

@@ -90,7 +90,7 @@ TEST_CASE("a client connects, sends, receives and closes", "[client]") {
     CHECK(client.is_idle());
     client.connect(loop.url + "/path?q=1", Greeter{&log});
     CHECK_FALSE(client.is_idle());
-    CHECK(client.send(Text{"too early"}) == SendStatus::closed);
+    CHECK(client.send("too early") == SendStatus::closed);
     loop.run_until([&] { return !log.ends.empty() && client.is_idle(); });
     CHECK(log.words == std::vector<std::string>{"open echo", "hello", "close 1000"});
     CHECK(log.ends[0].opened);
@@ -98,7 +98,7 @@ TEST_CASE("a client connects, sends, receives and closes", "[client]") {
     CHECK_FALSE(log.will_retry);
     CHECK(request.starts_with("GET /path?q=1 HTTP/1.1\r\n"));
     CHECK(status == 101);
-    CHECK(client.send(Text{"too late"}) == SendStatus::closed);
+    CHECK(client.send(std::string{"too late"}) == SendStatus::closed);
 }
 
 TEST_CASE("the Host field may name another host than the URL", "[client]") {
@@ -414,7 +414,7 @@ TEST_CASE("a handle reaches the client's connection", "[client]") {
         Client client{loop.context};
         client.connect(loop.url, Keeper{&handle, &got});
         loop.run_until([&] { return client.is_open(); });
-        CHECK(handle.send(Text{"by handle"}) == SendStatus::queued);
+        CHECK(handle.send("by handle") == SendStatus::queued);
         loop.run_until([&] { return got == "by handle"; });
     }
     CHECK(handle.send(Text{"anybody?"}) == SendStatus::closed);

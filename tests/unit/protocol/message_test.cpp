@@ -1,8 +1,13 @@
 #include "wsserver/protocol/message.hpp"
 
+#include <array>
 #include <concepts>
+#include <cstddef>
+#include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "support/byte_script.hpp"
 #include "support/catch.hpp"
@@ -95,3 +100,64 @@ TEST_CASE("std::visit with overloaded calls the lambda of the message's type", "
     CHECK(std::visit(describe, Message{Ping::from_payload(payload)}) == "ping");
     CHECK(std::visit(describe, Message{Pong::from_payload(payload)}) == "pong");
 }
+
+namespace {
+
+/// What a function with the parameter of send() receives.
+std::string received(const AnyMessage& message) {
+    const std::string kind = message.is_text() ? "text " : "binary ";
+    CHECK(message.opcode() == (message.is_text() ? Opcode::text : Opcode::binary));
+    return kind + std::string{text_of(message.payload())};
+}
+
+struct Label {
+    operator std::string_view() const { return "label"; }
+};
+
+}  // namespace
+
+TEST_CASE("texts convert to a text message", "[message]") {
+    const char* const pointer = "pointer";
+    const char array[] = "array";
+    std::string changeable = "string";
+    CHECK(received("literal") == "text literal");
+    CHECK(received("") == "text ");
+    CHECK(received(pointer) == "text pointer");
+    CHECK(received(array) == "text array");
+    CHECK(received(changeable) == "text string");
+    CHECK(received(changeable + "s") == "text strings");
+    CHECK(received(std::string_view{"a\0b", 3}) == std::string{"text a\0b", 8});
+    CHECK(received(Label{}) == "text label");
+    CHECK(received(Text{"text"}) == "text text");
+}
+
+TEST_CASE("adjacent bytes convert to a binary message", "[message]") {
+    std::vector<std::byte> bytes{std::byte{'a'}, std::byte{'b'}};
+    std::vector<std::uint8_t> numbers{'c', 'd'};
+    const std::array<unsigned char, 2> array{'e', 'f'};
+    CHECK(received(bytes) == "binary ab");
+    CHECK(received(std::span{bytes}) == "binary ab");
+    CHECK(received(std::span<const std::byte>{bytes}.first(1)) == "binary a");
+    CHECK(received(std::array<std::byte, 0>{}) == "binary ");
+    CHECK(received(numbers) == "binary cd");
+    CHECK(received(MutableBytes{numbers}) == "binary cd");
+    CHECK(received(bytes_of("Bytes")) == "binary Bytes");
+    CHECK(received(array) == "binary ef");
+    CHECK(received(Binary{numbers}) == "binary cd");
+    CHECK(AnyMessage{numbers}.payload().data() == numbers.data());  // a view, no copy
+}
+
+TEST_CASE("visit passes the type of the message", "[message]") {
+    const auto name = overloaded{[](const Text& m) { return "Text of " + std::to_string(m.text.size()); },
+                                 [](const Binary& m) { return "Binary of " + std::to_string(m.bytes.size()); }};
+    CHECK(AnyMessage{"abc"}.visit(name) == "Text of 3");
+    CHECK(AnyMessage{bytes_of("ab")}.visit(name) == "Binary of 2");
+}
+
+// What is neither text nor bytes is not a message.
+static_assert(!std::convertible_to<int, AnyMessage>);
+static_assert(!std::convertible_to<char, AnyMessage>);
+static_assert(!std::convertible_to<std::vector<char>, AnyMessage>);
+static_assert(!std::convertible_to<std::vector<int>, AnyMessage>);
+static_assert(!std::convertible_to<Ping, AnyMessage>);
+static_assert(!std::is_default_constructible_v<AnyMessage>);

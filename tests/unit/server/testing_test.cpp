@@ -1,9 +1,13 @@
 #include "wsserver/testing.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -188,6 +192,38 @@ TEST_CASE("several clients with subprotocols use the hub", "[testing]") {
     CHECK_FALSE(server.remove_handler("chat"));
     ann.expect("close 1001");
     CHECK(eve.is_open());
+}
+
+TEST_CASE("texts and bytes of any type are sent as they are", "[testing]") {
+    struct Sender {
+        void on_open(AnyConnection& connection) {
+            const std::vector<std::byte> bytes{std::byte{1}, std::byte{2}};
+            connection.send("literal");
+            connection.send(std::string{"string"} + "s");
+            connection.send(std::string_view{"view"});
+            connection.send(bytes);
+            connection.send(std::span{bytes}.first(1));
+            connection.handle().send("by handle");
+            connection.hub()->send(connection.id(), "by hub");
+            connection.hub()->broadcast({}, std::vector<std::uint8_t>{3});
+            connection.publish("to others");
+        }
+    };
+    MemoryServer server{Sender{}};
+    MemoryClient client = server.connect();
+    CHECK(client.received() == Strings{"text literal", "text strings", "text view", "binary 01 02", "binary 01",
+                                       "text by handle", "text by hub", "binary 03"});
+}
+
+TEST_CASE("a reaction may take both types of messages as AnyMessage", "[testing]") {
+    struct Echoes {
+        void on_message(AnyConnection& connection, const AnyMessage& message) { connection.send(message); }
+    };
+    MemoryServer server{Echoes{}};
+    MemoryClient client = server.connect();
+    client.send("hi");
+    client.send(std::vector<std::byte>{std::byte{1}});
+    CHECK(client.received() == Strings{"text hi", "binary 01"});
 }
 
 TEST_CASE("a thread may use the hub", "[testing][threads]") {

@@ -42,11 +42,7 @@ void Client::on_request(std::function<void(std::string_view)> listener) { impl_-
 
 void Client::on_response(std::function<void(const HttpResponse&)> listener) { impl_->response_ = std::move(listener); }
 
-SendStatus Client::send(const Text& message) {
-    return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;
-}
-
-SendStatus Client::send(const Binary& message) {
+SendStatus Client::send(const AnyMessage& message) {
     return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;
 }
 

@@ -30,8 +30,7 @@ class PooledConnection final : public AnyConnection {
           peer_(connection.peer()),
           target_(target) {}
 
-    SendStatus send(const Text& message) override { return put(InboxItem::Kind::send_text, message.payload()); }
-    SendStatus send(const Binary& message) override { return put(InboxItem::Kind::send_binary, message.payload()); }
+    SendStatus send(const AnyMessage& message) override { return put(InboxItem::kind_of(message), message.payload()); }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
     SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
     ConnectionId id() const noexcept override { return id_; }

@@ -307,11 +307,7 @@ MemoryClient::~MemoryClient() {
     if (auto* connection = impl_->connection()) connection->terminate("the client is gone");
 }
 
-SendStatus MemoryClient::send(const Text& message) {
-    return impl_->with_connection([&](auto& connection) { return connection.send(message); });
-}
-
-SendStatus MemoryClient::send(const Binary& message) {
+SendStatus MemoryClient::send(const AnyMessage& message) {
     return impl_->with_connection([&](auto& connection) { return connection.send(message); });
 }
 
@@ -383,6 +379,14 @@ std::string to_string(const ClientEvent& event) {
 
 // --- Recorders ---
 
+namespace {
+
+std::string message_in_words(const AnyMessage& message) {
+    return message.visit([](const auto& m) { return to_string(Event{m}); });
+}
+
+}  // namespace
+
 SendStatus RecordingHub::record(std::string call) {
     calls.push_back(std::move(call));
     return status;
@@ -390,12 +394,8 @@ SendStatus RecordingHub::record(std::string call) {
 
 void RecordingHub::report(Completion done) { done(receivers); }
 
-SendStatus RecordingHub::send(ConnectionId to, const Text& message) {
-    return record("send " + to_string(to) + " " + to_string(Event{message}));
-}
-
-SendStatus RecordingHub::send(ConnectionId to, const Binary& message) {
-    return record("send " + to_string(to) + " " + to_string(Event{message}));
+SendStatus RecordingHub::send(ConnectionId to, const AnyMessage& message) {
+    return record("send " + to_string(to) + " " + message_in_words(message));
 }
 
 SendStatus RecordingHub::ping(ConnectionId to, Bytes payload) {
@@ -416,13 +416,8 @@ std::string audience_in_words(const Audience& audience) {
 
 }  // namespace
 
-void RecordingHub::broadcast(const Audience& audience, const Text& message, Completion done) {
-    record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
-    report(std::move(done));
-}
-
-void RecordingHub::broadcast(const Audience& audience, const Binary& message, Completion done) {
-    record("broadcast " + audience_in_words(audience) + " " + to_string(Event{message}));
+void RecordingHub::broadcast(const Audience& audience, const AnyMessage& message, Completion done) {
+    record("broadcast " + audience_in_words(audience) + " " + message_in_words(message));
     report(std::move(done));
 }
 
@@ -452,8 +447,7 @@ SendStatus RecordingConnection::record(std::string call) {
     return status;
 }
 
-SendStatus RecordingConnection::send(const Text& message) { return record(to_string(Event{message})); }
-SendStatus RecordingConnection::send(const Binary& message) { return record(to_string(Event{message})); }
+SendStatus RecordingConnection::send(const AnyMessage& message) { return record(message_in_words(message)); }
 SendStatus RecordingConnection::ping(Bytes payload) { return record(to_string(Event{Ping{payload}})); }
 SendStatus RecordingConnection::close(CloseCode code, std::string_view reason) {
     return record(to_string(Event{Close{code, reason}}));

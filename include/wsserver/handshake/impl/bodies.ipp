@@ -11,4 +11,5 @@
 #include "wsserver/handshake/impl/origin.ipp"
 #include "wsserver/handshake/impl/path_pattern.ipp"
 #include "wsserver/handshake/impl/proxies.ipp"
+#include "wsserver/handshake/impl/proxy_protocol.ipp"
 #include "wsserver/handshake/impl/url.ipp"

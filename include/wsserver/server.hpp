@@ -64,7 +64,8 @@ struct ServerOptions {
     /// that they are closed with 1013, and over it opening handshakes get a 503. A message of more than three quarters
     /// of it is closed with 1009. 0: half of the memory of the machine or of the cgroup.
     std::size_t memory_limit = 0;
-    /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After.
+    /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After. At most 256
+    /// clients that are being refused, or that had a plain request answered, do not count.
     std::size_t max_connections = 0;
     /// The most clients that are accepted in a second, or at once after a second without any; 0: unlimited. As many
     /// again get a 503 with Retry-After or, to plain HTTP requests, their answer. Further ones are closed. At most
@@ -81,7 +82,7 @@ struct ServerOptions {
 
 /// Counters since the start. Every drop, refusal and close is in one of them.
 struct ServerStatistics {
-    std::size_t open = 0;                             ///< connections now, including those in a handshake
+    std::size_t open = 0;                             ///< connections now, also in a handshake, without refused ones
     std::size_t memory = 0;                           ///< bytes that all connections hold now
     std::size_t memory_limit = 0;                     ///< what memory_limit is now, in bytes; 0: unlimited
     std::size_t paused_for_memory = 0;                ///< connections that are not read now because memory is short

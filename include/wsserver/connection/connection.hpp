@@ -60,7 +60,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     void start() requires(role == Role::server) { start(std::optional<Errc>{}); }
     /// The same for a client over a limit, which is `why`: refuses an upgrade, and answers other requests as always. It
     /// has less time for its request.
-    void start_turned_away(Errc why) requires(role == Role::server) { start(why); }
+    void start_turned_away(Errc why) requires(role == Role::server) {
+        has_place_ = false;
+        start(why);
+    }
     /// Begins the opening handshake: sends `request`. `handler` will serve the connection.
     void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
         in_one_turn([&] {
@@ -142,6 +145,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void close_for_memory();
     /// Continues with the bytes that were too much for one turn.
     void go_on();
+    /// False if it does not count in the owner's limit: it was turned away, or only its refusal is still sent.
+    bool has_place() const noexcept { return has_place_; }
     /// The state and the counts of the connection now.
     ConnectionInfo info() const;
     /// Calls `f` and then sends its output in one send. Each call of the loop that may need memory is made in here: if
@@ -236,6 +241,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();
+    void linger_without_place();
     void write(Bytes bytes);
 
     // Input
@@ -359,6 +365,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool close_reported_ : 1 = false;  ///< on_close() was called
     bool peer_ended_ : 1 = false;      ///< the peer ended its direction of the stream
     bool send_ended_ : 1 = false;      ///< we ended ours
+    bool has_place_ : 1 = true;        ///< see has_place()
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;

@@ -109,7 +109,7 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
     note("answered a plain HTTP request", {});
     note_target(request.target);
     extra().opening.reset();
-    linger();
+    linger_without_place();
 }
 
 template <Role role, Transport T>
@@ -122,6 +122,13 @@ void Connection<role, T>::refuse(const ServerHandshake::Refused& refused) {
     if (!refused.detail.empty()) cause.append(": ").append(refused.detail);
     note(cause, make_error_code(refused.error));
     extra().opening.reset();
+    linger_without_place();
+}
+
+/// A client that was refused or answered must not keep others out until it hangs up.
+template <Role role, Transport T>
+void Connection<role, T>::linger_without_place() {
+    if (has_place_) has_place_ = !owner_.give_up_place();
     linger();
 }
 

@@ -158,6 +158,9 @@ class ServerOwner : public ConnectionOwner {
     virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
+    /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
+    /// the limit of connections any more, although it has not ended. See Connection::has_place().
+    virtual bool give_up_place() noexcept { return false; }
 
     /// Sends the broadcasts that wait for the end of the turn to be sent together. Called before a connection sends, so
     /// that its message does not overtake them.

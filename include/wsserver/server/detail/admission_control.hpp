@@ -28,9 +28,11 @@ class AdmissionControl {
     /// See ReactorShared.
     ReactorShared::Admission admit() noexcept;
     void released() noexcept { open_.fetch_sub(1, std::memory_order_relaxed); }
+    void released_without_place() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
+    bool give_up_place() noexcept;
     std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer);
 
-    /// Streams that were admitted and not released.
+    /// The streams that have a place. Those that are refused are not among them.
     std::size_t open() const noexcept { return open_.load(std::memory_order_relaxed); }
     /// Replaces the rules for opening handshakes. Does not change max_connections.
     void reconfigure(const ServerOptions& changed);
@@ -46,6 +48,8 @@ class AdmissionControl {
         OriginRules origins;
     };
 
+    /// Returns false if there are too many refused streams.
+    bool count_refused() noexcept;
     std::variant<Acceptance, Refusal> accept(OwnedConnection& connection, const Offer& offer,
                                              HandlerTable::Choice choice);
 
@@ -55,6 +59,7 @@ class AdmissionControl {
     HandlerTable handlers_;
     const std::size_t max_connections_;
     std::atomic<std::size_t> open_{0};
+    std::atomic<std::size_t> refused_{0};  ///< streams without a place, until they are released
     ConnectionRate rate_;
     mutable std::shared_mutex mutex_;
     HandshakeRules rules_;

@@ -43,9 +43,15 @@ class ReactorShared {
         answer_503_for_rate,  ///< over connections_per_second
         close_for_rate,       ///< far over it
     };
-    /// Decides on a new stream. Counts it unless it is closed; then released() follows exactly once.
+    /// Decides on a new stream. Counts it unless it is closed: a welcome one takes a place, others do not. Then
+    /// released() or released_without_place() follows exactly once.
     virtual Admission admit() noexcept = 0;
     virtual void released() noexcept = 0;
+    /// By default, all streams are counted together.
+    virtual void released_without_place() noexcept { released(); }
+    /// A welcome stream was refused or answered, and waits for the end of its stream. Returns true if it has given up
+    /// its place; then released_without_place() follows instead of released().
+    virtual bool give_up_place() noexcept { return false; }
     /// The memory that the connections of all reactors hold.
     virtual MemoryUse memory_use() const noexcept { return {}; }
     /// Memory is short: makes all reactors look.
@@ -238,9 +244,11 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         return shared_.choose(connection, offer);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
+    bool give_up_place() noexcept override { return shared_.give_up_place(); }
     void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
     void on_event(const ConnectionEvent& event) override { shared_.on_event(event); }
     void on_released(ConnectionId id) override;
+    void release(bool has_place) noexcept { has_place ? shared_.released() : shared_.released_without_place(); }
 
     // Items of other threads
     void take_items();

@@ -18,7 +18,7 @@ void Reactor<T>::accept(typename T::Socket socket) {
     const bool has_memory = within_memory([&] { connection = this->add(std::move(socket)); });
     if (!has_memory || connection == nullptr) {
         counters_.turned_away.add();
-        shared_.released();
+        release(admission == Admission::welcome);
         return;
     }
     if (admission == Admission::welcome) return connection->start();
@@ -27,8 +27,10 @@ void Reactor<T>::accept(typename T::Socket socket) {
 
 template <Transport T>
 void Reactor<T>::on_released(ConnectionId id) {
+    const ServerConnection* connection = pool_.find(id);
+    const bool has_place = connection == nullptr || connection->has_place();
     pool_.erase(id);
-    shared_.released();
+    release(has_place);
     stopped_if_empty();
 }
 

@@ -22,7 +22,8 @@ std::size_t nine_tenths_of_descriptors() {
     return static_cast<std::size_t>(limit.rlim_cur) / 10 * 9;
 }
 
-/// The number of connections over max_connections that get a 503. Further streams are closed without a response.
+/// The number of connections besides max_connections that are refused or answered at a time. Further streams over the
+/// limit are closed without a response.
 constexpr std::size_t extra_503_connections = 256;
 
 }  // namespace
@@ -39,14 +40,26 @@ AdmissionControl::AdmissionControl(const ServerOptions& options, std::shared_ptr
 ReactorShared::Admission AdmissionControl::admit() noexcept {
     const auto place = rate_.is_limited() ? rate_.take(Clock::now()) : ConnectionRate::Place::within;
     if (place == ConnectionRate::Place::far_over) return ReactorShared::Admission::close_for_rate;
-    const std::size_t before = open_.fetch_add(1, std::memory_order_relaxed);
-    if (before < max_connections_) {
-        return place == ConnectionRate::Place::within ? ReactorShared::Admission::welcome
-                                                      : ReactorShared::Admission::answer_503_for_rate;
+    if (place == ConnectionRate::Place::over) {
+        return count_refused() ? ReactorShared::Admission::answer_503_for_rate
+                               : ReactorShared::Admission::close_for_rate;
     }
-    if (before < max_connections_ + extra_503_connections) return ReactorShared::Admission::answer_503;
+    if (open_.fetch_add(1, std::memory_order_relaxed) < max_connections_) return ReactorShared::Admission::welcome;
     open_.fetch_sub(1, std::memory_order_relaxed);
-    return ReactorShared::Admission::close_at_once;
+    return count_refused() ? ReactorShared::Admission::answer_503 : ReactorShared::Admission::close_at_once;
+}
+
+bool AdmissionControl::count_refused() noexcept {
+    if (refused_.fetch_add(1, std::memory_order_relaxed) < extra_503_connections) return true;
+    refused_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+}
+
+/// If very many refused clients do not hang up, the next ones keep their places, so that descriptors do not run out.
+bool AdmissionControl::give_up_place() noexcept {
+    if (!count_refused()) return false;
+    open_.fetch_sub(1, std::memory_order_relaxed);
+    return true;
 }
 
 std::variant<Acceptance, Refusal> AdmissionControl::choose(OwnedConnection& connection, const Offer& offer) {

@@ -115,11 +115,16 @@ struct MemoryServer::Impl final : ReactorShared {
     }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
     Admission admit() noexcept override {
+        if (options.max_connections != 0 && open >= options.max_connections) return Admission::answer_503;
         ++open;
-        return options.max_connections == 0 || open <= options.max_connections ? Admission::welcome
-                                                                               : Admission::answer_503;
+        return Admission::welcome;
     }
     void released() noexcept override { --open; }
+    void released_without_place() noexcept override {}
+    bool give_up_place() noexcept override {
+        --open;
+        return true;
+    }
     void on_stopped(std::uint16_t) override { stopped = true; }
 
     Reactor<MemoryTransport>& reactor() const noexcept { return reactors[0]; }

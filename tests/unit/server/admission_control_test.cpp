@@ -1,0 +1,147 @@
+#include "wsserver/server/detail/admission_control.hpp"
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/blocking_client.hpp"
+#include "support/catch.hpp"
+#include "support/handlers.hpp"
+#include "wsserver/server.hpp"
+#include "wsserver/testing.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+
+namespace {
+
+using Admission = ReactorShared::Admission;
+
+/// An AdmissionControl with what it needs.
+struct Rig {
+    explicit Rig(const ServerOptions& options)
+        : callbacks(hub->gate()), workers(options, reactors, callbacks), control(options, hub, workers, callbacks) {}
+
+    const std::shared_ptr<ServerHub> hub = std::make_shared<ServerHub>(1024);
+    ProgramCallbacks callbacks;
+    Reactors reactors;
+    HandlerWorkers workers;
+    AdmissionControl control;
+};
+
+ServerOptions at_most(std::size_t connections) {
+    ServerOptions options;
+    options.io_threads = 2;
+    options.max_connections = connections;
+    return options;
+}
+
+/// A started server for `connections`, which answers each plain request with 200.
+struct SmallServer {
+    explicit SmallServer(std::size_t connections) : server(at_most(connections)) {
+        server.handle(Echo{});
+        server.on_http([](const HttpRequest&) { return HttpResponse{200, {}, "text/plain", "ok\n"}; });
+        url = *server.listen("127.0.0.1:0");
+        server.start();
+    }
+    void wait_until_open(std::size_t count) const {
+        while (server.statistics().open != count) std::this_thread::yield();
+    }
+    Server server;
+    std::string url;
+};
+
+/// A client that has sent `request`, received a response with `status`, and does not hang up.
+BlockingClient answered(const std::string& url, const std::string& request, const std::string& status) {
+    BlockingClient client{url};
+    client.write(request);
+    CHECK(client.read_head().starts_with("HTTP/1.1 " + status));
+    return client;
+}
+
+}  // namespace
+
+TEST_CASE("a stream that is refused gives its place to the next one", "[admission_control]") {
+    Rig rig{at_most(1)};
+    CHECK(rig.control.admit() == Admission::welcome);
+    CHECK(rig.control.admit() == Admission::answer_503);
+    CHECK(rig.control.open() == 1);
+    CHECK(rig.control.give_up_place());
+    CHECK(rig.control.open() == 0);
+    CHECK(rig.control.admit() == Admission::welcome);
+    rig.control.released_without_place();
+    rig.control.released_without_place();
+    CHECK(rig.control.open() == 1);
+    rig.control.released();
+    CHECK(rig.control.open() == 0);
+}
+
+TEST_CASE("256 streams are refused at a time, besides those that have a place", "[admission_control]") {
+    Rig rig{at_most(1)};
+    for (int i = 0; i < 256; ++i) {
+        REQUIRE(rig.control.admit() == Admission::welcome);
+        REQUIRE(rig.control.give_up_place());
+    }
+    CHECK(rig.control.admit() == Admission::welcome);
+    CHECK(rig.control.admit() == Admission::close_at_once);
+    CHECK_FALSE(rig.control.give_up_place());  // it keeps its place
+    CHECK(rig.control.open() == 1);
+    rig.control.released_without_place();
+    CHECK(rig.control.admit() == Admission::answer_503);
+    CHECK(rig.control.admit() == Admission::close_at_once);
+}
+
+TEST_CASE("a client over the rate does not take a place", "[admission_control]") {
+    ServerOptions options = at_most(2);
+    options.connections_per_second = 1;
+    Rig rig{options};
+    std::vector<Admission> admissions;
+    while (admissions.empty() || admissions.back() != Admission::answer_503_for_rate) {
+        admissions.push_back(rig.control.admit());
+        if (admissions.back() == Admission::welcome) rig.control.released();
+    }
+    CHECK(rig.control.open() == 0);
+    rig.control.released_without_place();
+    CHECK(rig.control.open() == 0);
+}
+
+TEST_CASE("refused clients that do not hang up take no places", "[admission_control]") {
+    SmallServer small{2};
+    BlockingClient first{small.url, ""};
+    std::vector<BlockingClient> staying;
+    for (int round = 0; round < 3; ++round) {
+        staying.push_back(answered(small.url, upgrade_request("Origin: http://elsewhere.example\r\n"), "403"));
+        staying.push_back(answered(small.url, "nonsense\r\n\r\n", "400"));
+        staying.push_back(answered(small.url, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200"));
+    }
+    CHECK(small.server.statistics().open == 1);
+    BlockingClient second{small.url, ""};
+    REQUIRE(second.response.starts_with("HTTP/1.1 101"));
+    staying.push_back(answered(small.url, upgrade_request(), "503"));
+    staying.push_back(answered(small.url, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200"));
+    CHECK(small.server.statistics().open == 2);
+    first.close(CloseCode::normal);
+    CHECK(first.read_rest() != "");
+    first.hang_up();
+    small.wait_until_open(1);
+    CHECK(BlockingClient(small.url, "").response.starts_with("HTTP/1.1 101"));
+    second.send("x");
+    CHECK(second.next() == "text x");
+}
+
+TEST_CASE("a refused client takes no place of a MemoryServer", "[admission_control][testing]") {
+    ServerOptions options;
+    options.max_connections = 1;
+    wsserver::MemoryServer server{Echo{}, options};
+    ClientRequest foreign;
+    foreign.origin = "http://elsewhere.example";
+    MemoryClient refused = server.connect(foreign);
+    CHECK(refused.response().status == 403);
+    MemoryClient first = server.connect();
+    CHECK(first.is_open());
+    MemoryClient over = server.connect();
+    CHECK(over.response().status == 503);
+    first.close();
+    CHECK(server.connect().is_open());
+}

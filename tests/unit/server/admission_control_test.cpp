@@ -1,6 +1,9 @@
 #include "wsserver/server/detail/admission_control.hpp"
 
+#include <sys/resource.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -61,6 +64,19 @@ BlockingClient answered(const std::string& url, const std::string& request, cons
 }
 
 }  // namespace
+
+TEST_CASE("with very few descriptors at least one connection is allowed", "[admission_control]") {
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit few = before;
+    few.rlim_cur = 9;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    std::optional<Rig> rig;
+    rig.emplace(ServerOptions{});
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(rig->control.admit() == Admission::welcome);
+    CHECK(rig->control.admit() == Admission::answer_503);
+}
 
 TEST_CASE("a stream that is refused gives its place to the next one", "[admission_control]") {
     Rig rig{at_most(1)};

@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,7 +20,8 @@ namespace {
 std::size_t nine_tenths_of_descriptors() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 900;
-    return static_cast<std::size_t>(limit.rlim_cur) / 10 * 9;
+    // Divided first, because RLIM_INFINITY is the largest number. A result of 0 would refuse every client.
+    return std::max<std::size_t>(1, static_cast<std::size_t>(limit.rlim_cur) / 10 * 9);
 }
 
 /// The number of connections besides max_connections that are refused or answered at a time. Further streams over the

@@ -124,6 +124,13 @@ struct ConnectionStart {
     std::string_view handler;         ///< the name of the handler that will serve it
 };
 
+/// A handler of a path: see Server::handle_path().
+struct Route {
+    std::string pattern;                  ///< as it was first given to handle_path()
+    std::string subprotocol;              ///< empty: the default handler of the path
+    std::shared_ptr<AnyHandler> handler;  ///< serves it
+};
+
 /// The current state of a worker.
 struct WorkerState {
     std::string task{};                 ///< the handler's name; empty: the worker is idle
@@ -178,10 +185,49 @@ class Server {
     /// Sets the default handler.
     template <class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
-    /// Stops offering the subprotocol and closes its open connections with `code`. Returns false if it had no handler.
+    /// Stops offering the subprotocol and closes its open connections with `code`, except those of handle_path().
+    /// Returns false if it had no handler.
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
-    /// All subprotocols and their handlers, in order of subprotocol.
+    /// All subprotocols and their handlers, in order of subprotocol, without those of handle_path().
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> handlers() const;
+
+    /// Serves a subprotocol on the paths that match `pattern`, for example `/chat/{room}`: see PathPattern. The handler
+    /// reads the parameters with AnyConnection::parameter(). May be called at any time, like handle().
+    ///
+    /// The path of an opening handshake selects the route: the most specific pattern that matches, whatever the order
+    /// of the calls. Within the route, the subprotocol selects the handler as it does for handle(), and the empty name
+    /// is that of the route's default handler. A route decides alone: if it has no handler for what the client asks
+    /// for, the client is refused with 400, even if another route or handle() has one. Handlers of handle() serve all
+    /// paths that no route matches. If there are none, clients of these paths are refused with 404. Plain HTTP requests
+    /// are not affected.
+    ///
+    /// Publishing is not limited to a route: a message reaches the connections of a subprotocol on all paths.
+    ///
+    /// Throws std::invalid_argument if the pattern is invalid, or if another pattern matches the same paths with other
+    /// names. what() is one line that says what is wrong. Nothing has changed then.
+    void handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    /// Same with an object of any class that reacts to messages; see make_handler(). The handler's name is the pattern
+    /// and the subprotocol.
+    template <class H>
+    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
+        void handle_path(std::string pattern, std::string subprotocol, H handler) {
+        auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
+        handle_path(std::move(pattern), std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
+    }
+    /// Sets the default handler of the route, for clients that ask for no subprotocol.
+    template <class H>
+    requires(!std::convertible_to<H, std::string>) void handle_path(std::string pattern, H handler) {
+        handle_path(std::move(pattern), std::string{}, std::move(handler));
+    }
+    /// Removes the route with all its handlers and closes their open connections with `code`. Later clients get the
+    /// next most specific route, or the handlers of handle(). The names of parameters do not count. Returns false if
+    /// there is no such route.
+    bool remove_path(std::string_view pattern, CloseCode code = CloseCode::going_away);
+    /// Same for the handler of one subprotocol; the empty name is that of the default handler. The route is removed
+    /// with its last handler.
+    bool remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code = CloseCode::going_away);
+    /// All routes, in the order in which they are tried, and their handlers in order of subprotocol.
+    std::vector<Route> routes() const;
 
     /// Answers a request that is not an upgrade, for example for a page or a health check. The response to an empty
     /// result is 426.

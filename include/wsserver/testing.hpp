@@ -23,6 +23,8 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -182,6 +184,24 @@ class MemoryServer {
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
     /// Stops offering the subprotocol; see Server::remove_handler().
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
+    /// Serves a subprotocol on the paths that match `pattern`; see Server::handle_path().
+    void handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    /// Same with an object of any class that reacts to messages; see make_handler().
+    template <class H>
+    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
+        void handle_path(std::string pattern, std::string subprotocol, H handler) {
+        auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
+        handle_path(std::move(pattern), std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
+    }
+    /// Sets the default handler of the route, for clients that ask for no subprotocol.
+    template <class H>
+    requires(!std::convertible_to<H, std::string>) void handle_path(std::string pattern, H handler) {
+        handle_path(std::move(pattern), std::string{}, std::move(handler));
+    }
+    /// Removes the route with all its handlers; see Server::remove_path().
+    bool remove_path(std::string_view pattern, CloseCode code = CloseCode::going_away);
+    /// Same for the handler of one subprotocol; see Server::remove_path().
+    bool remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code = CloseCode::going_away);
     /// Sets the function that answers plain HTTP requests; see Server::on_http().
     void on_http(Server::HttpAnswer answer);
     /// Replaces the options, also for open connections; see Server::reconfigure().
@@ -264,8 +284,9 @@ class RecordingConnection final : public AnyConnection {
     explicit RecordingConnection(std::shared_ptr<RecordingHub> hub, ConnectionId id = {0, 1, 1},
                                  std::string subprotocol = {}, std::string target = "/");
 
-    std::vector<std::string> calls{};        ///< the recorded calls
-    SendStatus status = SendStatus::queued;  ///< the result of every call
+    std::vector<std::string> calls{};                              ///< the recorded calls
+    SendStatus status = SendStatus::queued;                        ///< the result of every call
+    std::map<std::string, std::string, std::less<>> parameters{};  ///< what parameter() returns, by name
 
     /// The hub that hub() returns.
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
@@ -277,6 +298,10 @@ class RecordingConnection final : public AnyConnection {
     std::string_view subprotocol() const noexcept override { return subprotocol_; }
     std::string peer() const override { return "127.0.0.1:5000"; }
     std::string_view target() const noexcept override { return target_; }
+    std::optional<std::string> parameter(std::string_view name) const override {
+        const auto found = parameters.find(name);
+        return found != parameters.end() ? std::optional{found->second} : std::nullopt;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }

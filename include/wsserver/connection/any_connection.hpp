@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -45,6 +46,13 @@ class AnyConnection {
     /// The path and query that the client requested (`/chat?room=5`). Valid as long as the connection, which keeps no
     /// more than these bytes; connections with equal targets may share them. A pooled handler has a copy.
     virtual std::string_view target() const noexcept = 0;
+    /// The value of a parameter of the path: with Server::handle_path() and the pattern `/chat/{room}`, that of `room`.
+    /// It is percent-decoded and valid UTF-8; see PathPattern. Nothing if there is no such parameter, or if the handler
+    /// is not one of a path. Computed from target() by each call, so that idle connections need no memory for it.
+    virtual std::optional<std::string> parameter(std::string_view name) const {
+        static_cast<void>(name);
+        return std::nullopt;
+    }
 
     /// Reaches all connections of the owner, from any thread.
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;

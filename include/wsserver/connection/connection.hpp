@@ -88,6 +88,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     std::string_view target() const noexcept override {
         return handshake_result_ ? handshake_result_->target() : std::string_view{};
     }
+    std::optional<std::string> parameter(std::string_view name) const override {
+        const auto* its_route = route();
+        return its_route != nullptr ? its_route->parameter(target(), name) : std::nullopt;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return owner_.hub(); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -155,6 +159,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void in_one_turn(F&& f);
     /// Null until the handler is known.
     AnyHandler* handler() const noexcept { return handshake_result_ ? handshake_result_->handler().get() : nullptr; }
+    /// The pattern of the path that the handler serves. Null before the opening handshake ends, or if it serves all.
+    const PathPattern* route() const noexcept { return handshake_result_ ? handshake_result_->route().get() : nullptr; }
     /// True during the opening handshake.
     bool is_opening() const noexcept { return phase_ == Phase::opening; }
     /// True if the peer has taken all output.

@@ -94,7 +94,8 @@ void Connection<role, T>::accept_offer(const Offer& offer) {
     if (auto* refusal = std::get_if<Refusal>(&choice))
         return refuse(refusal->error, std::move(refusal->detail), target);
     const auto& acceptance = std::get<Acceptance>(choice);
-    handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, target);
+    handshake_result_ =
+        owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, target, acceptance.route);
     write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name())));
     opened();
 }

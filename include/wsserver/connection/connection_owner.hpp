@@ -47,8 +47,9 @@ inline bool hears(const Audience& audience, const AnyConnection& connection) noe
 
 /// The owner's answer to a client's offer.
 struct Acceptance {
-    std::shared_ptr<AnyHandler> handler;  ///< serves the connection
-    std::string_view subprotocol;         ///< empty: none; valid as long as the offer or the handler
+    std::shared_ptr<AnyHandler> handler;         ///< serves the connection
+    std::string_view subprotocol;                ///< empty: none; valid as long as the offer or the handler
+    std::shared_ptr<const PathPattern> route{};  ///< the pattern that the path matched; null: the handler serves all
 };
 
 /// The owner's refusal of a client. An Errc alone is one, too.

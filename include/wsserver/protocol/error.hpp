@@ -57,6 +57,7 @@ enum class Errc : std::uint8_t {
     bad_subprotocol,             ///< §4.1 (10): not a list of distinct tokens
     bad_extensions,              ///< §9.1: not a list of extensions
     unknown_host,                ///< RFC 9110 §7.4: the Host is not a name of the server; see check_offer()
+    no_such_path,                ///< §4.2.2 (4): no handler serves the path of the request
 
     // The client refuses the server's response to the opening handshake (§4.1).
     malformed_response,                      ///< RFC 9112: not HTTP/1.1, or incomplete

@@ -868,7 +868,7 @@ TEST_CASE("a close waits until a slow reader has taken what was queued before it
     SECTION("close of all") { server.hub().close_all(CloseCode::going_away, "done"); }
     SECTION("removal of the handler") {
         const auto& handler = *server.shared.handlers.at("");
-        server.reactor().close_served_by(handler.underlying(), "", CloseCode::service_restart);
+        server.reactor().close_served_by(handler.underlying(), "", nullptr, CloseCode::service_restart);
         close_text = "the handler was removed";
     }
     SECTION("stop with a grace period") {

@@ -29,6 +29,14 @@ TEST_CASE("equal handshake results are shared", "[handshake_result]") {
     CHECK(handshake_results.of(chat, "", "/rooms") != one);
     CHECK(handshake_results.of(chat, "v1", "/room") != one);
     CHECK(handshake_results.of(chat, "/rooms", "v1") != one);
+
+    const auto route = std::make_shared<const PathPattern>(*PathPattern::parse("/{name}"));
+    const HandshakeResultPtr routed = handshake_results.of(chat, "v1", "/rooms", route);
+    CHECK(one->route() == nullptr);
+    CHECK(routed->route() == route);
+    CHECK(handshake_results.of(chat, "v1", "/rooms", route) == routed);
+    CHECK(handshake_results.of(chat, "v1", "/rooms") != routed);
+    CHECK(handshake_results.of(chat, "v1", "/rooms", std::make_shared<const PathPattern>(*route)) != routed);
 }
 
 TEST_CASE("a handshake result and its handler end with the last connection", "[handshake_result]") {

@@ -445,6 +445,7 @@ TEST_CASE("each refusal has a status and the fields that this status requires", 
     CHECK(http_status_for(Errc::handshake_timeout) == 408);
     CHECK(http_status_for(Errc::origin_forbidden) == 403);
     CHECK(http_status_for(Errc::unknown_host) == 421);
+    CHECK(http_status_for(Errc::no_such_path) == 404);
     CHECK(http_status_for(Errc::too_many_connections) == 503);
     CHECK(http_status_for(Errc::unknown_subprotocol) == 400);
 }

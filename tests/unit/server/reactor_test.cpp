@@ -349,7 +349,7 @@ TEST_CASE("removing a handler closes only its connections", "[reactor]") {
     server.handle("chat", ToOthers{});
     WireClient stays = server.open();
     WireClient goes = server.open("chat");
-    server.reactor().close_served_by(*server.shared.handlers.at("chat"), "chat", CloseCode::going_away);
+    server.reactor().close_served_by(*server.shared.handlers.at("chat"), "chat", nullptr, CloseCode::going_away);
     server.run();
     CHECK(stays.read().empty());
     CHECK(goes.read() == Strings{"close 1001 the handler was removed"});

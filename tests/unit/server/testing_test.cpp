@@ -226,6 +226,38 @@ TEST_CASE("a reaction may take both types of messages as AnyMessage", "[testing]
     CHECK(client.received() == Strings{"text hi", "binary 01"});
 }
 
+TEST_CASE("a server in memory has routes", "[testing]") {
+    struct Room {
+        void on_open(AnyConnection& connection) {
+            connection.send(Text{connection.parameter("room").value_or("none")});
+        }
+    };
+    MemoryServer server{Room{}};
+    server.handle_path("/chat/{room}", Room{});
+    server.handle_path("/chat/{room}", "v1", Room{});
+    auto chat = server.connect("/chat/a%20b"), v1 = server.connect("/chat/5", {"v1"}), other = server.connect("/");
+    chat.expect("text a b");
+    v1.expect("text 5");
+    other.expect("text none");
+    CHECK(server.remove_path("/chat/{room}", "v1"));
+    v1.expect("close 1001 the handler was removed");
+    chat.expect_nothing();
+    CHECK(server.remove_path("/chat/{room}"));
+    CHECK_FALSE(server.remove_path("/chat/{room}"));
+    chat.expect("close 1001 the handler was removed");
+    CHECK(server.remove_handler(""));
+    other.expect("close 1001 the handler was removed");
+    CHECK(server.connect("/").response().status == 404);
+    CHECK_THROWS_AS(server.handle_path("chat", Room{}), std::invalid_argument);
+}
+
+TEST_CASE("a recording connection has the parameters that the test sets", "[testing]") {
+    RecordingConnection connection{"chat", "/rooms/5"};
+    CHECK_FALSE(connection.parameter("room"));
+    connection.parameters["room"] = "5";
+    CHECK(connection.parameter("room") == "5");
+}
+
 TEST_CASE("a thread may use the hub", "[testing][threads]") {
     MemoryServer server{Obedient{}};
     MemoryClient client = server.connect();

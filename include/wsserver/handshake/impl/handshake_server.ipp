@@ -257,6 +257,8 @@ unsigned http_status_for(Errc error) noexcept {
             return 426;
         case Errc::origin_forbidden:
             return 403;
+        case Errc::no_such_path:
+            return 404;
         case Errc::handshake_timeout:
             return 408;
         case Errc::unknown_host:

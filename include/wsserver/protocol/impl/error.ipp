@@ -77,6 +77,8 @@ std::string_view message_of(Errc error) noexcept {
             return "this origin is not allowed";
         case Errc::unknown_host:
             return "this server does not serve the host of the request";
+        case Errc::no_such_path:
+            return "no handler serves this path";
         case Errc::request_with_payload:
             return "the opening handshake must not have a payload";
         case Errc::unknown_subprotocol:

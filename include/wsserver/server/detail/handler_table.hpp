@@ -1,9 +1,10 @@
-// Maps subprotocols to handlers. Operators change it while reactors read it.
+// Maps paths and subprotocols to handlers. Operators change it while reactors read it.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <shared_mutex>
 #include <string>
@@ -12,8 +13,10 @@
 #include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
-#include "wsserver/handshake/detail/http_text.hpp"
+#include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/path_pattern.hpp"
+#include "wsserver/server.hpp"
 
 namespace wsserver {
 
@@ -22,67 +25,58 @@ class HandlerTable {
     /// The handler for an offer; null if no handler serves it.
     struct Choice {
         std::shared_ptr<AnyHandler> handler;
-        std::string_view subprotocol;  ///< valid as long as the table
+        std::string_view subprotocol;                ///< valid as long as the table
+        std::shared_ptr<const PathPattern> route{};  ///< null: the handler serves all paths that have no route
     };
 
-    void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-        // Destroyed after the lock is released: the destructor of the old handler may be slow and may use this table.
-        std::shared_ptr<AnyHandler> before = std::move(handler);
-        const std::unique_lock lock(mutex_);
-        names_.insert(subprotocol);
-        std::swap(handlers_[std::move(subprotocol)], before);
-    }
+    /// A handler that was in the table.
+    struct Removed {
+        std::shared_ptr<AnyHandler> handler;
+        std::string subprotocol;
+        std::shared_ptr<const PathPattern> route{};  ///< as in Choice
+    };
 
-    /// Returns the removed handler; null if there was none.
-    std::shared_ptr<AnyHandler> remove(std::string_view subprotocol) {
-        const std::unique_lock lock(mutex_);
-        const auto found = handlers_.find(subprotocol);
-        if (found == handlers_.end()) return nullptr;
-        auto handler = std::move(found->second);
-        handlers_.erase(found);
-        return handler;
-    }
+    /// Sets the handler for all paths that have no route.
+    void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    /// Sets a handler for the paths that match `pattern`. Throws std::invalid_argument; see Server::handle_path().
+    void set_path(std::string_view pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
 
+    /// Removes a handler for all paths. Returns none if there was none.
+    std::vector<Removed> remove(std::string_view subprotocol);
+    /// Removes a handler of a route, or all of them. Returns none if there was none.
+    std::vector<Removed> remove_path(std::string_view pattern, std::optional<std::string_view> subprotocol);
     /// Removes all handlers.
-    void clear() {
-        decltype(handlers_) removed;  // destroyed after the lock is released
-        const std::unique_lock lock(mutex_);
-        removed.swap(handlers_);
-    }
+    void clear();
 
-    /// Chooses the first subprotocol of the client's list that has a handler (RFC 6455 §4.1: "ordered by preference").
+    /// Chooses the most specific route that matches the path, or the handlers for all paths if none matches. Of these,
+    /// chooses the first subprotocol of the client's list that has a handler (RFC 6455 §4.1: "ordered by preference").
     /// If none has, chooses the default handler and no subprotocol. If `strict`, or if the client is a browser, does so
     /// only for an empty list.
-    Choice choose(const Offer& offer, bool strict) const {
-        const std::shared_lock lock(mutex_);
-        for (const std::string& subprotocol : offer.subprotocols) {
-            const auto found = handlers_.find(subprotocol);
-            if (found != handlers_.end()) return {found->second, *names_.find(found->first)};
-        }
-        if (needs_subprotocol(offer) || (strict && !offer.subprotocols.empty())) return {};
-        const auto found = handlers_.find(std::string_view{});
-        return found != handlers_.end() ? Choice{found->second, {}} : Choice{};
-    }
+    Choice choose(const Offer& offer, bool strict) const;
 
-    /// The detail of the refusal if choose() finds no handler: what the client asked for, and what is served.
-    std::string why_none(const Offer& offer) const {
-        std::string asked, served;
-        for (const auto& name : offer.subprotocols) asked += (asked.empty() ? "" : ", ") + name;
-        for (const auto& [name, handler] : all()) {
-            if (!name.empty()) served += (served.empty() ? "" : ", ") + name;
-        }
-        return "the client asked for " + (asked.empty() ? "none" : http_text::shortened(asked)) + "; the server has " +
-               (served.empty() ? "none" : http_text::shortened(served));
-    }
+    /// The refusal if choose() finds no handler: what the client asked for, and which subprotocols are served.
+    Refusal why_none(const Offer& offer) const;
 
-    std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> all() const {
-        const std::shared_lock lock(mutex_);
-        return {handlers_.begin(), handlers_.end()};
-    }
+    /// The handlers for all paths, in order of subprotocol.
+    std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> all() const;
+    /// The handlers of all routes; see Server::routes().
+    std::vector<Route> routes() const;
 
    private:
+    using Handlers = std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>>;
+
+    /// The handlers for the paths that match a pattern; at least one.
+    struct Entry {
+        std::shared_ptr<const PathPattern> pattern;
+        Handlers handlers;
+    };
+
+    std::vector<Entry>::const_iterator place_of(const PathPattern& pattern) const noexcept;
+    const Entry* entry_for(std::string_view target) const;
+
     mutable std::shared_mutex mutex_;
-    std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
+    Handlers handlers_;          ///< for all paths that have no route
+    std::vector<Entry> routes_;  ///< the most specific first, so that the first one that matches is chosen
     // All names that were ever served. Connections keep views of them. Operators add only few.
     std::set<std::string, std::less<>> names_;
 };

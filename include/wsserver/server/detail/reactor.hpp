@@ -136,8 +136,9 @@ class AnyReactor {
     virtual void look_at_memory() = 0;
     /// Does so in a later turn. Any thread. At most one look waits.
     virtual void look_at_memory_soon() = 0;
-    /// Closes the connections with `subprotocol` that `handler` serves.
-    virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) = 0;
+    /// Closes the connections with `subprotocol` that `handler` serves for `route`. Null: for all paths.
+    virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
+                                 CloseCode code) = 0;
     /// Stops listening, closes all connections with 1001, waits for them until `deadline`, and terminates the rest.
     virtual void stop(Clock::time_point deadline) = 0;
     /// Terminates all connections without a closing handshake, and drops all requests.
@@ -213,7 +214,8 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         look_at_memory();
     }
     void stop_listening() override { transport().stop_listening(); }
-    void close_served_by(const AnyHandler& handler, std::string_view subprotocol, CloseCode code) override;
+    void close_served_by(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
+                         CloseCode code) override;
     void stop(Clock::time_point deadline) override;
     void end() override {
         cut_all();

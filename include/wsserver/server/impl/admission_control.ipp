@@ -72,7 +72,7 @@ std::variant<Acceptance, Refusal> AdmissionControl::choose(OwnedConnection& conn
         if (auto wrong = check_offer(offer, rules_.origins, is_local)) return Refusal{wrong->error, wrong->detail};
         choice = handlers_.choose(offer, rules_.strict_subprotocol);
     }
-    if (!choice.handler) return Refusal{Errc::unknown_subprotocol, handlers_.why_none(offer)};
+    if (!choice.handler) return handlers_.why_none(offer);
     return accept(connection, offer, std::move(choice));
 }
 
@@ -87,11 +87,11 @@ std::variant<Acceptance, Refusal> AdmissionControl::accept(OwnedConnection& conn
                                                 no_thread.what() + "; raise the limit of threads (ulimit -u)");
             return Errc::too_many_connections;
         }
-        choice.handler =
-            make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target, hub_, *ready);
+        choice.handler = make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target,
+                                     hub_, *ready, choice.route);
     }
     callbacks_.accepted({connection, offer.request, choice.subprotocol, choice.handler->name()});
-    return Acceptance{std::move(choice.handler), choice.subprotocol};
+    return Acceptance{std::move(choice.handler), choice.subprotocol, std::move(choice.route)};
 }
 
 void AdmissionControl::reconfigure(const ServerOptions& changed) {

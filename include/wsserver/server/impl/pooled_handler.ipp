@@ -2,6 +2,7 @@
 
 #include "wsserver/server/detail/pooled_handler.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -22,13 +23,14 @@ struct Reaction {
 class PooledConnection final : public AnyConnection {
    public:
     PooledConnection(const OwnedConnection& connection, std::string_view subprotocol, std::string_view target,
-                     std::shared_ptr<ServerHub> hub)
+                     std::shared_ptr<ServerHub> hub, std::shared_ptr<const PathPattern> route)
         : hub_(std::move(hub)),
           any_hub_(hub_),
           id_(connection.id()),
           subprotocol_(subprotocol),
           peer_(connection.peer()),
-          target_(target) {}
+          target_(target),
+          route_(std::move(route)) {}
 
     SendStatus send(const AnyMessage& message) override { return put(InboxItem::kind_of(message), message.payload()); }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
@@ -37,6 +39,9 @@ class PooledConnection final : public AnyConnection {
     std::string_view subprotocol() const noexcept override { return subprotocol_; }
     std::string peer() const override { return peer_; }
     std::string_view target() const noexcept override { return target_; }
+    std::optional<std::string> parameter(std::string_view name) const override {
+        return route_ ? route_->parameter(target_, name) : std::nullopt;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -57,17 +62,19 @@ class PooledConnection final : public AnyConnection {
     const std::string subprotocol_;
     const std::string peer_;
     const std::string target_;
+    const std::shared_ptr<const PathPattern> route_;
     void* user_data_ = nullptr;
 };
 
 class ReactionMailbox final : public Mailbox<Reaction> {
    public:
     ReactionMailbox(std::shared_ptr<AnyHandler> handler, const OwnedConnection& connection,
-                    std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub)
+                    std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub,
+                    std::shared_ptr<const PathPattern> route)
         : Mailbox(TaskName{handler->name()}),
           handler_(std::move(handler)),
           gate_(hub->gate()),
-          connection_(connection, subprotocol, target, std::move(hub)) {}
+          connection_(connection, subprotocol, target, std::move(hub), std::move(route)) {}
 
     AnyHandler& handler() const noexcept { return *handler_; }
 
@@ -171,9 +178,10 @@ class PooledHandler final : public AnyHandler {
 
 std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
-                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready) {
-    auto mailbox =
-        std::make_shared<ReactionMailbox>(std::move(handler), connection, subprotocol, target, std::move(hub));
+                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready,
+                                        std::shared_ptr<const PathPattern> route) {
+    auto mailbox = std::make_shared<ReactionMailbox>(std::move(handler), connection, subprotocol, target,
+                                                     std::move(hub), std::move(route));
     return std::make_shared<PooledHandler>(std::move(mailbox), connection, ready);
 }
 

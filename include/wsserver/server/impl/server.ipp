@@ -31,13 +31,22 @@ void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler
 }
 
 bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {
-    const std::shared_ptr<AnyHandler> handler = impl_->admission_.handlers().remove(subprotocol);
-    if (!handler) return false;
-    impl_->reactors_.tell_all([handler, code, name = std::string{subprotocol}](AnyReactor& reactor) {
-        reactor.close_served_by(*handler, name, code);
-    });
-    return true;
+    return impl_->close_removed(impl_->admission_.handlers().remove(subprotocol), code);
 }
+
+void Server::handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+    impl_->admission_.handlers().set_path(pattern, std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
+}
+
+bool Server::remove_path(std::string_view pattern, CloseCode code) {
+    return impl_->close_removed(impl_->admission_.handlers().remove_path(pattern, std::nullopt), code);
+}
+
+bool Server::remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
+    return impl_->close_removed(impl_->admission_.handlers().remove_path(pattern, subprotocol), code);
+}
+
+std::vector<Route> Server::routes() const { return impl_->admission_.handlers().routes(); }
 
 std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> Server::handlers() const {
     return impl_->admission_.handlers().all();

@@ -189,6 +189,9 @@ std::string Server::Impl::name_of(const AnyHandler* handler) const {
     for (const auto& [subprotocol, one] : admission_.handlers().all()) {
         if (one.get() == handler) return std::string{one->name()};
     }
+    for (const Route& route : admission_.handlers().routes()) {
+        if (route.handler.get() == handler) return std::string{route.handler->name()};
+    }
     return "(removed)";
 }
 
@@ -221,6 +224,17 @@ std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHa
                 }
                 handler.reset();
             }};
+}
+
+bool Server::Impl::close_removed(std::vector<HandlerTable::Removed> removed, CloseCode code) {
+    if (removed.empty()) return false;
+    const auto shared = std::make_shared<const std::vector<HandlerTable::Removed>>(std::move(removed));
+    reactors_.tell_all([shared, code](AnyReactor& reactor) {
+        for (const auto& [handler, subprotocol, route] : *shared) {
+            reactor.close_served_by(*handler, subprotocol, route.get(), code);
+        }
+    });
+    return true;
 }
 
 void Server::Impl::reconfigure(const ServerOptions& changed) {

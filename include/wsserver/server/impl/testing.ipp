@@ -102,9 +102,9 @@ struct MemoryServer::Impl final : ReactorShared {
         const OriginRules origins{options.allowed_origins, options.hosts};
         if (auto wrong = check_offer(offer, origins, false)) return Refusal{wrong->error, wrong->detail};
         auto choice = handlers.choose(offer, options.strict_subprotocol);
-        if (!choice.handler) return Refusal{Errc::unknown_subprotocol, handlers.why_none(offer)};
+        if (!choice.handler) return handlers.why_none(offer);
         last_accepted = connection.id();
-        return Acceptance{std::move(choice.handler), choice.subprotocol};
+        return Acceptance{std::move(choice.handler), choice.subprotocol, std::move(choice.route)};
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         try {
@@ -131,6 +131,13 @@ struct MemoryServer::Impl final : ReactorShared {
     void run() {
         reactor().attach();  // the test may use another thread now
         network.run_until_idle();
+    }
+    bool close_removed(const std::vector<HandlerTable::Removed>& removed, CloseCode code) {
+        for (const auto& [handler, subprotocol, route] : removed) {
+            reactor().close_served_by(*handler, subprotocol, route.get(), code);
+        }
+        if (!removed.empty()) run();
+        return !removed.empty();
     }
     MemorySocket connect(TestLine where) {
         auto socket = network.connect(place);
@@ -182,11 +189,19 @@ void MemoryServer::handle(std::string subprotocol, std::shared_ptr<AnyHandler> h
 }
 
 bool MemoryServer::remove_handler(std::string_view subprotocol, CloseCode code) {
-    const auto handler = impl_->handlers.remove(subprotocol);
-    if (!handler) return false;
-    impl_->reactor().close_served_by(*handler, subprotocol, code);
-    run();
-    return true;
+    return impl_->close_removed(impl_->handlers.remove(subprotocol), code);
+}
+
+void MemoryServer::handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+    impl_->handlers.set_path(pattern, std::move(subprotocol), std::move(handler));
+}
+
+bool MemoryServer::remove_path(std::string_view pattern, CloseCode code) {
+    return impl_->close_removed(impl_->handlers.remove_path(pattern, std::nullopt), code);
+}
+
+bool MemoryServer::remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
+    return impl_->close_removed(impl_->handlers.remove_path(pattern, subprotocol), code);
 }
 
 void MemoryServer::on_http(Server::HttpAnswer answer) { impl_->http_answer = std::move(answer); }

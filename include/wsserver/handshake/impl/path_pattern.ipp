@@ -9,38 +9,17 @@
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
+#include "wsserver/handshake/http_values.hpp"
 
 namespace wsserver {
 namespace {
 
-int value_of_hex_digit(char digit) noexcept {
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-    return -1;
-}
-
-/// The bytes that `encoded` stands for (RFC 3986 §2.1). Nothing if a `%` is not followed by two hexadecimal digits, or
-/// if the bytes are not valid UTF-8.
+/// Nothing if the escapes are malformed, or if the text is not valid UTF-8.
 std::optional<std::string> decoded_segment(std::string_view encoded) {
-    std::string decoded;
-    decoded.reserve(encoded.size());
-    for (std::size_t i = 0; i < encoded.size(); ++i) {
-        if (encoded[i] != '%') {
-            decoded += encoded[i];
-            continue;
-        }
-        if (encoded.size() - i < 3) return std::nullopt;
-        const int high = value_of_hex_digit(encoded[i + 1]), low = value_of_hex_digit(encoded[i + 2]);
-        if (high < 0 || low < 0) return std::nullopt;
-        decoded += static_cast<char>(high * 16 + low);
-        i += 2;
-    }
-    if (!is_valid_utf8(bytes_of(decoded))) return std::nullopt;
+    auto decoded = percent_decoded(encoded);
+    if (decoded && !is_valid_utf8(bytes_of(*decoded))) return std::nullopt;
     return decoded;
 }
-
-std::string_view without_query(std::string_view target) noexcept { return target.substr(0, target.find('?')); }
 
 /// Removes the first segment, and the slash before it, from `path`. Precondition: it begins with a slash.
 std::string_view take_segment(std::string_view& path) noexcept {
@@ -113,7 +92,7 @@ bool PathPattern::has_name(std::string_view name) const noexcept {
 }
 
 bool PathPattern::matches(std::string_view target) const {
-    std::string_view path = without_query(target);
+    std::string_view path = path_of(target);
     for (const Segment& segment : segments_) {
         if (!path.starts_with('/')) return false;  // the path has fewer segments
         if (segment.kind == Kind::rest) return decoded_segment(path.substr(1)).has_value();
@@ -129,7 +108,7 @@ bool PathPattern::matches(std::string_view target) const {
 
 std::optional<std::string> PathPattern::parameter(std::string_view target, std::string_view name) const {
     if (!has_name(name) || !matches(target)) return std::nullopt;
-    std::string_view path = without_query(target);
+    std::string_view path = path_of(target);
     for (const Segment& segment : segments_) {
         const std::string_view rest = path.substr(1);
         const std::string_view received = take_segment(path);

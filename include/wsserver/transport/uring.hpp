@@ -120,6 +120,9 @@ class UringTransport {
     void run();
     /// Ends run() after the current turn. May be called from any thread.
     void stop();
+    /// After stop(), run() returns when closed streams have sent the bytes for which send() returned true: at most at
+    /// `time`, and at most 5 s after they were closed. No stream is called meanwhile. By default it does not wait.
+    void send_until(Clock::time_point time);
 
     /// Runs one turn, for a caller that does not use run(). Waits for an event, at most until `until`. Always call it
     /// on the same thread.

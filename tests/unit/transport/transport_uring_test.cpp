@@ -333,6 +333,55 @@ TEST_CASE("bytes for which send returned true arrive even if the stream is close
     if (here) CHECK(here->released == 1);
 }
 
+TEST_CASE("bytes for which send returned true arrive even if the loop ends", "[transport_uring]") {
+    UringTransport transport{all_sizes[GENERATE(0U, 1U, 2U)]};
+    auto one_and_other = unix_pair();
+    auto idle_and_silent = unix_pair();
+    auto &one = one_and_other.first, &other = one_and_other.second;
+    make_narrow(one);
+    const std::string text = pattern(60'000);
+    W here{transport, std::move(one)}, bystander{transport, std::move(idle_and_silent.first)};
+    CHECK(here.send(text));
+    if (GENERATE(true, false)) transport.run_turn(Clock::now());
+    here.close();
+    transport.send_until(Clock::now() + patience);
+    transport.stop();
+    std::string heard;
+    std::thread peer([&] {
+        if (::write(idle_and_silent.second.get(), "late", 4) != 4) return;
+        pollfd question{.fd = other.get(), .events = POLLIN, .revents = 0};
+        char some[4096];
+        for (ssize_t count = 1; count > 0;) {
+            ::poll(&question, 1, -1);
+            count = ::read(other.get(), some, sizeof some);
+            if (count > 0) heard.append(some, static_cast<std::size_t>(count));
+        }
+    });
+    transport.run();
+    peer.join();
+    CHECK((heard == text));
+    CHECK(bystander.received.empty());
+}
+
+TEST_CASE("the loop does not wait for a closed stream longer than it may", "[transport_uring]") {
+    const bool waits = GENERATE(false, true);
+    auto one_and_other = unix_pair();
+    make_narrow(one_and_other.first);
+    {
+        UringTransport transport;
+        W here{transport, std::move(one_and_other.first)};
+        CHECK(here.send(pattern(60'000)));
+        here.close();
+        if (waits) transport.send_until(Clock::now() + 20ms);
+        transport.stop();
+        transport.run();
+    }
+    std::string heard;
+    while (heard.size() < 60'000 && read_some(one_and_other.second, heard, 5000)) {
+    }
+    CHECK(heard.size() < 60'000);
+}
+
 TEST_CASE("a closed stream stops sending to a peer that never reads", "[transport_uring]") {
     UringTransport transport;
     auto one_and_other = unix_pair();

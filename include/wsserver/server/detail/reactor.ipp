@@ -306,6 +306,7 @@ void Reactor<T>::stop(Clock::time_point deadline) {
         pool_.for_each([](ServerConnection& connection) { connection.going_away(); });
     }
     stop_deadline_ = deadline;
+    if constexpr (requires { transport().send_until(deadline); }) transport().send_until(deadline);
     timers_.arm(stop_deadline_);
     stopped_if_empty();
 }

@@ -49,6 +49,7 @@ class UringLoop {
     void run();
     /// Any thread.
     void stop();
+    void send_until(Clock::time_point time) noexcept { send_until_ = time; }
     /// Any thread.
     bool serves() const noexcept { return serves_.load(std::memory_order_relaxed); }
     void turn(std::optional<Clock::time_point> until);
@@ -94,6 +95,7 @@ class UringLoop {
    private:
     bool submit_and_wait(std::optional<Clock::time_point> until);
     void submit_last();
+    void finish_sending();
     void repeat_requests();
     void request_completed(bool done) noexcept;
     bool awaits_repetition() const noexcept { return repeat_at_ != Clock::time_point::max(); }
@@ -114,6 +116,7 @@ class UringLoop {
     void take_posts() noexcept;
     void wake_up() noexcept;
     void stop_lingering();
+    void drop_lingering(Clock::time_point now);
     void free_ended_acceptors() noexcept;
 
     OutputBuffer output_;
@@ -144,6 +147,7 @@ class UringLoop {
         Clock::time_point until;
     };
     std::vector<Lingering> lingering_;
+    Clock::time_point send_until_ = Clock::time_point::min();
     UringTimer linger_timer_, wake_;
     std::vector<std::unique_ptr<UringAcceptor>> acceptors_;
     bool acceptors_end_ = false;  // some are stopped

@@ -74,6 +74,7 @@ class alignas(uring_event_bits + 1) UringStream {
     void run_deferred();
     bool is_deferred() const noexcept { return deferred_; }
     bool is_sending() const noexcept { return send_ != nullptr; }
+    bool is_closed() const noexcept { return closed_; }
     /// Cancels the send of a closed stream that has lingered for too long.
     void give_up_sending();
 

@@ -83,8 +83,26 @@ void UringLoop::end_requests() noexcept {
 
 void UringLoop::run() {
     while (!stopping_.load(std::memory_order_acquire)) turn(std::nullopt);
+    finish_sending();
     submit_last();
     end_requests();
+}
+
+/// Waits until closed streams have sent what they have. Drops the completions of all others.
+void UringLoop::finish_sending() {
+    const auto send = [this](UringEvent event, void* target, int result, std::uint32_t flags) {
+        const bool is_for_closed_stream =
+            event == UringEvent::sent && static_cast<UringSend*>(target)->stream->is_closed();
+        if (is_for_closed_stream || event == UringEvent::closed) dispatch(event, target, result, flags);
+    };
+    UringPause pause;
+    for (auto now = Clock::now(); now < send_until_ && !ring_.has_lost_completions(); now = Clock::now()) {
+        drop_lingering(now);
+        if (lingering_.empty()) return;
+        const auto next = std::min(send_until_, now + linger_interval);
+        ring_.turn(UringRing::Wait::yes, next) ? pause.reset() : std::this_thread::sleep_for(pause.next());
+        ring_.for_each_completion(send);
+    }
 }
 
 /// Submits the sends and closes of the last turn. Waits only if the kernel refuses, at most 127 ms.
@@ -348,13 +366,18 @@ void UringLoop::linger(UringStream& stream) {
 
 void UringLoop::stop_lingering() {
     const auto now = Clock::now();
+    drop_lingering(now);
+    if (!lingering_.empty()) linger_timer_.set(now + linger_interval);
+}
+
+/// Drops those that have sent all, and those whose time is over.
+void UringLoop::drop_lingering(Clock::time_point now) {
     std::erase_if(lingering_, [now](const Lingering& one) {
         if (one.until > now && one.stream->is_sending()) return false;
         one.stream->give_up_sending();
         one.stream->drop_reference();
         return true;
     });
-    if (!lingering_.empty()) linger_timer_.set(now + linger_interval);
 }
 
 // --- Listening ---

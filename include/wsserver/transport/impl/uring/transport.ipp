@@ -44,6 +44,7 @@ void UringTransport::on_requests_left(UniqueFunction<void()> left) { loop_->on_r
 
 void UringTransport::run() { loop_->run(); }
 void UringTransport::stop() { loop_->stop(); }
+void UringTransport::send_until(Clock::time_point time) { loop_->send_until(time); }
 void UringTransport::run_turn(Clock::time_point until) { loop_->turn(until); }
 
 // --- Stream ---

@@ -30,6 +30,7 @@
 #include "wsserver/control/detail/control_lines.hpp"
 #include "wsserver/control/detail/spool_watch.hpp"
 #include "wsserver/control/detail/user_names.hpp"
+#include "wsserver/scheduling/detail/signals_blocked.hpp"
 
 namespace wsserver {
 
@@ -353,6 +354,7 @@ void Observer::Impl::join() {
 void Observer::start() {
     const std::lock_guard lock{impl_->joining};
     impl_->running = true;
+    const detail::SignalsBlocked signals;
     impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "wsserver/base/within_memory.hpp"
+#include "wsserver/scheduling/detail/signals_blocked.hpp"
 
 namespace wsserver::detail {
 
@@ -67,6 +68,7 @@ void AsioConnecting::look_up(const Endpoint& to) {
     lookup_->owner = this;
     lookup_work_.emplace(loop_.context().get_executor());
     try {
+        const detail::SignalsBlocked signals;
         std::thread([lookup = lookup_, host = to.host, port = to.port] {
             // Without memory there is no answer, and the deadline ends the attempt.
             (void)within_memory([&] {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "wsserver/base/within_memory.hpp"
+#include "wsserver/scheduling/detail/signals_blocked.hpp"
 #include "wsserver/transport/detail/uring/buffers.hpp"
 
 namespace wsserver {
@@ -65,6 +66,7 @@ UringRing::UringRing(const UringSizes& sizes)
     // When a ring is closed, the kernel interrupts the thread that created it, for example in a recv() of the embedding
     // program. So a thread that ends at once creates it.
     int error = 0;
+    const SignalsBlocked signals;
     std::thread([&] { error = open(sizes); }).join();
     if (error != 0) throw_error(error, "io_uring_setup");
     open_ = true;

@@ -65,8 +65,14 @@ LogLevel from_spdlog(spdlog::level::level_enum level) {
     }
 }
 
-Unexpected<std::string> not_opened(const std::string& file, std::string_view why) {
-    return Unexpected{fmt::format("the log file {} cannot be opened: {}", file, why)};
+/// Why a file cannot be opened.
+struct NotOpened {
+    std::string text;
+    bool disk_is_full = false;  ///< the options are right, and later it may be possible
+};
+
+Unexpected<NotOpened> not_opened(const std::string& file, std::string_view why, bool disk_is_full = false) {
+    return Unexpected{NotOpened{fmt::format("the log file {} cannot be opened: {}", file, why), disk_is_full}};
 }
 
 /// Whether only root can put files into the folder of this file.
@@ -78,7 +84,7 @@ bool is_in_folder_of_root(const std::string& file) {
 }
 
 /// Root must not write to a file that another user chose by a link in a folder of that user.
-Result<Descriptor, std::string> open_file(const std::string& file) {
+Result<Descriptor, NotOpened> open_file(const std::string& file) {
     const bool careful = ::geteuid() == 0 && !is_in_folder_of_root(file);
     // Non-blocking: a named pipe without a reader must not prevent the start.
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | (careful ? O_NOFOLLOW : 0);
@@ -86,7 +92,10 @@ Result<Descriptor, std::string> open_file(const std::string& file) {
     if (!opened && careful && errno == ELOOP) {
         return not_opened(file, "it is a link in a folder that others may write to, and wsd runs as root");
     }
-    if (!opened) return not_opened(file, std::generic_category().message(errno));
+    if (!opened) {
+        const bool disk_is_full = errno == ENOSPC || errno == EDQUOT;
+        return not_opened(file, std::generic_category().message(errno), disk_is_full);
+    }
     struct stat status {};
     if (careful && ::fstat(opened.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink > 1) {
         return not_opened(file, "it has several names, in a folder that others may write to, and wsd runs as root");
@@ -264,11 +273,26 @@ struct Log::Impl {
         sink->use_from_a_flush_on(std::move(descriptor));
         turn->flush();
     }
+    Result<void, NotOpened> take(const LogOptions& options);
 };
+
+Result<void, NotOpened> Log::Impl::take(const LogOptions& options) {
+    const std::lock_guard lock{file_mutex};
+    auto opened = options.file.empty() ? Result<Descriptor, NotOpened>{Descriptor{}} : open_file(options.file);
+    if (!opened && !opened.error().disk_is_full) return Unexpected{opened.error()};
+    if (opened) use(*std::move(opened));
+    file = options.file;
+    format = options.format;
+    level = options.level;
+    if (!opened) return Unexpected{opened.error()};
+    return {};
+}
 
 Result<std::unique_ptr<Log>, std::string> Log::open(const LogOptions& options, bool journal) {
     std::unique_ptr<Log> log{new Log{std::make_unique<Impl>(journal)}};
-    if (auto done = log->reconfigure(options); !done) return Unexpected{done.error()};
+    const auto done = log->impl_->take(options);
+    if (!done && !done.error().disk_is_full) return Unexpected{done.error().text};
+    if (!done) log->warning(done.error().text + "; the log is on stderr until SIGUSR1 or a reload can create the file");
     return log;
 }
 
@@ -297,7 +321,7 @@ void Log::set_level(LogLevel level) noexcept { impl_->level = level; }
 Result<void, std::string> Log::check(const LogOptions& options) {
     if (options.file.empty()) return {};
     const auto file = open_file(options.file);
-    if (!file) return Unexpected{file.error()};
+    if (!file && !file.error().disk_is_full) return Unexpected{file.error().text};
     return {};
 }
 
@@ -305,23 +329,13 @@ Result<void, std::string> Log::reopen() {
     const std::lock_guard lock{impl_->file_mutex};
     if (impl_->file.empty()) return {};
     auto file = open_file(impl_->file);
-    if (!file) return Unexpected{file.error()};
+    if (!file) return Unexpected{file.error().text};
     impl_->use(*std::move(file));
     return {};
 }
 
 Result<void, std::string> Log::reconfigure(const LogOptions& options) {
-    const std::lock_guard lock{impl_->file_mutex};
-    if (options.file.empty()) {
-        impl_->use({});
-    } else {
-        auto file = open_file(options.file);
-        if (!file) return Unexpected{file.error()};
-        impl_->use(*std::move(file));
-    }
-    impl_->file = options.file;
-    impl_->format = options.format;
-    impl_->level = options.level;
+    if (const auto done = impl_->take(options); !done) return Unexpected{done.error().text};
     return {};
 }
 

@@ -39,8 +39,9 @@ std::string_view journal_prefix(LogLevel level) noexcept;
 /// without a reader) the oldest lines are dropped and counted. The count is logged when writing works again.
 class Log {
    public:
-    /// An error says which file cannot be opened and why. With `journal`, lines on stderr have the priority in front
-    /// and no time, since the journal has both for each line.
+    /// An error says which file cannot be opened and why. If a full disk is the reason, lines go to stderr, with a
+    /// warning, until reopen() or reconfigure() can create the file. With `journal`, lines on stderr have the priority
+    /// in front and no time, since the journal has both for each line.
     static wsserver::Result<std::unique_ptr<Log>, std::string> open(const LogOptions& options, bool journal = false);
     /// close()
     ~Log();
@@ -60,11 +61,12 @@ class Log {
     void set_level(LogLevel level) noexcept;
     bool is_on(LogLevel level) const noexcept { return level >= this->level(); }
 
-    /// Checks whether reconfigure() would succeed.
+    /// Checks whether reconfigure() would succeed, unless the disk is full.
     static wsserver::Result<void, std::string> check(const LogOptions& options);
     /// Opens the file again, after it has been renamed for rotation. If that fails the old one stays open.
     wsserver::Result<void, std::string> reopen();
-    /// Sets level, format and file. If the file cannot be opened nothing changes.
+    /// Sets level, format and file. If the file cannot be opened nothing changes. If a full disk is the reason, level
+    /// and format change, and only the lines stay where they went.
     wsserver::Result<void, std::string> reconfigure(const LogOptions& options);
 
     /// How many lines have been lost so far. Not after close().

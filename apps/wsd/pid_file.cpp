@@ -43,12 +43,17 @@ Result<void, std::string> make_folder(const std::string& path) {
         folder.string(), error.message())};
 }
 
-Result<void, std::string> write_number(const std::string& path, int descriptor) {
+/// Returns why it failed; an empty text if it did not. Then the file is empty: a part of the number, or the number of a
+/// daemon that has ended, would name another process.
+std::string write_number(const std::string& path, int descriptor) {
     const auto number = fmt::format("{}\n", ::getpid());
+    errno = ENOSPC;  // a short write sets none
     const bool written = ::ftruncate(descriptor, 0) == 0 &&
                          ::pwrite(descriptor, number.data(), number.size(), 0) == static_cast<ssize_t>(number.size());
     if (written) return {};
-    return Unexpected{fmt::format("the pid file {} cannot be written: {}", path, reason(errno))};
+    const int error = errno;
+    static_cast<void>(::ftruncate(descriptor, 0));
+    return fmt::format("the pid file {} is locked, but the process id cannot be written: {}", path, reason(error));
 }
 
 Unexpected<std::string> in_use(const std::string& path) {
@@ -79,13 +84,13 @@ Result<PidFile, std::string> PidFile::take(const std::string& path) {
     if (auto made = make_folder(path); !made) return Unexpected{made.error()};
     auto file = open_and_lock(path);
     if (!file) return Unexpected{file.error()};
-    if (auto written = write_number(path, file->get()); !written) return Unexpected{written.error()};
+    auto unwritten = write_number(path, file->get());
     ::fchmod(file->get(), 0644);  // scripts read it
-    return PidFile{path, *std::move(file)};
+    return PidFile{path, *std::move(file), std::move(unwritten)};
 }
 
-PidFile::PidFile(std::string path, Descriptor descriptor)
-    : path_(std::move(path)), descriptor_(std::move(descriptor)) {}
+PidFile::PidFile(std::string path, Descriptor descriptor, std::string unwritten)
+    : path_(std::move(path)), descriptor_(std::move(descriptor)), unwritten_(std::move(unwritten)) {}
 
 PidFile::~PidFile() {
     if (descriptor_ && wsserver::is_in_place(AT_FDCWD, path_, descriptor_.get())) ::unlink(path_.c_str());

@@ -281,6 +281,7 @@ int serve_or_throw(const ConfigRequest& request) {
         auto taken = PidFile::take(config->pid_file);
         if (!taken) return fail(request, {taken.error()}, 1);
         pid_file.emplace(*std::move(taken));
+        if (!pid_file->unwritten().empty()) log->warning(pid_file->unwritten());
     }
     std::optional<Daemon> daemon;
     daemon.emplace(*config, log, Notifier{variable(request.environment, "NOTIFY_SOCKET")},

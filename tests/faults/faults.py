@@ -160,24 +160,43 @@ class Resources(Faults):
                 await self.all_is_well(daemon, load)
         self.assertEqual(self.recorded(), list(range(5)) * 2 * TIMES)
 
-    @ROOT_ONLY
-    async def test_a_full_disk(self):
+    def small_disk(self):
         disk = self.folder()
-        mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk], capture_output=True)
+        mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k,nr_inodes=200', 'tmpfs', disk],
+                                 capture_output=True)
         if mounted.returncode != 0:
             self.skipTest(f'no disk can be mounted: {mounted.stderr.decode().strip()}')
         self.addCleanup(subprocess.run, ['umount', '-l', disk])
+        return disk
+
+    def fill(self, disk):
+        """Until no byte can be written. It stays possible to create files."""
+        with open(disk / 'ballast', 'ab', buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(b'x' * 4096)
+            except OSError:
+                pass
+
+    def fill_with_files(self, disk):
+        """Until no file can be created."""
+        (disk / 'files').mkdir()
+        try:
+            for number in range(1000):
+                (disk / 'files' / str(number)).touch()
+        except OSError:
+            return
+        self.fail('the disk has space for more files')
+
+    @ROOT_ONLY
+    async def test_a_full_disk(self):
+        disk = self.small_disk()
         daemon = await self.recording(folder=disk)
         async with Load(self, daemon.url) as load:
             daemon.drop('before', 'call record 0')
             await daemon.answer('before')
             (daemon.spool / 'tmp' / '1').write_text('call record 1')
-            with open(disk / 'ballast', 'wb', buffering=0) as ballast:
-                try:
-                    while True:
-                        ballast.write(b'x' * 4096)
-                except OSError:
-                    pass
+            self.fill(disk)
             (daemon.spool / 'tmp' / '1').rename(daemon.spool / 'new' / '1')
             await load.progress(50)
             await self.healthy(daemon)
@@ -185,6 +204,34 @@ class Resources(Faults):
             self.assertEqual((await daemon.answer('1'))[0], 'done')
             await self.all_is_well(daemon, load)
         self.assertEqual(self.recorded(), [0, 1])
+
+    @ROOT_ONLY
+    async def test_a_start_on_a_full_disk(self):
+        disk = self.small_disk()
+        daemon = await self.recording(folder=disk)
+        await daemon.kill()
+        (disk / 'wsd.pid').write_text('')  # so that it has no block to write to
+        (daemon.spool / 'tmp' / '1').write_text('call record 1')
+        self.fill(disk)
+        self.fill_with_files(disk)
+        (daemon.spool / 'tmp' / '1').rename(daemon.spool / 'new' / '1')
+        log = disk / 'wsd.log'
+        daemon.flags += ['--log-file', str(log)]
+        await daemon.again()
+        async with Load(self, daemon.url) as load:
+            await daemon.line('wsd.log cannot be opened: No space left on device; the log is on stderr', 'stderr')
+            await daemon.line('wsd.pid is locked, but the process id cannot be written', 'stderr')
+            await self.healthy(daemon)
+            os.kill(daemon.pid, signal.SIGHUP)
+            await daemon.line('configuration reloaded', 'stderr')
+            await daemon.line('wsd.log cannot be opened: No space left on device', 'stderr', count=2)
+            (disk / 'ballast').unlink()
+            remove(disk / 'files')
+            self.assertEqual((await daemon.answer('1'))[0], 'done')
+            os.kill(daemon.pid, signal.SIGUSR1)
+            await self.until(lambda: log.exists() and 'log reopened' in log.read_text())
+            await self.all_is_well(daemon, load)
+        self.assertEqual(self.recorded(), [1])
 
     async def test_a_log_that_takes_nothing(self):
         daemon = await self.recording('--log-file', '/dev/full')

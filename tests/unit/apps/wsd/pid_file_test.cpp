@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -110,6 +112,29 @@ TEST_CASE("the old content of a stale file is removed", "[wsd][pid_file]") {
     const auto path = folder.write("wsd.pid", "12345678901234567890 and more\n");
     const auto file = PidFile::take(path);
     REQUIRE(file);
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+TEST_CASE("a full disk prevents no start: the lock counts, and the file is empty", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.write("wsd.pid", "1234\n");
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    for (const rlim_t bytes : {rlim_t{0}, rlim_t{1}}) {  // nothing is written, or a part of the number
+        const rlimit full{bytes, before.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &full) == 0);
+        const auto file = PidFile::take(path);
+        ::setrlimit(RLIMIT_FSIZE, &before);
+        REQUIRE(file);
+        CHECK(file->unwritten().starts_with("the pid file " + path +
+                                            " is locked, but the process id cannot be written: "));
+        CHECK(content_of(path).empty());
+        CHECK(error_of(path).starts_with("another wsd is running already: it holds the pid file " + path));
+    }
+    const auto file = PidFile::take(path);
+    REQUIRE(file);
+    CHECK(file->unwritten().empty());
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
 }
 

@@ -51,6 +51,8 @@ constexpr std::chrono::seconds end_patience{10};
 /// The same after the second request to stop.
 constexpr std::chrono::milliseconds last_patience{900};
 
+constexpr std::string_view stopping_instead = "wsd is stopping: the configuration is not reloaded";
+
 constexpr std::string_view another_change = "another change of the handlers has not ended: try again";
 
 std::string name_of(const std::string& subprotocol) {
@@ -270,9 +272,8 @@ Outcome Daemon::reload() {
         return Unexpected{why};
     }
     if (is_stopping()) {  // the supervisor must not be told that wsd is ready
-        const std::string why = "wsd is stopping: the configuration is not reloaded";
-        log_->warning(why);
-        return Unexpected{why};
+        log_->warning(stopping_instead);
+        return Unexpected{std::string{stopping_instead}};
     }
     notifier_.reloading();
     auto wanted = reread_();
@@ -311,6 +312,10 @@ Outcome Daemon::apply(Config wanted) {
 }
 
 Outcome Daemon::refuse(const ConfigErrors& errors) {
+    if (give_up_.stop_requested()) {  // nothing is wrong with it: its handlers were not awaited
+        log_->warning(stopping_instead);
+        return Unexpected{std::string{stopping_instead}};
+    }
     for (const auto& error : errors) log_->error(error);
     log_->error("the new configuration is invalid; the old one stays");
     return Unexpected{fmt::format("the new configuration is invalid; the old one stays: {}", fmt::join(errors, "; "))};

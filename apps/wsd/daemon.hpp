@@ -74,7 +74,7 @@ class Daemon final : public wsserver::ServerControl {
     void log_calls_that_hang();
     /// Applies a valid configuration. Precondition: changing_ is locked.
     wsserver::Outcome apply(Config wanted);
-    /// Logs the errors and keeps the old configuration.
+    /// Logs the errors and keeps the old configuration. They are not logged if a stop may have caused them.
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;
 

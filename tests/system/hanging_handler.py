@@ -63,14 +63,33 @@ class HangingHandler(SystemTest):
         self.assertEqual(await daemon.stop(), 0)
         await daemon.line(r'wsd ends, and a handler has not returned', 'stderr')
 
+    async def is_cut_by_TERM(self, daemon, *words):
+        """The command that hangs has no answer, its caller knows why, and the next wsd does not repeat it."""
+        pending = asyncio.ensure_future(daemon.run_ctl(*words))
+        await daemon.line('sleeper hangs', 'stderr')
+        name = next((daemon.spool / 'cur').glob('*~1')).name.removesuffix('~1')
+        self.assertEqual(await daemon.stop(), 0)
+        code, _, error = await self.within(pending)
+        self.assertEqual(code, 3)
+        self.assertIn('it stopped during the command', error)
+        self.assertTrue((daemon.spool / 'cur' / f'{name}~1').exists())
+        self.assertEqual(list((daemon.spool / 'failed').iterdir()), [])
+        self.log = daemon.text('stderr')
+        self.assertRegex(self.log, f'command file {name} .*: stopping')
+        (daemon.folder / 'empty.toml').write_text('')
+        await daemon.again()
+        folder, text = await daemon.answer(name)
+        self.assertEqual((folder, text.split()[:2]), ('failed', ['error', 'crashed']))
+
     async def test_TERM_during_a_handler_load_that_hangs(self):
         daemon = await self.wsd('--grace', '100ms', '--handler-config', 'hang=hang later')
-        daemon.drop('1', f'handler load hang {SLEEPER}')
-        await daemon.line('sleeper hangs', 'stderr')
-        self.assertEqual(await daemon.stop(), 0)
-        folder, text = await daemon.answer('1')
-        self.assertEqual(folder, 'failed')
-        self.assertIn('the program stops', text)
+        await self.is_cut_by_TERM(daemon, 'handler', 'load', 'hang', SLEEPER)
+
+    async def test_TERM_during_a_reload_that_hangs(self):
+        daemon = await self.wsd('--grace', '100ms', '--handler-config', 'hang=hang later')
+        (daemon.folder / 'empty.toml').write_text(f'[handlers]\nhang = "{SLEEPER}"\n')
+        await self.is_cut_by_TERM(daemon, 'reload')
+        self.assertNotIn('invalid', self.log)
 
     async def test_a_destroy_that_hangs_is_named_and_TERM_is_obeyed(self):
         daemon = await self.wsd('--grace', '100ms', '--handler', f'hang={SLEEPER}',

@@ -119,6 +119,21 @@ TEST_CASE("a stop ends the wait for a stuck reactor", "[command]") {
     check_error(answer.get(), CommandErrc::stopping, {"the program stops"});
 }
 
+TEST_CASE("a stop that cuts off a load or a reload is the answer", "[command]") {
+    FakeTarget target;
+    target.refuse = "its start has not ended";
+    std::stop_source stop;
+    for (const char* line : {"handler load chat ./chat.so", "reload"}) {
+        check_error(execute_line(target, line, {}, stop.get_token()), CommandErrc::failed, {"its start has not ended"});
+    }
+    stop.request_stop();
+    for (const char* line : {"handler load chat ./chat.so", "reload"}) {
+        check_error(execute_line(target, line, {}, stop.get_token()), CommandErrc::stopping, {"the program stops"});
+    }
+    target.refuse.reset();  // what succeeded all the same is answered
+    CHECK_FALSE(execute_line(target, "reload", {}, stop.get_token()).error);
+}
+
 TEST_CASE("a command does not wait for a reactor that is known to be stuck", "[command]") {
     FakeTarget target;
     target.fake_hub->answers = false;

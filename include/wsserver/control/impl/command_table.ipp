@@ -110,6 +110,11 @@ Answer report(const CommandCall& call, const Outcome& outcome) {
     return Answer::done(ended_with_newline(*outcome));
 }
 
+/// As report(), for a command that waits for code of handlers: a stop may have cut it off.
+Answer report_unless_cut(const CommandCall& call, const Outcome& outcome) {
+    return !outcome && call.stop.stop_requested() ? stopping() : report(call, outcome);
+}
+
 /// The offset of the first byte that is not UTF-8; the size if the text ends within a character.
 std::size_t invalid_utf8_at(Bytes text) {
     Utf8Validator validator;
@@ -255,7 +260,8 @@ Answer handler_list(const CommandCall& call) {
 }
 
 Answer handler_load(const CommandCall& call) {
-    return report(call, call.target.load_handler(subprotocol_of(call.line.arguments[0]), call.line.arguments[1]));
+    const auto subprotocol = subprotocol_of(call.line.arguments[0]);
+    return report_unless_cut(call, call.target.load_handler(subprotocol, call.line.arguments[1]));
 }
 
 Answer handler_unload(const CommandCall& call) {
@@ -338,7 +344,7 @@ Answer log_level(const CommandCall& call) {
     }
     return report(call, call.target.set_log_level(level));
 }
-Answer reload(const CommandCall& call) { return report(call, call.target.reload()); }
+Answer reload(const CommandCall& call) { return report_unless_cut(call, call.target.reload()); }
 Answer drain(const CommandCall& call) { return report(call, call.target.drain()); }
 Answer undrain(const CommandCall& call) { return report(call, call.target.undrain()); }
 Answer stop(const CommandCall& call) { return report(call, call.target.stop()); }

@@ -58,6 +58,7 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Outcome load_handler(const std::string& subprotocol, const std::string& what) override;
     wsserver::Outcome unload_handler(const std::string& subprotocol) override;
     wsserver::Outcome set_log_level(const std::string& level) override;
+    bool logs_failures() const noexcept override { return true; }
     wsserver::Outcome reload() override;
     wsserver::Outcome drain() override;
     wsserver::Outcome undrain() override;

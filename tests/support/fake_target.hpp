@@ -87,6 +87,7 @@ class FakeTarget final : public ControlTarget {
     StatusReport report;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> named;
     std::optional<std::string> refuse;  ///< the error of every call; nothing: calls succeed
+    bool logs = false;                  ///< logs_failures()
     std::vector<std::uint16_t> stuck;   ///< reactors that are stalled from the first list() on
 
     StatusReport status() override { return report; }
@@ -112,6 +113,7 @@ class FakeTarget final : public ControlTarget {
     }
     Outcome unload_handler(const std::string& subprotocol) override { return note("unload '" + subprotocol + "'"); }
     Outcome set_log_level(const std::string& level) override { return note("log-level " + level); }
+    bool logs_failures() const noexcept override { return logs; }
     Outcome reload() override { return note("reload"); }
     Outcome drain() override { return note("drain"); }
     Outcome undrain() override { return note("undrain"); }

@@ -138,6 +138,9 @@ class Reload(SystemTest):
         code, _, err = await daemon.run_ctl('reload')
         self.assertEqual(code, 1)
         self.assertIn(str(self.path), err)
+        await daemon.line('command file .*: reload: failed$', 'stderr')
+        reasons = [line for line in daemon.text('stderr').splitlines() if f'{self.path}: ' in line]
+        self.assertEqual(len(reasons), 1, reasons)  # the log says why once
         await client.send('x' * 1025)  # the old limit still applies
         await self.within(client.wait_closed())
         self.assertEqual(client.close_code, 1009)

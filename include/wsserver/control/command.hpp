@@ -55,6 +55,7 @@ struct Answer {
     std::optional<CommandErrc> error{};  ///< not set: the command succeeded
     std::string text{};                  ///< the output; with an error: what is wrong, where, and what to do
     bool wanted = true;                  ///< false: the command has the option `--no-answer`
+    bool logged = false;                 ///< the target has logged why it failed (ControlTarget::logs_failures())
     bool again = false;  ///< a daemon that ended had begun the command, so it may have taken effect twice
 
     /// Success with that output, which may have several lines.

@@ -106,6 +106,8 @@ class ControlTarget {
 
     /// `level`: debug, info, warning or error.
     virtual Outcome set_log_level(const std::string& level) = 0;
+    /// Whether reload() and undrain() log why they fail. Then the observer logs only the code of the answer.
+    virtual bool logs_failures() const noexcept { return false; }
     /// Reads the configuration again.
     virtual Outcome reload() = 0;
     /// Stops accepting. Open connections stay.

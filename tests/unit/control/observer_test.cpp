@@ -562,6 +562,28 @@ TEST_CASE("commands that only report are logged as details", "[observer]") {
     CHECK(levels.all() == Strings{"debug", "debug", "info", "warning"});
 }
 
+TEST_CASE("the reason of a failure that the target has logged is not logged again", "[observer]") {
+    Office office;
+    office.target.refuse = "listen: `x` is not an address";
+    office.target.logs = true;
+    office.start();
+    const auto logged = [&](const char* name, const char* line) {
+        const auto before = office.log.all().size();
+        office.put(name, line);
+        return office.log.wait_for(before + 1).back();
+    };
+    for (const char* line : {"reload", "undrain"}) {
+        CHECK(logged(line, line).ends_with(std::string{": "} + line + ": failed"));
+    }
+    CHECK(logged("other", "log-level debug").ends_with(": log-level: failed: listen: `x` is not an address"));
+    office.target.logs = false;
+    CHECK(logged("again", "reload").ends_with(": reload: failed: listen: `x` is not an address"));
+    office.observer->stop();
+    for (const std::string name : {"reload", "undrain"}) {  // the answer has the reason in any case
+        CHECK(text_in(office.in("failed", name)) == "error failed listen: `x` is not an address\n" + name);
+    }
+}
+
 TEST_CASE("a log that throws does not stop commands", "[observer]") {
     Office office;
     office.options.log = [](LogLevel, std::string_view) { throw std::runtime_error{"no log"}; };

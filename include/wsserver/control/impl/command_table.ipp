@@ -344,9 +344,17 @@ Answer log_level(const CommandCall& call) {
     }
     return report(call, call.target.set_log_level(level));
 }
-Answer reload(const CommandCall& call) { return report_unless_cut(call, call.target.reload()); }
+Answer reload(const CommandCall& call) {
+    auto answer = report_unless_cut(call, call.target.reload());
+    answer.logged = call.target.logs_failures();
+    return answer;
+}
 Answer drain(const CommandCall& call) { return report(call, call.target.drain()); }
-Answer undrain(const CommandCall& call) { return report(call, call.target.undrain()); }
+Answer undrain(const CommandCall& call) {
+    auto answer = report(call, call.target.undrain());
+    answer.logged = call.target.logs_failures();
+    return answer;
+}
 Answer stop(const CommandCall& call) { return report(call, call.target.stop()); }
 
 Answer version(const CommandCall& call) {

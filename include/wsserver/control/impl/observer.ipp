@@ -150,8 +150,8 @@ Answer Observer::Impl::execute(std::string_view from, const Command* command, Ru
 void Observer::Impl::log_result(std::string_view from, const Command* command, const Answer& answer) const {
     const auto name = command == nullptr ? "?" : command->name;
     if (answer.error) {
-        return log(LogLevel::warning,
-                   fmt::format("{}: {}: {}: {}", from, name, to_string(*answer.error), escape_control(answer.text)));
+        const auto reason = answer.logged ? std::string{} : ": " + escape_control(answer.text);
+        return log(LogLevel::warning, fmt::format("{}: {}: {}{}", from, name, to_string(*answer.error), reason));
     }
     // A monitor may ask every second.
     const bool only_reports = command != nullptr && command->only_reports;

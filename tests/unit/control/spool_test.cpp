@@ -496,7 +496,7 @@ TEST_CASE("the folders are created for the owner only", "[spool]") {
     CHECK(mode_of(options.path + "/lock") == 0600);
 }
 
-TEST_CASE("with the setgid bit the folder's group gives commands and reads answers", "[spool]") {
+TEST_CASE("with the setgid bit the folder's group gives commands", "[spool]") {
     const auto umask_before = ::umask(077);
     TemporaryFolder folder;
     SpoolOptions options;
@@ -511,12 +511,91 @@ TEST_CASE("with the setgid bit the folder's group gives commands and reads answe
     CHECK(mode_of(options.path + "/done") == 02750);
     CHECK(mode_of(options.path + "/failed") == 02750);
     CHECK(mode_of(options.path + "/lock") == 0640);
-    write_to(options.path + "/new/a", "x");
-    auto next = (*spool)->next();
-    REQUIRE(std::holds_alternative<SpoolCommand>(next));
-    (*spool)->finish(std::get<SpoolCommand>(std::move(next)), Answer::done());
     ::umask(umask_before);
-    CHECK(mode_of(options.path + "/done/a") == 0640);
+}
+
+namespace {
+
+/// A spool that is shared with a group, and the modes of the answers in it.
+struct SharedSpool {
+    TemporaryFolder folder;
+    SpoolOptions options;
+    std::unique_ptr<Spool> spool;
+
+    SharedSpool() {
+        options.path = folder / "spool";
+        REQUIRE(::mkdir(options.path.c_str(), 0700) == 0);
+        REQUIRE(::chmod(options.path.c_str(), 02750) == 0);
+        open();
+    }
+    void open() {
+        spool.reset();
+        auto opened = Spool::open(options);
+        REQUIRE(opened);
+        spool = *std::move(opened);
+    }
+    std::string in(const std::string& part, const std::string& name) const {
+        return options.path + '/' + part + '/' + name;
+    }
+    /// Of this user. With the mode 0660 a member of the group may have written it.
+    void put(const std::string& name, mode_t mode) {
+        write_to(in("new", name), "x");
+        REQUIRE(::chmod(in("new", name).c_str(), mode) == 0);
+        spool->rescan();
+    }
+    SpoolCommand take() {
+        auto next = spool->next();
+        REQUIRE(std::holds_alternative<SpoolCommand>(next));
+        return std::get<SpoolCommand>(std::move(next));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("the group reads answers to its own commands only", "[spool]") {
+    SharedSpool shared;
+    for (const auto& [mode, wanted] : {std::pair{0600, 0600}, {0640, 0600}, {0660, 0640}}) {
+        CAPTURE(mode);
+        shared.put("good", static_cast<mode_t>(mode));
+        shared.spool->finish(shared.take(), Answer::done("secret"));
+        CHECK(mode_of(shared.in("done", "good")) == static_cast<mode_t>(wanted));
+        shared.put("bad", static_cast<mode_t>(mode));
+        shared.spool->finish(shared.take(), Answer::failed(CommandErrc::failed, "secret"));
+        CHECK(mode_of(shared.in("failed", "bad")) == static_cast<mode_t>(wanted));
+        shared.put("not a name", static_cast<mode_t>(mode));
+        const auto refused = shared.spool->next();
+        REQUIRE(std::holds_alternative<SpoolRejection>(refused));
+        for (const auto& file : std::filesystem::directory_iterator{shared.options.path + "/failed"}) {
+            const auto name = file.path().filename().string();
+            if (!name.starts_with("not_a_name-") || name.ends_with("~refused")) continue;
+            CHECK(mode_of(file.path().string()) == static_cast<mode_t>(wanted));
+        }
+    }
+    if (::geteuid() != 0) return;  // only root can create a file of another user
+    shared.put("theirs", 0600);
+    REQUIRE(::chown(shared.in("new", "theirs").c_str(), 54321, static_cast<gid_t>(-1)) == 0);
+    shared.spool->finish(shared.take(), Answer::done());
+    CHECK(mode_of(shared.in("done", "theirs")) == 0640);
+}
+
+TEST_CASE("after a crash the group reads answers to its own commands only", "[spool]") {
+    for (const auto& [mode, wanted] : {std::pair{0600, 0600}, {0660, 0640}}) {
+        CAPTURE(mode);
+        SharedSpool shared;
+        shared.put("again", static_cast<mode_t>(mode));
+        shared.take();
+        shared.open();
+        shared.spool->finish(shared.take(), Answer::done());
+        CHECK(mode_of(shared.in("done", "again")) == static_cast<mode_t>(wanted));
+        shared.put("crashes", static_cast<mode_t>(mode));
+        shared.take();
+        shared.open();
+        shared.take();
+        shared.open();
+        REQUIRE(std::holds_alternative<SpoolRejection>(shared.spool->next()));
+        REQUIRE(std::holds_alternative<SpoolIdle>(shared.spool->next()));
+        CHECK(mode_of(shared.in("failed", "crashes")) == static_cast<mode_t>(wanted));
+    }
 }
 
 TEST_CASE("a folder that gets the setgid bit later shares its parts after the next start", "[spool]") {

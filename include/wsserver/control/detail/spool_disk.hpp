@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -64,9 +63,8 @@ class SpoolDisk {
     /// Reads at most `size` bytes from the beginning; fewer if the file is shorter.
     Result<std::string, std::error_code> read(const Descriptor& file, std::size_t size) const;
 
-    /// Creates a file, readable by the group if there is one.
-    Result<Descriptor, std::error_code> create(const Descriptor& folder, const std::string& name,
-                                               std::optional<gid_t> group) const;
+    /// Creates a file that only its owner can read.
+    Result<Descriptor, std::error_code> create(const Descriptor& folder, const std::string& name) const;
     /// Opens an existing file for writing.
     Result<Descriptor, std::error_code> reopen(const Descriptor& folder, const std::string& name) const;
     /// Allocates the first `size` bytes, so that writing them does not fail for lack of space.

@@ -114,6 +114,7 @@ struct Spool::Impl {
     // --- its answer
     void answer(SpoolCommand command, const Answer& answer);
     Result<Descriptor, std::error_code> reserve(const std::string& name, std::uint64_t command_size);
+    void share_if(bool of_group, const Descriptor& file) const;
     Instead complete();
     Instead complete_without_answer();
     Instead block_as_done(std::string_view what, std::error_code error);
@@ -226,6 +227,7 @@ Instead Spool::Impl::give_up(const std::string& name, SpoolMark mark, const Answ
                                         : reserve(name, command->content.size());
     if (!file && is_gone(file.error())) file = reserve(name, command->content.size());  // somebody has removed it
     if (!file) return block("there is no space for an answer", file.error());
+    share_if(command->of_group, *file);
     current = Current{.name = name, .mark = mark, .file = *std::move(file)};
     answer(*std::move(command), why);
     return SpoolRejection{name, why};
@@ -263,6 +265,7 @@ Instead Spool::Impl::begin(const std::string& name, SpoolMark mark, Descriptor r
         const auto begun = mark == SpoolMark::taken ? SpoolMark::first : SpoolMark::second;
         const auto error = disk.move(folders.cur, marked_name(name, mark), folders.cur, marked_name(name, begun));
         if (!error) {
+            share_if(command->of_group, reserved);
             command->again = begun == SpoolMark::second;
             current = Current{.name = name, .mark = begun, .file = std::move(reserved)};
             return *std::move(command);
@@ -313,10 +316,10 @@ void Spool::Impl::answer(SpoolCommand command, const Answer& answer) {
 
 Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name, std::uint64_t command_size) {
     const auto file_name = reserved_name(name);
-    auto file = disk.create(folders.cur, file_name, folders.group);
+    auto file = disk.create(folders.cur, file_name);
     if (!file && file.error() == std::errc::file_exists) {
         if (const auto error = disk.remove(folders.cur, file_name)) return Unexpected{error};
-        file = disk.create(folders.cur, file_name, folders.group);
+        file = disk.create(folders.cur, file_name);
     }
     if (!file) return file;
     if (const auto error = disk.reserve(*file, command_size + answer_space)) {
@@ -324,6 +327,11 @@ Result<Descriptor, std::error_code> Spool::Impl::reserve(const std::string& name
         return Unexpected{error};
     }
     return file;
+}
+
+/// The group reads answers to its own commands only. The file in cur/ decides, since no one else can replace it.
+void Spool::Impl::share_if(bool of_group, const Descriptor& file) const {
+    if (of_group) share_with(*folders.group, file.get());
 }
 
 /// Does what is left to do for the answer, each step once. Returns SpoolBlocked, or nothing if the command has left
@@ -439,6 +447,7 @@ Instead Spool::Impl::refuse_file(const Descriptor& folder, const std::string& fi
     if (examined) return block("a rejected file cannot be examined", examined);
     const auto reason = reserve(shown, 0);
     if (!reason) return block("there is no space for the reason of a rejection", reason.error());
+    share_if(is_of_group(status, rules()), *reason);
     if (const auto error = disk.write(*reason, {to_text(why)})) {
         return block("the reason of a rejection cannot be written", error);
     }

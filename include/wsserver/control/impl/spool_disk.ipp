@@ -126,12 +126,10 @@ Result<std::string, std::error_code> SpoolDisk::read(const Descriptor& file, std
     return content;
 }
 
-Result<Descriptor, std::error_code> SpoolDisk::create(const Descriptor& folder, const std::string& name,
-                                                      std::optional<gid_t> group) const {
+Result<Descriptor, std::error_code> SpoolDisk::create(const Descriptor& folder, const std::string& name) const {
     if (const auto error = fault("create")) return Unexpected{error};
     Descriptor file{::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (!file) return Unexpected{last_error()};
-    if (group) share_with(*group, file.get());
     return file;
 }
 

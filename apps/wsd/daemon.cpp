@@ -67,12 +67,13 @@ std::string_view who_listens(std::string_view endpoint, std::string_view error) 
 
 }  // namespace
 
-Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread)
+Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread, std::string demo_command)
     : ServerControl(server_, {.program = "wsd", .version = WSD_VERSION}),
       log_(std::move(log)),
       connection_log_(std::make_shared<ConnectionLog>(log_)),
       notifier_(std::move(notifier)),
       reread_(std::move(reread)),
+      demo_command_(std::move(demo_command)),
       started_with_(config),
       config_(std::move(config)),
       grace_(config_.grace),
@@ -93,8 +94,9 @@ Result<std::vector<std::string>, StartErrors> Daemon::start() {
 
 Result<std::vector<std::string>, StartErrors> Daemon::start_or_fail() {
     wire_log();
-    server_.on_http([this, demo = config_.demo](const wsserver::HttpRequest& request) {
-        return answer_http(request, demo, !server_.stalled_reactors().empty());
+    auto page = config_.demo ? chat_page_with(demo_command_) : std::string{};
+    server_.on_http([this, page = std::move(page)](const wsserver::HttpRequest& request) {
+        return answer_http(request, page, !server_.stalled_reactors().empty());
     });
     server_.answer_while_stalled(health_path, health(true));
     // Ports below 1024 need root, and nothing else does.

@@ -35,7 +35,8 @@ class Daemon final : public wsserver::ServerControl {
     using Reread = std::function<wsserver::Result<Config, ConfigErrors>()>;
 
     /// `log` is shared, since a thread that a handler blocks forever outlives the daemon and may still write to it.
-    Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread);
+    /// `demo_command` is for the chat page: see chat_page_with().
+    Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread, std::string demo_command);
     ~Daemon() override;
 
     /// Listens, becomes the configured user, opens the spool, loads the handlers and starts the threads. Returns the
@@ -83,6 +84,7 @@ class Daemon final : public wsserver::ServerControl {
     const std::shared_ptr<ConnectionLog> connection_log_;  ///< shared for the same reason
     const Notifier notifier_;
     const Reread reread_;
+    const std::string demo_command_;
     const Config started_with_;
 
     std::timed_mutex changing_;  ///< locked during a change of the handlers, which waits for loads; guards config_

@@ -93,16 +93,22 @@ std::string control_program(const Environment& environment) {
     return "wsd-ctl";
 }
 
+/// The command line that sends `text` to all connections of this wsd; empty without a spool.
+std::string broadcast_command(const Config& config, const Environment& environment, std::string_view text) {
+    if (config.spool.dir.empty()) return {};
+    std::vector<std::string> words{control_program(environment)};
+    if (config.source("spool.dir") != "default") words.insert(words.end(), {"--spool", config.spool.dir});
+    words.insert(words.end(), {"broadcast", std::string{text}});
+    return wsserver::join_words(words);
+}
+
 void print_demo(const std::vector<std::string>& urls, const Config& config, const Environment& environment) {
     for (const auto& url : urls) {
         const auto page = page_url(url);
         if (!page.empty()) print_to(stdout, "\n  open {}   in two browser windows, and chat\n", page);
     }
-    if (config.spool.dir.empty()) return;
-    std::vector<std::string> words{control_program(environment)};
-    if (config.source("spool.dir") != "default") words.insert(words.end(), {"--spool", config.spool.dir});
-    words.insert(words.end(), {"broadcast", "hello from the shell"});
-    print_to(stdout, "  then, in another terminal:   {}\n\n", wsserver::join_words(words));
+    const auto command = broadcast_command(config, environment, "hello from the shell");
+    if (!command.empty()) print_to(stdout, "  then, in another terminal:   {}\n\n", command);
 }
 
 void print_listening(const std::vector<std::string>& urls) {
@@ -284,8 +290,10 @@ int serve_or_throw(const ConfigRequest& request) {
         if (!pid_file->unwritten().empty()) log->warning(pid_file->unwritten());
     }
     std::optional<Daemon> daemon;
-    daemon.emplace(*config, log, Notifier{variable(request.environment, "NOTIFY_SOCKET")},
-                   [&request] { return load_config(request); });
+    daemon.emplace(
+        *config, log, Notifier{variable(request.environment, "NOTIFY_SOCKET")},
+        [&request] { return load_config(request); },
+        config->demo ? broadcast_command(*config, request.environment, "hello") : std::string{});
     const auto end = run(context, signals, *daemon, *config, request);
     const bool complete = end.complete && destroy(daemon, *log);
     log->close();

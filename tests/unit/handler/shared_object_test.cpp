@@ -277,11 +277,13 @@ TEST_CASE("each function of the host works", "[shared_object]") {
     }
     SECTION("the error of a failed reaction") {
         CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
-        CHECK(thrown_by([&] { say(*probe, connection, "fail no\ndatabase"); }) == "probe: on_text: no\\ndatabase");
+        CHECK(thrown_by([&] { say(*probe, connection, "fail no\ndatabase"); }) == "probe: on_text: no\ndatabase");
         CHECK(thrown_by([&] { say(*probe, connection, "fail"); }) == "probe: on_text: it returned 7");
         const auto answer = command(*probe, {"fail"}, "no database");
         CHECK_FALSE(answer.ok);
         CHECK(answer.output == "probe: on_command: no database");
+        // As the handler wrote it. It is escaped where it is printed, once.
+        CHECK(command(*probe, {"fail"}, "no\ndatabase").output == "probe: on_command: no\ndatabase");
     }
     SECTION("a broadcast in destroy() reports 0") {
         probe->on_open(connection);

@@ -67,7 +67,7 @@ class SharedObjectHandler final : public AnyHandler {
         auto& said = handler_said() = {};
         handler_ = table_.create(&host_, std::string{config}.c_str());
         if (handler_) return {};
-        return Problem{"it cannot start: " + (said.error.empty() ? "it gave no reason" : said.error)};
+        return Problem{"it cannot start: " + (said.error.empty() ? "it gave no reason" : escape_control(said.error))};
     }
 
     const HandlerLog& log_to() const noexcept { return host_.log_to(); }

@@ -223,7 +223,7 @@ void log(const wsserver_host* host, int level, const char* text, std::size_t siz
 }
 
 void set_error(const wsserver_host*, const char* text, std::size_t size) {
-    guarded([&] { return handler_said().error = escape_control(text_from(text, size)), SendStatus::queued; });
+    guarded([&] { return handler_said().error = text_from(text, size), SendStatus::queued; });
 }
 
 void answer(const wsserver_host*, const char* text, std::size_t size) {

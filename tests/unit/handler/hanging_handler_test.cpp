@@ -117,6 +117,33 @@ TEST_CASE("a destroy() runs on a thread of its own and is named while it hangs",
     CHECK(calls().empty());
 }
 
+TEST_CASE("no handler is loaded while too many do not end, and each one ends at last", "[hanging]") {
+    const Fifo fifo;
+    std::vector<std::shared_ptr<AnyHandler>> handlers;
+    for (std::size_t i = 0; i < 2 * ForeignCalls::most; ++i) {
+        auto handler = load_handler(waiter, {}, "destroy " + fifo.path());
+        REQUIRE(handler);
+        handlers.push_back(*std::move(handler));
+    }
+    {
+        const HandlersEndLater later;
+        handlers.clear();
+    }
+    CHECK(calls() == std::vector<std::string>(16, "destroy() of waiter"));
+    for (const auto& refused : {load_handler(waiter), load_within(1h, {}, waiter, loading("nowhere"))}) {
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error() == "handler '" + waiter +
+                                     "': 16 handlers have not ended: `status` names them; if their destroy() hangs, "
+                                     "only a restart ends them");
+    }
+    while (!wait_for_handler_ends(0ms)) {  // those that wait for the FIFO are let go together, and others come later
+        const Descriptor writer{::open(fifo.path().c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+        static_cast<void>(wait_for_handler_ends(1ms));
+    }
+    CHECK(load_handler(waiter));
+    CHECK(wait_for_handler_ends(1h));
+}
+
 TEST_CASE("letting go of a handler waits for its destroy()", "[hanging]") {
     auto handler = load_handler(waiter);
     REQUIRE(handler);

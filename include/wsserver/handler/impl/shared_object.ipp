@@ -158,8 +158,24 @@ struct HandlerEnd {
     }
 };
 
+/// Handlers that may be ending at the same time, those that wait for others included. Ends are never refused, since
+/// nothing else would end these handlers, so no further one is loaded until some have returned.
+constexpr std::size_t most_ends = 2 * ForeignCalls::most;
+
+bool too_many_end() {
+    const auto calls = ForeignCalls::of_process().states();
+    const auto ends = std::count_if(calls.begin(), calls.end(),
+                                    [](const auto& call) { return call.kind == ForeignCalls::Kind::end; });
+    return ends >= static_cast<std::ptrdiff_t>(most_ends);
+}
+
 Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string& path, std::string_view name,
                                                               std::string_view config, HandlerLog log) {
+    if (too_many_end()) {
+        return Problem{
+            std::to_string(most_ends) +
+            " handlers have not ended: `status` names them; if their destroy() hangs, only a restart ends them"};
+    }
     auto library = SharedLibrary::open(path);
     if (!library) return Problem{library.error()};
     using Entry = const wsserver_handler* (*)();

@@ -383,8 +383,10 @@ class Inputs(Faults):
             await self.all_is_well(daemon, load)
 
     async def test_handlers_that_hang(self):
-        """A reaction, a command and the start of a handler never return."""
-        daemon = await self.recording('--handler', f'hang={program("SLEEPER")}', '--workers', '2')
+        """A reaction, a command, the start and the end of a handler never return."""
+        daemon = await self.recording('--handler', f'hang={program("SLEEPER")}', '--workers', '3', '--grace', '100ms',
+                                      '--handler-config', 'create=hang later', '--handler-config',
+                                      'destroy=hang at the end')
         async with Load(self, daemon.url) as load:
             stuck = await self.connect(daemon.url, subprotocols=['hang'])
             await stuck.send('never answered')
@@ -394,6 +396,22 @@ class Inputs(Faults):
             await self.all_is_well(daemon, load)
             code, out, err = await daemon.run_ctl('handler', 'load', 'other', '/dev/zero')
             self.assertEqual(code, 1, out + err)
+            await self.all_is_well(daemon, load)
+            loading = asyncio.ensure_future(daemon.run_ctl('handler', 'load', 'create', program('SLEEPER')))
+            await daemon.line('sleeper hangs', 'stderr')
+            await load.progress(50)  # commands wait for it, and clients do not
+            await self.healthy(daemon)
+            code, out, err = await self.within(loading)
+            self.assertEqual(code, 1, out + err)
+            self.assertIn('its start does not end within 8000 ms', err)
+            await self.all_is_well(daemon, load)
+            await daemon.ctl('handler', 'load', 'destroy', program('SLEEPER'))
+            await daemon.ctl('handler', 'unload', 'destroy')
+            hanging = []
+            async with asyncio.timeout(PATIENCE):
+                while len(hanging) < 3:  # a worker lets go of the handler
+                    hanging = [call['call'].split()[0] for call in (await daemon.ctl_json('status'))[0]['calls']]
+            self.assertEqual(hanging, ['on_command()', 'create()', 'destroy()'])
             await self.all_is_well(daemon, load)
         self.assertEqual(await daemon.stop(), 0)
 

@@ -125,6 +125,17 @@ class CtlTerminal(SystemTest):
         person.type('plain\n')
         person.sees(r'plain\r\nplain\r\n')
 
+    async def test_a_line_that_the_terminal_may_have_cut_is_a_warning(self):
+        for words, env in (((), {'TERM': 'dumb'}), (('--delimiter', '\\n'), {})):
+            with self.subTest(words):
+                person = await self.person('-v', *words, env=env)
+                person.type('x' * 4094 + '\n')
+                person.sees(r'< text, FIN, 4094 bytes')
+                self.assertNotIn(b'cuts a line', person.screen)
+                person.type('x' * 5000 + '\n')
+                person.sees(r'the terminal cuts a line after 4095 bytes')
+                person.sees(r'< text, FIN, 4095 bytes')
+
 
 if __name__ == '__main__':
     main()

@@ -134,9 +134,11 @@ class Session {
         if (!messages_.empty()) {
             input_ended_ = true;
         } else {
-            reader_.emplace(terminal_.in, input_, [this](InputReader::Messages read) {
-                asio::post(context_, [this, read = std::move(read)]() mutable { take(std::move(read)); });
-            });
+            reader_.emplace(terminal_.in, terminal_.in_is_terminal && typed_ == nullptr, input_,
+                            [this](InputReader::Messages read) {
+                                asio::post(context_,
+                                           [this, read = std::move(read)]() mutable { take(std::move(read)); });
+                            });
             reader_->more();
         }
         // Not within this reaction: it must return first, so that everything is sent and shown in order.
@@ -182,6 +184,11 @@ class Session {
     void take(InputReader::Messages read) {
         for (auto& message : read.messages) messages_.push_back(std::move(message));
         if (!read.error.empty()) complain("standard input: " + read.error);
+        if (read.cut) {
+            terminal_.warn(
+                "the terminal cuts a line after 4095 bytes, so a message may not be whole: send it from a file "
+                "(@FILE) or a pipe");
+        }
         input_ended_ = read.end;
         send_messages();
     }

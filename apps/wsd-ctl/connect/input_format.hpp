@@ -23,6 +23,16 @@ class InputFormat {
     virtual bool ended() const { return false; }
 };
 
+/// Notices lines that a terminal may have cut: its line discipline silently drops what follows byte 4095.
+class CutLines {
+   public:
+    /// Takes the next bytes from the terminal. Returns whether a line in them has as many bytes as fit.
+    bool take(std::string_view bytes);
+
+   private:
+    std::size_t length_ = 0;  ///< of the line so far
+};
+
 /// Each message ends with a delimiter; the last one may end with the input.
 class DelimitedInput final : public InputFormat {
    public:

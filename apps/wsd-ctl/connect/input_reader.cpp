@@ -19,8 +19,12 @@ constexpr std::size_t max_message = std::size_t{1} << 30;
 
 }  // namespace
 
-InputReader::InputReader(int in, InputFormat& format, Take take)
-    : in_(in), format_(format), take_(std::move(take)), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+InputReader::InputReader(int in, bool by_line, InputFormat& format, Take take)
+    : in_(in),
+      by_line_(by_line),
+      format_(format),
+      take_(std::move(take)),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     thread_ = std::jthread{[this](std::stop_token stop) { run(std::move(stop)); }};
 }
 
@@ -45,6 +49,7 @@ void InputReader::run(std::stop_token stop) {
         Messages read;
         while (read.messages.empty() && !read.end && !stop.stop_requested()) read = read_some();
         const bool end = read.end;
+        read.cut = std::exchange(cut_, false);
         if (!stop.stop_requested()) take_(std::move(read));
         if (end) return;
     }
@@ -66,7 +71,9 @@ InputReader::Messages InputReader::read_some() {
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return {};
     Messages result;
     if (got < 0) result.error = std::strerror(errno);
-    if (got > 0) format_.take({buffer.data(), static_cast<std::size_t>(got)}, result.messages);
+    const std::string_view bytes{buffer.data(), static_cast<std::size_t>(got > 0 ? got : 0)};
+    if (by_line_ && lines_.take(bytes)) cut_ = true;
+    if (!bytes.empty()) format_.take(bytes, result.messages);
     result.end = got <= 0 || format_.ended();
     if (result.end) {
         format_.finish(result.messages);

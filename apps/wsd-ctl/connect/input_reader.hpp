@@ -20,13 +20,15 @@ class InputReader {
     struct Messages {
         std::vector<std::string> messages{};
         bool end = false;     ///< no more messages follow
+        bool cut = false;     ///< a terminal may have cut a line of them
         std::string error{};  ///< why reading ended, if not at the end of the input
     };
     /// Called on the reader's thread.
     using Take = std::function<void(Messages)>;
 
     /// `in` is not closed, and stays blocking or non-blocking. `format` must outlive the reader, whose thread uses it.
-    InputReader(int in, InputFormat& format, Take take);
+    /// `by_line`: `in` is a terminal that edits lines itself.
+    InputReader(int in, bool by_line, InputFormat& format, Take take);
     /// Returns at once, even while the thread waits for input.
     ~InputReader();
     InputReader(const InputReader&) = delete;
@@ -41,6 +43,9 @@ class InputReader {
     Messages read_some();
 
     const int in_;
+    const bool by_line_;
+    CutLines lines_{};
+    bool cut_ = false;  ///< to be told with the next messages
     InputFormat& format_;
     const Take take_;
     wsserver::Descriptor wake_;

@@ -5,6 +5,7 @@
 #include "wsd-ctl/connect/input_format.hpp"
 
 using namespace wsserver::test;
+using wsd::ctl::CutLines;
 using wsd::ctl::DelimitedInput;
 using wsd::ctl::LineEditor;
 using wsd::ctl::WholeInput;
@@ -113,6 +114,16 @@ TEST_CASE("a delimiter ends a message, and the end of the input the last one", "
     CHECK(messages.back() == "d\n");
     input.finish(messages);
     CHECK(messages.size() == 4);
+}
+
+TEST_CASE("a line of a terminal that has all bytes that fit may have been cut", "[input-format]") {
+    const std::string fits(4094, 'x'), full(4095, 'x');
+    CutLines lines;
+    CHECK_FALSE(lines.take(fits + '\n' + fits));
+    CHECK(lines.take("x"));
+    CHECK_FALSE(lines.take("\n"));
+    CHECK(lines.take("short\n" + full + "\nshort\n"));
+    CHECK_FALSE(lines.take(fits + '\n'));
 }
 
 TEST_CASE("a whole input is one message, and an empty one has no message", "[input-format]") {

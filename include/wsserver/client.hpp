@@ -114,8 +114,8 @@ class Client {
     /// valid until the listener returns.
     void on_response(std::function<void(const HttpResponse&)> listener);
 
-    /// Queues a message: a text, which must be valid UTF-8, or bytes; see AnyMessage. Copies or encodes the payload
-    /// before it returns, as all of these do. Returns `closed` if the connection is not open, and `dropped` if the
+    /// Queues a message: a text or bytes; see AnyMessage. Copies or encodes the payload before it returns, as all of
+    /// these do. Returns `closed` if the connection is not open, `refused` if a text is not UTF-8, and `dropped` if the
     /// policy for slow consumers says so.
     SendStatus send(const AnyMessage& message);
     /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.

@@ -90,19 +90,19 @@ class HostHub final : public Hub {
         const auto number = static_cast<std::uint16_t>(code);
         return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
     }
-    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override {
+    SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override {
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
-        message.visit(overloaded{
+        return status_of(message.visit(overloaded{
             [&](const Text& m) {
-                host_->broadcast_text(host_, to.subprotocol, to.except, m.text.data(), m.text.size(),
-                                      completion.through, completion.context);
+                return host_->broadcast_text(host_, to.subprotocol, to.except, m.text.data(), m.text.size(),
+                                             completion.through, completion.context);
             },
             [&](const Binary& m) {
-                host_->broadcast_binary(host_, to.subprotocol, to.except, m.bytes.data(), m.bytes.size(),
-                                        completion.through, completion.context);
+                return host_->broadcast_binary(host_, to.subprotocol, to.except, m.bytes.data(), m.bytes.size(),
+                                               completion.through, completion.context);
             },
-        });
+        }));
     }
     void ping_all(Completion done = {}) override {
         const CompletionForC completion{std::move(done)};

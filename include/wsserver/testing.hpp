@@ -246,17 +246,17 @@ class MemoryServer {
 
 /// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
 /// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `ping 0-1-1 hi`, `ping_all`,
-/// `close 0-1-1 1000 bye`, `close_all 1001 bye`.
+/// `close 0-1-1 1000 bye`, `close_all 1001 bye`. Text that is not UTF-8 is `refused` and not recorded.
 class RecordingHub : public Hub {
    public:
     std::vector<std::string> calls{};        ///< the recorded calls
-    SendStatus status = SendStatus::queued;  ///< the result of every call
+    SendStatus status = SendStatus::queued;  ///< the result of every recorded call
     std::size_t receivers = 0;               ///< the count that broadcasts report
 
     SendStatus send(ConnectionId to, const AnyMessage& message) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
-    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
+    SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
     void ping_all(Completion done = {}) override;
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) override;
 
@@ -270,7 +270,8 @@ class RecordingHub : public Hub {
 };
 
 /// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`. It is for tests that call a handler's reactions themselves:
+/// `close 1000 bye`. Text that is not UTF-8 is `refused` and not recorded. It is for tests that call a handler's
+/// reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -285,7 +286,7 @@ class RecordingConnection final : public AnyConnection {
                                  std::string subprotocol = {}, std::string target = "/");
 
     std::vector<std::string> calls{};                              ///< the recorded calls
-    SendStatus status = SendStatus::queued;                        ///< the result of every call
+    SendStatus status = SendStatus::queued;                        ///< the result of every recorded call
     std::map<std::string, std::string, std::less<>> parameters{};  ///< what parameter() returns, by name
 
     /// The hub that hub() returns.

@@ -281,7 +281,7 @@ class Play {
             case 1:
                 return void(hub.close(id, static_cast<CloseCode>(1000 + input_.byte() % 16), "from outside"));
             case 2:
-                return hub.broadcast({}, Binary{bytes_of("to all")});
+                return void(hub.broadcast({}, Binary{bytes_of("to all")}));
             case 3:
                 return hub.ping_all();
             case 4:

@@ -33,7 +33,7 @@ struct SimulatedServer::Program {
             server.ledger_.message(connection.id(), mark.number);
             server.check_rates(connection.id(), mark.number);
         });
-        if (mark.source.starts_with("publish")) return connection.publish(message);
+        if (mark.source.starts_with("publish")) return (void)connection.publish(message);
         if (server.random_.one_in(300)) throw std::runtime_error{"a reaction throws"};
         if (server.random_.one_in(200)) return (void)connection.close(CloseCode::normal, "enough");
         if (server.random_.one_in(50)) server.broadcast({.except = connection.id()});

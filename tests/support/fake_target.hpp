@@ -55,8 +55,9 @@ class FakeHub final : public Hub {
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override {
         return note("close " + to_string(to) + ' ' + number(code) + ' ' + std::string{reason});
     }
-    void broadcast(const Audience& audience, const AnyMessage& m, Completion done) override {
+    SendStatus broadcast(const Audience& audience, const AnyMessage& m, Completion done) override {
         note("broadcast " + of(audience) + in_words(m), std::move(done));
+        return status;
     }
     void ping_all(Completion done) override { note("ping all", std::move(done)); }
     void close_all(CloseCode code, std::string_view reason, Completion done) override {

@@ -250,13 +250,10 @@ class Session {
     void complain(std::string_view text) { exit_at_best_ = terminal_.fail(exit_failed, text); }
 
     void send(std::string_view text) {
-        const auto bytes = wsserver::bytes_of(text);
         sent_ += text.size();
-        if (options_.binary) {
-            client_.send(wsserver::Binary{bytes});
-        } else if (wsserver::is_valid_utf8(bytes)) {
-            client_.send(wsserver::Text{text});
-        } else {
+        const auto status =
+            options_.binary ? client_.send(wsserver::bytes_of(text)) : client_.send(wsserver::Text{text});
+        if (status == wsserver::SendStatus::refused) {
             complain("a message is not UTF-8 and was not sent: --binary sends it");
         }
     }

@@ -20,7 +20,8 @@ class AnyConnection {
     AnyConnection& operator=(const AnyConnection&) = delete;
 
     /// Queues a message: a text, such as `send("hello")`, or bytes; see AnyMessage. Copies or encodes the payload
-    /// before it returns. A text must be valid UTF-8 (RFC 6455 §5.6); received text is.
+    /// before it returns. The result is `refused` if a text is not UTF-8 (RFC 6455 §5.6). Received text is not checked
+    /// again.
     virtual SendStatus send(const AnyMessage& message) = 0;
     /// Queues a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(Bytes payload = {}) = 0;
@@ -32,9 +33,10 @@ class AnyConnection {
     /// Server whose policy is SlowConsumer::close, this connection is not read while a receiver lags, so that a sender
     /// cannot get the others closed: from when the receiver's send queue is over the high mark until it is at most half
     /// of it. A receiver that takes less than a sixteenth of the mark in ServerOptions::close_timeout is closed with
-    /// 1013. Elsewhere it is the same as Hub::broadcast().
-    virtual void publish(const AnyMessage& message) {
-        if (hub()) hub()->broadcast({std::string{subprotocol()}, id()}, message);
+    /// 1013. Elsewhere it is the same as Hub::broadcast(). Returns the
+    /// result of that.
+    virtual SendStatus publish(const AnyMessage& message) {
+        return hub() ? hub()->broadcast({std::string{subprotocol()}, id()}, message) : SendStatus::closed;
     }
 
     /// Stays valid after the connection has ended, and is never used again.

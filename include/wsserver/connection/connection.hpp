@@ -76,10 +76,12 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
 
     // For the handler; see AnyConnection.
-    SendStatus send(const AnyMessage& message) override { return send_as(SendKind::reply, message); }
+    SendStatus send(const AnyMessage& message) override {
+        return may_be_sent(message) ? send_as(SendKind::reply, message) : SendStatus::refused;
+    }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
-    void publish(const AnyMessage& message) override;
+    SendStatus publish(const AnyMessage& message) override;
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override {
         return handshake_result_ ? handshake_result_->subprotocol() : std::string_view{};
@@ -99,6 +101,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     // For the owner.
 
     /// Sends a message of the connection's own handler (`reply`) or of any other sender (`message`).
+    /// Precondition: may_be_sent(message). The hub has checked it.
     SendStatus send_as(SendKind kind, const AnyMessage& message);
     /// Sends one message, encoded as `frames`. `owner` keeps them alive. `kind` is as for send_as(); `reply` if the
     /// sender waits for slow receivers.

@@ -19,7 +19,8 @@ enum class SendStatus : std::uint8_t {
     queued,   ///< it will be sent, unless the connection ends before
     dropped,  ///< the send queue is full and its policy dropped the message, or too many requests wait (both counted)
     closed,   ///< the connection is gone, or its closing handshake has begun
-    refused,  ///< the RFC forbids it: a close code that may not be sent, a control frame over 125 bytes
+    /// The RFC forbids it: text that is not UTF-8, a close code that may not be sent, a control frame over 125 bytes.
+    refused,
 };
 
 /// The name of the enumerator.

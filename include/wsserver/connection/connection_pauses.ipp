@@ -49,7 +49,7 @@ void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
 
 /// If the policy is to drop messages, a sender does not wait.
 template <Role role, Transport T>
-void Connection<role, T>::publish(const AnyMessage& message) {
+SendStatus Connection<role, T>::publish(const AnyMessage& message) {
     const bool waits = owner_.hub() && owner_.options().send_queue.policy == SlowConsumer::close;
     if (!waits) return AnyConnection::publish(message);
     const Audience audience{std::string{subprotocol()}, id_, true};
@@ -57,7 +57,7 @@ void Connection<role, T>::publish(const AnyMessage& message) {
     const std::weak_ptr<ItemHub> hub = std::dynamic_pointer_cast<ItemHub>(owner_.hub());
     const auto due = std::make_shared<bool>();
     extra().acknowledgement = due;
-    owner_.hub()->broadcast(audience, message, [hub, due, id = id_](std::size_t) {
+    return owner_.hub()->broadcast(audience, message, [hub, due, id = id_](std::size_t) {
         if (const auto reachable = hub.lock()) reachable->acknowledge(id);
     });
 }

@@ -80,8 +80,8 @@ class Hub {
    public:
     virtual ~Hub() = default;
 
-    /// Sends a message: a text, which must be valid UTF-8, or bytes; see AnyMessage. Copies the payload before it
-    /// returns.
+    /// Sends a message: a text or bytes; see AnyMessage. Copies the payload before it returns. The result is `refused`
+    /// if a text is not UTF-8.
     virtual SendStatus send(ConnectionId to, const AnyMessage& message) = 0;
     /// Sends a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(ConnectionId to, Bytes payload) = 0;
@@ -89,7 +89,9 @@ class Hub {
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
     /// Sends a message to all open connections of `audience`. Then calls `done`. Copies the payload before it returns.
-    virtual void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) = 0;
+    /// The result is `queued` if the request was passed on, even if it has no receivers. It is `refused` if a text is
+    /// not UTF-8; `done` is then called with 0.
+    virtual SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) = 0;
     /// Sends a Ping to all open connections. Then calls `done`.
     virtual void ping_all(Completion done = {}) = 0;
     /// Begins the closing handshake of all open connections. Then calls `done`.

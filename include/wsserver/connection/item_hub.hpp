@@ -10,6 +10,7 @@
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/inbox.hpp"
+#include "wsserver/protocol/encode.hpp"
 #include "wsserver/protocol/message.hpp"
 
 namespace wsserver {
@@ -18,6 +19,7 @@ namespace wsserver {
 class ItemHub : public Hub {
    public:
     SendStatus send(ConnectionId to, const AnyMessage& message) final {
+        if (!may_be_sent(message)) return SendStatus::refused;
         return put(item_for(to, InboxItem::kind_of(message)), message.payload());
     }
     SendStatus ping(ConnectionId to, Bytes payload) final {
@@ -30,17 +32,18 @@ class ItemHub : public Hub {
         item.code = code;
         return put(std::move(item), bytes_of(reason));
     }
-    void broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) final {
-        put_all(item_for({}, InboxItem::kind_of(message)), &audience, message.payload(), std::move(done));
+    SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) final {
+        if (!may_be_sent(message)) return SendStatus::refused;  // the end of `done` reports 0
+        return put_all(item_for({}, InboxItem::kind_of(message)), &audience, message.payload(), std::move(done));
     }
     void ping_all(Completion done = {}) final {
-        put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
+        (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) final {
         if (!is_valid_close(code, reason)) return;
         InboxItem item = item_for({}, InboxItem::Kind::close_all);
         item.code = code;
-        put_all(std::move(item), nullptr, bytes_of(reason), std::move(done));
+        (void)put_all(std::move(item), nullptr, bytes_of(reason), std::move(done));
     }
 
     /// The receivers of a broadcast of `sender` have caught up. Any thread.
@@ -51,8 +54,9 @@ class ItemHub : public Hub {
     /// the owner of all connections, is gone.
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     /// Passes a request to all connections on; to those of `audience` unless it is null. `item` has no Broadcast yet.
-    /// `done` is not called under a lock, so it may use the hub.
-    virtual void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) = 0;
+    /// `done` is not called under a lock, so it may use the hub. Returns `queued` if any thread of connections takes
+    /// it.
+    virtual SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) = 0;
 
    private:
     static InboxItem item_for(ConnectionId to, InboxItem::Kind kind) noexcept {

@@ -69,11 +69,11 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         return SendStatus::dropped;
     }
 
-    void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override {
+    SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override {
         item.to_all = std::make_unique<Broadcast>();
         if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
         item.to_all->done = std::move(done);
-        (void)put(std::move(item), payload);  // destroys an item that it does not take, after its lock
+        return put(std::move(item), payload);  // destroys an item that it does not take, after its lock
     }
 
     /// The items that take_items() executes. A reaction or a Completion may detach the hub, or run the loop and so

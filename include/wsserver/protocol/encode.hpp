@@ -14,6 +14,7 @@
 
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/base/output_buffer.hpp"
+#include "wsserver/base/utf8.hpp"
 #include "wsserver/protocol/frame.hpp"
 #include "wsserver/protocol/message.hpp"
 #include "wsserver/protocol/rfc6455.hpp"
@@ -59,6 +60,12 @@ class ClosePayload {
     std::array<std::uint8_t, max_control_payload> bytes_;
     std::size_t size_ = 0;
 };
+
+/// Whether a message may be sent: "the payload data is text data encoded as UTF-8" (RFC 6455 §5.6). A receiver of
+/// another text fails the connection (§8.1). Does not look at text that is known to be valid.
+inline bool may_be_sent(const AnyMessage& message) noexcept {
+    return message.is_checked() || is_valid_utf8(message.payload());
+}
 
 /// Appends the frames of a message, unmasked as a server sends them. The result can be sent to any number of clients.
 ///

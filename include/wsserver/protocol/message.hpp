@@ -22,11 +22,16 @@ namespace wsserver {
 struct Text {
     static constexpr Opcode opcode = Opcode::text;  ///< of its frames; MessageType and with_message_type() use it
     std::string_view text;                          ///< may contain zero bytes and may be empty
+    /// What is known to be valid UTF-8. The library sets it to `text` in messages that it has received. If both are the
+    /// same view, the text is not checked again when it is sent.
+    std::string_view checked = {};
 
     /// The text as bytes. Valid as long as `text`.
     Bytes payload() const noexcept { return bytes_of(text); }
-    /// A view of `payload`, which must be valid UTF-8. Copies nothing.
-    static Text from_payload(Bytes payload) noexcept { return {text_of(payload)}; }
+    /// Whether `text` is known to be valid UTF-8.
+    bool is_checked() const noexcept { return text.data() == checked.data() && text.size() == checked.size(); }
+    /// A view of `payload`, which must be valid UTF-8: it is not checked when it is sent. Copies nothing.
+    static Text from_payload(Bytes payload) noexcept { return {text_of(payload), text_of(payload)}; }
 };
 
 /// A complete binary message (§5.6).
@@ -93,10 +98,6 @@ constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
     return ((Types::opcode == opcode && (f.template operator()<Types>(), true)) || ...);
 }
 
-}  // namespace detail
-
-namespace detail {
-
 template <class T>
 concept Characters = std::convertible_to<const T&, std::string_view>;
 template <class T>
@@ -111,9 +112,10 @@ concept UnsignedBytes = std::convertible_to<const T&, Bytes>;
 class AnyMessage {
    public:
     /// The text message.
-    AnyMessage(const Text& message) noexcept : payload_(message.payload()), opcode_(Text::opcode) {}
+    AnyMessage(const Text& message) noexcept
+        : payload_(message.payload()), opcode_(Text::opcode), checked_(message.is_checked()) {}
     /// The binary message.
-    AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode) {}
+    AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode), checked_(true) {}
     /// A text message of any text: a literal, `const char*` (not null, up to its zero byte), std::string,
     /// std::string_view.
     template <detail::Characters T>
@@ -131,6 +133,8 @@ class AnyMessage {
     bool is_text() const noexcept { return opcode_ == Opcode::text; }
     /// The text or the bytes.
     Bytes payload() const noexcept { return payload_; }
+    /// True if the message is binary, or a text that is known to be valid UTF-8.
+    bool is_checked() const noexcept { return checked_; }
     /// Calls `f` with the Text or the Binary, and returns its result.
     template <class F>
     decltype(auto) visit(F&& f) const {
@@ -145,6 +149,7 @@ class AnyMessage {
 
     Bytes payload_;
     Opcode opcode_;
+    bool checked_;
 };
 
 /// Maps an opcode to its type at compile time: MessageType<Opcode::text>::type is Text.

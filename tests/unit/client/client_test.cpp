@@ -414,6 +414,8 @@ TEST_CASE("a handle reaches the client's connection", "[client]") {
         Client client{loop.context};
         client.connect(loop.url, Keeper{&handle, &got});
         loop.run_until([&] { return client.is_open(); });
+        CHECK(client.send("\xFF") == SendStatus::refused);
+        CHECK(handle.send("\xFF") == SendStatus::refused);
         CHECK(handle.send("by handle") == SendStatus::queued);
         loop.run_until([&] { return got == "by handle"; });
     }

@@ -45,3 +45,13 @@ TEST_CASE("encode_message writes the same frames as a server", "[encode]") {
     encode_control(Opcode::ping, bytes_of("p"), encoded);
     CHECK(std::equal(sent.bytes().begin(), sent.bytes().end(), encoded.bytes().begin(), encoded.bytes().end()));
 }
+
+TEST_CASE("text that is not UTF-8 may not be sent", "[encode][rfc6455-5.6]") {
+    CHECK(may_be_sent("text"));
+    CHECK(may_be_sent(""));
+    CHECK(may_be_sent(Text{"\u00fc"}));
+    CHECK_FALSE(may_be_sent("\xFF"));
+    CHECK_FALSE(may_be_sent(std::string(100, 'a') + "\xC3"));  // ends within a character
+    CHECK_FALSE(may_be_sent("\xED\xA0\x80"));                  // a surrogate
+    CHECK(may_be_sent(bytes_of("\xFF")));
+}

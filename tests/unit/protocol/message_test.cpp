@@ -154,6 +154,23 @@ TEST_CASE("visit passes the type of the message", "[message]") {
     CHECK(AnyMessage{bytes_of("ab")}.visit(name) == "Binary of 2");
 }
 
+TEST_CASE("a received text is known to be valid, and other texts are not", "[message][rfc6455-5.6]") {
+    const auto payload = byte_script("'Hello'");
+    const Text received = Text::from_payload(payload);
+    CHECK(received.is_checked());
+    CHECK(AnyMessage{received}.is_checked());
+    CHECK(AnyMessage{Binary{payload}}.is_checked());
+    CHECK_FALSE(Text{"Hello"}.is_checked());
+    CHECK_FALSE(AnyMessage{"Hello"}.is_checked());
+
+    Text changed = received;
+    SECTION("shorter at the front") { changed.text.remove_prefix(1); }
+    SECTION("shorter at the end") { changed.text.remove_suffix(1); }
+    SECTION("another text of the same size") { changed.text = "hello"; }
+    CHECK_FALSE(changed.is_checked());
+    CHECK_FALSE(AnyMessage{changed}.is_checked());
+}
+
 // What is neither text nor bytes is not a message.
 static_assert(!std::convertible_to<int, AnyMessage>);
 static_assert(!std::convertible_to<char, AnyMessage>);

@@ -60,7 +60,7 @@ struct Echo {
     void on_open(AnyConnection& connection) { calls->opened(connection.id()); }
     void on_message(AnyConnection& connection, const Text& message) {
         if (message.text == "throw") throw std::runtime_error("thrown");
-        message.text.starts_with("all ") ? connection.hub()->broadcast({}, message) : (void)connection.send(message);
+        message.text.starts_with("all ") ? connection.hub()->broadcast({}, message) : connection.send(message);
     }
     void on_close(AnyConnection& connection, const Close&) { calls->closed(connection.id()); }
 };

@@ -258,6 +258,73 @@ TEST_CASE("a recording connection has the parameters that the test sets", "[test
     CHECK(connection.parameter("room") == "5");
 }
 
+namespace {
+
+/// Sends text that is not UTF-8 on all ways that it has.
+template <Runs where>
+struct Careless {
+    static constexpr Runs runs = where;
+    std::vector<SendStatus>* results;
+    std::vector<std::size_t>* receivers;
+    bool* was_checked;
+
+    void on_message(AnyConnection& connection, const Text& message) {
+        const std::string bad = "bad \xFF";
+        *was_checked = message.is_checked();
+        results->push_back(connection.send(bad));
+        results->push_back(connection.send(Text{message.text.substr(0, 1)}));  // the half of a character
+        results->push_back(connection.publish(bad));
+        results->push_back(connection.handle().send(bad));
+        results->push_back(connection.hub()->send(connection.id(), bad));
+        results->push_back(connection.hub()->broadcast({}, bad, [to = receivers](std::size_t n) { to->push_back(n); }));
+        connection.send(message);
+    }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE_SIG("text that is not UTF-8 is refused, and the connection stays open", "[testing][rfc6455-5.6]",
+                       ((Runs where), where), Runs::inline_, Runs::pooled) {
+    std::vector<SendStatus> results;
+    std::vector<std::size_t> receivers;
+    bool was_checked = false;
+    MemoryServer server{Careless<where>{&results, &receivers, &was_checked}};
+    MemoryClient client = server.connect();
+    CHECK(client.send("\xFF") == SendStatus::refused);
+    CHECK(results.empty());
+    CHECK(client.send("\u00fc") == SendStatus::queued);
+    CHECK(results == std::vector<SendStatus>(6, SendStatus::refused));
+    CHECK(receivers == std::vector<std::size_t>{0});
+    CHECK(was_checked);
+    CHECK(client.received() == Strings{"text \u00fc"});
+    CHECK(client.is_open());
+}
+
+TEST_CASE("a broadcast and publish return what happened", "[testing]") {
+    std::shared_ptr<Hub> hub;
+    {
+        MemoryServer server{Obedient{}};
+        hub = server.hub();
+        CHECK(hub->broadcast({}, "to no one") == SendStatus::queued);
+    }
+    std::size_t calls = 0;
+    CHECK(hub->broadcast({}, "too late", [&](std::size_t) { ++calls; }) == SendStatus::closed);
+    CHECK(calls == 1);
+}
+
+TEST_CASE("recorders refuse text that is not UTF-8", "[testing]") {
+    RecordingConnection connection;
+    connection.recording_hub().receivers = 7;
+    std::size_t receivers = 7;
+    CHECK(connection.send("\xFF") == SendStatus::refused);
+    CHECK(connection.handle().send("\xFF") == SendStatus::refused);
+    CHECK(connection.hub()->broadcast({}, "\xFF", [&](std::size_t n) { receivers = n; }) == SendStatus::refused);
+    CHECK(receivers == 0);
+    CHECK(connection.calls.empty());
+    CHECK(connection.recording_hub().calls.empty());
+    CHECK(connection.hub()->broadcast({}, "good") == SendStatus::queued);
+}
+
 TEST_CASE("a thread may use the hub", "[testing][threads]") {
     MemoryServer server{Obedient{}};
     MemoryClient client = server.connect();

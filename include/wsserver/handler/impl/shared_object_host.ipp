@@ -59,15 +59,8 @@ int guarded(F&& f) noexcept {
     }
 }
 
-/// Checks the text of a handler, because invalid UTF-8 would make the peer fail the connection (RFC 6455 §8.1).
-template <class F>
-int guarded_text(std::string_view text, F&& f) noexcept {
-    return is_valid_utf8(bytes_of(text)) ? guarded(std::forward<F>(f)) : WSSERVER_REFUSED;
-}
-
 int send_text(wsserver_connection* connection, const char* text, std::size_t size) {
-    const Text message{text_from(text, size)};
-    return guarded_text(message.text, [&] { return connection_of(connection).send(message); });
+    return guarded([&] { return connection_of(connection).send(text_from(text, size)); });
 }
 int send_binary(wsserver_connection* connection, const void* bytes, std::size_t size) {
     return guarded([&] { return connection_of(connection).send(Binary{bytes_from(bytes, size)}); });
@@ -77,7 +70,8 @@ int ping_connection(wsserver_connection* connection, const void* bytes, std::siz
 }
 int close_connection(wsserver_connection* connection, std::uint16_t code, const char* reason, std::size_t size) {
     const auto text = text_from(reason, size);
-    return guarded_text(text, [&] { return connection_of(connection).close(CloseCode{code}, text); });
+    if (!is_valid_utf8(bytes_of(text))) return WSSERVER_REFUSED;
+    return guarded([&] { return connection_of(connection).close(CloseCode{code}, text); });
 }
 
 wsserver_view view_of(std::string_view text) noexcept { return {text.data(), text.size()}; }
@@ -112,9 +106,7 @@ int with_hub(const wsserver_host* host, F&& f) noexcept {
 }
 
 int send_text_to(const wsserver_host* host, wsserver_connection_id to, const char* text, std::size_t size) {
-    const Text message{text_from(text, size)};
-    if (!is_valid_utf8(message.payload())) return WSSERVER_REFUSED;
-    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), message); });
+    return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), text_from(text, size)); });
 }
 int send_binary_to(const wsserver_host* host, wsserver_connection_id to, const void* bytes, std::size_t size) {
     return with_hub(host, [&](Hub& hub) { return hub.send(id_from(to), Binary{bytes_from(bytes, size)}); });
@@ -174,8 +166,7 @@ int run_for_all(const wsserver_host* host, wsserver_count done, void* context, A
             completion = CountForHandler{std::move(owner), done, context};
             handed_over = true;
         }
-        action(*hub, std::move(completion));
-        return SendStatus::queued;
+        return action(*hub, std::move(completion));
     });
     if (done && !handed_over) done(context, 0);
     return answer;
@@ -188,20 +179,21 @@ int refuse_all(wsserver_count done, void* context) {
 
 int broadcast_text(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
                    const char* text, std::size_t size, wsserver_count done, void* context) {
-    const Text message{text_from(text, size)};
-    if (!is_valid_utf8(message.payload())) return refuse_all(done, context);
     return run_for_all(host, done, context, [&](Hub& hub, Completion count) {
-        hub.broadcast(audience_of(subprotocol, except), message, std::move(count));
+        return hub.broadcast(audience_of(subprotocol, except), text_from(text, size), std::move(count));
     });
 }
 int broadcast_binary(const wsserver_host* host, const char* subprotocol, const wsserver_connection_id* except,
                      const void* bytes, std::size_t size, wsserver_count done, void* context) {
     return run_for_all(host, done, context, [&](Hub& hub, Completion count) {
-        hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(bytes, size)}, std::move(count));
+        return hub.broadcast(audience_of(subprotocol, except), Binary{bytes_from(bytes, size)}, std::move(count));
     });
 }
 int ping_all(const wsserver_host* host, wsserver_count done, void* context) {
-    return run_for_all(host, done, context, [](Hub& hub, Completion count) { hub.ping_all(std::move(count)); });
+    return run_for_all(host, done, context, [](Hub& hub, Completion count) {
+        hub.ping_all(std::move(count));
+        return SendStatus::queued;
+    });
 }
 int close_all(const wsserver_host* host, std::uint16_t code, const char* reason, std::size_t size, wsserver_count done,
               void* context) {
@@ -209,8 +201,10 @@ int close_all(const wsserver_host* host, std::uint16_t code, const char* reason,
     if (!may_be_sent(CloseCode{code}) || size > max_close_reason || !is_valid_utf8(bytes_of(text))) {
         return refuse_all(done, context);
     }
-    return run_for_all(host, done, context,
-                       [&](Hub& hub, Completion count) { hub.close_all(CloseCode{code}, text, std::move(count)); });
+    return run_for_all(host, done, context, [&](Hub& hub, Completion count) {
+        hub.close_all(CloseCode{code}, text, std::move(count));
+        return SendStatus::queued;
+    });
 }
 
 void log(const wsserver_host* host, int level, const char* text, std::size_t size) {

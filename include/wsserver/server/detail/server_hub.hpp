@@ -32,7 +32,7 @@ class ServerHub final : public ItemHub {
 
    private:
     /// Passes a part to each reactor. Calls `done` with the sum of the receivers.
-    void put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
+    SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
     std::shared_ptr<const SharedMessage> encoded(InboxItem::Kind kind, Bytes payload) const;
 
     const std::size_t fragment_size_;

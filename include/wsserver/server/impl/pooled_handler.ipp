@@ -32,7 +32,9 @@ class PooledConnection final : public AnyConnection {
           target_(target),
           route_(std::move(route)) {}
 
-    SendStatus send(const AnyMessage& message) override { return put(InboxItem::kind_of(message), message.payload()); }
+    SendStatus send(const AnyMessage& message) override {
+        return may_be_sent(message) ? put(InboxItem::kind_of(message), message.payload()) : SendStatus::refused;
+    }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
     SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
     ConnectionId id() const noexcept override { return id_; }
@@ -107,7 +109,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 open_called_ = true;
                 return handler_->on_open(connection_);
             case Reaction::Kind::text:
-                return handler_->on_message(connection_, Text{text_of(payload)});
+                return handler_->on_message(connection_, Text::from_payload(payload));
             case Reaction::Kind::binary:
                 return handler_->on_message(connection_, Binary{payload});
             case Reaction::Kind::ping:

@@ -61,8 +61,8 @@ std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, By
     return shared;
 }
 
-void ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) {
-    if (detached_.load(std::memory_order_relaxed)) return;
+SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) {
+    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     // Until the lock is released this function keeps the tally, so `done` is not called before. If memory runs out, it
     // is called without the parts that are missing.
     const bool acknowledged = audience != nullptr && audience->waits && done;
@@ -74,13 +74,15 @@ void ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload,
         receivers = std::make_shared<const Audience>(*audience);
         payload = {};
     }
+    auto status = SendStatus::closed;  // if there is no reactor
     const auto put_part = [&](AnyReactor& reactor) {
         InboxItem part;
         part.kind = item.kind;
         part.code = item.code;
         part.to_all = std::make_unique<Broadcast>(
             Broadcast{shared, receivers, [tally](std::size_t count) { tally->add(count); }, acknowledged});
-        (void)reactor.put(std::move(part), payload);  // a part that is dropped counts no receiver
+        const SendStatus of_part = reactor.put(std::move(part), payload);  // if dropped, it counts no receiver
+        if (status != SendStatus::queued) status = of_part;
     };
     std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may call another Completion
     std::shared_lock lock(mutex_);
@@ -89,6 +91,7 @@ void ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload,
     }
     lock.unlock();
     for (AnyReactor* reactor : own) put_part(*reactor);
+    return status;
 }
 
 }  // namespace wsserver

@@ -415,6 +415,7 @@ SendStatus RecordingHub::record(std::string call) {
 void RecordingHub::report(Completion done) { done(receivers); }
 
 SendStatus RecordingHub::send(ConnectionId to, const AnyMessage& message) {
+    if (!may_be_sent(message)) return SendStatus::refused;
     return record("send " + to_string(to) + " " + message_in_words(message));
 }
 
@@ -436,9 +437,11 @@ std::string audience_in_words(const Audience& audience) {
 
 }  // namespace
 
-void RecordingHub::broadcast(const Audience& audience, const AnyMessage& message, Completion done) {
-    record("broadcast " + audience_in_words(audience) + " " + message_in_words(message));
+SendStatus RecordingHub::broadcast(const Audience& audience, const AnyMessage& message, Completion done) {
+    if (!may_be_sent(message)) return SendStatus::refused;
+    const SendStatus result = record("broadcast " + audience_in_words(audience) + " " + message_in_words(message));
     report(std::move(done));
+    return result;
 }
 
 void RecordingHub::ping_all(Completion done) {
@@ -467,7 +470,9 @@ SendStatus RecordingConnection::record(std::string call) {
     return status;
 }
 
-SendStatus RecordingConnection::send(const AnyMessage& message) { return record(message_in_words(message)); }
+SendStatus RecordingConnection::send(const AnyMessage& message) {
+    return may_be_sent(message) ? record(message_in_words(message)) : SendStatus::refused;
+}
 SendStatus RecordingConnection::ping(Bytes payload) { return record(to_string(Event{Ping{payload}})); }
 SendStatus RecordingConnection::close(CloseCode code, std::string_view reason) {
     return record(to_string(Event{Close{code, reason}}));

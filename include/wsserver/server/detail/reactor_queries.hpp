@@ -22,8 +22,20 @@ namespace wsserver {
 /// Any thread may call the members. The object lives as long as the reactors' threads.
 class ReactorQueries {
    public:
+    /// How long ask() waits for an answer.
+    struct Patience {
+        /// A turn of a reactor takes milliseconds, tens of them on a busy machine. A reactor that has not answered in
+        /// this time is blocked by an inline handler. wsd-ctl waits 10 s for an answer.
+        std::chrono::milliseconds within{2'000};
+        /// How much longer, counted from when the caller finds that the answer is late. If this process was stopped
+        /// meanwhile, the reactor had no time to answer.
+        std::chrono::milliseconds late{100};
+    };
+
+    ReactorQueries(const Reactors& reactors, const ProgramCallbacks& callbacks, Patience patience) noexcept
+        : reactors_(reactors), callbacks_(callbacks), patience_(patience) {}
     ReactorQueries(const Reactors& reactors, const ProgramCallbacks& callbacks) noexcept
-        : reactors_(reactors), callbacks_(callbacks) {}
+        : ReactorQueries(reactors, callbacks, Patience{}) {}
 
     /// The reactors run from now on.
     void begin();
@@ -81,6 +93,7 @@ class ReactorQueries {
 
     const Reactors& reactors_;
     const ProgramCallbacks& callbacks_;
+    const Patience patience_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<bool> running_;  ///< by reactor
@@ -88,10 +101,6 @@ class ReactorQueries {
     std::vector<Probe> probes_;  ///< by reactor
     std::atomic<std::uint64_t> stalls_{0};
 };
-
-/// A turn of a reactor takes milliseconds, tens of them on a busy machine. A reactor that has not answered in this time
-/// is blocked by an inline handler. wsd-ctl waits 10 s for an answer.
-constexpr std::chrono::seconds answer_within{2};
 
 template <class Answer>
 std::shared_ptr<std::optional<Answer>> ReactorQueries::pose(std::uint16_t reactor,
@@ -127,6 +136,7 @@ std::optional<Answer> ReactorQueries::await(std::uint16_t reactor, const std::sh
     std::unique_lock lock(mutex_);
     const auto settled = [&] { return *place || !may_answer(reactor); };
     if (changed_.wait_until(lock, deadline, settled)) return std::move(*place);
+    if (changed_.wait_for(lock, patience_.late, settled)) return std::move(*place);
     const bool is_new = note_stall(reactor);  // before the lock is released: the answer may arrive right after
     lock.unlock();
     if (is_new) report_stall(reactor);
@@ -136,13 +146,13 @@ std::optional<Answer> ReactorQueries::await(std::uint16_t reactor, const std::sh
 template <class Answer>
 std::optional<Answer> ReactorQueries::ask_one(std::uint16_t reactor,
                                               const std::function<Answer(AnyReactor&)>& question) {
-    const auto deadline = Clock::now() + answer_within;
+    const auto deadline = Clock::now() + patience_.within;
     return await(reactor, pose(reactor, question), deadline);
 }
 
 template <class Answer>
 std::vector<Answer> ReactorQueries::ask(const std::function<Answer(AnyReactor&)>& question) {
-    const auto deadline = Clock::now() + answer_within;
+    const auto deadline = Clock::now() + patience_.within;
     const auto count = static_cast<std::uint16_t>(reactors_.size());
     std::vector<std::shared_ptr<std::optional<Answer>>> places;
     for (std::uint16_t i = 0; i < count; ++i) places.push_back(pose(i, question));

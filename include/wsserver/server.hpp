@@ -164,8 +164,8 @@ class Server {
     /// server, and only one thread may run it.
     Server(boost::asio::io_context& context, ServerOptions options = {});
     /// Stops the server at once if it still runs, as stop() with no grace period does. Any thread, except from a
-    /// callback of this server. When it has returned, no callback of the program begins any more, and all handlers are
-    /// destroyed, except those that have not returned after one second.
+    /// callback of this server. When it has returned, no callback of the program begins any more, callbacks have
+    /// returned, and handlers are destroyed, except those that have not returned after one second.
     ///
     /// On the caller's loop: waits for the loop's thread, at most one second and only if the loop runs. If the loop has
     /// stopped, on_close() is called only if this is its thread; otherwise the connections end with `context`.

@@ -75,15 +75,16 @@ class ConnectionOwner {
     /// Reaches the owner's connections from any thread. Null if it has no hub.
     const std::shared_ptr<Hub>& hub() const noexcept { return hub_; }
 
-    /// Ends all calls of handlers: HandlerCall::allowed() is false from now on. Any thread.
-    void mute() noexcept { muted_.store(true, std::memory_order_relaxed); }
+    /// Ends all calls of handlers: HandlerCall::allowed() is false from now on, except for a call that
+    /// running_handler() shows. Any thread.
+    void mute() noexcept { muted_.store(true); }
     /// True if connections should receive in small pieces, because they have grown and the memory of all was not yet
     /// looked at, or because memory is short.
     bool receives_little() const noexcept { return receives_little_; }
 
     /// The handler that is being called now; null: none. Any thread. The handler may be gone already, so compare the
     /// pointer only.
-    const AnyHandler* running_handler() const noexcept { return running_.load(std::memory_order_relaxed); }
+    const AnyHandler* running_handler() const noexcept { return running_.load(); }
 
     /// Calls connection.on_timer() once, at `when` or soon after. The next schedule() replaces the time.
     virtual void schedule(OwnedConnection& connection, Clock::time_point when) = 0;
@@ -138,14 +139,16 @@ class HandlerCall {
     /// `handler` is about to be called. `owner` must outlive the object.
     HandlerCall(ConnectionOwner& owner, const AnyHandler* handler) noexcept
         : owner_(owner), outer_(owner.running_.load(std::memory_order_relaxed)) {
-        owner_.running_.store(handler, std::memory_order_relaxed);
+        // In one order with mute() and running_handler(): either mute() comes first and the call is not allowed, or the
+        // thread that has called mute() sees the handler.
+        owner_.running_.store(handler);
     }
     HandlerCall(const HandlerCall&) = delete;
     HandlerCall& operator=(const HandlerCall&) = delete;
     ~HandlerCall() { owner_.running_.store(outer_, std::memory_order_relaxed); }
 
     /// False if the owner is muted: the handler must not be called.
-    bool allowed() const noexcept { return !owner_.muted_.load(std::memory_order_relaxed); }
+    bool allowed() const noexcept { return !owner_.muted_.load(); }
 
    private:
     ConnectionOwner& owner_;

@@ -2,41 +2,62 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <set>
-#include <vector>
 
 #include "wsserver/connection/connection_info.hpp"
+#include "wsserver/transport/clock.hpp"
 
 namespace wsserver {
 
-/// Everything that calls the program looks at it first. A thread that is left behind in a blocked handler may return
-/// after the server is gone: it finds the gate closed. Any thread may call the members.
+/// Each call of the program, except inline reactions, is within a Call. A thread that is left behind in a blocked
+/// handler may return after the server is gone: it finds the gate closed. Inline reactions are ended by
+/// ConnectionOwner::mute(). Any thread may call the members.
 class CallbackGate {
    public:
-    bool is_open() const noexcept { return open_.load(std::memory_order_relaxed); }
-    /// No callback begins after this, except on a thread that has looked at the gate just before.
-    void close() noexcept { open_.store(false, std::memory_order_relaxed); }
+    /// A call of the program, as long as the object lives. Used on one thread.
+    class Call {
+       public:
+        /// `gate` must outlive the object.
+        explicit Call(CallbackGate& gate) noexcept;
+        Call(const Call&) = delete;
+        Call& operator=(const Call&) = delete;
+        ~Call();
+        /// False if the gate is closed: the program must not be called.
+        explicit operator bool() const noexcept { return entered_; }
 
-    /// A pooled handler's on_open() is being called, so its on_close() is due.
-    void open_called(ConnectionId id) {
-        const std::lock_guard lock(mutex_);
-        close_due_.insert(id);
-    }
-    void close_called(ConnectionId id) noexcept {
-        const std::lock_guard lock(mutex_);
-        close_due_.erase(id);
-    }
-    /// The connections whose pooled on_close() is due.
-    std::set<ConnectionId> close_due() const {
-        const std::lock_guard lock(mutex_);
-        return close_due_;
-    }
+       private:
+        friend CallbackGate;
+        CallbackGate& gate_;
+        const Call* const outer_;
+        const bool entered_;
+    };
+
+    /// No Call begins after this. Waits until those that have begun end, except those of the calling thread, but not
+    /// longer than `deadline`.
+    void close(Clock::time_point deadline) noexcept;
+
+    /// A pooled handler's on_open() is about to be called, so its on_close() is due. Returns false if it must not be
+    /// called, because take_close_due() was.
+    bool open_called(ConnectionId id);
+    /// The same for on_close(), which is not due any more.
+    bool close_called(ConnectionId id) noexcept;
+    /// The connections whose pooled on_close() is due. It will not be called.
+    std::set<ConnectionId> take_close_due();
 
    private:
-    std::atomic<bool> open_{true};
-    mutable std::mutex mutex_;
+    bool enter() noexcept;
+    void leave() noexcept;
+    std::uint64_t calls_of_this_thread() const noexcept;
+
+    static constexpr std::uint64_t closed = 1, one_call = 2;
+    std::atomic<std::uint64_t> calls_{0};  ///< `closed` or 0, and `one_call` for each Call; one step tells both
+    std::mutex mutex_;
+    std::condition_variable left_;
     std::set<ConnectionId> close_due_;
+    bool taken_ = false;  ///< by take_close_due()
 };
 
 }  // namespace wsserver

@@ -44,9 +44,9 @@ class ProgramCallbacks {
 
    private:
     void count(const ConnectionEnd& end);
-    /// Calls a function of the program, which is called `name` in the log if it throws.
+    /// Calls a function of the program if the gate is open. It is called `name` in the log if it throws.
     template <class F>
-    void guarded(std::string_view name, F&& call) const;
+    void guarded(std::string_view name, F&& function) const;
 
     const std::shared_ptr<CallbackGate> gate_;
     Server::HttpAnswer http_answer_;

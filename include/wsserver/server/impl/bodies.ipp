@@ -2,6 +2,7 @@
 #pragma once
 
 #include "wsserver/server/impl/admission_control.ipp"
+#include "wsserver/server/impl/callback_gate.ipp"
 #include "wsserver/server/impl/handler_table.ipp"
 #include "wsserver/server/impl/handler_workers.ipp"
 #include "wsserver/server/impl/memory_limit.ipp"

@@ -82,7 +82,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
 
    private:
     void on_item(Reaction& reaction, Bytes payload) override {
-        if (!gate_->is_open()) return;
+        const CallbackGate::Call call{*gate_};
+        if (!call) return;
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
@@ -105,8 +106,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         if (!open_called_ && reaction.kind != Reaction::Kind::open) return;  // there was no memory for on_open()
         switch (reaction.kind) {
             case Reaction::Kind::open:
-                gate_->open_called(connection_.id());
-                open_called_ = true;
+                open_called_ = gate_->open_called(connection_.id());
+                if (!open_called_) return;
                 return handler_->on_open(connection_);
             case Reaction::Kind::text:
                 return handler_->on_message(connection_, Text::from_payload(payload));
@@ -117,7 +118,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
             case Reaction::Kind::pong:
                 return handler_->on_pong(connection_, Pong{payload});
             case Reaction::Kind::close:
-                gate_->close_called(connection_.id());
+                if (!gate_->close_called(connection_.id())) return;
                 return handler_->on_close(connection_, Close{reaction.code, text_of(payload)});
         }
     }

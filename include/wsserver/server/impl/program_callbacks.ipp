@@ -12,7 +12,9 @@
 namespace wsserver {
 
 std::optional<HttpResponse> ProgramCallbacks::answer(const HttpRequest& request) const {
-    if (!http_answer_ || !gate_->is_open()) return std::nullopt;
+    if (!http_answer_) return std::nullopt;
+    const CallbackGate::Call call{*gate_};
+    if (!call) return std::nullopt;
     try {
         return http_answer_(request);
     } catch (const std::exception& exception) {
@@ -24,9 +26,11 @@ std::optional<HttpResponse> ProgramCallbacks::answer(const HttpRequest& request)
 }
 
 template <class F>
-void ProgramCallbacks::guarded(std::string_view name, F&& call) const {
+void ProgramCallbacks::guarded(std::string_view name, F&& function) const {
+    const CallbackGate::Call call{*gate_};
+    if (!call) return;
     try {
-        call();
+        function();
     } catch (const std::exception& exception) {
         log(LogLevel::error, std::string{name} + " threw: " + exception.what());
     } catch (...) {
@@ -35,19 +39,16 @@ void ProgramCallbacks::guarded(std::string_view name, F&& call) const {
 }
 
 void ProgramCallbacks::accepted(const ConnectionStart& start) const {
-    if (!accept_ || !gate_->is_open()) return;
-    guarded("on_accept", [&] { accept_(start); });
+    if (accept_) guarded("on_accept", [&] { accept_(start); });
 }
 
 void ProgramCallbacks::ended(const ConnectionEnd& end) {
     (void)within_memory([&] { count(end); });
-    if (!end_ || !gate_->is_open()) return;
-    guarded("on_end", [&] { end_(end); });
+    if (end_) guarded("on_end", [&] { end_(end); });
 }
 
 void ProgramCallbacks::event(const ConnectionEvent& event) const {
-    if (!event_ || !gate_->is_open()) return;
-    guarded("on_event", [&] { event_(event); });
+    if (event_) guarded("on_event", [&] { event_(event); });
 }
 
 void ProgramCallbacks::count(const ConnectionEnd& end) {
@@ -84,8 +85,10 @@ bool ProgramCallbacks::is_logging() const noexcept {
 }
 
 void ProgramCallbacks::log(LogLevel level, std::string_view text) const noexcept {
-    if (!log_ || !gate_->is_open()) return;
-    const LogCall call{*this};
+    if (!log_) return;
+    const CallbackGate::Call call{*gate_};
+    if (!call) return;
+    const LogCall logging{*this};
     try {
         log_(level, text);
     } catch (...) {

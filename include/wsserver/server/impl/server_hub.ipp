@@ -17,7 +17,10 @@ class Tally {
         : done_(std::move(done)), gate_(std::move(gate)) {}
     Tally(const Tally&) = delete;
     Tally& operator=(const Tally&) = delete;
-    ~Tally() { gate_->is_open() ? done_(sum_.load()) : done_.abandon(); }
+    ~Tally() {
+        const CallbackGate::Call call{*gate_};
+        call ? done_(sum_.load()) : done_.abandon();
+    }
 
     void add(std::size_t receivers) noexcept { sum_.fetch_add(receivers, std::memory_order_relaxed); }
 

@@ -21,6 +21,9 @@ namespace {
 constexpr std::chrono::seconds left_behind_after{1};
 
 }  // namespace
+/// The time in which callbacks that have begun may end at least.
+constexpr std::chrono::milliseconds least_for_callbacks{100};
+
 
 ReactorOptions reactor_options(const ServerOptions& options) {
     return {options.connection, options.memory_limit != 0 ? options.memory_limit : default_memory_limit(),
@@ -134,8 +137,9 @@ StopReport Server::Impl::finish() {
     }
     for (auto& name : workers_.stop(later(stop_deadline(), left_behind_after)))
         report.handlers.push_back(std::move(name));
-    hub_->gate()->close();
-    close_due.merge(hub_->gate()->close_due());
+    // A blocked handler may have used up the time. Other callbacks still get a moment.
+    hub_->gate()->close(std::max(later(stop_deadline(), left_behind_after), Clock::now() + least_for_callbacks));
+    close_due.merge(hub_->gate()->take_close_due());
     report.connections.assign(close_due.begin(), close_due.end());
     report_ = report;
     const std::lock_guard lock(state_mutex_);

@@ -706,8 +706,11 @@ TEST_CASE("stop returns while other threads send without a pause", "[server][thr
         }
         all_send.wait();
         client.hang_up();
-        (void)running.server.stop(100ms);
+        CHECK(running.server.stop(100ms).complete());
+        CHECK(running.server.list().empty());
     }
+    // They still send: nothing has told them to end.
+    CHECK(std::ranges::none_of(senders, [](auto& sender) { return sender.get_stop_token().stop_requested(); }));
     for (auto& sender : senders) sender.request_stop();
 }
 

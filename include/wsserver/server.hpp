@@ -258,7 +258,9 @@ class Server {
     /// `ws+unix:/run/x.sock`. An error names the address and says what to do.
     Result<std::string, std::string> listen(std::string_view endpoint);
 
-    /// Starts the threads and returns at once. On the caller's loop: starts to serve.
+    /// Starts the threads and returns at once. On the caller's loop: starts to serve. If threads run out, fewer
+    /// reactors serve all clients, and a log line says so. Throws std::system_error if not even one thread can be
+    /// started.
     void start();
     /// Calls start() and waits until stop() or request_stop() is done. Returns the report of stop().
     StopReport run();

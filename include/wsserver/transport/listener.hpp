@@ -55,6 +55,9 @@ class ListenerHandle {
     /// if no peer waits, after an error, and after shut().
     Descriptor accept() noexcept;
 
+    /// One more socket of the same listener, for another transport. Empty without a free descriptor, and after shut().
+    ListeningSocket duplicate() const noexcept;
+
    private:
     Descriptor descriptor_;
 };

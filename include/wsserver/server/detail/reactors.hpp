@@ -1,6 +1,7 @@
 // The reactors of a server: makes them and reaches them by number.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace wsserver {
 
-/// Does not change between make() and clear(), so any thread may call the other members.
+/// Between make() and clear() only keep_first() changes it, so any thread may call the other members.
 class Reactors {
    public:
     /// What the reactors are made with.
@@ -34,8 +35,11 @@ class Reactors {
     void make(const Plan& plan);
     /// Terminates their connections and destroys them.
     void clear() noexcept { reactors_.clear(); }
+    /// From now on, the others are not reached by the members below. They are not destroyed before clear(), because
+    /// another thread may just use them.
+    void keep_first(std::size_t count) noexcept { size_ = count; }
 
-    std::size_t size() const noexcept { return reactors_.size(); }
+    std::size_t size() const noexcept { return size_; }
     AnyReactor& operator[](std::size_t number) const noexcept { return *reactors_[number]; }
     std::vector<AnyReactor*> all() const;
     /// True if the calling thread is that of a reactor.
@@ -65,6 +69,7 @@ class Reactors {
     std::string why_fewer_;
     std::string why_no_uring_;
     std::vector<std::unique_ptr<AnyReactor>> reactors_;
+    std::atomic<std::size_t> size_{0};    ///< of those that are used
     mutable std::vector<Listen> listen_;  ///< by reactor; each is called on its thread
     mutable std::vector<Accept> accept_;  ///< the same
 };

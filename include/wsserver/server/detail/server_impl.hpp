@@ -52,6 +52,8 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     /// Must be called once, after a shared_ptr owns the object.
     void make_reactors();
     void start();
+    std::string start_threads(const std::vector<AnyReactor*>& reactors);
+    void end_unused(AnyReactor& reactor);
     void request_stop(std::chrono::milliseconds grace);
     /// Waits for request_stop(), and then until its work is done or its deadline has passed.
     void wait_until_stopped();

@@ -33,6 +33,8 @@ class ServerListeners {
     Result<void, std::string> undrain();
     /// As drain(), but listen() and undrain() return an error from now on.
     void close() noexcept;
+    /// The reactors after the first `count` do not run: gives their listeners to these.
+    void give_to_first(std::size_t count);
     /// Accepts the clients that wait for a reactor, at all endpoints, and adds them to `clients`. At most `most`.
     void accept_for(std::size_t reactor, std::size_t most, std::vector<Descriptor>& clients);
     /// The URLs of all endpoints, as listen() returned them. Empty after close().
@@ -66,7 +68,7 @@ class ServerListeners {
         std::size_t reactor;
         ListenerHandle listener;
     };
-    std::vector<OfReactor> listeners_;  ///< one for each listening socket; each reactor has one per endpoint
+    std::vector<OfReactor> listeners_;  ///< one for each listening socket; each reactor has at least one per endpoint
 };
 
 }  // namespace wsserver

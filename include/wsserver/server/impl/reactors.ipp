@@ -27,7 +27,7 @@ std::size_t or_cores(std::size_t count) {
 void Reactors::make(const Plan& plan) {
     const std::size_t count = plan.context != nullptr ? 1 : or_cores(plan.options.io_threads);
     bool uring = plan.context == nullptr && may_use_uring(plan);
-    while (reactors_.size() < count) {
+    for (; reactors_.size() < count; size_ = reactors_.size()) {
         try {
             make_one(plan, uring);
         } catch (const std::exception& error) {  // those of Asio have another base class
@@ -86,7 +86,7 @@ void Reactors::add(const Plan& plan, Args&&... transport) {
 
 std::vector<AnyReactor*> Reactors::all() const {
     std::vector<AnyReactor*> all;
-    for (const auto& reactor : reactors_) all.push_back(reactor.get());
+    for (std::size_t i = 0; i < size(); ++i) all.push_back(reactors_[i].get());
     return all;
 }
 
@@ -95,14 +95,16 @@ bool Reactors::on_own_thread() const noexcept {
 }
 
 void Reactors::tell_all(const std::function<void(AnyReactor&)>& task) const {
-    for (const auto& reactor : reactors_) {
-        reactor->post([task, raw = reactor.get()] { task(*raw); });
+    for (AnyReactor* reactor : all()) {
+        reactor->post([task, reactor] { task(*reactor); });
     }
 }
 
 void Reactors::listen(std::size_t number, ListeningSocket socket) const {
-    reactors_[number]->post(
-        [&listen = listen_[number], socket = std::move(socket)]() mutable { listen(std::move(socket)); });
+    reactors_[number]->post([this, number, socket = std::move(socket)]() mutable {
+        // Otherwise it would shut the listener when it ends, also for the reactor that has got it.
+        if (number < size()) listen_[number](std::move(socket));
+    });
 }
 
 }  // namespace wsserver

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "wsserver/scheduling/detail/signals_blocked.hpp"
@@ -20,10 +21,10 @@ namespace {
 /// The time after the deadline of stop() in which a thread must end. After it, a blocked thread is detached.
 constexpr std::chrono::seconds left_behind_after{1};
 
-}  // namespace
 /// The time in which callbacks that have begun may end at least.
 constexpr std::chrono::milliseconds least_for_callbacks{100};
 
+}  // namespace
 
 ReactorOptions reactor_options(const ServerOptions& options) {
     return {options.connection, options.memory_limit != 0 ? options.memory_limit : default_memory_limit(),
@@ -82,13 +83,39 @@ void Server::Impl::start() {
         return;
     }
     const detail::SignalsBlocked signals;
-    for (AnyReactor* reactor : reactors_.all()) {
-        // The thread keeps this object alive, in case a handler never returns.
-        threads_.emplace_back([self = shared_from_this(), reactor] { reactor->run(); });
-    }
+    const std::vector<AnyReactor*> all = reactors_.all();
+    const std::string why_fewer = start_threads(all);
     const std::string why_unwatched = watch_.start();
     lock.unlock();  // the program's log function may call the server
+    for (std::size_t i = threads_.size(); i < all.size(); ++i) end_unused(*all[i]);
+    if (!why_fewer.empty()) callbacks_.log(LogLevel::warning, why_fewer);
     if (!why_unwatched.empty()) callbacks_.log(LogLevel::warning, why_unwatched);
+}
+
+/// Returns why there are fewer than reactors; empty if all have a thread. Throws if none has.
+std::string Server::Impl::start_threads(const std::vector<AnyReactor*>& reactors) {
+    threads_.reserve(reactors.size());
+    for (AnyReactor* reactor : reactors) {
+        try {
+            // The thread keeps this object alive, in case a handler never returns.
+            threads_.emplace_back([self = shared_from_this(), reactor] { reactor->run(); });
+        } catch (const std::system_error& no_thread) {
+            if (threads_.empty()) throw;
+            reactors_.keep_first(threads_.size());
+            hub_->attach(reactors_.all());
+            listeners_.give_to_first(threads_.size());
+            return std::to_string(threads_.size()) + " of " + std::to_string(reactors.size()) +
+                   " io threads: " + no_thread.what() + "; raise the limit of threads (ulimit -u)";
+        }
+    }
+    return {};
+}
+
+/// Closes the listeners of a reactor that has no thread, on this one.
+void Server::Impl::end_unused(AnyReactor& reactor) {
+    reactor.post([&reactor] { reactor.stop(Clock::now()); });
+    reactor.run();
+    reactor.detach();
 }
 
 void Server::Impl::request_stop(std::chrono::milliseconds grace) {

@@ -2,6 +2,7 @@
 
 #include "wsserver/server/detail/server_listeners.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace wsserver {
@@ -49,7 +50,7 @@ Result<std::string, std::string> ServerListeners::listen(std::string_view text) 
 
 /// Precondition: mutex_ is locked.
 void ServerListeners::serve(std::vector<ListeningSocket> sockets) {
-    for (std::size_t i = 0; i < reactors_.size(); ++i) {
+    for (std::size_t i = 0; i < std::min(reactors_.size(), sockets.size()); ++i) {
         listeners_.push_back({i, ListenerHandle{sockets[i]}});
         reactors_.listen(i, std::move(sockets[i]));
     }
@@ -106,6 +107,18 @@ void ServerListeners::close() noexcept {
 void ServerListeners::shut_all() noexcept {
     for (OfReactor& one : listeners_) one.listener.shut();
     listeners_.clear();
+}
+
+/// The clients that wait there are not lost.
+void ServerListeners::give_to_first(std::size_t count) {
+    const std::lock_guard lock(mutex_);
+    std::size_t next = 0;
+    for (OfReactor& one : listeners_) {
+        if (one.reactor < count) continue;
+        one.reactor = next++ % count;
+        ListeningSocket socket = one.listener.duplicate();
+        socket.descriptor() >= 0 ? reactors_.listen(one.reactor, std::move(socket)) : one.listener.shut();
+    }
 }
 
 void ServerListeners::accept_for(std::size_t reactor, std::size_t most, std::vector<Descriptor>& clients) {

@@ -60,6 +60,11 @@ Descriptor ListenerHandle::accept() noexcept {
     return Descriptor{::accept4(descriptor_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
 }
 
+ListeningSocket ListenerHandle::duplicate() const noexcept {
+    if (!descriptor_) return {};
+    return ListeningSocket{Descriptor{::fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0)}};
+}
+
 namespace {
 
 using Problem = Unexpected<std::string>;

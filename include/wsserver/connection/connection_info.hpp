@@ -5,6 +5,8 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +27,8 @@ enum class SendStatus : std::uint8_t {
 
 /// The name of the enumerator.
 std::string_view to_string(SendStatus status) noexcept;
+/// Writes the name of the enumerator.
+std::ostream& operator<<(std::ostream& out, SendStatus status);
 
 /// Identifies a connection while the process runs. Never used twice. Written `reactor-slot-generation`.
 struct ConnectionId {
@@ -38,6 +42,8 @@ struct ConnectionId {
 
 /// Writes an id, for example `3-70000-12`.
 std::string to_string(ConnectionId id);
+/// Writes an id as to_string() does.
+std::ostream& operator<<(std::ostream& out, ConnectionId id);
 /// Reads an id that to_string() wrote. Empty for any other text.
 std::optional<ConnectionId> parse_connection_id(std::string_view text) noexcept;
 
@@ -89,3 +95,13 @@ struct ConnectionEvent {
 };
 
 }  // namespace wsserver
+
+/// For containers whose keys are ids, such as std::unordered_map.
+template <>
+struct std::hash<wsserver::ConnectionId> {
+    /// Depends on all members.
+    std::size_t operator()(wsserver::ConnectionId id) const noexcept {
+        const auto number = (std::uint64_t{id.generation} << 32 | id.slot) ^ std::uint64_t{id.reactor} << 48;
+        return std::hash<std::uint64_t>{}(number * 0x9E3779B97F4A7C15);  // 2^64 / golden ratio: spreads equal slots
+    }
+};

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 
 namespace wsserver {
 
@@ -60,6 +61,9 @@ constexpr bool may_be_sent(CloseCode code) noexcept {
     if (number < 1000 || number > 1014) return false;
     return code != CloseCode::no_status && code != CloseCode::abnormal && number != 1004;
 }
+
+/// Writes the number of a code: 1000.
+std::ostream& operator<<(std::ostream& out, CloseCode code);
 
 /// §5.3: four bytes, new and unpredictable for each frame that a client sends.
 using MaskingKey = std::array<std::uint8_t, 4>;

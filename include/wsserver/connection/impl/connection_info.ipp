@@ -3,6 +3,7 @@
 #include "wsserver/connection/connection_info.hpp"
 
 #include <charconv>
+#include <ostream>
 
 namespace wsserver {
 
@@ -19,6 +20,10 @@ std::string_view to_string(SendStatus status) noexcept {
     }
     return "unknown";
 }
+
+std::ostream& operator<<(std::ostream& out, SendStatus status) { return out << to_string(status); }
+
+std::ostream& operator<<(std::ostream& out, ConnectionId id) { return out << to_string(id); }
 
 std::string to_string(ConnectionId id) {
     return std::to_string(id.reactor) + '-' + std::to_string(id.slot) + '-' + std::to_string(id.generation);

@@ -3,3 +3,4 @@
 
 #include "wsserver/protocol/impl/error.ipp"
 #include "wsserver/protocol/impl/event_text.ipp"
+#include "wsserver/protocol/impl/rfc6455.ipp"

@@ -176,15 +176,25 @@ class Server {
     /// Serves a subprotocol with `handler`. If the subprotocol had a handler, new connections get the new one and open
     /// connections keep theirs. The empty name sets the default handler, for clients that ask for no subprotocol.
     void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
-    /// Same with an object of any class that reacts to messages; see make_handler().
-    template <class H>
+    /// Same with an object of any class that reacts to messages, or a std::shared_ptr of one; see make_handler(). (The
+    /// int keeps handle<H>() for the function below.)
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler.
-    template <class H>
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
+    /// Serves a subprotocol with an `H` that is constructed in place, from `args`; it need not be movable. Returns it,
+    /// so that the program can use it, too: `auto chat = server.handle<Chat>("chat")`.
+    template <class H, class... Args>
+    requires std::is_constructible_v<H, Args...> std::shared_ptr<H> handle(std::string subprotocol = {},
+                                                                           Args&&... args) {
+        auto handler = std::make_shared<H>(std::forward<Args>(args)...);
+        handle(std::move(subprotocol), handler);
+        return handler;
+    }
     /// Stops offering the subprotocol and closes its open connections with `code`, except those of handle_path().
     /// Returns false if it had no handler.
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);

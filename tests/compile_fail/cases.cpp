@@ -1,4 +1,8 @@
 // Code that must not compile, one CASE each. The compiler must print the library's error text. Case 0 must compile.
+#include <coroutine>
+#include <string>
+#include <vector>
+
 #include "wsserver/connection/any_handler.hpp"
 
 using namespace wsserver;
@@ -62,6 +66,54 @@ struct Handler {
     void on_message(AnyConnection&, const Text&) {}
     MessageType<Opcode::continuation>::type last;
 };
+#elif CASE == 11  // a coroutine, which no one would resume
+struct Task {
+    struct promise_type {
+        Task get_return_object() { return {}; }
+        std::suspend_always initial_suspend() noexcept { return {}; }
+        std::suspend_always final_suspend() noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() {}
+    };
+};
+struct Handler {
+    Task on_message(AnyConnection& connection, const Text& message) {
+        connection.send(message);
+        co_return;
+    }
+};
+#elif CASE == 12  // a result that no one would look at
+struct Handler {
+    bool on_open(AnyConnection&) { return true; }
+};
+#elif CASE == 13  // the other message is misspelt
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_message(AnyConnection&, std::vector<std::uint8_t>) {}
+};
+#elif CASE == 14
+struct Handler {
+    void on_message(AnyConnection&, std::string) {}
+    void on_message(AnyConnection&, const Binary&) {}
+};
+#elif CASE == 15  // a misspelt reaction of a shared handler
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_close(AnyConnection&) {}
+};
+#elif CASE == 16  // Binary has a result
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    SendStatus on_message(AnyConnection& connection, const Binary& message) { return connection.send(message); }
+};
+#elif CASE == 17  // not a message
+struct Handler {
+    void on_open(AnyConnection& connection) { connection.send(5); }
+};
 #endif
 
+#if CASE == 15
+std::shared_ptr<AnyHandler> made() { return make_handler("case", std::make_shared<Handler>()); }
+#else
 std::shared_ptr<AnyHandler> made() { return make_handler("case", Handler{}); }
+#endif

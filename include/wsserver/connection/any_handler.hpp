@@ -4,6 +4,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <cassert>
 #include <concepts>
 #include <memory>
 #include <span>
@@ -122,7 +123,57 @@ concept reacts_to_command = requires(H h, std::span<const std::string> words, By
     { h.on_command(words, payload) } -> std::same_as<CommandAnswer>;
 };
 
-/// Rejects reactions with the right name and the wrong parameters at compile time: they would never be called.
+template <class H>
+concept open_returns_void = requires(H h, AnyConnection& c) {
+    { h.on_open(c) } -> std::same_as<void>;
+};
+template <class H, class M>
+concept message_returns_void = requires(H h, AnyConnection& c, const M& m) {
+    { h.on_message(c, m) } -> std::same_as<void>;
+};
+template <class H>
+concept ping_returns_void = requires(H h, AnyConnection& c, const Ping& m) {
+    { h.on_ping(c, m) } -> std::same_as<void>;
+};
+template <class H>
+concept pong_returns_void = requires(H h, AnyConnection& c, const Pong& m) {
+    { h.on_pong(c, m) } -> std::same_as<void>;
+};
+template <class H>
+concept close_returns_void = requires(H h, AnyConnection& c, const Close& m) {
+    { h.on_close(c, m) } -> std::same_as<void>;
+};
+
+/// True if `on_message` is one function or one template. False for a set of overloads, as its address has no type.
+template <class H>
+concept has_one_on_message = requires {
+    typename std::void_t<decltype(&H::on_message)>;
+}
+|| requires { typename std::void_t<decltype(&H::template on_message<AnyConnection>)>; }
+|| requires { typename std::void_t<decltype(&H::template on_message<AnyConnection, Text>)>; }
+|| requires { typename std::void_t<decltype(&H::template on_message<AnyConnection, Binary>)>; }
+|| requires { typename std::void_t<decltype(&H::template on_message<Text>)>; }
+|| requires { typename std::void_t<decltype(&H::template on_message<Binary>)>; };
+
+/// Rejects a result at compile time: the caller ignores it. A coroutine that is not awaited never runs.
+template <class H>
+consteval void check_results() {
+    static_assert(!reacts_to_open<H> || open_returns_void<H>,
+                  "want: void on_open(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_message<H, Text> || message_returns_void<H, Text>,
+                  "want: void on_message(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_message<H, Binary> || message_returns_void<H, Binary>,
+                  "want: void on_message(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_ping<H> || ping_returns_void<H>,
+                  "want: void on_ping(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_pong<H> || pong_returns_void<H>,
+                  "want: void on_pong(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_close<H> || close_returns_void<H>,
+                  "want: void on_close(...): a reaction must return void; a coroutine would never run");
+}
+
+/// Rejects reactions with the right name and the wrong parameters at compile time: they would never be called. Of
+/// several on_message, it finds one that is never called if Text or Binary has no reaction.
 template <class H>
 consteval void check_spelling() {
     static_assert(reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> ||
@@ -131,6 +182,10 @@ consteval void check_spelling() {
     static_assert(!has_member_on_open<H> || reacts_to_open<H>, "want: void on_open(AnyConnection&)");
     static_assert(!has_member_on_message<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary>,
                   "want: void on_message(AnyConnection&, const Text&) or (AnyConnection&, const Binary&)");
+    static_assert(!has_member_on_message<H> || has_one_on_message<H> ||
+                      reacts_to_message<H, Text> == reacts_to_message<H, Binary>,
+                  "an overload of on_message would never be called: want: void on_message(AnyConnection&, const Text&) "
+                  "and void on_message(AnyConnection&, const Binary&)");
     static_assert(!has_member_on_ping<H> || reacts_to_ping<H>, "want: void on_ping(AnyConnection&, const Ping&)");
     static_assert(!has_member_on_pong<H> || reacts_to_pong<H>, "want: void on_pong(AnyConnection&, const Pong&)");
     static_assert(!has_member_on_close<H> || reacts_to_close<H>, "want: void on_close(AnyConnection&, const Close&)");
@@ -138,22 +193,29 @@ consteval void check_spelling() {
                   "want: CommandAnswer on_command(std::span<const std::string>, Bytes)");
 }
 
+template <class H>
+consteval void check_reactions() {
+    check_spelling<H>();
+    check_results<H>();
+}
+
 }  // namespace detail
 
-/// A handler that holds an `H` and calls the reactions that `H` has. They run where `H::runs`, a static constexpr Runs,
-/// says; Runs::inline_ if `H` has no such member.
-template <class H>
+/// A handler that holds an `H`, itself or as a `std::shared_ptr<H>`, and calls the reactions that `H` has. They run
+/// where `H::runs`, a static constexpr Runs, says; Runs::inline_ if `H` has no such member.
+template <class H, class Held = H>
 class HandlerOf final : public AnyHandler {
    public:
-    /// Moves `handler` in.
-    HandlerOf(std::string name, H handler) : name_(std::move(name)), handler_(std::move(handler)) {
-        detail::check_spelling<H>();
+    /// Moves `handler` in. A shared_ptr is not null.
+    HandlerOf(std::string name, Held handler) : name_(std::move(name)), handler_(std::move(handler)) {
+        detail::check_reactions<H>();
+        if constexpr (!std::is_same_v<H, Held>) assert(handler_ != nullptr);
     }
     /// Constructs the `H` in place, from `args`. For types that cannot be moved, such as one with a mutex.
     template <class... Args>
     explicit HandlerOf(std::string name, std::in_place_t, Args&&... args)
         : name_(std::move(name)), handler_(std::forward<Args>(args)...) {
-        detail::check_spelling<H>();
+        detail::check_reactions<H>();
     }
 
     std::string_view name() const noexcept override { return name_; }
@@ -163,42 +225,56 @@ class HandlerOf final : public AnyHandler {
     }
 
     void on_open(AnyConnection& connection) override {
-        if constexpr (detail::reacts_to_open<H>) handler_.on_open(connection);
+        if constexpr (detail::reacts_to_open<H>) handler().on_open(connection);
     }
     void on_message(AnyConnection& connection, const Text& message) override { react(connection, message); }
     void on_message(AnyConnection& connection, const Binary& message) override { react(connection, message); }
     void on_ping(AnyConnection& connection, const Ping& ping) override {
-        if constexpr (detail::reacts_to_ping<H>) handler_.on_ping(connection, ping);
+        if constexpr (detail::reacts_to_ping<H>) handler().on_ping(connection, ping);
     }
     void on_pong(AnyConnection& connection, const Pong& pong) override {
-        if constexpr (detail::reacts_to_pong<H>) handler_.on_pong(connection, pong);
+        if constexpr (detail::reacts_to_pong<H>) handler().on_pong(connection, pong);
     }
     void on_close(AnyConnection& connection, const Close& close) override {
-        if constexpr (detail::reacts_to_close<H>) handler_.on_close(connection, close);
+        if constexpr (detail::reacts_to_close<H>) handler().on_close(connection, close);
     }
     CommandAnswer on_command(std::span<const std::string> words, Bytes payload) override {
-        if constexpr (detail::reacts_to_command<H>) return handler_.on_command(words, payload);
+        if constexpr (detail::reacts_to_command<H>) return handler().on_command(words, payload);
         return AnyHandler::on_command(words, payload);
     }
 
    private:
+    H& handler() noexcept {
+        if constexpr (std::is_same_v<H, Held>)
+            return handler_;
+        else
+            return *handler_;
+    }
+
     template <class M>
     void react(AnyConnection& connection, const M& message) {
         if constexpr (detail::reacts_to_message<H, M>) {
-            handler_.on_message(connection, message);
+            handler().on_message(connection, message);
         } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
             decline(connection);  // `H` takes the other type only
         }
     }
 
     std::string name_;
-    H handler_;
+    Held handler_;
 };
 
 /// Makes a handler that calls the reactions of `handler`.
 template <class H>
 std::shared_ptr<AnyHandler> make_handler(std::string name, H handler) {
     return std::make_shared<HandlerOf<H>>(std::move(name), std::move(handler));
+}
+
+/// Makes a handler that calls the reactions of an `H` which the program shares. `handler` is not null. It is kept until
+/// the last connection that it serves has ended.
+template <class H>
+std::shared_ptr<AnyHandler> make_handler(std::string name, std::shared_ptr<H> handler) {
+    return std::make_shared<HandlerOf<H, std::shared_ptr<H>>>(std::move(name), std::move(handler));
 }
 
 /// Makes a handler from an `H` that cannot be moved: constructs it in place, from `args`.

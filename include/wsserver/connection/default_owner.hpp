@@ -157,15 +157,24 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
         handlers_.insert_or_assign(std::move(subprotocol), std::move(handler));
     }
-    /// The same for a handler object.
-    template <class H>
+    /// The same for a handler object, or a std::shared_ptr of one.
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler.
-    template <class H>
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
+    /// Serves a subprotocol with an `H` that is constructed in place, from `args`; it need not be movable. Returns it,
+    /// so that the program can use it, too: `auto chat = server.handle<Chat>("chat")`.
+    template <class H, class... Args>
+    requires std::is_constructible_v<H, Args...> std::shared_ptr<H> handle(std::string subprotocol = {},
+                                                                           Args&&... args) {
+        auto handler = std::make_shared<H>(std::forward<Args>(args)...);
+        handle(std::move(subprotocol), handler);
+        return handler;
+    }
     /// Allows these origins in addition to the server's own host (RFC 6455 §10.2); "*" allows all.
     void allow_origins(std::vector<std::string> origins) { rules_.allowed_origins = std::move(origins); }
     /// The server's own hosts; see OriginRules::hosts.

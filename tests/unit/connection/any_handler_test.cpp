@@ -1,7 +1,10 @@
 #include "wsserver/connection/any_handler.hpp"
 
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/byte_script.hpp"
@@ -58,6 +61,16 @@ struct Generic {
     }
 };
 
+struct GenericTextOnly {  // one template is not a set of overloads
+    void on_message(auto& c, const Text& m) { c.send(m); }
+};
+
+struct Helped {  // an overload that the class itself calls
+    void on_message(AnyConnection& c, const Text& m) { on_message(c, m.text); }
+    void on_message(AnyConnection& c, const Binary& m) { on_message(c, text_of(m.bytes)); }
+    void on_message(AnyConnection& c, std::string_view m) { c.send(bytes_of(m)); }
+};
+
 struct OpenAndClose {
     void on_open(AnyConnection& c) { c.send(Text{"welcome"}); }
     void on_close(AnyConnection& c, const Close& close) { c.send(Text{close.reason}); }
@@ -73,6 +86,17 @@ struct Counter {
         if (words.empty()) return {false, "count what?"};
         return {true, words[0] + " " + std::to_string(payload.size())};
     }
+};
+
+struct SharedCounts {
+    static constexpr Runs runs = Runs::pooled;
+    std::mutex mutex{};
+    int messages = 0;
+    void on_message(AnyConnection&, const Text&) {
+        const std::lock_guard lock(mutex);
+        ++messages;
+    }
+    CommandAnswer on_command(std::span<const std::string>, Bytes) { return {true, "counts"}; }
 };
 
 }  // namespace
@@ -134,4 +158,23 @@ TEST_CASE("a final class may be a handler", "[any_handler]") {
     handler->on_message(connection, Text{"x"});
     handler->on_message(connection, Binary{});
     CHECK(connection.calls == Strings{"text x", declined});
+}
+
+TEST_CASE("a template or a helper with the name of a reaction is accepted", "[any_handler]") {
+    CHECK(live_with(*make_handler("generic", GenericTextOnly{})) == Strings{"text hi", declined});
+    CHECK(live_with(*make_handler("helped", Helped{})) == Strings{"binary hi", "binary 01 02"});
+}
+
+TEST_CASE("a shared object of the program is called and kept", "[any_handler]") {
+    auto counts = std::make_shared<SharedCounts>();
+    auto handler = make_handler("counts", counts);
+    CHECK(handler->runs() == Runs::pooled);
+    CHECK(live_with(*handler) == Strings{declined});
+    CHECK(handler->on_command({}, {}).output == "counts");
+    CHECK(counts->messages == 1);
+    const std::weak_ptr<SharedCounts> watched = counts;
+    counts.reset();
+    CHECK_FALSE(watched.expired());
+    handler.reset();
+    CHECK(watched.expired());
 }

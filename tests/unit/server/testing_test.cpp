@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -323,6 +324,40 @@ TEST_CASE("recorders refuse text that is not UTF-8", "[testing]") {
     CHECK(connection.calls.empty());
     CHECK(connection.recording_hub().calls.empty());
     CHECK(connection.hub()->broadcast({}, "good") == SendStatus::queued);
+}
+
+TEST_CASE("a server and the program share a handler", "[testing]") {
+    struct Counts {
+        Counts(int from, std::string greeting) : messages(from), greets(std::move(greeting)) {}
+        std::mutex mutex{};  // so it cannot be moved
+        int messages;
+        std::string greets;
+        void on_open(AnyConnection& connection) { connection.send(greets); }
+        void on_message(AnyConnection&, const Text&) { ++messages; }
+    };
+    MemoryServer server;
+    const std::shared_ptr<Counts> built = server.handle<Counts>("chat", 5, "welcome");
+    const auto given = std::make_shared<Counts>(0, "hello");
+    SECTION("for a subprotocol") { server.handle("", given); }
+    SECTION("by default") { server.handle(given); }
+    MemoryClient ann = server.connect("/", {"chat"});
+    MemoryClient bob = server.connect();
+    ann.expect("text welcome");
+    bob.expect("text hello");
+    ann.send("one");
+    bob.send("two");
+    bob.send("three");
+    CHECK(built->messages == 6);
+    CHECK(given->messages == 2);
+    CHECK(server.list().front().handler == "chat");
+}
+
+TEST_CASE("a handler that is built in place may be the default", "[testing]") {
+    MemoryServer server;
+    server.handle<Obedient>();
+    MemoryClient client = server.connect();
+    client.send("hi");
+    client.expect("text hi");
 }
 
 TEST_CASE("a thread may use the hub", "[testing][threads]") {

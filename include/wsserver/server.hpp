@@ -23,7 +23,9 @@
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/http.hpp"
+#include "wsserver/handshake/upgrade_request.hpp"
 #include "wsserver/protocol/error.hpp"
 
 namespace wsserver {
@@ -247,6 +249,15 @@ class Server {
     /// Sets the response to plain HTTP requests for `path` while all reactors have stalled. The response to all others
     /// is then 503. Must be called before start().
     void answer_while_stalled(std::string path, HttpResponse response);
+    /// Sets a function that decides about each opening handshake that is valid and whose Origin and Host are allowed:
+    /// see Admission. With Runs::pooled a worker calls it, and it may block; otherwise a reactor thread does. If it
+    /// throws, the client gets a 500, and the log has the exception's text. A client about which it has not decided
+    /// within ConnectionOptions::handshake_timeout, counted from the start of the connection, gets a 503. Plain HTTP
+    /// requests are not asked about. Must be called before start().
+    void on_upgrade(std::function<Admission(const UpgradeRequest&)> decide, Runs runs = Runs::inline_);
+    /// Sets a function that decides later: it keeps the reply, which any thread may call. A reactor thread calls it. It
+    /// must copy what it needs from the request, which is valid only until it returns. The rest is as above.
+    void on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide);
     /// Sets a function that is called for each accepted client, on a reactor thread, before its handler's on_open().
     /// Must be called before start().
     void on_accept(std::function<void(const ConnectionStart&)> listener);

@@ -76,7 +76,7 @@ SimulatedServer::SimulatedServer(MemoryNetwork& network, const Endpoint& place, 
 
 SimulatedServer::~SimulatedServer() { finish(); }
 
-std::variant<Acceptance, Refusal> SimulatedServer::choose(OwnedConnection& connection, const Offer& offer) {
+OfferDecision SimulatedServer::choose(OwnedConnection& connection, const Offer& offer) {
     const std::string_view target = offer.request.target;
     std::size_t client = 0;
     std::from_chars(target.data() + 1, target.data() + target.size(), client);

@@ -64,7 +64,7 @@ class SimulatedServer final : public ReactorShared {
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override;
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override;
     std::optional<HttpResponse> answer(const HttpRequest&) override { return std::nullopt; }
     void on_ended(const ConnectionEnd& end) override {
         ledger_.watch([&] { ledger_.ended(end); });
@@ -72,9 +72,9 @@ class SimulatedServer final : public ReactorShared {
     void on_event(const ConnectionEvent& event) override {
         if (event.kind == ConnectionEvent::Kind::close_sent) ledger_.watch([&] { ledger_.close_sent(event); });
     }
-    Admission admit() noexcept override {
+    StreamAdmission admit() noexcept override {
         ++admitted_;
-        return Admission::welcome;
+        return StreamAdmission::welcome;
     }
     void released() noexcept override { --admitted_; }
     MemoryUse memory_use() const noexcept override;

@@ -48,8 +48,10 @@ class RecordingShared final : public ReactorShared {
     std::shared_ptr<Hub> any_hub = server_hub;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers;
     std::optional<Errc> refuse_with;
+    bool decides_later = false;
+    std::vector<UpgradeReply> replies;  ///< of the opening handshakes that wait for a decision
     std::optional<HttpResponse> http_response;
-    Admission admission = Admission::welcome;
+    StreamAdmission admission = StreamAdmission::welcome;
     std::vector<ConnectionEnd> ends;
     std::vector<std::string> events;  ///< as words_of() writes them
     int admitted = 0;
@@ -57,19 +59,29 @@ class RecordingShared final : public ReactorShared {
     std::vector<AnyReactor*> reactors;
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         if (refuse_with) return *refuse_with;
+        if (decides_later) {
+            const auto ticket = std::make_shared<Ticket>(server_hub, connection.id());
+            replies.emplace_back(ticket);
+            return DecidesLater{ticket};
+        }
         for (const auto& name : offer.subprotocols) {
             const auto found = handlers.find(name);
             if (found != handlers.end()) return Acceptance{found->second, found->first};
         }
         return Acceptance{handlers.at(""), {}};
     }
+    OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision decision) override {
+        if (!decision) return Refusal{HttpResponse{.status = 500, .fields = {}, .body = decision.error()}};
+        if (decision->refusal) return Refusal{*decision->refusal};
+        return Acceptance{handlers.at(""), {}, {}, decision->fields};
+    }
     std::optional<HttpResponse> answer(const HttpRequest&) override { return http_response; }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
     void on_event(const ConnectionEvent& event) override { events.push_back(words_of(event)); }
-    Admission admit() noexcept override {
-        if (admission != Admission::close_at_once && admission != Admission::close_for_rate) ++admitted;
+    StreamAdmission admit() noexcept override {
+        if (admission != StreamAdmission::close_at_once && admission != StreamAdmission::close_for_rate) ++admitted;
         return admission;
     }
     void released() noexcept override { --admitted; }
@@ -87,6 +99,15 @@ class RecordingShared final : public ReactorShared {
     void on_memory_short() override {
         for (AnyReactor* reactor : reactors) reactor->look_at_memory();
     }
+
+   private:
+    struct Ticket final : detail::UpgradeTicket {
+        Ticket(std::shared_ptr<ServerHub> its_hub, ConnectionId its_id) : hub(std::move(its_hub)), id(its_id) {}
+        SendStatus answer(UpgradeDecision decision) override { return hub->decide(id, std::move(decision)); }
+
+        std::shared_ptr<ServerHub> hub;
+        ConnectionId id;
+    };
 };
 
 /// The request of the opening handshake in RFC 6455 §1.3.

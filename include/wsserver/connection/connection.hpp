@@ -154,6 +154,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void go_on();
     /// False if it does not count in the owner's limit: it was turned away, or only its refusal is still sent.
     bool has_place() const noexcept { return has_place_; }
+    /// Ends an opening handshake about which the program decides later.
+    void decide(UpgradeDecision program) requires(role == Role::server);
     /// The state and the counts of the connection now.
     ConnectionInfo info() const;
     /// Calls `f` and then sends its output in one send. Each call of the loop that may need memory is made in here: if
@@ -182,7 +184,15 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// `closed`.
     enum class Phase : std::uint8_t { opening, open, closing, lingering, ending, closed };
     /// The reasons why the connection does not read. It reads when no bit is set.
-    enum class Hold : std::uint8_t { send_queue = 1, handler = 2, turn = 4, memory = 8, rate = 16, receivers = 32 };
+    enum class Hold : std::uint8_t {
+        send_queue = 1,
+        handler = 2,
+        turn = 4,
+        memory = 8,
+        rate = 16,
+        receivers = 32,
+        decision = 64
+    };
 
     /// Handles at most this many events of one connection in a turn, and then serves the others first. An echo costs
     /// 0.3 us with 16 in flight, so this takes about 0.15 ms. A well-behaved peer rarely has 512 messages in flight.
@@ -201,11 +211,23 @@ class Connection final : public OwnedConnection, public StreamUser {
         std::size_t done = 0;
         MemoryCharge charge;
     };
+    /// An opening handshake about which the program decides later.
+    struct Undecided {
+        Undecided(Offer&& of_client, std::shared_ptr<detail::UpgradeTicket> to_program) noexcept
+            : offer(std::move(of_client)), ticket(std::move(to_program)) {}
+        Undecided(const Undecided&) = delete;
+        Undecided& operator=(const Undecided&) = delete;
+        ~Undecided() { ticket->void_it(); }
+
+        const Offer offer;
+        const std::shared_ptr<detail::UpgradeTicket> ticket;
+    };
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
         std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
         std::optional<Errc> turned_away{};          ///< why an upgrade is refused
+        std::unique_ptr<Undecided> undecided{};     ///< while the program decides
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
         bool leaving = false;                   ///< after the start of the closing: output waits or is in flight
@@ -240,13 +262,20 @@ class Connection final : public OwnedConnection, public StreamUser {
     void start(std::optional<Errc> turned_away) requires(role == Role::server);
     void begin();
     void receive_opening(MutableBytes& bytes);
-    void accept_offer(const Offer& offer);
+    void judge_offer(Offer&& offer);
+    void apply(Offer&& offer, OfferDecision decision);
+    void accept_offer(const Offer& offer, const Acceptance& acceptance);
+    void refuse_offer(const Offer& offer, Refusal refusal);
+    bool is_undecided() const noexcept { return extra_ && extra_->undecided; }
+    void keep_early(Bytes bytes);
+    void drop_early();
     void answer_request(const HttpRequest& request);
     void refuse(Errc why, std::string detail = {}, std::string_view target = {}, bool head_request = false) {
         auto response = refusal_response(why, owner_.server_name(), detail, head_request);
         refuse({why, std::move(response), std::move(detail), std::string{target}});
     }
-    void refuse(const ServerHandshake::Refused& refused);
+    void refuse(const ServerHandshake::Refused& refused) { refuse(refused, http_status_for(refused.error)); }
+    void refuse(const ServerHandshake::Refused& refused, unsigned status);
     void accepted(const ClientHandshake::Accepted& accepted);
     void rejected(const ClientHandshake::Rejected& rejected);
     void opened();

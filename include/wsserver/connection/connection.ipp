@@ -62,12 +62,12 @@ void Connection<role, T>::begin() {
 template <Role role, Transport T>
 void Connection<role, T>::receive_opening(MutableBytes& bytes) {
     OpeningHandshake& opening = *extra_->opening;
-    const auto step = opening.receive(bytes);
+    auto step = opening.receive(bytes);
     bytes = bytes.subspan(opening.consumed());
     if constexpr (role == Role::server) {
         std::visit(overloaded{
                        [](const ServerHandshake::NeedMore&) {},
-                       [&](const ServerHandshake::Upgrade& upgrade) { accept_offer(upgrade.offer); },
+                       [&](ServerHandshake::Upgrade& upgrade) { judge_offer(std::move(upgrade.offer)); },
                        [&](const ServerHandshake::Plain& plain) { answer_request(plain.request); },
                        [&](const ServerHandshake::Refused& refused) { refuse(refused); },
                    },
@@ -83,21 +83,76 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::accept_offer(const Offer& offer) {
+void Connection<role, T>::judge_offer(Offer&& offer) {
     const std::string& target = offer.request.target;
     if (extra_->turned_away) return refuse(*extra_->turned_away, {}, target);
     if (owner_.is_over_memory_limit()) {
         owner_.counts().refused_for_memory.add();
         return refuse(Errc::memory_limit_reached, {}, target);
     }
-    auto choice = owner_.choose(*this, offer);
-    if (auto* refusal = std::get_if<Refusal>(&choice))
-        return refuse(refusal->error, std::move(refusal->detail), target);
-    const auto& acceptance = std::get<Acceptance>(choice);
-    handshake_result_ =
-        owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, target, acceptance.route);
-    write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name())));
+    auto decision = owner_.choose(*this, offer);
+    apply(std::move(offer), std::move(decision));
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
+    std::visit(overloaded{
+                   [&](const Acceptance& acceptance) { accept_offer(offer, acceptance); },
+                   [&](Refusal& refusal) { refuse_offer(offer, std::move(refusal)); },
+                   [&](DecidesLater& later) {
+                       extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later.ticket));
+                   },
+               },
+               decision);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::accept_offer(const Offer& offer, const Acceptance& acceptance) {
+    handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target,
+                                                      acceptance.route);
+    write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name(), acceptance.fields)));
     opened();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse_offer(const Offer& offer, Refusal refusal) {
+    if (!refusal.response) return refuse(refusal.error, std::move(refusal.detail), offer.request.target);
+    const unsigned status = refusal.response->status;
+    std::string detail = std::to_string(status).append(" ").append(reason_phrase(status));
+    refuse({refusal.error, http_response(*refusal.response, offer.request, owner_.server_name()), std::move(detail),
+            offer.request.target},
+           status);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role::server) {
+    if (!is_undecided()) return;  // its time is over
+    in_one_turn([&] {
+        const auto undecided = std::move(extra_->undecided);
+        auto decision = owner_.choose_as(*this, undecided->offer, std::move(program));
+        apply(Offer{undecided->offer}, std::move(decision));
+        if (phase_ != Phase::open) return drop_early();
+        if (has_backlog()) hold(Hold::decision, false);
+    });
+}
+
+/// A client may send frames right after its request, although it does not know yet whether it is accepted.
+template <Role role, Transport T>
+void Connection<role, T>::keep_early(Bytes bytes) {
+    if (bytes.empty()) return;
+    if (!has_backlog()) extra().backlog = std::make_unique<Backlog>(owner_.protocol_options().memory);
+    extra_->backlog->append(bytes);
+    hold(Hold::decision, true);
+    hold(Hold::turn, true);
+}
+
+/// The client was refused.
+template <Role role, Transport T>
+void Connection<role, T>::drop_early() {
+    if (!has_backlog()) return;
+    extra_->backlog.reset();
+    hold(Hold::decision, false);
+    hold(Hold::turn, false);
 }
 
 template <Role role, Transport T>
@@ -114,7 +169,7 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::refuse(const ServerHandshake::Refused& refused) {
+void Connection<role, T>::refuse(const ServerHandshake::Refused& refused, unsigned status) {
     const bool full = refused.error == Errc::too_many_connections;
     (full ? owner_.counts().turned_away : owner_.counts().refused).add();
     note_target(refused.target);
@@ -122,7 +177,8 @@ void Connection<role, T>::refuse(const ServerHandshake::Refused& refused) {
     std::string cause{message_of(refused.error)};
     if (!refused.detail.empty()) cause.append(": ").append(refused.detail);
     note(cause, make_error_code(refused.error));
-    extra().opening.reset();
+    extra().ending.refused_with = status;
+    extra_->opening.reset();
     linger_without_place();
 }
 
@@ -149,7 +205,9 @@ void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
 
 template <Role role, Transport T>
 void Connection<role, T>::opened() {
-    extra_.reset();  // only the opening handshake was in it
+    auto early = std::exchange(extra_, nullptr);  // the opening handshake, and perhaps bytes that came too soon
+    if (early && early->backlog) extra().backlog = std::move(early->backlog);
+    early.reset();
     phase_ = Phase::open;
     opened_ = true;
     owner_.counts().opened.add();
@@ -176,8 +234,10 @@ void Connection<role, T>::receive(MutableBytes bytes) {
     keep_alive_.heard(transport().now());
     bytes_in_ += bytes.size();
     owner_.counts().bytes_in.add(bytes.size());
+    if (is_undecided()) return keep_early(bytes);
     if (has_backlog()) return extra_->backlog->append(bytes);
     if (phase_ == Phase::opening) receive_opening(bytes);
+    if (is_undecided()) return keep_early(bytes);
     // Frames may follow the opening handshake in the same bytes.
     handle_some(bytes);
     if (bytes.empty()) return;

@@ -148,7 +148,10 @@ void Connection<role, T>::opening_ended() {
 template <Role role, Transport T>
 void Connection<role, T>::opening_timed_out() {
     if constexpr (role == Role::server) {
-        refuse(Errc::handshake_timeout);
+        if (!is_undecided()) return refuse(Errc::handshake_timeout);
+        const auto undecided = std::move(extra_->undecided);
+        refuse(Errc::upgrade_undecided, {}, undecided->offer.request.target);
+        drop_early();
     } else {
         const auto so_far = extra_->opening->receive_eof();
         if (so_far.response.status != 0) return rejected(so_far);  // a refusal whose text arrives slowly
@@ -172,6 +175,7 @@ template <Role role, Transport T>
 void Connection<role, T>::finish(std::string_view cause, std::error_code error) {
     if (phase_ == Phase::closed) return;
     note(cause, error);
+    if (extra_) extra_->undecided.reset();
     enter_closing();
     report_closed({CloseCode::abnormal, cause});
     phase_ = Phase::closed;

@@ -73,6 +73,7 @@ struct ConnectionEnd {
     std::string cause{};                   ///< why it was not a clean close, for example "connection reset by peer"
     std::error_code error{};               ///< the same for programs, if there is a code
     bool opened = false;                   ///< the opening handshake had succeeded
+    unsigned refused_with = 0;             ///< the HTTP status with which the server refused the client; 0: it did not
     std::string target{};                  ///< the path and query of the request; empty if it was not read so far
 };
 

@@ -16,6 +16,7 @@
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/handshake_result.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/protocol/error.hpp"
 #include "wsserver/protocol/protocol.hpp"
@@ -50,16 +51,28 @@ struct Acceptance {
     std::shared_ptr<AnyHandler> handler;         ///< serves the connection
     std::string_view subprotocol;                ///< empty: none; valid as long as the offer or the handler
     std::shared_ptr<const PathPattern> route{};  ///< the pattern that the path matched; null: the handler serves all
+    std::vector<HttpField> fields{};             ///< more fields of the 101
 };
 
 /// The owner's refusal of a client. An Errc alone is one, too.
 struct Refusal {
     /// `what` is shown to the client and logged; it may be empty.
     Refusal(Errc why, std::string what = {}) : error(why), detail(std::move(what)) {}
+    /// The program refuses the client with a response of its own.
+    explicit Refusal(HttpResponse own) : error(Errc::refused_by_program), response(std::move(own)) {}
 
-    Errc error;          ///< the rule that the request breaks
-    std::string detail;  ///< what is wrong with the request, beyond the rule
+    Errc error;                              ///< the rule that the request breaks
+    std::string detail{};                    ///< what is wrong with the request, beyond the rule
+    std::optional<HttpResponse> response{};  ///< what the client gets; by default it follows from the error
 };
+
+/// The program decides later. Connection::decide() ends that.
+struct DecidesLater {
+    std::shared_ptr<detail::UpgradeTicket> ticket;  ///< void once the connection does not wait any more
+};
+
+/// What an owner decides about a client's offer.
+using OfferDecision = std::variant<Acceptance, Refusal, DecidesLater>;
 
 /// The owner of connections of either role, as they see it.
 class ConnectionOwner {
@@ -159,7 +172,9 @@ class HandlerCall {
 class ServerOwner : public ConnectionOwner {
    public:
     /// Chooses the handler and the subprotocol for a client, or refuses it.
-    virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
+    virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
+    /// Chooses as the program has decided, after choose() returned DecidesLater.
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision) { return Errc::upgrade_undecided; }
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in

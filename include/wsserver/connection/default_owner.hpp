@@ -194,7 +194,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     }
 
    private:
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         if (auto wrong = check_offer(offer, rules_, is_loopback_peer(connection.peer()))) {
             return Refusal{wrong->error, wrong->detail};
         }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -118,7 +119,11 @@ class ServerHandshake {
 ///
 /// subprotocol  one of the offer's, or empty for none
 /// server_name  the value of the Server field; empty: no such field
-std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name);
+/// fields       more fields, such as Set-Cookie; written as by http_response(). Those of the handshake, of the payload
+/// and
+///              Server are left out
+std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name,
+                            std::span<const HttpField> fields = {});
 
 /// A complete HTTP response that refuses a request: the status for `error`, the fields that this status requires, and
 /// one line of text with the error's message and `detail`, if it is not empty. Close the stream after it.

@@ -56,6 +56,8 @@ enum class Errc : std::uint8_t {
     too_many_new_connections,    ///< over the limit of the server for a second
     bad_subprotocol,             ///< §4.1 (10): not a list of distinct tokens
     bad_extensions,              ///< §9.1: not a list of extensions
+    refused_by_program,          ///< on_upgrade() decided so
+    upgrade_undecided,           ///< on_upgrade() did not decide in time
     unknown_host,                ///< RFC 9110 §7.4: the Host is not a name of the server; see check_offer()
     no_such_path,                ///< §4.2.2 (4): no handler serves the path of the request
 

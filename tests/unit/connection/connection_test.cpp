@@ -228,7 +228,7 @@ TEST_CASE("a handler that takes no binary messages declines them", "[connection]
 namespace {
 
 /// A client that gets a 503, because of `why`.
-WireClient refused_by(MemoryServer& server, ReactorShared::Admission why) {
+WireClient refused_by(MemoryServer& server, ReactorShared::StreamAdmission why) {
     server.shared.admission = why;
     WireClient client = server.connect();
     client.wire().write(upgrade_request());
@@ -284,7 +284,7 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
     }
     SECTION("a connection over the limit") {
         client.wire().close();
-        WireClient another = refused_by(server, ReactorShared::Admission::answer_503);
+        WireClient another = refused_by(server, ReactorShared::StreamAdmission::answer_503);
         CHECK(server.reactor().counters().turned_away.read() == 1);
         another.wire().close();
         server.run();
@@ -292,7 +292,7 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
         return;
     }
     SECTION("a connection over the rate") {
-        WireClient another = refused_by(server, ReactorShared::Admission::answer_503_for_rate);
+        WireClient another = refused_by(server, ReactorShared::StreamAdmission::answer_503_for_rate);
         CHECK(server.reactor().over_connection_rate() == 2);  // `client` is, too
         another.wire().close();
         client.wire().close();
@@ -322,7 +322,7 @@ TEST_CASE("a refused request is answered with its status, then the stream ends",
 
 TEST_CASE("connections far over the limit are closed at once", "[connection]") {
     MemoryServer server;
-    server.shared.admission = ReactorShared::Admission::close_at_once;
+    server.shared.admission = ReactorShared::StreamAdmission::close_at_once;
     WireClient client = server.connect();
     server.run();
     CHECK((client.wire().at_end() || client.wire().was_reset()));
@@ -910,7 +910,7 @@ TEST_CASE("send and close in one reaction arrive whole at a slow reader that ans
 
 TEST_CASE("a full server answers plain requests, and gives silent clients little time", "[connection]") {
     MemoryServer server;
-    server.shared.admission = ReactorShared::Admission::answer_503;
+    server.shared.admission = ReactorShared::StreamAdmission::answer_503;
     server.shared.http_response = HttpResponse{200, {}, "text/plain", "ok\n"};
     WireClient healthy = server.connect(), silent = server.connect();
     healthy.wire().write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");

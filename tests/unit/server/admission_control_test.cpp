@@ -19,7 +19,7 @@ using namespace wsserver::test;
 
 namespace {
 
-using Admission = ReactorShared::Admission;
+using StreamAdmission = ReactorShared::StreamAdmission;
 
 /// An AdmissionControl with what it needs.
 struct Rig {
@@ -74,18 +74,18 @@ TEST_CASE("with very few descriptors at least one connection is allowed", "[admi
     std::optional<Rig> rig;
     rig.emplace(ServerOptions{});
     REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    CHECK(rig->control.admit() == Admission::welcome);
-    CHECK(rig->control.admit() == Admission::answer_503);
+    CHECK(rig->control.admit() == StreamAdmission::welcome);
+    CHECK(rig->control.admit() == StreamAdmission::answer_503);
 }
 
 TEST_CASE("a stream that is refused gives its place to the next one", "[admission_control]") {
     Rig rig{at_most(1)};
-    CHECK(rig.control.admit() == Admission::welcome);
-    CHECK(rig.control.admit() == Admission::answer_503);
+    CHECK(rig.control.admit() == StreamAdmission::welcome);
+    CHECK(rig.control.admit() == StreamAdmission::answer_503);
     CHECK(rig.control.open() == 1);
     CHECK(rig.control.give_up_place());
     CHECK(rig.control.open() == 0);
-    CHECK(rig.control.admit() == Admission::welcome);
+    CHECK(rig.control.admit() == StreamAdmission::welcome);
     rig.control.released_without_place();
     rig.control.released_without_place();
     CHECK(rig.control.open() == 1);
@@ -96,26 +96,26 @@ TEST_CASE("a stream that is refused gives its place to the next one", "[admissio
 TEST_CASE("256 streams are refused at a time, besides those that have a place", "[admission_control]") {
     Rig rig{at_most(1)};
     for (int i = 0; i < 256; ++i) {
-        REQUIRE(rig.control.admit() == Admission::welcome);
+        REQUIRE(rig.control.admit() == StreamAdmission::welcome);
         REQUIRE(rig.control.give_up_place());
     }
-    CHECK(rig.control.admit() == Admission::welcome);
-    CHECK(rig.control.admit() == Admission::close_at_once);
+    CHECK(rig.control.admit() == StreamAdmission::welcome);
+    CHECK(rig.control.admit() == StreamAdmission::close_at_once);
     CHECK_FALSE(rig.control.give_up_place());  // it keeps its place
     CHECK(rig.control.open() == 1);
     rig.control.released_without_place();
-    CHECK(rig.control.admit() == Admission::answer_503);
-    CHECK(rig.control.admit() == Admission::close_at_once);
+    CHECK(rig.control.admit() == StreamAdmission::answer_503);
+    CHECK(rig.control.admit() == StreamAdmission::close_at_once);
 }
 
 TEST_CASE("a client over the rate does not take a place", "[admission_control]") {
     ServerOptions options = at_most(2);
     options.connections_per_second = 1;
     Rig rig{options};
-    std::vector<Admission> admissions;
-    while (admissions.empty() || admissions.back() != Admission::answer_503_for_rate) {
+    std::vector<StreamAdmission> admissions;
+    while (admissions.empty() || admissions.back() != StreamAdmission::answer_503_for_rate) {
         admissions.push_back(rig.control.admit());
-        if (admissions.back() == Admission::welcome) rig.control.released();
+        if (admissions.back() == StreamAdmission::welcome) rig.control.released();
     }
     CHECK(rig.control.open() == 0);
     rig.control.released_without_place();

@@ -81,7 +81,7 @@ class Rig final : public ReactorShared {
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         if (offer.subprotocols.empty()) return Acceptance{echo_, {}};
         return Acceptance{make_pooled(echo_, connection, "pool", offer.request.target, server_hub_, ready_), "pool"};
     }
@@ -92,9 +92,9 @@ class Rig final : public ReactorShared {
         const AllocationsSucceed records;
         ended.push_back(end.info.id);
     }
-    Admission admit() noexcept override {
+    StreamAdmission admit() noexcept override {
         ++admitted;
-        return Admission::welcome;
+        return StreamAdmission::welcome;
     }
     void released() noexcept override { --admitted; }
     void on_stopped(std::uint16_t) override { ++stopped; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "wsserver/handshake/detail/http_parser.hpp"
@@ -232,7 +233,20 @@ ServerHandshake::Verdict ServerHandshake::judge_upgrade(HttpRequest request) con
     return Upgrade{std::move(offer)};
 }
 
-std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name) {
+namespace {
+
+/// Whether accept_response() writes the field itself, or must not write it.
+bool belongs_to_handshake(std::string_view name) noexcept {
+    constexpr std::array<std::string_view, 6> names{"Upgrade",           "Connection", "Content-Length",
+                                                    "Transfer-Encoding", "Server",     "Content-Type"};
+    const auto same = [&](std::string_view other) { return equal_without_case(name, other); };
+    return http_text::starts_without_case(name, "Sec-WebSocket-") || std::ranges::any_of(names, same);
+}
+
+}  // namespace
+
+std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name,
+                            std::span<const HttpField> fields) {
     std::string out;
     append_status_line(out, 101);
     append_field(out, "Upgrade", "websocket");
@@ -240,6 +254,9 @@ std::string accept_response(const Offer& offer, std::string_view subprotocol, st
     append_field(out, "Sec-WebSocket-Accept", sec_websocket_accept(offer.key));
     if (!subprotocol.empty()) append_field(out, "Sec-WebSocket-Protocol", subprotocol);
     if (!server_name.empty()) append_field(out, "Server", server_name);
+    for (const HttpField& field : fields) {
+        if (!belongs_to_handshake(field.name)) append_field(out, field.name, field.value);
+    }
     return out += "\r\n";
 }
 
@@ -256,6 +273,7 @@ unsigned http_status_for(Errc error) noexcept {
         case Errc::unsupported_version:
             return 426;
         case Errc::origin_forbidden:
+        case Errc::refused_by_program:
             return 403;
         case Errc::no_such_path:
             return 404;
@@ -266,6 +284,7 @@ unsigned http_status_for(Errc error) noexcept {
         case Errc::too_many_connections:
         case Errc::memory_limit_reached:
         case Errc::too_many_new_connections:
+        case Errc::upgrade_undecided:
             return 503;
         default:
             return 400;

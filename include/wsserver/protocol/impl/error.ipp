@@ -79,6 +79,10 @@ std::string_view message_of(Errc error) noexcept {
             return "this server does not serve the host of the request";
         case Errc::no_such_path:
             return "no handler serves this path";
+        case Errc::refused_by_program:
+            return "the program refused the client";
+        case Errc::upgrade_undecided:
+            return "the program did not decide about the request in time";
         case Errc::request_with_payload:
             return "the opening handshake must not have a payload";
         case Errc::unknown_subprotocol:

@@ -36,6 +36,11 @@ class HandlerWorkers {
         if (ready_[reactor]) ready_[reactor]->push();
     }
 
+    /// Runs `task` on a worker, with the priority of messages. Throws std::system_error if no thread can be started.
+    template <class F>
+    void run(TaskName name, F&& task) {
+        pool().queue().push(make_task(Priority::message, name, std::forward<F>(task)));
+    }
     /// Destroys the handler on a worker; on the calling thread if memory or threads run out, or if the workers have
     /// ended.
     void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;

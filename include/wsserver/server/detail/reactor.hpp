@@ -31,12 +31,13 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// See ServerOwner, also for answer(), on_ended() and on_event().
-    virtual std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) = 0;
+    /// See ServerOwner, also for choose_as(), answer(), on_ended() and on_event().
+    virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision) { return Errc::upgrade_undecided; }
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
     virtual void on_event(const ConnectionEvent&) {}
-    enum class Admission : std::uint8_t {
+    enum class StreamAdmission : std::uint8_t {
         welcome,
         answer_503,           ///< over max_connections
         close_at_once,        ///< far over it
@@ -45,7 +46,7 @@ class ReactorShared {
     };
     /// Decides on a new stream. Counts it unless it is closed: a welcome one takes a place, others do not. Then
     /// released() or released_without_place() follows exactly once.
-    virtual Admission admit() noexcept = 0;
+    virtual StreamAdmission admit() noexcept = 0;
     virtual void released() noexcept = 0;
     /// By default, all streams are counted together.
     virtual void released_without_place() noexcept { released(); }
@@ -130,6 +131,8 @@ class AnyReactor {
     virtual ConnectionPage list(std::uint32_t first_slot, std::uint32_t most) = 0;
     std::vector<ConnectionInfo> list() { return list(0, std::numeric_limits<std::uint32_t>::max()).connections; }
     virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
+    /// Ends an opening handshake about which the program has decided, if it still waits.
+    virtual void decide(ConnectionId id, UpgradeDecision decision) = 0;
     virtual void set_options(const ReactorOptions& options) = 0;
     virtual void stop_listening() = 0;
     /// Applies the memory budget.
@@ -209,6 +212,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using AnyReactor::list;
     ConnectionPage list(std::uint32_t first_slot, std::uint32_t most) override;
     std::optional<ConnectionInfo> info(ConnectionId id) override;
+    void decide(ConnectionId id, UpgradeDecision decision) override {
+        if (ServerConnection* connection = pool_.find(id)) connection->decide(std::move(decision));
+    }
     void set_options(const ReactorOptions& options) override {
         use(options);
         look_at_memory();
@@ -242,8 +248,11 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::watch_;
 
     // ServerOwner
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
+    }
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision decision) override {
+        return shared_.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
     bool give_up_place() noexcept override { return shared_.give_up_place(); }

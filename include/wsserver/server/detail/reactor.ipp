@@ -8,20 +8,22 @@ namespace wsserver {
 template <Transport T>
 void Reactor<T>::accept(typename T::Socket socket) {
     accepted_.add();
-    using Admission = ReactorShared::Admission;
-    const auto admission = stopping_ ? Admission::close_at_once : shared_.admit();
-    const bool too_fast = admission == Admission::answer_503_for_rate || admission == Admission::close_for_rate;
+    using StreamAdmission = ReactorShared::StreamAdmission;
+    const auto admission = stopping_ ? StreamAdmission::close_at_once : shared_.admit();
+    const bool too_fast =
+        admission == StreamAdmission::answer_503_for_rate || admission == StreamAdmission::close_for_rate;
     if (too_fast) over_connection_rate_.add();
-    if (admission == Admission::close_at_once) counters_.turned_away.add();
-    if (admission == Admission::close_at_once || admission == Admission::close_for_rate) return;  // closes the socket
+    if (admission == StreamAdmission::close_at_once) counters_.turned_away.add();
+    if (admission == StreamAdmission::close_at_once || admission == StreamAdmission::close_for_rate)
+        return;  // closes the socket
     ServerConnection* connection = nullptr;
     const bool has_memory = within_memory([&] { connection = this->add(std::move(socket)); });
     if (!has_memory || connection == nullptr) {
         counters_.turned_away.add();
-        release(admission == Admission::welcome);
+        release(admission == StreamAdmission::welcome);
         return;
     }
-    if (admission == Admission::welcome) return connection->start();
+    if (admission == StreamAdmission::welcome) return connection->start();
     connection->start_turned_away(too_fast ? Errc::too_many_new_connections : Errc::too_many_connections);
 }
 

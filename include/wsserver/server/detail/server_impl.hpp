@@ -33,13 +33,16 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return admission_.choose(connection, offer);
+    }
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision decision) override {
+        return admission_.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }
     void on_ended(const ConnectionEnd& end) override { callbacks_.ended(end); }
     void on_event(const ConnectionEvent& event) override { callbacks_.event(event); }
-    Admission admit() noexcept override { return admission_.admit(); }
+    StreamAdmission admit() noexcept override { return admission_.admit(); }
     void released() noexcept override { admission_.released(); }
     void released_without_place() noexcept override { admission_.released_without_place(); }
     bool give_up_place() noexcept override { return admission_.give_up_place(); }

@@ -39,10 +39,10 @@ class Substitute final : ReactorShared {
    private:
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection&, const Offer&) override;
+    OfferDecision choose(OwnedConnection&, const Offer&) override;
     std::optional<HttpResponse> answer(const HttpRequest& request) override;
     void on_ended(const ConnectionEnd&) override {}
-    Admission admit() noexcept override;
+    StreamAdmission admit() noexcept override;
     void released() noexcept override { open_.fetch_sub(1, std::memory_order_relaxed); }
     void on_stopped(std::uint16_t) override {}
 

@@ -16,3 +16,4 @@
 #include "wsserver/server/impl/server_impl.ipp"
 #include "wsserver/server/impl/server_listeners.ipp"
 #include "wsserver/server/impl/substitute.ipp"
+#include "wsserver/server/impl/upgrade_hook.ipp"

@@ -56,7 +56,7 @@ void ProgramCallbacks::count(const ConnectionEnd& end) {
     if (!end.opened && !refused) return;
     const std::lock_guard lock(mutex_);
     if (end.opened) ++closes_[static_cast<std::uint16_t>(end.code)];
-    if (refused) ++refusals_[http_status_for(static_cast<Errc>(end.error.value()))];
+    if (refused && end.refused_with != 0) ++refusals_[end.refused_with];
 }
 
 namespace {

@@ -52,6 +52,14 @@ std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> Server::handler
     return impl_->admission_.handlers().all();
 }
 
+void Server::on_upgrade(std::function<Admission(const UpgradeRequest&)> decide, Runs runs) {
+    impl_->admission_.upgrade_hook().set(std::move(decide), runs);
+}
+
+void Server::on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide) {
+    impl_->admission_.upgrade_hook().set(std::move(decide));
+}
+
 void Server::on_http(HttpAnswer answer) { impl_->callbacks_.on_http(std::move(answer)); }
 
 void Server::answer_while_stalled(std::string path, HttpResponse response) {

@@ -3,7 +3,10 @@
 #include "wsserver/server/detail/server_hub.hpp"
 
 #include <atomic>
+#include <memory>
 #include <utility>
+
+#include "wsserver/base/within_memory.hpp"
 
 namespace wsserver {
 
@@ -52,6 +55,19 @@ SendStatus ServerHub::put(InboxItem item, Bytes payload) {
     // lock is not needed: no reactor is destroyed during a call on its own thread.
     if (reactor.on_own_thread()) lock.unlock();
     return reactor.put(std::move(item), payload);
+}
+
+SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision decision) {
+    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
+    const std::shared_lock lock(mutex_);
+    if (id.reactor >= reactors_.size()) return SendStatus::closed;
+    AnyReactor& reactor = *reactors_[id.reactor];
+    const auto post = [&] {
+        reactor.post([&reactor, id, made = std::make_unique<UpgradeDecision>(std::move(decision))] {
+            reactor.decide(id, std::move(*made));
+        });
+    };
+    return within_memory(post) ? SendStatus::queued : SendStatus::dropped;
 }
 
 std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, Bytes payload) const {

@@ -35,9 +35,7 @@ void Substitute::accept(Descriptor client) {
     reactor_.post([this, client = std::move(client)]() mutable { reactor_.accept(std::move(client)); });
 }
 
-std::variant<Acceptance, Refusal> Substitute::choose(OwnedConnection&, const Offer&) {
-    return Errc::too_many_connections;
-}
+OfferDecision Substitute::choose(OwnedConnection&, const Offer&) { return Errc::too_many_connections; }
 
 std::optional<HttpResponse> Substitute::answer(const HttpRequest& request) {
     const std::string_view target{request.target};
@@ -46,10 +44,10 @@ std::optional<HttpResponse> Substitute::answer(const HttpRequest& request) {
     return HttpResponse{.status = 503, .fields = {{"Retry-After", "5"}}, .body = "the server does not answer\n"};
 }
 
-ReactorShared::Admission Substitute::admit() noexcept {
-    if (open_.fetch_add(1, std::memory_order_relaxed) < most_substitute_clients) return Admission::welcome;
+ReactorShared::StreamAdmission Substitute::admit() noexcept {
+    if (open_.fetch_add(1, std::memory_order_relaxed) < most_substitute_clients) return StreamAdmission::welcome;
     open_.fetch_sub(1, std::memory_order_relaxed);
-    return Admission::close_at_once;
+    return StreamAdmission::close_at_once;
 }
 
 }  // namespace wsserver

@@ -98,7 +98,7 @@ struct MemoryServer::Impl final : ReactorShared {
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
-    std::variant<Acceptance, Refusal> choose(OwnedConnection& connection, const Offer& offer) override {
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         const OriginRules origins{options.allowed_origins, options.hosts};
         if (auto wrong = check_offer(offer, origins, false)) return Refusal{wrong->error, wrong->detail};
         auto choice = handlers.choose(offer, options.strict_subprotocol);
@@ -114,10 +114,10 @@ struct MemoryServer::Impl final : ReactorShared {
         }
     }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
-    Admission admit() noexcept override {
-        if (options.max_connections != 0 && open >= options.max_connections) return Admission::answer_503;
+    StreamAdmission admit() noexcept override {
+        if (options.max_connections != 0 && open >= options.max_connections) return StreamAdmission::answer_503;
         ++open;
-        return Admission::welcome;
+        return StreamAdmission::welcome;
     }
     void released() noexcept override { --open; }
     void released_without_place() noexcept override {}

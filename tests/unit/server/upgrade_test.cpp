@@ -1,0 +1,220 @@
+// The program's function that decides about opening handshakes, on real sockets.
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/blocker.hpp"
+#include "support/blocking_client.hpp"
+#include "support/catch.hpp"
+#include "support/handlers.hpp"
+#include "wsserver/server.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Sends its name to each client.
+struct Named {
+    std::string name;
+    void on_open(AnyConnection& connection) { connection.send(Text{name}); }
+};
+
+/// A server that has not started, and what its functions have seen.
+struct Rig {
+    Rig() {
+        server.handle(Echo{});
+        server.handle("b", Named{"b"});
+        server.on_log([this](LogLevel, std::string_view text) {
+            const std::lock_guard lock(mutex);
+            lines.emplace_back(text);
+        });
+        server.on_end([this](const ConnectionEnd& end) {
+            const std::lock_guard lock(mutex);
+            ends.push_back(end);
+        });
+    }
+    static ServerOptions options() {
+        ServerOptions options;
+        options.io_threads = 1;
+        options.connection.handshake_timeout = 20s;
+        return options;
+    }
+    void start() {
+        url = *server.listen("127.0.0.1:0");
+        server.start();
+    }
+    /// The response to an opening handshake with these additional fields.
+    std::string response(std::string_view fields = {}, std::string_view target = "/chat") const {
+        BlockingClient client{url};
+        client.write(upgrade_request(fields, target));
+        return client.read_head();
+    }
+    bool has_logged(std::string_view text) {
+        const std::lock_guard lock(mutex);
+        for (const std::string& line : lines) {
+            if (line.find(text) != std::string::npos) return true;
+        }
+        return false;
+    }
+
+    std::mutex mutex;
+    std::vector<std::string> lines;
+    std::vector<ConnectionEnd> ends;
+    Server server{options()};
+    std::string url;
+};
+
+}  // namespace
+
+TEST_CASE("a program refuses opening handshakes with its own response", "[upgrade][threads]") {
+    Rig f;
+    std::string seen;
+    f.server.on_upgrade([&](const UpgradeRequest& request) -> Admission {
+        const auto user = request.cookie("sid");
+        if (!user)
+            return Admission::refuse({.status = 401, .fields = {{"WWW-Authenticate", "Bearer"}}, .body = "no token"});
+        if (request.query("room") == "full") {
+            return Admission::refuse({.status = 302, .fields = {{"Location", "/other?a=b"}}});
+        }
+        seen = std::string{request.path()} + " " + std::string{*user} + " " + request.query("room").value_or("-") +
+               " " + std::string{request.find("user-agent")} + " " + std::to_string(request.subprotocols().size());
+        CHECK_NOTHROW(seen += request.peer().starts_with("127.0.0.1:") ? " local" : " ?");
+        return {};
+    });
+    f.start();
+    BlockingClient client{f.url};
+    client.write(upgrade_request());
+    const std::string refusal = client.read_rest();
+    CHECK(refusal.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+    CHECK(refusal.find("\r\nWWW-Authenticate: Bearer\r\n") != std::string::npos);
+    CHECK(refusal.ends_with("\r\n\r\nno token"));
+    const std::string moved = f.response("Cookie: sid=ann\r\n", "/chat?room=full");
+    CHECK(moved.starts_with("HTTP/1.1 302 Found\r\n"));
+    CHECK(moved.find("\r\nLocation: /other?a=b\r\n") != std::string::npos);
+    const auto accepted =
+        f.response("Cookie: a=b; sid=ann\r\nUser-Agent: t\r\nSec-WebSocket-Protocol: x, y\r\n", "/a%20b?room=5%2B1");
+    CHECK(accepted.starts_with("HTTP/1.1 101 "));
+    CHECK(seen == "/a%20b ann 5+1 t 2 local");
+    while (f.server.statistics().refusals.size() < 2) std::this_thread::yield();  // the connections end
+    CHECK(f.server.statistics().refusals == std::map<unsigned, std::uint64_t>{{302, 1}, {401, 1}});
+}
+
+TEST_CASE("a program chooses subprotocol, handler and fields of the response", "[upgrade][threads]") {
+    Rig f;
+    const auto own = make_handler("own", Named{"own"});
+    f.server.on_upgrade([&](const UpgradeRequest& request) {
+        Admission admission;
+        if (const auto name = request.query("as")) admission.subprotocol = *name;
+        if (request.query("own")) admission.handler = own;
+        admission.fields = {{"Set-Cookie", "seen=1"}};
+        return admission;
+    });
+    f.start();
+    const auto first = [&](std::string_view target, std::string_view subprotocols) {
+        BlockingClient client{f.url};
+        client.write(upgrade_request(
+            subprotocols.empty() ? "" : "Sec-WebSocket-Protocol: " + std::string{subprotocols} + "\r\n", target));
+        const std::string head = client.read_head();
+        if (!head.starts_with("HTTP/1.1 101 ")) return head.substr(9, 3);
+        CHECK(head.find("\r\nSet-Cookie: seen=1\r\n") != std::string::npos);
+        const auto at = head.find("Sec-WebSocket-Protocol: ");
+        std::string result = at == std::string::npos ? "none" : head.substr(at + 24, head.find('\r', at) - at - 24);
+        client.send("hi");
+        return result + ", " + client.next();
+    };
+    CHECK(first("/", "") == "none, text hi");
+    CHECK(first("/", "a, b") == "b, text b");
+    CHECK(first("/?as=a", "a, b") == "a, text hi");  // nothing serves `a`, so the default handler does
+    CHECK(first("/?as=", "a, b") == "none, text hi");
+    CHECK(first("/?own", "") == "none, text own");
+    CHECK(first("/?own&as=a", "a, b") == "a, text own");
+    CHECK(first("/?own", "a, b") == "b, text own");
+    CHECK(first("/?as=c", "a, b") == "500");
+    CHECK(f.has_logged("on_upgrade failed for /?as=c: it chose the subprotocol c, which the client does not ask for"));
+}
+
+TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threads]") {
+    Rig f;
+    const bool later = GENERATE(false, true);
+    const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
+    const auto decide = [](const UpgradeRequest& request) -> Admission {
+        if (request.query("odd")) throw 7;
+        if (request.query("low")) return Admission::refuse({.status = 200});
+        throw std::runtime_error{"the database is down"};
+    };
+    if (later) {
+        f.server.on_upgrade([&](const UpgradeRequest& request, UpgradeReply reply) { reply(decide(request)); });
+    } else {
+        f.server.on_upgrade(decide, runs);
+    }
+    f.start();
+    CHECK(f.response().starts_with("HTTP/1.1 500 "));
+    CHECK(f.has_logged("on_upgrade failed for /chat: it threw: the database is down"));
+    CHECK(f.response({}, "/?odd").starts_with("HTTP/1.1 500 "));
+    CHECK(f.response({}, "/?low").starts_with("HTTP/1.1 500 "));
+}
+
+TEST_CASE("a pooled upgrade function may block", "[upgrade][threads]") {
+    Rig f;
+    const auto blocker = std::make_shared<Blocker>();
+    f.server.on_upgrade(
+        [&](const UpgradeRequest& request) -> Admission {
+            if (request.path() == "/slow") blocker->wait();
+            return {};
+        },
+        Runs::pooled);
+    f.start();
+    BlockingClient slow{f.url};
+    slow.write(upgrade_request({}, "/slow"));
+    blocker->wait_until_blocked(1);
+    CHECK(f.response().starts_with("HTTP/1.1 101 "));
+    blocker->release();
+    CHECK(slow.read_head().starts_with("HTTP/1.1 101 "));
+    slow.send("hello");
+    CHECK(slow.next() == "text hello");
+}
+
+TEST_CASE("another thread decides about an opening handshake", "[upgrade][threads]") {
+    Rig f;
+    std::mutex mutex;
+    std::vector<UpgradeReply> replies;
+    f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) {
+        const std::lock_guard lock(mutex);
+        replies.push_back(std::move(reply));
+    });
+    f.start();
+    const auto take = [&] {
+        for (;;) {
+            const std::lock_guard lock(mutex);
+            if (replies.empty()) continue;
+            UpgradeReply reply = std::move(replies.back());
+            replies.pop_back();
+            return reply;
+        }
+    };
+    BlockingClient client{f.url};
+    client.write(upgrade_request());
+    UpgradeReply reply = take();
+    CHECK(reply(Admission{}) == SendStatus::queued);
+    CHECK(client.read_head().starts_with("HTTP/1.1 101 "));
+
+    BlockingClient gone{f.url};
+    gone.write(upgrade_request());
+    reply = take();
+    gone.hang_up();
+    while (!reply.is_gone()) std::this_thread::yield();
+    CHECK(reply(Admission{}) == SendStatus::closed);
+
+    BlockingClient last{f.url};
+    last.write(upgrade_request());
+    reply = take();
+    CHECK(f.server.stop(0s).complete());
+    CHECK(reply.is_gone());
+    CHECK(reply(Admission{}) == SendStatus::closed);
+}

@@ -38,6 +38,8 @@ class CallbackGate {
     /// No Call begins after this. Waits until those that have begun end, except those of the calling thread, but not
     /// longer than `deadline`.
     void close(Clock::time_point deadline) noexcept;
+    /// For a Call that covers several callbacks: no further one may begin.
+    bool is_closed() const noexcept { return (calls_.load(std::memory_order_relaxed) & closed) != 0; }
 
     /// A pooled handler's on_open() is about to be called, so its on_close() is due. Returns false if it must not be
     /// called, because take_close_due() was.

@@ -82,8 +82,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
 
    private:
     void on_item(Reaction& reaction, Bytes payload) override {
-        const CallbackGate::Call call{*gate_};
-        if (!call) return;
+        if (!call_) call_.emplace(*gate_);  // once in a run, because all workers change the gate
+        if (!*call_ || gate_->is_closed()) return;
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
@@ -98,6 +98,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         fail_is_due_ = !within_memory([&] { connection_.put(InboxItem::Kind::fail, bytes_of(what)); });
     }
     bool on_run_end() noexcept override {
+        call_.reset();
         if (fail_is_due_) failed("out of memory");
         return !fail_is_due_;
     }
@@ -127,6 +128,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
 
     const std::shared_ptr<AnyHandler> handler_;
     const std::shared_ptr<CallbackGate> gate_;
+    std::optional<CallbackGate::Call> call_;  ///< while a worker runs its items
     PooledConnection connection_;
     bool open_called_ = false;  ///< on_open() of the handler
     bool fail_is_due_ = false;  ///< the handler threw, and the connection was not told yet

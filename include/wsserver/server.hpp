@@ -157,10 +157,12 @@ struct StopReport {
     bool complete() const noexcept { return handlers.empty() && connections.empty(); }
 };
 
-/// A WebSocket server. Any thread may call its members, unless they say otherwise.
+/// A WebSocket server. Any thread may call its members, unless they say otherwise. They throw std::bad_alloc when
+/// memory runs out, and nothing else unless they say so.
 class Server {
    public:
-    /// A server with threads of its own, which start() or run() starts.
+    /// A server with threads of its own, which start() or run() starts. Throws std::system_error if descriptors for the
+    /// first reactor cannot be had.
     explicit Server(ServerOptions options = {});
     /// A server with one reactor on the caller's loop. io_threads and transport are ignored. `context` must outlive the
     /// server, and only one thread may run it.
@@ -244,7 +246,8 @@ class Server {
     /// Answers a request that is not an upgrade, for example for a page or a health check. The response to an empty
     /// result is 426.
     using HttpAnswer = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
-    /// Sets the function that answers plain HTTP requests. Reactor threads call it. Must be called before start().
+    /// Sets the function that answers plain HTTP requests. Reactor threads call it; the request is valid until it
+    /// returns. If it throws, the client gets a 500, and the exception's text is logged. Must be called before start().
     void on_http(HttpAnswer answer);
     /// Sets the response to plain HTTP requests for `path` while all reactors have stalled. The response to all others
     /// is then 503. Must be called before start().
@@ -259,14 +262,15 @@ class Server {
     /// must copy what it needs from the request, which is valid only until it returns. The rest is as above.
     void on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide);
     /// Sets a function that is called for each accepted client, on a reactor thread, before its handler's on_open().
-    /// Must be called before start().
+    /// What it throws is logged. Must be called before start().
     void on_accept(std::function<void(const ConnectionStart&)> listener);
     /// Sets a function that is called exactly once for the end of each connection, on a reactor thread, but not for
-    /// clients that were refused because all reactors had stalled. Must be called before start().
+    /// clients that were refused because all reactors had stalled. Its argument is valid until it returns. What it
+    /// throws is logged. Must be called before start().
     void on_end(std::function<void(const ConnectionEnd&)> listener);
     /// Sets a function that is called for each Close frame, Ping and Pong and when messages are dropped, on a reactor
-    /// thread and perhaps within a reaction of the handler, for a debug log. It must not call the connection. Must be
-    /// called before start().
+    /// thread and perhaps within a reaction of the handler, for a debug log. It must not call the connection. What it
+    /// throws is logged. Must be called before start().
     void on_event(std::function<void(const ConnectionEvent&)> listener);
     /// Sets a function that receives log lines for operators (accepting is paused, a handler is overdue, ...). Any
     /// thread calls it. Its exceptions are ignored. stop() and the destructor wait until it has returned, so it must

@@ -12,7 +12,9 @@
 namespace wsserver {
 
 /// A connection, as passed to each reaction of its handler. Valid until the reaction returns. To reach the connection
-/// later or from another thread, use handle().
+/// later or from another thread, use handle(). Members that return a text throw std::bad_alloc when memory runs out,
+/// and so do all members in a pooled handler. Otherwise nothing throws: without memory the connection ends, and members
+/// that send return `closed`.
 class AnyConnection {
    public:
     AnyConnection() = default;
@@ -33,8 +35,8 @@ class AnyConnection {
     /// Server whose policy is SlowConsumer::close, this connection is not read while a receiver lags, so that a sender
     /// cannot get the others closed: from when the receiver's send queue is over the high mark until it is at most half
     /// of it. A receiver that takes less than a sixteenth of the mark in ServerOptions::close_timeout is closed with
-    /// 1013. Elsewhere it is the same as Hub::broadcast(). Returns the
-    /// result of that.
+    /// 1013. Elsewhere it is the same as Hub::broadcast(). Returns the result
+    /// of that.
     virtual SendStatus publish(const AnyMessage& message) {
         return hub() ? hub()->broadcast({std::string{subprotocol()}, id()}, message) : SendStatus::closed;
     }

@@ -76,7 +76,8 @@ struct StatusReport {
 using Outcome = Result<std::string, std::string>;
 
 /// What commands act on. An observer calls it from its own thread, one call at a time. No function may wait for a
-/// worker: workers can hang, and the observer must answer nevertheless.
+/// worker: workers can hang, and the observer must answer nevertheless. What a function throws is the answer to the
+/// command, with the code `failed`.
 class ControlTarget {
    public:
     virtual ~ControlTarget() = default;

@@ -42,7 +42,7 @@ struct ObserverOptions {
     std::function<void(LogLevel, std::string_view)> log{};
 };
 
-/// Executes commands on its own thread.
+/// Executes commands on its own thread. Members throw std::bad_alloc when memory runs out.
 class Observer {
    public:
     /// Opens the spool and takes its lock, so that a second daemon on the same spool fails before it does anything.
@@ -53,7 +53,8 @@ class Observer {
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
 
-    /// Starts the thread. Commands that are in the spool already are executed first. Call it once.
+    /// Starts the thread. Commands that are in the spool already are executed first. Call it once. Throws
+    /// std::system_error if the thread cannot be started.
     void start();
     /// Ends the thread. Takes no further command and waits at most `grace` for the one that is being executed. If it is
     /// not done by then, a command file is not answered: it stays in the spool, and the next daemon executes it again.

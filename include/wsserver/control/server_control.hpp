@@ -23,7 +23,8 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
 CallReport report_of(ForeignCalls::State call);
 
 /// Executes commands for a Server. `log-level` and `reload` fail, since a server has no log and no configuration:
-/// derive from this class to add them, as wsd does. Functions may be called from any thread.
+/// derive from this class to add them, as wsd does. Functions may be called from any thread. They throw std::bad_alloc
+/// only.
 class ServerControl : public ControlTarget {
    public:
     /// The program around the server.

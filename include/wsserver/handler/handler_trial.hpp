@@ -25,7 +25,7 @@ struct HandlerTrial {
 /// config   is the standard input of the program
 /// returns  an error that says what the program said, or by which signal it ended, or that it hung
 ///
-/// Any thread. The program must not ignore SIGCHLD.
+/// Any thread. The program must not ignore SIGCHLD. Throws std::bad_alloc only.
 Result<void, std::string> try_handler(const HandlerTrial& trial, std::string_view config = {});
 
 }  // namespace wsserver

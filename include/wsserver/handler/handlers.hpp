@@ -1,4 +1,5 @@
-// The built-in handlers, and the names by which an operator chooses a handler.
+// The built-in handlers, and the names by which an operator chooses a handler. Any thread may call the functions. They
+// throw std::bad_alloc only.
 #pragma once
 
 #include <memory>

@@ -31,7 +31,8 @@ using HandlerLog = std::function<void(LogLevel, std::string_view name, std::stri
 /// name    of the handler in lists and logs; empty: the name in the handler's table, or that of the file
 /// config  passed to the handler unchanged
 /// log     receives its log entries; null: they are written to standard error
-/// An error names the file, and says what is wrong and what to do. No handler is loaded while 16 do not end.
+/// An error names the file, and says what is wrong and what to do. No handler is loaded while 16 do not end. Throws
+/// std::bad_alloc only. Any thread may call it.
 ///
 /// A handler must serve one server only: messages that it sends by connection id go to the server of the connection
 /// that it opened last.

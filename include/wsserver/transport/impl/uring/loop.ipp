@@ -27,6 +27,9 @@ namespace {
 constexpr std::chrono::seconds linger_time{5};
 constexpr std::chrono::seconds linger_interval{1};
 
+/// How long a loop that ends waits for the last sends: a stop with a nearer deadline cannot reach it any more.
+constexpr std::chrono::milliseconds longest_finish{800};
+
 /// The loops whose memory the kernel may still use. They are never freed.
 std::atomic<UringLoop*> kept_loops{nullptr};
 
@@ -96,10 +99,11 @@ void UringLoop::finish_sending() {
         if (is_for_closed_stream || event == UringEvent::closed) dispatch(event, target, result, flags);
     };
     UringPause pause;
-    for (auto now = Clock::now(); now < send_until_ && !ring_.has_lost_completions(); now = Clock::now()) {
+    const auto until = std::min(send_until_, later(Clock::now(), longest_finish));
+    for (auto now = Clock::now(); now < until && !ring_.has_lost_completions(); now = Clock::now()) {
         drop_lingering(now);
         if (lingering_.empty()) return;
-        const auto next = std::min(send_until_, now + linger_interval);
+        const auto next = std::min(until, now + linger_interval);
         ring_.turn(UringRing::Wait::yes, next) ? pause.reset() : std::this_thread::sleep_for(pause.next());
         ring_.for_each_completion(send);
     }

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <queue>
 #include <system_error>
 #include <utility>
@@ -279,12 +280,13 @@ struct Log::Impl {
 Result<void, NotOpened> Log::Impl::take(const LogOptions& options) {
     const std::lock_guard lock{file_mutex};
     auto opened = options.file.empty() ? Result<Descriptor, NotOpened>{Descriptor{}} : open_file(options.file);
-    if (!opened && !opened.error().disk_is_full) return Unexpected{opened.error()};
-    if (opened) use(*std::move(opened));
+    const auto failed = opened ? std::optional<NotOpened>{} : opened.error();
+    if (failed && !failed->disk_is_full) return Unexpected{*failed};
+    if (!failed) use(*std::move(opened));
     file = options.file;
     format = options.format;
     level = options.level;
-    if (!opened) return Unexpected{opened.error()};
+    if (failed) return Unexpected{*failed};
     return {};
 }
 

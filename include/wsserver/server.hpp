@@ -90,7 +90,7 @@ struct ServerStatistics {
     std::size_t paused_for_memory = 0;                ///< connections that are not read now because memory is short
     std::uint64_t accepted = 0;                       ///< streams
     std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
-    std::uint64_t refused = 0;                        ///< opening handshakes answered with a 4xx or 5xx
+    std::uint64_t refused = 0;                        ///< opening handshakes that were refused
     std::uint64_t http_answered = 0;                  ///< plain HTTP requests that the program answered
     std::uint64_t turned_away = 0;                    ///< connections over max_connections
     std::uint64_t over_connection_rate = 0;           ///< connections over connections_per_second
@@ -219,14 +219,14 @@ class Server {
     ///
     /// Throws std::invalid_argument if the pattern is invalid, or if another pattern matches the same paths with other
     /// names. what() is one line that says what is wrong. Nothing has changed then.
-    void handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    void handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
     /// Same with an object of any class that reacts to messages; see make_handler(). The handler's name is the pattern
     /// and the subprotocol.
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
         void handle_path(std::string pattern, std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
-        handle_path(std::move(pattern), std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
+        handle_path(pattern, std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler of the route, for clients that ask for no subprotocol.
     template <class H>
@@ -253,10 +253,10 @@ class Server {
     /// is then 503. Must be called before start().
     void answer_while_stalled(std::string path, HttpResponse response);
     /// Sets a function that decides about each opening handshake that is valid and whose Origin and Host are allowed:
-    /// see Admission. With Runs::pooled a worker calls it, and it may block; otherwise a reactor thread does. If it
-    /// throws, the client gets a 500, and the log has the exception's text. A client about which it has not decided
-    /// within ConnectionOptions::handshake_timeout, counted from the start of the connection, gets a 503. Plain HTTP
-    /// requests are not asked about. Must be called before start().
+    /// see Admission. With Runs::pooled a worker calls it, and it may block; otherwise a reactor thread does. Several
+    /// threads may call it at the same time. If it throws, the client gets a 500, and the log has the exception's text.
+    /// A client about which it has not decided within ConnectionOptions::handshake_timeout, counted from the start of
+    /// the connection, gets a 503. Plain HTTP requests are not asked about. Must be called before start().
     void on_upgrade(std::function<Admission(const UpgradeRequest&)> decide, Runs runs = Runs::inline_);
     /// Sets a function that decides later: it keeps the reply, which any thread may call. A reactor thread calls it. It
     /// must copy what it needs from the request, which is valid only until it returns. The rest is as above.
@@ -293,7 +293,7 @@ class Server {
     /// the threads. Returns when that is done, at most one second after `grace`, whatever the handlers do, or about
     /// three if the kernel does not end requests of io_uring. Further calls return the same report.
     ///
-    /// Must not be called from a handler, which can use request_stop(). Called on a reactor's thread it is the same as
+    /// Called on a reactor's thread or within a callback, a pooled reaction or a Completion, it is the same as
     /// request_stop(), and the report is empty. On the caller's loop: if the loop has not begun to run, ends the server
     /// at once.
     [[nodiscard]] StopReport stop(std::chrono::milliseconds grace = std::chrono::seconds{10});

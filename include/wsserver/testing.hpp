@@ -194,13 +194,13 @@ class MemoryServer {
     /// Stops offering the subprotocol; see Server::remove_handler().
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
     /// Serves a subprotocol on the paths that match `pattern`; see Server::handle_path().
-    void handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
+    void handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
     /// Same with an object of any class that reacts to messages; see make_handler().
     template <class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
         void handle_path(std::string pattern, std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
-        handle_path(std::move(pattern), std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
+        handle_path(pattern, std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler of the route, for clients that ask for no subprotocol.
     template <class H>

@@ -266,6 +266,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void apply(Offer&& offer, OfferDecision decision);
     void accept_offer(const Offer& offer, const Acceptance& acceptance);
     void refuse_offer(const Offer& offer, Refusal refusal);
+    void refuse_for_memory(std::string_view target);
     bool is_undecided() const noexcept { return extra_ && extra_->undecided; }
     void keep_early(Bytes bytes);
     void drop_early();

@@ -86,12 +86,15 @@ template <Role role, Transport T>
 void Connection<role, T>::judge_offer(Offer&& offer) {
     const std::string& target = offer.request.target;
     if (extra_->turned_away) return refuse(*extra_->turned_away, {}, target);
-    if (owner_.is_over_memory_limit()) {
-        owner_.counts().refused_for_memory.add();
-        return refuse(Errc::memory_limit_reached, {}, target);
-    }
+    if (owner_.is_over_memory_limit()) return refuse_for_memory(target);
     auto decision = owner_.choose(*this, offer);
     apply(std::move(offer), std::move(decision));
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse_for_memory(std::string_view target) {
+    owner_.counts().refused_for_memory.add();
+    refuse(Errc::memory_limit_reached, {}, target);
 }
 
 template <Role role, Transport T>
@@ -129,9 +132,12 @@ void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role:
     if (!is_undecided()) return;  // its time is over
     in_one_turn([&] {
         const auto undecided = std::move(extra_->undecided);
-        auto decision = owner_.choose_as(*this, undecided->offer, std::move(program));
-        apply(Offer{undecided->offer}, std::move(decision));
-        if (phase_ != Phase::open) return drop_early();
+        if (owner_.is_over_memory_limit()) {
+            refuse_for_memory(undecided->offer.request.target);
+        } else {
+            apply(Offer{undecided->offer}, owner_.choose_as(*this, undecided->offer, std::move(program)));
+        }
+        if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
         if (has_backlog()) hold(Hold::decision, false);
     });
 }

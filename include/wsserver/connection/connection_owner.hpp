@@ -174,7 +174,9 @@ class ServerOwner : public ConnectionOwner {
     /// Chooses the handler and the subprotocol for a client, or refuses it.
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// Chooses as the program has decided, after choose() returned DecidesLater.
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision) { return Errc::upgrade_undecided; }
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&) {
+        return Errc::upgrade_undecided;
+    }
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in

@@ -52,6 +52,7 @@ template <Role role, Transport T>
 SendStatus Connection<role, T>::publish(const AnyMessage& message) {
     const bool waits = owner_.hub() && owner_.options().send_queue.policy == SlowConsumer::close;
     if (!waits) return AnyConnection::publish(message);
+    if (!may_be_sent(message)) return SendStatus::refused;
     const Audience audience{std::string{subprotocol()}, id_, true};
     if (!is_acknowledged(message.payload().size())) return owner_.hub()->broadcast(audience, message);
     const std::weak_ptr<ItemHub> hub = std::dynamic_pointer_cast<ItemHub>(owner_.hub());

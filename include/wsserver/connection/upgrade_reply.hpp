@@ -22,12 +22,17 @@ namespace wsserver {
 /// had no say.
 struct Admission {
     /// Refuses the client: it gets this response instead of a 101, and the stream is closed. The other members are
-    /// then ignored. A status below 300 is replaced by 500, because clients would take it for something else.
+    /// then ignored. A status below 300 or over 999 is a fault of the program: the client gets a 500, and the log says
+    /// so.
     std::optional<HttpResponse> refusal{};
     /// One of the subprotocols that the client asks for, or an empty text for none. Without a value, it is the first
-    /// one that has a handler. Any other text is a fault of the program: the client gets a 500, and the log says so.
+    /// one that has a handler. A text that the client does not ask for, or that has no handler while `handler` is null,
+    /// is a fault of the program: the client gets a 500, and the log says so. A browser fails a connection without a
+    /// subprotocol if it asks for some.
     std::optional<std::string> subprotocol{};
-    /// Serves the connection; null: the handler of the subprotocol.
+    /// Serves the connection; null: the handler of the subprotocol. It may belong to one client, but give such handlers
+    /// few different names: those of pooled handlers are kept as long as the process runs. The last owner destroys it,
+    /// perhaps on a reactor's thread.
     std::shared_ptr<AnyHandler> handler{};
     /// More header fields of the 101, such as Set-Cookie. Those that the handshake sets itself are left out.
     std::vector<HttpField> fields{};
@@ -57,10 +62,16 @@ class UpgradeTicket {
     virtual SendStatus answer(UpgradeDecision decision) = 0;
 
     /// The connection does not wait for the decision any more.
-    void void_it() noexcept { is_gone_.store(true, std::memory_order_relaxed); }
+    void void_it() noexcept {
+        is_gone_.store(true, std::memory_order_relaxed);
+        on_void();
+    }
     bool is_gone() const noexcept { return is_gone_.load(std::memory_order_relaxed); }
 
    private:
+    /// Frees what only a decision would need.
+    virtual void on_void() noexcept {}
+
     std::atomic<bool> is_gone_{false};
 };
 
@@ -91,7 +102,8 @@ class UpgradeReply {
     SendStatus operator()(Admission admission) { return answer(std::move(admission)); }
     /// The program cannot decide, because of `why`, which is logged: the client gets a 500. The result is the same.
     SendStatus fail(std::string why) { return answer(Unexpected{std::move(why)}); }
-    /// True if the client has gone or its time is over, or if an answer was given.
+    /// True if the client has gone or its time is over, or if an answer was given. A client that has sent more than its
+    /// request is not read meanwhile, so its end is not noticed before its time is over.
     bool is_gone() const noexcept { return !ticket_ || ticket_->is_gone(); }
 
    private:

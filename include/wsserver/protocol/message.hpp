@@ -116,8 +116,9 @@ class AnyMessage {
         : payload_(message.payload()), opcode_(Text::opcode), checked_(message.is_checked()) {}
     /// The binary message.
     AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode), checked_(true) {}
-    /// A text message of any text: a literal, `const char*` (not null, up to its zero byte), std::string,
-    /// std::string_view.
+    AnyMessage(std::nullptr_t) = delete;  ///< no text
+    /// A text message of any text: a literal, an array of char or `const char*` (not null), each up to its first zero
+    /// byte, std::string, std::string_view.
     template <detail::Characters T>
     AnyMessage(const T& text) : AnyMessage(Text{std::string_view(text)}) {}
     /// A binary message of adjacent bytes: a vector, array or span of std::byte.

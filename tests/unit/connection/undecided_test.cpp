@@ -149,6 +149,31 @@ TEST_CASE("early frames of a client wait for the decision", "[undecided]") {
     }
 }
 
+TEST_CASE("a connection that closes in on_open waits for the Close frame among its early bytes", "[undecided]") {
+    struct Closes {
+        bool throws;
+        void on_open(AnyConnection& connection) const {
+            if (throws) throw std::runtime_error{"no"};
+            connection.close(CloseCode{4000});
+        }
+    };
+    const bool throws = GENERATE(false, true);
+    Rig server;
+    server.handle("", Closes{throws});
+    const std::string early = frame("one") + std::string{"\x88\x82\0\0\0\0\x03\xE8", 8};
+    const std::size_t cut = GENERATE_COPY(range(std::size_t{0}, early.size() + 1));
+    server.client.wire().write(early.substr(0, cut));
+    server.run();
+    (void)server.decide({});
+    server.client.wire().write(early.substr(cut));
+    server.run();
+    server.client.wire().close();
+    server.advance(10s);
+    CHECK(server.reactor().counters().close_timeouts.read() == 0);
+    REQUIRE(server.shared.ends.size() == 1);
+    CHECK(server.shared.ends[0].code == CloseCode::normal);
+}
+
 TEST_CASE("bytes before the decision are read only up to a point", "[undecided]") {
     Rig server;
     server.client.wire().write(frame("one"));

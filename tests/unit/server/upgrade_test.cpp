@@ -91,6 +91,7 @@ TEST_CASE("a program refuses opening handshakes with its own response", "[upgrad
     BlockingClient client{f.url};
     client.write(upgrade_request());
     const std::string refusal = client.read_rest();
+    client.hang_up();
     CHECK(refusal.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
     CHECK(refusal.find("\r\nWWW-Authenticate: Bearer\r\n") != std::string::npos);
     CHECK(refusal.ends_with("\r\n\r\nno token"));
@@ -130,12 +131,14 @@ TEST_CASE("a program chooses subprotocol, handler and fields of the response", "
     };
     CHECK(first("/", "") == "none, text hi");
     CHECK(first("/", "a, b") == "b, text b");
-    CHECK(first("/?as=a", "a, b") == "a, text hi");  // nothing serves `a`, so the default handler does
+    CHECK(first("/?as=b", "a, b") == "b, text b");
+    CHECK(first("/?as=a", "a, b") == "500");  // nothing serves `a`
     CHECK(first("/?as=", "a, b") == "none, text hi");
     CHECK(first("/?own", "") == "none, text own");
     CHECK(first("/?own&as=a", "a, b") == "a, text own");
     CHECK(first("/?own", "a, b") == "b, text own");
     CHECK(first("/?as=c", "a, b") == "500");
+    CHECK(f.has_logged("on_upgrade failed for /?as=a: it chose the subprotocol 'a', which has no handler"));
     CHECK(f.has_logged("on_upgrade failed for /?as=c: it chose the subprotocol c, which the client does not ask for"));
 }
 
@@ -145,7 +148,9 @@ TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threa
     const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
     const auto decide = [](const UpgradeRequest& request) -> Admission {
         if (request.query("odd")) throw 7;
-        if (request.query("low")) return Admission::refuse({.status = 200});
+        if (const auto status = request.query("status")) {
+            return Admission::refuse({.status = static_cast<unsigned>(std::stoul(*status))});
+        }
         throw std::runtime_error{"the database is down"};
     };
     if (later) {
@@ -157,7 +162,9 @@ TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threa
     CHECK(f.response().starts_with("HTTP/1.1 500 "));
     CHECK(f.has_logged("on_upgrade failed for /chat: it threw: the database is down"));
     CHECK(f.response({}, "/?odd").starts_with("HTTP/1.1 500 "));
-    CHECK(f.response({}, "/?low").starts_with("HTTP/1.1 500 "));
+    for (const auto* target : {"/?status=200", "/?status=1000"}) {
+        CHECK(f.response({}, target).starts_with("HTTP/1.1 500 "));
+    }
 }
 
 TEST_CASE("a pooled upgrade function may block", "[upgrade][threads]") {

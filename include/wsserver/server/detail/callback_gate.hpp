@@ -38,6 +38,8 @@ class CallbackGate {
     /// No Call begins after this. Waits until those that have begun end, except those of the calling thread, but not
     /// longer than `deadline`.
     void close(Clock::time_point deadline) noexcept;
+    /// How many calls of the program this thread is in.
+    std::uint64_t calls_of_this_thread() const noexcept;
     /// For a Call that covers several callbacks: no further one may begin.
     bool is_closed() const noexcept { return (calls_.load(std::memory_order_relaxed) & closed) != 0; }
 
@@ -52,7 +54,6 @@ class CallbackGate {
    private:
     bool enter() noexcept;
     void leave() noexcept;
-    std::uint64_t calls_of_this_thread() const noexcept;
 
     static constexpr std::uint64_t closed = 1, one_call = 2;
     std::atomic<std::uint64_t> calls_{0};  ///< `closed` or 0, and `one_call` for each Call; one step tells both

@@ -33,7 +33,9 @@ class ReactorShared {
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
     /// See ServerOwner, also for choose_as(), answer(), on_ended() and on_event().
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision) { return Errc::upgrade_undecided; }
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&) {
+        return Errc::upgrade_undecided;
+    }
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     virtual void on_ended(const ConnectionEnd& end) = 0;
     virtual void on_event(const ConnectionEvent&) {}
@@ -251,7 +253,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision decision) override {
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
         return shared_.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }

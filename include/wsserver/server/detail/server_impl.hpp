@@ -36,7 +36,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return admission_.choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision decision) override {
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
         return admission_.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }

@@ -1,6 +1,8 @@
 // The program's function that decides about opening handshakes, and the three ways to call it.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <variant>
@@ -25,10 +27,15 @@ class UpgradeHook {
     void set(DecideLater decide);
     bool is_set() const noexcept { return now_ || later_; }
 
-    /// Asks the program about an offer. Throws std::system_error if there is no worker for a pooled function.
-    std::variant<UpgradeDecision, DecidesLater> ask(const OwnedConnection& connection, const Offer& offer) const;
+    /// Asks the program about an offer. Throws std::system_error if there is no worker for a pooled function. Refuses
+    /// if too many offers wait for one.
+    std::variant<UpgradeDecision, DecidesLater, Refusal> ask(const OwnedConnection& connection,
+                                                             const Offer& offer) const;
 
    private:
+    /// The most questions that wait for a worker, including those of clients that are gone.
+    static constexpr std::size_t most_waiting = 4096;
+
     DecidesLater ask_on_worker(const OwnedConnection& connection, const Offer& offer) const;
 
     const std::shared_ptr<ServerHub> hub_;
@@ -36,6 +43,7 @@ class UpgradeHook {
     std::shared_ptr<const Decide> now_;  ///< shared with workers, which may be stuck in it when the server is gone
     DecideLater later_;
     Runs runs_ = Runs::inline_;
+    const std::shared_ptr<std::atomic<std::size_t>> waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
 };
 
 }  // namespace wsserver

@@ -28,11 +28,10 @@ std::size_t nine_tenths_of_descriptors() {
 /// limit are closed without a response.
 constexpr std::size_t extra_503_connections = 256;
 
-/// The same offer, of one subprotocol only, or of none. The default handler may serve it, too.
+/// The same offer, of one subprotocol only, or of none.
 Offer narrowed(Offer offer, const std::string& subprotocol) {
     offer.subprotocols.clear();
     if (!subprotocol.empty()) offer.subprotocols.push_back(subprotocol);
-    offer.origin.clear();
     return offer;
 }
 
@@ -86,6 +85,7 @@ OfferDecision AdmissionControl::choose(OwnedConnection& connection, const Offer&
 OfferDecision AdmissionControl::ask(OwnedConnection& connection, const Offer& offer) {
     try {
         auto decision = upgrade_hook_.ask(connection, offer);
+        if (auto* refusal = std::get_if<Refusal>(&decision)) return std::move(*refusal);
         if (auto* later = std::get_if<DecidesLater>(&decision)) return std::move(*later);
         return choose_as(connection, offer, std::get<UpgradeDecision>(std::move(decision)));
     } catch (const std::system_error& why) {
@@ -101,7 +101,8 @@ OfferDecision AdmissionControl::choose_as(OwnedConnection& connection, const Off
 /// Does as the program decided. By default the handlers decide.
 OfferDecision AdmissionControl::admit(OwnedConnection& connection, const Offer& offer, Admission admission) {
     if (admission.refusal) {
-        if (admission.refusal->status < 300) return fail(offer, "it refused with a status below 300");
+        const unsigned status = admission.refusal->status;
+        if (status < 300 || status > 999) return fail(offer, "it refused with the status " + std::to_string(status));
         return Refusal{*std::move(admission.refusal)};
     }
     HandlerTable::Choice choice;
@@ -112,6 +113,11 @@ OfferDecision AdmissionControl::admit(OwnedConnection& connection, const Offer& 
             return fail(offer, "it chose the subprotocol " + *subprotocol + ", which the client does not ask for");
         }
         choice = choose_handler(narrowed(offer, *subprotocol));
+        // Not the default handler under another name: remove_handler() would not find the connection.
+        const bool is_served = choice.handler && choice.subprotocol == *subprotocol;
+        if (!is_served && !admission.handler) {
+            return fail(offer, "it chose the subprotocol '" + *subprotocol + "', which has no handler");
+        }
         choice.subprotocol = is_offered ? std::string_view{*offered} : std::string_view{};
     } else {
         choice = choose_handler(offer);

@@ -80,9 +80,9 @@ HandlerTable::Choice HandlerTable::choose(const Offer& offer, bool strict) const
         const auto found = handlers.find(subprotocol);
         if (found != handlers.end()) return {found->second, *names_.find(found->first), route};
     }
-    if (needs_subprotocol(offer) || (strict && !offer.subprotocols.empty())) return {};
+    if (needs_subprotocol(offer) || (strict && !offer.subprotocols.empty())) return {{}, {}, route};
     const auto found = handlers.find(std::string_view{});
-    return found != handlers.end() ? Choice{found->second, {}, route} : Choice{};
+    return {found != handlers.end() ? found->second : nullptr, {}, route};
 }
 
 Refusal HandlerTable::why_none(const Offer& offer) const {

@@ -34,7 +34,7 @@ bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {
     return impl_->close_removed(impl_->admission_.handlers().remove(subprotocol), code);
 }
 
-void Server::handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+void Server::handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
     impl_->admission_.handlers().set_path(pattern, std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
 }
 
@@ -96,8 +96,9 @@ StopReport Server::run() {
 
 StopReport Server::stop(std::chrono::milliseconds grace) {
     impl_->request_stop(grace);
-    // The thread would wait for itself: finish() waits for reactors and for threads that log, and logs itself.
-    if (impl_->reactors_.on_own_thread() || impl_->callbacks_.is_logging()) return {};
+    // The thread would wait for itself: finish() waits for reactors, for callbacks and for threads that log.
+    const bool is_in_callback = impl_->hub_->gate()->calls_of_this_thread() > 0 || impl_->callbacks_.is_logging();
+    if (impl_->reactors_.on_own_thread() || is_in_callback) return {};
     if (impl_->loops_run()) impl_->wait_until_stopped();
     return impl_->finish();
 }

@@ -59,15 +59,20 @@ SendStatus ServerHub::put(InboxItem item, Bytes payload) {
 
 SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision decision) {
     if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
-    const std::shared_lock lock(mutex_);
-    if (id.reactor >= reactors_.size()) return SendStatus::closed;
-    AnyReactor& reactor = *reactors_[id.reactor];
-    const auto post = [&] {
-        reactor.post([&reactor, id, made = std::make_unique<UpgradeDecision>(std::move(decision))] {
-            reactor.decide(id, std::move(*made));
-        });
-    };
-    return within_memory(post) ? SendStatus::queued : SendStatus::dropped;
+    auto status = SendStatus::dropped;
+    (void)within_memory([&] {
+        // Outlives the lock: the destructor of a handler that it holds may call this hub.
+        const auto made = std::make_shared<UpgradeDecision>(std::move(decision));
+        const std::shared_lock lock(mutex_);
+        if (id.reactor >= reactors_.size()) {
+            status = SendStatus::closed;
+            return;
+        }
+        AnyReactor& reactor = *reactors_[id.reactor];
+        reactor.post([&reactor, id, made] { reactor.decide(id, std::move(*made)); });
+        status = SendStatus::queued;
+    });
+    return status;
 }
 
 std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, Bytes payload) const {

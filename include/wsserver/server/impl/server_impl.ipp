@@ -84,7 +84,14 @@ void Server::Impl::start() {
     }
     const detail::SignalsBlocked signals;
     const std::vector<AnyReactor*> all = reactors_.all();
-    const std::string why_fewer = start_threads(all);
+    std::string why_fewer;
+    try {
+        why_fewer = start_threads(all);
+    } catch (...) {  // not one thread: it may be tried again
+        state_ = State::idle;
+        queries_.end();
+        throw;
+    }
     const std::string why_unwatched = watch_.start();
     lock.unlock();  // the program's log function may call the server
     for (std::size_t i = threads_.size(); i < all.size(); ++i) end_unused(*all[i]);

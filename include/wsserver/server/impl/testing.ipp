@@ -192,7 +192,8 @@ bool MemoryServer::remove_handler(std::string_view subprotocol, CloseCode code) 
     return impl_->close_removed(impl_->handlers.remove(subprotocol), code);
 }
 
-void MemoryServer::handle_path(std::string pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
+void MemoryServer::handle_path(const std::string& pattern, std::string subprotocol,
+                               std::shared_ptr<AnyHandler> handler) {
     impl_->handlers.set_path(pattern, std::move(subprotocol), std::move(handler));
 }
 

@@ -3,6 +3,7 @@
 #include "wsserver/server/detail/upgrade_hook.hpp"
 
 #include <exception>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -19,6 +20,50 @@ class HubTicket final : public detail::UpgradeTicket {
    private:
     const std::shared_ptr<ServerHub> hub_;
     const ConnectionId id_;
+};
+
+/// What a pooled function is asked.
+struct Question {
+    Offer offer;
+    std::string peer;
+};
+
+/// Frees the question as soon as the client does not wait any more.
+class QuestionTicket final : public detail::UpgradeTicket {
+   public:
+    QuestionTicket(std::shared_ptr<ServerHub> hub, ConnectionId id, Question question)
+        : hub_(std::move(hub)), id_(id), question_(std::make_unique<const Question>(std::move(question))) {}
+
+    SendStatus answer(UpgradeDecision decision) override { return hub_->decide(id_, std::move(decision)); }
+    /// Null if the client does not wait any more.
+    std::unique_ptr<const Question> take() noexcept {
+        const std::lock_guard lock(mutex_);
+        return std::move(question_);
+    }
+
+   private:
+    void on_void() noexcept override { (void)take(); }
+
+    const std::shared_ptr<ServerHub> hub_;
+    const ConnectionId id_;
+    std::mutex mutex_;
+    std::unique_ptr<const Question> question_;
+};
+
+/// A question that waits for a worker, perhaps of a client that is gone.
+class WaitingQuestion {
+   public:
+    explicit WaitingQuestion(std::shared_ptr<std::atomic<std::size_t>> count) noexcept : count_(std::move(count)) {
+        count_->fetch_add(1, std::memory_order_relaxed);
+    }
+    WaitingQuestion(WaitingQuestion&&) noexcept = default;
+    WaitingQuestion& operator=(WaitingQuestion&&) = delete;
+    ~WaitingQuestion() {
+        if (count_) count_->fetch_sub(1, std::memory_order_relaxed);
+    }
+
+   private:
+    std::shared_ptr<std::atomic<std::size_t>> count_;
 };
 
 /// The program's function failed.
@@ -51,9 +96,12 @@ void UpgradeHook::set(DecideLater decide) {
     now_ = nullptr;
 }
 
-std::variant<UpgradeDecision, DecidesLater> UpgradeHook::ask(const OwnedConnection& connection,
-                                                             const Offer& offer) const {
-    if (now_ && runs_ == Runs::pooled) return ask_on_worker(connection, offer);
+std::variant<UpgradeDecision, DecidesLater, Refusal> UpgradeHook::ask(const OwnedConnection& connection,
+                                                                      const Offer& offer) const {
+    if (now_ && runs_ == Runs::pooled) {
+        if (waiting_->load(std::memory_order_relaxed) >= most_waiting) return Refusal{Errc::too_many_connections};
+        return ask_on_worker(connection, offer);
+    }
     const std::string peer = connection.peer();
     const UpgradeRequest request{offer, peer};
     if (now_) return guarded_decision(*hub_->gate(), [&] { return UpgradeDecision{(*now_)(request)}; });
@@ -68,20 +116,16 @@ std::variant<UpgradeDecision, DecidesLater> UpgradeHook::ask(const OwnedConnecti
 }
 
 DecidesLater UpgradeHook::ask_on_worker(const OwnedConnection& connection, const Offer& offer) const {
-    struct Question {
-        Offer offer;
-        std::string peer;
-    };
-    const auto ticket = std::make_shared<HubTicket>(hub_, connection.id());
-    workers_.run(TaskName{"on_upgrade"},
-                 [decide = now_, gate = hub_->gate(), reply = UpgradeReply{ticket},
-                  question = std::make_unique<const Question>(Question{offer, connection.peer()})]() mutable {
-                     if (reply.is_gone()) return;  // a worker was free too late
-                     auto decision = guarded_decision(*gate, [&] {
-                         return UpgradeDecision{(*decide)(UpgradeRequest{question->offer, question->peer})};
-                     });
-                     decision ? reply(*std::move(decision)) : reply.fail(std::move(decision.error()));
-                 });
+    const auto ticket = std::make_shared<QuestionTicket>(hub_, connection.id(), Question{offer, connection.peer()});
+    workers_.run(TaskName{"on_upgrade"}, [decide = now_, gate = hub_->gate(), reply = UpgradeReply{ticket}, ticket,
+                                          waiting = WaitingQuestion{waiting_}]() mutable {
+        const auto question = ticket->take();
+        if (!question) return;  // a worker was free too late
+        auto decision = guarded_decision(*gate, [&] {
+            return UpgradeDecision{(*decide)(UpgradeRequest{question->offer, question->peer})};
+        });
+        decision ? reply(*std::move(decision)) : reply.fail(decision.error());
+    });
     return {ticket};
 }
 

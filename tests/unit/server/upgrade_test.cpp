@@ -73,8 +73,8 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("a program refuses opening handshakes with its own response", "[upgrade][threads]") {
-    Rig f;
     std::string seen;
+    Rig f;
     f.server.on_upgrade([&](const UpgradeRequest& request) -> Admission {
         const auto user = request.cookie("sid");
         if (!user)
@@ -82,9 +82,10 @@ TEST_CASE("a program refuses opening handshakes with its own response", "[upgrad
         if (request.query("room") == "full") {
             return Admission::refuse({.status = 302, .fields = {{"Location", "/other?a=b"}}});
         }
+        const std::lock_guard lock(f.mutex);
         seen = std::string{request.path()} + " " + std::string{*user} + " " + request.query("room").value_or("-") +
-               " " + std::string{request.find("user-agent")} + " " + std::to_string(request.subprotocols().size());
-        CHECK_NOTHROW(seen += request.peer().starts_with("127.0.0.1:") ? " local" : " ?");
+               " " + std::string{request.find("user-agent")} + " " + std::to_string(request.subprotocols().size()) +
+               (request.peer().starts_with("127.0.0.1:") ? " local" : " ?");
         return {};
     });
     f.start();
@@ -101,9 +102,10 @@ TEST_CASE("a program refuses opening handshakes with its own response", "[upgrad
     const auto accepted =
         f.response("Cookie: a=b; sid=ann\r\nUser-Agent: t\r\nSec-WebSocket-Protocol: x, y\r\n", "/a%20b?room=5%2B1");
     CHECK(accepted.starts_with("HTTP/1.1 101 "));
-    CHECK(seen == "/a%20b ann 5+1 t 2 local");
     while (f.server.statistics().refusals.size() < 2) std::this_thread::yield();  // the connections end
     CHECK(f.server.statistics().refusals == std::map<unsigned, std::uint64_t>{{302, 1}, {401, 1}});
+    const std::lock_guard lock(f.mutex);
+    CHECK(seen == "/a%20b ann 5+1 t 2 local");
 }
 
 TEST_CASE("a program chooses subprotocol, handler and fields of the response", "[upgrade][threads]") {

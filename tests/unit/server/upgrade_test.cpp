@@ -25,7 +25,7 @@ struct Named {
     void on_open(AnyConnection& connection) { connection.send(Text{name}); }
 };
 
-/// A server that has not started, and what its functions have seen.
+/// A server that has not started, and what its functions have seen. What those of a test use must outlive it.
 struct Rig {
     Rig() {
         server.handle(Echo{});
@@ -109,8 +109,8 @@ TEST_CASE("a program refuses opening handshakes with its own response", "[upgrad
 }
 
 TEST_CASE("a program chooses subprotocol, handler and fields of the response", "[upgrade][threads]") {
-    Rig f;
     const auto own = make_handler("own", Named{"own"});
+    Rig f;
     f.server.on_upgrade([&](const UpgradeRequest& request) {
         Admission admission;
         if (const auto name = request.query("as")) admission.subprotocol = *name;
@@ -145,7 +145,6 @@ TEST_CASE("a program chooses subprotocol, handler and fields of the response", "
 }
 
 TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threads]") {
-    Rig f;
     const bool later = GENERATE(false, true);
     const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
     const auto decide = [](const UpgradeRequest& request) -> Admission {
@@ -155,6 +154,7 @@ TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threa
         }
         throw std::runtime_error{"the database is down"};
     };
+    Rig f;
     if (later) {
         f.server.on_upgrade([&](const UpgradeRequest& request, UpgradeReply reply) { reply(decide(request)); });
     } else {
@@ -170,8 +170,8 @@ TEST_CASE("an upgrade function that throws refuses with a 500", "[upgrade][threa
 }
 
 TEST_CASE("a pooled upgrade function may block", "[upgrade][threads]") {
-    Rig f;
     const auto blocker = std::make_shared<Blocker>();
+    Rig f;
     f.server.on_upgrade(
         [&](const UpgradeRequest& request) -> Admission {
             if (request.path() == "/slow") blocker->wait();
@@ -190,9 +190,9 @@ TEST_CASE("a pooled upgrade function may block", "[upgrade][threads]") {
 }
 
 TEST_CASE("another thread decides about an opening handshake", "[upgrade][threads]") {
-    Rig f;
     std::mutex mutex;
     std::vector<UpgradeReply> replies;
+    Rig f;
     f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) {
         const std::lock_guard lock(mutex);
         replies.push_back(std::move(reply));

@@ -112,6 +112,7 @@ class ServerHandshake {
 
     detail::HeadReader reader_;
     std::size_t consumed_ = 0;
+    std::size_t max_target_;
     std::string server_name_;
 };
 

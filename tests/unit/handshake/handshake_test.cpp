@@ -398,6 +398,14 @@ TEST_CASE("a request at a limit is accepted, and one over it is refused", "[hand
         CHECK(std::holds_alternative<ServerHandshake::NeedMore>(handshake.receive(bytes_of("x"))));
         CHECK(std::holds_alternative<ServerHandshake::Refused>(handshake.receive(bytes_of("x"))));
     }
+    SECTION("the target") {
+        const auto long_text = [](std::size_t size) {
+            auto request = request_with(example_fields());
+            return "GET /" + std::string(size - 1, 't') + request.substr(request.find(" HTTP/"));
+        };
+        CHECK(std::holds_alternative<ServerHandshake::Upgrade>(receive(long_text(4096))));
+        refused(long_text(4097), Errc::request_header_too_large, 431);
+    }
     SECTION("the default limits") {
         auto fields = example_fields();
         fields = with(fields, "A", std::string(16 * 1024 - text.size() - std::strlen("A: \r\n"), 'b'));

@@ -56,6 +56,7 @@ TEST_CASE("a ws+unix URL names a Unix socket and a target", "[url]") {
     CHECK(good("ws+unix:/run/wsd.sock:") == Url{false, "localhost", "80", "/", "/run/wsd.sock"});
     CHECK(good("ws+unix:/run/wsd.sock:?a").target == "/?a");
     CHECK(good("ws+unix:///run/wsd.sock:/chat").unix_path == "/run/wsd.sock");
+    CHECK(good("ws+unix://///run//wsd.sock:/chat").unix_path == "/run//wsd.sock");
     CHECK(good("WS+UNIX:/s").unix_path == "/s");
     for (const char* text :
          {"ws+unix:", "ws+unix:run/x.sock", "ws+unix://host/x", "ws+unix:/a:b", "ws+unix:/", "ws+unix"}) {

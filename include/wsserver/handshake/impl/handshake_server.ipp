@@ -29,7 +29,7 @@ std::string_view target_in(std::string_view head) noexcept {
 }  // namespace
 
 ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view server_name)
-    : reader_(limits), server_name_(server_name) {}
+    : reader_(limits), max_target_(limits.max_target), server_name_(server_name) {}
 
 ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
     return {error, refusal_response(error, server_name_, detail, head_request), std::string{detail},
@@ -167,6 +167,10 @@ ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
     // §4.2.1 (1): "An HTTP/1.1 or higher GET request".
     if (request.version < 11) return refuse(Errc::bad_http_version, {}, is_head);
     if (is_head) return refuse(Errc::bad_method, {}, is_head);
+    if (request.target.size() > max_target_) {
+        return refuse(Errc::request_header_too_large,
+                      "the target has more than " + std::to_string(max_target_) + " bytes");
+    }
     return judge_upgrade(std::move(request));
 }
 

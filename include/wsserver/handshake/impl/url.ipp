@@ -103,6 +103,7 @@ Result<Url, std::string> parse_tcp(std::string_view text, std::string_view rest,
 Result<Url, std::string> parse_unix(std::string_view text, std::string_view rest) {
     constexpr std::string_view valid = "ws+unix:/run/wsd.sock:/chat";
     if (rest.starts_with("//")) rest.remove_prefix(2);
+    while (rest.starts_with("//")) rest.remove_prefix(1);  // otherwise the URL of the path would be read as another one
     const auto path = rest.substr(0, rest.find(':'));
     if (!path.starts_with('/') || path.ends_with('/')) {
         return problem(text, "the path of the socket must be absolute", valid);

@@ -88,7 +88,7 @@ class FakeTarget final : public ControlTarget {
     StatusReport report;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> named;
     std::optional<std::string> refuse;  ///< the error of every call; nothing: calls succeed
-    bool logs = false;                  ///< logs_failures()
+    std::atomic<bool> logs = false;     ///< logs_failures()
     std::vector<std::uint16_t> stuck;   ///< reactors that are stalled from the first list() on
 
     StatusReport status() override { return report; }

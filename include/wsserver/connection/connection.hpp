@@ -422,6 +422,7 @@ class Connection final : public OwnedConnection, public StreamUser {
 
 }  // namespace wsserver
 
-#include "wsserver/connection/connection.ipp"         // IWYU pragma: keep
-#include "wsserver/connection/connection_end.ipp"     // IWYU pragma: keep
-#include "wsserver/connection/connection_pauses.ipp"  // IWYU pragma: keep
+#include "wsserver/connection/connection.ipp"          // IWYU pragma: keep
+#include "wsserver/connection/connection_end.ipp"      // IWYU pragma: keep
+#include "wsserver/connection/connection_opening.ipp"  // IWYU pragma: keep
+#include "wsserver/connection/connection_pauses.ipp"   // IWYU pragma: keep

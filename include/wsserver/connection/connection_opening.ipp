@@ -1,0 +1,193 @@
+// The bodies of a Connection's opening handshake (RFC 6455 §4), up to on_open() or the refusal. Included by
+// connection.hpp only.
+#pragma once
+
+namespace wsserver {
+
+template <Role role, Transport T>
+void Connection<role, T>::start(std::optional<Errc> turned_away) requires(role == Role::server) {
+    in_one_turn([&] {
+        stream_.start(*this);  // first: from now on, on_released() follows every end
+        extra().opening.emplace(owner_.options().handshake, owner_.server_name());
+        extra().turned_away = turned_away;
+        begin();
+    });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::begin() {
+    started_ = transport().now();
+    keep_alive_.heard(started_);
+    const auto time = owner_.options().handshake_timeout;
+    set_timer(extra().turned_away ? std::min(time, turned_away_time) : time);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::receive_opening(MutableBytes& bytes) {
+    OpeningHandshake& opening = *extra_->opening;
+    auto step = opening.receive(bytes);
+    bytes = bytes.subspan(opening.consumed());
+    if constexpr (role == Role::server) {
+        std::visit(overloaded{
+                       [](const ServerHandshake::NeedMore&) {},
+                       [&](ServerHandshake::Upgrade& upgrade) { judge_offer(std::move(upgrade.offer)); },
+                       [&](const ServerHandshake::Plain& plain) { answer_request(plain.request); },
+                       [&](const ServerHandshake::Refused& refused) { refuse(refused); },
+                   },
+                   step);
+    } else {
+        std::visit(overloaded{
+                       [](const ClientHandshake::NeedMore&) {},
+                       [&](const ClientHandshake::Accepted& response) { accepted(response); },
+                       [&](const ClientHandshake::Rejected& response) { rejected(response); },
+                   },
+                   step);
+    }
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::judge_offer(Offer&& offer) {
+    const std::string& target = offer.request.target;
+    if (extra_->turned_away) return refuse(*extra_->turned_away, {}, target);
+    if (owner_.is_over_memory_limit()) return refuse_for_memory(target);
+    auto decision = owner_.choose(*this, offer);
+    apply(std::move(offer), std::move(decision));
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse_for_memory(std::string_view target) {
+    owner_.counts().refused_for_memory.add();
+    refuse(Errc::memory_limit_reached, {}, target);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
+    std::visit(overloaded{
+                   [&](const Acceptance& acceptance) { accept_offer(offer, acceptance); },
+                   [&](Refusal& refusal) { refuse_offer(offer, std::move(refusal)); },
+                   [&](DecidesLater& later) {
+                       extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later.ticket));
+                   },
+               },
+               decision);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::accept_offer(const Offer& offer, const Acceptance& acceptance) {
+    handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target,
+                                                      acceptance.route);
+    write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name(), acceptance.fields)));
+    opened();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse_offer(const Offer& offer, Refusal refusal) {
+    if (!refusal.response) return refuse(refusal.error, std::move(refusal.detail), offer.request.target);
+    const unsigned status = refusal.response->status;
+    std::string detail = std::to_string(status).append(" ").append(reason_phrase(status));
+    refuse({refusal.error, http_response(*refusal.response, offer.request, owner_.server_name()), std::move(detail),
+            offer.request.target},
+           status);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role::server) {
+    if (!is_undecided()) return;  // its time is over
+    in_one_turn([&] {
+        const auto undecided = std::move(extra_->undecided);
+        if (owner_.is_over_memory_limit()) {
+            refuse_for_memory(undecided->offer.request.target);
+        } else {
+            apply(Offer{undecided->offer}, owner_.choose_as(*this, undecided->offer, std::move(program)));
+        }
+        if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
+        if (has_backlog()) hold(Hold::decision, false);
+    });
+}
+
+/// A client may send frames right after its request, although it does not know yet whether it is accepted.
+template <Role role, Transport T>
+void Connection<role, T>::keep_early(Bytes bytes) {
+    if (bytes.empty()) return;
+    if (!has_backlog()) extra().backlog = std::make_unique<Backlog>(owner_.protocol_options().memory);
+    extra_->backlog->append(bytes);
+    hold(Hold::decision, true);
+    hold(Hold::turn, true);
+}
+
+/// The client was refused.
+template <Role role, Transport T>
+void Connection<role, T>::drop_early() {
+    if (!has_backlog()) return;
+    extra_->backlog.reset();
+    hold(Hold::decision, false);
+    hold(Hold::turn, false);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::answer_request(const HttpRequest& request) {
+    const auto response = owner_.answer(request);  // also on a full server: a health check must not fail
+
+    if (!response) return refuse(Errc::not_an_upgrade, {}, request.target, request.method == "HEAD");
+    owner_.counts().http_answered.add();
+    write(bytes_of(http_response(*response, request, owner_.server_name())));
+    note("answered a plain HTTP request", {});
+    note_target(request.target);
+    extra().opening.reset();
+    linger_without_place();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::refuse(const ServerHandshake::Refused& refused, unsigned status) {
+    const bool full = refused.error == Errc::too_many_connections;
+    (full ? owner_.counts().turned_away : owner_.counts().refused).add();
+    note_target(refused.target);
+    write(bytes_of(refused.response));
+    std::string cause{message_of(refused.error)};
+    if (!refused.detail.empty()) cause.append(": ").append(refused.detail);
+    note(cause, make_error_code(refused.error));
+    extra().ending.refused_with = status;
+    extra_->opening.reset();
+    linger_without_place();
+}
+
+/// A client that was refused or answered must not keep others out until it hangs up.
+template <Role role, Transport T>
+void Connection<role, T>::linger_without_place() {
+    if (has_place_) has_place_ = !owner_.give_up_place();
+    linger();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
+    owner_.on_response(accepted.response);
+    if (phase_ != Phase::opening) return;  // on_response() has ended the connection
+    handshake_result_ = owner_.handshake_results().of(handshake_result_->handler(), accepted.subprotocol, target());
+    opened();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
+    owner_.on_response(rejected.response);
+    finish(rejected.text, make_error_code(rejected.error));
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::opened() {
+    auto early = std::exchange(extra_, nullptr);  // the opening handshake, and perhaps bytes that came too soon
+    if (early && early->backlog) extra().backlog = std::move(early->backlog);
+    early.reset();
+    phase_ = Phase::open;
+    opened_ = true;
+    owner_.counts().opened.add();
+    owner_.on_opened(id_);
+    watch_silence();
+    guarded([&] { handler()->on_open(*this); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::write(Bytes bytes) {
+    transport().output().append(bytes);
+}
+
+}  // namespace wsserver

@@ -219,7 +219,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         Undecided& operator=(const Undecided&) = delete;
         ~Undecided() { ticket->void_it(); }
 
-        const Offer offer;
+        Offer offer;
         const std::shared_ptr<detail::UpgradeTicket> ticket;
     };
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();

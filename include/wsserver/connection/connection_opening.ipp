@@ -98,7 +98,8 @@ void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role:
         if (owner_.is_over_memory_limit()) {
             refuse_for_memory(undecided->offer.request.target);
         } else {
-            apply(Offer{undecided->offer}, owner_.choose_as(*this, undecided->offer, std::move(program)));
+            auto decision = owner_.choose_as(*this, undecided->offer, std::move(program));
+            apply(std::move(undecided->offer), std::move(decision));
         }
         if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
         if (has_backlog()) hold(Hold::decision, false);

@@ -11,11 +11,11 @@ namespace wsserver {
 
 namespace {
 
-class HubTicket final : public detail::UpgradeTicket {
+class HubTicket : public detail::UpgradeTicket {
    public:
     HubTicket(std::shared_ptr<ServerHub> hub, ConnectionId id) noexcept : hub_(std::move(hub)), id_(id) {}
 
-    SendStatus answer(UpgradeDecision decision) override { return hub_->decide(id_, std::move(decision)); }
+    SendStatus answer(UpgradeDecision decision) final { return hub_->decide(id_, std::move(decision)); }
 
    private:
     const std::shared_ptr<ServerHub> hub_;
@@ -29,12 +29,11 @@ struct Question {
 };
 
 /// Frees the question as soon as the client does not wait any more.
-class QuestionTicket final : public detail::UpgradeTicket {
+class QuestionTicket final : public HubTicket {
    public:
     QuestionTicket(std::shared_ptr<ServerHub> hub, ConnectionId id, Question question)
-        : hub_(std::move(hub)), id_(id), question_(std::make_unique<const Question>(std::move(question))) {}
+        : HubTicket(std::move(hub), id), question_(std::make_unique<const Question>(std::move(question))) {}
 
-    SendStatus answer(UpgradeDecision decision) override { return hub_->decide(id_, std::move(decision)); }
     /// Null if the client does not wait any more.
     std::unique_ptr<const Question> take() noexcept {
         const std::lock_guard lock(mutex_);
@@ -44,8 +43,6 @@ class QuestionTicket final : public detail::UpgradeTicket {
    private:
     void on_void() noexcept override { (void)take(); }
 
-    const std::shared_ptr<ServerHub> hub_;
-    const ConnectionId id_;
     std::mutex mutex_;
     std::unique_ptr<const Question> question_;
 };

@@ -34,8 +34,6 @@ class ProgramCallbacks {
     void ended(const ConnectionEnd& end);
     void event(const ConnectionEvent& event) const;
     void log(LogLevel level, std::string_view text) const noexcept;
-    /// True within the program's function for log lines, on the thread that it is called on.
-    bool is_logging() const noexcept;
 
     /// The number of ended connections by close code.
     std::map<std::uint16_t, std::uint64_t> closes() const;

@@ -66,7 +66,7 @@ bool AdmissionControl::count_refused() noexcept {
     return false;
 }
 
-/// If very many refused clients do not hang up, the next ones keep their places, so that descriptors do not run out.
+/// If very many refused clients do not hang up, the next ones keep their places: those without one have a bound, too.
 bool AdmissionControl::give_up_place() noexcept {
     if (!count_refused()) return false;
     open_.fetch_sub(1, std::memory_order_relaxed);

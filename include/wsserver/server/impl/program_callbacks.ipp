@@ -59,36 +59,10 @@ void ProgramCallbacks::count(const ConnectionEnd& end) {
     if (refused && end.refused_with != 0) ++refusals_[end.refused_with];
 }
 
-namespace {
-
-/// The calls of log functions that are under way on this thread. The function of one server may call another server.
-struct LogCall {
-    const ProgramCallbacks* callbacks;
-    const LogCall* outer = std::exchange(innermost, this);
-
-    explicit LogCall(const ProgramCallbacks& called) noexcept : callbacks(&called) {}
-    LogCall(const LogCall&) = delete;
-    LogCall& operator=(const LogCall&) = delete;
-    ~LogCall() { innermost = outer; }
-
-    static constinit thread_local const LogCall* innermost;
-};
-
-constinit thread_local const LogCall* LogCall::innermost = nullptr;
-
-}  // namespace
-
-bool ProgramCallbacks::is_logging() const noexcept {
-    const LogCall* call = LogCall::innermost;
-    while (call != nullptr && call->callbacks != this) call = call->outer;
-    return call != nullptr;
-}
-
 void ProgramCallbacks::log(LogLevel level, std::string_view text) const noexcept {
     if (!log_) return;
     const CallbackGate::Call call{*gate_};
     if (!call) return;
-    const LogCall logging{*this};
     try {
         log_(level, text);
     } catch (...) {

@@ -96,9 +96,8 @@ StopReport Server::run() {
 
 StopReport Server::stop(std::chrono::milliseconds grace) {
     impl_->request_stop(grace);
-    // The thread would wait for itself: finish() waits for reactors, for callbacks and for threads that log.
-    const bool is_in_callback = impl_->hub_->gate()->calls_of_this_thread() > 0 || impl_->callbacks_.is_logging();
-    if (impl_->reactors_.on_own_thread() || is_in_callback) return {};
+    // The thread would wait for itself: finish() waits for reactors and for callbacks.
+    if (impl_->reactors_.on_own_thread() || impl_->hub_->gate()->calls_of_this_thread() > 0) return {};
     if (impl_->loops_run()) impl_->wait_until_stopped();
     return impl_->finish();
 }

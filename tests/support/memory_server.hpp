@@ -103,7 +103,7 @@ class RecordingShared final : public ReactorShared {
    private:
     struct Ticket final : detail::UpgradeTicket {
         Ticket(std::shared_ptr<ServerHub> its_hub, ConnectionId its_id) : hub(std::move(its_hub)), id(its_id) {}
-        SendStatus answer(UpgradeDecision decision) override { return hub->decide(id, std::move(decision)); }
+        SendStatus answer(UpgradeDecision&& decision) override { return hub->decide(id, std::move(decision)); }
 
         std::shared_ptr<ServerHub> hub;
         ConnectionId id;

@@ -59,7 +59,7 @@ class UpgradeTicket {
     virtual ~UpgradeTicket() = default;
 
     /// Passes the decision to the connection. Called at most once, by any thread.
-    virtual SendStatus answer(UpgradeDecision decision) = 0;
+    virtual SendStatus answer(UpgradeDecision&& decision) = 0;
 
     /// The connection does not wait for the decision any more.
     void void_it() noexcept {
@@ -107,7 +107,7 @@ class UpgradeReply {
     bool is_gone() const noexcept { return !ticket_ || ticket_->is_gone(); }
 
    private:
-    SendStatus answer(UpgradeDecision decision) {
+    SendStatus answer(UpgradeDecision&& decision) {
         const auto ticket = std::exchange(ticket_, nullptr);
         return ticket && !ticket->is_gone() ? ticket->answer(std::move(decision)) : SendStatus::closed;
     }

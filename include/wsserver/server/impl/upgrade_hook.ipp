@@ -15,7 +15,7 @@ class HubTicket : public detail::UpgradeTicket {
    public:
     HubTicket(std::shared_ptr<ServerHub> hub, ConnectionId id) noexcept : hub_(std::move(hub)), id_(id) {}
 
-    SendStatus answer(UpgradeDecision decision) final { return hub_->decide(id_, std::move(decision)); }
+    SendStatus answer(UpgradeDecision&& decision) final { return hub_->decide(id_, std::move(decision)); }
 
    private:
     const std::shared_ptr<ServerHub> hub_;

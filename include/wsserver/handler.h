@@ -159,7 +159,20 @@ struct wsserver_host {
     void (*set_error)(const struct wsserver_host* host, const char* text, size_t size);
     /** In on_command: appends to the answer. */
     void (*answer)(const struct wsserver_host* host, const char* text, size_t size);
+
+    /* --- functions that an older server lacks: WSSERVER_HOST_HAS() says whether they may be called --- */
+
+    /** The value of a parameter of the path that selected the handler: with the pattern "/rooms/{room}", that of
+     * "room". It is percent-decoded UTF-8, may contain any character, also NUL and '/', and is valid until the next
+     * call of this function on this thread. `data` is NULL if there is no such parameter, or if no path selected the
+     * handler. On the reaction's thread, until it returns. */
+    struct wsserver_view (*parameter)(const struct wsserver_connection* connection, const char* name, size_t size);
 };
+
+/** Whether the server has a function of struct wsserver_host: `if (WSSERVER_HOST_HAS(host, parameter)) ...`. Only
+ * functions that were added later need this question. */
+#define WSSERVER_HOST_HAS(host, function) \
+    ((host)->size >= offsetof(struct wsserver_host, function) + sizeof((host)->function))
 
 /** The functions of a handler. All except create may be NULL. Each reaction gets the result of create() and returns 0
  * for success. Any other result is logged and closes that connection with 1011 (internal error); it affects no other

@@ -14,6 +14,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -171,6 +172,11 @@ class HostConnection final : public AnyConnection {
     std::string_view subprotocol() const noexcept override { return text_from(host_.subprotocol(connection_)); }
     std::string peer() const override { return std::string{text_from(host_.peer(connection_))}; }
     std::string_view target() const noexcept override { return text_from(host_.target(connection_)); }
+    std::optional<std::string> parameter(std::string_view name) const override {
+        if (!WSSERVER_HOST_HAS(&host_, parameter)) return std::nullopt;
+        const auto value = host_.parameter(connection_, name.data(), name.size());
+        return value.data != nullptr ? std::optional{std::string{text_from(value)}} : std::nullopt;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     void* user_data() const noexcept override { return host_.user_data(connection_); }
     void set_user_data(void* data) noexcept override { host_.set_user_data(connection_, data); }

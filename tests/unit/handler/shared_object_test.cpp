@@ -20,6 +20,7 @@
 
 #include "support/catch.hpp"
 #include "support/strings.hpp"
+#include "wsserver/handler.hpp"
 #include "wsserver/handler/handlers.hpp"
 #include "wsserver/testing.hpp"
 
@@ -223,6 +224,12 @@ TEST_CASE("each function of the host works", "[shared_object]") {
         CHECK(say(*probe, connection, "nothing") == Strings{"text", "text =0"});
         CHECK(say(*probe, connection, "data") == Strings{"text =1"});
     }
+    SECTION("parameters of its path") {
+        connection.parameters = {{"room", "caf\u00e9/1"}, {"empty", ""}};
+        CHECK(say(*probe, connection, "parameter room") == Strings{"text caf\u00e9/1", "text =0"});
+        CHECK(say(*probe, connection, "parameter empty") == Strings{"text", "text =0"});
+        CHECK(say(*probe, connection, "parameter roo") == Strings{"text =100"});
+    }
     SECTION("text that is not UTF-8 is refused") {
         CHECK(say(*probe, connection, "bad-utf8") == Strings{"text =3"});
         CHECK(say(*probe, connection, "text \xFF") == Strings{"text =3"});
@@ -376,6 +383,27 @@ TEST_CASE("the C++ interface passes each call and result unchanged", "[shared_ob
     for (const char* word : {"text", "binary", "ping", "close"}) command(*mirror, {word}, "x");
     CHECK(hub->calls == Strings{"broadcast all text x", "broadcast all binary x", "ping_all", "close_all 1001 x"});
     CHECK(log.take() == Strings(4, "info m: 3"));
+}
+
+TEST_CASE("a shared object serves a path and reads its parameters", "[shared_object]") {
+    MemoryServer server;
+    server.handle_path("/rooms/{room}", {}, load(module_path("probe"), {}, [](auto, auto, auto) {}));
+    server.handle_path("/classes/{room}", {}, load(module_path("rooms_of_paths")));
+    auto client = server.connect("/rooms/a%2Fb");
+    client.send("parameter room");
+    client.expect("text a/b");
+    client.expect("text =0");
+    client.send("parameter x");
+    client.expect("text =100");
+    server.connect("/classes/blue").expect("text room blue, no door");
+}
+
+TEST_CASE("a class in a shared object has no parameters from an older server", "[shared_object]") {
+    wsserver_host older{};
+    older.size = offsetof(wsserver_host, parameter);
+    const std::shared_ptr<Hub> no_hub;
+    const wsserver::detail::HostConnection connection{older, no_hub, nullptr};
+    CHECK_FALSE(connection.parameter("room"));
 }
 
 TEST_CASE("an exception of the class is reported and does not leave the shared object", "[shared_object]") {

@@ -94,6 +94,17 @@ wsserver_view peer(const wsserver_connection* connection) noexcept {
     return view_of(text);
 }
 wsserver_view target(const wsserver_connection* connection) { return view_of(connection_of(connection).target()); }
+wsserver_view parameter(const wsserver_connection* connection, const char* name, std::size_t size) noexcept {
+    thread_local std::string text;
+    try {
+        auto value = connection_of(connection).parameter(text_from(name, size));
+        if (!value) return {nullptr, 0};
+        text = *std::move(value);
+    } catch (...) {
+        return {nullptr, 0};
+    }
+    return view_of(text);
+}
 void* user_data(const wsserver_connection* connection) { return connection_of(connection).user_data(); }
 void set_user_data(wsserver_connection* connection, void* data) { connection_of(connection).set_user_data(data); }
 
@@ -248,6 +259,7 @@ constexpr wsserver_host functions{
     .log = log,
     .set_error = set_error,
     .answer = answer,
+    .parameter = parameter,
 };
 
 void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {

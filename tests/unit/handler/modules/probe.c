@@ -58,6 +58,10 @@ static int probe_text(void* handler, struct wsserver_connection* connection, con
     if (strcmp(word, "bad-utf8") == 0) answer = host->send_text(connection, "\xff", 1);
     if (strcmp(word, "nothing") == 0) answer = host->send_text(connection, NULL, 0);
     if (strcmp(word, "data") == 0) answer = host->user_data(connection) == (void*)host;
+    if (strcmp(word, "parameter") == 0 && WSSERVER_HOST_HAS(host, parameter)) {
+        const struct wsserver_view value = host->parameter(connection, rest, rest_size);
+        answer = value.data ? host->send_text(connection, value.data, value.size) : 100;
+    }
     if (strcmp(word, "fail") == 0) {
         if (rest_size > 0) host->set_error(host, rest, rest_size);
         return 7;

@@ -2,4 +2,6 @@
 #pragma once
 
 #include "wsserver/connection/impl/connection_info.ipp"
+#include "wsserver/connection/impl/room_directory.ipp"
+#include "wsserver/connection/impl/rooms.ipp"
 #include "wsserver/connection/impl/send_queue.ipp"

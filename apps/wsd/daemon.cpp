@@ -285,7 +285,7 @@ Outcome Daemon::reload() {
 }
 
 Outcome Daemon::apply(Config wanted) {
-    if (const auto good = Log::check(wanted.log); !good) return refuse({good.error()});
+    if (const auto good = log_->check(wanted.log); !good) return refuse({good.error()});
     const auto changes = handlers_.apply(wanted);
     if (!changes) return refuse(changes.error());
     if (const auto done = log_->reconfigure(wanted.log); !done) log_->error(done.error());

@@ -22,6 +22,7 @@
 #include <system_error>
 #include <utility>
 
+#include "wsd/file_trouble.hpp"
 #include "wsserver/base/descriptor.hpp"
 
 namespace wsd {
@@ -66,14 +67,16 @@ LogLevel from_spdlog(spdlog::level::level_enum level) {
     }
 }
 
+constexpr mode_t log_file_mode = 0640;
+
 /// Why a file cannot be opened.
 struct NotOpened {
     std::string text;
-    bool disk_is_full = false;  ///< the options are right, and later it may be possible
+    bool no_space = false;  ///< the options are right, and later it may be possible
 };
 
-Unexpected<NotOpened> not_opened(const std::string& file, std::string_view why, bool disk_is_full = false) {
-    return Unexpected{NotOpened{fmt::format("the log file {} cannot be opened: {}", file, why), disk_is_full}};
+Unexpected<NotOpened> not_opened(const std::string& file, std::string_view why, bool no_space = false) {
+    return Unexpected{NotOpened{fmt::format("the log file {} cannot be opened: {}", file, why), no_space}};
 }
 
 /// Whether only root can put files into the folder of this file.
@@ -89,13 +92,13 @@ Result<Descriptor, NotOpened> open_file(const std::string& file) {
     const bool careful = ::geteuid() == 0 && !is_in_folder_of_root(file);
     // Non-blocking: a named pipe without a reader must not prevent the start.
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | (careful ? O_NOFOLLOW : 0);
-    Descriptor opened{::open(file.c_str(), flags, 0640)};
+    Descriptor opened{::open(file.c_str(), flags, log_file_mode)};
     if (!opened && careful && errno == ELOOP) {
         return not_opened(file, "it is a link in a folder that others may write to, and wsd runs as root");
     }
     if (!opened) {
-        const bool disk_is_full = errno == ENOSPC || errno == EDQUOT;
-        return not_opened(file, std::generic_category().message(errno), disk_is_full);
+        const std::error_code error{errno, std::generic_category()};
+        return not_opened(file, error.message() + how_to_permit(file, error, log_file_mode), is_full_disk(error));
     }
     struct stat status {};
     if (careful && ::fstat(opened.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink > 1) {
@@ -274,6 +277,10 @@ struct Log::Impl {
         sink->use_from_a_flush_on(std::move(descriptor));
         turn->flush();
     }
+    /// Whether the options cannot be used. A file that they named before is not their fault.
+    bool refuses(const LogOptions& options, const NotOpened& failed) const {
+        return !failed.no_space && options.file != file;
+    }
     Result<void, NotOpened> take(const LogOptions& options);
 };
 
@@ -281,7 +288,7 @@ Result<void, NotOpened> Log::Impl::take(const LogOptions& options) {
     const std::lock_guard lock{file_mutex};
     auto opened = options.file.empty() ? Result<Descriptor, NotOpened>{Descriptor{}} : open_file(options.file);
     const auto failed = opened ? std::optional<NotOpened>{} : opened.error();
-    if (failed && !failed->disk_is_full) return Unexpected{*failed};
+    if (failed && refuses(options, *failed)) return Unexpected{*failed};
     if (!failed) use(*std::move(opened));
     file = options.file;
     format = options.format;
@@ -293,7 +300,7 @@ Result<void, NotOpened> Log::Impl::take(const LogOptions& options) {
 Result<std::unique_ptr<Log>, std::string> Log::open(const LogOptions& options, bool journal) {
     std::unique_ptr<Log> log{new Log{std::make_unique<Impl>(journal)}};
     const auto done = log->impl_->take(options);
-    if (!done && !done.error().disk_is_full) return Unexpected{done.error().text};
+    if (!done && !done.error().no_space) return Unexpected{done.error().text};
     if (!done) log->warning(done.error().text + "; the log is on stderr until SIGUSR1 or a reload can create the file");
     return log;
 }
@@ -320,10 +327,11 @@ LogLevel Log::level() const noexcept { return impl_->level; }
 
 void Log::set_level(LogLevel level) noexcept { impl_->level = level; }
 
-Result<void, std::string> Log::check(const LogOptions& options) {
+Result<void, std::string> Log::check(const LogOptions& options) const {
     if (options.file.empty()) return {};
-    const auto file = open_file(options.file);
-    if (!file && !file.error().disk_is_full) return Unexpected{file.error().text};
+    const std::lock_guard lock{impl_->file_mutex};
+    const auto opened = open_file(options.file);
+    if (!opened && impl_->refuses(options, opened.error())) return Unexpected{opened.error().text};
     return {};
 }
 

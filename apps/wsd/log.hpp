@@ -61,12 +61,13 @@ class Log {
     void set_level(LogLevel level) noexcept;
     bool is_on(LogLevel level) const noexcept { return level >= this->level(); }
 
-    /// Checks whether reconfigure() would succeed, unless the disk is full.
-    static wsserver::Result<void, std::string> check(const LogOptions& options);
+    /// Checks whether reconfigure() would change nothing. An error says why. Creates the file if it does not exist.
+    wsserver::Result<void, std::string> check(const LogOptions& options) const;
     /// Opens the file again, after it has been renamed for rotation. If that fails the old one stays open.
     wsserver::Result<void, std::string> reopen();
-    /// Sets level, format and file. If the file cannot be opened nothing changes. If a full disk is the reason, level
-    /// and format change, and only the lines stay where they went.
+    /// Sets level, format and file. If the file cannot be opened nothing changes. If a full disk is the reason, or if
+    /// the file has not changed (wsd may have lost the right to create it), level and format change, and only the lines
+    /// stay where they went. That is an error, too.
     wsserver::Result<void, std::string> reconfigure(const LogOptions& options);
 
     /// How many lines have been lost so far. Not after close().

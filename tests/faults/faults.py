@@ -233,6 +233,26 @@ class Resources(Faults):
             await self.all_is_well(daemon, load)
         self.assertEqual(self.recorded(), [1])
 
+    @ROOT_ONLY
+    async def test_a_start_on_a_full_disk_as_another_user(self):
+        """Root could have created the log file. Later wsd may not, and says how root permits it."""
+        disk, folder = self.small_disk(), self.folder()
+        disk.chmod(0o755)
+        folder.chmod(0o755)
+        shutil.chown(folder, 'daemon')
+        self.fill_with_files(disk)
+        log = disk / 'wsd.log'
+        daemon = await self.recording('--user', 'daemon', '--log-file', log, folder=folder)
+        async with Load(self, daemon.url) as load:
+            await daemon.line('wsd.log cannot be opened: No space left on device; the log is on stderr', 'stderr')
+            shutil.rmtree(disk / 'files')
+            await daemon.ctl('reload')
+            said = await daemon.line('wsd.log cannot be opened: Permission denied; as root: ([^"]*)', 'stderr')
+            subprocess.run(said[1], shell=True, check=True)
+            await daemon.ctl('reload')
+            await self.until(lambda: 'configuration reloaded' in log.read_text())
+            await self.all_is_well(daemon, load)
+
     async def test_a_log_that_takes_nothing(self):
         daemon = await self.recording('--log-file', '/dev/full')
         async with Load(self, daemon.url) as load:

@@ -1,11 +1,13 @@
 #include "wsd/log.hpp"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -168,6 +170,57 @@ TEST_CASE("an error names the file that cannot be opened, and the old one stays"
         CHECK(log->level() == LogLevel::info);
         log->info("still here");
     }
+    CHECK(lines_of(file).size() == 1);
+}
+
+namespace {
+
+/// Root with the rights of another user, while it exists.
+class AsUser {
+   public:
+    explicit AsUser(const passwd& user) {
+        REQUIRE(::setegid(user.pw_gid) == 0);
+        REQUIRE(::seteuid(user.pw_uid) == 0);
+    }
+    ~AsUser() {
+        if (::seteuid(0) != 0 || ::setegid(0) != 0) std::abort();
+    }
+    AsUser(const AsUser&) = delete;
+    AsUser& operator=(const AsUser&) = delete;
+};
+
+}  // namespace
+
+TEST_CASE("a file that only root can create is not refused again, and the error has root's command", "[wsd][log]") {
+    const auto* const user = ::getpwnam("daemon");
+    if (::geteuid() != 0 || user == nullptr) return;
+    const wsserver::test::TemporaryFolder folder;
+    REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+    const auto file = folder.path() + "/wsd.log", other = folder.path() + "/other.log";
+    auto log = open_log({.file = file});
+    std::filesystem::remove(file);  // as if the disk had been full
+    const auto error_about = [](const std::string& path) {
+        return "the log file " + path +
+               " cannot be opened: Permission denied; as root: install -o daemon -m 640 /dev/null " + path;
+    };
+    {
+        const AsUser without_rights{*user};
+        CHECK(log->check({.file = file}));
+        const auto done = log->reconfigure({.level = LogLevel::debug, .file = file});
+        REQUIRE(!done);
+        CHECK(done.error() == error_about(file));
+        CHECK(log->level() == LogLevel::debug);
+        const auto refused = log->check({.file = other});
+        REQUIRE(!refused);
+        CHECK(refused.error() == error_about(other));
+    }
+    REQUIRE(std::system(("install -o daemon -m 640 /dev/null " + file).c_str()) == 0);
+    {
+        const AsUser without_rights{*user};
+        REQUIRE(log->reconfigure({.file = file}));
+    }
+    log->info("after");
+    log.reset();
     CHECK(lines_of(file).size() == 1);
 }
 

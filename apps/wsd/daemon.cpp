@@ -67,10 +67,12 @@ std::string_view who_listens(std::string_view endpoint, std::string_view error) 
 
 }  // namespace
 
-Daemon::Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread, std::string demo_command)
+Daemon::Daemon(Config config, std::shared_ptr<Log> log, PidFile* pid_file, Notifier notifier, Reread reread,
+               std::string demo_command)
     : ServerControl(server_, {.program = "wsd", .version = WSD_VERSION}),
       log_(std::move(log)),
       connection_log_(std::make_shared<ConnectionLog>(log_)),
+      pid_file_(pid_file),
       notifier_(std::move(notifier)),
       reread_(std::move(reread)),
       demo_command_(std::move(demo_command)),
@@ -278,10 +280,20 @@ Outcome Daemon::reload() {
         return Unexpected{std::string{stopping_instead}};
     }
     notifier_.reloading();
+    complete_pid_file();
     auto wanted = reread_();
     auto outcome = wanted ? apply(*std::move(wanted)) : refuse(wanted.error());
     if (!is_stopping()) notifier_.ready(ready_text());
     return outcome;
+}
+
+void Daemon::complete_pid_file() {
+    if (pid_file_ == nullptr || pid_file_->missing().empty()) return;
+    if (pid_file_->complete()) {
+        log_->info("the pid file is written");
+    } else {
+        log_->warning(pid_file_->missing());
+    }
 }
 
 Outcome Daemon::apply(Config wanted) {

@@ -18,6 +18,7 @@
 #include "wsd/handler_set.hpp"
 #include "wsd/log.hpp"
 #include "wsd/notify.hpp"
+#include "wsd/pid_file.hpp"
 #include "wsserver/control/observer.hpp"
 #include "wsserver/control/server_control.hpp"
 #include "wsserver/server.hpp"
@@ -35,8 +36,10 @@ class Daemon final : public wsserver::ServerControl {
     using Reread = std::function<wsserver::Result<Config, ConfigErrors>()>;
 
     /// `log` is shared, since a thread that a handler blocks forever outlives the daemon and may still write to it.
-    /// `demo_command` is for the chat page: see chat_page_with().
-    Daemon(Config config, std::shared_ptr<Log> log, Notifier notifier, Reread reread, std::string demo_command);
+    /// `pid_file` is null if there is none, and otherwise outlives the daemon; each reload completes it. `demo_command`
+    /// is for the chat page: see chat_page_with().
+    Daemon(Config config, std::shared_ptr<Log> log, PidFile* pid_file, Notifier notifier, Reread reread,
+           std::string demo_command);
     ~Daemon() override;
 
     /// Listens, becomes the configured user, opens the spool, loads the handlers and starts the threads. Returns the
@@ -74,6 +77,7 @@ class Daemon final : public wsserver::ServerControl {
     void wire_log();
     wsserver::Result<std::vector<std::string>, StartErrors> start_or_fail();
     void log_calls_that_hang();
+    void complete_pid_file();
     /// Applies a valid configuration. Precondition: changing_ is locked.
     wsserver::Outcome apply(Config wanted);
     /// Logs the errors and keeps the old configuration. They are not logged if a stop may have caused them.
@@ -82,6 +86,7 @@ class Daemon final : public wsserver::ServerControl {
 
     const std::shared_ptr<Log> log_;
     const std::shared_ptr<ConnectionLog> connection_log_;  ///< shared for the same reason
+    PidFile* const pid_file_;                              ///< guarded by changing_
     const Notifier notifier_;
     const Reread reread_;
     const std::string demo_command_;

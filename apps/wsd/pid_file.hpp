@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/result.hpp"
@@ -12,8 +13,8 @@ namespace wsd {
 class PidFile {
    public:
     /// Locks the file and writes this process's id into it. Creates the file and its folder if needed. An error names
-    /// the file and what is wrong: another daemon (with its process id), or missing permission. A number that cannot be
-    /// written, because the disk is full, is not an error: see unwritten().
+    /// the file and what is wrong: another daemon (with its process id), or missing permission. A full disk is not an
+    /// error: see missing().
     static wsserver::Result<PidFile, std::string> take(const std::string& path);
 
     PidFile(PidFile&&) noexcept = default;
@@ -21,15 +22,20 @@ class PidFile {
     /// Removes the file, if it is still the locked one.
     ~PidFile();
 
-    /// Why the file is locked and empty; an empty text if it contains the process id. For the log.
-    const std::string& unwritten() const noexcept { return unwritten_; }
+    /// What a full disk prevented, for the log: the file does not exist, so that nothing is locked, or it is locked and
+    /// empty. An empty text if the file contains the process id.
+    const std::string& missing() const noexcept { return missing_; }
+    /// Tries again what is missing(), which may then have another reason: another daemon holds the file, or only root
+    /// may create it. Returns whether nothing is missing now. Not for two threads at the same time.
+    bool complete();
 
    private:
-    PidFile(std::string path, wsserver::Descriptor descriptor, std::string unwritten);
+    explicit PidFile(std::string path) : path_(std::move(path)) {}
+    void write_number();
 
     std::string path_;
-    wsserver::Descriptor descriptor_;
-    std::string unwritten_;
+    wsserver::Descriptor descriptor_{};  ///< empty: the file could not be created
+    std::string missing_{};
 };
 
 }  // namespace wsd

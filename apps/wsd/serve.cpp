@@ -287,11 +287,11 @@ int serve_or_throw(const ConfigRequest& request) {
         auto taken = PidFile::take(config->pid_file);
         if (!taken) return fail(request, {taken.error()}, 1);
         pid_file.emplace(*std::move(taken));
-        if (!pid_file->unwritten().empty()) log->warning(pid_file->unwritten());
+        if (!pid_file->missing().empty()) log->warning(pid_file->missing());
     }
     std::optional<Daemon> daemon;
     daemon.emplace(
-        *config, log, Notifier{variable(request.environment, "NOTIFY_SOCKET")},
+        *config, log, pid_file ? &*pid_file : nullptr, Notifier{variable(request.environment, "NOTIFY_SOCKET")},
         [&request] { return load_config(request); },
         config->demo ? broadcast_command(*config, request.environment, "hello") : std::string{});
     const auto end = run(context, signals, *daemon, *config, request);

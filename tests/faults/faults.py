@@ -234,23 +234,42 @@ class Resources(Faults):
         self.assertEqual(self.recorded(), [1])
 
     @ROOT_ONLY
+    async def test_a_start_on_a_full_disk_without_a_pid_file(self):
+        disk, folder = self.small_disk(), self.folder()
+        self.fill_with_files(disk)
+        daemon = await self.recording('--pid-file', disk / 'wsd.pid', folder=folder)
+        async with Load(self, daemon.url) as load:
+            await daemon.line('wsd.pid cannot be opened: No space left on device; a reload tries again', 'stderr')
+            await daemon.ctl('reload')
+            await daemon.line('wsd.pid cannot be opened: No space left on device', 'stderr', count=2)
+            shutil.rmtree(disk / 'files')
+            await daemon.ctl('reload')
+            await daemon.line('the pid file is written', 'stderr')
+            self.assertEqual((disk / 'wsd.pid').read_text(), f'{daemon.pid}\n')
+            await self.all_is_well(daemon, load)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertFalse((disk / 'wsd.pid').exists())
+
+    @ROOT_ONLY
     async def test_a_start_on_a_full_disk_as_another_user(self):
-        """Root could have created the log file. Later wsd may not, and says how root permits it."""
+        """Root could have created the files. Later wsd may not, and says how root permits it."""
         disk, folder = self.small_disk(), self.folder()
         disk.chmod(0o755)
         folder.chmod(0o755)
         shutil.chown(folder, 'daemon')
         self.fill_with_files(disk)
-        log = disk / 'wsd.log'
-        daemon = await self.recording('--user', 'daemon', '--log-file', log, folder=folder)
+        log, pid_file = disk / 'wsd.log', disk / 'wsd.pid'
+        daemon = await self.recording('--user', 'daemon', '--log-file', log, '--pid-file', pid_file, folder=folder)
         async with Load(self, daemon.url) as load:
             await daemon.line('wsd.log cannot be opened: No space left on device; the log is on stderr', 'stderr')
             shutil.rmtree(disk / 'files')
             await daemon.ctl('reload')
-            said = await daemon.line('wsd.log cannot be opened: Permission denied; as root: ([^"]*)', 'stderr')
-            subprocess.run(said[1], shell=True, check=True)
+            for name in (log.name, pid_file.name):
+                said = await daemon.line(name + ' cannot be opened: Permission denied; as root: ([^"]*)', 'stderr')
+                subprocess.run(said[1], shell=True, check=True)
             await daemon.ctl('reload')
             await self.until(lambda: 'configuration reloaded' in log.read_text())
+            self.assertEqual(pid_file.read_text(), f'{daemon.pid}\n')
             await self.all_is_well(daemon, load)
 
     async def test_a_log_that_takes_nothing(self):

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -127,15 +128,56 @@ TEST_CASE("a full disk prevents no start: the lock counts, and the file is empty
         const auto file = PidFile::take(path);
         ::setrlimit(RLIMIT_FSIZE, &before);
         REQUIRE(file);
-        CHECK(file->unwritten().starts_with("the pid file " + path +
-                                            " is locked, but the process id cannot be written: "));
+        CHECK(
+            file->missing().starts_with("the pid file " + path + " is locked, but the process id cannot be written: "));
         CHECK(content_of(path).empty());
         CHECK(error_of(path).starts_with("another wsd is running already: it holds the pid file " + path));
     }
     const auto file = PidFile::take(path);
     REQUIRE(file);
-    CHECK(file->unwritten().empty());
+    CHECK(file->missing().empty());
     CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+TEST_CASE("a process id that could not be written is written later", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto path = folder.path() + "/wsd.pid";
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit full{0, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &full) == 0);
+    auto file = PidFile::take(path);
+    const bool too_early = file && file->complete();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    REQUIRE(file);
+    CHECK_FALSE(too_early);
+    CHECK_FALSE(file->missing().empty());
+    CHECK(file->complete());
+    CHECK(file->missing().empty());
+    CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
+}
+
+TEST_CASE("a file that a full disk cannot take is created and locked later", "[wsd][pid_file]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto disk = folder.path() + "/disk";
+    std::filesystem::create_directory(disk);
+    // Its only inode is that of the folder.
+    if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=64k,nr_inodes=1") != 0) return;
+    for (const auto* const name : {"/wsd.pid", "/new/folder/wsd.pid"}) {
+        auto file = PidFile::take(disk + name);
+        REQUIRE(file);
+        CHECK(file->missing().ends_with(": No space left on device; a reload tries again"));
+        CHECK_FALSE(file->complete());
+        REQUIRE(::mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=64k,nr_inodes=10") == 0);
+        CHECK(file->complete());
+        CHECK(file->missing().empty());
+        CHECK(content_of(disk + name) == std::to_string(::getpid()) + "\n");
+        CHECK(error_of(disk + name).starts_with("another wsd is running already"));
+        ::umount2(disk.c_str(), MNT_DETACH);
+        REQUIRE(::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=64k,nr_inodes=1") == 0);
+    }
+    ::umount2(disk.c_str(), MNT_DETACH);
 }
 
 TEST_CASE("a file that replaced the pid file is not removed", "[wsd][pid_file]") {

@@ -14,6 +14,7 @@
 #include "wsd/become_user.hpp"
 #include "wsd/last_resort.hpp"
 #include "wsd/pages.hpp"
+#include "wsserver/base/shell_words.hpp"
 #include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsd {
@@ -289,34 +290,44 @@ Outcome Daemon::reload() {
 
 void Daemon::complete_pid_file() {
     if (pid_file_ == nullptr || pid_file_->missing().empty()) return;
-    if (pid_file_->complete()) {
-        log_->info("the pid file is written");
-    } else {
-        log_->warning(pid_file_->missing());
-    }
+    if (pid_file_->complete()) log_->info("the pid file is written");
+}
+
+std::vector<std::string> Daemon::open_log_of(const Config& wanted) {
+    const auto done = log_->reconfigure(wanted.log);
+    if (done) return {};
+    return {done.error() + "; lines go where they went before"};
 }
 
 Outcome Daemon::apply(Config wanted) {
     if (const auto good = log_->check(wanted.log); !good) return refuse({good.error()});
     const auto changes = handlers_.apply(wanted);
     if (!changes) return refuse(changes.error());
-    if (const auto done = log_->reconfigure(wanted.log); !done) log_->error(done.error());
+    auto warnings = open_log_of(wanted);
+    if (pid_file_ != nullptr && !pid_file_->missing().empty()) warnings.push_back(pid_file_->missing());
+    warnings.insert(warnings.end(), wanted.warnings.begin(), wanted.warnings.end());
     server_.reconfigure(wanted.server);
     if (observer_) observer_->reconfigure(spool_options(wanted));
-    const auto waiting = differences_needing_restart(started_with_, wanted);
     config_ = std::move(wanted);
     {
         const std::lock_guard lock{stop_mutex_};
         grace_ = config_.grace;
     }
+    return report_reload(*changes, warnings);
+}
 
+std::string Daemon::report_reload(const std::vector<std::string>& changes, const std::vector<std::string>& warnings) {
     std::string text = "configuration reloaded\n";
     log_->info("configuration reloaded", {{"file", std::string_view{config_.file}}});
-    for (const auto& line : *changes) {
+    for (const auto& line : changes) {
         log_->info(line);
         text += line + "\n";
     }
-    for (const auto& line : config_.warnings) log_->warning(line);
+    for (const auto& line : warnings) {
+        log_->warning(line);
+        text += "warning: " + wsserver::escape_control(line) + "\n";
+    }
+    const auto waiting = differences_needing_restart(started_with_, config_);
     if (!waiting.empty()) {
         const auto keys = fmt::format("{}", fmt::join(waiting, ", "));
         log_->warning("changes that need a restart", {{"settings", std::string_view{keys}}});

@@ -78,8 +78,12 @@ class Daemon final : public wsserver::ServerControl {
     wsserver::Result<std::vector<std::string>, StartErrors> start_or_fail();
     void log_calls_that_hang();
     void complete_pid_file();
+    /// Reopens the log file. Returns what is wrong and yet no reason to refuse the configuration.
+    std::vector<std::string> open_log_of(const Config& wanted);
     /// Applies a valid configuration. Precondition: changing_ is locked.
     wsserver::Outcome apply(Config wanted);
+    /// Logs what a reload has done. Returns the same for the answer.
+    std::string report_reload(const std::vector<std::string>& changes, const std::vector<std::string>& warnings);
     /// Logs the errors and keeps the old configuration. They are not logged if a stop may have caused them.
     wsserver::Outcome refuse(const ConfigErrors& errors);
     std::string ready_text() const;

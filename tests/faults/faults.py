@@ -7,6 +7,7 @@ import asyncio
 import os
 import pathlib
 import pwd
+import re
 import resource
 import shutil
 import signal
@@ -240,10 +241,10 @@ class Resources(Faults):
         daemon = await self.recording('--pid-file', disk / 'wsd.pid', folder=folder)
         async with Load(self, daemon.url) as load:
             await daemon.line('wsd.pid cannot be opened: No space left on device; a reload tries again', 'stderr')
-            await daemon.ctl('reload')
+            self.assertRegex(await daemon.ctl('reload'), 'warning: .*wsd.pid cannot be opened: No space left on device')
             await daemon.line('wsd.pid cannot be opened: No space left on device', 'stderr', count=2)
             shutil.rmtree(disk / 'files')
-            await daemon.ctl('reload')
+            self.assertEqual(await daemon.ctl('reload'), 'configuration reloaded\n')
             await daemon.line('the pid file is written', 'stderr')
             self.assertEqual((disk / 'wsd.pid').read_text(), f'{daemon.pid}\n')
             await self.all_is_well(daemon, load)
@@ -263,11 +264,13 @@ class Resources(Faults):
         async with Load(self, daemon.url) as load:
             await daemon.line('wsd.log cannot be opened: No space left on device; the log is on stderr', 'stderr')
             shutil.rmtree(disk / 'files')
-            await daemon.ctl('reload')
+            answer = await daemon.ctl('reload')
             for name in (log.name, pid_file.name):
-                said = await daemon.line(name + ' cannot be opened: Permission denied; as root: ([^"]*)', 'stderr')
-                subprocess.run(said[1], shell=True, check=True)
-            await daemon.ctl('reload')
+                why = f'{name} cannot be opened: Permission denied; as root: ([^;\\n]*)'
+                await daemon.line(why, 'stderr')
+                permit = re.search('warning: .*' + why, answer)[1]
+                subprocess.run(permit, shell=True, check=True)
+            self.assertEqual(await daemon.ctl('reload'), 'configuration reloaded\n')
             await self.until(lambda: 'configuration reloaded' in log.read_text())
             self.assertEqual(pid_file.read_text(), f'{daemon.pid}\n')
             await self.all_is_well(daemon, load)

@@ -97,6 +97,13 @@ class Reload(SystemTest):
         self.configure('')
         self.assertNotIn('restart', await daemon.ctl('reload'))
 
+    async def test_warnings_are_in_the_answer(self):
+        daemon = await self.start('')
+        self.assertNotIn('warning', await daemon.ctl('reload'))
+        self.path.chmod(0o666)
+        self.assertIn(f'warning: the configuration {self.path} is world-writable', await daemon.ctl('reload'))
+        await daemon.line(f'the configuration {self.path} is world-writable', 'stderr')
+
     async def test_listeners_of_the_file_are_not_moved(self):
         self.configure('listen = ["127.0.0.1:0"]\n')
         daemon = await self.wsd('--config', self.path, listen=[])

@@ -23,6 +23,7 @@
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/route.hpp"
 #include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/http.hpp"
 #include "wsserver/handshake/upgrade_request.hpp"
@@ -124,13 +125,6 @@ struct ConnectionStart {
     const HttpRequest& request;       ///< its target, Origin, User-Agent, ...
     std::string_view subprotocol;     ///< empty: none
     std::string_view handler;         ///< the name of the handler that will serve it
-};
-
-/// A handler of a path: see Server::handle_path().
-struct Route {
-    std::string pattern;                  ///< as it was first given to handle_path()
-    std::string subprotocol;              ///< empty: the default handler of the path
-    std::shared_ptr<AnyHandler> handler;  ///< serves it
 };
 
 /// The current state of a worker.

@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/connection/handler_table.hpp"
 #include "wsserver/handshake/origin.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/connection_rate.hpp"
-#include "wsserver/server/detail/handler_table.hpp"
 #include "wsserver/server/detail/handler_workers.hpp"
 #include "wsserver/server/detail/program_callbacks.hpp"
 #include "wsserver/server/detail/reactor.hpp"

@@ -69,7 +69,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     static void release(std::shared_ptr<Impl> impl) noexcept;
 
     /// Closes the connections of handlers that were removed. Returns false if none was.
-    bool close_removed(std::vector<HandlerTable::Removed> removed, CloseCode code);
+    bool close_removed(std::vector<RemovedHandler> removed, CloseCode code);
     void reconfigure(const ServerOptions& changed);
     ServerStatistics statistics() const;
     /// Returns the same handler, with a deleter that destroys it on a worker instead of a reactor's thread. Its

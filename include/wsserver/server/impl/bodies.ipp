@@ -3,7 +3,6 @@
 
 #include "wsserver/server/impl/admission_control.ipp"
 #include "wsserver/server/impl/callback_gate.ipp"
-#include "wsserver/server/impl/handler_table.ipp"
 #include "wsserver/server/impl/handler_workers.ipp"
 #include "wsserver/server/impl/memory_limit.ipp"
 #include "wsserver/server/impl/pooled_handler.ipp"

@@ -264,9 +264,9 @@ std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHa
             }};
 }
 
-bool Server::Impl::close_removed(std::vector<HandlerTable::Removed> removed, CloseCode code) {
+bool Server::Impl::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
     if (removed.empty()) return false;
-    const auto shared = std::make_shared<const std::vector<HandlerTable::Removed>>(std::move(removed));
+    const auto shared = std::make_shared<const std::vector<RemovedHandler>>(std::move(removed));
     reactors_.tell_all([shared, code](AnyReactor& reactor) {
         for (const auto& [handler, subprotocol, route] : *shared) {
             reactor.close_served_by(*handler, subprotocol, route.get(), code);

@@ -8,9 +8,9 @@
 #include <variant>
 
 #include "wsserver/connection/default_owner.hpp"
+#include "wsserver/connection/handler_table.hpp"
 #include "wsserver/handshake/origin.hpp"
 #include "wsserver/protocol/event_text.hpp"
-#include "wsserver/server/detail/handler_table.hpp"
 #include "wsserver/server/detail/memory_reactors.hpp"
 #include "wsserver/server/detail/reactor_options.hpp"
 #include "wsserver/transport/memory.hpp"
@@ -132,7 +132,7 @@ struct MemoryServer::Impl final : ReactorShared {
         reactor().attach();  // the test may use another thread now
         network.run_until_idle();
     }
-    bool close_removed(const std::vector<HandlerTable::Removed>& removed, CloseCode code) {
+    bool close_removed(const std::vector<RemovedHandler>& removed, CloseCode code) {
         for (const auto& [handler, subprotocol, route] : removed) {
             reactor().close_served_by(*handler, subprotocol, route.get(), code);
         }

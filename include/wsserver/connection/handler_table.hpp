@@ -1,6 +1,8 @@
 // Maps paths and subprotocols to handlers. Operators change it while reactors read it.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,12 +16,13 @@
 
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/route.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/handshake/path_pattern.hpp"
-#include "wsserver/server.hpp"
 
 namespace wsserver {
 
+/// Any thread may call the members.
 class HandlerTable {
    public:
     /// The handler for an offer; null if no handler serves it.
@@ -29,22 +32,16 @@ class HandlerTable {
         std::shared_ptr<const PathPattern> route{};  ///< null: the handler serves all paths that have no route
     };
 
-    /// A handler that was in the table.
-    struct Removed {
-        std::shared_ptr<AnyHandler> handler;
-        std::string subprotocol;
-        std::shared_ptr<const PathPattern> route{};  ///< as in Choice
-    };
-
     /// Sets the handler for all paths that have no route.
     void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
-    /// Sets a handler for the paths that match `pattern`. Throws std::invalid_argument; see Server::handle_path().
+    /// Sets a handler for the paths that match `pattern`. Throws std::invalid_argument; see
+    /// Server::handle_path().
     void set_path(std::string_view pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
 
     /// Removes a handler for all paths. Returns none if there was none.
-    std::vector<Removed> remove(std::string_view subprotocol);
+    std::vector<RemovedHandler> remove(std::string_view subprotocol);
     /// Removes a handler of a route, or all of them. Returns none if there was none.
-    std::vector<Removed> remove_path(std::string_view pattern, std::optional<std::string_view> subprotocol);
+    std::vector<RemovedHandler> remove_path(std::string_view pattern, std::optional<std::string_view> subprotocol);
     /// Removes all handlers.
     void clear();
 

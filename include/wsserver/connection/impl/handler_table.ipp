@@ -1,6 +1,6 @@
 #pragma once
 
-#include "wsserver/server/detail/handler_table.hpp"
+#include "wsserver/connection/handler_table.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -37,8 +37,8 @@ void HandlerTable::set_path(std::string_view pattern, std::string subprotocol, s
     routes_.insert(place, std::move(entry));
 }
 
-std::vector<HandlerTable::Removed> HandlerTable::remove(std::string_view subprotocol) {
-    std::vector<Removed> removed;  // destroyed after the lock is released
+std::vector<RemovedHandler> HandlerTable::remove(std::string_view subprotocol) {
+    std::vector<RemovedHandler> removed;  // destroyed after the lock is released
     const std::unique_lock lock(mutex_);
     const auto found = handlers_.find(subprotocol);
     if (found == handlers_.end()) return removed;
@@ -47,9 +47,9 @@ std::vector<HandlerTable::Removed> HandlerTable::remove(std::string_view subprot
     return removed;
 }
 
-std::vector<HandlerTable::Removed> HandlerTable::remove_path(std::string_view pattern,
-                                                             std::optional<std::string_view> subprotocol) {
-    std::vector<Removed> removed;
+std::vector<RemovedHandler> HandlerTable::remove_path(std::string_view pattern,
+                                                      std::optional<std::string_view> subprotocol) {
+    std::vector<RemovedHandler> removed;
     const auto parsed = PathPattern::parse(pattern);
     if (!parsed) return removed;
     const std::unique_lock lock(mutex_);
@@ -58,7 +58,7 @@ std::vector<HandlerTable::Removed> HandlerTable::remove_path(std::string_view pa
     for (const auto& [name, handler] : place->handlers) {
         if (!subprotocol || *subprotocol == name) removed.push_back({handler, name, place->pattern});
     }
-    for (const Removed& one : removed) place->handlers.erase(one.subprotocol);
+    for (const RemovedHandler& one : removed) place->handlers.erase(one.subprotocol);
     if (place->handlers.empty()) routes_.erase(place);
     return removed;
 }

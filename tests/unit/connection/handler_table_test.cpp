@@ -1,4 +1,4 @@
-#include "wsserver/server/detail/handler_table.hpp"
+#include "wsserver/connection/handler_table.hpp"
 
 #include <algorithm>
 #include <stdexcept>

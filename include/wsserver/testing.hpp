@@ -148,9 +148,9 @@ class MemoryClient {
 /// timers of a Server.
 ///
 /// All reactions run on the test's thread, one at a time, as soon as their message is received, even reactions of
-/// handlers with Runs::pooled. So such a handler must not wait for another client's message. Other threads of the test
-/// may use the hub; their messages are sent in the next run().
-class MemoryServer {
+/// handlers with Runs::pooled, and so does the function of on_upgrade(). So such a handler must not wait for another
+/// client's message. Other threads of the test may use the hub; their messages are sent in the next run().
+class MemoryServer : public ServerHandlers {
    public:
     /// A server without a handler. Ignores io_threads, workers, transport, handler_deadline and connections_per_second.
     /// Without max_connections there is no limit.
@@ -163,54 +163,14 @@ class MemoryServer {
         handle(std::move(handler));
     }
     /// Terminates the remaining connections. Their handlers' on_close() is called.
-    ~MemoryServer();
+    ~MemoryServer() override;
     /// Takes over the state of the other server, which may then only be destroyed or assigned to.
     MemoryServer(MemoryServer&&) noexcept;
     /// Exchanges the states of the two servers.
     MemoryServer& operator=(MemoryServer&&) noexcept;
 
-    // These functions are like those of Server.
+    // These functions are like those of Server, as are those of ServerHandlers.
 
-    /// Serves a subprotocol; see Server::handle().
-    void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
-    /// Same with an object of any class that reacts to messages, or a std::shared_ptr of one; see make_handler().
-    template <int = 0, class H>
-    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
-        auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
-        handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
-    }
-    /// Sets the default handler, for clients that ask for no subprotocol.
-    template <int = 0, class H>
-    requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
-    /// Serves a subprotocol with an `H` that is constructed in place, from `args`; it need not be movable. Returns it,
-    /// so that the program can use it, too: `auto chat = server.handle<Chat>("chat")`.
-    template <class H, class... Args>
-    requires std::is_constructible_v<H, Args...> std::shared_ptr<H> handle(std::string subprotocol = {},
-                                                                           Args&&... args) {
-        auto handler = std::make_shared<H>(std::forward<Args>(args)...);
-        handle(std::move(subprotocol), handler);
-        return handler;
-    }
-    /// Stops offering the subprotocol; see Server::remove_handler().
-    bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
-    /// Serves a subprotocol on the paths that match `pattern`; see Server::handle_path().
-    void handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
-    /// Same with an object of any class that reacts to messages; see make_handler().
-    template <class H>
-    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
-        void handle_path(std::string pattern, std::string subprotocol, H handler) {
-        auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
-        handle_path(pattern, std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
-    }
-    /// Sets the default handler of the route, for clients that ask for no subprotocol.
-    template <class H>
-    requires(!std::convertible_to<H, std::string>) void handle_path(std::string pattern, H handler) {
-        handle_path(std::move(pattern), std::string{}, std::move(handler));
-    }
-    /// Removes the route with all its handlers; see Server::remove_path().
-    bool remove_path(std::string_view pattern, CloseCode code = CloseCode::going_away);
-    /// Same for the handler of one subprotocol; see Server::remove_path().
-    bool remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code = CloseCode::going_away);
     /// Sets the function that answers plain HTTP requests; see Server::on_http().
     void on_http(Server::HttpAnswer answer);
     /// Replaces the options, also for open connections; see Server::reconfigure().
@@ -250,6 +210,10 @@ class MemoryServer {
    private:
     friend class MemoryClient;
     struct Impl;
+
+    HandlerChooser& chooser() const noexcept override;
+    void close_removed(std::vector<RemovedHandler> removed, CloseCode code) override;
+
     std::unique_ptr<Impl> impl_;
 };
 

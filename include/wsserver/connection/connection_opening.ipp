@@ -85,6 +85,7 @@ void Connection<role, T>::refuse_offer(const Offer& offer, Refusal refusal) {
     if (!refusal.response) return refuse(refusal.error, std::move(refusal.detail), offer.request.target);
     const unsigned status = refusal.response->status;
     std::string detail = std::to_string(status).append(" ").append(reason_phrase(status));
+    if (!refusal.detail.empty()) detail.append(": ").append(refusal.detail);
     refuse({refusal.error, http_response(*refusal.response, offer.request, owner_.server_name()), std::move(detail),
             offer.request.target},
            status);

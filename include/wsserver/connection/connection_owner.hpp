@@ -61,8 +61,9 @@ struct Refusal {
     /// The program refuses the client with a response of its own.
     explicit Refusal(HttpResponse own) : error(Errc::refused_by_program), response(std::move(own)) {}
 
-    Errc error;                              ///< the rule that the request breaks
-    std::string detail{};                    ///< what is wrong with the request, beyond the rule
+    Errc error;  ///< the rule that the request breaks
+    /// What is wrong, beyond the rule. With a response of the program it is only logged.
+    std::string detail{};
     std::optional<HttpResponse> response{};  ///< what the client gets; by default it follows from the error
 };
 

@@ -16,7 +16,6 @@
 #include <concepts>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -26,10 +25,10 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/connection/pooled_owner.hpp"
 #include "wsserver/connection/posting_hub.hpp"
-#include "wsserver/handshake/origin.hpp"
-#include "wsserver/transport/endpoint.hpp"
+#include "wsserver/connection/server_handlers.hpp"
 
 namespace wsserver {
 
@@ -119,7 +118,10 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         pool_.clear();
     }
 
+    /// The same as hub().
+    const std::shared_ptr<PostingHub<T, role>>& posting_hub() const noexcept { return posting_hub_; }
     using Owner::add;
+    using Owner::close_served;
     using Owner::pool_;
     using Owner::protocol_options_;
 
@@ -139,9 +141,10 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     std::function<void(const ConnectionEnd&)> end_;
 };
 
-/// Serves connections on one transport. All reactions run on its thread, even if their handler has Runs::pooled.
+/// Serves connections on one transport. All reactions run on its thread, even if their handler has Runs::pooled, and so
+/// does the function of on_upgrade().
 template <Transport T>
-class ServerOn final : public DefaultOwner<T, Role::server> {
+class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandlers {
    public:
     /// Its connections.
     using typename DefaultOwner<T, Role::server>::Connection;
@@ -150,35 +153,12 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     template <class... Args>
     explicit ServerOn(Args&&... arguments)
         : DefaultOwner<T, Role::server>(std::in_place, std::forward<Args>(arguments)...) {}
-    ~ServerOn() { this->end_all(); }
+    ~ServerOn() override { this->end_all(); }
 
-    /// Serves a subprotocol with `handler`. The empty subprotocol is the default handler. Open connections keep their
-    /// handler.
-    void handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-        handlers_.insert_or_assign(std::move(subprotocol), std::move(handler));
-    }
-    /// The same for a handler object, or a std::shared_ptr of one.
-    template <int = 0, class H>
-    requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
-        auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
-        handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
-    }
-    /// Sets the default handler.
-    template <int = 0, class H>
-    requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
-    /// Serves a subprotocol with an `H` that is constructed in place, from `args`; it need not be movable. Returns it,
-    /// so that the program can use it, too: `auto chat = server.handle<Chat>("chat")`.
-    template <class H, class... Args>
-    requires std::is_constructible_v<H, Args...> std::shared_ptr<H> handle(std::string subprotocol = {},
-                                                                           Args&&... args) {
-        auto handler = std::make_shared<H>(std::forward<Args>(args)...);
-        handle(std::move(subprotocol), handler);
-        return handler;
-    }
     /// Allows these origins in addition to the server's own host (RFC 6455 §10.2); "*" allows all.
-    void allow_origins(std::vector<std::string> origins) { rules_.allowed_origins = std::move(origins); }
+    void allow_origins(std::vector<std::string> origins) { chooser_.set_allowed_origins(std::move(origins)); }
     /// The server's own hosts; see OriginRules::hosts.
-    void serve_hosts(std::vector<std::string> hosts) { rules_.hosts = std::move(hosts); }
+    void serve_hosts(std::vector<std::string> hosts) { chooser_.set_hosts(std::move(hosts)); }
     /// Answers requests that are not an upgrade. If `answer` returns nothing, they are refused with 426.
     void on_http(std::function<std::optional<HttpResponse>(const HttpRequest&)> answer) { http_ = std::move(answer); }
 
@@ -195,16 +175,16 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
 
    private:
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
-        if (auto wrong = check_offer(offer, rules_, is_loopback_peer(connection.peer()))) {
-            return Refusal{wrong->error, wrong->detail};
+        return chooser_.choose(connection, offer);
+    }
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
+        return chooser_.choose_as(connection, offer, std::move(decision));
+    }
+    HandlerChooser& chooser() const noexcept override { return chooser_; }
+    void close_removed(std::vector<RemovedHandler> removed, CloseCode code) override {
+        for (const auto& [handler, subprotocol, route] : removed) {
+            this->close_served(*handler, subprotocol, route.get(), code);
         }
-        for (const std::string& subprotocol : offer.subprotocols) {
-            const auto found = handlers_.find(subprotocol);
-            if (found != handlers_.end()) return Acceptance{found->second, subprotocol};
-        }
-        const auto found = handlers_.find(std::string_view{});
-        if (found == handlers_.end() || needs_subprotocol(offer)) return Errc::unknown_subprotocol;
-        return Acceptance{found->second, {}};
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         try {
@@ -215,8 +195,7 @@ class ServerOn final : public DefaultOwner<T, Role::server> {
     }
     void send_broadcasts() override {}  // broadcasts do not wait here
 
-    std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers_;
-    OriginRules rules_;
+    mutable HandlerChooser chooser_{this->posting_hub()};
     std::function<std::optional<HttpResponse>(const HttpRequest&)> http_;
 };
 

@@ -35,7 +35,7 @@ class HandlerTable {
     /// Sets the handler for all paths that have no route.
     void set(std::string subprotocol, std::shared_ptr<AnyHandler> handler);
     /// Sets a handler for the paths that match `pattern`. Throws std::invalid_argument; see
-    /// Server::handle_path().
+    /// ServerHandlers::handle_path().
     void set_path(std::string_view pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
 
     /// Removes a handler for all paths. Returns none if there was none.
@@ -56,7 +56,7 @@ class HandlerTable {
 
     /// The handlers for all paths, in order of subprotocol.
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> all() const;
-    /// The handlers of all routes; see Server::routes().
+    /// The handlers of all routes; see ServerHandlers::routes().
     std::vector<Route> routes() const;
 
    private:

@@ -10,6 +10,7 @@
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/inbox.hpp"
+#include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/protocol/encode.hpp"
 #include "wsserver/protocol/message.hpp"
 
@@ -48,6 +49,10 @@ class ItemHub : public Hub {
 
     /// The receivers of a broadcast of `sender` have caught up. Any thread.
     void acknowledge(ConnectionId sender) { (void)put(item_for(sender, InboxItem::Kind::acknowledge), {}); }
+
+    /// Ends an opening handshake about which the program has decided, in a later turn of its thread. Any thread.
+    /// Returns `closed` if the owner of the connections is gone, and `dropped` if memory runs out.
+    virtual SendStatus decide(ConnectionId, UpgradeDecision) { return SendStatus::closed; }
 
    protected:
     /// Passes a request on. Copies `payload` and returns at once. Any thread. Returns `closed` if the connection, or

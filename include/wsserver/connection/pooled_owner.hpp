@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,16 @@ class PooledOwner : public OwnerOn<T, role> {
     /// Adds a connection that is not started yet. Null if the pool is full.
     Connection<role, T>* add(typename T::Socket socket) {
         return pool_.emplace(static_cast<OwnerOn<T, role>&>(*this), std::move(socket));
+    }
+
+    /// Closes the connections with `subprotocol` that `handler` serves for `route`. Null: for all paths.
+    void close_served(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
+                      CloseCode code) {
+        pool_.for_each([&](Connection<role, T>& connection) {
+            const auto* served_by = connection.handler();
+            if (served_by == nullptr || &served_by->underlying() != &handler || connection.route() != route) return;
+            if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
+        });
     }
 
     // ConnectionOwner. The derived class implements on_ended(), and on_released(), which erases the connection.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_pool.hpp"
 #include "wsserver/connection/hub.hpp"
@@ -54,7 +55,34 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     /// thread.
     std::uint64_t dropped_requests() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
+    /// See ItemHub. The connections of a client wait for no decision.
+    SendStatus decide(ConnectionId id, UpgradeDecision decision) override {
+        if constexpr (role == Role::client) return SendStatus::closed;
+        auto status = SendStatus::dropped;
+        (void)within_memory([&] {
+            // Outlives the lock: the destructor of a handler that it holds may call this hub.
+            const auto made = std::make_shared<UpgradeDecision>(std::move(decision));
+            const std::lock_guard lock(mutex_);
+            if (pool_ == nullptr) {
+                status = SendStatus::closed;
+                return;
+            }
+            transport_.post([hub = this->weak_from_this(), id, made] {
+                if (const auto self = hub.lock()) self->execute_decision(id, std::move(*made));
+            });
+            status = SendStatus::queued;
+        });
+        return status;
+    }
+
    private:
+    void execute_decision(ConnectionId id, UpgradeDecision&& decision) {
+        if constexpr (role == Role::server) {
+            Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr;
+            if (connection != nullptr) connection->decide(std::move(decision));
+        }
+    }
+
     SendStatus put(InboxItem item, Bytes payload) override {
         const std::lock_guard lock(mutex_);
         const bool for_open_one = !item.to_all && !item.may_pass_limit();

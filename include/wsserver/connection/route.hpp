@@ -9,7 +9,7 @@ namespace wsserver {
 class AnyHandler;
 class PathPattern;
 
-/// A handler of a path: see Server::handle_path().
+/// A handler of a path: see ServerHandlers::handle_path().
 struct Route {
     std::string pattern;                  ///< as it was first given to handle_path()
     std::string subprotocol;              ///< empty: the default handler of the path

@@ -1,5 +1,7 @@
 #include "wsserver/connection/default_owner.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -149,7 +151,109 @@ TEST_CASE("the first subprotocol that has a handler is chosen", "[default_owner]
     empty.listen(std::move(f.network.open_listeners(elsewhere).front()));
     f.client.connect(*f.network.connect(elsewhere), {.host = elsewhere.host}, Recorder{&f.events});
     f.run();
-    CHECK(f.responses.back().status == 400);
+    CHECK(f.responses.back().status == 404);  // it has no handlers at all
+}
+
+TEST_CASE("a default owner serves paths, and a route is removed", "[default_owner][paths]") {
+    OnMemory f;
+    struct Room {
+        void on_open(AnyConnection& connection) {
+            connection.send("room " + connection.parameter("room").value_or("?"));
+        }
+    };
+    f.server.handle_path("/rooms/{room}", Room{});
+    f.server.handle_path<Room>("/rooms/{room}", "chat", {});
+    f.connect({.target = "/rooms/a%2Fb"});
+    f.connect({.target = "/rooms/5", .subprotocols = {"chat"}});
+    f.connect({.target = "/elsewhere"});
+    CHECK(f.events == Strings{"open /rooms/a%2Fb", "text room a/b", "open /rooms/5", "text room 5", "open /elsewhere"});
+    REQUIRE(f.server.routes().size() == 2);
+    CHECK(f.server.routes().back().subprotocol == "chat");
+    CHECK(f.server.remove_path("/rooms/{id}", "chat"));
+    CHECK_FALSE(f.server.remove_path("/rooms/{id}", "chat"));
+    f.run();
+    CHECK(f.server.size() == 2);
+    CHECK(f.server.remove_path("/rooms/{id}"));
+    CHECK(f.server.remove_handler(""));
+    f.run();
+    CHECK(f.server.size() == 0);
+    for (const auto& end : f.ends) CHECK(end.code == CloseCode::going_away);
+    CHECK_THROWS_AS(f.server.handle_path("rooms", Room{}), std::invalid_argument);
+}
+
+TEST_CASE("a program decides about opening handshakes of a default owner", "[default_owner][upgrade]") {
+    OnMemory f;
+    SECTION("at once, or as if it were on a worker") {
+        const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
+        f.server.on_upgrade(
+            [](const UpgradeRequest& request) -> Admission {
+                if (request.query("throw")) throw std::runtime_error{"no database"};
+                if (request.query("token") != "5") return Admission::refuse({.status = 401, .body = "no token"});
+                Admission admission;
+                admission.fields = {{"Set-Cookie", "seen=1"}};
+                return admission;
+            },
+            runs);
+        f.connect({.target = "/?token=4"});
+        CHECK(f.responses.back().status == 401);
+        CHECK(f.responses.back().body == "no token");
+        f.connect({.target = "/?token=5"});
+        CHECK(f.responses.back().status == 101);
+        CHECK(f.responses.back().find("set-cookie") == "seen=1");
+        CHECK(f.events == Strings{"open /?token=5"});
+        f.connect({.target = "/?throw"});
+        CHECK(f.responses.back().status == 500);
+        f.network.advance(1min);
+        const auto caused = [&](std::string_view cause) {
+            return std::ranges::count_if(f.ends, [&](const auto& end) { return end.cause == cause; });
+        };
+        CHECK(caused("the program refused the client: 401 Unauthorized") == 1);
+        CHECK(caused("the program refused the client: 500 Internal Server Error: it threw: no database") == 1);
+    }
+    SECTION("later, on any thread") {
+        std::vector<UpgradeReply> replies;
+        f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) { replies.push_back(std::move(reply)); });
+        f.connect();
+        f.connect();
+        f.connect();
+        REQUIRE(replies.size() == 3);
+        CHECK(f.responses.empty());
+        std::thread{[&] {
+            (void)replies[0](Admission{});
+            (void)replies[1](Admission::refuse({.status = 403}));
+        }}.join();
+        replies.pop_back();
+        f.run();
+        REQUIRE(f.responses.size() == 3);
+        CHECK(f.responses[0].status == 101);
+        CHECK(f.responses[1].status == 403);
+        CHECK(f.responses[2].status == 500);
+        CHECK(replies[0](Admission{}) == SendStatus::closed);
+    }
+    SECTION("too late") {
+        std::optional<UpgradeReply> reply;
+        f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply given) { reply = std::move(given); });
+        ConnectionOptions patient;
+        patient.handshake_timeout = 1h;
+        f.client.set_options(patient);
+        f.connect();
+        f.network.advance(1min);
+        REQUIRE(f.responses.size() == 1);
+        CHECK(f.responses.back().status == 503);
+        CHECK(reply->is_gone());
+        CHECK((*reply)(Admission{}) == SendStatus::closed);
+    }
+}
+
+TEST_CASE("a reply may outlive its default owner", "[default_owner][upgrade]") {
+    std::vector<UpgradeReply> replies;
+    {
+        OnMemory f;
+        f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) { replies.push_back(std::move(reply)); });
+        f.connect();
+        CHECK_FALSE(replies.at(0).is_gone());
+    }
+    CHECK(replies.at(0)(Admission{}) == SendStatus::closed);
 }
 
 TEST_CASE("pages of other origins are refused by default", "[default_owner][rfc6455-10.2]") {

@@ -252,6 +252,72 @@ TEST_CASE("a server in memory has routes", "[testing]") {
     CHECK_THROWS_AS(server.handle_path("chat", Room{}), std::invalid_argument);
 }
 
+TEST_CASE("a program decides about opening handshakes of a server in memory", "[testing][upgrade]") {
+    MemoryServer server{Obedient{}};
+    SECTION("at once, or as if it were on a worker") {
+        const Runs runs = GENERATE(Runs::inline_, Runs::pooled);
+        server.on_upgrade(
+            [](const UpgradeRequest& request) -> Admission {
+                if (request.path() == "/throw") throw std::runtime_error{"no database"};
+                if (request.cookie("sid") != "5") return Admission::refuse({.status = 401, .body = "no token"});
+                Admission admission;
+                admission.fields = {{"Set-Cookie", "seen=1"}};
+                return admission;
+            },
+            runs);
+        auto stranger = server.connect();
+        CHECK_FALSE(stranger.is_open());
+        CHECK(stranger.response().status == 401);
+        CHECK(stranger.response().body == "no token");
+        CHECK(stranger.id().generation == 0);
+        auto known = server.connect(ClientRequest{.fields = {{"Cookie", "sid=5"}}});
+        CHECK(known.response().find("set-cookie") == "seen=1");
+        known.send("hi");
+        known.expect("text hi");
+        CHECK(server.connect("/throw").response().status == 500);
+        server.advance(std::chrono::minutes{1});
+        REQUIRE(server.ends().size() == 2);
+        CHECK(server.ends()[1].cause ==
+              "the program refused the client: 500 Internal Server Error: it threw: no database");
+    }
+    SECTION("later") {
+        std::vector<UpgradeReply> replies;
+        server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) { replies.push_back(std::move(reply)); });
+        auto alice = server.connect();
+        auto bob = server.connect();
+        REQUIRE(replies.size() == 2);
+        CHECK_FALSE(alice.is_open());
+        CHECK(alice.response().status == 0);
+        try {
+            alice.expect("text hi");
+            FAIL("there is no event");
+        } catch (const TestFailure& failure) {
+            CHECK(std::string_view{failure.what()}.ends_with("the server has not answered the opening handshake"));
+        }
+        CHECK(replies[0](Admission{}) == SendStatus::queued);
+        CHECK(replies[1].fail("the database is down") == SendStatus::queued);
+        server.run();
+        CHECK(alice.is_open());
+        CHECK(server.hub()->send(alice.id(), "welcome") == SendStatus::queued);
+        alice.expect("text welcome");
+        CHECK(bob.response().status == 500);
+    }
+    SECTION("not in time") {
+        std::vector<UpgradeReply> replies;
+        server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) { replies.push_back(std::move(reply)); });
+        auto client = server.connect();
+        server.advance(std::chrono::minutes{1});
+        CHECK(client.response().status == 503);
+        CHECK(replies.at(0).is_gone());
+    }
+    SECTION("only if Origin and Host are allowed") {
+        int asked = 0;
+        server.on_upgrade([&](const UpgradeRequest&) { return ++asked, Admission{}; });
+        CHECK(server.connect(ClientRequest{.origin = "http://elsewhere.example"}).response().status == 403);
+        CHECK(asked == 0);
+    }
+}
+
 TEST_CASE("a recording connection has the parameters that the test sets", "[testing]") {
     RecordingConnection connection{"chat", "/rooms/5"};
     CHECK_FALSE(connection.parameter("room"));

@@ -2,7 +2,10 @@
 #pragma once
 
 #include "wsserver/connection/impl/connection_info.ipp"
+#include "wsserver/connection/impl/handler_chooser.ipp"
 #include "wsserver/connection/impl/handler_table.ipp"
 #include "wsserver/connection/impl/room_directory.ipp"
 #include "wsserver/connection/impl/rooms.ipp"
 #include "wsserver/connection/impl/send_queue.ipp"
+#include "wsserver/connection/impl/server_handlers.ipp"
+#include "wsserver/connection/impl/upgrade_hook.ipp"

@@ -223,7 +223,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     }
     void stop_listening() override { transport().stop_listening(); }
     void close_served_by(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
-                         CloseCode code) override;
+                         CloseCode code) override {
+        this->close_served(handler, subprotocol, route, code);
+    }
     void stop(Clock::time_point deadline) override;
     void end() override {
         cut_all();

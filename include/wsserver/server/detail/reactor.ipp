@@ -226,16 +226,6 @@ SendStatus Reactor<T>::send_shared_to(ServerConnection& connection, const Broadc
     return connection.send_shared(broadcast.shared, broadcast.shared->frames.bytes(), kind);
 }
 
-template <Transport T>
-void Reactor<T>::close_served_by(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
-                                 CloseCode code) {
-    pool_.for_each([&](ServerConnection& connection) {
-        const auto* served_by = connection.handler();
-        if (served_by == nullptr || &served_by->underlying() != &handler || connection.route() != route) return;
-        if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
-    });
-}
-
 // --- Timers ---
 
 template <Transport T>

@@ -29,9 +29,7 @@ class ServerHub final : public ItemHub {
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload) override;
-    /// Ends an opening handshake about which the program has decided. In a later turn, also on the reactor's own
-    /// thread.
-    SendStatus decide(ConnectionId id, UpgradeDecision decision);
+    SendStatus decide(ConnectionId id, UpgradeDecision decision) override;
 
    private:
     /// Passes a part to each reactor. Calls `done` with the sum of the receivers.

@@ -34,10 +34,10 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
-        return admission_.choose(connection, offer);
+        return admission_.chooser().choose(connection, offer);
     }
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
-        return admission_.choose_as(connection, offer, std::move(decision));
+        return admission_.chooser().choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }
     void on_ended(const ConnectionEnd& end) override { callbacks_.ended(end); }
@@ -68,8 +68,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     /// Drops the last reference. The caller's loop may still be inside the object, so it is destroyed there.
     static void release(std::shared_ptr<Impl> impl) noexcept;
 
-    /// Closes the connections of handlers that were removed. Returns false if none was.
-    bool close_removed(std::vector<RemovedHandler> removed, CloseCode code);
+    void close_removed(std::vector<RemovedHandler> removed, CloseCode code);
     void reconfigure(const ServerOptions& changed);
     ServerStatistics statistics() const;
     /// Returns the same handler, with a deleter that destroys it on a worker instead of a reactor's thread. Its

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "wsserver/server/detail/pooled_handler.hpp"
-#include "wsserver/transport/endpoint.hpp"
 
 namespace wsserver {
 
@@ -28,24 +27,68 @@ std::size_t nine_tenths_of_descriptors() {
 /// limit are closed without a response.
 constexpr std::size_t extra_503_connections = 256;
 
-/// The same offer, of one subprotocol only, or of none.
-Offer narrowed(Offer offer, const std::string& subprotocol) {
-    offer.subprotocols.clear();
-    if (!subprotocol.empty()) offer.subprotocols.push_back(subprotocol);
-    return offer;
+/// The workers and the listeners of a Server.
+class ChooserOnReactors final : public ChooserServer {
+   public:
+    ChooserOnReactors(std::shared_ptr<ServerHub> hub, HandlerWorkers& workers, const ProgramCallbacks& callbacks)
+        : hub_(std::move(hub)), gate_(hub_->gate()), workers_(workers), callbacks_(callbacks) {}
+
+    bool call(const std::function<void()>& f) override {
+        const CallbackGate::Call entered{*gate_};
+        if (entered) f();
+        return static_cast<bool>(entered);
+    }
+    bool run_on_worker(TaskName name, UniqueFunction<void()> task) override {
+        try {
+            workers_.run(name, std::move(task));
+            return true;
+        } catch (const std::system_error& why) {
+            log_no_worker(why);
+            return false;
+        }
+    }
+    OfferDecision accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance) override;
+    void log_failure(std::string_view line) override { callbacks_.log(LogLevel::error, line); }
+
+   private:
+    void log_no_worker(const std::system_error& why) const {
+        callbacks_.log(LogLevel::error,
+                       std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
+    }
+
+    const std::shared_ptr<ServerHub> hub_;
+    const std::shared_ptr<CallbackGate> gate_;
+    // Not for threads that may be stuck in the program: they only use call().
+    HandlerWorkers& workers_;
+    const ProgramCallbacks& callbacks_;
+};
+
+OfferDecision ChooserOnReactors::accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance) {
+    if (acceptance.handler->runs() == Runs::pooled) {
+        try {
+            ReadyMailboxes& ready = workers_.ready_mailboxes(connection.id().reactor);
+            acceptance.handler = make_pooled(std::move(acceptance.handler), connection, acceptance.subprotocol,
+                                             offer.request.target, hub_, ready, acceptance.route);
+        } catch (const std::system_error& why) {
+            log_no_worker(why);
+            return Errc::too_many_connections;
+        }
+    }
+    callbacks_.accepted({connection, offer.request, acceptance.subprotocol, acceptance.handler->name()});
+    return acceptance;
 }
+
+OriginRules origin_rules(const ServerOptions& options) { return {options.allowed_origins, options.hosts}; }
 
 }  // namespace
 
-AdmissionControl::AdmissionControl(const ServerOptions& options, std::shared_ptr<ServerHub> hub,
+AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shared_ptr<ServerHub>& hub,
                                    HandlerWorkers& workers, const ProgramCallbacks& callbacks)
-    : hub_(std::move(hub)),
-      workers_(workers),
-      callbacks_(callbacks),
-      upgrade_hook_(hub_, workers),
+    : chooser_(hub, std::make_shared<ChooserOnReactors>(hub, workers, callbacks)),
       max_connections_(options.max_connections != 0 ? options.max_connections : nine_tenths_of_descriptors()),
-      rate_(options.connections_per_second),
-      rules_(options) {}
+      rate_(options.connections_per_second) {
+    chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
+}
 
 ReactorShared::StreamAdmission AdmissionControl::admit() noexcept {
     const auto place = rate_.is_limited() ? rate_.take(Clock::now()) : ConnectionRate::Place::within;
@@ -73,98 +116,9 @@ bool AdmissionControl::give_up_place() noexcept {
     return true;
 }
 
-OfferDecision AdmissionControl::choose(OwnedConnection& connection, const Offer& offer) {
-    {
-        const bool is_local = is_loopback_peer(connection.peer());
-        const std::shared_lock lock(mutex_);
-        if (auto wrong = check_offer(offer, rules_.origins, is_local)) return Refusal{wrong->error, wrong->detail};
-    }
-    return upgrade_hook_.is_set() ? ask(connection, offer) : admit(connection, offer, {});
-}
-
-OfferDecision AdmissionControl::ask(OwnedConnection& connection, const Offer& offer) {
-    try {
-        auto decision = upgrade_hook_.ask(connection, offer);
-        if (auto* refusal = std::get_if<Refusal>(&decision)) return std::move(*refusal);
-        if (auto* later = std::get_if<DecidesLater>(&decision)) return std::move(*later);
-        return choose_as(connection, offer, std::get<UpgradeDecision>(std::move(decision)));
-    } catch (const std::system_error& why) {
-        return no_worker(why);
-    }
-}
-
-OfferDecision AdmissionControl::choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision decision) {
-    if (!decision) return fail(offer, decision.error());
-    return admit(connection, offer, *std::move(decision));
-}
-
-/// Does as the program decided. By default the handlers decide.
-OfferDecision AdmissionControl::admit(OwnedConnection& connection, const Offer& offer, Admission admission) {
-    if (admission.refusal) {
-        const unsigned status = admission.refusal->status;
-        if (status < 300 || status > 999) return fail(offer, "it refused with the status " + std::to_string(status));
-        return Refusal{*std::move(admission.refusal)};
-    }
-    HandlerTable::Choice choice;
-    if (const auto& subprotocol = admission.subprotocol) {
-        const auto offered = std::ranges::find(offer.subprotocols, *subprotocol);
-        const bool is_offered = offered != offer.subprotocols.end();
-        if (!is_offered && !subprotocol->empty()) {
-            return fail(offer, "it chose the subprotocol " + *subprotocol + ", which the client does not ask for");
-        }
-        choice = choose_handler(narrowed(offer, *subprotocol));
-        // Not the default handler under another name: remove_handler() would not find the connection.
-        const bool is_served = choice.handler && choice.subprotocol == *subprotocol;
-        if (!is_served && !admission.handler) {
-            return fail(offer, "it chose the subprotocol '" + *subprotocol + "', which has no handler");
-        }
-        choice.subprotocol = is_offered ? std::string_view{*offered} : std::string_view{};
-    } else {
-        choice = choose_handler(offer);
-    }
-    if (admission.handler) choice.handler = std::move(admission.handler);
-    if (!choice.handler) return handlers_.why_none(offer);
-    return accept(connection, offer, std::move(choice), std::move(admission.fields));
-}
-
-HandlerTable::Choice AdmissionControl::choose_handler(const Offer& offer) const {
-    const std::shared_lock lock(mutex_);
-    return handlers_.choose(offer, rules_.strict_subprotocol);
-}
-
-OfferDecision AdmissionControl::fail(const Offer& offer, std::string_view why) const {
-    callbacks_.log(LogLevel::error, "on_upgrade failed for " + offer.request.target + ": " + std::string{why});
-    return Refusal{
-        HttpResponse{.status = 500, .fields = {}, .body = "the server failed to decide about the request\n"}};
-}
-
-OfferDecision AdmissionControl::no_worker(const std::system_error& why) const {
-    callbacks_.log(LogLevel::error,
-                   std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
-    return Errc::too_many_connections;
-}
-
-OfferDecision AdmissionControl::accept(OwnedConnection& connection, const Offer& offer, HandlerTable::Choice choice,
-                                       std::vector<HttpField> fields) {
-    if (choice.handler->runs() == Runs::pooled) {
-        ReadyMailboxes* ready = nullptr;
-        try {
-            ready = &workers_.ready_mailboxes(connection.id().reactor);
-        } catch (const std::system_error& why) {
-            return no_worker(why);
-        }
-        choice.handler = make_pooled(std::move(choice.handler), connection, choice.subprotocol, offer.request.target,
-                                     hub_, *ready, choice.route);
-    }
-    callbacks_.accepted({connection, offer.request, choice.subprotocol, choice.handler->name()});
-    return Acceptance{std::move(choice.handler), choice.subprotocol, std::move(choice.route), std::move(fields)};
-}
-
 void AdmissionControl::reconfigure(const ServerOptions& changed) {
     rate_.set(changed.connections_per_second);
-    HandshakeRules rules{changed};
-    const std::unique_lock lock(mutex_);
-    std::swap(rules_, rules);
+    chooser_.set_rules(origin_rules(changed), changed.strict_subprotocol);
 }
 
 }  // namespace wsserver

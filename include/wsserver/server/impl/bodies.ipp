@@ -15,4 +15,3 @@
 #include "wsserver/server/impl/server_impl.ipp"
 #include "wsserver/server/impl/server_listeners.ipp"
 #include "wsserver/server/impl/substitute.ipp"
-#include "wsserver/server/impl/upgrade_hook.ipp"

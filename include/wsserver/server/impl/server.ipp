@@ -22,42 +22,18 @@ Server::~Server() {
     impl_->request_stop(std::chrono::milliseconds{0});
     if (impl_->loops_run()) impl_->wait_until_stopped();
     (void)impl_->finish();
-    impl_->admission_.handlers().clear();  // a handler that has not returned is kept by its connection
+    impl_->admission_.chooser().handlers().clear();  // a handler that has not returned is kept by its connection
     Impl::release(std::move(impl_));
 }
 
-void Server::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-    impl_->admission_.handlers().set(std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
+HandlerChooser& Server::chooser() const noexcept { return impl_->admission_.chooser(); }
+
+std::shared_ptr<AnyHandler> Server::adopted(std::shared_ptr<AnyHandler> handler) const {
+    return impl_->ending_on_worker(std::move(handler));
 }
 
-bool Server::remove_handler(std::string_view subprotocol, CloseCode code) {
-    return impl_->close_removed(impl_->admission_.handlers().remove(subprotocol), code);
-}
-
-void Server::handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-    impl_->admission_.handlers().set_path(pattern, std::move(subprotocol), impl_->ending_on_worker(std::move(handler)));
-}
-
-bool Server::remove_path(std::string_view pattern, CloseCode code) {
-    return impl_->close_removed(impl_->admission_.handlers().remove_path(pattern, std::nullopt), code);
-}
-
-bool Server::remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
-    return impl_->close_removed(impl_->admission_.handlers().remove_path(pattern, subprotocol), code);
-}
-
-std::vector<Route> Server::routes() const { return impl_->admission_.handlers().routes(); }
-
-std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> Server::handlers() const {
-    return impl_->admission_.handlers().all();
-}
-
-void Server::on_upgrade(std::function<Admission(const UpgradeRequest&)> decide, Runs runs) {
-    impl_->admission_.upgrade_hook().set(std::move(decide), runs);
-}
-
-void Server::on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide) {
-    impl_->admission_.upgrade_hook().set(std::move(decide));
+void Server::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
+    impl_->close_removed(std::move(removed), code);
 }
 
 void Server::on_http(HttpAnswer answer) { impl_->callbacks_.on_http(std::move(answer)); }

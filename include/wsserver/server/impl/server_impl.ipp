@@ -224,10 +224,10 @@ void Server::Impl::leave_behind(std::size_t reactor, StopReport& report) {
 }
 
 std::string Server::Impl::name_of(const AnyHandler* handler) const {
-    for (const auto& [subprotocol, one] : admission_.handlers().all()) {
+    for (const auto& [subprotocol, one] : admission_.chooser().handlers().all()) {
         if (one.get() == handler) return std::string{one->name()};
     }
-    for (const Route& route : admission_.handlers().routes()) {
+    for (const Route& route : admission_.chooser().handlers().routes()) {
         if (route.handler.get() == handler) return std::string{route.handler->name()};
     }
     return "(removed)";
@@ -264,15 +264,13 @@ std::shared_ptr<AnyHandler> Server::Impl::ending_on_worker(std::shared_ptr<AnyHa
             }};
 }
 
-bool Server::Impl::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
-    if (removed.empty()) return false;
+void Server::Impl::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
     const auto shared = std::make_shared<const std::vector<RemovedHandler>>(std::move(removed));
     reactors_.tell_all([shared, code](AnyReactor& reactor) {
         for (const auto& [handler, subprotocol, route] : *shared) {
             reactor.close_served_by(*handler, subprotocol, route.get(), code);
         }
     });
-    return true;
 }
 
 void Server::Impl::reconfigure(const ServerOptions& changed) {

@@ -8,8 +8,7 @@
 #include <variant>
 
 #include "wsserver/connection/default_owner.hpp"
-#include "wsserver/connection/handler_table.hpp"
-#include "wsserver/handshake/origin.hpp"
+#include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/protocol/event_text.hpp"
 #include "wsserver/server/detail/memory_reactors.hpp"
 #include "wsserver/server/detail/reactor_options.hpp"
@@ -69,6 +68,7 @@ struct MemoryClient::Impl final : AnyHandler {
     std::string subprotocol;
     HttpResponse response{.status = 0};  ///< status 0: none was received
     ConnectionId id_at_server;
+    bool was_accepted = false;
     std::optional<ConnectionEnd> end;
 };
 
@@ -79,9 +79,12 @@ struct MemoryServer::Impl final : ReactorShared {
         : options(std::move(given)),
           server_hub(std::make_shared<ServerHub>(ReactorOptions{}.fragment_size)),
           any_hub(server_hub),
+          chooser(server_hub),
           reactors(*this, *server_hub, reactor_options(options), network, place) {
+        set_options(options);
         ConnectionOptions of_clients;
         of_clients.ping_interval = std::chrono::milliseconds{0};
+        of_clients.handshake_timeout = std::chrono::hours{24 * 365};  // the server's time is what a test is about
         clients.set_options(of_clients);
         clients.transport().receive_window(client_receive_window);
         clients.on_response([this](const HttpResponse& response) { last_response = response; });
@@ -99,12 +102,11 @@ struct MemoryServer::Impl final : ReactorShared {
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
-        const OriginRules origins{options.allowed_origins, options.hosts};
-        if (auto wrong = check_offer(offer, origins, false)) return Refusal{wrong->error, wrong->detail};
-        auto choice = handlers.choose(offer, options.strict_subprotocol);
-        if (!choice.handler) return handlers.why_none(offer);
-        last_accepted = connection.id();
-        return Acceptance{std::move(choice.handler), choice.subprotocol, std::move(choice.route)};
+        last_asked = connection.id();
+        return chooser.choose(connection, offer);
+    }
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
+        return chooser.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         try {
@@ -132,12 +134,9 @@ struct MemoryServer::Impl final : ReactorShared {
         reactor().attach();  // the test may use another thread now
         network.run_until_idle();
     }
-    bool close_removed(const std::vector<RemovedHandler>& removed, CloseCode code) {
-        for (const auto& [handler, subprotocol, route] : removed) {
-            reactor().close_served_by(*handler, subprotocol, route.get(), code);
-        }
-        if (!removed.empty()) run();
-        return !removed.empty();
+    void set_options(const ServerOptions& given) {
+        options = given;
+        chooser.set_rules({options.allowed_origins, options.hosts}, options.strict_subprotocol);
     }
     MemorySocket connect(TestLine where) {
         auto socket = network.connect(place);
@@ -158,13 +157,13 @@ struct MemoryServer::Impl final : ReactorShared {
 
     const Endpoint place{"server", 80, {}};
     ServerOptions options;
-    HandlerTable handlers;
     Server::HttpAnswer http_answer;
     std::shared_ptr<ServerHub> server_hub;
     std::shared_ptr<Hub> any_hub;
+    HandlerChooser chooser;
     std::size_t open = 0;
     bool stopped = false;
-    ConnectionId last_accepted;
+    ConnectionId last_asked;
     std::vector<ConnectionEnd> ends;
     std::map<ConnectionId, std::weak_ptr<MemoryClient::Impl>> clients_by_id;
     HttpResponse last_response{.status = 0};  ///< for the client whose opening handshake is about to end
@@ -184,31 +183,19 @@ MemoryServer& MemoryServer::operator=(MemoryServer&& other) noexcept {
 
 MemoryServer::~MemoryServer() = default;
 
-void MemoryServer::handle(std::string subprotocol, std::shared_ptr<AnyHandler> handler) {
-    impl_->handlers.set(std::move(subprotocol), std::move(handler));
-}
+HandlerChooser& MemoryServer::chooser() const noexcept { return impl_->chooser; }
 
-bool MemoryServer::remove_handler(std::string_view subprotocol, CloseCode code) {
-    return impl_->close_removed(impl_->handlers.remove(subprotocol), code);
-}
-
-void MemoryServer::handle_path(const std::string& pattern, std::string subprotocol,
-                               std::shared_ptr<AnyHandler> handler) {
-    impl_->handlers.set_path(pattern, std::move(subprotocol), std::move(handler));
-}
-
-bool MemoryServer::remove_path(std::string_view pattern, CloseCode code) {
-    return impl_->close_removed(impl_->handlers.remove_path(pattern, std::nullopt), code);
-}
-
-bool MemoryServer::remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
-    return impl_->close_removed(impl_->handlers.remove_path(pattern, subprotocol), code);
+void MemoryServer::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
+    for (const auto& [handler, subprotocol, route] : removed) {
+        impl_->reactor().close_served_by(*handler, subprotocol, route.get(), code);
+    }
+    run();
 }
 
 void MemoryServer::on_http(Server::HttpAnswer answer) { impl_->http_answer = std::move(answer); }
 
 void MemoryServer::reconfigure(const ServerOptions& options) {
-    impl_->options = options;
+    impl_->set_options(options);
     impl_->reactor().set_options(reactor_options(options));
 }
 
@@ -233,11 +220,11 @@ MemoryClient MemoryServer::connect(ClientRequest request, TestLine where) {
     if (request.host.empty()) request.host = impl_->place.host;
     if (const auto checked = check_request(request); !checked) fail_test(where, "cannot connect: " + checked.error());
     const auto client = std::make_shared<MemoryClient::Impl>(*impl_);
-    impl_->last_accepted = {};
+    impl_->last_asked = {};
     client->id = impl_->clients.connect(impl_->connect(where), std::move(request), client)->id();
     impl_->clients_by_id[client->id] = client;
     run();
-    client->id_at_server = impl_->last_accepted;
+    client->id_at_server = impl_->last_asked;
     return MemoryClient{client};
 }
 
@@ -267,6 +254,7 @@ const std::vector<ConnectionEnd>& MemoryServer::ends() const noexcept { return i
 // --- MemoryClient ---
 
 void MemoryClient::Impl::on_open(AnyConnection& opened) {
+    was_accepted = true;
     subprotocol = opened.subprotocol();
     response = std::exchange(server->last_response, HttpResponse{.status = 0});
 }
@@ -301,6 +289,7 @@ std::optional<ClientEvent> MemoryClient::Impl::take() {
 }
 
 std::string MemoryClient::Impl::state() const {
+    if (!end && !was_accepted) return "the server has not answered the opening handshake";
     if (!end) return is_open() ? "the connection is open" : "the connection is closing";
     if (!end->opened && response.status >= 300) {
         return "the server refused the opening handshake: " + std::to_string(response.status) + " " +
@@ -387,7 +376,7 @@ void MemoryClient::expect_nothing(TestLine where) {
 bool MemoryClient::is_open() const noexcept { return impl_->is_open(); }
 std::string_view MemoryClient::subprotocol() const noexcept { return impl_->subprotocol; }
 const HttpResponse& MemoryClient::response() const noexcept { return impl_->response; }
-ConnectionId MemoryClient::id() const noexcept { return impl_->id_at_server; }
+ConnectionId MemoryClient::id() const noexcept { return impl_->was_accepted ? impl_->id_at_server : ConnectionId{}; }
 const std::optional<ConnectionEnd>& MemoryClient::end() const noexcept { return impl_->end; }
 
 std::string to_string(const ClientEvent& event) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "wsserver/server/detail/upgrade_hook.hpp"
+#include "wsserver/connection/upgrade_hook.hpp"
 
 #include <exception>
 #include <mutex>
@@ -13,12 +13,12 @@ namespace {
 
 class HubTicket : public detail::UpgradeTicket {
    public:
-    HubTicket(std::shared_ptr<ServerHub> hub, ConnectionId id) noexcept : hub_(std::move(hub)), id_(id) {}
+    HubTicket(std::shared_ptr<ItemHub> hub, ConnectionId id) noexcept : hub_(std::move(hub)), id_(id) {}
 
     SendStatus answer(UpgradeDecision&& decision) final { return hub_->decide(id_, std::move(decision)); }
 
    private:
-    const std::shared_ptr<ServerHub> hub_;
+    const std::shared_ptr<ItemHub> hub_;
     const ConnectionId id_;
 };
 
@@ -31,7 +31,7 @@ struct Question {
 /// Frees the question as soon as the client does not wait any more.
 class QuestionTicket final : public HubTicket {
    public:
-    QuestionTicket(std::shared_ptr<ServerHub> hub, ConnectionId id, Question question)
+    QuestionTicket(std::shared_ptr<ItemHub> hub, ConnectionId id, Question question)
         : HubTicket(std::move(hub), id), question_(std::make_unique<const Question>(std::move(question))) {}
 
     /// Null if the client does not wait any more.
@@ -66,13 +66,13 @@ class WaitingQuestion {
 /// The program's function failed.
 UpgradeDecision failed(std::string_view what) { return Unexpected{std::string{"it threw: "}.append(what)}; }
 
-/// Calls `f`, which decides. An exception becomes a text.
+/// Asks `decide`, which calls the program. An exception becomes a text.
 template <class F>
-UpgradeDecision guarded_decision(CallbackGate& gate, F&& f) {
-    const CallbackGate::Call call{gate};
-    if (!call) return Unexpected{std::string{"the server has stopped"}};
+UpgradeDecision guarded_decision(ProgramCaller& caller, F&& decide) {
+    UpgradeDecision decision = Unexpected{std::string{"the server has stopped"}};
     try {
-        return f();
+        (void)caller.call([&] { decision = decide(); });
+        return decision;
     } catch (const std::exception& exception) {
         return failed(exception.what());
     } catch (...) {
@@ -93,18 +93,14 @@ void UpgradeHook::set(DecideLater decide) {
     now_ = nullptr;
 }
 
-std::variant<UpgradeDecision, DecidesLater, Refusal> UpgradeHook::ask(const OwnedConnection& connection,
-                                                                      const Offer& offer) const {
-    if (now_ && runs_ == Runs::pooled) {
-        if (waiting_->load(std::memory_order_relaxed) >= most_waiting) return Refusal{Errc::too_many_connections};
-        return ask_on_worker(connection, offer);
-    }
+UpgradeHook::Answer UpgradeHook::ask(const OwnedConnection& connection, const Offer& offer) const {
+    if (now_ && runs_ == Runs::pooled) return ask_on_worker(connection, offer, TaskName{"on_upgrade"}, now_);
     const std::string peer = connection.peer();
     const UpgradeRequest request{offer, peer};
-    if (now_) return guarded_decision(*hub_->gate(), [&] { return UpgradeDecision{(*now_)(request)}; });
+    if (now_) return guarded_decision(*caller_, [&] { return UpgradeDecision{(*now_)(request)}; });
     const auto ticket = std::make_shared<HubTicket>(hub_, connection.id());
     // If the function throws, the reply that it got is destroyed, which answers, too. The text here says more.
-    auto decision = guarded_decision(*hub_->gate(), [&] {
+    auto decision = guarded_decision(*caller_, [&] {
         later_(request, UpgradeReply{ticket});
         return UpgradeDecision{Admission{}};
     });
@@ -112,18 +108,22 @@ std::variant<UpgradeDecision, DecidesLater, Refusal> UpgradeHook::ask(const Owne
     return DecidesLater{ticket};
 }
 
-DecidesLater UpgradeHook::ask_on_worker(const OwnedConnection& connection, const Offer& offer) const {
+UpgradeHook::Answer UpgradeHook::ask_on_worker(const OwnedConnection& connection, const Offer& offer, TaskName name,
+                                               std::shared_ptr<const Decide> decide) const {
+    if (waiting_->load(std::memory_order_relaxed) >= most_waiting) return Refusal{Errc::too_many_connections};
     const auto ticket = std::make_shared<QuestionTicket>(hub_, connection.id(), Question{offer, connection.peer()});
-    workers_.run(TaskName{"on_upgrade"}, [decide = now_, gate = hub_->gate(), reply = UpgradeReply{ticket}, ticket,
-                                          waiting = WaitingQuestion{waiting_}]() mutable {
-        const auto question = ticket->take();
-        if (!question) return;  // a worker was free too late
-        auto decision = guarded_decision(*gate, [&] {
-            return UpgradeDecision{(*decide)(UpgradeRequest{question->offer, question->peer})};
+    const bool runs =
+        caller_->run_on_worker(name, [decide = std::move(decide), caller = caller_, reply = UpgradeReply{ticket},
+                                      ticket, waiting = WaitingQuestion{waiting_}]() mutable {
+            const auto question = ticket->take();
+            if (!question) return;  // a worker was free too late
+            auto decision = guarded_decision(*caller, [&] {
+                return UpgradeDecision{(*decide)(UpgradeRequest{question->offer, question->peer})};
+            });
+            decision ? reply(*std::move(decision)) : reply.fail(decision.error());
         });
-        decision ? reply(*std::move(decision)) : reply.fail(decision.error());
-    });
-    return {ticket};
+    if (!runs) return Refusal{Errc::too_many_connections};
+    return DecidesLater{ticket};
 }
 
 }  // namespace wsserver

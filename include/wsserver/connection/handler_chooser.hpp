@@ -1,0 +1,73 @@
+// Chooses the handler of an opening handshake, or refuses the client. All servers share it.
+#pragma once
+
+#include "wsserver/base/cpp20.hpp"
+
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/handler_table.hpp"
+#include "wsserver/connection/item_hub.hpp"
+#include "wsserver/connection/upgrade_hook.hpp"
+#include "wsserver/handshake/origin.hpp"
+
+namespace wsserver {
+
+/// What a server itself does while its HandlerChooser chooses. As it is, all of it happens at once, on the thread of
+/// the connection.
+class ChooserServer : public ProgramCaller {
+   public:
+    /// The client is about to be accepted: the server may replace the handler, or refuse. On the connection's thread.
+    virtual OfferDecision accept(OwnedConnection&, const Offer&, Acceptance acceptance) { return acceptance; }
+    /// A function of the program has failed. On the connection's thread.
+    virtual void log_failure(std::string_view) {}
+};
+
+/// The rules for Origin and Host come first, then the function of on_upgrade(), then the table of handlers. Any thread
+/// may call the members, unless they say otherwise.
+class HandlerChooser {
+   public:
+    /// `hub` reaches the server's connections. Neither may be null.
+    explicit HandlerChooser(const std::shared_ptr<ItemHub>& hub,
+                            std::shared_ptr<ChooserServer> server = std::make_shared<ChooserServer>());
+    HandlerChooser(const HandlerChooser&) = delete;
+    HandlerChooser& operator=(const HandlerChooser&) = delete;
+    ~HandlerChooser() = default;
+
+    /// See ServerOwner. On the connection's thread.
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer);
+    /// Same.
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision);
+
+    /// Replaces the rules. `strict` is that of HandlerTable::choose().
+    void set_rules(OriginRules origins, bool strict);
+    /// Replaces OriginRules::allowed_origins.
+    void set_allowed_origins(std::vector<std::string> origins);
+    /// Replaces OriginRules::hosts.
+    void set_hosts(std::vector<std::string> hosts);
+
+    /// The handlers of the server.
+    HandlerTable& handlers() noexcept { return handlers_; }
+    /// Same.
+    const HandlerTable& handlers() const noexcept { return handlers_; }
+    /// The function of on_upgrade().
+    UpgradeHook& upgrade_hook() noexcept { return upgrade_hook_; }
+
+   private:
+    OfferDecision admit(OwnedConnection& connection, const Offer& offer, Admission admission);
+    HandlerTable::Choice choose_handler(const Offer& offer) const;
+    OfferDecision fail(const Offer& offer, std::string why) const;
+
+    const std::shared_ptr<ChooserServer> server_;
+    HandlerTable handlers_;
+    UpgradeHook upgrade_hook_;
+    mutable std::shared_mutex mutex_;
+    OriginRules origins_;
+    bool strict_subprotocol_ = false;
+};
+
+}  // namespace wsserver

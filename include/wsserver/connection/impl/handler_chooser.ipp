@@ -1,0 +1,106 @@
+#pragma once
+
+#include "wsserver/connection/handler_chooser.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <variant>
+
+#include "wsserver/transport/endpoint.hpp"
+
+namespace wsserver {
+
+namespace {
+
+/// The same offer, of one subprotocol only, or of none.
+Offer narrowed(Offer offer, const std::string& subprotocol) {
+    offer.subprotocols.clear();
+    if (!subprotocol.empty()) offer.subprotocols.push_back(subprotocol);
+    return offer;
+}
+
+}  // namespace
+
+HandlerChooser::HandlerChooser(const std::shared_ptr<ItemHub>& hub, std::shared_ptr<ChooserServer> server)
+    : server_(std::move(server)), upgrade_hook_(hub, server_) {}
+
+OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& offer) {
+    {
+        const bool is_local = is_loopback_peer(connection.peer());
+        const std::shared_lock lock(mutex_);
+        if (auto wrong = check_offer(offer, origins_, is_local)) return Refusal{wrong->error, wrong->detail};
+    }
+    if (!upgrade_hook_.is_set()) return admit(connection, offer, {});
+    auto answer = upgrade_hook_.ask(connection, offer);
+    if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
+    if (auto* later = std::get_if<DecidesLater>(&answer)) return std::move(*later);
+    return choose_as(connection, offer, std::get<UpgradeDecision>(std::move(answer)));
+}
+
+OfferDecision HandlerChooser::choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) {
+    if (!decision) return fail(offer, decision.error());
+    return admit(connection, offer, *std::move(decision));
+}
+
+/// Does as the program decided. By default the handlers decide.
+OfferDecision HandlerChooser::admit(OwnedConnection& connection, const Offer& offer, Admission admission) {
+    if (admission.refusal) {
+        const unsigned status = admission.refusal->status;
+        if (status < 300 || status > 999) return fail(offer, "it refused with the status " + std::to_string(status));
+        return Refusal{*std::move(admission.refusal)};
+    }
+    HandlerTable::Choice choice;
+    if (const auto& subprotocol = admission.subprotocol) {
+        const auto offered = std::ranges::find(offer.subprotocols, *subprotocol);
+        const bool is_offered = offered != offer.subprotocols.end();
+        if (!is_offered && !subprotocol->empty()) {
+            return fail(offer, "it chose the subprotocol " + *subprotocol + ", which the client does not ask for");
+        }
+        choice = choose_handler(narrowed(offer, *subprotocol));
+        // Not the default handler under another name: remove_handler() would not find the connection.
+        const bool is_served = choice.handler && choice.subprotocol == *subprotocol;
+        if (!is_served && !admission.handler) {
+            return fail(offer, "it chose the subprotocol '" + *subprotocol + "', which has no handler");
+        }
+        choice.subprotocol = is_offered ? std::string_view{*offered} : std::string_view{};
+    } else {
+        choice = choose_handler(offer);
+    }
+    if (admission.handler) choice.handler = std::move(admission.handler);
+    if (!choice.handler) return handlers_.why_none(offer);
+    return server_->accept(
+        connection, offer,
+        {std::move(choice.handler), choice.subprotocol, std::move(choice.route), std::move(admission.fields)});
+}
+
+HandlerTable::Choice HandlerChooser::choose_handler(const Offer& offer) const {
+    const std::shared_lock lock(mutex_);
+    return handlers_.choose(offer, strict_subprotocol_);
+}
+
+OfferDecision HandlerChooser::fail(const Offer& offer, std::string why) const {
+    server_->log_failure("on_upgrade failed for " + offer.request.target + ": " + why);
+    Refusal refusal{
+        HttpResponse{.status = 500, .fields = {}, .body = "the server failed to decide about the request\n"}};
+    refusal.detail = std::move(why);
+    return refusal;
+}
+
+void HandlerChooser::set_rules(OriginRules origins, bool strict) {
+    const std::unique_lock lock(mutex_);
+    std::swap(origins_, origins);
+    strict_subprotocol_ = strict;
+}
+
+void HandlerChooser::set_allowed_origins(std::vector<std::string> origins) {
+    const std::unique_lock lock(mutex_);
+    std::swap(origins_.allowed_origins, origins);
+}
+
+void HandlerChooser::set_hosts(std::vector<std::string> hosts) {
+    const std::unique_lock lock(mutex_);
+    std::swap(origins_.hosts, hosts);
+}
+
+}  // namespace wsserver

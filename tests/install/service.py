@@ -95,6 +95,23 @@ def in_tree(word, root):
     return str(root / word.lstrip("/")) if word.startswith("/") else word
 
 
+def command_of(root, key):
+    """The words of ExecStart or ExecReload, with paths in `root`."""
+    line = re.search(rf"^{key}=(.*)$", the_only(root, "wsd.service").read_text(), re.M)[1]
+    return [in_tree(word, root) for word in shlex.split(line)]
+
+
+def check_reload(root, configuration):
+    """It says nothing that is in wsd's log already, and why it fails."""
+    command = command_of(root, "ExecReload")
+    assert run(*command, capture_output=True).stdout == b""
+    before = configuration.read_text()
+    configuration.write_text("no_such_key = 1\n")
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    assert failed.returncode == 1 and "no_such_key" in failed.stderr, failed
+    configuration.write_text(before)
+
+
 def id_of(file, name):
     """The number of a user or group in passwd or group."""
     return int(re.search(rf"^{name}:[^:]*:(\d+)", file.read_text(), re.M)[1])
@@ -102,8 +119,7 @@ def id_of(file, name):
 
 def start(root):
     """Starts wsd as the unit does: as its user, with its command line, in `root`."""
-    command = re.search(r"^ExecStart=(.*)$", the_only(root, "wsd.service").read_text(), re.M)[1]
-    words = [in_tree(word, root) for word in shlex.split(command)]
+    words = command_of(root, "ExecStart")
     user, group = id_of(root / "etc/passwd", "wsd"), id_of(root / "etc/group", "wsd")
     runtime = root / "run/wsd"  # RuntimeDirectory=
     runtime.mkdir(parents=True)
@@ -116,6 +132,7 @@ def start(root):
         spool = words[words.index("--spool") + 1]
         status = run(Path(words[0]).with_name("wsd-ctl"), "--spool", spool, "--json", "status", stdout=subprocess.PIPE)
         assert json.loads(status.stdout)["program"] == "wsd"
+        check_reload(root, Path(words[words.index("--config") + 1]))
     finally:
         wsd.terminate()
         assert wsd.wait(TIMEOUT) == 0

@@ -31,6 +31,12 @@ class TokenBucket {
         const std::chrono::nanoseconds time{whole * in_nanoseconds(second) + rest * in_nanoseconds(second) / rate};
         full_at_ = std::max(full_at_, now) + time;
     }
+    /// Returns tokens that were taken and not used.
+    void put_back(std::uint32_t count, std::uint32_t rate) noexcept {
+        assert(rate != 0);
+        const std::uint64_t whole = count / rate, rest = count % rate;
+        full_at_ -= std::chrono::nanoseconds{whole * in_nanoseconds(second) + rest * in_nanoseconds(second) / rate};
+    }
     /// Takes a token if it holds one.
     bool try_take(std::uint32_t rate, Clock::time_point now) noexcept {
         if (tokens(rate, now) == 0) return false;
@@ -43,6 +49,9 @@ class TokenBucket {
         const std::uint64_t of_one = (in_nanoseconds(second) + rate - 1) / rate;
         return full_at_ - second + std::chrono::nanoseconds{of_one};
     }
+
+    /// True if it holds all tokens, as a new one does.
+    bool is_full(Clock::time_point now) const noexcept { return full_at_ <= now; }
 
    private:
     static constexpr std::chrono::nanoseconds second = std::chrono::seconds{1};

@@ -23,6 +23,7 @@
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/limits.hpp"
 #include "wsserver/connection/server_handlers.hpp"
 #include "wsserver/handshake/http.hpp"
 #include "wsserver/protocol/error.hpp"
@@ -72,6 +73,18 @@ struct ServerOptions {
     /// again get a 503 with Retry-After or, to plain HTTP requests, their answer. Further ones are closed. At most
     /// 2^32 - 1.
     std::size_t connections_per_second = 0;
+    /// The limits of all clients of one address together: of an IPv4 address, or of the first 64 bits of an IPv6
+    /// address. Clients of Unix sockets have none. Off by default, since many people may share an address, and a
+    /// proxy that is not trusted is one, too. New connections over a limit get a 429 with Retry-After or, to plain HTTP
+    /// requests, their answer, ten of them in a second; further ones are closed. A client that was refused, or had a
+    /// plain request answered, counts no more, except in connections_per_second. Messages and bytes over a limit wait
+    /// as they do by ConnectionOptions::receive_rates, an eighth of a second or longer; which client of the address may
+    /// send next is random.
+    ///
+    /// The numbers are those of the whole server. Each I/O thread may keep a hundredth of a second's messages and bytes
+    /// for itself. Besides the addresses that have connections, the server remembers 16384 that had some within the
+    /// last second; of more, the oldest are forgotten and counted in ServerStatistics::limits_forgotten.
+    GroupLimits per_address{};
     std::chrono::milliseconds handler_deadline{5'000};  ///< a pooled reaction that takes longer is reported
 
     /// A reactor that does not run for longer, because an inline handler blocks it, has stalled: its new clients are
@@ -93,6 +106,9 @@ struct ServerStatistics {
     std::uint64_t http_answered = 0;                  ///< plain HTTP requests that the program answered
     std::uint64_t turned_away = 0;                    ///< connections over max_connections
     std::uint64_t over_connection_rate = 0;           ///< connections over connections_per_second
+    std::uint64_t over_address_connections = 0;       ///< connections over per_address.connections
+    std::uint64_t over_address_rate = 0;              ///< connections over per_address.connections_per_second
+    std::uint64_t limits_forgotten = 0;               ///< addresses that were forgotten too early, see per_address
     std::uint64_t accept_pauses = 0;                  ///< pauses of accepting because descriptors ran out
     std::uint64_t handshake_timeouts = 0;             ///< connections ended by handshake_timeout
     std::uint64_t message_timeouts = 0;               ///< connections closed with 1008 by message_timeout
@@ -100,6 +116,7 @@ struct ServerStatistics {
     std::uint64_t close_timeouts = 0;                 ///< connections ended by close_timeout
     std::uint64_t slow_consumers = 0;                 ///< connections closed with 1013
     std::uint64_t rate_pauses = 0;                    ///< pauses of reading by receive_rates
+    std::uint64_t address_pauses = 0;                 ///< pauses of reading by per_address
     std::uint64_t publish_pauses = 0;                 ///< pauses of reading by AnyConnection::publish()
     std::uint64_t memory_pauses = 0;                  ///< pauses of reading because memory was short
     std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 because memory was short

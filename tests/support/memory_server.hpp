@@ -57,9 +57,14 @@ class RecordingShared final : public ReactorShared {
     int admitted = 0;
     int stopped = 0;
     std::vector<AnyReactor*> reactors;
+    GroupTable addresses{{}};
+    GroupTable users{{}};
+    std::string_view proxy = "192.0.2.254:";  ///< peers at this address pass the addresses of clients on
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
+        if (const auto over = connection.join(GroupKind::address, offer.request.find("X-Real-IP"))) return *over;
+        if (const auto over = connection.join(GroupKind::user, offer.request.find("X-User"))) return *over;
         if (refuse_with) return *refuse_with;
         if (decides_later) {
             const auto ticket = std::make_shared<Ticket>(server_hub, connection.id());
@@ -85,6 +90,14 @@ class RecordingShared final : public ReactorShared {
         return admission;
     }
     void released() noexcept override { --admitted; }
+    void released_without_place() noexcept override { --admitted; }
+    bool give_up_place() noexcept override { return true; }
+    bool admit_refused() noexcept override {
+        ++admitted;
+        return true;
+    }
+    GroupTable* groups(GroupKind kind) noexcept override { return kind == GroupKind::address ? &addresses : &users; }
+    bool trusts_proxy(std::string_view peer) override { return peer.starts_with(proxy); }
     void on_stopped(std::uint16_t) override { ++stopped; }
     MemoryUse memory_use() const noexcept override {
         MemoryUse use;
@@ -200,8 +213,8 @@ class MemoryServer {
     void run() { network.run_until_idle(); }
     void advance(std::chrono::milliseconds by) { network.advance(by); }
 
-    /// A client that is connected and has sent nothing.
-    WireClient connect() { return WireClient{network.wire(place)}; }
+    /// A client that is connected and has sent nothing. `from` is its address.
+    WireClient connect(std::string from = {}) { return WireClient{network.wire(place, std::move(from))}; }
     /// A client after the opening handshake.
     WireClient open(std::string_view subprotocol = {}) {
         WireClient client = connect();

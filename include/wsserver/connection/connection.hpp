@@ -112,6 +112,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// The handler threw an exception, described by `what`: closes with 1011.
     void fail_handler(std::string_view what);
     void hold_receiving() override { hold(Hold::handler, true); }
+    std::optional<Errc> join(GroupKind kind, std::string_view name) override {
+        if constexpr (role == Role::server) return owner_.join(id_, kind, name);
+        return std::nullopt;
+    }
     /// The handler can take messages again.
     void resume_receiving() {
         if (is_held(Hold::handler)) end_pause(Hold::handler);
@@ -288,11 +292,17 @@ class Connection final : public OwnedConnection, public StreamUser {
     void continue_backlog();
     void handle_some(MutableBytes& bytes);
     bool handle_next(MutableBytes& bytes);
-    bool is_paced() const noexcept { return phase_ == Phase::open && owner_.options().receive_rates.any(); }
-    int events_allowed();
-    std::size_t bytes_allowed(std::size_t bytes) const {
-        return ReceivePace::bytes_allowed(bytes, owner_.options().receive_rates);
+    bool has_shared_paces() const noexcept {
+        if constexpr (role == Role::server) return owner_.has_shared_paces();
+        return false;
     }
+    bool is_paced() const noexcept {
+        return phase_ == Phase::open && (owner_.options().receive_rates.any() || has_shared_paces());
+    }
+    template <class F>
+    void for_each_shared_pace(F&& f);
+    int events_allowed();
+    std::size_t bytes_allowed(std::size_t bytes);
     void keep_pace(int events, std::size_t bytes);
     bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
     template <class M>

@@ -34,6 +34,8 @@ struct ConnectionCounters {
     Counter close_timeouts;      ///< Close frames that were not answered in time
     Counter slow_consumers;      ///< connections closed with 1013
     Counter rate_pauses;         ///< pauses of reading because the peer sent more than ReceiveRates
+    Counter address_pauses;      ///< pauses of reading because all clients of its address sent too much
+    Counter user_pauses;         ///< the same for its user
     Counter publish_pauses;      ///< pauses of reading because receivers of the peer's broadcasts lagged
     Counter memory_pauses;       ///< pauses of reading because memory was short
     Counter closed_for_memory;   ///< connections closed with 1013 because memory was short

@@ -156,7 +156,7 @@ void Connection<role, T>::refuse(const ServerHandshake::Refused& refused, unsign
 /// A client that was refused or answered must not keep others out until it hangs up.
 template <Role role, Transport T>
 void Connection<role, T>::linger_without_place() {
-    if (has_place_) has_place_ = !owner_.give_up_place();
+    if (has_place_) has_place_ = !owner_.give_up_place(id_);
     linger();
 }
 

@@ -1,7 +1,9 @@
 // The interface between a connection and its owner, which is a reactor of a server or a client.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/handshake_result.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/shared_pace.hpp"
 #include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/handshake.hpp"
 #include "wsserver/protocol/error.hpp"
@@ -26,6 +29,9 @@
 
 namespace wsserver {
 
+/// What connections share besides the server: see GroupLimits.
+enum class GroupKind : std::uint8_t { address, user };
+
 /// A connection whose transport is not known. Timers and pooled handlers call it.
 class OwnedConnection : public AnyConnection, public TimerNode {
    public:
@@ -33,6 +39,11 @@ class OwnedConnection : public AnyConnection, public TimerNode {
     virtual void hold_receiving() = 0;
     /// The handler keeps bytes of its messages. The owner's memory budget visits the connection from now on.
     virtual void note_memory() noexcept = 0;
+    /// From now on until its end, or until it gives up its place, it counts among the connections of `name`: of an
+    /// address, written as peer() is, or of a user. Does nothing if it already counts for an address or user, if there
+    /// is no limit of that kind, or if `name` has no address. Returns the limit that it would exceed; then it does not
+    /// count. Throws std::bad_alloc. Called during the opening handshake of a server.
+    virtual std::optional<Errc> join(GroupKind, std::string_view) { return std::nullopt; }
     /// Called at the time that was last passed to ConnectionOwner::schedule(), or soon after.
     virtual void on_timer() = 0;
 
@@ -182,7 +193,13 @@ class ServerOwner : public ConnectionOwner {
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
     /// the limit of connections any more, although it has not ended. See Connection::has_place().
-    virtual bool give_up_place() noexcept { return false; }
+    virtual bool give_up_place(ConnectionId) noexcept { return false; }
+    /// See OwnedConnection::join().
+    virtual std::optional<Errc> join(ConnectionId, GroupKind, std::string_view) { return std::nullopt; }
+    /// What the connection shares with others of its address and of its user; null: nothing.
+    virtual std::array<SharedPace*, 2> shared_paces(ConnectionId) noexcept { return {}; }
+    /// False if shared_paces() need not be asked.
+    bool has_shared_paces() const noexcept { return has_shared_paces_; }
 
     /// Sends the broadcasts that wait for the end of the turn to be sent together. Called before a connection sends, so
     /// that its message does not overtake them.
@@ -202,6 +219,7 @@ class ServerOwner : public ConnectionOwner {
 
     std::string server_name_{};       ///< for server_name()
     bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
+    bool has_shared_paces_ = false;   ///< for has_shared_paces()
     bool broadcasts_wait_ = false;    ///< send_broadcasts() has something to send
 };
 

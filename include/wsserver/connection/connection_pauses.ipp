@@ -24,23 +24,57 @@ void Connection<role, T>::end_pause(Hold why) {
 
 // --- Rates ---
 
+/// Calls `f` for what the connection shares with others.
 template <Role role, Transport T>
-int Connection<role, T>::events_allowed() {
-    const auto allowed = extra().pace.messages_allowed(owner_.options().receive_rates, transport().now());
-    return static_cast<int>(std::min<std::uint32_t>(allowed, events_per_turn));
+template <class F>
+void Connection<role, T>::for_each_shared_pace(F&& f) {
+    if (!has_shared_paces()) return;
+    if constexpr (role == Role::server) {
+        for (SharedPace* pace : owner_.shared_paces(id_)) {
+            if (pace != nullptr) f(*pace);
+        }
+    }
 }
 
-/// Pauses reading if the peer has sent more than it may. The timer ends the pause.
+template <Role role, Transport T>
+int Connection<role, T>::events_allowed() {
+    const ReceiveRates& rates = owner_.options().receive_rates;
+    const auto now = transport().now();
+    std::uint32_t allowed = events_per_turn;
+    if (rates.any()) allowed = std::min(allowed, extra().pace.messages_allowed(rates, now));
+    for_each_shared_pace([&](SharedPace& pace) { allowed = std::min(allowed, pace.messages_allowed(now)); });
+    return static_cast<int>(allowed);
+}
+
+template <Role role, Transport T>
+std::size_t Connection<role, T>::bytes_allowed(std::size_t bytes) {
+    const auto now = transport().now();
+    bytes = ReceivePace::bytes_allowed(bytes, owner_.options().receive_rates);
+    for_each_shared_pace([&](SharedPace& pace) { bytes = pace.bytes_allowed(bytes, now); });
+    return bytes;
+}
+
+/// Pauses reading if the peer has sent more than it may, or all that share a rate with it. The timer ends the pause.
 template <Role role, Transport T>
 void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
     if (phase_ != Phase::open) return;
     const auto now = transport().now();
-    const ReceiveRates& rates = owner_.options().receive_rates;
-    extra_->pace.handled(static_cast<std::size_t>(events), bytes, rates, now);
-    const auto until = extra_->pace.paused_until(rates);
+    const auto messages = static_cast<std::size_t>(events);
+    auto until = now;
+    if (const ReceiveRates& rates = owner_.options().receive_rates; rates.any()) {
+        extra().pace.handled(messages, bytes, rates, now);
+        until = std::max(until, extra_->pace.paused_until(rates));
+        if (until > now) owner_.counts().rate_pauses.add();
+    }
+    for_each_shared_pace([&](SharedPace& pace) {
+        pace.handled(messages, bytes);
+        const auto shared_until = pace.paused_until(now);
+        if (shared_until <= now) return;
+        pace.count_pause();
+        until = std::max({until, shared_until, now + SharedPace::pause(id_.slot ^ in_milliseconds(now))});
+    });
     if (until <= now) return;
-    owner_.counts().rate_pauses.add();
-    extra_->paused_at = in_milliseconds(now);
+    extra().paused_at = in_milliseconds(now);
     hold(Hold::rate, true);
     owner_.schedule(*this, until);
 }

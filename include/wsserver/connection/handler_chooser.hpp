@@ -27,8 +27,8 @@ class ChooserServer : public ProgramCaller {
     virtual void log_failure(std::string_view) {}
 };
 
-/// The rules for Origin and Host come first, then the function of on_upgrade(), then the table of handlers. Any thread
-/// may call the members, unless they say otherwise.
+/// The limits of the client's address come first, then the rules for Origin and Host, then the function of
+/// on_upgrade(), then the table of handlers. Any thread may call the members, unless they say otherwise.
 class HandlerChooser {
    public:
     /// `hub` reaches the server's connections. Neither may be null.

@@ -20,6 +20,19 @@ struct ReceiveRates {
     bool any() const noexcept { return (messages | bytes) != 0; }
 };
 
+/// The limits of all clients of one address together, or of one user. 0: unlimited. Numbers of more than 2^32 - 1 are
+/// taken for that.
+struct GroupLimits {
+    std::size_t connections = 0;             ///< connections at a time
+    std::size_t connections_per_second = 0;  ///< new connections in a second, or at once after a second without any
+    /// What is received from all connections in a second. Reading pauses, as it does for one connection. Control frames
+    /// count as messages.
+    ReceiveRates receive_rates{};
+
+    /// True if there is a limit.
+    bool any() const noexcept { return (connections | connections_per_second) != 0 || receive_rates.any(); }
+};
+
 /// The policy for a message when the send queue is over its limit. The limit is the hard limit for replies of the
 /// connection's own handler, and the high mark for other messages.
 enum class SlowConsumer : std::uint8_t {

@@ -54,6 +54,10 @@ enum class Errc : std::uint8_t {
     too_many_connections,        ///< over the limit of the server
     memory_limit_reached,        ///< all connections together hold too much memory
     too_many_new_connections,    ///< over the limit of the server for a second
+    too_many_from_address,       ///< over the limit of connections for its address
+    too_many_new_from_address,   ///< over the limit of new connections in a second for its address
+    too_many_of_user,            ///< over the limit of connections for its user
+    too_many_new_of_user,        ///< over the limit of new connections in a second for its user
     bad_subprotocol,             ///< §4.1 (10): not a list of distinct tokens
     bad_extensions,              ///< §9.1: not a list of extensions
     refused_by_program,          ///< on_upgrade() decided so

@@ -136,9 +136,11 @@ class MemoryNetwork {
     /// `count` listeners on one endpoint, which receive peers in turn.
     std::vector<MemoryListener> open_listeners(const Endpoint& endpoint, std::size_t count = 1);
     /// Connects to a listener on `to`. Fails with connection_refused if there is none.
-    Result<MemorySocket, std::error_code> connect(const Endpoint& to);
+    ///
+    /// from  the address of the client, as peer_name() writes it; empty: 127.0.0.1, or the path of the Unix socket
+    Result<MemorySocket, std::error_code> connect(const Endpoint& to, std::string from = {});
     /// The same, as a wire. Precondition: there is a listener on `to`.
-    MemoryWire wire(const Endpoint& to);
+    MemoryWire wire(const Endpoint& to, std::string from = {});
 
    private:
     friend class MemoryTransport;

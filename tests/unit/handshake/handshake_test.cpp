@@ -446,7 +446,7 @@ TEST_CASE("each refusal has a status and the fields that this status requires", 
         CHECK(answer.body == std::string{message_of(error)} + ": a detail\n");
         CHECK(answer.find("Content-Length") == std::to_string(answer.body.size()));
         CHECK(answer.find("Server") == "wsd");
-        CHECK(answer.find("Retry-After").empty() == (answer.status != 503));
+        CHECK(answer.find("Retry-After").empty() == (answer.status != 503 && answer.status != 429));
         CHECK(answer.find("Allow").empty() == (answer.status != 405));
         CHECK(answer.find("Sec-WebSocket-Version").empty() == (answer.status != 426));
     }
@@ -455,6 +455,7 @@ TEST_CASE("each refusal has a status and the fields that this status requires", 
     CHECK(http_status_for(Errc::unknown_host) == 421);
     CHECK(http_status_for(Errc::no_such_path) == 404);
     CHECK(http_status_for(Errc::too_many_connections) == 503);
+    CHECK(http_status_for(Errc::too_many_new_from_address) == 429);
     CHECK(http_status_for(Errc::unknown_subprotocol) == 400);
 }
 

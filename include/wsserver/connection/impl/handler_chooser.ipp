@@ -26,8 +26,10 @@ HandlerChooser::HandlerChooser(const std::shared_ptr<ItemHub>& hub, std::shared_
     : server_(std::move(server)), upgrade_hook_(hub, server_) {}
 
 OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& offer) {
+    const std::string peer = connection.peer();
+    if (const auto over = connection.join(GroupKind::address, peer)) return *over;
     {
-        const bool is_local = is_loopback_peer(connection.peer());
+        const bool is_local = is_loopback_peer(peer);
         const std::shared_lock lock(mutex_);
         if (auto wrong = check_offer(offer, origins_, is_local)) return Refusal{wrong->error, wrong->detail};
     }

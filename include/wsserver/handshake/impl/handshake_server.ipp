@@ -285,6 +285,11 @@ unsigned http_status_for(Errc error) noexcept {
             return 408;
         case Errc::unknown_host:
             return 421;
+        case Errc::too_many_from_address:
+        case Errc::too_many_new_from_address:
+        case Errc::too_many_of_user:
+        case Errc::too_many_new_of_user:
+            return 429;
         case Errc::too_many_connections:
         case Errc::memory_limit_reached:
         case Errc::too_many_new_connections:
@@ -307,7 +312,8 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
     append_field(out, "Content-Type", "text/plain; charset=utf-8");
     append_field(out, "Content-Length", std::to_string(text.size()));
     if (status == 405) append_field(out, "Allow", "GET, HEAD");
-    if (status == 503) append_field(out, "Retry-After", "5");  // seconds; clients add their own jitter
+    // In seconds. Clients add their own jitter.
+    if (status == 503 || status == 429) append_field(out, "Retry-After", "5");
     // RFC 6455 §4.4: a 426 response lists the supported versions. RFC 9110 §15.5.22: the server "MUST send an Upgrade
     // header field" in it; §7.8: and name this field in Connection.
     if (status == 426) {

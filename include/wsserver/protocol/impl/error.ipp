@@ -95,6 +95,14 @@ std::string_view message_of(Errc error) noexcept {
             return "the server is short of memory";
         case Errc::too_many_new_connections:
             return "too many new connections a second";
+        case Errc::too_many_from_address:
+            return "too many connections from this address";
+        case Errc::too_many_new_from_address:
+            return "too many new connections a second from this address";
+        case Errc::too_many_of_user:
+            return "too many connections of this user";
+        case Errc::too_many_new_of_user:
+            return "too many new connections a second of this user";
         case Errc::bad_subprotocol:
             return "Sec-WebSocket-Protocol must be a list of distinct tokens";
         case Errc::bad_extensions:

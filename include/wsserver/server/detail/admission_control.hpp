@@ -8,6 +8,7 @@
 #include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/connection_rate.hpp"
+#include "wsserver/server/detail/group_table.hpp"
 #include "wsserver/server/detail/handler_workers.hpp"
 #include "wsserver/server/detail/program_callbacks.hpp"
 #include "wsserver/server/detail/reactor.hpp"
@@ -26,6 +27,9 @@ class AdmissionControl {
     void released() noexcept { open_.fetch_sub(1, std::memory_order_relaxed); }
     void released_without_place() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
     bool give_up_place() noexcept;
+    bool admit_refused() noexcept { return count_refused(); }
+    GroupTable* groups(GroupKind kind) noexcept { return kind == GroupKind::address ? &addresses_ : nullptr; }
+    const GroupTable& addresses() const noexcept { return addresses_; }
 
     /// The streams that have a place. Those that are refused are not among them.
     std::size_t open() const noexcept { return open_.load(std::memory_order_relaxed); }
@@ -44,6 +48,7 @@ class AdmissionControl {
     std::atomic<std::size_t> open_{0};
     std::atomic<std::size_t> refused_{0};  ///< streams without a place, until they are released
     ConnectionRate rate_;
+    GroupTable addresses_;
 };
 
 }  // namespace wsserver

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -21,6 +22,8 @@
 #include "wsserver/connection/inbox.hpp"
 #include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/pooled_owner.hpp"
+#include "wsserver/server/detail/group_table.hpp"
+#include "wsserver/server/detail/reactor_groups.hpp"
 #include "wsserver/server/detail/reactor_options.hpp"
 #include "wsserver/server/detail/receipts.hpp"
 #include "wsserver/transport/transport.hpp"
@@ -46,10 +49,17 @@ class ReactorShared {
         answer_503_for_rate,  ///< over connections_per_second
         close_for_rate,       ///< far over it
     };
+    /// The limits that all reactors share; null: there are none of that kind.
+    virtual GroupTable* groups(GroupKind) noexcept { return nullptr; }
+    /// True if `peer` is a proxy, so that the address of its client is known once the request was read.
+    virtual bool trusts_proxy(std::string_view) { return false; }
     /// Decides on a new stream. Counts it unless it is closed: a welcome one takes a place, others do not. Then
     /// released() or released_without_place() follows exactly once.
     virtual StreamAdmission admit() noexcept = 0;
     virtual void released() noexcept = 0;
+    /// A new stream is refused, whatever it asks for, before admit() was asked. Counts it if it may get a response;
+    /// then released_without_place() follows. Otherwise it is closed.
+    virtual bool admit_refused() noexcept { return false; }
     /// By default, all streams are counted together.
     virtual void released_without_place() noexcept { released(); }
     /// A welcome stream was refused or answered, and waits for the end of its stream. Returns true if it has given up
@@ -163,7 +173,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
           Owner(this->own_transport, number),
           number_(number),
           shared_(shared),
-          receipts_(pool_) {
+          receipts_(pool_),
+          groups_{ReactorGroups{shared.groups(GroupKind::address), counters_.address_pauses},
+                  ReactorGroups{shared.groups(GroupKind::user), counters_.user_pauses}} {
         use(options);
         this->hub_ = shared.hub();
         Owner::on_memory_growth([this] { on_memory_growth(); });
@@ -259,10 +271,26 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         return shared_.choose_as(connection, offer, std::move(decision));
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
-    bool give_up_place() noexcept override { return shared_.give_up_place(); }
+    bool give_up_place(ConnectionId id) noexcept override;
+    std::optional<Errc> join(ConnectionId id, GroupKind kind, std::string_view name) override;
+    std::array<SharedPace*, 2> shared_paces(ConnectionId id) noexcept override {
+        return {groups_[0].pace(id.slot), groups_[1].pace(id.slot)};
+    }
     void on_ended(const ConnectionEnd& end) override { shared_.on_ended(end); }
     void on_event(const ConnectionEvent& event) override { shared_.on_event(event); }
     void on_released(ConnectionId id) override;
+    using StreamAdmission = ReactorShared::StreamAdmission;
+    void accept_by_address(typename T::Socket socket);
+    ServerConnection* add_counted(typename T::Socket socket);
+    bool count(StreamAdmission admission) noexcept;
+    void start(ServerConnection& connection, StreamAdmission admission);
+    void discard(ConnectionId id);
+    ReactorGroups& groups_of(GroupKind kind) noexcept { return groups_[static_cast<std::size_t>(kind)]; }
+    GroupTable::Joined join_group(ConnectionId id, GroupKind kind, std::string_view name);
+    void adopt_all();
+    void leave_groups(ConnectionId id) noexcept {
+        for (ReactorGroups& groups : groups_) groups.leave(id.slot, transport().now());
+    }
     void release(bool has_place) noexcept { has_place ? shared_.released() : shared_.released_without_place(); }
 
     // Items of other threads
@@ -300,6 +328,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     Clock::time_point next_receipts_ = Clock::time_point::max();  ///< when to look at them
     Counter accepted_;
     Counter over_connection_rate_;
+    std::array<ReactorGroups, 2> groups_;  ///< by GroupKind
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;
     Inbox::Batch taken_;
@@ -323,4 +352,5 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
 }  // namespace wsserver
 
-#include "wsserver/server/detail/reactor.ipp"
+#include "wsserver/server/detail/reactor.ipp"         // IWYU pragma: keep
+#include "wsserver/server/detail/reactor_limits.ipp"  // IWYU pragma: keep

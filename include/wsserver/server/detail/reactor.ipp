@@ -8,29 +8,44 @@ namespace wsserver {
 template <Transport T>
 void Reactor<T>::accept(typename T::Socket socket) {
     accepted_.add();
-    using StreamAdmission = ReactorShared::StreamAdmission;
+    if (!stopping_ && groups_of(GroupKind::address).is_on()) return accept_by_address(std::move(socket));
     const auto admission = stopping_ ? StreamAdmission::close_at_once : shared_.admit();
-    const bool too_fast =
-        admission == StreamAdmission::answer_503_for_rate || admission == StreamAdmission::close_for_rate;
-    if (too_fast) over_connection_rate_.add();
-    if (admission == StreamAdmission::close_at_once) counters_.turned_away.add();
-    if (admission == StreamAdmission::close_at_once || admission == StreamAdmission::close_for_rate)
-        return;  // closes the socket
+    if (!count(admission)) return;  // closes the socket
+    if (ServerConnection* connection = add_counted(std::move(socket))) return start(*connection, admission);
+    release(admission == StreamAdmission::welcome);
+}
+
+/// Null without memory, or if there are too many.
+template <Transport T>
+auto Reactor<T>::add_counted(typename T::Socket socket) -> ServerConnection* {
     ServerConnection* connection = nullptr;
-    const bool has_memory = within_memory([&] { connection = this->add(std::move(socket)); });
-    if (!has_memory || connection == nullptr) {
-        counters_.turned_away.add();
-        release(admission == StreamAdmission::welcome);
-        return;
-    }
-    if (admission == StreamAdmission::welcome) return connection->start();
-    connection->start_turned_away(too_fast ? Errc::too_many_new_connections : Errc::too_many_connections);
+    (void)within_memory([&] { connection = this->add(std::move(socket)); });
+    if (connection == nullptr) counters_.turned_away.add();
+    return connection;
+}
+
+/// Returns false if the stream must be closed.
+template <Transport T>
+bool Reactor<T>::count(StreamAdmission admission) noexcept {
+    const bool closes_for_rate = admission == StreamAdmission::close_for_rate;
+    if (closes_for_rate || admission == StreamAdmission::answer_503_for_rate) over_connection_rate_.add();
+    if (admission == StreamAdmission::close_at_once) counters_.turned_away.add();
+    return !closes_for_rate && admission != StreamAdmission::close_at_once;
+}
+
+template <Transport T>
+void Reactor<T>::start(ServerConnection& connection, StreamAdmission admission) {
+    if (admission == StreamAdmission::welcome) return connection.start();
+    leave_groups(connection.id());
+    const bool too_fast = admission == StreamAdmission::answer_503_for_rate;
+    connection.start_turned_away(too_fast ? Errc::too_many_new_connections : Errc::too_many_connections);
 }
 
 template <Transport T>
 void Reactor<T>::on_released(ConnectionId id) {
     const ServerConnection* connection = pool_.find(id);
     const bool has_place = connection == nullptr || connection->has_place();
+    leave_groups(id);
     pool_.erase(id);
     release(has_place);
     stopped_if_empty();
@@ -249,6 +264,11 @@ void Reactor<T>::use(const ReactorOptions& options) {
     this->use_limits(options.connection, options.memory_limit);
     this->protocol_options_.fragment_size = options.fragment_size;
     inbox_.set_limit(Inbox::limit_within(options.memory_limit));
+    const bool was_on = groups_of(GroupKind::address).is_on();
+    groups_of(GroupKind::address).use(options.per_address);
+    groups_of(GroupKind::user).use(options.per_user);
+    this->has_shared_paces_ = groups_[0].has_rates() || groups_[1].has_rates();
+    if (!was_on && groups_of(GroupKind::address).is_on()) adopt_all();
 }
 
 template <Transport T>

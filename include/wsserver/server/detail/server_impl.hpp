@@ -46,6 +46,8 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     void released() noexcept override { admission_.released(); }
     void released_without_place() noexcept override { admission_.released_without_place(); }
     bool give_up_place() noexcept override { return admission_.give_up_place(); }
+    bool admit_refused() noexcept override { return admission_.admit_refused(); }
+    GroupTable* groups(GroupKind kind) noexcept override { return admission_.groups(kind); }
     void on_stopped(std::uint16_t reactor) override;
     MemoryUse memory_use() const noexcept override;
     void on_memory_short() override {

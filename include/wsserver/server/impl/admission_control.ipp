@@ -86,7 +86,8 @@ AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shar
                                    HandlerWorkers& workers, const ProgramCallbacks& callbacks)
     : chooser_(hub, std::make_shared<ChooserOnReactors>(hub, workers, callbacks)),
       max_connections_(options.max_connections != 0 ? options.max_connections : nine_tenths_of_descriptors()),
-      rate_(options.connections_per_second) {
+      rate_(options.connections_per_second),
+      addresses_(options.per_address) {
     chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
 }
 
@@ -118,6 +119,7 @@ bool AdmissionControl::give_up_place() noexcept {
 
 void AdmissionControl::reconfigure(const ServerOptions& changed) {
     rate_.set(changed.connections_per_second);
+    addresses_.set(changed.per_address);
     chooser_.set_rules(origin_rules(changed), changed.strict_subprotocol);
 }
 

@@ -27,8 +27,10 @@ constexpr std::chrono::milliseconds least_for_callbacks{100};
 }  // namespace
 
 ReactorOptions reactor_options(const ServerOptions& options) {
-    return {options.connection, options.memory_limit != 0 ? options.memory_limit : default_memory_limit(),
-            options.server_name};
+    return {.connection = options.connection,
+            .memory_limit = options.memory_limit != 0 ? options.memory_limit : default_memory_limit(),
+            .server_name = options.server_name,
+            .per_address = options.per_address};
 }
 
 Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
@@ -314,6 +316,7 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.slow_consumers += counters.slow_consumers.read();
     sum.paused_for_memory += reactor.paused_for_memory();
     sum.rate_pauses += counters.rate_pauses.read();
+    sum.address_pauses += counters.address_pauses.read();
     sum.publish_pauses += counters.publish_pauses.read();
     sum.memory_pauses += counters.memory_pauses.read();
     sum.closed_for_memory += counters.closed_for_memory.read();
@@ -335,6 +338,9 @@ ServerStatistics Server::Impl::statistics() const {
     sum.handlers_overdue = workers_.handlers_overdue();
     sum.memory = memory_use().total;
     sum.memory_limit = memory_limit_;
+    sum.over_address_connections = admission_.addresses().over_connections();
+    sum.over_address_rate = admission_.addresses().over_rate();
+    sum.limits_forgotten = admission_.addresses().forgotten();
     sum.reactor_stalls = queries_.stalls();
     sum.taken_over = watch_.taken_over();
     for (const AnyReactor* reactor : reactors_.all()) add_counters(sum, *reactor);

@@ -80,6 +80,7 @@ struct MemoryServer::Impl final : ReactorShared {
           server_hub(std::make_shared<ServerHub>(ReactorOptions{}.fragment_size)),
           any_hub(server_hub),
           chooser(server_hub),
+          addresses(options.per_address),
           reactors(*this, *server_hub, reactor_options(options), network, place) {
         set_options(options);
         ConnectionOptions of_clients;
@@ -127,6 +128,8 @@ struct MemoryServer::Impl final : ReactorShared {
         --open;
         return true;
     }
+    bool admit_refused() noexcept override { return true; }
+    GroupTable* groups(GroupKind kind) noexcept override { return kind == GroupKind::address ? &addresses : nullptr; }
     void on_stopped(std::uint16_t) override { stopped = true; }
 
     Reactor<MemoryTransport>& reactor() const noexcept { return reactors[0]; }
@@ -136,6 +139,7 @@ struct MemoryServer::Impl final : ReactorShared {
     }
     void set_options(const ServerOptions& given) {
         options = given;
+        addresses.set(options.per_address);
         chooser.set_rules({options.allowed_origins, options.hosts}, options.strict_subprotocol);
     }
     MemorySocket connect(TestLine where) {
@@ -169,6 +173,7 @@ struct MemoryServer::Impl final : ReactorShared {
     HttpResponse last_response{.status = 0};  ///< for the client whose opening handshake is about to end
     MemoryNetwork network;
     ClientOn<MemoryTransport> clients{network};
+    GroupTable addresses;
     MemoryReactors reactors;  // last: their connections use all members above until they are gone
 };
 

@@ -194,21 +194,21 @@ std::vector<MemoryListener> MemoryNetwork::open_listeners(const Endpoint& endpoi
     return listeners;
 }
 
-Result<MemorySocket, std::error_code> MemoryNetwork::connect(const Endpoint& to) {
+Result<MemorySocket, std::error_code> MemoryNetwork::connect(const Endpoint& to, std::string from) {
     std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor.expired() || acceptor.lock()->closed(); });
     std::vector<std::shared_ptr<detail::MemoryAcceptor>> matching;
     for (const auto& acceptor : acceptors_) {
         if (acceptor.lock()->endpoint() == to) matching.push_back(acceptor.lock());
     }
     if (matching.empty()) return Unexpected{std::make_error_code(std::errc::connection_refused)};
-    const std::string name = to.is_unix() ? to_string(to) : "127.0.0.1:" + std::to_string(next_port_++);
-    auto [client, server] = detail::make_ends(name, to_string(to));
+    if (from.empty()) from = to.is_unix() ? to_string(to) : "127.0.0.1:" + std::to_string(next_port_++);
+    auto [client, server] = detail::make_ends(std::move(from), to_string(to));
     matching[next_acceptor_++ % matching.size()]->arrive(MemorySocket{std::move(server)});
     return MemorySocket{std::move(client)};
 }
 
-MemoryWire MemoryNetwork::wire(const Endpoint& to) {
-    auto socket = connect(to);
+MemoryWire MemoryNetwork::wire(const Endpoint& to, std::string from) {
+    auto socket = connect(to, std::move(from));
     assert(socket);
     return MemoryWire{*std::move(socket)};
 }

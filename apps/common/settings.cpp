@@ -262,6 +262,24 @@ std::vector<Setting> make_settings() {
                    WSD_VALUE(server.connection.send_queue.policy),
                    "what a message to a slow client causes: close (1013), drop_oldest, drop_newest, keep_latest"),
           });
+    group("Limits per address",
+          {
+              number("per_address.connections", "--per-address-connections", 0, any,
+                     WSD_VALUE(server.per_address.connections),
+                     "the most connections of one address (IPv6: of a /64) at a time: further clients get 429 with "
+                     "Retry-After; 0: unlimited"),
+              number("per_address.connections_per_second", "--per-address-connections-per-second", 0, any,
+                     WSD_VALUE(server.per_address.connections_per_second),
+                     "the most new connections of one address in a second: further clients get 429 with Retry-After; "
+                     "0: unlimited"),
+              number("per_address.messages_per_second", "--per-address-messages-per-second", 0, any,
+                     WSD_VALUE(server.per_address.receive_rates.messages),
+                     "the most messages, pings and pongs of one address in a second: then its clients have to wait; 0: "
+                     "unlimited"),
+              size("per_address.bytes_per_second", "--per-address-bytes-per-second", 0,
+                   WSD_VALUE(server.per_address.receive_rates.bytes),
+                   "the most bytes of one address in a second: then its clients have to wait; 0: unlimited", any),
+          });
     group("Commands",
           {
               at_start_only(text("spool.dir", "--spool", "DIR", WSD_VALUE(spool.dir),

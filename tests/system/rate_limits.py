@@ -1,5 +1,6 @@
 """Clients that send or connect too fast, and what the others notice of it."""
 import asyncio
+import time
 
 from harness import SystemTest, main, websockets
 from raw import BINARY, TEXT, Peer, frame, request
@@ -45,6 +46,45 @@ class RateLimits(SystemTest):
         status = await self.status(daemon)
         self.assertGreater(status['counters']['over_connection_rate'], 0)
         self.assertGreater(status['refusals']['503'], 0)
+
+    async def test_clients_over_the_limit_of_an_address_get_a_429_and_are_summed_up(self):
+        daemon = await self.wsd()
+        first = await self.connect(daemon.url)
+        (daemon.folder / 'empty.toml').write_text('[per_address]\nconnections = 1\n')
+        await daemon.ctl('reload')
+
+        def refused():
+            with Peer(daemon.address) as peer:
+                peer.send(request())
+                return peer.head()
+        for _ in range(3):
+            status, fields = await self.within(asyncio.to_thread(refused))
+            self.assertEqual(status, 429)
+            self.assertIn('retry-after', fields)
+        await daemon.line('opening handshake refused .*too many connections from this address')
+        status = await self.status(daemon)
+        self.assertEqual(status['counters']['over_address_connections'], 3)
+        self.assertEqual(status['refusals']['429'], 3)
+        await daemon.line('more opening handshakes refused .*count=2 .*too many connections from this address')
+        await first.send('x')
+        self.assertEqual(await self.within(first.recv()), 'x')
+
+    async def test_all_clients_of_an_address_share_its_rates(self):
+        daemon = await self.wsd('--io-threads', '2', '--per-address-messages-per-second', '40')
+
+        def script():
+            with Peer(daemon.address) as one, Peer(daemon.address) as other:
+                for peer in (one, other):
+                    peer.upgrade()
+                    peer.send(b''.join(frame(TEXT, b'%d' % number) for number in range(60)))
+                for peer in (one, other):
+                    for number in range(60):
+                        self.assertEqual(peer.message(), (TEXT, b'%d' % number))
+        begin = time.monotonic()
+        await self.within(asyncio.to_thread(script))
+        self.assertGreater(time.monotonic() - begin, 1.9)  # 120 messages: 40 at once, and the rest in two seconds
+        status = await self.status(daemon)
+        self.assertGreater(status['counters']['address_pauses'], 0)
 
     async def test_a_sender_closes_none_of_the_receivers_of_its_broadcasts(self):
         daemon = await self.wsd('--handler', 'chat=broadcast')

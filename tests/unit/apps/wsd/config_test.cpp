@@ -218,6 +218,11 @@ TEST_CASE("an error about a value has its place and what is expected", "[wsd][co
               "wsd.toml:2:26: limits.connections_per_second: `4294967296` is not a whole number from 0 to 4294967295"});
     CHECK(errors_in("[limits]\nbytes_per_second = \"4GiB\"\n") ==
           ConfigErrors{"wsd.toml:2:20: limits.bytes_per_second: `4GiB` is too large: the maximum is 4294967295B"});
+    CHECK(errors_in("[per_address]\nconnections = -1\nbytes_per_second = \"4GiB\"\n") ==
+          ConfigErrors{
+              "wsd.toml:3:20: per_address.bytes_per_second: `4GiB` is too large: the maximum is 4294967295B",
+              "wsd.toml:2:15: per_address.connections: `-1` is not a whole number from 0 to 4294967295",
+          });
     CHECK(
         errors_in("[limits]\nslow_consumer = \"drop\"\n") ==
         ConfigErrors{

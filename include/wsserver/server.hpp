@@ -160,7 +160,7 @@ struct HandlerLoad {
 /// they return, but no other callback of the program is called any more.
 struct StopReport {
     std::vector<std::string> handlers{};      ///< names of the handlers that have not returned; one for each thread
-    std::vector<ConnectionId> connections{};  ///< on_open() was called for them, and on_close() will not be
+    std::vector<ConnectionId> connections{};  ///< on_open() was called for them, and on_close() was not and will not be
 
     /// True if all handlers have returned, and each on_open() was followed by its on_close().
     bool complete() const noexcept { return handlers.empty() && connections.empty(); }

@@ -64,8 +64,7 @@ void Connection<role, T>::report_closed(const Close& close) {
         (void)within_memory([&] { extra_->ending.reason = close.reason; });
     }
     guarded([&] {
-        owner_.on_close_called(id_);
-        handler()->on_close(*this, close);
+        if (owner_.on_close_called(id_)) handler()->on_close(*this, close);
     });
 }
 

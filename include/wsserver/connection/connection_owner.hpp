@@ -122,8 +122,9 @@ class ConnectionOwner {
 
     /// The opening handshake has succeeded. From now on, any thread may send to the connection.
     virtual void on_opened(ConnectionId id) = 0;
-    /// on_close() of its handler is being called.
-    virtual void on_close_called(ConnectionId) noexcept {}
+    /// on_close() of its handler is about to be called. Returns false if it must not be called, because the end of the
+    /// owner has reported that it is not.
+    virtual bool on_close_called(ConnectionId) noexcept { return true; }
     /// The connection holds memory. Called again after Connection::forget_holder(). Returns false if it must be called
     /// again sooner.
     virtual bool on_memory_held(ConnectionId) noexcept { return true; }

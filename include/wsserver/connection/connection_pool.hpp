@@ -20,7 +20,8 @@
 namespace wsserver {
 
 /// Holds `Connection`s. Each has an id that is not used again before 2^32 - 1 other connections have had its slot. All
-/// members except is_open() and close_due() are called on the reactor's thread. `Connection` must have a member id().
+/// members except is_open() and take_close_due() are called on the reactor's thread. `Connection` must have a member
+/// id().
 template <class Connection>
 class ConnectionPool {
    public:
@@ -71,13 +72,17 @@ class ConnectionPool {
     void open(ConnectionId id) noexcept {
         Chunk& chunk = chunk_of(id.slot);
         chunk.generations[id.slot % chunk_slots].store(id.generation, std::memory_order_relaxed);
-        set(chunk.close_due, id.slot);
+        chunk.close_due.fetch_or(bit_of(id.slot));
         set(chunk.open, id.slot);
     }
     /// From now on, sending from other threads returns `closed`.
     void retire(ConnectionId id) noexcept { reset(chunk_of(id.slot).open, id.slot); }
-    /// on_close() of the connection is being called.
-    void close_called(ConnectionId id) noexcept { reset(chunk_of(id.slot).close_due, id.slot); }
+    /// on_close() of the connection is about to be called, so it is not due any more. Returns false if it was not, and
+    /// must not be called, because take_close_due() has returned the connection.
+    bool close_called(ConnectionId id) noexcept {
+        // In one step with take_close_due(): only one of them finds the bit set.
+        return (chunk_of(id.slot).close_due.fetch_and(~bit_of(id.slot)) & bit_of(id.slot)) != 0;
+    }
 
     /// True if the connection may be sent to. Called by any thread. The result may already be out of date.
     bool is_open(ConnectionId id) const noexcept {
@@ -88,14 +93,13 @@ class ConnectionPool {
         return chunk->generations[id.slot % chunk_slots].load(std::memory_order_relaxed) == id.generation;
     }
 
-    /// The connections that were opened and whose on_close() was not called. Called by any thread. The result may
-    /// already be out of date.
-    std::vector<ConnectionId> close_due() const {
+    /// The connections that were opened and whose on_close() is due. It will not be called. Called by any thread.
+    std::vector<ConnectionId> take_close_due() {
         std::vector<ConnectionId> ids;
         for (std::uint32_t number = 0; number < max_chunks; ++number) {
-            const Chunk* chunk = chunks_[number].load(std::memory_order_acquire);
+            Chunk* chunk = chunks_[number].load(std::memory_order_acquire);
             if (chunk == nullptr) break;
-            for (std::uint64_t rest = chunk->close_due.load(std::memory_order_acquire); rest != 0; rest &= rest - 1) {
+            for (std::uint64_t rest = chunk->close_due.exchange(0); rest != 0; rest &= rest - 1) {
                 const auto slot = static_cast<std::uint32_t>(std::countr_zero(rest));
                 const auto generation = chunk->generations[slot].load(std::memory_order_relaxed);
                 ids.push_back({reactor_, number * chunk_slots + slot, generation});
@@ -167,14 +171,14 @@ class ConnectionPool {
         Connection connection;
         Free free;
     };
-    /// A bit for each slot of a chunk. Written by the reactor's thread only.
+    /// A bit for each slot of a chunk.
     using Bits = std::atomic<std::uint64_t>;
     /// The slots, and for each a word and three bits in addition to its connection.
     struct Chunk {
         /// Of the last connection in each slot that was opened; 0: none. Other threads read it and the next two.
         std::array<std::atomic<std::uint32_t>, chunk_slots> generations{};
-        Bits open{0};             ///< any thread may send
-        Bits close_due{0};        ///< on_close() was not called yet
+        Bits open{0};             ///< any thread may send; written by the reactor's thread only
+        Bits close_due{0};        ///< on_close() was not called yet, nor reported as not to be called
         std::uint64_t taken = 0;  ///< the slot has a connection
         std::array<Slot, chunk_slots> slots;
     };

@@ -81,7 +81,7 @@ class PooledOwner : public OwnerOn<T, role> {
     /// See ConnectionOwner.
     void on_opened(ConnectionId id) override { pool_.open(id); }
     /// See ConnectionOwner.
-    void on_close_called(ConnectionId id) noexcept override { pool_.close_called(id); }
+    bool on_close_called(ConnectionId id) noexcept override { return pool_.close_called(id); }
     /// See ConnectionOwner.
     void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
     /// See ConnectionOwner.

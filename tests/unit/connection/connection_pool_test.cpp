@@ -145,6 +145,46 @@ TEST_CASE("only an open connection may be sent to", "[pool]") {
     }
 }
 
+TEST_CASE("a close that is due is called or reported, but not both", "[pool]") {
+    Pool pool{reactor};
+    const auto ids = filled(pool, Pool::chunk_slots + 1);
+    for (const ConnectionId id : ids) pool.open(id);
+    CHECK(pool.close_called(ids[0]));
+    CHECK(pool.close_called(ids.back()));
+    using Ids = std::vector<ConnectionId>;
+    CHECK(pool.take_close_due() == Ids(ids.begin() + 1, ids.end() - 1));
+    CHECK_FALSE(pool.close_called(ids[1]));
+    CHECK(pool.take_close_due().empty());
+}
+
+TEST_CASE("each close is called or reported once, whichever thread comes first", "[pool][threads]") {
+    Pool pool{reactor};
+    const auto ids = filled(pool, 16 * Pool::chunk_slots);
+    std::size_t both = 0, none = 0;
+    for (int round = 0; round < 100; ++round) {
+        for (const ConnectionId id : ids) pool.open(id);
+        std::vector<ConnectionId> reported;
+        std::atomic<bool> begin{false};
+        std::jthread reporter{[&] {
+            while (!begin) std::this_thread::yield();
+            reported = pool.take_close_due();
+        }};
+        begin = true;
+        std::vector<ConnectionId> called;
+        for (const ConnectionId id : ids) {
+            if (pool.close_called(id)) called.push_back(id);
+        }
+        reporter.join();
+        for (const ConnectionId id : ids) {
+            const auto times = std::ranges::count(called, id) + std::ranges::count(reported, id);
+            if (times > 1) ++both;
+            if (times < 1) ++none;
+        }
+    }
+    CHECK(both == 0);
+    CHECK(none == 0);
+}
+
 TEST_CASE("many connections are made and erased", "[pool]") {
     struct Known {
         Small* connection;

@@ -29,6 +29,13 @@ struct ToOthers {
     }
 };
 
+/// Calls `closed` in on_close().
+struct Closes {
+    std::function<void()> closed;
+    void on_message(AnyConnection&, const Text&) {}
+    void on_close(AnyConnection&, const Close&) { closed(); }
+};
+
 }  // namespace
 
 TEST_CASE("a broadcast reaches its audience on all reactors", "[reactor]") {
@@ -341,6 +348,33 @@ TEST_CASE("stop sends 1001 and ends after the last connection", "[reactor]") {
         CHECK(server.shared.stopped == 1);
         CHECK(server.shared.admitted == 0);
     }
+}
+
+TEST_CASE("on_close() is not called for a connection that was reported as without it", "[reactor]") {
+    int closed = 0;
+    std::vector<ConnectionId> reported;
+    MemoryServer server;
+    const auto report = [&] { reported = server.reactor().take_close_due(); };
+    server.handle("", Closes{[&] {
+                      ++closed;
+                      report();
+                  }});
+    WireClient client = server.open();
+    const ConnectionId id = server.reactor().list().at(0).id;
+    SECTION("the report comes first") {
+        report();
+        client.close(CloseCode::normal);
+        server.run();
+        CHECK(closed == 0);
+        CHECK(reported == std::vector<ConnectionId>{id});
+    }
+    SECTION("the call comes first") {
+        client.close(CloseCode::normal);
+        server.run();
+        CHECK(closed == 1);
+        CHECK(reported.empty());
+    }
+    CHECK(client.read() == Strings{"close 1000"});
 }
 
 TEST_CASE("removing a handler closes only its connections", "[reactor]") {

@@ -122,8 +122,8 @@ class AnyReactor {
 
     /// The handler that is being called now; null: none. It may be gone already, so compare the pointer only.
     virtual const AnyHandler* running_handler() const noexcept = 0;
-    /// The connections whose on_close() is due.
-    virtual std::vector<ConnectionId> close_due() const = 0;
+    /// The connections whose on_close() is due. It will not be called.
+    virtual std::vector<ConnectionId> take_close_due() = 0;
     /// No handler is called from now on.
     virtual void mute() noexcept = 0;
     /// Reports 0 for the requests to all connections that wait in the inbox.
@@ -244,7 +244,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         drop_requests();
     }
     const AnyHandler* running_handler() const noexcept override { return Owner::running_handler(); }
-    std::vector<ConnectionId> close_due() const override { return pool_.close_due(); }
+    std::vector<ConnectionId> take_close_due() override { return pool_.take_close_due(); }
     void mute() noexcept override { Owner::mute(); }
     void drop_inbox() noexcept override;
     bool claim() noexcept override {

@@ -168,7 +168,7 @@ StopReport Server::Impl::finish() {
             continue;
         }
         reactors_[i].mute();
-        for (const ConnectionId id : reactors_[i].close_due()) close_due.insert(id);
+        for (const ConnectionId id : reactors_[i].take_close_due()) close_due.insert(id);
         leave_behind(i, report);
     }
     for (auto& name : workers_.stop(later(stop_deadline(), left_behind_after)))

@@ -66,8 +66,9 @@ struct ServerOptions {
     /// that they are closed with 1013, and over it opening handshakes get a 503. A message of more than three quarters
     /// of it is closed with 1009. 0: half of the memory of the machine or of the cgroup.
     std::size_t memory_limit = 0;
-    /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After. At most 256
-    /// clients that are being refused, or that had a plain request answered, do not count.
+    /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After. Clients that are
+    /// being refused, or that had a plain request answered, do not count as long as they are 256 and 5 % of the
+    /// descriptor limit at most.
     std::size_t max_connections = 0;
     /// The most clients that are accepted in a second, or at once after a second without any; 0: unlimited. As many
     /// again get a 503 with Retry-After or, to plain HTTP requests, their answer. Further ones are closed. At most

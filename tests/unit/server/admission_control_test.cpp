@@ -2,8 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +32,17 @@ struct Rig {
     HandlerWorkers workers;
     AdmissionControl control;
 };
+
+/// A Rig of a process that may have `limit` descriptors.
+std::unique_ptr<Rig> with_descriptors(rlim_t limit, const ServerOptions& options) {
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit changed{std::min(limit, before.rlim_max), before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &changed) == 0);
+    auto rig = std::make_unique<Rig>(options);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    return rig;
+}
 
 ServerOptions at_most(std::size_t connections) {
     ServerOptions options;
@@ -66,16 +77,28 @@ BlockingClient answered(const std::string& url, const std::string& request, cons
 }  // namespace
 
 TEST_CASE("with very few descriptors at least one connection is allowed", "[admission_control]") {
-    rlimit before{};
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    rlimit few = before;
-    few.rlim_cur = 9;
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    std::optional<Rig> rig;
-    rig.emplace(ServerOptions{});
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    const auto rig = with_descriptors(9, {});
     CHECK(rig->control.admit() == StreamAdmission::welcome);
     CHECK(rig->control.admit() == StreamAdmission::answer_503);
+    CHECK(rig->control.admit() == StreamAdmission::close_at_once);
+}
+
+TEST_CASE("connections and refused clients leave descriptors for other things", "[admission_control]") {
+    const auto [limit, places, refused] =
+        GENERATE(table<rlim_t, std::size_t, std::size_t>({{20, 18, 1}, {1024, 918, 51}, {8192, 7371, 256}}));
+    const auto rig = with_descriptors(limit, {});
+    std::size_t welcome = 0, over = 0;
+    SECTION("if there are too many connections") {
+        while (rig->control.admit() == StreamAdmission::welcome) ++welcome;
+        for (over = 1; rig->control.admit() == StreamAdmission::answer_503;) ++over;
+    }
+    SECTION("if clients are refused and do not hang up") {
+        while (rig->control.admit() == StreamAdmission::welcome && rig->control.give_up_place()) ++over;
+        for (welcome = 1; rig->control.admit() == StreamAdmission::welcome;) ++welcome;
+    }
+    CHECK(welcome == places);
+    CHECK(over == refused);
+    CHECK(welcome + over <= limit * 19 / 20);
 }
 
 TEST_CASE("a stream that is refused gives its place to the next one", "[admission_control]") {
@@ -94,18 +117,19 @@ TEST_CASE("a stream that is refused gives its place to the next one", "[admissio
 }
 
 TEST_CASE("256 streams are refused at a time, besides those that have a place", "[admission_control]") {
-    Rig rig{at_most(1)};
+    const auto rig = with_descriptors(8192, at_most(1));
+    AdmissionControl& control = rig->control;
     for (int i = 0; i < 256; ++i) {
-        REQUIRE(rig.control.admit() == StreamAdmission::welcome);
-        REQUIRE(rig.control.give_up_place());
+        REQUIRE(control.admit() == StreamAdmission::welcome);
+        REQUIRE(control.give_up_place());
     }
-    CHECK(rig.control.admit() == StreamAdmission::welcome);
-    CHECK(rig.control.admit() == StreamAdmission::close_at_once);
-    CHECK_FALSE(rig.control.give_up_place());  // it keeps its place
-    CHECK(rig.control.open() == 1);
-    rig.control.released_without_place();
-    CHECK(rig.control.admit() == StreamAdmission::answer_503);
-    CHECK(rig.control.admit() == StreamAdmission::close_at_once);
+    CHECK(control.admit() == StreamAdmission::welcome);
+    CHECK(control.admit() == StreamAdmission::close_at_once);
+    CHECK_FALSE(control.give_up_place());  // it keeps its place
+    CHECK(control.open() == 1);
+    control.released_without_place();
+    CHECK(control.admit() == StreamAdmission::answer_503);
+    CHECK(control.admit() == StreamAdmission::close_at_once);
 }
 
 TEST_CASE("a client over the rate does not take a place", "[admission_control]") {

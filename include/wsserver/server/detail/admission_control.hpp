@@ -45,6 +45,7 @@ class AdmissionControl {
 
     HandlerChooser chooser_;
     const std::size_t max_connections_;
+    const std::size_t max_refused_;
     std::atomic<std::size_t> open_{0};
     std::atomic<std::size_t> refused_{0};  ///< streams without a place, until they are released
     ConnectionRate rate_;

@@ -15,17 +15,19 @@ namespace wsserver {
 
 namespace {
 
-/// The rest is for listeners, files, and the connections that get a 503.
-std::size_t nine_tenths_of_descriptors() {
+/// The descriptors that the process may have. RLIM_INFINITY is the largest number, so divide it first.
+std::size_t descriptor_limit() {
     rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 900;
-    // Divided first, because RLIM_INFINITY is the largest number. A result of 0 would refuse every client.
-    return std::max<std::size_t>(1, static_cast<std::size_t>(limit.rlim_cur) / 10 * 9);
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur) : 1000;
 }
 
-/// The number of connections besides max_connections that are refused or answered at a time. Further streams over the
-/// limit are closed without a response.
-constexpr std::size_t extra_503_connections = 256;
+/// The default of max_connections. What it leaves is for most_refused(), listeners and files. A result of 0 would
+/// refuse every client.
+std::size_t nine_tenths_of_descriptors() { return std::max<std::size_t>(1, descriptor_limit() / 10 * 9); }
+
+/// The number of connections besides max_connections that are refused or answered at a time: half of what the default
+/// leaves, at most. Further streams over the limit are closed without a response.
+std::size_t most_refused() { return std::clamp<std::size_t>(descriptor_limit() / 20, 1, 256); }
 
 /// The workers and the listeners of a Server.
 class ChooserOnReactors final : public ChooserServer {
@@ -86,6 +88,7 @@ AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shar
                                    HandlerWorkers& workers, const ProgramCallbacks& callbacks)
     : chooser_(hub, std::make_shared<ChooserOnReactors>(hub, workers, callbacks)),
       max_connections_(options.max_connections != 0 ? options.max_connections : nine_tenths_of_descriptors()),
+      max_refused_(most_refused()),
       rate_(options.connections_per_second),
       addresses_(options.per_address) {
     chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
@@ -105,7 +108,7 @@ ReactorShared::StreamAdmission AdmissionControl::admit() noexcept {
 }
 
 bool AdmissionControl::count_refused() noexcept {
-    if (refused_.fetch_add(1, std::memory_order_relaxed) < extra_503_connections) return true;
+    if (refused_.fetch_add(1, std::memory_order_relaxed) < max_refused_) return true;
     refused_.fetch_sub(1, std::memory_order_relaxed);
     return false;
 }

@@ -32,9 +32,11 @@ struct MailboxLimits {
 template <class Item>
 class Mailbox : public Task, public std::enable_shared_from_this<Mailbox<Item>> {
    public:
-    /// `name` is that of the handler; `status` shows it while an item is handled.
-    explicit Mailbox(TaskName name, MailboxLimits limits = {}, Priority priority = Priority::message)
-        : Task(priority, name), limits_(limits) {}
+    /// `name` is that of the handler; `status` shows it while an item is handled. `owner` tells handlers of one name
+    /// apart.
+    explicit Mailbox(TaskName name, MailboxLimits limits = {}, Priority priority = Priority::message,
+                     const void* owner = nullptr)
+        : Task(priority, name, owner), limits_(limits) {}
 
     /// The most items that a worker takes before it turns to other tasks.
     static constexpr std::size_t items_at_a_time = 16;

@@ -17,9 +17,9 @@ namespace wsserver {
 /// are left; no thread may be in pop() then.
 ///
 /// A pop takes a task of the highest priority. Every 64th pop takes one of the lowest priority that has tasks, so that
-/// no priority starves. Within a priority the names of tasks take turns, and tasks of one name are popped in order. So
-/// a handler with many tasks does not delay another that has few. (If more than 64 names have tasks at the same time,
-/// some share a turn.)
+/// no priority starves. Tasks of the same name and owner are a group. Within a priority the groups take turns, and
+/// tasks of one group are popped in order. So a handler with many tasks does not delay another that has few. (If more
+/// than 64 groups have tasks at the same time, some share a turn.)
 ///
 /// Uses a mutex and a condition variable. Measured against a lock-free ring and against workers that spin, they cost no
 /// more if tasks that arrive together are pushed together. At most one notified worker is waking up at a time; if it
@@ -34,9 +34,9 @@ class PriorityTaskQueue {
 
     static constexpr std::uint64_t lowest_every = 64;  ///< one pop in this many takes the lowest priority
 
-    /// The most tasks of one name that run at the same time; at least 1, without a limit at first. Counts those that
+    /// The most tasks of one group that run at the same time; at least 1, without a limit at first. Counts those that
     /// pop(again, running) has returned. Must be called before the first push.
-    void limit_each_name(std::size_t most_running) {
+    void limit_each_group(std::size_t most_running) {
         const std::lock_guard lock(mutex_);  // workers may wait in pop() already
         most_running_ = most_running;
     }
@@ -53,7 +53,7 @@ class PriorityTaskQueue {
     /// Adds `again`, unless it is null, and pops, under one lock. Adds it even if the queue is closed.
     TaskPtr pop(TaskPtr again);
     /// Same, for a worker: the task that it popped before with `running` has ended, or `again` is that task. Waits
-    /// while all tasks in the queue are over the limit of their name.
+    /// while all tasks in the queue are over the limit of their group.
     TaskPtr pop(TaskPtr again, Running& running);
     /// Does not wait. Null if the queue is empty. Looks at no limit.
     TaskPtr try_pop();
@@ -66,7 +66,7 @@ class PriorityTaskQueue {
     /// Same, for one priority.
     std::size_t size(Priority priority) const;
 
-    /// The tasks of one name.
+    /// The tasks of one name, of all owners.
     struct Load {
         TaskName name{};          ///< that of the tasks
         std::size_t waiting = 0;  ///< in the queue
@@ -78,9 +78,10 @@ class PriorityTaskQueue {
    private:
     using Lock = std::unique_lock<std::mutex>;
 
-    /// The tasks of one name. Names come and go, so an idle lane is used for the next one.
+    /// The tasks of one group. Groups come and go, so an idle lane is used for the next one.
     struct Lane {
         Load load;
+        const void* owner = nullptr;
         TaskLists lists;
 
         bool is_idle() const noexcept { return load.waiting == 0 && load.running == 0; }
@@ -95,7 +96,7 @@ class PriorityTaskQueue {
 
     void wait(Lock& lock);
     void insert(TaskPtr task) noexcept;
-    Lane& lane_of(TaskName name) noexcept;
+    Lane& lane_of(TaskName name, const void* owner) noexcept;
     Place next(std::size_t most_running) noexcept;
     Lane* next_lane(std::size_t priority, std::size_t most_running) noexcept;
     TaskPtr take(Place place) noexcept;

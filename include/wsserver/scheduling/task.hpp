@@ -113,8 +113,9 @@ using TaskPtr = std::unique_ptr<Task, TaskDisposer>;
 /// or batch at a time.
 class Task {
    public:
-    /// Both stay the same as long as the task exists.
-    Task(Priority priority, TaskName name) noexcept : name_(name), priority_(priority) {}
+    /// All stay the same as long as the task exists. `owner` is only compared, and may be null.
+    Task(Priority priority, TaskName name, const void* owner = nullptr) noexcept
+        : name_(name), owner_(owner), priority_(priority) {}
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
 
@@ -124,6 +125,7 @@ class Task {
 
     Priority priority() const noexcept { return priority_; }  ///< decides which list of the queue the task is in
     TaskName name() const noexcept { return name_; }          ///< shown by `status` while the task runs
+    const void* owner() const noexcept { return owner_; }     ///< the handler; another one may have the same name
 
    protected:
     virtual ~Task() = default;
@@ -136,6 +138,7 @@ class Task {
 
     Task* next_ = nullptr;
     TaskName name_;
+    const void* owner_;
     Priority priority_;
 };
 
@@ -143,11 +146,11 @@ inline void TaskDisposer::operator()(Task* task) const noexcept { task->dispose(
 
 /// Makes a task that calls f() or f(Worker&) once. Allocates once.
 template <class F>
-TaskPtr make_task(Priority priority, TaskName name, F&& f) {
+TaskPtr make_task(Priority priority, TaskName name, F&& f, const void* owner = nullptr) {
     class Call final : public Task {
        public:
-        Call(Priority its_priority, TaskName its_name, F&& its_f)
-            : Task(its_priority, its_name), f_(std::forward<F>(its_f)) {}
+        Call(Priority its_priority, TaskName its_name, F&& its_f, const void* its_owner)
+            : Task(its_priority, its_name, its_owner), f_(std::forward<F>(its_f)) {}
         TaskPtr run(TaskPtr, Worker& worker) override {
             if constexpr (std::is_invocable_v<std::decay_t<F>&, Worker&>) {
                 f_(worker);
@@ -160,7 +163,7 @@ TaskPtr make_task(Priority priority, TaskName name, F&& f) {
        private:
         std::decay_t<F> f_;
     };
-    return TaskPtr{new Call(priority, name, std::forward<F>(f))};
+    return TaskPtr{new Call(priority, name, std::forward<F>(f), owner)};
 }
 
 /// A list of tasks, first in, first out. Does not allocate.

@@ -27,8 +27,9 @@ constexpr auto all_priorities = {Priority::control, Priority::command, Priority:
 /// A task with a number. Counts the tasks that are alive.
 class Numbered final : public Task {
    public:
-    explicit Numbered(int number, Priority priority = Priority::message, TaskName name = {})
-        : Task(priority, name), number_(number) {
+    explicit Numbered(int number, Priority priority = Priority::message, TaskName name = {},
+                      const void* owner = nullptr)
+        : Task(priority, name, owner), number_(number) {
         ++alive;
     }
     TaskPtr run(TaskPtr, Worker&) override { return nullptr; }
@@ -44,8 +45,8 @@ class Numbered final : public Task {
 
 TaskPtr numbered(int number, Priority priority = Priority::message) { return TaskPtr{new Numbered(number, priority)}; }
 
-TaskPtr named(int number, std::string_view name) {
-    return TaskPtr{new Numbered(number, Priority::message, TaskName{name})};
+TaskPtr named(int number, std::string_view name, const void* owner = nullptr) {
+    return TaskPtr{new Numbered(number, Priority::message, TaskName{name}, owner)};
 }
 
 int number_of(const TaskPtr& task) { return task ? static_cast<const Numbered&>(*task).number() : -1; }
@@ -141,7 +142,7 @@ TEST_CASE("the names of tasks take turns", "[priority_task_queue]") {
 
 TEST_CASE("the tasks of one name leave a worker to the others", "[priority_task_queue]") {
     PriorityTaskQueue queue;
-    queue.limit_each_name(2);
+    queue.limit_each_group(2);
     PriorityTaskQueue::Running first, second, third, fourth;
     for (int i = 0; i < 4; ++i) queue.push(named(i, "a"));
     CHECK(number_of(queue.pop(nullptr, first)) == 0);
@@ -178,9 +179,26 @@ TEST_CASE("the tasks of one name leave a worker to the others", "[priority_task_
     }
 }
 
+TEST_CASE("tasks of one name and several owners are several groups with one load", "[priority_task_queue]") {
+    PriorityTaskQueue queue;
+    queue.limit_each_group(1);
+    const int one = 1, two = 2;
+    PriorityTaskQueue::Running first, second;
+    queue.push(named(10, "a", &one));
+    queue.push(named(11, "a", &one));
+    queue.push(named(20, "a", &two));
+    CHECK(number_of(queue.pop(nullptr, first)) == 10);
+    CHECK(number_of(queue.pop(nullptr, second)) == 20);
+    const auto loads = queue.loads();
+    REQUIRE(loads.size() == 1);
+    CHECK(loads[0].waiting == 1);
+    CHECK(loads[0].running == 2);
+    CHECK(number_of(queue.pop(nullptr, first)) == 11);
+}
+
 TEST_CASE("a worker waits while all tasks are over the limit of their name", "[priority_task_queue][threads]") {
     PriorityTaskQueue queue;
-    queue.limit_each_name(1);
+    queue.limit_each_group(1);
     PriorityTaskQueue::Running first;
     queue.push(named(0, "a"));
     queue.push(named(1, "a"));

@@ -302,6 +302,46 @@ TEST_CASE("a replaced handler may use the server in its destructor", "[server]")
     CHECK(left == 1);
 }
 
+TEST_CASE("a handler ends while another one of the same name blocks a worker", "[server][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    const auto ended = std::make_shared<Reactions>(), blocked = std::make_shared<Reactions>();
+    std::weak_ptr<AnyHandler> handler;
+    ServerOptions options = two_threads();
+    options.workers = 2;  // one handler runs on one of them at most
+    RunningServer running{options};
+    {
+        const auto first = make_handler("same", PooledCounts{{ended}});
+        handler = first;
+        running.server.handle("first", first);
+    }
+    BlockingClient client{running.url, "first"};
+    client.send("x");
+    CHECK(client.next() == "text x");
+    const auto blocks = make_handler("same", BlocksAndCounts<Runs::pooled>{blocker, blocked});
+    SECTION("when it is removed") {
+        running.server.handle("second", blocks);
+        BlockingClient other{running.url, "second"};
+        other.send("x");
+        blocker->wait_until_blocked(1);
+        running.server.remove_handler("first");
+        CHECK(client.next() == "close 1001 the handler was removed");
+        client.hang_up();
+        while (!handler.expired()) std::this_thread::yield();
+    }
+    SECTION("when it was replaced") {
+        running.server.handle("first", blocks);
+        BlockingClient other{running.url, "first"};
+        other.send("x");
+        blocker->wait_until_blocked(1);
+        client.close(CloseCode::normal);
+        client.hang_up();
+        while (!handler.expired()) std::this_thread::yield();
+    }
+    CHECK(ended->closed == 1);
+    CHECK(blocked->closed == 0);
+    blocker->release();
+}
+
 TEST_CASE("a handler with a slow destructor does not block a reactor", "[server][threads]") {
     const auto blocker = std::make_shared<Blocker>();
     ServerOptions options;

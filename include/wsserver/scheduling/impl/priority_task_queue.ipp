@@ -3,6 +3,7 @@
 
 #include "wsserver/scheduling/priority_task_queue.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace wsserver {
@@ -95,33 +96,42 @@ std::vector<PriorityTaskQueue::Load> PriorityTaskQueue::loads() const {
     loads.reserve(most_lanes);
     const Lock lock(mutex_);
     for (std::size_t i = 0; i < lane_count_; ++i) {
-        if (!lanes_[i].is_idle()) loads.push_back(lanes_[i].load);
+        const Load& load = lanes_[i].load;
+        if (lanes_[i].is_idle()) continue;
+        const auto same = std::ranges::find(loads, load.name, &Load::name);
+        if (same == loads.end()) {
+            loads.push_back(load);
+        } else {
+            same->waiting += load.waiting;
+            same->running += load.running;
+        }
     }
     return loads;
 }
 
 void PriorityTaskQueue::insert(TaskPtr task) noexcept {
     const auto priority = static_cast<std::size_t>(task->priority());
-    Lane& lane = lane_of(task->name());
+    Lane& lane = lane_of(task->name(), task->owner());
     lane.lists[priority].push(std::move(task));
     ++lane.load.waiting;
     ++sizes_[priority];
     ++size_;
 }
 
-PriorityTaskQueue::Lane& PriorityTaskQueue::lane_of(TaskName name) noexcept {
+PriorityTaskQueue::Lane& PriorityTaskQueue::lane_of(TaskName name, const void* owner) noexcept {
     Lane* idle = nullptr;
     for (std::size_t i = 0; i < lane_count_; ++i) {
-        if (lanes_[i].load.name == name) return lanes_[i];
+        if (lanes_[i].load.name == name && lanes_[i].owner == owner) return lanes_[i];
         if (lanes_[i].is_idle()) idle = &lanes_[i];
     }
     if (idle == nullptr && lane_count_ < most_lanes) idle = &lanes_[lane_count_++];
     if (idle == nullptr) return lanes_.back();
     idle->load.name = name;
+    idle->owner = owner;
     return *idle;
 }
 
-/// Finds the next task whose name has fewer than `most_running` that run.
+/// Finds the next task whose group has fewer than `most_running` that run.
 PriorityTaskQueue::Place PriorityTaskQueue::next(std::size_t most_running) noexcept {
     if (size_ == 0) return {};
     const bool lowest_first = (pops_ + 1) % lowest_every == 0;

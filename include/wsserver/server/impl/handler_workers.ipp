@@ -26,7 +26,7 @@ WorkerPool& HandlerWorkers::pool() {
     const std::lock_guard lock(mutex_);
     if (!pool_) {
         pool_ = std::make_unique<WorkerPool>(or_cores_and_one(count_));
-        if (pool_->size() > 1) pool_->queue().limit_each_name(pool_->size() - 1);
+        if (pool_->size() > 1) pool_->queue().limit_each_group(pool_->size() - 1);
         watchdog_.start(watch_interval, [this] {
             report_overdue();
             return watch_interval;
@@ -48,8 +48,9 @@ ReadyMailboxes& HandlerWorkers::ready_mailboxes(std::uint16_t reactor) {
 void HandlerWorkers::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {
     try {
         const TaskName name{handler->name()};
-        pool().queue().push(
-            make_task(Priority::background, name, [last = std::move(handler)]() mutable { last.reset(); }));
+        const void* const owner = handler.get();
+        pool().queue().push(make_task(
+            Priority::background, name, [last = std::move(handler)]() mutable { last.reset(); }, owner));
     } catch (...) {
         callbacks_.log(LogLevel::warning,
                        "no worker is available to destroy a handler: it blocks its reactor's thread");

@@ -73,7 +73,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     ReactionMailbox(std::shared_ptr<AnyHandler> handler, const OwnedConnection& connection,
                     std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub,
                     std::shared_ptr<const PathPattern> route)
-        : Mailbox(TaskName{handler->name()}),
+        : Mailbox(TaskName{handler->name()}, {}, Priority::message, handler.get()),
           handler_(std::move(handler)),
           gate_(hub->gate()),
           connection_(connection, subprotocol, target, std::move(hub), std::move(route)) {}

@@ -86,9 +86,11 @@ class ServerHandlers {
     /// next most specific route, or the handlers of handle(). The names of parameters do not count. Returns false if
     /// there is no such route.
     bool remove_path(std::string_view pattern, CloseCode code = CloseCode::going_away);
-    /// Same for the handler of one subprotocol; the empty name is that of the default handler. The route is removed
-    /// with its last handler.
-    bool remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code = CloseCode::going_away);
+    /// Removes the handler of one subprotocol from the route, and closes its open connections with `code`. The empty
+    /// name is that of the default handler. The route is removed with its last handler. Returns false if there is no
+    /// such handler.
+    bool remove_path_handler(std::string_view pattern, std::string_view subprotocol,
+                             CloseCode code = CloseCode::going_away);
     /// All routes, in the order in which they are tried, and their handlers in order of subprotocol.
     std::vector<Route> routes() const;
 

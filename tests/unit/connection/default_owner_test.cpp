@@ -169,8 +169,8 @@ TEST_CASE("a default owner serves paths, and a route is removed", "[default_owne
     CHECK(f.events == Strings{"open /rooms/a%2Fb", "text room a/b", "open /rooms/5", "text room 5", "open /elsewhere"});
     REQUIRE(f.server.routes().size() == 2);
     CHECK(f.server.routes().back().subprotocol == "chat");
-    CHECK(f.server.remove_path("/rooms/{id}", "chat"));
-    CHECK_FALSE(f.server.remove_path("/rooms/{id}", "chat"));
+    CHECK(f.server.remove_path_handler("/rooms/{id}", "chat"));
+    CHECK_FALSE(f.server.remove_path_handler("/rooms/{id}", "chat"));
     f.run();
     CHECK(f.server.size() == 2);
     CHECK(f.server.remove_path("/rooms/{id}"));

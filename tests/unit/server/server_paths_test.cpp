@@ -142,10 +142,11 @@ TEST_CASE("removing a route closes its connections only", "[server][paths]") {
     CHECK(all.next() == "text x: nothing");
 
     CHECK_FALSE(running.server.remove_path("/c"));
-    CHECK_FALSE(running.server.remove_path("/a/{room}", "v2"));
+    CHECK_FALSE(running.server.remove_path_handler("/a/{room}", "v2"));
+    CHECK_FALSE(running.server.remove_path_handler("/c", ""));
     CHECK_FALSE(running.server.remove_path("no pattern"));
-    CHECK(running.server.remove_path("/a/{room}", "v1"));
-    CHECK_FALSE(running.server.remove_path("/a/{room}", "v1"));
+    CHECK(running.server.remove_path_handler("/a/{room}", "v1"));
+    CHECK_FALSE(running.server.remove_path_handler("/a/{room}", "v1"));
     CHECK(a_v1.next() == "close 1001 the handler was removed");
     a.send("room");
     CHECK(a.next() == "text x: 1");

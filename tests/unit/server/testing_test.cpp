@@ -240,7 +240,7 @@ TEST_CASE("a server in memory has routes", "[testing]") {
     chat.expect("text a b");
     v1.expect("text 5");
     other.expect("text none");
-    CHECK(server.remove_path("/chat/{room}", "v1"));
+    CHECK(server.remove_path_handler("/chat/{room}", "v1"));
     v1.expect("close 1001 the handler was removed");
     chat.expect_nothing();
     CHECK(server.remove_path("/chat/{room}"));

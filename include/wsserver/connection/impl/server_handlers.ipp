@@ -29,7 +29,7 @@ bool ServerHandlers::remove_path(std::string_view pattern, CloseCode code) {
     return close(chooser().handlers().remove_path(pattern, std::nullopt), code);
 }
 
-bool ServerHandlers::remove_path(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
+bool ServerHandlers::remove_path_handler(std::string_view pattern, std::string_view subprotocol, CloseCode code) {
     return close(chooser().handlers().remove_path(pattern, subprotocol), code);
 }
 

@@ -2,11 +2,17 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -32,6 +38,35 @@ bool forbid_large_rings(unsigned error) {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args)),
         BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 8, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/// What the thread was that called io_uring_setup() last.
+std::atomic<pid_t> ring_thread{0};
+std::atomic<bool> ring_thread_masked{false};
+
+/// Notes the calling thread and makes io_uring_setup() fail.
+void on_ring_setup(int, siginfo_t*, void* interrupted) {
+    auto& context = *static_cast<ucontext_t*>(interrupted);
+    ring_thread_masked =
+        sigismember(&context.uc_sigmask, SIGTERM) == 1 && sigismember(&context.uc_sigmask, SIGINT) == 1;
+    ring_thread = ::gettid();
+#if defined(__x86_64__)
+    context.uc_mcontext.gregs[REG_RAX] = -EPERM;
+#elif defined(__aarch64__)
+    context.uc_mcontext.regs[0] = static_cast<std::uint64_t>(-EPERM);
+#endif
+}
+
+/// Makes io_uring_setup() raise SIGSYS on this thread and those that it starts.
+bool trap_ring_setup() {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
@@ -117,6 +152,34 @@ TEST_CASE("with few threads there are fewer reactors, and a warning", "[server_s
     CHECK(server.stop(0ms).complete());
     CHECK_FALSE(std::filesystem::exists(path));
 }
+
+#if WSSERVER_URING && (defined(__x86_64__) || defined(__aarch64__))
+TEST_CASE("the thread that opens a ring takes none of the program's signals", "[server_start]") {
+    struct sigaction trap {};
+    struct sigaction before {};
+    trap.sa_sigaction = on_ring_setup;
+    trap.sa_flags = SA_SIGINFO;
+    REQUIRE(::sigaction(SIGSYS, &trap, &before) == 0);
+    pid_t own = 0;
+    bool served = false;
+    std::thread([&] {
+        if (!trap_ring_setup()) return;
+        own = ::gettid();
+        Server server;
+        server.handle(Echo{});
+        const std::string url = *server.listen("127.0.0.1:0");
+        server.start();
+        BlockingClient client{url, ""};
+        client.send("x");
+        served = client.next() == "text x";
+    }).join();
+    REQUIRE(::sigaction(SIGSYS, &before, nullptr) == 0);
+    CHECK(served);
+    CHECK(ring_thread != 0);
+    CHECK(ring_thread != own);  // a ring belongs to a thread that ends at once
+    CHECK(ring_thread_masked);
+}
+#endif
 
 TEST_CASE("if io_uring fails after it was found to work, asio is used and one log line says why", "[server_start]") {
     const auto [error, words] =

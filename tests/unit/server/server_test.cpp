@@ -26,6 +26,7 @@
 #include "support/catch.hpp"
 #include "support/folder.hpp"
 #include "support/handlers.hpp"
+#include "support/threads.hpp"
 #include "wsserver/base/descriptor.hpp"
 
 using namespace wsserver;
@@ -1180,6 +1181,22 @@ TEST_CASE("signals are for the program's own threads", "[server][threads]") {
     sigset_t blocked;
     pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
     CHECK(sigismember(&blocked, SIGTERM) == 0);
+}
+
+TEST_CASE("no thread of a server takes the program's signals", "[server][threads]") {
+    ServerOptions options = two_threads();
+    options.transport = GENERATE(TransportKind::asio, TransportKind::automatic);
+    options.workers = 2;
+    RunningServer running{options};
+    running.server.handle("count", PooledCounts{{std::make_shared<Reactions>()}});
+    BlockingClient client{running.url, "count"};  // starts the workers and their watchdog
+    client.send("x");
+    CHECK(client.next() == "text x");
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGCHLD, SIGALRM}) {
+        const OtherThreads others = other_threads(signal);
+        CHECK(others.unmasked == 0);
+        CHECK(others.all >= 6);  // two reactors, their watch, two workers, their watchdog
+    }
 }
 
 TEST_CASE("with few descriptors there are fewer reactors, and a warning", "[server]") {

@@ -1,9 +1,11 @@
 """wsd from its start: where it listens, what it answers, what it reports to its supervisor and its log."""
 import asyncio
+import ctypes
 import json
 import os
 import pathlib
 import pwd
+import re
 import resource
 import shutil
 import signal
@@ -19,6 +21,7 @@ from raw import CLOSE, TEXT, Peer, frame
 
 ws = websockets()
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14  # of linux/prctl.h and linux/capability.h
 
 
 def http(daemon, path, method='GET'):
@@ -100,6 +103,29 @@ class Listening(SystemTest):
         daemon._prepare = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 200))
         await daemon.start()
         self.assertEqual(resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE), (200, 200))
+
+    async def test_it_starts_where_no_memory_may_be_locked(self):
+        daemon = Wsd('--handler', f'sleep={program("SLEEPER")}')
+        self.processes.append(daemon)
+        self.addAsyncCleanup(daemon.clean_up)
+        prepare = daemon._prepare
+
+        def without_locked_memory():
+            prepare()
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK)  # root; others do not have it
+        daemon._prepare = without_locked_memory
+        await daemon.start()
+        self.assertEqual(resource.prlimit(daemon.pid, resource.RLIMIT_MEMLOCK), (0, 0))
+        status = pathlib.Path(f'/proc/{daemon.pid}/status').read_text()
+        self.assertFalse(int(re.search(r'^CapEff:\s*(\w+)', status, re.MULTILINE)[1], 16) & 1 << CAP_IPC_LOCK)
+        for subprotocols in (None, ['sleep']):  # on a reactor and on a worker
+            connection = await self.connect(daemon.url, subprotocols=subprotocols)
+            await self.within(await connection.ping())
+        connection = await self.connect(daemon.url)
+        await connection.send('x' * 100_000)
+        self.assertEqual(await self.within(connection.recv()), 'x' * 100_000)
+        self.assertEqual(await daemon.stop(), 0)
 
     async def test_a_closed_stdout_is_harmless(self):
         daemon = await self.wsd('--control-stdin')

@@ -141,7 +141,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// The memory of the connection now.
     MemoryHolder memory_holder() const {
         const std::size_t waiting = handler() != nullptr ? handler()->waiting_bytes() : 0;
-        return {id_, held(), waiting, is_held(Hold::memory), out_.shared()};
+        return {id_, held(), waiting, is_held(Hold::memory), out_.shared(), out_.shared_left()};
     }
     /// True if it holds no memory. Then it calls note_memory() when it holds some again.
     bool forget_holder() noexcept {

@@ -29,12 +29,17 @@ struct MemoryHolder {
     std::size_t waiting = 0;  ///< bytes of its messages that wait for a worker; closing does not free them
     bool paused = false;      ///< reading from it is paused because memory is short
     std::size_t shared = 0;   ///< bytes of broadcasts; free when nothing waits for them any more
+    std::size_t left = 0;     ///< those of them that it has not taken; decides between equal ranks
     std::size_t part = 0;     ///< its part of what the broadcasts of all hold
 
     /// What makes it larger than another when reading is paused.
     std::size_t size() const noexcept { return held + waiting; }
     /// What makes it larger than another when some are closed. A broadcast counts once for all that wait for it.
     std::size_t rank() const noexcept { return held + part; }
+    /// Whether it is closed before `other`.
+    bool is_before(const MemoryHolder& other) const noexcept {
+        return rank() != other.rank() ? rank() > other.rank() : left > other.left;
+    }
     /// The most that closing it frees.
     std::size_t closable() const noexcept { return held + shared; }
     /// Sets `part`: the memory of the broadcasts that wait is divided by what waits for each connection.
@@ -81,7 +86,7 @@ class MemoryBudget {
 
     /// The number of holders to close: as many of the largest as bring `use.total` to the limit, except those that are
     /// less than half as large as the largest of all threads. Each may free closable(): whether it does is seen by the
-    /// next look. `holders` are in order of descending rank().
+    /// next look. `holders` are in the order of is_before().
     std::size_t to_close(MemoryUse use, std::span<const MemoryHolder> holders) const noexcept {
         std::size_t count = 0;
         for (; count < holders.size() && is_over(use.total); ++count) {

@@ -37,8 +37,8 @@ class MemoryWatch {
         if (looks_) return true;
         const Flag looking{looks_};
         collect(use);
-        const auto by_rank = [](const MemoryHolder& a, const MemoryHolder& b) { return a.rank() > b.rank(); };
-        std::sort(holders_.begin(), holders_.end(), by_rank);
+        std::sort(holders_.begin(), holders_.end(),
+                  [](const MemoryHolder& a, const MemoryHolder& b) { return a.is_before(b); });
         use.largest = std::max(use.largest, store_largest());
         const std::size_t closing = budget.to_close(use, holders_);
         for (std::size_t i = 0; i < closing; ++i) {

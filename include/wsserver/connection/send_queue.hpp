@@ -62,6 +62,7 @@ class SendQueue {
     /// The transport has sent the bytes in flight.
     void batch_sent() noexcept {
         in_flight_ = memory_in_flight_ = 0;
+        shared_sent_ = shared_begun_;
         watch_marks();
     }
 
@@ -80,8 +81,11 @@ class SendQueue {
     std::size_t memory() const noexcept {
         return memory_ + memory_in_flight_ + controls_.size() + close_.size() + runs_.size() * sizeof(Run);
     }
-    /// Bytes that wait or are in flight and are not in memory(), because others hold them, too.
-    std::size_t shared() const noexcept {
+    /// Bytes that wait or are in flight and are not in memory(), because others hold them, too. A message that was
+    /// partly sent counts as a whole, as it is free only when all of it is sent.
+    std::size_t shared() const noexcept { return shared_left() + shared_sent_; }
+    /// The same without what was sent.
+    std::size_t shared_left() const noexcept {
         const std::size_t all = waiting_ + in_flight_, own = memory_ + memory_in_flight_;
         return all - std::min(all, own);
     }
@@ -130,6 +134,8 @@ class SendQueue {
     std::size_t in_flight_ = 0;
     std::size_t memory_ = 0;            ///< of runs_, without bookkeeping
     std::size_t memory_in_flight_ = 0;  ///< of the pieces in flight
+    std::size_t shared_begun_ = 0;      ///< taken bytes of a message that others hold, too, and of which some wait
+    std::size_t shared_sent_ = 0;       ///< sent bytes of such a message of which some wait or are in flight
     MemoryCharge charge_;               ///< memory()
 
     // The block that messages are copied into. It never moves, so parts of it may be in flight.

@@ -89,6 +89,36 @@ struct HolderPool {
 
 }  // namespace
 
+TEST_CASE("of those that wait for one broadcast, the one with most of it left is closed first", "[memory_watch]") {
+    HolderPool pool;
+    MemoryWatch<HolderPool> watch{pool};
+    for (const std::size_t left : {1, 900, 300}) pool.add(1, {.shared = 1000 * kib, .left = left * kib}, watch);
+    watch.look(MemoryBudget{800 * kib}, {.total = 1000 * kib, .broadcasts = 1000 * kib});
+    CHECK_FALSE(pool.all[0].closed);
+    CHECK(pool.all[1].closed);
+    CHECK_FALSE(pool.all[2].closed);
+}
+
+TEST_CASE("near the end of a large broadcast, a client is closed before those that hold less than all of it",
+          "[memory_watch]") {
+    Rig server{limited(0)};
+    WireClient holder = server.half(100 * kib, 200 * kib), slow = server.open();
+    slow.wire().set_window(0);
+    server.hub().broadcast({}, Text{"is sent directly"}, {});
+    server.hub().broadcast({}, Text{std::string(300 * kib, 'x')}, {});
+    server.run();
+    (void)holder.read();
+    slow.wire().set_window(257 * kib);  // four of five fragments
+    server.run();
+    server.limit(350 * kib);
+    server.advance(50ms);  // several looks
+    CHECK(server.counters().closed_for_memory.read() == 1);
+    CHECK(server.held() < 101 * kib);
+    holder.wire().write(std::string(100 * kib, 'b'));
+    server.run();
+    CHECK(holder.read().size() == 1);
+}
+
 TEST_CASE("an incomplete message is counted until it is handled", "[memory_watch]") {
     Rig server{limited(0)};
     WireClient client = server.half(100 * kib);

@@ -126,6 +126,41 @@ TEST_CASE("a shared message is not copied and is released after it was taken", "
     CHECK(shared.use_count() == 1);
 }
 
+TEST_CASE("a shared message counts as a whole until all of it was sent", "[send_queue]") {
+    Fixture f;
+    const std::string part(1000, 'x');
+    const auto first = std::make_shared<const std::string>(message({part, part, part}));
+    const auto second = std::make_shared<const std::string>(message({part, part}));
+    f.queue.push_shared(first, bytes_of(*first));
+    f.queue.push_shared(second, bytes_of(*second));
+    const std::size_t both = first->size() + second->size();
+    CHECK(f.queue.shared() == both);
+    const std::size_t taken = f.take(1100).size();
+    CHECK(taken < first->size());
+    CHECK(f.queue.shared() == both);
+    CHECK(f.queue.shared_left() == both - taken);
+    SECTION("the rest of it and a part of the next one are sent") {
+        (void)f.take_only(first->size() - taken + 1100);
+        CHECK(f.queue.shared() == both);
+        f.queue.batch_sent();
+        CHECK(f.queue.shared() == second->size());
+        CHECK(f.queue.shared_left() < second->size());
+        (void)f.take();
+    }
+    SECTION("the rest is discarded") { f.queue.discard(); }
+    SECTION("the rest is discarded while some is in flight") {
+        (void)f.take_only(1100);
+        f.queue.discard();
+        CHECK(f.queue.shared() > 0);
+        f.queue.batch_sent();
+    }
+    SECTION("the rest is sent in pieces") {
+        while (!f.queue.idle()) (void)f.take(1100);
+    }
+    CHECK(f.queue.idle());
+    CHECK(f.queue.shared() == 0);
+}
+
 TEST_CASE("a short shared message is copied", "[send_queue]") {
     Fixture f;
     const auto shared = std::make_shared<const std::string>(message({"hi"}));

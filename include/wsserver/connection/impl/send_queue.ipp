@@ -170,7 +170,8 @@ std::size_t SendQueue::discard() noexcept {
     begun_ = false;
     runs_.clear();
     controls_.clear();
-    waiting_ = memory_ = 0;
+    waiting_ = memory_ = shared_begun_ = 0;
+    if (in_flight_ == 0) shared_sent_ = 0;
     watch_marks();
     return std::exchange(messages_, 0);
 }
@@ -230,6 +231,7 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
         waiting_ -= front.frames.size();
         messages_ -= front.messages;
         begun_ = false;
+        shared_begun_ = 0;
         runs_.pop_front();
         return piece;
     }
@@ -248,8 +250,10 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     front.messages -= ended;
     waiting_ -= taken;
     messages_ -= ended;
+    if (front.memory == 0) shared_begun_ += taken;
     if (front.frames.empty()) {
         memory_leaves();
+        shared_begun_ = 0;
         runs_.pop_front();
     }
     return piece;

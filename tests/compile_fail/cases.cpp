@@ -110,6 +110,11 @@ struct Handler {
 struct Handler {
     void on_open(AnyConnection& connection) { connection.send(5); }
 };
+#elif CASE == 18
+struct Handler {
+    void on_open(AnyConnection&) {}
+    bool on_upgrade(const UpgradeRequest&) { return true; }
+};
 #endif
 
 #if CASE == 15

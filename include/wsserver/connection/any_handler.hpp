@@ -13,7 +13,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "wsserver/connection/admission.hpp"
 #include "wsserver/connection/any_connection.hpp"
+#include "wsserver/handshake/upgrade_request.hpp"
 
 namespace wsserver {
 
@@ -48,6 +50,15 @@ class AnyHandler {
     /// For a wrapper whose reactions run later: the bytes of the messages that wait. Called on the thread of the
     /// connection.
     virtual std::size_t waiting_bytes() const noexcept { return 0; }
+
+    /// Whether on_upgrade() must be asked about each client.
+    virtual bool decides_upgrades() const noexcept { return false; }
+    /// A client has asked for a connection that this handler would serve: refuses or accepts it, perhaps with more
+    /// fields of the 101. It must not set Admission::subprotocol and Admission::handler. If it throws, the client gets
+    /// a 500, and if it takes longer than ConnectionOptions::handshake_timeout, a 503. It may block, wherever the
+    /// reactions run: a Server calls it on workers, for several clients at the same time. Other servers call it on
+    /// their thread.
+    virtual Admission on_upgrade(const UpgradeRequest&) { return {}; }
 
     /// The opening handshake has succeeded.
     virtual void on_open(AnyConnection&) {}
@@ -90,6 +101,7 @@ namespace detail {
         &Join_##member<H>::member;                                   \
     }
 
+WSSERVER_DETAIL_HAS_MEMBER(on_upgrade);
 WSSERVER_DETAIL_HAS_MEMBER(on_open);
 WSSERVER_DETAIL_HAS_MEMBER(on_message);
 WSSERVER_DETAIL_HAS_MEMBER(on_ping);
@@ -98,6 +110,10 @@ WSSERVER_DETAIL_HAS_MEMBER(on_close);
 WSSERVER_DETAIL_HAS_MEMBER(on_command);
 #undef WSSERVER_DETAIL_HAS_MEMBER
 
+template <class H>
+concept reacts_to_upgrade = requires(H h, const UpgradeRequest& request) {
+    { h.on_upgrade(request) } -> std::same_as<Admission>;
+};
 template <class H>
 concept reacts_to_open = requires(H h, AnyConnection& c) {
     h.on_open(c);
@@ -179,6 +195,8 @@ consteval void check_spelling() {
     static_assert(reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> ||
                       reacts_to_ping<H> || reacts_to_pong<H> || reacts_to_close<H> || reacts_to_command<H>,
                   "a handler needs at least one of on_open, on_message, on_ping, on_pong, on_close, on_command");
+    static_assert(!has_member_on_upgrade<H> || reacts_to_upgrade<H>,
+                  "want: Admission on_upgrade(const UpgradeRequest&)");
     static_assert(!has_member_on_open<H> || reacts_to_open<H>, "want: void on_open(AnyConnection&)");
     static_assert(!has_member_on_message<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary>,
                   "want: void on_message(AnyConnection&, const Text&) or (AnyConnection&, const Binary&)");
@@ -224,6 +242,11 @@ class HandlerOf final : public AnyHandler {
         return Runs::inline_;
     }
 
+    bool decides_upgrades() const noexcept override { return detail::reacts_to_upgrade<H>; }
+    Admission on_upgrade(const UpgradeRequest& request) override {
+        if constexpr (detail::reacts_to_upgrade<H>) return handler().on_upgrade(request);
+        return AnyHandler::on_upgrade(request);
+    }
     void on_open(AnyConnection& connection) override {
         if constexpr (detail::reacts_to_open<H>) handler().on_open(connection);
     }

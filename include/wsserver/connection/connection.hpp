@@ -217,14 +217,14 @@ class Connection final : public OwnedConnection, public StreamUser {
     };
     /// An opening handshake about which the program decides later.
     struct Undecided {
-        Undecided(Offer&& of_client, std::shared_ptr<detail::UpgradeTicket> to_program) noexcept
-            : offer(std::move(of_client)), ticket(std::move(to_program)) {}
+        Undecided(Offer&& of_client, DecidesLater&& of_program) noexcept
+            : offer(std::move(of_client)), later(std::move(of_program)) {}
         Undecided(const Undecided&) = delete;
         Undecided& operator=(const Undecided&) = delete;
-        ~Undecided() { ticket->void_it(); }
+        ~Undecided() { later.ticket->void_it(); }
 
         Offer offer;
-        const std::shared_ptr<detail::UpgradeTicket> ticket;
+        const DecidesLater later;
     };
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.

@@ -66,7 +66,7 @@ void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
                    [&](const Acceptance& acceptance) { accept_offer(offer, acceptance); },
                    [&](Refusal& refusal) { refuse_offer(offer, std::move(refusal)); },
                    [&](DecidesLater& later) {
-                       extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later.ticket));
+                       extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later));
                    },
                },
                decision);
@@ -99,7 +99,8 @@ void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role:
         if (owner_.is_over_memory_limit()) {
             refuse_for_memory(undecided->offer.request.target);
         } else {
-            auto decision = owner_.choose_as(*this, undecided->offer, std::move(program));
+            auto decision =
+                owner_.choose_as(*this, undecided->offer, std::move(program), undecided->later.pending.get());
             apply(std::move(undecided->offer), std::move(decision));
         }
         if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited

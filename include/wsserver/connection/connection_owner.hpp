@@ -78,9 +78,16 @@ struct Refusal {
     std::optional<HttpResponse> response{};  ///< what the client gets; by default it follows from the error
 };
 
-/// The program decides later. Connection::decide() ends that.
+/// What the owner answers unless the handler that it has chosen refuses the client.
+struct PendingAcceptance {
+    Acceptance acceptance;  ///< its subprotocol stays valid while the offer is moved
+    bool is_served;         ///< the handler is the one that the owner has for the subprotocol and the path
+};
+
+/// The program decides later, or the handler that it has chosen. Connection::decide() ends that.
 struct DecidesLater {
-    std::shared_ptr<detail::UpgradeTicket> ticket;  ///< void once the connection does not wait any more
+    std::shared_ptr<detail::UpgradeTicket> ticket;       ///< void once the connection does not wait any more
+    std::unique_ptr<const PendingAcceptance> pending{};  ///< null: the program was asked, not a handler
 };
 
 /// What an owner decides about a client's offer.
@@ -186,8 +193,9 @@ class ServerOwner : public ConnectionOwner {
    public:
     /// Chooses the handler and the subprotocol for a client, or refuses it.
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
-    /// Chooses as the program has decided, after choose() returned DecidesLater.
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&) {
+    /// Chooses as the program has decided, after choose() returned DecidesLater, of which `pending` is the member.
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&,
+                                    const PendingAcceptance* /*pending*/) {
         return Errc::upgrade_undecided;
     }
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.

@@ -177,8 +177,9 @@ class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandle
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return chooser_.choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
-        return chooser_.choose_as(connection, offer, std::move(decision));
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                            const PendingAcceptance* pending) override {
+        return chooser_.choose_as(connection, offer, std::move(decision), pending);
     }
     HandlerChooser& chooser() const noexcept override { return chooser_; }
     void close_removed(std::vector<RemovedHandler> removed, CloseCode code) override {

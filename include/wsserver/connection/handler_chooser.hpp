@@ -28,7 +28,8 @@ class ChooserServer : public ProgramCaller {
 };
 
 /// The limits of the client's address come first, then the rules for Origin and Host, then the function of
-/// on_upgrade(), then the table of handlers. Any thread may call the members, unless they say otherwise.
+/// on_upgrade(), then the table of handlers, and last the on_upgrade() of the handler. Any thread may call the members,
+/// unless they say otherwise.
 class HandlerChooser {
    public:
     /// `hub` reaches the server's connections. Neither may be null.
@@ -41,7 +42,8 @@ class HandlerChooser {
     /// See ServerOwner. On the connection's thread.
     OfferDecision choose(OwnedConnection& connection, const Offer& offer);
     /// Same.
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision);
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                            const PendingAcceptance* pending);
 
     /// Replaces the rules. `strict` is that of HandlerTable::choose().
     void set_rules(OriginRules origins, bool strict);
@@ -59,7 +61,11 @@ class HandlerChooser {
 
    private:
     OfferDecision admit(OwnedConnection& connection, const Offer& offer, Admission admission);
+    OfferDecision ask_handler(OwnedConnection& connection, const Offer& offer, PendingAcceptance pending);
+    OfferDecision admit_pending(OwnedConnection& connection, const Offer& offer, Admission admission,
+                                const PendingAcceptance& pending);
     HandlerTable::Choice choose_handler(const Offer& offer) const;
+    OfferDecision refuse(const Offer& offer, HttpResponse response) const;
     OfferDecision fail(const Offer& offer, std::string why) const;
 
     const std::shared_ptr<ChooserServer> server_;

@@ -63,6 +63,9 @@ class UpgradeHook {
 
     /// Asks the program about an offer.
     Answer ask(const OwnedConnection& connection, const Offer& offer) const;
+    /// Asks the handler that would serve the client, on a worker.
+    Answer ask_handler(const OwnedConnection& connection, const Offer& offer,
+                       std::shared_ptr<AnyHandler> handler) const;
 
    private:
     /// The most questions that wait for a worker, including those of clients that are gone.

@@ -8,43 +8,39 @@
 #include <string>
 #include <string_view>
 
-#include "wsserver/handshake/handshake.hpp"
 #include "wsserver/handshake/http.hpp"
-#include "wsserver/handshake/http_values.hpp"
 
 namespace wsserver {
 
-/// A view of a valid opening handshake (RFC 6455 §4.2.1). Valid as long as the offer that it was made from: in a
-/// function of the program, until that returns. Any thread may read it.
+/// A view of a valid opening handshake (RFC 6455 §4.2.1). In a function of the program it is valid until that returns.
+/// Any thread may read it, one at a time.
 class UpgradeRequest {
    public:
-    /// `offer` and `peer` must outlive the object. `peer` is the client's address, written as in ConnectionInfo::peer.
-    UpgradeRequest(const Offer& offer, std::string_view peer) noexcept : offer_(offer), peer_(peer) {}
+    UpgradeRequest(const UpgradeRequest&) = delete;
+    UpgradeRequest& operator=(const UpgradeRequest&) = delete;
 
     /// The path and query, `/chat?room=5`, as the client sent them.
-    std::string_view target() const noexcept { return offer_.request.target; }
+    virtual std::string_view target() const noexcept = 0;
     /// The path alone, still percent-encoded.
-    std::string_view path() const noexcept { return path_of(target()); }
+    std::string_view path() const noexcept { return target().substr(0, target().find('?')); }
     /// The first value with this name in the query, decoded; empty if there is none or if it is malformed.
-    std::optional<std::string> query(std::string_view name) const { return query_value(target(), name); }
+    virtual std::optional<std::string> query(std::string_view name) const = 0;
     /// The value of the first header field with this name, without regard to case; empty if there is none.
-    std::string_view find(std::string_view name) const noexcept { return offer_.request.find(name); }
+    virtual std::string_view find(std::string_view name) const noexcept = 0;
     /// The value of the first cookie with this name; empty if there is none.
-    std::optional<std::string_view> cookie(std::string_view name) const {
-        return wsserver::cookie(offer_.request, name);
-    }
+    virtual std::optional<std::string_view> cookie(std::string_view name) const = 0;
     /// The subprotocols that the client asks for, in its order of preference, distinct.
-    std::span<const std::string> subprotocols() const noexcept { return offer_.subprotocols; }
+    virtual std::span<const std::string> subprotocols() const noexcept = 0;
     /// The Origin field as the browser sent it; empty if there was none. It is one that the server allows.
-    std::string_view origin() const noexcept { return offer_.origin; }
+    virtual std::string_view origin() const noexcept = 0;
     /// The client's address, written as in ConnectionInfo::peer.
-    std::string_view peer() const noexcept { return peer_; }
+    virtual std::string_view peer() const noexcept = 0;
     /// The whole request: its method is GET.
-    const HttpRequest& request() const noexcept { return offer_.request; }
+    virtual const HttpRequest& request() const = 0;
 
-   private:
-    const Offer& offer_;
-    std::string_view peer_;
+   protected:
+    UpgradeRequest() = default;
+    ~UpgradeRequest() = default;
 };
 
 }  // namespace wsserver

@@ -318,6 +318,32 @@ TEST_CASE("a program decides about opening handshakes of a server in memory", "[
     }
 }
 
+TEST_CASE("a handler decides about opening handshakes of a server in memory", "[testing][upgrade]") {
+    struct Guarded {
+        Admission on_upgrade(const UpgradeRequest& request) {
+            if (request.query("odd")) throw 7;
+            if (!request.query("token")) return Admission::refuse({.status = 401});
+            Admission admission;
+            if (request.query("choose")) admission.subprotocol = "";
+            admission.fields = {{"X-Guard", "1"}};
+            return admission;
+        }
+        void on_open(AnyConnection& connection) { connection.send(connection.parameter("room").value_or("-")); }
+    };
+    MemoryServer server;
+    server.handle_path("/rooms/{room}", Guarded{});
+    CHECK(server.connect("/rooms/5").response().status == 401);
+    auto client = server.connect("/rooms/5?token");
+    CHECK(client.response().find("x-guard") == "1");
+    client.expect("text 5");
+    CHECK(server.connect("/rooms/5?odd").response().status == 500);
+    CHECK(server.connect("/rooms/5?token&choose").response().status == 500);
+    server.advance(std::chrono::minutes{1});
+    CHECK(server.ends().back().cause ==
+          "the program refused the client: 500 Internal Server Error: a handler chooses no subprotocol and no other "
+          "handler");
+}
+
 TEST_CASE("a recording connection has the parameters that the test sets", "[testing]") {
     RecordingConnection connection{"chat", "/rooms/5"};
     CHECK_FALSE(connection.parameter("room"));

@@ -227,3 +227,90 @@ TEST_CASE("another thread decides about an opening handshake", "[upgrade][thread
     CHECK(reply.is_gone());
     CHECK(reply(Admission{}) == SendStatus::closed);
 }
+
+namespace {
+
+/// Lets in clients with a token, once it is allowed to decide.
+struct Guarded {
+    std::string name;
+    std::shared_ptr<Blocker> blocker;
+
+    Admission on_upgrade(const UpgradeRequest& request) {
+        if (blocker && request.path() == "/slow") blocker->wait();
+        if (!request.query("token")) return Admission::refuse({.status = 401, .body = "no token"});
+        Admission admission;
+        admission.fields = {{"X-Guard", name}};
+        return admission;
+    }
+    void on_open(AnyConnection& connection) { connection.send(name); }
+};
+
+}  // namespace
+
+TEST_CASE("the handler that a client selects decides about it on a worker", "[upgrade][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    Rig f;
+    f.server.handle("g", Guarded{"g", blocker});
+    f.server.on_upgrade([](const UpgradeRequest& request) {
+        if (request.query("banned")) return Admission::refuse({.status = 403});
+        Admission admission;
+        admission.fields = {{"X-Program", "1"}};
+        return admission;
+    });
+    f.start();
+    const std::string_view g = "Sec-WebSocket-Protocol: g\r\n";
+    CHECK(f.response(g).starts_with("HTTP/1.1 401 "));
+    CHECK(f.response(g, "/?banned&token").starts_with("HTTP/1.1 403 "));
+    CHECK(f.response().starts_with("HTTP/1.1 101 "));  // the default handler has no say
+    BlockingClient slow{f.url};
+    slow.write(upgrade_request(g, "/slow?token"));
+    blocker->wait_until_blocked(1);
+    const std::string other = f.response(g, "/?token");
+    CHECK(other.starts_with("HTTP/1.1 101 "));
+    CHECK(other.find("\r\nX-Program: 1\r\n") != std::string::npos);
+    CHECK(other.find("\r\nX-Guard: g\r\n") != std::string::npos);
+    blocker->release();
+    CHECK(slow.read_head().starts_with("HTTP/1.1 101 "));
+    CHECK(slow.next() == "text g");
+}
+
+TEST_CASE("a handler that never decides refuses its client, and the others are served", "[upgrade][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    ServerOptions options = Rig::options();
+    options.connection.handshake_timeout = 200ms;
+    options.workers = 2;
+    Server server{options};
+    server.handle("g", Guarded{"g", blocker});
+    server.handle("other", Guarded{"other", nullptr});
+    const auto url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient slow{url}, second{url};
+    slow.write(upgrade_request("Sec-WebSocket-Protocol: g\r\n", "/slow?token"));
+    second.write(upgrade_request("Sec-WebSocket-Protocol: g\r\n", "/slow?token"));
+    CHECK(slow.read_head().starts_with("HTTP/1.1 503 "));
+    CHECK(second.read_head().starts_with("HTTP/1.1 503 "));
+    BlockingClient other{url};
+    other.write(upgrade_request("Sec-WebSocket-Protocol: other\r\n", "/slow?token"));
+    CHECK(other.read_head().starts_with("HTTP/1.1 101 "));
+    blocker->release();
+}
+
+TEST_CASE("a handler that is replaced or removed while it decides serves no client", "[upgrade][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    Rig f;
+    f.server.handle("g", Guarded{"old", blocker});
+    f.server.handle("gone", Guarded{"gone", blocker});
+    f.start();
+    BlockingClient to_new{f.url}, to_none{f.url};
+    to_new.write(upgrade_request("Sec-WebSocket-Protocol: g\r\n", "/slow?token"));
+    to_none.write(upgrade_request("Sec-WebSocket-Protocol: gone\r\n", "/slow?token"));
+    blocker->wait_until_blocked(2);
+    f.server.handle("g", Guarded{"new", nullptr});
+    CHECK(f.server.remove_handler("gone"));
+    blocker->release();
+    const std::string head = to_new.read_head();
+    CHECK(head.starts_with("HTTP/1.1 101 "));
+    CHECK(head.find("\r\nX-Guard: new\r\n") != std::string::npos);
+    CHECK(to_new.next() == "text new");
+    CHECK(to_none.read_head().starts_with("HTTP/1.1 400 "));
+}

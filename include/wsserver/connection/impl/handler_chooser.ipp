@@ -37,21 +37,19 @@ OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& o
     auto answer = upgrade_hook_.ask(connection, offer);
     if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
     if (auto* later = std::get_if<DecidesLater>(&answer)) return std::move(*later);
-    return choose_as(connection, offer, std::get<UpgradeDecision>(std::move(answer)));
+    return choose_as(connection, offer, std::get<UpgradeDecision>(std::move(answer)), nullptr);
 }
 
-OfferDecision HandlerChooser::choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) {
+OfferDecision HandlerChooser::choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                                        const PendingAcceptance* pending) {
     if (!decision) return fail(offer, decision.error());
-    return admit(connection, offer, *std::move(decision));
+    return pending != nullptr ? admit_pending(connection, offer, *std::move(decision), *pending)
+                              : admit(connection, offer, *std::move(decision));
 }
 
 /// Does as the program decided. By default the handlers decide.
 OfferDecision HandlerChooser::admit(OwnedConnection& connection, const Offer& offer, Admission admission) {
-    if (admission.refusal) {
-        const unsigned status = admission.refusal->status;
-        if (status < 300 || status > 999) return fail(offer, "it refused with the status " + std::to_string(status));
-        return Refusal{*std::move(admission.refusal)};
-    }
+    if (admission.refusal) return refuse(offer, *std::move(admission.refusal));
     HandlerTable::Choice choice;
     if (const auto& subprotocol = admission.subprotocol) {
         const auto offered = std::ranges::find(offer.subprotocols, *subprotocol);
@@ -69,16 +67,58 @@ OfferDecision HandlerChooser::admit(OwnedConnection& connection, const Offer& of
     } else {
         choice = choose_handler(offer);
     }
+    const bool is_served = !admission.handler;
     if (admission.handler) choice.handler = std::move(admission.handler);
     if (!choice.handler) return handlers_.why_none(offer);
-    return server_->accept(
+    return ask_handler(
         connection, offer,
-        {std::move(choice.handler), choice.subprotocol, std::move(choice.route), std::move(admission.fields)});
+        {{std::move(choice.handler), choice.subprotocol, std::move(choice.route), std::move(admission.fields)},
+         is_served});
+}
+
+/// Accepts the client, unless the handler wants to decide.
+OfferDecision HandlerChooser::ask_handler(OwnedConnection& connection, const Offer& offer, PendingAcceptance pending) {
+    Acceptance& acceptance = pending.acceptance;
+    if (!acceptance.handler->decides_upgrades()) return server_->accept(connection, offer, std::move(acceptance));
+    auto answer = upgrade_hook_.ask_handler(connection, offer, acceptance.handler);
+    if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
+    auto& later = std::get<DecidesLater>(answer);
+    later.pending = std::make_unique<const PendingAcceptance>(std::move(pending));
+    return std::move(later);
+}
+
+/// Does as the handler decided. If it was replaced meanwhile, asks the new one.
+OfferDecision HandlerChooser::admit_pending(OwnedConnection& connection, const Offer& offer, Admission admission,
+                                            const PendingAcceptance& pending) {
+    if (admission.refusal) return refuse(offer, *std::move(admission.refusal));
+    if (admission.subprotocol || admission.handler) {
+        return fail(offer, "a handler chooses no subprotocol and no other handler");
+    }
+    PendingAcceptance accepted = pending;
+    Acceptance& acceptance = accepted.acceptance;
+    if (pending.is_served) {
+        auto choice = choose_handler(narrowed(offer, std::string{acceptance.subprotocol}));
+        const bool has_one = choice.handler && choice.subprotocol == acceptance.subprotocol;
+        if (!has_one) return handlers_.why_none(offer);
+        if (choice.handler != acceptance.handler) {
+            acceptance.handler = std::move(choice.handler);
+            acceptance.route = std::move(choice.route);
+            return ask_handler(connection, offer, std::move(accepted));
+        }
+    }
+    for (HttpField& field : admission.fields) acceptance.fields.push_back(std::move(field));
+    return server_->accept(connection, offer, std::move(acceptance));
 }
 
 HandlerTable::Choice HandlerChooser::choose_handler(const Offer& offer) const {
     const std::shared_lock lock(mutex_);
     return handlers_.choose(offer, strict_subprotocol_);
+}
+
+OfferDecision HandlerChooser::refuse(const Offer& offer, HttpResponse response) const {
+    const unsigned status = response.status;
+    if (status < 300 || status > 999) return fail(offer, "it refused with the status " + std::to_string(status));
+    return Refusal{std::move(response)};
 }
 
 OfferDecision HandlerChooser::fail(const Offer& offer, std::string why) const {

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "wsserver/handshake/offer_request.hpp"
+
 namespace wsserver {
 
 namespace {
@@ -96,7 +98,7 @@ void UpgradeHook::set(DecideLater decide) {
 UpgradeHook::Answer UpgradeHook::ask(const OwnedConnection& connection, const Offer& offer) const {
     if (now_ && runs_ == Runs::pooled) return ask_on_worker(connection, offer, TaskName{"on_upgrade"}, now_);
     const std::string peer = connection.peer();
-    const UpgradeRequest request{offer, peer};
+    const OfferRequest request{offer, peer};
     if (now_) return guarded_decision(*caller_, [&] { return UpgradeDecision{(*now_)(request)}; });
     const auto ticket = std::make_shared<HubTicket>(hub_, connection.id());
     // If the function throws, the reply that it got is destroyed, which answers, too. The text here says more.
@@ -106,6 +108,16 @@ UpgradeHook::Answer UpgradeHook::ask(const OwnedConnection& connection, const Of
     });
     if (!decision) return decision;
     return DecidesLater{ticket};
+}
+
+/// The workers know the task by the handler's name, so that one that hangs leaves a worker to the others.
+UpgradeHook::Answer UpgradeHook::ask_handler(const OwnedConnection& connection, const Offer& offer,
+                                             std::shared_ptr<AnyHandler> handler) const {
+    const TaskName name{handler->name()};
+    return ask_on_worker(connection, offer, name,
+                         std::make_shared<const Decide>([handler = std::move(handler)](const UpgradeRequest& request) {
+                             return handler->on_upgrade(request);
+                         }));
 }
 
 UpgradeHook::Answer UpgradeHook::ask_on_worker(const OwnedConnection& connection, const Offer& offer, TaskName name,
@@ -118,7 +130,7 @@ UpgradeHook::Answer UpgradeHook::ask_on_worker(const OwnedConnection& connection
             const auto question = ticket->take();
             if (!question) return;  // a worker was free too late
             auto decision = guarded_decision(*caller, [&] {
-                return UpgradeDecision{(*decide)(UpgradeRequest{question->offer, question->peer})};
+                return UpgradeDecision{(*decide)(OfferRequest{question->offer, question->peer})};
             });
             decision ? reply(*std::move(decision)) : reply.fail(decision.error());
         });

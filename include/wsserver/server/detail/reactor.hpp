@@ -36,7 +36,7 @@ class ReactorShared {
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
     /// See ServerOwner, also for choose_as(), answer(), on_ended() and on_event().
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&) {
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, const PendingAcceptance*) {
         return Errc::upgrade_undecided;
     }
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
@@ -267,8 +267,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
-        return shared_.choose_as(connection, offer, std::move(decision));
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                            const PendingAcceptance* pending) override {
+        return shared_.choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
     bool give_up_place(ConnectionId id) noexcept override;

@@ -36,8 +36,9 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return admission_.chooser().choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
-        return admission_.chooser().choose_as(connection, offer, std::move(decision));
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                            const PendingAcceptance* pending) override {
+        return admission_.chooser().choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }
     void on_ended(const ConnectionEnd& end) override { callbacks_.ended(end); }

@@ -106,8 +106,9 @@ struct MemoryServer::Impl final : ReactorShared {
         last_asked = connection.id();
         return chooser.choose(connection, offer);
     }
-    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision) override {
-        return chooser.choose_as(connection, offer, std::move(decision));
+    OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
+                            const PendingAcceptance* pending) override {
+        return chooser.choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         try {

@@ -11,7 +11,8 @@
  * comment says otherwise. Copy the data that is needed longer.
  *
  * Threads. The reactions of one connection are called in order and one at a time. Reactions of different connections
- * may be called at the same time on different threads. Data that connections share needs a lock or atomics.
+ * may be called at the same time on different threads, as may on_upgrade() and on_command(). Data that they share needs
+ * a lock or atomics.
  *
  * Errors. No C++ exception and no longjmp may leave a function of the handler.
  */
@@ -81,6 +82,17 @@ struct wsserver_connection_id {
 /** The connection of a reaction. Valid until the reaction returns, and on its thread only. Use the connection's id to
  * reach it later or from another thread. */
 struct wsserver_connection;
+
+/** A client's opening handshake, about which on_upgrade() decides. Valid until that returns, and on its thread only. So
+ * are all views of it, which the functions for it return. */
+struct wsserver_upgrade;
+
+/** What wsserver_host.upgrade_value() looks up by its name. */
+enum {
+    WSSERVER_FIELD = 0, /**< the first header field with this name, without regard to case */
+    WSSERVER_QUERY = 1, /**< the first value with this name in the query, percent-decoded; '+' is a space */
+    WSSERVER_COOKIE = 2 /**< the first cookie with this name, without quotes around it */
+};
 
 struct wsserver_host;
 
@@ -167,6 +179,36 @@ struct wsserver_host {
      * call of this function on this thread. `data` is NULL if there is no such parameter, or if no path selected the
      * handler. On the reaction's thread, until it returns. */
     struct wsserver_view (*parameter)(const struct wsserver_connection* connection, const char* name, size_t size);
+
+    /* The functions for on_upgrade. A server that calls on_upgrade has them. */
+
+    /** The method of the request: "GET". */
+    struct wsserver_view (*upgrade_method)(const struct wsserver_upgrade* upgrade);
+    /** The path and query that the client requested: "/chat?room=5". */
+    struct wsserver_view (*upgrade_target)(const struct wsserver_upgrade* upgrade);
+    /** The client's address, as for peer(). */
+    struct wsserver_view (*upgrade_peer)(const struct wsserver_upgrade* upgrade);
+    /** The subprotocol with this index that the client asks for, in its order of preference. `data` is NULL from their
+     * number on. */
+    struct wsserver_view (*upgrade_subprotocol)(const struct wsserver_upgrade* upgrade, size_t index);
+    /** Name and value of the header field with this index, in the client's order. Returns 0 from their number on. */
+    int (*upgrade_field)(const struct wsserver_upgrade* upgrade, size_t index, struct wsserver_view* name,
+                         struct wsserver_view* value);
+    /** A value by its name. `kind` is WSSERVER_FIELD, WSSERVER_QUERY or WSSERVER_COOKIE. `data` is NULL if there is
+     * none, or if a value of the query is malformed. It may contain any bytes, also NUL. */
+    struct wsserver_view (*upgrade_value)(struct wsserver_upgrade* upgrade, int kind, const char* name, size_t size);
+    /** Adds a header field to the response, whether the client is accepted or refused: "Set-Cookie",
+     * "WWW-Authenticate". Fields that the handshake sets itself, and malformed ones, are left out. Returns
+     * WSSERVER_QUEUED, or WSSERVER_DROPPED if memory runs out. */
+    int (*upgrade_add_field)(struct wsserver_upgrade* upgrade, const char* name, size_t name_size, const char* value,
+                             size_t value_size);
+    /** Refuses the client: it gets this response instead of a connection. `status` is 300 to 999; with any other one,
+     * returns WSSERVER_REFUSED and does nothing. The last call counts.
+     *
+     * content_type  of the body, such as "text/plain"; NULL: text in UTF-8; "": no such field
+     * body          any bytes; NULL with the size 0: none */
+    int (*upgrade_refuse)(struct wsserver_upgrade* upgrade, unsigned status, const char* content_type, const void* body,
+                          size_t size);
 };
 
 /** Whether the server has a function of struct wsserver_host: `if (WSSERVER_HOST_HAS(host, parameter)) ...`. Only
@@ -210,6 +252,16 @@ struct wsserver_handler {
      * failure without such a text it is the text passed to set_error(). */
     int (*on_command)(void* handler, const struct wsserver_view* words, size_t count, const unsigned char* payload,
                       size_t payload_size);
+
+    /* --- functions that an older server does not call --- */
+
+    /** A client asks for a connection that this handler would serve. Called before on_open, after the server has
+     * checked the request. Returns 0 to accept the client, or to refuse it after upgrade_refuse(). With any other
+     * result the client gets a 500, and the cause is logged. It affects no other client.
+     *
+     * It may block, wherever the reactions run: a worker calls it, and several may at the same time. A client gets a
+     * 503 if nothing is decided within the time of its opening handshake. */
+    int (*on_upgrade)(void* handler, struct wsserver_upgrade* upgrade);
 };
 
 /** The only function that a handler must export. Called once for each load. The table must be valid while the object is

@@ -14,6 +14,7 @@
 
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -187,6 +188,70 @@ class HostConnection final : public AnyConnection {
     wsserver_connection* connection_;
 };
 
+/// An opening handshake as a shared object sees it.
+class HostUpgradeRequest final : public UpgradeRequest {
+   public:
+    HostUpgradeRequest(const wsserver_host& host, wsserver_upgrade* upgrade) : host_(host), upgrade_(upgrade) {
+        for (std::size_t i = 0;; ++i) {
+            const auto subprotocol = host.upgrade_subprotocol(upgrade, i);
+            if (subprotocol.data == nullptr) break;
+            subprotocols_.emplace_back(text_from(subprotocol));
+        }
+        request_.method = text_from(host.upgrade_method(upgrade));
+        request_.target = text_from(host.upgrade_target(upgrade));
+        wsserver_view name{}, value{};
+        for (std::size_t i = 0; host.upgrade_field(upgrade, i, &name, &value) != 0; ++i) {
+            request_.fields.push_back({std::string{text_from(name)}, std::string{text_from(value)}});
+        }
+    }
+
+    std::string_view target() const noexcept override { return request_.target; }
+    std::optional<std::string> query(std::string_view name) const override {
+        const auto value = this->value(WSSERVER_QUERY, name);
+        return value ? std::optional{std::string{*value}} : std::nullopt;
+    }
+    std::string_view find(std::string_view name) const noexcept override {
+        return value(WSSERVER_FIELD, name).value_or(std::string_view{});
+    }
+    std::optional<std::string_view> cookie(std::string_view name) const override {
+        return value(WSSERVER_COOKIE, name);
+    }
+    std::span<const std::string> subprotocols() const noexcept override { return subprotocols_; }
+    std::string_view origin() const noexcept override { return find("origin"); }
+    std::string_view peer() const noexcept override { return text_from(host_.upgrade_peer(upgrade_)); }
+    const HttpRequest& request() const override { return request_; }
+
+   private:
+    std::optional<std::string_view> value(int kind, std::string_view name) const noexcept {
+        const auto value = host_.upgrade_value(upgrade_, kind, name.data(), name.size());
+        return value.data != nullptr ? std::optional{text_from(value)} : std::nullopt;
+    }
+
+    const wsserver_host& host_;
+    wsserver_upgrade* upgrade_;
+    HttpRequest request_;
+    std::vector<std::string> subprotocols_;
+};
+
+/// Passes the decision of a class to the server. Throws if the server does not take it.
+inline void decide_upgrade(const wsserver_host& host, wsserver_upgrade* upgrade, const Admission& admission) {
+    if (admission.subprotocol || admission.handler) {
+        throw std::invalid_argument{"a handler chooses no subprotocol and no other handler"};
+    }
+    const auto done = [](int answer) {
+        if (answer == WSSERVER_DROPPED) throw std::bad_alloc{};
+        if (answer != WSSERVER_QUEUED) throw std::invalid_argument{"a handler refuses with a status of 300 to 999"};
+    };
+    const auto& refusal = admission.refusal;
+    for (const HttpField& field : refusal ? refusal->fields : admission.fields) {
+        done(host.upgrade_add_field(upgrade, field.name.data(), field.name.size(), field.value.data(),
+                                    field.value.size()));
+    }
+    if (!refusal) return;
+    done(host.upgrade_refuse(upgrade, refusal->status, refusal->content_type.c_str(), refusal->body.data(),
+                             refusal->body.size()));
+}
+
 /// A loaded handler. Each function of its table catches the exceptions of the class.
 template <class H>
 class Plugin {
@@ -198,6 +263,13 @@ class Plugin {
     }
     static void destroy(void* plugin) noexcept { delete static_cast<Plugin*>(plugin); }
 
+    static int on_upgrade(void* plugin, wsserver_upgrade* upgrade) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        return guarded(self.host_, [&] {
+            const HostUpgradeRequest request{self.host_, upgrade};
+            decide_upgrade(self.host_, upgrade, self.handler_.on_upgrade(request));
+        });
+    }
     static int on_open(void* plugin, wsserver_connection* connection) noexcept {
         return react(plugin, connection, [](AnyHandler& handler, AnyConnection& c) { handler.on_open(c); });
     }
@@ -248,7 +320,15 @@ class Plugin {
     Plugin(const wsserver_host& host, std::string_view config)
         : Plugin(host, config, std::make_shared<HostHub>(host)) {}
     Plugin(const wsserver_host& host, std::string_view config, const std::shared_ptr<Hub>& hub)
-        : host_(host), hub_(hub), handler_(make(HandlerHost{host, hub}, config)) {}
+        : host_(asking(host)), hub_(hub), handler_(make(HandlerHost{host, hub}, config)) {}
+
+    /// A class that relies on on_upgrade() must not serve clients about which it was not asked.
+    static const wsserver_host& asking(const wsserver_host& host) {
+        if (reacts_to_upgrade<H> && !WSSERVER_HOST_HAS(&host, upgrade_refuse)) {
+            throw std::runtime_error{"the server is too old: it does not call on_upgrade"};
+        }
+        return host;
+    }
 
     static HandlerOf<H> make(const HandlerHost& host, std::string_view config) {
         using Takes = std::string_view;
@@ -315,6 +395,7 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
     if constexpr (reacts_to_pong<H>) table.on_pong = &Plugin<H>::on_pong;
     if constexpr (reacts_to_close<H>) table.on_close = &Plugin<H>::on_close;
     if constexpr (reacts_to_command<H>) table.on_command = &Plugin<H>::on_command;
+    if constexpr (reacts_to_upgrade<H>) table.on_upgrade = &Plugin<H>::on_upgrade;
     return table;
 }
 

@@ -1,14 +1,20 @@
 // The server's side of handler.h: the functions that a handler in a shared object can call.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
+#include "wsserver/connection/admission.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/handler.h"
 #include "wsserver/handler/shared_object.hpp"
+#include "wsserver/handshake/upgrade_request.hpp"
 
 namespace wsserver {
 
@@ -41,6 +47,37 @@ class SharedObjectHost : public wsserver_host {
     std::weak_ptr<const void> owner_{};
     mutable std::mutex mutex_{};
     std::weak_ptr<Hub> hub_{};  // weak: a server owns its handlers
+};
+
+/// An opening handshake, and what on_upgrade() of a shared object decides about it.
+class UpgradeForObject {
+   public:
+    /// `request` must outlive the object.
+    explicit UpgradeForObject(const UpgradeRequest& request) noexcept : request_(request) {}
+    UpgradeForObject(const UpgradeForObject&) = delete;
+    UpgradeForObject& operator=(const UpgradeForObject&) = delete;
+
+    static UpgradeForObject& of(wsserver_upgrade* upgrade) noexcept {
+        return *reinterpret_cast<UpgradeForObject*>(upgrade);
+    }
+    static const UpgradeForObject& of(const wsserver_upgrade* upgrade) noexcept {
+        return *reinterpret_cast<const UpgradeForObject*>(upgrade);
+    }
+    wsserver_upgrade* for_object() noexcept { return reinterpret_cast<wsserver_upgrade*>(this); }
+
+    const UpgradeRequest& request() const noexcept { return request_; }
+    /// The first value with this name; null if there is none. Valid as long as the object.
+    const std::string* value(int kind, std::string_view name);
+    void add_field(HttpField field) { fields_.push_back(std::move(field)); }
+    void refuse(HttpResponse response) { refusal_ = std::move(response); }
+    /// What was decided. Called once.
+    Admission take_admission();
+
+   private:
+    const UpgradeRequest& request_;
+    std::deque<std::string> values_{};  ///< never move
+    std::vector<HttpField> fields_{};
+    std::optional<HttpResponse> refusal_{};
 };
 
 /// While an object exists, code of a handler may be on this thread's stack.

@@ -74,6 +74,14 @@ class SharedObjectHandler final : public AnyHandler {
     std::string_view name() const noexcept override { return host_.name(); }
     Runs runs() const noexcept override { return table_.runs == WSSERVER_POOLED ? Runs::pooled : Runs::inline_; }
 
+    bool decides_upgrades() const noexcept override { return table_.on_upgrade != nullptr; }
+    Admission on_upgrade(const UpgradeRequest& request) override {
+        UpgradeForObject upgrade{request};
+        handler_said().error.clear();
+        const int failed = table_.on_upgrade(handler_, upgrade.for_object());
+        if (failed) throw std::runtime_error{reason("on_upgrade", failed)};
+        return upgrade.take_admission();
+    }
     void on_open(AnyConnection& connection) override {
         host_.remember(connection.hub());
         react("on_open", table_.on_open, connection);

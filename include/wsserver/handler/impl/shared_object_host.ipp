@@ -235,6 +235,57 @@ void answer(const wsserver_host*, const char* text, std::size_t size) {
     guarded([&] { return handler_said().answer += text_from(text, size), SendStatus::queued; });
 }
 
+constexpr wsserver_view no_view{nullptr, 0};
+
+wsserver_view upgrade_method(const wsserver_upgrade* upgrade) {
+    return view_of(UpgradeForObject::of(upgrade).request().request().method);
+}
+wsserver_view upgrade_target(const wsserver_upgrade* upgrade) {
+    return view_of(UpgradeForObject::of(upgrade).request().target());
+}
+wsserver_view upgrade_peer(const wsserver_upgrade* upgrade) {
+    return view_of(UpgradeForObject::of(upgrade).request().peer());
+}
+wsserver_view upgrade_subprotocol(const wsserver_upgrade* upgrade, std::size_t index) {
+    const auto subprotocols = UpgradeForObject::of(upgrade).request().subprotocols();
+    return index < subprotocols.size() ? view_of(subprotocols[index]) : no_view;
+}
+int upgrade_field(const wsserver_upgrade* upgrade, std::size_t index, wsserver_view* name, wsserver_view* value) {
+    const auto& fields = UpgradeForObject::of(upgrade).request().request().fields;
+    if (index >= fields.size()) return 0;
+    *name = view_of(fields[index].name);
+    *value = view_of(fields[index].value);
+    return 1;
+}
+wsserver_view upgrade_value(wsserver_upgrade* upgrade, int kind, const char* name, std::size_t size) noexcept {
+    try {
+        const std::string* value = UpgradeForObject::of(upgrade).value(kind, text_from(name, size));
+        return value != nullptr ? view_of(*value) : no_view;
+    } catch (...) {
+        return no_view;
+    }
+}
+int upgrade_add_field(wsserver_upgrade* upgrade, const char* name, std::size_t name_size, const char* value,
+                      std::size_t value_size) {
+    return guarded([&] {
+        UpgradeForObject::of(upgrade).add_field(
+            {std::string{text_from(name, name_size)}, std::string{text_from(value, value_size)}});
+        return SendStatus::queued;
+    });
+}
+int upgrade_refuse(wsserver_upgrade* upgrade, unsigned status, const char* content_type, const void* body,
+                   std::size_t size) {
+    if (status < 300 || status > 999) return WSSERVER_REFUSED;
+    return guarded([&] {
+        HttpResponse response;
+        response.status = status;
+        if (content_type != nullptr) response.content_type = content_type;
+        response.body = text_of(bytes_from(body, size));
+        UpgradeForObject::of(upgrade).refuse(std::move(response));
+        return SendStatus::queued;
+    });
+}
+
 constexpr wsserver_host functions{
     .abi_version = WSSERVER_HANDLER_ABI,
     .size = sizeof(wsserver_host),
@@ -260,6 +311,14 @@ constexpr wsserver_host functions{
     .set_error = set_error,
     .answer = answer,
     .parameter = parameter,
+    .upgrade_method = upgrade_method,
+    .upgrade_target = upgrade_target,
+    .upgrade_peer = upgrade_peer,
+    .upgrade_subprotocol = upgrade_subprotocol,
+    .upgrade_field = upgrade_field,
+    .upgrade_value = upgrade_value,
+    .upgrade_add_field = upgrade_add_field,
+    .upgrade_refuse = upgrade_refuse,
 };
 
 void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {
@@ -282,6 +341,37 @@ std::shared_ptr<Hub> SharedObjectHost::hub() const {
 void SharedObjectHost::remember(const std::shared_ptr<Hub>& hub) {
     const std::lock_guard lock(mutex_);
     hub_ = hub;
+}
+
+const std::string* UpgradeForObject::value(int kind, std::string_view name) {
+    const auto kept = [this](std::string_view text) { return &values_.emplace_back(text); };
+    switch (kind) {
+        case WSSERVER_FIELD: {
+            const HttpField* field = find_field(request_.request().fields, name);
+            return field != nullptr ? &field->value : nullptr;
+        }
+        case WSSERVER_QUERY: {
+            const auto value = request_.query(name);
+            return value ? kept(*value) : nullptr;
+        }
+        case WSSERVER_COOKIE: {
+            const auto value = request_.cookie(name);
+            return value ? kept(*value) : nullptr;
+        }
+        default:
+            return nullptr;
+    }
+}
+
+Admission UpgradeForObject::take_admission() {
+    Admission admission;
+    if (refusal_) {
+        refusal_->fields = std::move(fields_);
+        admission.refusal = std::move(refusal_);
+    } else {
+        admission.fields = std::move(fields_);
+    }
+    return admission;
 }
 
 bool& HostCall::is_under_way() noexcept {

@@ -93,6 +93,7 @@ class HostHub final : public Hub {
         return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
     }
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override {
+        if (audience.room) return SendStatus::refused;  // the C interface has no rooms; `done` reports 0
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
         return status_of(message.visit(overloaded{

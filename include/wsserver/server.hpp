@@ -101,6 +101,8 @@ struct ServerStatistics {
     std::size_t memory = 0;                           ///< bytes that all connections hold now
     std::size_t memory_limit = 0;                     ///< what memory_limit is now, in bytes; 0: unlimited
     std::size_t paused_for_memory = 0;                ///< connections that are not read now because memory is short
+    std::size_t rooms = 0;                            ///< rooms now, of all reactors together
+    std::size_t memberships = 0;                      ///< of connections in rooms, now
     std::uint64_t accepted = 0;                       ///< streams
     std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
     std::uint64_t refused = 0;                        ///< opening handshakes that were refused
@@ -122,6 +124,8 @@ struct ServerStatistics {
     std::uint64_t memory_pauses = 0;                  ///< pauses of reading because memory was short
     std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 because memory was short
     std::uint64_t refused_for_memory = 0;             ///< opening handshakes refused because memory was short
+    std::uint64_t joins_over_limit = 0;               ///< joins of connections that were in max_rooms rooms
+    std::uint64_t joins_dropped = 0;                  ///< joins for which there was no memory
     std::uint64_t messages_dropped = 0;               ///< messages dropped by the policy for slow consumers
     std::uint64_t handler_exceptions = 0;             ///< connections closed with 1011
     std::uint64_t handlers_overdue = 0;               ///< pooled reactions over handler_deadline

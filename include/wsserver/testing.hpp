@@ -27,6 +27,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -218,7 +220,8 @@ class MemoryServer : public ServerHandlers {
 };
 
 /// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
-/// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `ping 0-1-1 hi`, `ping_all`,
+/// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `broadcast room lobby text hi`,
+/// `send 0-1-1 0-2-1 text hi`, `join 0-1-1 lobby`, `leave 0-1-1 lobby`, `ping 0-1-1 hi`, `ping_all`,
 /// `close 0-1-1 1000 bye`, `close_all 1001 bye`. Text that is not UTF-8 is `refused` and not recorded.
 class RecordingHub : public Hub {
    public:
@@ -227,6 +230,9 @@ class RecordingHub : public Hub {
     std::size_t receivers = 0;               ///< the count that broadcasts report
 
     SendStatus send(ConnectionId to, const AnyMessage& message) override;
+    SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) override;
+    SendStatus join(ConnectionId member, std::string_view room) override;
+    SendStatus leave(ConnectionId member, std::string_view room) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
@@ -243,8 +249,8 @@ class RecordingHub : public Hub {
 };
 
 /// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`. Text that is not UTF-8 is `refused` and not recorded. It is for tests that call a handler's
-/// reactions themselves:
+/// `close 1000 bye`, `join lobby`, `leave lobby`. Text that is not UTF-8 is `refused` and not recorded. It is for tests
+/// that call a handler's reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -277,6 +283,10 @@ class RecordingConnection final : public AnyConnection {
         return found != parameters.end() ? std::optional{found->second} : std::nullopt;
     }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
+    SendStatus join(std::string_view room) override;
+    SendStatus leave(std::string_view room) override;
+    /// The rooms that were joined, while `status` was `queued`.
+    std::vector<std::string> rooms() const override { return {rooms_.begin(), rooms_.end()}; }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
@@ -288,6 +298,7 @@ class RecordingConnection final : public AnyConnection {
     ConnectionId id_;
     std::string subprotocol_;
     std::string target_;
+    std::set<std::string, std::less<>> rooms_{};
     void* user_data_ = nullptr;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -54,6 +55,7 @@ class RecordingShared final : public ReactorShared {
     StreamAdmission admission = StreamAdmission::welcome;
     std::vector<ConnectionEnd> ends;
     std::vector<std::string> events;  ///< as words_of() writes them
+    std::function<void(const ConnectionEvent&)> event_listener;
     int admitted = 0;
     int stopped = 0;
     std::vector<AnyReactor*> reactors;
@@ -63,8 +65,8 @@ class RecordingShared final : public ReactorShared {
 
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub; }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
-        if (const auto over = connection.join(GroupKind::address, offer.request.find("X-Real-IP"))) return *over;
-        if (const auto over = connection.join(GroupKind::user, offer.request.find("X-User"))) return *over;
+        if (const auto over = connection.join_group(GroupKind::address, offer.request.find("X-Real-IP"))) return *over;
+        if (const auto over = connection.join_group(GroupKind::user, offer.request.find("X-User"))) return *over;
         if (refuse_with) return *refuse_with;
         if (decides_later) {
             const auto ticket = std::make_shared<Ticket>(server_hub, connection.id());
@@ -85,7 +87,10 @@ class RecordingShared final : public ReactorShared {
     }
     std::optional<HttpResponse> answer(const HttpRequest&) override { return http_response; }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
-    void on_event(const ConnectionEvent& event) override { events.push_back(words_of(event)); }
+    void on_event(const ConnectionEvent& event) override {
+        events.push_back(words_of(event));
+        if (event_listener) event_listener(event);
+    }
     StreamAdmission admit() noexcept override {
         if (admission != StreamAdmission::close_at_once && admission != StreamAdmission::close_for_rate) ++admitted;
         return admission;

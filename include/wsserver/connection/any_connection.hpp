@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/protocol/message.hpp"
@@ -38,8 +39,27 @@ class AnyConnection {
     /// 1013. Elsewhere it is the same as Hub::broadcast(). Returns the result
     /// of that.
     virtual SendStatus publish(const AnyMessage& message) {
-        return hub() ? hub()->broadcast({std::string{subprotocol()}, id()}, message) : SendStatus::closed;
+        return hub() ? hub()->broadcast({.subprotocol = std::string{subprotocol()}, .except = id()}, message)
+                     : SendStatus::closed;
     }
+    /// The same to all other members of a room, whatever their subprotocol. The connection need not be a member.
+    virtual SendStatus publish(std::string_view room, const AnyMessage& message) {
+        return hub() ? hub()->broadcast({.room = std::string{room}, .except = id()}, message) : SendStatus::closed;
+    }
+
+    /// Becomes a member of a room, a set of connections of a server that has a name of 1 to 255 bytes of UTF-8. A room
+    /// exists as long as it has members. The connection leaves all its rooms by itself when it ends, after on_close().
+    /// The result is `queued` if it is a member now, or was one before. In a pooled handler, it is one before anything
+    /// happens that the handler asks for afterwards. It is `dropped` if the connection is in
+    /// ConnectionOptions::max_rooms rooms, or if there is no memory; both are counted, and the connection stays as it
+    /// is. It is `refused` if the name is not one, or if there are no rooms: for a client, and for handlers in shared
+    /// objects.
+    virtual SendStatus join(std::string_view room) { return hub() ? hub()->join(id(), room) : SendStatus::closed; }
+    /// Leaves a room. The result is `queued`, also if it was not a member.
+    virtual SendStatus leave(std::string_view room) { return hub() ? hub()->leave(id(), room) : SendStatus::closed; }
+    /// The names of its rooms, in no particular order, also in on_close(). In a pooled handler: of those that the
+    /// handler has joined by join() of this object and not left by leave().
+    virtual std::vector<std::string> rooms() const { return {}; }
 
     /// Stays valid after the connection has ended, and is never used again.
     virtual ConnectionId id() const noexcept = 0;

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection_owner.hpp"
@@ -81,7 +82,18 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
-    SendStatus publish(const AnyMessage& message) override;
+    SendStatus publish(const AnyMessage& message) override {
+        return publish_to({.subprotocol = std::string{subprotocol()}, .except = id_}, message);
+    }
+    SendStatus publish(std::string_view room, const AnyMessage& message) override {
+        return publish_to({.room = std::string{room}, .except = id_}, message);
+    }
+    SendStatus join(std::string_view room) override;
+    SendStatus leave(std::string_view room) override;
+    std::vector<std::string> rooms() const override {
+        if constexpr (role == Role::server) return owner_.rooms().rooms_of(id_.slot);
+        return {};
+    }
     ConnectionId id() const noexcept override { return id_; }
     std::string_view subprotocol() const noexcept override {
         return handshake_result_ ? handshake_result_->subprotocol() : std::string_view{};
@@ -112,7 +124,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// The handler threw an exception, described by `what`: closes with 1011.
     void fail_handler(std::string_view what);
     void hold_receiving() override { hold(Hold::handler, true); }
-    std::optional<Errc> join(GroupKind kind, std::string_view name) override {
+    std::optional<Errc> join_group(GroupKind kind, std::string_view name) override {
         if constexpr (role == Role::server) return owner_.join(id_, kind, name);
         return std::nullopt;
     }
@@ -317,6 +329,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void guarded(F&& call);
 
     // Output
+    SendStatus publish_to(Audience audience, const AnyMessage& message);
     bool is_acknowledged(std::size_t bytes);
     Clock::time_point publish_deadline(Clock::time_point now) const;
     void limit_publish_pause();

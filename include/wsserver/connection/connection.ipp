@@ -308,4 +308,37 @@ void Connection<role, T>::on_sent() {
     });
 }
 
+// --- Rooms ---
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::join([[maybe_unused]] std::string_view room) {
+    if constexpr (role == Role::client) {
+        return SendStatus::refused;
+    } else {
+        if (!is_room_name(room)) return SendStatus::refused;
+        if (phase_ != Phase::open) return SendStatus::closed;
+        bool joined = false;
+        const auto join_it = [&] { joined = owner_.rooms().join(id_.slot, room, owner_.options().max_rooms); };
+        const bool had_memory = within_memory(join_it);
+        if (!had_memory) owner_.counts().joins_dropped.add();
+        if (had_memory && !joined) owner_.counts().joins_over_limit.add();
+        return joined ? SendStatus::queued : SendStatus::dropped;
+    }
+}
+
+/// What was published to the room before is sent first.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::leave([[maybe_unused]] std::string_view room) {
+    if constexpr (role == Role::client) {
+        return SendStatus::refused;
+    } else {
+        if (!is_room_name(room)) return SendStatus::refused;
+        return contained([&] {
+            broadcasts_first();
+            (void)owner_.rooms().leave(id_.slot, room);
+            return phase_ < Phase::ending ? SendStatus::queued : SendStatus::closed;
+        });
+    }
+}
+
 }  // namespace wsserver

@@ -16,12 +16,15 @@
 
 namespace wsserver {
 
-/// The result of a send.
+/// The result of a send, or of joining or leaving a room.
 enum class SendStatus : std::uint8_t {
-    queued,   ///< it will be sent, unless the connection ends before
-    dropped,  ///< the send queue is full and its policy dropped the message, or too many requests wait (both counted)
-    closed,   ///< the connection is gone, or its closing handshake has begun
+    queued,  ///< it will be sent or done, unless the connection ends before; or it is done already
+    /// The send queue is full and its policy dropped the message, too many requests wait, or the connection is in too
+    /// many rooms. All are counted.
+    dropped,
+    closed,  ///< the connection is gone, or its closing handshake has begun
     /// The RFC forbids it: text that is not UTF-8, a close code that may not be sent, a control frame over 125 bytes.
+    /// Or it is not the name of a room, or there are no rooms.
     refused,
 };
 

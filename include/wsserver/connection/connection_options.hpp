@@ -34,6 +34,8 @@ struct ConnectionOptions {
     /// For the answer to a Close frame, from when that has left, and then for the end of the stream. Before that, for
     /// the peer to take any byte of what is queued.
     std::chrono::milliseconds close_timeout{5'000};
+
+    std::size_t max_rooms = 256;  ///< most rooms that a connection of a server may be in; over it, join() is `dropped`
 };
 
 }  // namespace wsserver

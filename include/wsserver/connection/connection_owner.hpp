@@ -18,6 +18,7 @@
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/handshake_result.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/rooms.hpp"
 #include "wsserver/connection/shared_pace.hpp"
 #include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/handshake.hpp"
@@ -43,7 +44,7 @@ class OwnedConnection : public AnyConnection, public TimerNode {
     /// address, written as peer() is, or of a user. Does nothing if it already counts for an address or user, if there
     /// is no limit of that kind, or if `name` has no address. Returns the limit that it would exceed; then it does not
     /// count. Throws std::bad_alloc. Called during the opening handshake of a server.
-    virtual std::optional<Errc> join(GroupKind, std::string_view) { return std::nullopt; }
+    virtual std::optional<Errc> join_group(GroupKind, std::string_view) { return std::nullopt; }
     /// Called at the time that was last passed to ConnectionOwner::schedule(), or soon after.
     virtual void on_timer() = 0;
 
@@ -51,7 +52,7 @@ class OwnedConnection : public AnyConnection, public TimerNode {
     ~OwnedConnection() = default;
 };
 
-/// True if a broadcast to `audience` is for `connection`.
+/// True if a broadcast to `audience` is for `connection`. Precondition: if a room is selected, it is a member.
 inline bool hears(const Audience& audience, const AnyConnection& connection) noexcept {
     if (audience.subprotocol && *audience.subprotocol != connection.subprotocol()) return false;
     return !audience.except || *audience.except != connection.id();
@@ -203,7 +204,7 @@ class ServerOwner : public ConnectionOwner {
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
     /// the limit of connections any more, although it has not ended. See Connection::has_place().
     virtual bool give_up_place(ConnectionId) noexcept { return false; }
-    /// See OwnedConnection::join().
+    /// See OwnedConnection::join_group().
     virtual std::optional<Errc> join(ConnectionId, GroupKind, std::string_view) { return std::nullopt; }
     /// What the connection shares with others of its address and of its user; null: nothing.
     virtual std::array<SharedPace*, 2> shared_paces(ConnectionId) noexcept { return {}; }
@@ -216,6 +217,8 @@ class ServerOwner : public ConnectionOwner {
         if (broadcasts_wait_) send_broadcasts();
     }
 
+    /// The rooms of its connections.
+    RoomIndex& rooms() noexcept { return rooms_; }
     /// The Server field of responses; empty: no such field.
     const std::string& server_name() const noexcept { return server_name_; }
     /// True if opening handshakes must be refused, because all connections together hold too much memory.
@@ -226,6 +229,7 @@ class ServerOwner : public ConnectionOwner {
     /// Sends the broadcasts that wait.
     virtual void send_broadcasts() = 0;
 
+    RoomIndex rooms_;                 ///< for rooms()
     std::string server_name_{};       ///< for server_name()
     bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
     bool has_shared_paces_ = false;   ///< for has_shared_paces()

@@ -83,11 +83,11 @@ void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
 
 /// If the policy is to drop messages, a sender does not wait.
 template <Role role, Transport T>
-SendStatus Connection<role, T>::publish(const AnyMessage& message) {
-    const bool waits = owner_.hub() && owner_.options().send_queue.policy == SlowConsumer::close;
-    if (!waits) return AnyConnection::publish(message);
+SendStatus Connection<role, T>::publish_to(Audience audience, const AnyMessage& message) {
+    if (!owner_.hub()) return SendStatus::closed;
+    audience.waits = owner_.options().send_queue.policy == SlowConsumer::close;
+    if (!audience.waits) return owner_.hub()->broadcast(audience, message);
     if (!may_be_sent(message)) return SendStatus::refused;
-    const Audience audience{std::string{subprotocol()}, id_, true};
     if (!is_acknowledged(message.payload().size())) return owner_.hub()->broadcast(audience, message);
     const std::weak_ptr<ItemHub> hub = std::dynamic_pointer_cast<ItemHub>(owner_.hub());
     const auto due = std::make_shared<bool>();

@@ -110,11 +110,15 @@ class ConnectionPool {
 
     /// The connection with that id, in any state. Null if it is gone.
     Connection* find(ConnectionId id) noexcept {
-        if (id.slot >= slots_) return nullptr;
-        Chunk& chunk = chunk_of(id.slot);
-        if ((chunk.taken & bit_of(id.slot)) == 0) return nullptr;
-        Connection& connection = chunk.slots[id.slot % chunk_slots].connection;
-        return connection.id() == id ? &connection : nullptr;
+        Connection* connection = in_slot(id.slot);
+        return connection != nullptr && connection->id() == id ? connection : nullptr;
+    }
+
+    /// The connection in a slot, in any state. Null if the slot is free.
+    Connection* in_slot(std::uint32_t slot) noexcept {
+        if (slot >= slots_) return nullptr;
+        Chunk& chunk = chunk_of(slot);
+        return (chunk.taken & bit_of(slot)) != 0 ? &chunk.slots[slot % chunk_slots].connection : nullptr;
     }
 
     /// Destroys the connection. During its destructor, find(id) is already null. Precondition: find(id) is not null.

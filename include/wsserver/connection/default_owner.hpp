@@ -89,6 +89,9 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         return all;
     }
 
+    /// The rooms of a server's connections: their number, and that of the memberships.
+    const RoomIndex& rooms() const noexcept requires(role == Role::server) { return this->rooms_; }
+
     /// Runs the loop of the transport until stop().
     void run() { transport().run(); }
     /// Makes run() return after the current turn.
@@ -99,7 +102,9 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     template <class... Args>
     explicit DefaultOwner(std::in_place_t, Args&&... transport_arguments)
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
-        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_);
+        RoomIndex* rooms = nullptr;
+        if constexpr (role == Role::server) rooms = &this->rooms_;
+        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_, Inbox::default_limit, rooms);
         this->hub_ = posting_hub_;
         Owner::on_memory_growth([this] { look_at_memory(); });
         transport().on_wake([this] {
@@ -135,7 +140,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     void on_ended(const ConnectionEnd& end) override {
         if (end_) end_(end);
     }
-    void on_released(ConnectionId id) override { pool_.erase(id); }
+    void on_released(ConnectionId id) override { Owner::erase(id); }
 
     std::shared_ptr<PostingHub<T, role>> posting_hub_;
     std::function<void(const ConnectionEnd&)> end_;

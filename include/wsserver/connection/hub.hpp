@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -19,6 +20,7 @@ namespace wsserver {
 
 /// Selects the receivers of a broadcast. Each condition that is set must hold.
 struct Audience {
+    std::optional<std::string> room{};         ///< only members of this room; only its reactors are asked
     std::optional<std::string> subprotocol{};  ///< only connections with this subprotocol; empty text: with none
     std::optional<ConnectionId> except{};      ///< all connections but this one
     /// The sender waits for slow receivers, as AnyConnection::publish() does: `done` is called when no receiver
@@ -75,7 +77,8 @@ class Completion {
 /// The part of a server or client that any thread may call at any time. It may outlive the server or client, and then
 /// returns `closed`. No member waits for a handler or for the network. If the thread of the connections is busy,
 /// requests wait, up to a limit of 256 MiB; over it they are dropped: the result is `dropped`, and a broadcast reports
-/// 0. Members throw only std::bad_alloc. After the server has ended, no Completion of an earlier call is called.
+/// 0. Requests of one thread are executed in their order, as far as they concern one connection. Members throw only
+/// std::bad_alloc. After the server has ended, no Completion of an earlier call is called.
 class Hub {
    public:
     virtual ~Hub() = default;
@@ -88,6 +91,27 @@ class Hub {
     /// Begins the closing handshake (RFC 6455 §7.1.2).
     virtual SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) = 0;
 
+    /// Sends a message to each connection of the list, once for each time that it is in it. Then calls `done` with the
+    /// number of those that queued it. A Server encodes the message once and passes it to each reactor once, like a
+    /// broadcast. The result is `closed` if the list is empty or if the server has ended.
+    virtual SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {});
+
+    /// The connection becomes a member of a room. See AnyConnection::join(). If another thread than the connection's
+    /// calls it, `queued` does not yet say that the limit of rooms permits it. What the caller publishes to
+    /// the room afterwards reaches the connection. By default, there are no rooms: the result is `refused`.
+    virtual SendStatus join(ConnectionId member, std::string_view room) {
+        static_cast<void>(member);
+        static_cast<void>(room);
+        return SendStatus::refused;
+    }
+    /// The connection leaves a room. What the caller has published to the room before still reaches the connection.
+    /// `queued` also if it is not a member.
+    virtual SendStatus leave(ConnectionId member, std::string_view room) {
+        static_cast<void>(member);
+        static_cast<void>(room);
+        return SendStatus::refused;
+    }
+
     /// Sends a message to all open connections of `audience`. Then calls `done`. Copies the payload before it returns.
     /// The result is `queued` if the request was passed on, even if it has no receivers. It is `refused` if a text is
     /// not UTF-8; `done` is then called with 0.
@@ -97,6 +121,18 @@ class Hub {
     /// Begins the closing handshake of all open connections. Then calls `done`.
     virtual void close_all(CloseCode code, std::string_view reason, Completion done = {}) = 0;
 };
+
+inline SendStatus Hub::send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done) {
+    auto status = SendStatus::closed;
+    std::size_t receivers = 0;
+    for (const ConnectionId id : to) {
+        const SendStatus of_one = send(id, message);
+        if (of_one == SendStatus::queued) ++receivers;
+        if (status != SendStatus::queued) status = of_one;
+    }
+    done(receivers);
+    return status;
+}
 
 /// Reaches one connection, which may be gone, from any thread. It can be copied and kept. A default-constructed handle
 /// returns `closed`.
@@ -117,6 +153,10 @@ class ConnectionHandle {
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) const {
         return hub_ ? hub_->close(id_, code, reason) : SendStatus::closed;
     }
+    /// The connection becomes a member of a room. See Hub::join().
+    SendStatus join(std::string_view room) const { return hub_ ? hub_->join(id_, room) : SendStatus::closed; }
+    /// The connection leaves a room. See Hub::leave().
+    SendStatus leave(std::string_view room) const { return hub_ ? hub_->leave(id_, room) : SendStatus::closed; }
 
     /// True if both reach the same connection.
     friend bool operator==(const ConnectionHandle& a, const ConnectionHandle& b) noexcept {

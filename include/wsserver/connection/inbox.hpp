@@ -53,6 +53,7 @@ struct Broadcast {
     std::shared_ptr<const Audience> audience{};     ///< of a broadcast only
     Completion done{};                              ///< receives the number of receivers
     bool acknowledged = false;                      ///< `done` is called when no receiver lags
+    std::vector<ConnectionId> to{};                 ///< if it is not empty, only for these
 };
 
 /// One request. The members that `kind` does not use stay empty. Each reply of a worker is an item, so it is small.
@@ -66,6 +67,8 @@ struct InboxItem {
         fail,         ///< the handler threw: close with 1011
         resume,       ///< the mailbox has space again
         acknowledge,  ///< the receivers of its broadcast have caught up
+        join,         ///< become a member of a room; the payload is its name
+        leave,        ///< leave a room; the payload is its name
         broadcast,    ///< to all connections: a message that is encoded already
         ping_all,     ///< to all connections: send a Ping
         close_all,    ///< to all connections: begin the closing handshake
@@ -90,7 +93,8 @@ struct InboxItem {
     /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
     std::size_t memory() const noexcept {
         if (!to_all) return sizeof *this;
-        return sizeof *this + sizeof *to_all + (to_all->shared ? to_all->shared->frames.size() : 0);
+        return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) +
+               (to_all->shared ? to_all->shared->frames.size() : 0);
     }
 };
 

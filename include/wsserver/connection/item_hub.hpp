@@ -4,12 +4,14 @@
 #include "wsserver/base/cpp20.hpp"
 
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/inbox.hpp"
+#include "wsserver/connection/rooms.hpp"
 #include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/protocol/encode.hpp"
 #include "wsserver/protocol/message.hpp"
@@ -37,6 +39,18 @@ class ItemHub : public Hub {
         if (!may_be_sent(message)) return SendStatus::refused;  // the end of `done` reports 0
         return put_all(item_for({}, InboxItem::kind_of(message)), &audience, message.payload(), std::move(done));
     }
+    SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) final {
+        if (!may_be_sent(message)) return SendStatus::refused;
+        return put_each(item_for({}, InboxItem::kind_of(message)), to, message.payload(), std::move(done));
+    }
+    SendStatus join(ConnectionId member, std::string_view room) override {
+        if (!is_room_name(room)) return SendStatus::refused;
+        return put(item_for(member, InboxItem::Kind::join), bytes_of(room));
+    }
+    SendStatus leave(ConnectionId member, std::string_view room) override {
+        if (!is_room_name(room)) return SendStatus::refused;
+        return put(item_for(member, InboxItem::Kind::leave), bytes_of(room));
+    }
     void ping_all(Completion done = {}) final {
         (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
@@ -62,6 +76,8 @@ class ItemHub : public Hub {
     /// `done` is not called under a lock, so it may use the hub. Returns `queued` if any thread of connections takes
     /// it.
     virtual SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) = 0;
+    /// Passes a message to each connection of `to` on. Otherwise it is the same as put_all().
+    virtual SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) = 0;
 
    private:
     static InboxItem item_for(ConnectionId to, InboxItem::Kind kind) noexcept {
@@ -98,6 +114,10 @@ SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connec
         case InboxItem::Kind::acknowledge:
             connection.acknowledge();
             return SendStatus::queued;
+        case InboxItem::Kind::join:
+            return connection.join(text_of(payload));
+        case InboxItem::Kind::leave:
+            return connection.leave(text_of(payload));
         case InboxItem::Kind::broadcast:
             break;
     }

@@ -61,6 +61,11 @@ class PooledOwner : public OwnerOn<T, role> {
             if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
         });
     }
+    /// Destroys a connection. It has left its rooms before, unless memory ran out while it ended.
+    void erase(ConnectionId id) {
+        if constexpr (role == Role::server) this->rooms().leave_all(id.slot);
+        pool_.erase(id);
+    }
 
     // ConnectionOwner. The derived class implements on_ended(), and on_released(), which erases the connection.
 

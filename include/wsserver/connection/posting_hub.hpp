@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <string_view>
 #include <utility>
 
 #include "wsserver/base/within_memory.hpp"
@@ -14,6 +16,7 @@
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/inbox.hpp"
 #include "wsserver/connection/item_hub.hpp"
+#include "wsserver/connection/rooms.hpp"
 
 namespace wsserver {
 
@@ -21,7 +24,8 @@ namespace wsserver {
 /// the result is `dropped`. A broadcast is encoded for each receiver. The hub is held by a shared_ptr and may outlive
 /// the pool and its transport.
 ///
-/// P  has is_open(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has
+/// P  has is_open(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has; for a server, also
+///    in_slot(slot)
 template <Transport T, Role role, class P = ConnectionPool<Connection<role, T>>>
 class PostingHub final : public ItemHub, public std::enable_shared_from_this<PostingHub<T, role, P>> {
    public:
@@ -30,9 +34,17 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     /// The pool of these connections.
     using Pool = P;
 
-    /// `transport` and `pool` must live until detach(). `limit` is the most bytes that wait for the transport's thread.
-    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit) noexcept
-        : transport_(transport), inbox_(limit), pool_(&pool) {}
+    /// `transport`, `pool` and `rooms` must live until detach(). `limit` is the most bytes that wait for the
+    /// transport's thread. `rooms` are those of a server's connections; null: no one joins any.
+    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit, RoomIndex* rooms = nullptr) noexcept
+        : transport_(transport), inbox_(limit), rooms_(rooms), pool_(&pool) {}
+
+    SendStatus join(ConnectionId member, std::string_view room) override {
+        return rooms_ != nullptr ? ItemHub::join(member, room) : SendStatus::refused;
+    }
+    SendStatus leave(ConnectionId member, std::string_view room) override {
+        return rooms_ != nullptr ? ItemHub::leave(member, room) : SendStatus::refused;
+    }
 
     /// Called on the transport's thread. From now on, sending returns `closed`, and broadcasts report 0. So do those
     /// that wait: when it returns, no Completion of an earlier broadcast is called any more.
@@ -104,6 +116,14 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         return put(std::move(item), payload);  // destroys an item that it does not take, after its lock
     }
 
+    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) override {
+        if (to.empty()) return SendStatus::closed;  // the end of `done` reports 0
+        item.to_all = std::make_unique<Broadcast>();
+        item.to_all->to.assign(to.begin(), to.end());
+        item.to_all->done = std::move(done);
+        return put(std::move(item), payload);
+    }
+
     /// The items that take_items() executes. A reaction or a Completion may detach the hub, or run the loop and so
     /// begin another run.
     struct Run {
@@ -146,12 +166,29 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
 
     void execute_for_all(const InboxItem& item, Bytes payload) {
         std::size_t receivers = 0;
-        pool_->for_each([&](Connection& connection) {
+        const auto execute = [&](Connection& connection) {
             const auto& audience = item.to_all->audience;
             if (!connection.is_open() || (audience && !hears(*audience, connection))) return;
             if (execute_item(item, payload, connection) == SendStatus::queued) ++receivers;
-        });
+        };
+        for_each_of(*item.to_all, execute);
         item.to_all->done(receivers);
+    }
+    /// A reaction may detach the hub meanwhile.
+    template <class F>
+    void for_each_of(const Broadcast& broadcast, F&& f) {
+        if (!broadcast.to.empty()) {
+            for (const ConnectionId id : broadcast.to) {
+                if (Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr) f(*connection);
+            }
+        } else if (!broadcast.audience || !broadcast.audience->room) {
+            pool_->for_each(f);
+        } else if constexpr (role == Role::server) {
+            if (rooms_ == nullptr) return;
+            rooms_->for_each_member(*broadcast.audience->room, [&](std::uint32_t slot) {
+                if (Connection* connection = pool_ != nullptr ? pool_->in_slot(slot) : nullptr) f(*connection);
+            });
+        }
     }
 
     void drop() noexcept { dropped_.fetch_add(1, std::memory_order_relaxed); }
@@ -161,6 +198,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     Inbox::Batch spare_;  ///< keeps the memory of the last batch
     const Run* innermost_ = nullptr;
     std::atomic<std::uint64_t> dropped_{0};
+    RoomIndex* const rooms_;  ///< null: there are none
     std::mutex mutex_;
     Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };

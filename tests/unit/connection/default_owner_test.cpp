@@ -328,6 +328,52 @@ TEST_CASE("a posting hub reaches connections from any thread", "[default_owner][
     CHECK(without_times(others) == Strings{"open /", "ping", "text c", "binary d", "close 1001"});
 }
 
+TEST_CASE("connections of a default owner meet in rooms", "[default_owner][rooms][threads]") {
+    struct Joiner {
+        void on_open(AnyConnection& connection) { connection.join("all"); }
+        void on_message(AnyConnection& connection, const Text& message) {
+            message.text == "out" ? connection.leave("all") : connection.publish("all", message);
+        }
+    };
+    Strings others;
+    OnMemory f;
+    f.server.handle(Joiner{});
+    auto& first = *f.client.find(f.connect());
+    f.connect(others, {});
+    CHECK(f.server.rooms().rooms() == 1);
+    CHECK(f.server.rooms().memberships() == 2);
+    const ConnectionId id = f.server.list().at(0).id;
+    const auto hub = f.server.hub();
+    std::size_t receivers = 0;
+    const auto count = [&](std::size_t number) { receivers += number; };
+    const std::vector<ConnectionId> twice{id, {0, 7, 7}, id};
+    std::vector<SendStatus> results;
+    std::thread{[&] {
+        results.push_back(hub->join(id, "some"));
+        results.push_back(hub->join(id, ""));
+        results.push_back(hub->join({0, 7, 7}, "some"));
+        hub->broadcast({.room = "some"}, "to some", count);
+        results.push_back(hub->leave(id, "some"));
+        hub->broadcast({.room = "some"}, "to no one", count);
+        hub->broadcast({.room = "all", .except = id}, "to the others", count);
+        results.push_back(hub->send(twice, "twice", count));
+    }}.join();
+    CHECK(results == std::vector<SendStatus>{SendStatus::queued, SendStatus::refused, SendStatus::closed,
+                                             SendStatus::queued, SendStatus::queued});
+    f.run();
+    CHECK(receivers == 1 + 0 + 1 + 2);
+    CHECK(first.join("a client has no rooms") == SendStatus::refused);
+    CHECK(f.client.hub()->join(first.id(), "a client has no rooms") == SendStatus::refused);
+    first.send("hello");
+    f.run();
+    CHECK(others == Strings{"open /", "text to the others", "text hello"});
+    CHECK(f.events == Strings{"open /", "text to some", "text twice", "text twice"});
+    first.send("out");
+    first.close(CloseCode::normal, {});
+    f.run();
+    CHECK(f.server.rooms().memberships() == 1);
+}
+
 TEST_CASE("a posting hub outlives its owner", "[default_owner]") {
     std::shared_ptr<Hub> hub;
     ConnectionId id;

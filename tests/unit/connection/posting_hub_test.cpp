@@ -20,6 +20,7 @@ struct EndedConnections {
 
     bool is_open(ConnectionId) const noexcept { return true; }
     MemoryConnection* find(ConnectionId) noexcept { return nullptr; }
+    MemoryConnection* in_slot(std::uint32_t) noexcept { return nullptr; }
     template <class F>
     void for_each(F&&) {
         if (visited) visited();

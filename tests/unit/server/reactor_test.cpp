@@ -25,7 +25,8 @@ struct Silent {
 
 struct ToOthers {
     void on_message(AnyConnection& connection, const Text& message) {
-        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
+        connection.hub()->broadcast({.subprotocol = std::string{connection.subprotocol()}, .except = connection.id()},
+                                    message);
     }
 };
 
@@ -55,7 +56,8 @@ TEST_CASE("a broadcast reaches its audience on all reactors", "[reactor]") {
         for (auto& client : others) CHECK(client.read() == Strings{"text all"});
     }
     SECTION("a subprotocol") {
-        server.hub().broadcast({"chat", {}}, Text{"chatters"}, [&](std::size_t count) { receivers = count; });
+        server.hub().broadcast({.subprotocol = "chat"}, Text{"chatters"},
+                               [&](std::size_t count) { receivers = count; });
         server.run();
         CHECK(receivers == 6);
         for (auto& client : chatters) CHECK(client.read() == Strings{"text chatters"});
@@ -88,13 +90,13 @@ TEST_CASE("the broadcasts of one turn need one send for each connection and keep
     const auto tell = [&](std::size_t count) {
         receivers.push_back(count);
         // A Count may broadcast again.
-        if (receivers.size() == 1) server.hub().broadcast({"chat", {}}, Text{"again"}, {});
+        if (receivers.size() == 1) server.hub().broadcast({.subprotocol = "chat"}, Text{"again"}, {});
     };
     server.reactor().post([&] {
         server.reactor().attach();
         server.hub().broadcast({}, Text{"a"}, tell);
-        server.hub().broadcast({{}, first}, Text{"b"}, tell);
-        server.hub().broadcast({"chat", {}}, Text{"c"}, tell);
+        server.hub().broadcast({.except = first}, Text{"b"}, tell);
+        server.hub().broadcast({.subprotocol = "chat"}, Text{"c"}, tell);
         server.hub().broadcast({}, Text{"d"}, tell);
     });
     const std::size_t before = server.transport().count(MemoryOperation::send);

@@ -59,6 +59,11 @@ struct Echo {
     Calls* calls;
     void on_open(AnyConnection& connection) { calls->opened(connection.id()); }
     void on_message(AnyConnection& connection, const Text& message) {
+        if (message.text.starts_with("join ")) return void(connection.join(message.text.substr(5)));
+        if (message.text.starts_with("leave ")) return void(connection.leave(message.text.substr(6)));
+        if (message.text.starts_with("room ")) {
+            return void(connection.hub()->broadcast({.room = std::string{message.text.substr(5)}}, message));
+        }
         if (message.text == "throw") throw std::runtime_error("thrown");
         message.text.starts_with("all ") ? connection.hub()->broadcast({}, message) : connection.send(message);
     }
@@ -227,6 +232,23 @@ const auto& scenarios() {
              clients.back().send("all again");
              rig.settle();
          }},
+        {"rooms",
+         [](Rig& rig) {
+             std::vector<WireClient> clients;
+             for (int i = 0; i < 4; ++i) clients.push_back(rig.open(i == 3 ? "pool" : ""));
+             for (WireClient& client : clients) {
+                 client.send("join a"), client.send("join a room with a longer name");
+                 rig.settle();
+             }
+             clients.front().wire().set_window(10);
+             clients.front().send("room a"), clients.back().send("room a room with a longer name");
+             clients[1].send("leave a");
+             rig.settle();
+             clients[2].wire().reset();
+             rig.settle();
+             clients.back().send("room a");
+             rig.settle();
+         }},
         {"pooled",
          [](Rig& rig) {
              WireClient client = rig.open("pool");
@@ -320,6 +342,8 @@ std::string fault_of(Rig& rig, WireClient& bystander, bool bystander_lives) {
     rig.settle();
     rig.network.advance(60s);
     rig.settle();
+    if (rig.reactor().rooms().memberships() != 0) return "an ended connection is in a room";
+    if (rig.room_directory()->size() != 0) return "a room without members is in the directory";
     if (rig.admitted != 0) return std::to_string(rig.admitted) + " connections were not released";
     if (!rig.calls.match()) return "on_open() and on_close() do not match";
     auto ids = rig.ended;

@@ -55,7 +55,8 @@ struct Pooled {
 
 struct Chat {
     void on_message(AnyConnection& connection, const Text& message) {
-        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
+        connection.hub()->broadcast({.subprotocol = std::string{connection.subprotocol()}, .except = connection.id()},
+                                    message);
     }
 };
 
@@ -193,6 +194,62 @@ TEST_CASE("several clients with subprotocols use the hub", "[testing]") {
     CHECK_FALSE(server.remove_handler("chat"));
     ann.expect("close 1001");
     CHECK(eve.is_open());
+}
+
+namespace {
+
+/// The first message is the name of a room. The others are for the room.
+struct RoomTalker {
+    void on_message(AnyConnection& connection, const Text& message) {
+        if (connection.rooms().empty()) return void(connection.join(message.text));
+        connection.publish(connection.rooms().front(), message);
+    }
+    void on_close(AnyConnection& connection, const Close&) {
+        for (const std::string& room : connection.rooms()) connection.publish(room, "someone left " + room);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("clients in memory meet in rooms", "[testing][rooms]") {
+    MemoryServer server{RoomTalker{}};
+    auto ann = server.connect(), bob = server.connect(), cid = server.connect();
+    ann.send("red");
+    bob.send("red");
+    cid.send("blue");
+    ann.send("hello");
+    bob.expect("text hello");
+    cid.expect_nothing();
+    std::size_t receivers = 0;
+    server.hub()->broadcast({.room = "red"}, "to red", [&](std::size_t count) { receivers = count; });
+    server.run();
+    CHECK(receivers == 2);
+    const std::vector<ConnectionId> two{ann.id(), cid.id()};
+    CHECK(server.hub()->send(two, "to two", [&](std::size_t count) { receivers += count; }) == SendStatus::queued);
+    server.run();
+    CHECK(receivers == 4);
+    ann.disconnect();
+    CHECK(bob.received() == std::vector<std::string>{"text to red", "text someone left red"});
+    CHECK(cid.received() == std::vector<std::string>{"text to two"});
+}
+
+TEST_CASE("a recording connection records rooms", "[testing][rooms]") {
+    RecordingConnection connection{"chat"};
+    CHECK(connection.join("red") == SendStatus::queued);
+    CHECK(connection.join("") == SendStatus::refused);
+    CHECK(connection.rooms() == std::vector<std::string>{"red"});
+    CHECK(connection.leave("red") == SendStatus::queued);
+    CHECK(connection.rooms().empty());
+    CHECK(connection.calls == std::vector<std::string>{"join red", "leave red"});
+    connection.publish("red", "hi");
+    connection.handle().join("blue");
+    connection.handle().leave("blue");
+    connection.hub()->broadcast({.room = "blue", .subprotocol = "chat"}, "x");
+    const std::vector<ConnectionId> to{{0, 1, 1}, {0, 2, 1}};
+    connection.hub()->send(to, "y");
+    CHECK(connection.recording_hub().calls ==
+          std::vector<std::string>{"broadcast room red except 0-1-1 text hi", "join 0-1-1 blue", "leave 0-1-1 blue",
+                                   "broadcast room blue subprotocol chat text x", "send 0-1-1 0-2-1 text y"});
 }
 
 TEST_CASE("texts and bytes of any type are sent as they are", "[testing]") {

@@ -27,7 +27,7 @@ HandlerChooser::HandlerChooser(const std::shared_ptr<ItemHub>& hub, std::shared_
 
 OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& offer) {
     const std::string peer = connection.peer();
-    if (const auto over = connection.join(GroupKind::address, peer)) return *over;
+    if (const auto over = connection.join_group(GroupKind::address, peer)) return *over;
     {
         const bool is_local = is_loopback_peer(peer);
         const std::shared_lock lock(mutex_);

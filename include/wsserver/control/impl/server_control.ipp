@@ -42,6 +42,8 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
             {"memory_pauses", s.memory_pauses},
             {"closed_for_memory", s.closed_for_memory},
             {"refused_for_memory", s.refused_for_memory},
+            {"joins_over_limit", s.joins_over_limit},
+            {"joins_dropped", s.joins_dropped},
             {"messages_dropped", s.messages_dropped},
             {"handler_exceptions", s.handler_exceptions},
             {"handlers_overdue", s.handlers_overdue},

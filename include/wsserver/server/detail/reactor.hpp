@@ -71,6 +71,8 @@ class ReactorShared {
     virtual void on_memory_short() {}
     /// The memory of the broadcasts that wait for a peer of any reactor. They count once.
     const std::shared_ptr<SharedMessage::Sum>& waiting_broadcasts() const noexcept { return waiting_broadcasts_; }
+    /// Which reactors have members of a room.
+    const std::shared_ptr<RoomDirectory>& room_directory() const noexcept { return room_directory_; }
     /// The reactor with this number has finished its stop().
     virtual void on_stopped(std::uint16_t reactor) = 0;
 
@@ -79,6 +81,7 @@ class ReactorShared {
 
    private:
     const std::shared_ptr<SharedMessage::Sum> waiting_broadcasts_ = std::make_shared<SharedMessage::Sum>(0);
+    const std::shared_ptr<RoomDirectory> room_directory_ = std::make_shared<RoomDirectory>();
 };
 
 /// Some of a reactor's connections.
@@ -110,6 +113,9 @@ class AnyReactor {
     virtual std::uint64_t over_connection_rate() const noexcept = 0;
     /// The number of items that were dropped because the inbox was full or memory ran out.
     virtual std::uint64_t dropped_items() const noexcept = 0;
+
+    /// The numbers of its rooms and memberships, and the directory of all reactors.
+    virtual const RoomIndex& rooms() const noexcept = 0;
 
     /// What the connections hold, and what was ever put into their mailboxes.
     virtual MemoryAccount& memory() noexcept = 0;
@@ -178,6 +184,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
                   ReactorGroups{shared.groups(GroupKind::user), counters_.user_pauses}} {
         use(options);
         this->hub_ = shared.hub();
+        this->rooms_.use_directory(shared.room_directory(), number);
         Owner::on_memory_growth([this] { on_memory_growth(); });
         broadcasts_watched_ = this->budget().step(0);
         transport().on_wake([this] { wake(); });
@@ -209,6 +216,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     std::uint64_t over_connection_rate() const noexcept override { return over_connection_rate_.read(); }
     std::uint64_t dropped_items() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
 
+    const RoomIndex& rooms() const noexcept override { return this->rooms_; }
     MemoryAccount& memory() noexcept override { return memory_; }
     std::size_t inbox_bytes() const noexcept override { return inbox_.waiting_bytes(); }
     std::size_t largest_holder() const noexcept override { return watch_.largest(); }
@@ -297,6 +305,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     // Items of other threads
     void take_items();
     void execute_taken(InboxItem& item);
+    void announced_join_done(const InboxItem& item, Bytes payload) noexcept;
     void drop(const InboxItem& item) noexcept;
     SendStatus execute(InboxItem& item, Bytes payload);
     std::size_t execute_for_each(const InboxItem& item, Bytes payload);
@@ -304,10 +313,14 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     // Broadcasts
     void broadcast_later(Broadcast& broadcast);
     void send_broadcasts() override;
-    std::shared_ptr<const SharedMessage> join(const std::vector<Broadcast>& broadcasts);
+    std::size_t send_group(std::size_t first);
+    void report_broadcasts();
+    std::shared_ptr<const SharedMessage> join(std::size_t first, std::size_t end);
+    template <class F>
+    void for_each_receiver(const Broadcast& broadcast, F&& f);
     void drop_broadcasts() noexcept;
     void look_at_receipts();
-    void send_broadcasts_to(ServerConnection& connection);
+    void send_broadcasts_to(ServerConnection& connection, std::size_t group, std::size_t group_end);
     SendStatus send_shared_to(ServerConnection& connection, const Broadcast& broadcast);
 
     void watch_broadcasts();
@@ -342,8 +355,8 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     struct Leaving {
         std::vector<Broadcast> broadcasts;
         std::vector<std::size_t> receivers;             ///< by broadcast
-        std::vector<std::size_t> begins;                ///< the offset of each in `together`, and the end of the last
-        std::shared_ptr<const SharedMessage> together;  ///< the frames of all broadcasts
+        std::vector<std::size_t> begins;                ///< of a group: the offset of each, and the end of the last
+        std::shared_ptr<const SharedMessage> together;  ///< the frames of a group
     } leaving_;
     std::atomic<std::uint64_t> inbox_dropped_{0};
     std::atomic<bool> look_posted_{false};  ///< see look_at_memory_soon()

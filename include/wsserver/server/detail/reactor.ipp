@@ -46,7 +46,7 @@ void Reactor<T>::on_released(ConnectionId id) {
     const ServerConnection* connection = pool_.find(id);
     const bool has_place = connection == nullptr || connection->has_place();
     leave_groups(id);
-    pool_.erase(id);
+    Owner::erase(id);
     release(has_place);
     stopped_if_empty();
 }
@@ -76,9 +76,22 @@ SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(item, payload);
     const auto wake = [this] { transport().post([this] { take_items(); }); };
-    if (inbox_.put(std::move(item), payload, wake)) return SendStatus::queued;
+    const bool is_join = item.kind == InboxItem::Kind::join;
+    // What the caller publishes next must reach this reactor, although it has not executed the request by then.
+    if (is_join) shared_.room_directory()->add(text_of(payload), number_);
+    bool is_put = false;
+    const bool had_memory = within_memory([&] { is_put = inbox_.put(std::move(item), payload, wake); });
+    if (is_put) return SendStatus::queued;
+    if (is_join) shared_.room_directory()->remove(text_of(payload), number_);
+    if (!had_memory) throw std::bad_alloc{};
     inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
     return SendStatus::dropped;
+}
+
+/// A request of another thread to join a room was executed or dropped.
+template <Transport T>
+void Reactor<T>::announced_join_done(const InboxItem& item, Bytes payload) noexcept {
+    if (item.kind == InboxItem::Kind::join) shared_.room_directory()->remove(text_of(payload), number_);
 }
 
 template <Transport T>
@@ -101,7 +114,10 @@ template <Transport T>
 void Reactor<T>::execute_taken(InboxItem& item) {
     const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
     auto result = SendStatus::dropped;
-    if (!within_memory([&] { result = execute(item, taken_.payload_of(item)); })) return drop(item);
+    const Bytes payload = taken_.payload_of(item);
+    const bool had_memory = within_memory([&] { result = execute(item, payload); });
+    announced_join_done(item, payload);
+    if (!had_memory) return drop(item);
     // The connection was open when put() returned `queued`, so the message is lost.
     if (result == SendStatus::closed && is_message) counters_.messages_dropped.add();
 }
@@ -152,17 +168,50 @@ void Reactor<T>::send_broadcasts() {
     if (!leaving_.broadcasts.empty())
         return;  // a callback of those that leave now has broadcast again: in a later turn
     if (!std::exchange(broadcasts_wait_, false)) return;
-    const auto prepare = [this] {
-        leaving_.receivers.assign(broadcasts_.size(), 0);
-        leaving_.together = join(broadcasts_);
-    };
-    if (!within_memory(prepare)) return drop_broadcasts();
+    if (!within_memory([this] { leaving_.receivers.assign(broadcasts_.size(), 0); })) return drop_broadcasts();
     std::swap(leaving_.broadcasts, broadcasts_);
-    pool_.for_each([this](ServerConnection& connection) {
-        if (connection.is_open()) send_broadcasts_to(connection);
-    });
+    for (std::size_t first = 0; first < leaving_.broadcasts.size();) first = send_group(first);
     leaving_.together.reset();
     if (std::exchange(broadcast_counted_, false)) watch_broadcasts();
+    report_broadcasts();
+}
+
+/// Sends a group of broadcasts: consecutive ones to one room, or to no room. Returns the end of the group. A list of
+/// connections is a group of its own.
+template <Transport T>
+std::size_t Reactor<T>::send_group(std::size_t first) {
+    const auto& all = leaving_.broadcasts;
+    const auto is_like_first = [&](const Broadcast& other) {
+        return other.to.empty() && other.audience->room == all[first].audience->room;
+    };
+    std::size_t end = first + 1;
+    while (all[first].to.empty() && end < all.size() && is_like_first(all[end])) ++end;
+    if (!within_memory([&] { leaving_.together = join(first, end); })) {
+        inbox_dropped_.fetch_add(end - first, std::memory_order_relaxed);
+        return end;
+    }
+    for_each_receiver(all[first], [&](ServerConnection& connection) {
+        if (connection.is_open()) send_broadcasts_to(connection, first, end);
+    });
+    return end;
+}
+
+/// Calls `f` for each connection of the room or of the list; for all if there is neither.
+template <Transport T>
+template <class F>
+void Reactor<T>::for_each_receiver(const Broadcast& broadcast, F&& f) {
+    for (const ConnectionId id : broadcast.to) {
+        if (ServerConnection* connection = pool_.find(id)) f(*connection);
+    }
+    if (!broadcast.to.empty()) return;
+    if (!broadcast.audience->room) return pool_.for_each(f);
+    this->rooms_.for_each_member(*broadcast.audience->room, [&](std::uint32_t slot) {
+        if (ServerConnection* connection = pool_.in_slot(slot)) f(*connection);
+    });
+}
+
+template <Transport T>
+void Reactor<T>::report_broadcasts() {
     // Moved out first: a Completion may broadcast again.
     auto reported = std::exchange(leaving_.broadcasts, {});
     const auto receivers = std::exchange(leaving_.receivers, {});
@@ -187,19 +236,18 @@ void Reactor<T>::look_at_receipts() {
     if (!receipts_.empty()) timers_.arm(next_wake());
 }
 
-/// Notes where each broadcast begins, and returns the frames of all.
+/// Notes where each broadcast of a group begins, and returns the frames of all.
 template <Transport T>
-std::shared_ptr<const SharedMessage> Reactor<T>::join(const std::vector<Broadcast>& broadcasts) {
+std::shared_ptr<const SharedMessage> Reactor<T>::join(std::size_t first, std::size_t end) {
+    const auto& all = leaving_.broadcasts;
     leaving_.begins.assign(1, 0);
-    for (const Broadcast& broadcast : broadcasts) {
-        leaving_.begins.push_back(leaving_.begins.back() + broadcast.shared->frames.size());
+    for (std::size_t i = first; i < end; ++i) {
+        leaving_.begins.push_back(leaving_.begins.back() + all[i].shared->frames.size());
     }
-    if (broadcasts.size() == 1) return broadcasts.front().shared;
+    if (end - first == 1) return all[first].shared;
     auto together = std::make_shared<SharedMessage>();
     together->frames.reserve(leaving_.begins.back());
-    for (const Broadcast& broadcast : broadcasts) {
-        together->frames.append(broadcast.shared->frames.bytes());
-    }
+    for (std::size_t i = first; i < end; ++i) together->frames.append(all[i].shared->frames.bytes());
     return together;
 }
 
@@ -210,16 +258,16 @@ void Reactor<T>::drop_broadcasts() noexcept {
     inbox_dropped_.fetch_add(dropped.size(), std::memory_order_relaxed);
 }
 
-/// Sends each run of consecutive broadcasts for this connection with one send. If it cannot be sent directly, queues
-/// each message separately, so that the policy for slow consumers applies to each.
+/// Sends each run of consecutive broadcasts of a group for this connection with one send. If it cannot be sent
+/// directly, queues each message separately, so that the policy for slow consumers applies to each.
 template <Transport T>
-void Reactor<T>::send_broadcasts_to(ServerConnection& connection) {
+void Reactor<T>::send_broadcasts_to(ServerConnection& connection, std::size_t group, std::size_t group_end) {
     const auto& all = leaving_.broadcasts;
-    for (std::size_t first = 0; first < all.size();) {
+    for (std::size_t first = group; first < group_end;) {
         std::size_t end = first;
-        while (end < all.size() && hears(*all[end].audience, connection)) ++end;
-        const Bytes frames = leaving_.together->frames.bytes().subspan(leaving_.begins[first],
-                                                                       leaving_.begins[end] - leaving_.begins[first]);
+        while (end < group_end && hears(*all[end].audience, connection)) ++end;
+        const std::size_t begin = leaving_.begins[first - group];
+        const Bytes frames = leaving_.together->frames.bytes().subspan(begin, leaving_.begins[end - group] - begin);
         const bool sent = end > first && connection.send_directly(leaving_.together, frames, end - first);
         for (std::size_t i = first; i < end; ++i) {
             const bool taken = sent || send_shared_to(connection, all[i]) == SendStatus::queued;
@@ -343,6 +391,7 @@ template <Transport T>
 void Reactor<T>::drop_inbox() noexcept {
     Inbox::Batch dropped;
     inbox_.take(dropped);
+    for (const InboxItem& item : dropped.items) announced_join_done(item, dropped.payload_of(item));
 }
 
 }  // namespace wsserver

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <shared_mutex>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "wsserver/connection/item_hub.hpp"
+#include "wsserver/connection/room_directory.hpp"
 #include "wsserver/server/detail/callback_gate.hpp"
 #include "wsserver/server/detail/reactor.hpp"
 
@@ -32,8 +36,24 @@ class ServerHub final : public ItemHub {
     SendStatus decide(ConnectionId id, UpgradeDecision decision) override;
 
    private:
-    /// Passes a part to each reactor. Calls `done` with the sum of the receivers.
+    class Tally;
+    class Parts;
+    /// What a reactor gets of a request to several connections.
+    struct Target {
+        AnyReactor* reactor;
+        std::vector<ConnectionId> to{};  ///< of a list: its connections
+    };
+
+    /// Passes a part to each reactor, or to those that have members of the audience's room. Calls `done` with the sum
+    /// of the receivers.
     SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
+    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) override;
+    /// Precondition: mutex_ is locked. Empty if the server has ended.
+    std::vector<Target> all_reactors() const;
+    std::vector<Target> reactors_of_room(std::string_view room) const;
+    std::vector<Target> reactors_of_list(std::span<const ConnectionId> to) const;
+    template <class FindTargets>
+    SendStatus put_parts(Parts& parts, FindTargets&& find_targets);
     std::shared_ptr<const SharedMessage> encoded(InboxItem::Kind kind, Bytes payload) const;
 
     const std::size_t fragment_size_;
@@ -44,6 +64,7 @@ class ServerHub final : public ItemHub {
     // Callers lock it shared; attach() and detach() lock it exclusively. So no reactor is destroyed during a call.
     mutable std::shared_mutex mutex_;
     std::vector<AnyReactor*> reactors_;
+    std::shared_ptr<RoomDirectory> directory_;  ///< of the reactors
 };
 
 }  // namespace wsserver

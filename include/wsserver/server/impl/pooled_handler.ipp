@@ -3,6 +3,7 @@
 #include "wsserver/server/detail/pooled_handler.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -44,6 +45,22 @@ class PooledConnection final : public AnyConnection {
     std::optional<std::string> parameter(std::string_view name) const override {
         return route_ ? route_->parameter(target_, name) : std::nullopt;
     }
+    SendStatus join(std::string_view room) override {
+        const SendStatus status = hub_->join(id_, room);
+        if (status != SendStatus::queued) return status;
+        if (!rooms_) rooms_ = std::make_unique<Rooms>();
+        rooms_->emplace(room);
+        return status;
+    }
+    SendStatus leave(std::string_view room) override {
+        if (rooms_) {
+            if (const auto found = rooms_->find(room); found != rooms_->end()) rooms_->erase(found);
+        }
+        return hub_->leave(id_, room);
+    }
+    std::vector<std::string> rooms() const override {
+        return rooms_ ? std::vector<std::string>(rooms_->begin(), rooms_->end()) : std::vector<std::string>{};
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -57,6 +74,8 @@ class PooledConnection final : public AnyConnection {
     }
 
    private:
+    using Rooms = std::set<std::string, std::less<>>;
+
     const std::shared_ptr<ServerHub> hub_;
     const std::shared_ptr<Hub> any_hub_;
     const ConnectionId id_;
@@ -66,6 +85,7 @@ class PooledConnection final : public AnyConnection {
     const std::string target_;
     const std::shared_ptr<const PathPattern> route_;
     void* user_data_ = nullptr;
+    std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
 };
 
 class ReactionMailbox final : public Mailbox<Reaction> {

@@ -10,11 +10,9 @@
 
 namespace wsserver {
 
-namespace {
-
 /// Adds up the receivers of all reactors. Reports the sum when the last part was reported or dropped, unless the server
 /// has ended.
-class Tally {
+class ServerHub::Tally {
    public:
     Tally(Completion done, std::shared_ptr<CallbackGate> gate) noexcept
         : done_(std::move(done)), gate_(std::move(gate)) {}
@@ -33,11 +31,10 @@ class Tally {
     const std::shared_ptr<CallbackGate> gate_;
 };
 
-}  // namespace
-
 void ServerHub::attach(std::vector<AnyReactor*> reactors) {
     const std::unique_lock lock(mutex_);
     reactors_ = std::move(reactors);
+    if (!reactors_.empty()) directory_ = reactors_.front()->rooms().directory();
 }
 
 void ServerHub::detach() {
@@ -85,37 +82,100 @@ std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, By
     return shared;
 }
 
-SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) {
-    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
-    // Until the lock is released this function keeps the tally, so `done` is not called before. If memory runs out, it
-    // is called without the parts that are missing.
-    const bool acknowledged = audience != nullptr && audience->waits && done;
-    const auto tally = std::make_shared<Tally>(std::move(done), gate_);
-    std::shared_ptr<const SharedMessage> shared;
-    std::shared_ptr<const Audience> receivers;
-    if (audience != nullptr) {
-        shared = encoded(std::exchange(item.kind, InboxItem::Kind::broadcast), payload);
-        receivers = std::make_shared<const Audience>(*audience);
-        payload = {};
-    }
-    auto status = SendStatus::closed;  // if there is no reactor
-    const auto put_part = [&](AnyReactor& reactor) {
+/// The parts of one request to several connections, one for each reactor. While the object exists, `done` is not
+/// called.
+class ServerHub::Parts {
+   public:
+    Parts(InboxItem item, Broadcast common, Bytes payload, Completion done, std::shared_ptr<CallbackGate> gate)
+        : item_(std::move(item)),
+          common_(std::move(common)),
+          payload_(payload),
+          tally_(std::make_shared<Tally>(std::move(done), std::move(gate))) {}
+
+    void put(Target& target) {
         InboxItem part;
-        part.kind = item.kind;
-        part.code = item.code;
+        part.kind = item_.kind;
+        part.code = item_.code;
+        auto count = [tally = tally_](std::size_t receivers) { tally->add(receivers); };
         part.to_all = std::make_unique<Broadcast>(
-            Broadcast{shared, receivers, [tally](std::size_t count) { tally->add(count); }, acknowledged});
-        const SendStatus of_part = reactor.put(std::move(part), payload);  // if dropped, it counts no receiver
-        if (status != SendStatus::queued) status = of_part;
-    };
-    std::vector<AnyReactor*> own;  // of this thread: they execute at once, which may call another Completion
+            Broadcast{common_.shared, common_.audience, std::move(count), common_.acknowledged, std::move(target.to)});
+        const SendStatus of_part = target.reactor->put(std::move(part), payload_);  // if dropped, it counts no receiver
+        if (status_ != SendStatus::queued) status_ = of_part;
+    }
+    /// There is nothing to pass on.
+    void nothing_to_put() noexcept { status_ = SendStatus::queued; }
+    /// `closed` if there was no call.
+    SendStatus status() const noexcept { return status_; }
+
+   private:
+    const InboxItem item_;
+    const Broadcast common_;
+    const Bytes payload_;
+    const std::shared_ptr<Tally> tally_;
+    SendStatus status_ = SendStatus::closed;
+};
+
+std::vector<ServerHub::Target> ServerHub::all_reactors() const {
+    std::vector<Target> targets;
+    for (AnyReactor* reactor : reactors_) targets.push_back({reactor});
+    return targets;
+}
+
+std::vector<ServerHub::Target> ServerHub::reactors_of_room(std::string_view room) const {
+    std::vector<Target> targets;
+    if (reactors_.empty()) return targets;
+    for (const std::uint16_t number : directory_->reactors_of(room)) {
+        if (number < reactors_.size()) targets.push_back({reactors_[number]});
+    }
+    return targets;
+}
+
+std::vector<ServerHub::Target> ServerHub::reactors_of_list(std::span<const ConnectionId> to) const {
+    std::vector<Target> targets = all_reactors();
+    for (const ConnectionId id : to) {
+        if (id.reactor < targets.size()) targets[id.reactor].to.push_back(id);
+    }
+    std::erase_if(targets, [](const Target& target) { return target.to.empty(); });
+    return targets;
+}
+
+/// If memory runs out, `done` is called without the parts that are missing.
+template <class FindTargets>
+SendStatus ServerHub::put_parts(Parts& parts, FindTargets&& find_targets) {
+    std::vector<Target> own;  // of this thread: they execute at once, which may call another Completion
     std::shared_lock lock(mutex_);
-    for (AnyReactor* reactor : reactors_) {
-        reactor->on_own_thread() ? own.push_back(reactor) : put_part(*reactor);
+    std::vector<Target> targets = find_targets();
+    if (targets.empty() && !reactors_.empty()) parts.nothing_to_put();
+    for (Target& target : targets) {
+        target.reactor->on_own_thread() ? own.push_back(std::move(target)) : parts.put(target);
     }
     lock.unlock();
-    for (AnyReactor* reactor : own) put_part(*reactor);
-    return status;
+    for (Target& target : own) parts.put(target);
+    return parts.status();
+}
+
+SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) {
+    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
+    Broadcast common;
+    if (audience != nullptr) {
+        common.shared = encoded(std::exchange(item.kind, InboxItem::Kind::broadcast), payload);
+        common.audience = std::make_shared<const Audience>(*audience);
+        common.acknowledged = audience->waits && done;
+        payload = {};
+    }
+    Parts parts{std::move(item), std::move(common), payload, std::move(done), gate_};
+    return put_parts(parts, [&] {
+        return audience != nullptr && audience->room ? reactors_of_room(*audience->room) : all_reactors();
+    });
+}
+
+SendStatus ServerHub::put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) {
+    if (to.empty() || detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
+    Broadcast common;
+    common.shared = encoded(std::exchange(item.kind, InboxItem::Kind::broadcast), payload);
+    common.audience = std::make_shared<const Audience>();
+    Parts parts{std::move(item), std::move(common), {}, std::move(done), gate_};
+    return put_parts(parts, [&] { return reactors_of_list(to); });
 }
 
 }  // namespace wsserver

@@ -321,6 +321,9 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.memory_pauses += counters.memory_pauses.read();
     sum.closed_for_memory += counters.closed_for_memory.read();
     sum.refused_for_memory += counters.refused_for_memory.read();
+    sum.memberships += reactor.rooms().memberships();
+    sum.joins_over_limit += counters.joins_over_limit.read();
+    sum.joins_dropped += counters.joins_dropped.read();
     sum.messages_dropped += counters.messages_dropped.read() + reactor.dropped_items();
     sum.handler_exceptions += counters.handler_exceptions.read();
     sum.messages_in += counters.messages_in.read();
@@ -341,6 +344,7 @@ ServerStatistics Server::Impl::statistics() const {
     sum.over_address_connections = admission_.addresses().over_connections();
     sum.over_address_rate = admission_.addresses().over_rate();
     sum.limits_forgotten = admission_.addresses().forgotten();
+    sum.rooms = room_directory()->size();
     sum.reactor_stalls = queries_.stalls();
     sum.taken_over = watch_.taken_over();
     for (const AnyReactor* reactor : reactors_.all()) add_counters(sum, *reactor);

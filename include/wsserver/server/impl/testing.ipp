@@ -9,6 +9,7 @@
 
 #include "wsserver/connection/default_owner.hpp"
 #include "wsserver/connection/handler_chooser.hpp"
+#include "wsserver/connection/rooms.hpp"
 #include "wsserver/protocol/event_text.hpp"
 #include "wsserver/server/detail/memory_reactors.hpp"
 #include "wsserver/server/detail/reactor_options.hpp"
@@ -415,6 +416,23 @@ SendStatus RecordingHub::send(ConnectionId to, const AnyMessage& message) {
     return record("send " + to_string(to) + " " + message_in_words(message));
 }
 
+SendStatus RecordingHub::send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done) {
+    if (!may_be_sent(message)) return SendStatus::refused;
+    std::string call = "send ";
+    for (const ConnectionId id : to) call += to_string(id) + " ";
+    const SendStatus result = record(call + message_in_words(message));
+    report(std::move(done));
+    return result;
+}
+
+SendStatus RecordingHub::join(ConnectionId member, std::string_view room) {
+    return is_room_name(room) ? record("join " + to_string(member) + " " + std::string{room}) : SendStatus::refused;
+}
+
+SendStatus RecordingHub::leave(ConnectionId member, std::string_view room) {
+    return is_room_name(room) ? record("leave " + to_string(member) + " " + std::string{room}) : SendStatus::refused;
+}
+
 SendStatus RecordingHub::ping(ConnectionId to, Bytes payload) {
     return record("ping " + to_string(to) + to_string(Event{Ping{payload}}).substr(4));
 }
@@ -426,7 +444,8 @@ SendStatus RecordingHub::close(ConnectionId to, CloseCode code, std::string_view
 namespace {
 
 std::string audience_in_words(const Audience& audience) {
-    std::string words = audience.subprotocol ? *audience.subprotocol : "all";
+    std::string words = audience.room ? "room " + *audience.room : audience.subprotocol.value_or("all");
+    if (audience.room && audience.subprotocol) words += " subprotocol " + *audience.subprotocol;
     if (audience.except) words += " except " + to_string(*audience.except);
     return words;
 }
@@ -472,6 +491,16 @@ SendStatus RecordingConnection::send(const AnyMessage& message) {
 SendStatus RecordingConnection::ping(Bytes payload) { return record(to_string(Event{Ping{payload}})); }
 SendStatus RecordingConnection::close(CloseCode code, std::string_view reason) {
     return record(to_string(Event{Close{code, reason}}));
+}
+SendStatus RecordingConnection::join(std::string_view room) {
+    if (!is_room_name(room)) return SendStatus::refused;
+    if (status == SendStatus::queued) rooms_.emplace(room);
+    return record("join " + std::string{room});
+}
+SendStatus RecordingConnection::leave(std::string_view room) {
+    if (!is_room_name(room)) return SendStatus::refused;
+    if (const auto found = rooms_.find(room); found != rooms_.end()) rooms_.erase(found);
+    return record("leave " + std::string{room});
 }
 
 }  // namespace wsserver

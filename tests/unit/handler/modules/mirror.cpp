@@ -30,7 +30,8 @@ class Mirror {
         connection.send(Binary{bytes_of(word_of(status))});
         connection.ping(bytes_of("p"));
         connection.close(CloseCode{4000}, connection.target());
-        connection.hub()->broadcast({std::string{connection.subprotocol()}, connection.id()}, message);
+        connection.hub()->broadcast({.subprotocol = std::string{connection.subprotocol()}, .except = connection.id()},
+                                    message);
         connection.hub()->send(connection.id(), Text{connection.peer()});
         connection.handle().send(Binary{message.payload()});
         connection.handle().ping(bytes_of("q"));

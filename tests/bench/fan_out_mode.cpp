@@ -16,15 +16,17 @@ void run_fan_out(const Options& options) {
         for (const std::size_t in_flight : options.in_flight) {
             for (const std::size_t receivers : options.connections) {
                 const auto make_load = [&](const Contender& contender, std::uint16_t port) {
+                    const bool rooms = contender.name.starts_with("room-");
                     return std::make_unique<FanOutLoad>(FanOutLoadOptions{.port = port,
                                                                           .target = options.target,
                                                                           .kind = {options.text, size},
                                                                           .receivers = receivers,
                                                                           .in_flight = in_flight,
+                                                                          .bystanders = rooms ? options.bystanders : 0,
                                                                           .websocket = contender.websocket});
                 };
                 const std::vector<Cell> labels{{"receivers", receivers}, {"in_flight", in_flight}, {"size", size}};
-                compare_cost(options, {labels, receivers + 1, make_load}, table);
+                compare_cost(options, {labels, receivers + 1 + options.bystanders, make_load}, table);
             }
         }
     }

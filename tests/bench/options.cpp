@@ -37,6 +37,9 @@ Measures several servers in alternating windows. MODE is one of
                         memory: idle ones (10000), at most as many as descriptors; fairness: quiet ones (100)
   --in-flight N,...     messages in flight on each connection (echo: 1), publications (fan-out: 1,8)
   --neighbours N,...    fairness: connections that disturb (1)
+  --bystanders N        fan-out: connections that request the target /elsewhere and receive nothing (0), for servers
+                        with a NAME that begins with room-, which send to those with the same target. For example
+                        --with wsserver --server room-1=--rooms --base wsserver --bystanders 8000
   --size N,...          payload bytes (echo: 16,1024; fan-out, fairness: 125)
   --binary              binary messages instead of text
   --cores HOW           same: server and load share core 0 (default); apart: cores 0 and 1 (default for fairness);
@@ -116,6 +119,7 @@ constexpr Flag flags_with_value[] = {
     {"--in-flight", [](Options& o, const std::string& value) { o.in_flight = numbers(value); }},
     {"--size", [](Options& o, const std::string& value) { o.sizes = numbers(value); }},
     {"--neighbours", [](Options& o, const std::string& value) { o.neighbours = numbers(value); }},
+    {"--bystanders", [](Options& o, const std::string& value) { o.bystanders = numbers(value)[0]; }},
     {"--cores", [](Options& o, const std::string& value) { o.cores = value; }},
     {"--rounds", [](Options& o, const std::string& value) { o.rounds = numbers(value)[0]; }},
     {"--window", [](Options& o, const std::string& value) { o.window = std::chrono::milliseconds{numbers(value)[0]}; }},

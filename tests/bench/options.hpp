@@ -17,6 +17,7 @@ struct Options {
     std::string base;                   ///< the contender that ratios refer to
     std::vector<std::size_t> connections, in_flight, sizes;
     std::vector<std::size_t> neighbours{1};  ///< connections that disturb the quiet ones
+    std::size_t bystanders = 0;              ///< connections in another room
     bool text = true, json = false;
     std::string cores;
     std::size_t rounds = 5;

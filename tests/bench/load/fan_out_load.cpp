@@ -22,6 +22,15 @@ FanOutLoad::FanOutLoad(const FanOutLoadOptions& options)
         const int socket = connect_to(options.port);
         if (options.websocket) shake_hands(socket, options.target);
         io_->add(socket);
+        open_bystanders((i + 1) * options.bystanders / receivers_.size());
+    }
+}
+
+/// Opens bystanders until there are `count`.
+void FanOutLoad::open_bystanders(std::size_t count) {
+    while (bystanders_.size() < count) {
+        bystanders_.emplace_back(connect_to(options_.port));
+        shake_hands(bystanders_.back().get(), "/elsewhere");
     }
 }
 

@@ -11,6 +11,7 @@
 #include "load.hpp"
 #include "load_io.hpp"
 #include "messages.hpp"
+#include "wsserver/base/descriptor.hpp"
 
 namespace wsserver::bench {
 
@@ -19,8 +20,9 @@ struct FanOutLoadOptions {
     std::string target = "/";
     MessageKind kind{};
     std::size_t receivers = 1;
-    std::size_t in_flight = 1;  ///< publications that some receivers do not have yet
-    bool websocket = true;      ///< false: a raw server, without an opening handshake, passes frames on unchanged
+    std::size_t in_flight = 1;   ///< publications that some receivers do not have yet
+    std::size_t bystanders = 0;  ///< connections with another target, which receive nothing
+    bool websocket = true;       ///< false: a raw server, without an opening handshake, passes frames on unchanged
 };
 
 /// Publishes again when all receivers have a publication. Counts deliveries. A server may also deliver to the
@@ -42,6 +44,7 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     void on_bytes(std::size_t index, std::string_view bytes) override;
     void on_writable(std::size_t) override {}  // turn() checks for it
     void arrived(Receiver& receiver);
+    void open_bystanders(std::size_t count);
 
     FanOutLoadOptions options_;
     std::string frames_;  ///< `in_flight` publications
@@ -49,6 +52,7 @@ class FanOutLoad final : public Load, LoadIo::Handler {
     const std::string pong_;
     MessageCounter counter_;
     std::unique_ptr<LoadIo> io_;
+    std::vector<Descriptor> bystanders_;
     std::vector<Receiver> receivers_;   ///< the last one is the publisher
     std::vector<std::size_t> lacking_;  ///< for each publication in flight, the receivers that do not have it yet
     std::size_t in_flight_ = 0;

@@ -1,5 +1,5 @@
 // The library's server for the benchmark: an echo on one reactor. Options: two reactors, a handler on workers, sending
-// each message to all others, pings after a short idle time, the transport over Asio.
+// each message to all others or to those with the same target, pings after a short idle time, the transport over Asio.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -19,22 +19,35 @@ struct Echo {
     void on_message(wsserver::AnyConnection& connection, const wsserver::Binary& message) { connection.send(message); }
 };
 
+/// The target is the name of the room.
+struct Rooms {
+    void on_open(wsserver::AnyConnection& connection) { connection.join(connection.target()); }
+    void on_message(wsserver::AnyConnection& connection, const wsserver::AnyMessage& message) {
+        connection.publish(connection.target(), message);
+    }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    bool pooled = false, broadcast = false;
+    bool pooled = false, broadcast = false, rooms = false;
     wsserver::ServerOptions options;
     options.io_threads = 1;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--pooled") pooled = true;
         if (word == "--broadcast") broadcast = true;
+        if (word == "--rooms") rooms = true;
         if (word == "--two-threads") options.io_threads = 2;
         if (word == "--pings") options.connection.ping_interval = std::chrono::milliseconds{1};
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
     }
+    if (rooms)
+        options.connection.ping_interval = std::chrono::milliseconds{0};  // the load does not read for bystanders
     wsserver::Server server{options};
-    if (broadcast) {
+    if (rooms) {
+        server.handle(Rooms{});
+    } else if (broadcast) {
         server.handle(wsserver::make_broadcast());
     } else if (pooled) {
         server.handle(Echo<wsserver::Runs::pooled>{});

@@ -105,6 +105,15 @@ void check_together(const Config& config, ConfigErrors& errors) {
             print_size(config.server.connection.send_queue.high_mark), config.source("limits.send_high_mark"),
             print_size(config.server.connection.send_queue.hard_limit), config.source("limits.send_hard_limit")));
     }
+    if (config.listen.empty() && config.listen_proxy_protocol.empty()) {
+        errors.push_back(fmt::format("listen ({}) is empty: no one could connect", config.source("listen")));
+    }
+    if (!config.listen_proxy_protocol.empty() && config.server.trusted_proxies.empty()) {
+        errors.push_back(
+            fmt::format("listen_proxy_protocol ({}) needs trusted_proxies: the addresses of the load "
+                        "balancers; no other peer may connect there",
+                        config.source("listen_proxy_protocol")));
+    }
 }
 
 void prepare_demo(Config& config) {

@@ -40,6 +40,7 @@ struct SpoolSettings {
 /// All settings. Every value has a default that works.
 struct Config {
     std::vector<std::string> listen{"127.0.0.1:8080"};
+    std::vector<std::string> listen_proxy_protocol{};
     wsserver::ServerOptions server{.connection = {.message_timeout = std::chrono::minutes{1}}};
     std::string default_handler = "echo";
     std::map<std::string, std::string> handlers{};        ///< subprotocol -> `echo`, `broadcast`, `null` or a path

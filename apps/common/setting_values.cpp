@@ -6,6 +6,7 @@
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/control/command.hpp"
 #include "wsserver/handshake/origin.hpp"
+#include "wsserver/handshake/proxies.hpp"
 #include "wsserver/transport/endpoint.hpp"
 
 namespace wsd {
@@ -14,7 +15,7 @@ namespace {
 
 using wsserver::Unexpected;
 
-/// RFC 6455 §4.1: the name of a subprotocol is an HTTP token.
+/// The names of subprotocols (RFC 6455 §4.1) and of header fields are HTTP tokens.
 bool is_token(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
         return c > 0x20 && c < 0x7f &&
@@ -134,6 +135,19 @@ Done assign_hosts(std::vector<std::string>& hosts, Values values) {
     return {};
 }
 
+Done assign_proxies(std::vector<std::string>& proxies, Values values) {
+    std::vector<std::string> entries(values.begin(), values.end());
+    const auto parsed = wsserver::TrustedProxies::parse(entries);
+    if (!parsed) return Unexpected{parsed.error()};
+    proxies = std::move(entries);
+    return {};
+}
+
+Done check_field_name(const std::string& text) {
+    if (is_token(text)) return {};
+    return Unexpected{as_code(text) + " is not the name of a header field, such as X-Forwarded-For"};
+}
+
 Done assign_commands(std::vector<std::string>& commands, Values values) {
     std::vector<std::string_view> known;
     for (const auto& command : wsserver::commands()) known.push_back(command.name);
@@ -158,7 +172,6 @@ Done assign_endpoints(std::vector<std::string>& endpoints, Values values) {
             return Unexpected{quoted(value) + " is listed twice"};
         before.push_back(*endpoint);
     }
-    if (values.empty()) return Unexpected{std::string{"the list is empty: no one could connect"}};
     endpoints.assign(values.begin(), values.end());
     return {};
 }

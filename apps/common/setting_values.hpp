@@ -34,12 +34,14 @@ Done assign_number(std::size_t& value, const std::string& text, std::size_t leas
 Done assign_boolean(bool& value, const std::string& text);
 Done assign_origins(std::vector<std::string>& origins, Values values);
 Done assign_hosts(std::vector<std::string>& hosts, Values values);
+Done assign_proxies(std::vector<std::string>& proxies, Values values);
 Done assign_commands(std::vector<std::string>& commands, Values values);
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values);
 Done take_handler(Pairs& handlers, const std::string& subprotocol, const std::string& what);
 Done take_handler_config(Pairs& configs, const std::string& subprotocol, const std::string& text);
 /// Accepts what can be the value of an HTTP field (RFC 9110 §5.5).
 Done check_field_value(const std::string& text);
+Done check_field_name(const std::string& text);
 /// Accepts the name of a built-in handler, and everything that can only be a file.
 Done check_handler(const std::string& what);
 

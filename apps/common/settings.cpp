@@ -162,27 +162,41 @@ std::vector<Setting> make_settings() {
             all.push_back(std::move(setting));
         }
     };
-    group("Connections",
-          {
-              at_start_only(list(
-                  "listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
-                  "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
-              text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
-                   "the Server field of HTTP responses; empty: none", check_field_value),
-              list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
-                   "sites whose pages may connect, such as https://example.org or https://*.example.org; * allows all. "
-                   "Pages of the same host are always allowed"),
-              list("hosts", "--own-host", "NAME", assign_hosts, WSD_VALUE(server.hosts),
-                   "the names of this server besides localhost, such as www.example.org or *.example.org; other Hosts "
-                   "get 421. Required behind a proxy that connects over loopback. * allows all"),
-              at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
-                                   "threads that serve connections; 0: one for each core")),
-              at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
-                                   "threads for handlers that may block; 0: one for each core and one more")),
-              at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
-                                 WSD_VALUE(server.transport),
-                                 "the interface to the kernel; auto takes the best one that works here")),
-          });
+    group(
+        "Connections",
+        {
+            at_start_only(
+                list("listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
+                     "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
+            at_start_only(list(
+                "listen_proxy_protocol", "--listen-proxy-protocol", "ENDPOINT", assign_endpoints,
+                WSD_VALUE(listen_proxy_protocol),
+                "where to listen for load balancers that send a header of the PROXY protocol, version 1 or 2, before "
+                "the request; they must be in trusted_proxies")),
+            list("trusted_proxies", "--trusted-proxy", "ADDRESS", assign_proxies, WSD_VALUE(server.trusted_proxies),
+                 "the proxies that name their client: IP addresses, networks such as 10.0.0.0/8, and unix for all "
+                 "that connect over a Unix socket. The address of the client is then that of the connection"),
+            text("client_address_field", "--client-address-field", "NAME", WSD_VALUE(server.client_address_field),
+                 "the header field in which they do so: X-Forwarded-For, Forwarded, or one with a single address such "
+                 "as X-Real-IP. Each of them must append to it or replace it, as any other comes from the client",
+                 check_field_name),
+            text("server_name", "--server-name", "NAME", WSD_VALUE(server.server_name),
+                 "the Server field of HTTP responses; empty: none", check_field_value),
+            list("allowed_origins", "--allowed-origin", "ORIGIN", assign_origins, WSD_VALUE(server.allowed_origins),
+                 "sites whose pages may connect, such as https://example.org or https://*.example.org; * allows all. "
+                 "Pages of the same host are always allowed"),
+            list("hosts", "--own-host", "NAME", assign_hosts, WSD_VALUE(server.hosts),
+                 "the names of this server besides localhost, such as www.example.org or *.example.org; other Hosts "
+                 "get 421. Required behind a proxy that connects over loopback and is not in trusted_proxies. * allows "
+                 "all"),
+            at_start_only(number("io_threads", "--io-threads", 0, 1024, WSD_VALUE(server.io_threads),
+                                 "threads that serve connections; 0: one for each core")),
+            at_start_only(number("workers", "--workers", 0, 1024, WSD_VALUE(server.workers),
+                                 "threads for handlers that may block; 0: one for each core and one more")),
+            at_start_only(word("transport", "--transport", "auto|asio|uring", transport_words,
+                               WSD_VALUE(server.transport),
+                               "the interface to the kernel; auto takes the best one that works here")),
+        });
     group("Handlers",
           {
               text("default_handler", "--default-handler", "WHAT", WSD_VALUE(default_handler),

@@ -160,18 +160,24 @@ Result<void, StartErrors> Daemon::load_handlers() {
 
 Result<void, StartErrors> Daemon::listen() {
     StartErrors errors;
-    for (const auto& endpoint : config_.listen) {
-        const auto url = server_.listen(endpoint);
-        if (!url) errors.push_back(fmt::format("{}{}", url.error(), who_listens(endpoint, url.error())));
-    }
+    const auto listen_at = [&](const std::vector<std::string>& endpoints, const wsserver::ListenOptions& options) {
+        for (const auto& endpoint : endpoints) {
+            const auto url = server_.listen(endpoint, options);
+            if (!url) errors.push_back(fmt::format("{}{}", url.error(), who_listens(endpoint, url.error())));
+        }
+    };
+    listen_at(config_.listen, {});
+    listen_at(config_.listen_proxy_protocol, {.proxy_protocol = true});
     if (!errors.empty()) return Unexpected{errors};
     return {};
 }
 
 Result<void, StartErrors> Daemon::give_up_root() {
     std::vector<std::string> files{config_.log.file, config_.pid_file};
-    for (const std::string_view endpoint : config_.listen) {
-        if (endpoint.starts_with("unix:")) files.emplace_back(endpoint.substr(5));
+    for (const auto* endpoints : {&config_.listen, &config_.listen_proxy_protocol}) {
+        for (const std::string_view endpoint : *endpoints) {
+            if (endpoint.starts_with("unix:")) files.emplace_back(endpoint.substr(5));
+        }
     }
     std::erase(files, "");
     if (const auto done = become_user(config_.user, files); !done) return Unexpected{StartErrors{done.error()}};

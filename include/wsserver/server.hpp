@@ -55,9 +55,16 @@ struct ServerOptions {
     /// The server's own hosts, without a port, besides localhost, *.localhost, 127.0.0.0/8 and [::1]:
     /// `www.example.org`, `*.example.org`, `*` for all. An opening handshake for another Host is refused with 421.
     /// Empty: every Host is the server's own, except that of a client with a loopback address, which may be a web page
-    /// that uses DNS rebinding. Required behind a proxy that connects over loopback. Plain HTTP requests are not
-    /// checked.
+    /// that uses DNS rebinding. Required behind a proxy that connects over loopback and that is not in trusted_proxies.
+    /// Plain HTTP requests are not checked.
     std::vector<std::string> hosts{};
+    /// The proxies that name their client: addresses, networks such as `10.0.0.0/8`, and `unix`; see TrustedProxies.
+    /// From their requests on, the address of the client is that of the connection: in AnyConnection::peer(), lists and
+    /// reports. A list with an error trusts no one, and a log line says so. No one else can change its address.
+    std::vector<std::string> trusted_proxies{};
+    /// The header field in which they do so: see client_address() in handshake/proxies.hpp. It must be one that each of
+    /// them appends to or replaces. Others could come from the client.
+    std::string client_address_field = "X-Forwarded-For";
 
     ConnectionOptions connection{};  ///< the limits and timeouts of each connection
 
@@ -93,6 +100,14 @@ struct ServerOptions {
     /// handshakes are refused with 503. 0: reactors are not watched, nor are they on the caller's loop. Set when the
     /// server starts; reconfigure() does not change it.
     std::chrono::milliseconds reactor_deadline{1'000};
+};
+
+/// How a server listens at an endpoint.
+struct ListenOptions {
+    /// Each connection begins with a header of the PROXY protocol, version 1 or 2, which names the client: see
+    /// ProxyProtocolReader. Peers that are not in ServerOptions::trusted_proxies are refused there. A client that is a
+    /// trusted proxy itself may name its client in the request.
+    bool proxy_protocol = false;
 };
 
 /// Counters since the start. Every drop, refusal and close is in one of them.
@@ -221,7 +236,7 @@ class Server : public ServerHandlers {
     /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`. May be called several
     /// times. Port 0 chooses a free port. Returns the URL of the endpoint: `ws://127.0.0.1:8080`,
     /// `ws+unix:/run/x.sock`. An error names the address and says what to do.
-    Result<std::string, std::string> listen(std::string_view endpoint);
+    Result<std::string, std::string> listen(std::string_view endpoint, const ListenOptions& options = {});
 
     /// Starts the threads and returns at once. On the caller's loop: starts to serve. If threads run out, fewer
     /// reactors serve all clients, and a log line says so. Throws std::system_error if not even one thread can be

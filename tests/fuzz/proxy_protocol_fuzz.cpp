@@ -62,7 +62,7 @@ void check_address(const std::string& address) {
     HttpRequest request;
     request.fields.push_back({"X-Real-IP", address});
     static const auto proxies = *TrustedProxies::parse({"unix"});
-    require(client_address("unix:", request, proxies) == address, "an address is written as a peer is");
+    require(client_address("unix:", request, proxies, "X-Real-IP") == address, "an address is written as a peer is");
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ class RecordingShared final : public ReactorShared {
     std::shared_ptr<Hub> any_hub = server_hub;
     std::map<std::string, std::shared_ptr<AnyHandler>, std::less<>> handlers;
     std::optional<Errc> refuse_with;
+    bool trusts_proxies = false;  ///< every peer may send a header of the PROXY protocol
     bool decides_later = false;
     std::vector<UpgradeReply> replies;  ///< of the opening handshakes that wait for a decision
     std::optional<HttpResponse> http_response;
@@ -103,7 +104,7 @@ class RecordingShared final : public ReactorShared {
         return true;
     }
     GroupTable* groups(GroupKind kind) noexcept override { return kind == GroupKind::address ? &addresses : &users; }
-    bool trusts_proxy(std::string_view peer) override { return peer.starts_with(proxy); }
+    bool trusts_proxy(std::string_view peer) override { return trusts_proxies || peer.starts_with(proxy); }
     void on_stopped(std::uint16_t) override { ++stopped; }
     MemoryUse memory_use() const noexcept override {
         MemoryUse use;

@@ -50,6 +50,20 @@ def pages(folder):
     return folder / 'site', folder / 'default'
 
 
+async def listens(port, process):
+    """Waits until the proxy accepts connections."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection('127.0.0.1', port)
+                writer.close()
+                return
+            except ConnectionRefusedError:
+                if not process.running:
+                    raise AssertionError(f'the proxy ended:\n{process.text()}')
+                await asyncio.sleep(0.02)  # the proxy does not report that it listens, so try to connect
+
+
 class BehindAProxy:
     """start_proxy(daemon, timeout) returns the port of a proxy in front of the daemon."""
 
@@ -68,19 +82,6 @@ class BehindAProxy:
     async def start(self, *flags, hosts=('--own-host', SITE), timeout=60):
         daemon = await self.wsd('--demo', *hosts, *flags)
         return daemon, await self.start_proxy(daemon, timeout)
-
-    async def ready(self, port, process):
-        """Waits until the proxy accepts connections."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection('127.0.0.1', port)
-                    writer.close()
-                    return
-                except ConnectionRefusedError:
-                    if not process.running:
-                        raise AssertionError(f'the proxy ended:\n{process.text()}')
-                    await asyncio.sleep(0.02)  # the proxy does not report that it listens, so try to connect
 
     async def test_each_path_and_name_has_its_page(self):
         daemon, port = await self.start()
@@ -116,6 +117,13 @@ class BehindAProxy:
                 self.assertEqual(status, 403)
                 self.assertIn(f'write hosts = ["{SITE}"]'.encode(), peer.body(fields))
         await asyncio.to_thread(script)
+
+    async def test_the_client_has_its_own_address(self):
+        """The client has the address of the proxy, but proxies name it without its port."""
+        daemon, port = await self.start('--trusted-proxy', '127.0.0.1')
+        client = await self.client_at(port, extra_headers={'Forwarded': 'for=192.0.2.7'})
+        self.assertEqual([one['peer'] for one in await daemon.ctl_json('list')], ['127.0.0.1'])
+        await client.close()
 
     async def test_pings_and_closes_pass_both_ways(self):
         daemon, port = await self.start()

@@ -6,7 +6,7 @@ import pwd
 import shutil
 
 from harness import SystemTest, main, skip
-from proxy import BehindAProxy, free_port, pages, snippet
+from proxy import BehindAProxy, free_port, listens, pages, snippet
 
 APACHE = (shutil.which('apache2', path='/usr/sbin:/usr/bin') or shutil.which('httpd', path='/usr/sbin:/usr/bin')
           or skip('apache is missing (Debian: apache2-bin)'))
@@ -57,7 +57,7 @@ class BehindApache(BehindAProxy, SystemTest):
             text += 'User nobody\nGroup {}\n'.format(grp.getgrgid(pwd.getpwnam('nobody').pw_gid).gr_name)
         (folder / 'apache.conf').write_text(text)
         apache = await self.process(APACHE, '-f', folder / 'apache.conf', '-X')
-        await self.ready(port, apache)
+        await listens(port, apache)
         return port
 
 

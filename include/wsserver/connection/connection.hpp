@@ -29,6 +29,7 @@
 #include "wsserver/connection/send_kind.hpp"
 #include "wsserver/connection/send_path.hpp"
 #include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/proxy_protocol.hpp"
 #include "wsserver/protocol/protocol.hpp"
 #include "wsserver/scheduling/timer_wheel.hpp"
 #include "wsserver/transport/peer_address.hpp"
@@ -57,6 +58,8 @@ class Connection final : public OwnedConnection, public StreamUser {
           protocol_(owner.protocol_options()),
           peer_(stream_.peer()) {}
 
+    /// The peer will first send a header of the PROXY protocol. Call it before start().
+    void expect_proxy_header() noexcept requires(role == Role::server) { expects_proxy_header_ = true; }
     /// Begins the opening handshake: waits for the request of the client.
     void start() requires(role == Role::server) { start(std::optional<Errc>{}); }
     /// The same for a client over a limit, which is `why`: refuses an upgrade, and answers other requests as always. It
@@ -241,9 +244,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
-        std::optional<OpeningHandshake> opening{};  ///< until the opening handshake is complete
-        std::optional<Errc> turned_away{};          ///< why an upgrade is refused
-        std::unique_ptr<Undecided> undecided{};     ///< while the program decides
+        std::optional<OpeningHandshake> opening{};            ///< until the opening handshake is complete
+        std::optional<Errc> turned_away{};                    ///< why an upgrade is refused
+        std::unique_ptr<ProxyProtocolReader> proxy_header{};  ///< until the header is complete
+        std::unique_ptr<Undecided> undecided{};               ///< while the program decides
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
         bool leaving = false;                   ///< after the start of the closing: output waits or is in flight
@@ -277,8 +281,12 @@ class Connection final : public OwnedConnection, public StreamUser {
     // Opening handshake
     void start(std::optional<Errc> turned_away) requires(role == Role::server);
     void begin();
+    void receive_proxy_header(MutableBytes& bytes);
+    void refuse_proxy(std::string cause, Errc error);
     void receive_opening(MutableBytes& bytes);
     void judge_offer(Offer&& offer);
+    void find_client(const HttpRequest& request);
+    void set_peer(std::string_view address) { PeerAddress{address}.swap(peer_); }
     void apply(Offer&& offer, OfferDecision decision);
     void accept_offer(const Offer& offer, const Acceptance& acceptance);
     void refuse_offer(const Offer& offer, Refusal refusal);
@@ -428,6 +436,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool peer_ended_ : 1 = false;      ///< the peer ended its direction of the stream
     bool send_ended_ : 1 = false;      ///< we ended ours
     bool has_place_ : 1 = true;        ///< see has_place()
+    bool expects_proxy_header_ : 1 = false;
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;

@@ -11,6 +11,9 @@ void Connection<role, T>::start(std::optional<Errc> turned_away) requires(role =
         extra().opening.emplace(owner_.options().handshake, owner_.server_name());
         extra().turned_away = turned_away;
         begin();
+        if (!expects_proxy_header_) return;
+        extra_->proxy_header = std::make_unique<ProxyProtocolReader>();
+        if (!owner_.trusts_proxy(peer_.text())) refuse_proxy("it is not in trusted_proxies", Errc::untrusted_proxy);
     });
 }
 
@@ -23,7 +26,36 @@ void Connection<role, T>::begin() {
 }
 
 template <Role role, Transport T>
+void Connection<role, T>::receive_proxy_header(MutableBytes& bytes) {
+    ProxyProtocolReader& header = *extra_->proxy_header;
+    const auto step = header.receive(bytes);
+    bytes = bytes.subspan(header.consumed());
+    std::visit(overloaded{
+                   [](const ProxyProtocolReader::NeedMore&) {},
+                   [&](const ProxyProtocolReader::Done& done) {
+                       if (done.address) set_peer(*done.address);
+                       extra_->proxy_header.reset();
+                   },
+                   [&](const ProxyProtocolReader::Malformed& malformed) {
+                       refuse_proxy(std::string{malformed.text}, Errc::malformed_proxy_header);
+                   },
+               },
+               step);
+}
+
+/// What a proxy understands is not known, so nothing is sent.
+template <Role role, Transport T>
+void Connection<role, T>::refuse_proxy(std::string cause, Errc error) {
+    owner_.counts().refused.add();
+    finish(std::string{message_of(error)}.append(": ").append(cause), make_error_code(error));
+}
+
+template <Role role, Transport T>
 void Connection<role, T>::receive_opening(MutableBytes& bytes) {
+    if constexpr (role == Role::server) {
+        if (extra_->proxy_header) receive_proxy_header(bytes);
+        if (bytes.empty() || phase_ != Phase::opening) return;
+    }
     OpeningHandshake& opening = *extra_->opening;
     auto step = opening.receive(bytes);
     bytes = bytes.subspan(opening.consumed());
@@ -47,11 +79,18 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 
 template <Role role, Transport T>
 void Connection<role, T>::judge_offer(Offer&& offer) {
+    find_client(offer.request);
     const std::string& target = offer.request.target;
     if (extra_->turned_away) return refuse(*extra_->turned_away, {}, target);
     if (owner_.is_over_memory_limit()) return refuse_for_memory(target);
     auto decision = owner_.choose(*this, offer);
     apply(std::move(offer), std::move(decision));
+}
+
+/// The client may be behind proxies.
+template <Role role, Transport T>
+void Connection<role, T>::find_client(const HttpRequest& request) {
+    if (const auto client = owner_.client_behind(peer_.text(), request)) set_peer(*client);
 }
 
 template <Role role, Transport T>
@@ -129,8 +168,8 @@ void Connection<role, T>::drop_early() {
 
 template <Role role, Transport T>
 void Connection<role, T>::answer_request(const HttpRequest& request) {
+    find_client(request);
     const auto response = owner_.answer(request);  // also on a full server: a health check must not fail
-
     if (!response) return refuse(Errc::not_an_upgrade, {}, request.target, request.method == "HEAD");
     owner_.counts().http_answered.add();
     write(bytes_of(http_response(*response, request, owner_.server_name())));

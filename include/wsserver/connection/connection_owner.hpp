@@ -192,6 +192,17 @@ class HandlerCall {
 /// The owner of a server's connections.
 class ServerOwner : public ConnectionOwner {
    public:
+    /// True if `peer` may send a header of the PROXY protocol.
+    virtual bool trusts_proxy(std::string_view peer) {
+        static_cast<void>(peer);
+        return false;
+    }
+    /// The address of the client for which a trusted proxy has sent the request; nothing: it is `peer`. Called for
+    /// each request that is valid HTTP, before choose() and answer().
+    virtual std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) {
+        static_cast<void>(peer), static_cast<void>(request);
+        return std::nullopt;
+    }
     /// Chooses the handler and the subprotocol for a client, or refuses it.
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// Chooses as the program has decided, after choose() returned DecidesLater, of which `pending` is the member.

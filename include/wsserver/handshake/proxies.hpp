@@ -52,27 +52,29 @@ class TrustedProxies {
     bool unix_ = false;
 };
 
+/// The field to which most proxies append their peer.
+inline constexpr std::string_view x_forwarded_for_field = "X-Forwarded-For";
+
 /// The address of the client for which trusted proxies pass `request` on; nothing if the server should keep `peer`:
-/// `peer` is not trusted, the request has none of the fields, or the last element is not an address.
+/// `peer` is not trusted, the request does not have the field, or its last element is not an address.
 ///
-/// The first of these fields that the request has is used, and the others are ignored:
-///
-/// Forwarded        RFC 7239: the parameter `for` of each element. `unknown` and names such as `_hidden` are not
-///                  addresses
-/// X-Forwarded-For  a list of addresses, with or without ports
-/// X-Real-IP        one address; of several fields the last
+/// peer     as for TrustedProxies::trusts()
+/// field    the only field that is read; without regard to case:
+///          Forwarded        RFC 7239: the parameter `for` of each element. `unknown` and names such as `_hidden` are
+///                           not addresses
+///          X-Forwarded-For  a list of addresses, with or without ports
+///          another          one address, as in X-Real-IP or CF-Connecting-IP; of several fields the last
+/// returns  `192.0.2.1:5000` or `[2001:db8::1]:5000`; without the port if it is not known: `192.0.2.1`,
+///          `[2001:db8::1]`. IPv4-mapped IPv6 is written as IPv4
 ///
 /// Each proxy appends its own peer to a list. So the list is read from its end: elements that are trusted proxies are
 /// skipped, and the first one that is not is the client. The elements before it are the client's own claims. If the
 /// list ends, or an element is not an address, the client is the last address that was read.
 ///
-/// peer     as for TrustedProxies::trusts()
-/// returns  `192.0.2.1:5000` or `[2001:db8::1]:5000`; without the port if it is not known: `192.0.2.1`,
-///          `[2001:db8::1]`. IPv4-mapped IPv6 is written as IPv4
-///
-/// A proxy must remove or replace those of the three fields that it does not write. Otherwise a client can send, for
-/// example, Forwarded through a proxy that only appends to X-Forwarded-For, and choose its address.
+/// The field must be one that each trusted proxy appends to or replaces. Other fields pass through a proxy as the
+/// client has written them, and so it could choose its address.
 std::optional<std::string> client_address(std::string_view peer, const HttpRequest& request,
-                                          const TrustedProxies& proxies);
+                                          const TrustedProxies& proxies,
+                                          std::string_view field = x_forwarded_for_field);
 
 }  // namespace wsserver

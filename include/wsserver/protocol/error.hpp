@@ -64,6 +64,8 @@ enum class Errc : std::uint8_t {
     upgrade_undecided,           ///< on_upgrade() did not decide in time
     unknown_host,                ///< RFC 9110 §7.4: the Host is not a name of the server; see check_offer()
     no_such_path,                ///< §4.2.2 (4): no handler serves the path of the request
+    malformed_proxy_header,      ///< not a header of the PROXY protocol, where one is required
+    untrusted_proxy,             ///< a peer that may not send such a header
 
     // The client refuses the server's response to the opening handshake (§4.1).
     malformed_response,                      ///< RFC 9112: not HTTP/1.1, or incomplete

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace wsserver {
 
@@ -19,6 +20,8 @@ class PeerAddress {
     PeerAddress(const PeerAddress&) = delete;
     PeerAddress& operator=(const PeerAddress&) = delete;
     ~PeerAddress();
+    /// Swaps the texts.
+    void swap(PeerAddress& other) noexcept { std::swap(word_, other.word_); }
 
     /// The text given to the constructor; empty by default.
     std::string text() const;

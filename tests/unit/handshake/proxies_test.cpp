@@ -24,15 +24,24 @@ std::string refused(std::string_view entry) {
     return proxies.error();
 }
 
-HttpRequest request_of(std::initializer_list<HttpField> fields) {
+HttpRequest request_of(std::vector<HttpField> fields) {
     HttpRequest request;
-    request.fields = fields;
+    request.fields = std::move(fields);
     return request;
 }
 
+constexpr auto proxy = "127.0.0.1:5000";
+
 /// The client behind the proxies 127.0.0.1, 10.0.0.0/8, fd00::/8 and a Unix socket.
-Address client(std::initializer_list<HttpField> fields, std::string_view peer = "127.0.0.1:5000") {
-    return client_address(peer, request_of(fields), trusting({"127.0.0.1", "10.0.0.0/8", "fd00::/8", "unix"}));
+Address client(std::vector<HttpField> fields, std::string_view peer, std::string_view field) {
+    const auto proxies = trusting({"127.0.0.1", "10.0.0.0/8", "fd00::/8", "unix"});
+    return client_address(peer, request_of(std::move(fields)), proxies, field);
+}
+
+/// The same; the field that is read is the first one.
+Address client(std::vector<HttpField> fields, std::string_view peer = proxy) {
+    const std::string field = fields.empty() ? "X-Forwarded-For" : fields.front().name;
+    return client(std::move(fields), peer, field);
 }
 
 Address forwarded(std::string_view value) { return client({{"Forwarded", std::string{value}}}); }
@@ -220,25 +229,27 @@ TEST_CASE("an error names the entry", "[proxies]") {
 
 TEST_CASE("a field of an untrusted peer changes nothing", "[proxies]") {
     for (const auto peer : {"192.0.2.9:80", "[2001:db8::9]:80", "", "localhost:80", "memory"}) {
-        CHECK_FALSE(client(
-            {{"Forwarded", "for=192.0.2.1"}, {"X-Forwarded-For", "192.0.2.1"}, {"X-Real-IP", "192.0.2.1"}}, peer));
+        CHECK_FALSE(client({{"Forwarded", "for=192.0.2.1"}}, peer));
+        CHECK_FALSE(client({{"X-Forwarded-For", "192.0.2.1"}}, peer));
+        CHECK_FALSE(client({{"X-Real-IP", "192.0.2.1"}}, peer));
     }
-    CHECK_FALSE(client_address("unix:", request_of({{"X-Real-IP", "192.0.2.1"}}), trusting({"127.0.0.1"})));
+    CHECK_FALSE(client_address("unix:", request_of({{"X-Forwarded-For", "192.0.2.1"}}), trusting({"127.0.0.1"})));
 }
 
 TEST_CASE("a request without the fields changes nothing", "[proxies]") {
     CHECK_FALSE(client({}));
-    CHECK_FALSE(client({{"X-Forwarded-Proto", "https"}, {"Forwarded-For", "192.0.2.1"}}));
+    CHECK_FALSE(client({{"X-Forwarded-Proto", "https"}, {"Forwarded-For", "192.0.2.1"}}, proxy, "X-Forwarded-For"));
 }
 
-TEST_CASE("Forwarded is preferred to X-Forwarded-For and this to X-Real-IP", "[proxies]") {
-    const HttpField real{"X-Real-IP", "192.0.2.3"}, x{"x-forwarded-for", "192.0.2.2"},
-        rfc{"forwarded", "for=192.0.2.1"};
-    CHECK(client({real, x, rfc}) == "192.0.2.1");
-    CHECK(client({real, x}) == "192.0.2.2");
-    CHECK(client({real}) == "192.0.2.3");
-    CHECK_FALSE(client({real, x, {"Forwarded", "for=unknown"}}));
-    CHECK_FALSE(client({real, {"X-Forwarded-For", ""}}));
+TEST_CASE("only the named field is read", "[proxies]") {
+    const std::vector<HttpField> all{
+        {"X-Real-IP", "192.0.2.3"}, {"x-forwarded-for", "192.0.2.2"}, {"forwarded", "for=192.0.2.1"}};
+    CHECK(client(all, proxy, "Forwarded") == "192.0.2.1");
+    CHECK(client(all, proxy, "X-FORWARDED-FOR") == "192.0.2.2");
+    CHECK(client(all, proxy, "X-Real-IP") == "192.0.2.3");
+    CHECK(client_address(proxy, request_of(all), trusting({"127.0.0.1"})) == "192.0.2.2");
+    for (const auto other : {"X-Client-IP", "", "X-Forwarded", "Host"}) CHECK_FALSE(client(all, proxy, other));
+    CHECK(client({{"CF-Connecting-IP", "192.0.2.4"}}, proxy, "cf-connecting-ip") == "192.0.2.4");
 }
 
 TEST_CASE("the client is the last address that is not a trusted proxy", "[proxies]") {

@@ -199,23 +199,26 @@ std::optional<std::string> walk_proxies(const std::vector<HttpField>& fields, st
     return client;
 }
 
+/// The address in the last field of this name.
+std::optional<std::string> single_address(const std::vector<HttpField>& fields, std::string_view name) {
+    const auto last = std::find_if(fields.rbegin(), fields.rend(), [&](const HttpField& field) {
+        return http_text::equal_without_case(field.name, name);
+    });
+    if (last == fields.rend()) return std::nullopt;
+    const auto address = detail::parse_ip_peer(http_text::trimmed(last->value));
+    if (!address) return std::nullopt;
+    return detail::to_string(*address);
+}
+
 }  // namespace
 
 std::optional<std::string> client_address(std::string_view peer, const HttpRequest& request,
-                                          const TrustedProxies& proxies) {
+                                          const TrustedProxies& proxies, std::string_view field) {
     if (!proxies.trusts(peer)) return std::nullopt;
-    const auto& fields = request.fields;
-    if (find_field(fields, "Forwarded")) return walk_proxies(fields, "Forwarded", proxies, read_forwarded);
-    if (find_field(fields, "X-Forwarded-For")) {
-        return walk_proxies(fields, "X-Forwarded-For", proxies, read_x_forwarded_for);
-    }
-    const auto real = std::find_if(fields.rbegin(), fields.rend(), [](const HttpField& field) {
-        return http_text::equal_without_case(field.name, "X-Real-IP");
-    });
-    if (real == fields.rend()) return std::nullopt;
-    const auto address = detail::parse_ip_peer(http_text::trimmed(real->value));
-    if (!address) return std::nullopt;
-    return detail::to_string(*address);
+    const auto is = [&](std::string_view name) { return http_text::equal_without_case(field, name); };
+    if (is("Forwarded")) return walk_proxies(request.fields, field, proxies, read_forwarded);
+    if (is(x_forwarded_for_field)) return walk_proxies(request.fields, field, proxies, read_x_forwarded_for);
+    return single_address(request.fields, field);
 }
 
 }  // namespace wsserver

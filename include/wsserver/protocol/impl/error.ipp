@@ -79,6 +79,10 @@ std::string_view message_of(Errc error) noexcept {
             return "this server does not serve the host of the request";
         case Errc::no_such_path:
             return "no handler serves this path";
+        case Errc::malformed_proxy_header:
+            return "malformed header of the PROXY protocol";
+        case Errc::untrusted_proxy:
+            return "this peer may not send a header of the PROXY protocol";
         case Errc::refused_by_program:
             return "the program refused the client";
         case Errc::upgrade_undecided:

@@ -4,9 +4,13 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/server.hpp"
+#include "wsserver/server/detail/client_addresses.hpp"
 #include "wsserver/server/detail/connection_rate.hpp"
 #include "wsserver/server/detail/group_table.hpp"
 #include "wsserver/server/detail/handler_workers.hpp"
@@ -30,9 +34,15 @@ class AdmissionControl {
     bool admit_refused() noexcept { return count_refused(); }
     GroupTable* groups(GroupKind kind) noexcept { return kind == GroupKind::address ? &addresses_ : nullptr; }
     const GroupTable& addresses() const noexcept { return addresses_; }
+    bool trusts_proxy(std::string_view peer) const { return client_addresses_.trusts(peer); }
+    std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) const {
+        return client_addresses_.client_of(peer, request);
+    }
 
     /// The streams that have a place. Those that are refused are not among them.
     std::size_t open() const noexcept { return open_.load(std::memory_order_relaxed); }
+    /// Logs what is wrong with the options. It has no effect then.
+    void log_faults() const;
     /// Replaces the rules for opening handshakes. Does not change max_connections.
     void reconfigure(const ServerOptions& changed);
     /// Decides on opening handshakes.
@@ -43,6 +53,7 @@ class AdmissionControl {
     /// Returns false if there are too many refused streams.
     bool count_refused() noexcept;
 
+    const ProgramCallbacks& callbacks_;
     HandlerChooser chooser_;
     const std::size_t max_connections_;
     const std::size_t max_refused_;
@@ -50,6 +61,7 @@ class AdmissionControl {
     std::atomic<std::size_t> refused_{0};  ///< streams without a place, until they are released
     ConnectionRate rate_;
     GroupTable addresses_;
+    ClientAddresses client_addresses_;
 };
 
 }  // namespace wsserver

@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -34,7 +35,8 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// See ServerOwner, also for choose_as(), answer(), on_ended() and on_event().
+    /// See ServerOwner, also for choose(), choose_as(), answer(), on_ended() and on_event().
+    virtual std::optional<std::string> client_behind(std::string_view, const HttpRequest&) { return std::nullopt; }
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, const PendingAcceptance*) {
         return Errc::upgrade_undecided;
@@ -199,10 +201,13 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::transport;
 
     /// Serves the streams that `listener` accepts. The reactor's thread, or any thread before run().
-    void listen(typename T::Listener listener) {
-        transport().listen(std::move(listener), [this](typename T::Socket socket) { accept(std::move(socket)); });
+    /// With `proxy_protocol`, each begins with a header of the PROXY protocol.
+    void listen(typename T::Listener listener, bool proxy_protocol = false) {
+        transport().listen(std::move(listener), [this, proxy_protocol](typename T::Socket socket) {
+            accept(std::move(socket), proxy_protocol);
+        });
     }
-    void accept(typename T::Socket socket);
+    void accept(typename T::Socket socket, bool proxy_protocol = false);
 
     SendStatus put(InboxItem item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
@@ -272,6 +277,10 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::watch_;
 
     // ServerOwner
+    bool trusts_proxy(std::string_view peer) override { return shared_.trusts_proxy(peer); }
+    std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) override {
+        return shared_.client_behind(peer, request);
+    }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return shared_.choose(connection, offer);
     }
@@ -289,8 +298,8 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     void on_event(const ConnectionEvent& event) override { shared_.on_event(event); }
     void on_released(ConnectionId id) override;
     using StreamAdmission = ReactorShared::StreamAdmission;
-    void accept_by_address(typename T::Socket socket);
-    ServerConnection* add_counted(typename T::Socket socket);
+    void accept_by_address(typename T::Socket socket, bool proxy_protocol);
+    ServerConnection* add_counted(typename T::Socket socket, bool proxy_protocol);
     bool count(StreamAdmission admission) noexcept;
     void start(ServerConnection& connection, StreamAdmission admission);
     void discard(ConnectionId id);

@@ -6,21 +6,25 @@ namespace wsserver {
 // --- Start and end of connections ---
 
 template <Transport T>
-void Reactor<T>::accept(typename T::Socket socket) {
+void Reactor<T>::accept(typename T::Socket socket, bool proxy_protocol) {
     accepted_.add();
-    if (!stopping_ && groups_of(GroupKind::address).is_on()) return accept_by_address(std::move(socket));
+    if (!stopping_ && groups_of(GroupKind::address).is_on()) {
+        return accept_by_address(std::move(socket), proxy_protocol);
+    }
     const auto admission = stopping_ ? StreamAdmission::close_at_once : shared_.admit();
     if (!count(admission)) return;  // closes the socket
-    if (ServerConnection* connection = add_counted(std::move(socket))) return start(*connection, admission);
+    if (ServerConnection* connection = add_counted(std::move(socket), proxy_protocol))
+        return start(*connection, admission);
     release(admission == StreamAdmission::welcome);
 }
 
 /// Null without memory, or if there are too many.
 template <Transport T>
-auto Reactor<T>::add_counted(typename T::Socket socket) -> ServerConnection* {
+auto Reactor<T>::add_counted(typename T::Socket socket, bool proxy_protocol) -> ServerConnection* {
     ServerConnection* connection = nullptr;
     (void)within_memory([&] { connection = this->add(std::move(socket)); });
     if (connection == nullptr) counters_.turned_away.add();
+    if (connection != nullptr && proxy_protocol) connection->expect_proxy_header();
     return connection;
 }
 

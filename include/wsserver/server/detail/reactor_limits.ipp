@@ -5,8 +5,8 @@ namespace wsserver {
 
 /// A client over a limit of its address must not use up what all clients share, so that limit is first.
 template <Transport T>
-void Reactor<T>::accept_by_address(typename T::Socket socket) {
-    ServerConnection* const connection = add_counted(std::move(socket));
+void Reactor<T>::accept_by_address(typename T::Socket socket, bool proxy_protocol) {
+    ServerConnection* const connection = add_counted(std::move(socket), proxy_protocol);
     if (connection == nullptr) return;
     GroupTable::Joined joined;
     const bool has_memory = within_memory([&] {

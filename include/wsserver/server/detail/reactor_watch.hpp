@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "wsserver/base/descriptor.hpp"
 #include "wsserver/scheduling/detail/recurring_thread.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/reactor_queries.hpp"
@@ -58,7 +57,7 @@ class ReactorWatch {
     void make_substitute();
     void give_to_substitute();
     void give_to_reactors(const std::vector<std::uint16_t>& answering);
-    std::optional<Descriptor> take_client();
+    std::optional<AcceptedSocket> take_client();
 
     const ServerOptions& options_;
     const Reactors& reactors_;
@@ -69,7 +68,7 @@ class ReactorWatch {
 
     std::atomic<std::uint64_t> taken_over_{0};
     mutable std::mutex mutex_;
-    std::vector<Descriptor> clients_;         ///< accepted, and waiting for a reactor that answers
+    std::vector<AcceptedSocket> clients_;     ///< accepted, and waiting for a reactor that answers
     std::unique_ptr<Substitute> substitute_;  ///< made for the first client that no reactor can take
     Clock::time_point next_probe_{};          ///< used by the thread
     detail::RecurringThread thread_;          ///< last: it uses the other members

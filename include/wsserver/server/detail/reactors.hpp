@@ -18,6 +18,12 @@
 
 namespace wsserver {
 
+/// A client that was accepted in place of a reactor.
+struct AcceptedSocket {
+    Descriptor descriptor;
+    ListenOptions options;  ///< of its listener
+};
+
 /// Between make() and clear() only keep_first() changes it, so any thread may call the other members.
 class Reactors {
    public:
@@ -47,10 +53,10 @@ class Reactors {
     /// Calls `task` on each reactor's thread, without waiting.
     void tell_all(const std::function<void(AnyReactor&)>& task) const;
     /// Makes a reactor serve the peers of `socket`, without waiting.
-    void listen(std::size_t number, ListeningSocket socket) const;
+    void listen(std::size_t number, ListeningSocket socket, const ListenOptions& options) const;
 
     /// Passes an accepted socket to a reactor. The reactor's thread.
-    void accept(std::size_t number, Descriptor client) const { accept_[number](std::move(client)); }
+    void accept(std::size_t number, AcceptedSocket client) const { accept_[number](std::move(client)); }
 
     /// Why there are fewer than were asked for. Empty if all were made, and after the first call.
     std::string take_why_fewer() noexcept { return std::exchange(why_fewer_, {}); }
@@ -58,8 +64,8 @@ class Reactors {
     std::string take_why_no_uring() noexcept { return std::exchange(why_no_uring_, {}); }
 
    private:
-    using Listen = UniqueFunction<void(ListeningSocket)>;
-    using Accept = UniqueFunction<void(Descriptor)>;
+    using Listen = UniqueFunction<void(ListeningSocket, const ListenOptions&)>;
+    using Accept = UniqueFunction<void(AcceptedSocket)>;
 
     bool may_use_uring(const Plan& plan);
     void make_one(const Plan& plan, bool uring);

@@ -33,6 +33,10 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
 
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    bool trusts_proxy(std::string_view peer) override { return admission_.trusts_proxy(peer); }
+    std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) override {
+        return admission_.client_behind(peer, request);
+    }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
         return admission_.chooser().choose(connection, offer);
     }

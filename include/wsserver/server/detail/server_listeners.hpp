@@ -26,7 +26,7 @@ class ServerListeners {
         : reactors_(reactors), callbacks_(callbacks) {}
 
     /// See Server::listen().
-    Result<std::string, std::string> listen(std::string_view endpoint);
+    Result<std::string, std::string> listen(std::string_view endpoint, const ListenOptions& options);
     /// Refuses new connections at all endpoints, also on the ports of blocked reactors, until undrain().
     void drain();
     /// See Server::undrain().
@@ -36,7 +36,7 @@ class ServerListeners {
     /// The reactors after the first `count` do not run: gives their listeners to these.
     void give_to_first(std::size_t count);
     /// Accepts the clients that wait for a reactor, at all endpoints, and adds them to `clients`. At most `most`.
-    void accept_for(std::size_t reactor, std::size_t most, std::vector<Descriptor>& clients);
+    void accept_for(std::size_t reactor, std::size_t most, std::vector<AcceptedSocket>& clients);
     /// The URLs of all endpoints, as listen() returned them. Empty after close().
     std::vector<std::string> urls() const;
 
@@ -48,12 +48,13 @@ class ServerListeners {
     /// Where the server listens, or does not listen because of drain().
     struct Place {
         Endpoint endpoint;  ///< as bound: the address in numbers, and the actual port
+        ListenOptions options;
         bool drained = false;
     };
 
     std::vector<std::size_t> drained_places() const;
     Endpoint endpoint_at(std::size_t place) const;
-    void serve(std::vector<ListeningSocket> sockets);
+    void serve(std::vector<ListeningSocket> sockets, const ListenOptions& options);
     void shut_all() noexcept;
 
     const Reactors& reactors_;
@@ -67,6 +68,7 @@ class ServerListeners {
     struct OfReactor {
         std::size_t reactor;
         ListenerHandle listener;
+        ListenOptions options;
     };
     std::vector<OfReactor> listeners_;  ///< one for each listening socket; each reactor has at least one per endpoint
 };

@@ -7,12 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <variant>
 
-#include "wsserver/base/descriptor.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/reactor.hpp"
+#include "wsserver/server/detail/reactors.hpp"
 #include "wsserver/transport/asio.hpp"
 
 namespace wsserver {
@@ -33,12 +34,13 @@ class Substitute final : ReactorShared {
     /// Ends its connections and the thread. Not by two threads at a time.
     void stop();
 
-    void accept(Descriptor client);
+    void accept(AcceptedSocket client);
     const AnyReactor& reactor() const noexcept { return reactor_; }
 
    private:
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
+    bool trusts_proxy(std::string_view) override { return true; }  // all clients get the same answers
     OfferDecision choose(OwnedConnection&, const Offer&) override;
     std::optional<HttpResponse> answer(const HttpRequest& request) override;
     void on_ended(const ConnectionEnd&) override {}

@@ -86,12 +86,14 @@ OriginRules origin_rules(const ServerOptions& options) { return {options.allowed
 
 AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shared_ptr<ServerHub>& hub,
                                    HandlerWorkers& workers, const ProgramCallbacks& callbacks)
-    : chooser_(hub, std::make_shared<ChooserOnReactors>(hub, workers, callbacks)),
+    : callbacks_(callbacks),
+      chooser_(hub, std::make_shared<ChooserOnReactors>(hub, workers, callbacks)),
       max_connections_(options.max_connections != 0 ? options.max_connections : nine_tenths_of_descriptors()),
       max_refused_(most_refused()),
       rate_(options.connections_per_second),
       addresses_(options.per_address) {
     chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
+    client_addresses_.set(options.trusted_proxies, options.client_address_field);
 }
 
 ReactorShared::StreamAdmission AdmissionControl::admit() noexcept {
@@ -124,6 +126,12 @@ void AdmissionControl::reconfigure(const ServerOptions& changed) {
     rate_.set(changed.connections_per_second);
     addresses_.set(changed.per_address);
     chooser_.set_rules(origin_rules(changed), changed.strict_subprotocol);
+    client_addresses_.set(changed.trusted_proxies, changed.client_address_field);
+    log_faults();
+}
+
+void AdmissionControl::log_faults() const {
+    if (const std::string fault = client_addresses_.fault(); !fault.empty()) callbacks_.log(LogLevel::error, fault);
 }
 
 }  // namespace wsserver

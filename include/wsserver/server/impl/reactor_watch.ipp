@@ -114,10 +114,10 @@ void ReactorWatch::give_to_reactors(const std::vector<std::uint16_t>& answering)
     }
 }
 
-std::optional<Descriptor> ReactorWatch::take_client() {
+std::optional<AcceptedSocket> ReactorWatch::take_client() {
     const std::lock_guard lock(mutex_);
     if (clients_.empty()) return std::nullopt;
-    Descriptor client = std::move(clients_.back());
+    AcceptedSocket client = std::move(clients_.back());
     clients_.pop_back();
     return client;
 }

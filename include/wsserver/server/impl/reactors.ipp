@@ -79,8 +79,12 @@ void Reactors::add(const Plan& plan, Args&&... transport) {
         reactor->transport().on_completions_lost(plan.completions_lost);
         reactor->transport().on_requests_left(plan.requests_left);
     }
-    listen_.emplace_back([raw = reactor.get()](ListeningSocket socket) { raw->listen(std::move(socket)); });
-    accept_.emplace_back([raw = reactor.get()](Descriptor client) { raw->accept(std::move(client)); });
+    listen_.emplace_back([raw = reactor.get()](ListeningSocket socket, const ListenOptions& options) {
+        raw->listen(std::move(socket), options.proxy_protocol);
+    });
+    accept_.emplace_back([raw = reactor.get()](AcceptedSocket client) {
+        raw->accept(std::move(client.descriptor), client.options.proxy_protocol);
+    });
     reactors_.push_back(std::move(reactor));
 }
 
@@ -100,10 +104,10 @@ void Reactors::tell_all(const std::function<void(AnyReactor&)>& task) const {
     }
 }
 
-void Reactors::listen(std::size_t number, ListeningSocket socket) const {
-    reactors_[number]->post([this, number, socket = std::move(socket)]() mutable {
+void Reactors::listen(std::size_t number, ListeningSocket socket, const ListenOptions& options) const {
+    reactors_[number]->post([this, number, options, socket = std::move(socket)]() mutable {
         // Otherwise it would shut the listener when it ends, also for the reactor that has got it.
-        if (number < size()) listen_[number](std::move(socket));
+        if (number < size()) listen_[number](std::move(socket), options);
     });
 }
 

@@ -58,8 +58,8 @@ void Server::on_log(std::function<void(LogLevel, std::string_view)> listener) {
     impl_->callbacks_.on_log(std::move(listener));
 }
 
-Result<std::string, std::string> Server::listen(std::string_view endpoint) {
-    return impl_->listeners_.listen(endpoint);
+Result<std::string, std::string> Server::listen(std::string_view endpoint, const ListenOptions& options) {
+    return impl_->listeners_.listen(endpoint, options);
 }
 
 void Server::start() { impl_->start(); }

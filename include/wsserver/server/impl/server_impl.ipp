@@ -82,7 +82,8 @@ void Server::Impl::start() {
     queries_.begin();
     if (context_ != nullptr) {
         reactors_[0].post([this] { reactors_[0].attach(); });
-        return;
+        lock.unlock();
+        return admission_.log_faults();
     }
     const detail::SignalsBlocked signals;
     const std::vector<AnyReactor*> all = reactors_.all();
@@ -96,6 +97,7 @@ void Server::Impl::start() {
     }
     const std::string why_unwatched = watch_.start();
     lock.unlock();  // the program's log function may call the server
+    admission_.log_faults();
     for (std::size_t i = threads_.size(); i < all.size(); ++i) end_unused(*all[i]);
     if (!why_fewer.empty()) callbacks_.log(LogLevel::warning, why_fewer);
     if (!why_unwatched.empty()) callbacks_.log(LogLevel::warning, why_unwatched);

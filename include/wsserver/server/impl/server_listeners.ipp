@@ -30,7 +30,7 @@ std::string_view advice_on_pause(std::error_code why) {
 
 }  // namespace
 
-Result<std::string, std::string> ServerListeners::listen(std::string_view text) {
+Result<std::string, std::string> ServerListeners::listen(std::string_view text, const ListenOptions& options) {
     auto endpoint = parse_endpoint(text);
     if (!endpoint) return Unexpected{endpoint.error()};
     auto listeners = open_listeners(*endpoint, reactors_.size());
@@ -43,16 +43,16 @@ Result<std::string, std::string> ServerListeners::listen(std::string_view text) 
     const std::lock_guard lock(mutex_);
     if (closed_) return Unexpected{"cannot listen on " + std::string{text} + ": the server was stopped"};
     urls_.push_back(url);
-    places_.push_back({*std::move(endpoint)});
-    serve(std::move(listeners->sockets));
+    places_.push_back({*std::move(endpoint), options});
+    serve(std::move(listeners->sockets), options);
     return url;
 }
 
 /// Precondition: mutex_ is locked.
-void ServerListeners::serve(std::vector<ListeningSocket> sockets) {
+void ServerListeners::serve(std::vector<ListeningSocket> sockets, const ListenOptions& options) {
     for (std::size_t i = 0; i < std::min(reactors_.size(), sockets.size()); ++i) {
-        listeners_.push_back({i, ListenerHandle{sockets[i]}});
-        reactors_.listen(i, std::move(sockets[i]));
+        listeners_.push_back({i, ListenerHandle{sockets[i]}, options});
+        reactors_.listen(i, std::move(sockets[i]), options);
     }
 }
 
@@ -77,8 +77,9 @@ Result<void, std::string> ServerListeners::undrain() {
     const std::lock_guard lock(mutex_);
     if (closed_) return Unexpected{std::string{"the server was stopped"}};
     for (std::size_t i = 0; i < places.size(); ++i) {
-        serve(std::move(opened[i].sockets));
-        places_[places[i]].drained = false;
+        Place& place = places_[places[i]];
+        serve(std::move(opened[i].sockets), place.options);
+        place.drained = false;
     }
     return {};
 }
@@ -117,18 +118,18 @@ void ServerListeners::give_to_first(std::size_t count) {
         if (one.reactor < count) continue;
         one.reactor = next++ % count;
         ListeningSocket socket = one.listener.duplicate();
-        socket.descriptor() >= 0 ? reactors_.listen(one.reactor, std::move(socket)) : one.listener.shut();
+        socket.descriptor() >= 0 ? reactors_.listen(one.reactor, std::move(socket), one.options) : one.listener.shut();
     }
 }
 
-void ServerListeners::accept_for(std::size_t reactor, std::size_t most, std::vector<Descriptor>& clients) {
+void ServerListeners::accept_for(std::size_t reactor, std::size_t most, std::vector<AcceptedSocket>& clients) {
     const std::lock_guard lock(mutex_);
     for (OfReactor& one : listeners_) {
         if (one.reactor != reactor) continue;
         for (; most > 0; --most) {
             Descriptor client = one.listener.accept();
             if (!client) break;
-            clients.push_back(std::move(client));
+            clients.push_back({std::move(client), one.options});
         }
     }
 }

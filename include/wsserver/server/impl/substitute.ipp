@@ -31,8 +31,10 @@ void Substitute::stop() {
     thread_.join();
 }
 
-void Substitute::accept(Descriptor client) {
-    reactor_.post([this, client = std::move(client)]() mutable { reactor_.accept(std::move(client)); });
+void Substitute::accept(AcceptedSocket client) {
+    reactor_.post([this, client = std::move(client)]() mutable {
+        reactor_.accept(std::move(client.descriptor), client.options.proxy_protocol);
+    });
 }
 
 OfferDecision Substitute::choose(OwnedConnection&, const Offer&) { return Errc::too_many_connections; }

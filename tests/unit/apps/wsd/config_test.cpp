@@ -191,7 +191,6 @@ TEST_CASE("an error about a value has its place and what is expected", "[wsd][co
     CHECK(errors_in("io_threads = 1.5\n") == ConfigErrors{"wsd.toml:1:14: io_threads: expected an integer"});
     CHECK(errors_in("demo = \"yes\"\n") == ConfigErrors{"wsd.toml:1:8: demo: expected true or false"});
     CHECK(errors_in("listen = [8080]\n") == ConfigErrors{"wsd.toml:1:10: listen: expected a list of strings"});
-    CHECK(errors_in("listen = []\n") == ConfigErrors{"wsd.toml:1:10: listen: the list is empty: no one could connect"});
     CHECK(errors_in("listen = ['127.0.0.1:80', '127.0.0.1:080']\n") ==
           ConfigErrors{"wsd.toml:1:10: listen: \"127.0.0.1:080\" is listed twice"});
     CHECK(errors_in("listen = ['127.0.0.1:0', '127.0.0.1:0']\n").empty());  // two ports
@@ -338,6 +337,13 @@ TEST_CASE("an error about contradicting values names their sources", "[wsd][conf
               "limits.send_high_mark (1MiB, default) is over limits.send_hard_limit (1KiB, WSD_SEND_HARD_LIMIT)"});
 }
 
+TEST_CASE("a wsd that listens nowhere is an error", "[wsd][config]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.write("wsd.toml", "listen = []\n");
+    CHECK(bad(request(file)) == ConfigErrors{"listen (" + file + ":1) is empty: no one could connect"});
+    CHECK(good(request(file, {}, {{"listen_proxy_protocol", ":81"}, {"trusted_proxies", "::1"}})).listen.empty());
+}
+
 TEST_CASE("an unknown variable that begins with WSD_ is a warning", "[wsd][config]") {
     const Config config = good(request({}, {{"WSD_LISTN", ":1"}, {"WSD_CONFIG", ""}, {"HOME", "/"}, {"WSDX", ""}}));
     CHECK(config.warnings ==
@@ -363,6 +369,18 @@ TEST_CASE("the demo adds its handler unless there is one", "[wsd][config]") {
     CHECK(own.handlers == std::map<std::string, std::string>{{"chat", "./chat.so"}});
 }
 
+TEST_CASE("trusted proxies are checked when the configuration is read", "[wsd][config]") {
+    CHECK(errors_in("trusted_proxies = [\"127.0.0.1\", \"fd00::/8\", \"unix\"]\n").empty());
+    CHECK_THAT(errors_in("trusted_proxies = [\"proxy.example\"]\n").front(),
+               Catch::Contains("trusted proxy 'proxy.example': write an IP address, a network"));
+    CHECK_THAT(errors_in("client_address_field = \"X Real\"\n").front(),
+               Catch::Contains("not the name of a header field"));
+    const wsd::Given balancer{{"listen_proxy_protocol", ":81"}};
+    CHECK_THAT(bad(request({}, {}, balancer)).front(),
+               Catch::StartsWith("listen_proxy_protocol (--listen-proxy-protocol) needs trusted_proxies"));
+    CHECK(good(request({}, {{"WSD_TRUSTED_PROXY", "10.0.0.1,unix"}}, balancer)).server.trusted_proxies.size() == 2);
+}
+
 TEST_CASE("the output of --print-config is read back as the same configuration", "[wsd][config]") {
     const wsserver::test::TemporaryFolder folder;
     const Config config = good(request({}, {{"WSD_GRACE", "90s"}, {"WSD_SERVER_NAME", "a \"b\" \\ ä"}},
@@ -374,6 +392,10 @@ TEST_CASE("the output of --print-config is read back as the same configuration",
                                         {"hosts", "www.example.org"},
                                         {"listen", ":0"},
                                         {"listen", "unix:/a"},
+                                        {"listen_proxy_protocol", "10.0.0.5:81"},
+                                        {"trusted_proxies", "10.0.0.0/8"},
+                                        {"trusted_proxies", "unix"},
+                                        {"client_address_field", "X-Real-IP"},
                                         {"limits.slow_consumer", "drop_oldest"},
                                         {"control_stdin", "true"}}));
     const auto text = wsd::print_config(config);

@@ -121,6 +121,14 @@ class ConnectionPool {
         return (chunk.taken & bit_of(slot)) != 0 ? &chunk.slots[slot % chunk_slots].connection : nullptr;
     }
 
+    /// in_slot(slot) will be used soon. Loads its memory into the cache.
+    void expect(std::uint32_t slot) const noexcept {
+        if (slot >= slots_) return;
+        constexpr std::size_t cache_line = 64;
+        const auto* memory = reinterpret_cast<const char*>(&slot_at(slot));
+        for (std::size_t i = 0; i < sizeof(Slot); i += cache_line) __builtin_prefetch(memory + i);
+    }
+
     /// Destroys the connection. During its destructor, find(id) is already null. Precondition: find(id) is not null.
     void erase(ConnectionId id) {
         assert(find(id) != nullptr);

@@ -68,18 +68,27 @@ class RoomIndex {
     /// and so is one that joins during the visit. The others are visited once, in the same order as without a change.
     template <class F>
     void for_each_member(std::string_view room, F&& f) {
+        for_each_member(room, std::forward<F>(f), [](std::uint32_t) {});
+    }
+    /// Same. Calls expect(slot) for each member that is in the room a few calls before, so that it can be loaded into
+    /// the cache: members are spread over the memory of all connections.
+    template <class F, class Expect>
+    void for_each_member(std::string_view room, F&& f, Expect&& expect) {
         const std::uint32_t number = find(room);
         if (number == none) return;
         const Visit visit{*this};
         const std::size_t end = rooms_[number].members.size();
         for (std::size_t i = 0; i < end; ++i) {
-            const std::uint32_t slot = rooms_[number].members[i].slot;
+            const auto& members = rooms_[number].members;
+            const std::uint32_t slot = members[i].slot;
+            if (i + expected_ahead < end) expect(members[i + expected_ahead].slot);
             if (slot != none) f(slot);
         }
     }
 
    private:
     static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::size_t expected_ahead = 4;
 
     struct Member {
         std::uint32_t slot;   ///< `none`: it left during a visit

@@ -209,9 +209,10 @@ void Reactor<T>::for_each_receiver(const Broadcast& broadcast, F&& f) {
     }
     if (!broadcast.to.empty()) return;
     if (!broadcast.audience->room) return pool_.for_each(f);
-    this->rooms_.for_each_member(*broadcast.audience->room, [&](std::uint32_t slot) {
+    const auto visit = [&](std::uint32_t slot) {
         if (ServerConnection* connection = pool_.in_slot(slot)) f(*connection);
-    });
+    };
+    this->rooms_.for_each_member(*broadcast.audience->room, visit, [this](std::uint32_t slot) { pool_.expect(slot); });
 }
 
 template <Transport T>

@@ -301,6 +301,18 @@ TEST_CASE("limits that are set later count the connections that are open", "[gro
     }
 }
 
+TEST_CASE("limits that are set later count an open client of a proxy, and not the proxy", "[group_limits]") {
+    Rig server{ReactorOptions{}};
+    const WireClient silent = server.connect(std::string{proxy});
+    server.run();
+    server.set(per_address({.connections = 1}));
+    CHECK(server.shared.addresses.size() == 0);
+    server.set({});
+    const auto open = server.ask(proxy);
+    server.set(per_address({.connections = 1}));
+    CHECK(server.shared.addresses.size() == 1);
+}
+
 TEST_CASE("a flood of addresses that hang up does not grow the table", "[group_limits]") {
     Rig server{per_address({.connections = 1, .connections_per_second = 1})};
     const auto staying = server.ask(alice);

@@ -128,6 +128,28 @@ TEST_CASE("a load balancer names its client by the PROXY protocol", "[proxies][t
     CHECK(Rig::peer(f.proxied_url, {}, header) == "[2001:db8::7]:5000");
 }
 
+TEST_CASE("clients of a trusted proxy have the limits of their own addresses", "[proxies][threads]") {
+    Rig f{{"127.0.0.1"}};
+    const auto ask = [](const std::string& at, std::string_view fields, std::string_view before = {}) {
+        BlockingClient client{at};
+        client.write(std::string{before} + upgrade_request(fields));
+        const auto status = client.read_head().substr(9, 3);
+        return std::pair{std::move(client), status};
+    };
+    const auto older = ask(f.url, "X-Forwarded-For: 192.0.2.7\r\n");  // than the limits
+    auto limited = Rig::options({"127.0.0.1"}, "X-Forwarded-For");
+    limited.per_address.connections = 1;
+    f.server.reconfigure(limited);
+    (void)f.server.list();  // after it, the reactor has the limits
+    CHECK(ask(f.url, "X-Forwarded-For: 192.0.2.7\r\n").second == "429");
+    const auto other = ask(f.url, "X-Forwarded-For: 192.0.2.8\r\n");
+    CHECK(other.second == "101");
+    const auto balanced = ask(f.proxied_url, {}, header);
+    CHECK(balanced.second == "101");
+    CHECK(ask(f.url, "X-Forwarded-For: 2001:db8::99\r\n").second == "429");  // the same /64
+    CHECK(f.server.statistics().over_address_connections == 2);
+}
+
 TEST_CASE("the PROXY protocol is for trusted proxies only", "[proxies][threads]") {
     const Rig f{{"10.0.0.0/8"}};
     CHECK(Rig::peer(f.proxied_url, {}, header).empty());

@@ -55,7 +55,8 @@ void Reactor<T>::adopt_all() {
         if (!connection.has_place()) return;
         (void)within_memory([&] {
             const std::string peer = connection.peer();
-            const std::string key = shared_.trusts_proxy(peer) ? std::string{} : address_key(peer);
+            if (connection.is_opening() && shared_.trusts_proxy(peer)) return;  // joins when its request was read
+            const std::string key = address_key(peer);
             const auto slot = connection.id().slot;
             ReactorGroups& groups = groups_of(GroupKind::address);
             if (!key.empty() && !groups.has(slot)) groups.adopt(slot, key, transport().now());

@@ -1,6 +1,8 @@
 // A hub that works with any transport: it executes each call on the thread of the connections.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // The handlers of paths, as a program sees them.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <memory>
 #include <string>
 

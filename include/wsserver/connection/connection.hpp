@@ -282,7 +282,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void start(std::optional<Errc> turned_away) requires(role == Role::server);
     void begin();
     void receive_proxy_header(MutableBytes& bytes);
-    void refuse_proxy(std::string cause, Errc error);
+    void refuse_proxy(std::string_view cause, Errc error);
     void receive_opening(MutableBytes& bytes);
     void judge_offer(Offer&& offer);
     void find_client(const HttpRequest& request);

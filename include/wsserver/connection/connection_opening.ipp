@@ -37,7 +37,7 @@ void Connection<role, T>::receive_proxy_header(MutableBytes& bytes) {
                        extra_->proxy_header.reset();
                    },
                    [&](const ProxyProtocolReader::Malformed& malformed) {
-                       refuse_proxy(std::string{malformed.text}, Errc::malformed_proxy_header);
+                       refuse_proxy(malformed.text, Errc::malformed_proxy_header);
                    },
                },
                step);
@@ -45,7 +45,7 @@ void Connection<role, T>::receive_proxy_header(MutableBytes& bytes) {
 
 /// What a proxy understands is not known, so nothing is sent.
 template <Role role, Transport T>
-void Connection<role, T>::refuse_proxy(std::string cause, Errc error) {
+void Connection<role, T>::refuse_proxy(std::string_view cause, Errc error) {
     owner_.counts().refused.add();
     finish(std::string{message_of(error)}.append(": ").append(cause), make_error_code(error));
 }

@@ -66,7 +66,7 @@ class ItemHub : public Hub {
 
     /// Ends an opening handshake about which the program has decided, in a later turn of its thread. Any thread.
     /// Returns `closed` if the owner of the connections is gone, and `dropped` if memory runs out.
-    virtual SendStatus decide(ConnectionId, UpgradeDecision) { return SendStatus::closed; }
+    virtual SendStatus decide(ConnectionId, UpgradeDecision&&) { return SendStatus::closed; }
 
    protected:
     /// Passes a request on. Copies `payload` and returns at once. Any thread. Returns `closed` if the connection, or

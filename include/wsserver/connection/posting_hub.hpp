@@ -70,7 +70,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     std::uint64_t dropped_requests() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
     /// See ItemHub. The connections of a client wait for no decision.
-    SendStatus decide(ConnectionId id, UpgradeDecision decision) override {
+    SendStatus decide(ConnectionId id, UpgradeDecision&& decision) override {
         if constexpr (role == Role::client) return SendStatus::closed;
         auto status = SendStatus::dropped;
         (void)within_memory([&] {

@@ -20,7 +20,7 @@ namespace detail {
 
 /// Hashes the name of a room, so that a map with std::string keys is searched by std::string_view.
 struct RoomNameHash {
-    using is_transparent = void;
+    using is_transparent = void;  // NOLINT(readability-identifier-naming): the name that the library looks for
     std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
 };
 

@@ -33,7 +33,7 @@ class ServerHub final : public ItemHub {
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload) override;
-    SendStatus decide(ConnectionId id, UpgradeDecision decision) override;
+    SendStatus decide(ConnectionId id, UpgradeDecision&& decision) override;
 
    private:
     class Tally;

@@ -54,7 +54,7 @@ SendStatus ServerHub::put(InboxItem item, Bytes payload) {
     return reactor.put(std::move(item), payload);
 }
 
-SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision decision) {
+SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision&& decision) {
     if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     auto status = SendStatus::dropped;
     (void)within_memory([&] {

@@ -29,16 +29,16 @@ class Group {
 
     // The rest is used under the mutex of its shard.
     bool is_full(Clock::time_point now) const noexcept {
-        return messages.is_full(now) && bytes.is_full(now) && accepted.is_full(now) && refused.is_full(now);
+        return messages.is_full(now) && bytes.is_full(now) && accepted_.is_full(now) && refused_.is_full(now);
     }
 
-    const std::string* key = nullptr;  ///< in the shard's map
-    std::size_t shard = 0;
-    std::size_t connections = 0;
-    TokenBucket accepted;
-    TokenBucket refused;
-    Group* older = nullptr;  ///< in the list of groups without connections
-    Group* newer = nullptr;
+    const std::string* key_ = nullptr;  ///< in the shard's map
+    std::size_t shard_ = 0;
+    std::size_t connections_ = 0;
+    TokenBucket accepted_;
+    TokenBucket refused_;
+    Group* older_ = nullptr;  ///< in the list of groups without connections
+    Group* newer_ = nullptr;
 };
 
 /// The groups of one kind. Any thread may call the members; they are for the start and the end of connections.

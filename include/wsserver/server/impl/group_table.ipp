@@ -22,11 +22,11 @@ GroupTable::Joined GroupTable::join(std::string_view key, Clock::time_point now)
     Group& group = group_of(shard, number, key);
     const Refusal refusal = take(group, now);
     if (refusal == Refusal::none) {
-        if (group.connections++ == 0) take_out(shard, group);
+        if (group.connections_++ == 0) take_out(shard, group);
         return {&group, refusal, true};
     }
-    const bool is_answered = group.refused.try_take(answers_per_second, now);
-    if (group.connections == 0) {  // it is the newest one now
+    const bool is_answered = group.refused_.try_take(answers_per_second, now);
+    if (group.connections_ == 0) {  // it is the newest one now
         take_out(shard, group);
         keep_idle(shard, group, now);
     }
@@ -38,15 +38,15 @@ Group& GroupTable::adopt(std::string_view key) {
     Shard& shard = shards_[number];
     const std::lock_guard lock(shard.mutex);
     Group& group = group_of(shard, number, key);
-    if (group.connections++ == 0) take_out(shard, group);
+    if (group.connections_++ == 0) take_out(shard, group);
     return group;
 }
 
 void GroupTable::leave(Group& group, Clock::time_point now) noexcept {
-    Shard& shard = shards_[group.shard];
+    Shard& shard = shards_[group.shard_];
     const std::lock_guard lock(shard.mutex);
-    assert(group.connections > 0);
-    if (--group.connections == 0) keep_idle(shard, group, now);
+    assert(group.connections_ > 0);
+    if (--group.connections_ == 0) keep_idle(shard, group, now);
 }
 
 std::size_t GroupTable::size() const noexcept {
@@ -63,36 +63,36 @@ Group& GroupTable::group_of(Shard& shard, std::size_t number, std::string_view k
     auto found = shard.groups.find(key);
     if (found != shard.groups.end()) return found->second;
     found = shard.groups.try_emplace(std::string{key}).first;
-    found->second.key = &found->first;
-    found->second.shard = number;
+    found->second.key_ = &found->first;
+    found->second.shard_ = number;
     return found->second;
 }
 
 /// Takes a token and a place, if there are both.
 GroupTable::Refusal GroupTable::take(Group& group, Clock::time_point now) noexcept {
     const std::size_t most = connections_.load(std::memory_order_relaxed);
-    if (most != 0 && group.connections >= most) {
+    if (most != 0 && group.connections_ >= most) {
         over_connections_.fetch_add(1, std::memory_order_relaxed);
         return Refusal::connections;
     }
     const std::uint32_t rate = rate_.load(std::memory_order_relaxed);
-    if (rate == 0 || group.accepted.try_take(rate, now)) return Refusal::none;
+    if (rate == 0 || group.accepted_.try_take(rate, now)) return Refusal::none;
     over_rate_.fetch_add(1, std::memory_order_relaxed);
     return Refusal::rate;
 }
 
 /// Removes a group from the list of idle ones, if it is there.
 void GroupTable::take_out(Shard& shard, Group& group) noexcept {
-    if (shard.oldest != &group && group.older == nullptr) return;
-    (group.older != nullptr ? group.older->newer : shard.oldest) = group.newer;
-    (group.newer != nullptr ? group.newer->older : shard.newest) = group.older;
-    group.older = group.newer = nullptr;
+    if (shard.oldest != &group && group.older_ == nullptr) return;
+    (group.older_ != nullptr ? group.older_->newer_ : shard.oldest) = group.newer_;
+    (group.newer_ != nullptr ? group.newer_->older_ : shard.newest) = group.older_;
+    group.older_ = group.newer_ = nullptr;
     --shard.idle;
 }
 
 void GroupTable::forget(Shard& shard, Group& group) noexcept {
     take_out(shard, group);
-    shard.groups.erase(shard.groups.find(*group.key));
+    shard.groups.erase(shard.groups.find(*group.key_));
 }
 
 /// Two at a time, so that they are forgotten faster than new ones come.
@@ -103,8 +103,8 @@ void GroupTable::forget_full(Shard& shard, Clock::time_point now) noexcept {
 /// Keeps a group without connections until it has its tokens again.
 void GroupTable::keep_idle(Shard& shard, Group& group, Clock::time_point now) noexcept {
     if (group.is_full(now)) return forget(shard, group);
-    group.older = shard.newest;
-    (shard.newest != nullptr ? shard.newest->newer : shard.oldest) = &group;
+    group.older_ = shard.newest;
+    (shard.newest != nullptr ? shard.newest->newer_ : shard.oldest) = &group;
     shard.newest = &group;
     if (++shard.idle <= idle_of_shard_) return;
     if (!shard.oldest->is_full(now)) forgotten_.fetch_add(1, std::memory_order_relaxed);

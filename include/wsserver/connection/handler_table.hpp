@@ -27,7 +27,7 @@ class HandlerTable {
    public:
     /// The handler for an offer; null if no handler serves it.
     struct Choice {
-        std::shared_ptr<AnyHandler> handler;
+        std::shared_ptr<AnyHandler> handler;         ///< see above
         std::string_view subprotocol;                ///< valid as long as the table
         std::shared_ptr<const PathPattern> route{};  ///< null: the handler serves all paths that have no route
     };

@@ -20,8 +20,8 @@ struct Route {
 
 /// A handler that new clients do not get any more.
 struct RemovedHandler {
-    std::shared_ptr<AnyHandler> handler;
-    std::string subprotocol;
+    std::shared_ptr<AnyHandler> handler;         ///< serves its open connections
+    std::string subprotocol;                     ///< empty: it was a default handler
     std::shared_ptr<const PathPattern> route{};  ///< null: it served all paths that have no route
 };
 

@@ -100,8 +100,9 @@ class SendPath {
     std::size_t waiting() const noexcept { return queue_ ? queue_->bytes() - queue_->in_flight() : 0; }
     /// See SendQueue::memory().
     std::size_t memory() const noexcept { return queue_ ? queue_->memory() : 0; }
-    /// See SendQueue::shared() and shared_left().
+    /// See SendQueue::shared().
     std::size_t shared() const noexcept { return queue_ ? queue_->shared() : 0; }
+    /// See SendQueue::shared_left().
     std::size_t shared_left() const noexcept { return queue_ ? queue_->shared_left() : 0; }
     /// Bytes that are queued or in flight.
     std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }

@@ -15,6 +15,7 @@ namespace wsserver {
 /// that they share a word of memory seldom.
 class SharedTokenBucket {
    public:
+    /// That of TokenBucket.
     using Clock = TokenBucket::Clock;
 
     /// Takes what it holds, at most `most`. Returns how many tokens that is.

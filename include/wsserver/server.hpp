@@ -94,6 +94,9 @@ struct ServerOptions {
     /// for itself. Besides the addresses that have connections, the server remembers 16384 that had some within the
     /// last second; of more, the oldest are forgotten and counted in ServerStatistics::limits_forgotten.
     GroupLimits per_address{};
+    /// The same for all connections of a user together, from Admission::user or AnyConnection::set_user() on. The
+    /// second answers `dropped` over a limit.
+    GroupLimits per_user{};
     std::chrono::milliseconds handler_deadline{5'000};  ///< a pooled reaction that takes longer is reported
 
     /// A reactor that does not run for longer, because an inline handler blocks it, has stalled: its new clients are
@@ -119,6 +122,7 @@ struct ServerStatistics {
     std::size_t paused_for_memory = 0;                ///< connections that are not read now because memory is short
     std::size_t rooms = 0;                            ///< rooms now, of all reactors together
     std::size_t memberships = 0;                      ///< of connections in rooms, now
+    std::size_t users = 0;                            ///< users that have connections now
     std::uint64_t accepted = 0;                       ///< streams
     std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
     std::uint64_t refused = 0;                        ///< opening handshakes that were refused
@@ -127,6 +131,8 @@ struct ServerStatistics {
     std::uint64_t over_connection_rate = 0;           ///< connections over connections_per_second
     std::uint64_t over_address_connections = 0;       ///< connections over per_address.connections
     std::uint64_t over_address_rate = 0;              ///< connections over per_address.connections_per_second
+    std::uint64_t over_user_connections = 0;          ///< connections over per_user.connections
+    std::uint64_t over_user_rate = 0;                 ///< connections over per_user.connections_per_second
     std::uint64_t limits_forgotten = 0;               ///< addresses that were forgotten too early, see per_address
     std::uint64_t accept_pauses = 0;                  ///< pauses of accepting because descriptors ran out
     std::uint64_t handshake_timeouts = 0;             ///< connections ended by handshake_timeout
@@ -136,6 +142,7 @@ struct ServerStatistics {
     std::uint64_t slow_consumers = 0;                 ///< connections closed with 1013
     std::uint64_t rate_pauses = 0;                    ///< pauses of reading by receive_rates
     std::uint64_t address_pauses = 0;                 ///< pauses of reading by per_address
+    std::uint64_t user_pauses = 0;                    ///< pauses of reading by per_user
     std::uint64_t publish_pauses = 0;                 ///< pauses of reading by AnyConnection::publish()
     std::uint64_t memory_pauses = 0;                  ///< pauses of reading because memory was short
     std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 because memory was short
@@ -161,6 +168,7 @@ struct ConnectionStart {
     const HttpRequest& request;       ///< its target, Origin, User-Agent, ...
     std::string_view subprotocol;     ///< empty: none
     std::string_view handler;         ///< the name of the handler that will serve it
+    std::string_view user{};          ///< of on_upgrade(); empty: none
 };
 
 /// The current state of a worker.

@@ -221,7 +221,8 @@ class MemoryServer : public ServerHandlers {
 
 /// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
 /// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `broadcast room lobby text hi`,
-/// `send 0-1-1 0-2-1 text hi`, `join 0-1-1 lobby`, `leave 0-1-1 lobby`, `ping 0-1-1 hi`, `ping_all`,
+/// `broadcast user ann text hi`, `send 0-1-1 0-2-1 text hi`, `join 0-1-1 lobby`, `leave 0-1-1 lobby`,
+/// `user 0-1-1 ann`, `ping 0-1-1 hi`, `ping_all`,
 /// `close 0-1-1 1000 bye`, `close_all 1001 bye`. Text that is not UTF-8 is `refused` and not recorded.
 class RecordingHub : public Hub {
    public:
@@ -233,6 +234,7 @@ class RecordingHub : public Hub {
     SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) override;
     SendStatus join(ConnectionId member, std::string_view room) override;
     SendStatus leave(ConnectionId member, std::string_view room) override;
+    SendStatus set_user(ConnectionId of, std::string_view user) override;
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
@@ -249,8 +251,8 @@ class RecordingHub : public Hub {
 };
 
 /// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`, `join lobby`, `leave lobby`. Text that is not UTF-8 is `refused` and not recorded. It is for tests
-/// that call a handler's reactions themselves:
+/// `close 1000 bye`, `join lobby`, `leave lobby`, `user ann`. Text that is not UTF-8 is `refused` and not recorded. It
+/// is for tests that call a handler's reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -287,6 +289,9 @@ class RecordingConnection final : public AnyConnection {
     SendStatus leave(std::string_view room) override;
     /// The rooms that were joined, while `status` was `queued`.
     std::vector<std::string> rooms() const override { return {rooms_.begin(), rooms_.end()}; }
+    /// Settable by set_user(), while `status` is `queued`.
+    std::string_view user() const noexcept override { return user_; }
+    SendStatus set_user(std::string_view user) override;
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
@@ -299,6 +304,7 @@ class RecordingConnection final : public AnyConnection {
     std::string subprotocol_;
     std::string target_;
     std::set<std::string, std::less<>> rooms_{};
+    std::string user_{};
     void* user_data_ = nullptr;
 };
 

@@ -33,6 +33,10 @@ struct Admission {
     std::shared_ptr<AnyHandler> handler{};
     /// More header fields of the 101, such as Set-Cookie. Those that the handshake sets itself are left out.
     std::vector<HttpField> fields{};
+    /// The id of the connection's user, 1 to 255 bytes of UTF-8; empty: none. See AnyConnection::user(). Another text
+    /// is a fault of the program: the client gets a 500, and the log says so. A client over a limit of its user gets a
+    /// 429.
+    std::string user{};
 
     /// The decision that refuses the client with `response`.
     static Admission refuse(HttpResponse response) {

@@ -61,6 +61,19 @@ class AnyConnection {
     /// handler has joined by join() of this object and not left by leave().
     virtual std::vector<std::string> rooms() const { return {}; }
 
+    /// The id of its user, as Admission::user or set_user() gave it; empty: none. A user may have several connections:
+    /// Hub::send_to_user() and Audience::user reach all of them. Valid until set_user() or the end of the reaction.
+    virtual std::string_view user() const noexcept { return {}; }
+    /// Belongs to another user from now on, or to none if `user` is empty: for clients that say who they are after the
+    /// opening handshake. `user` is 1 to 255 bytes of UTF-8. The result is `queued` if that is done. It is
+    /// `dropped` if a limit of the user does not permit the connection, or if there is no memory; both are counted, and
+    /// the user stays as it is. In a pooled handler, `queued` says that it will be done before anything that the
+    /// handler asks for afterwards, if the limits permit it then. It is `refused` if `user` is not an id, for a client,
+    /// and for handlers in shared objects.
+    virtual SendStatus set_user(std::string_view user) {
+        return hub() ? hub()->set_user(id(), user) : SendStatus::closed;
+    }
+
     /// Stays valid after the connection has ended, and is never used again.
     virtual ConnectionId id() const noexcept = 0;
     /// The subprotocol of the opening handshake; empty if there is none.

@@ -93,8 +93,13 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     SendStatus join(std::string_view room) override;
     SendStatus leave(std::string_view room) override;
+    std::string_view user() const noexcept override {
+        if constexpr (role == Role::server) return owner_.memberships().users.room_of(id_.slot);
+        return {};
+    }
+    SendStatus set_user(std::string_view user) override;
     std::vector<std::string> rooms() const override {
-        if constexpr (role == Role::server) return owner_.rooms().rooms_of(id_.slot);
+        if constexpr (role == Role::server) return owner_.memberships().rooms.rooms_of(id_.slot);
         return {};
     }
     ConnectionId id() const noexcept override { return id_; }
@@ -291,6 +296,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void accept_offer(const Offer& offer, const Acceptance& acceptance);
     void refuse_offer(const Offer& offer, Refusal refusal);
     void refuse_for_memory(std::string_view target);
+    bool become(std::string_view user) requires(role == Role::server);
     bool is_undecided() const noexcept { return extra_ && extra_->undecided; }
     void keep_early(Bytes bytes);
     void drop_early();

@@ -318,7 +318,9 @@ SendStatus Connection<role, T>::join([[maybe_unused]] std::string_view room) {
         if (!is_room_name(room)) return SendStatus::refused;
         if (phase_ != Phase::open) return SendStatus::closed;
         bool joined = false;
-        const auto join_it = [&] { joined = owner_.rooms().join(id_.slot, room, owner_.options().max_rooms); };
+        const auto join_it = [&] {
+            joined = owner_.memberships().rooms.join(id_.slot, room, owner_.options().max_rooms);
+        };
         const bool had_memory = within_memory(join_it);
         if (!had_memory) owner_.counts().joins_dropped.add();
         if (had_memory && !joined) owner_.counts().joins_over_limit.add();
@@ -335,10 +337,47 @@ SendStatus Connection<role, T>::leave([[maybe_unused]] std::string_view room) {
         if (!is_room_name(room)) return SendStatus::refused;
         return contained([&] {
             broadcasts_first();
-            (void)owner_.rooms().leave(id_.slot, room);
+            (void)owner_.memberships().rooms.leave(id_.slot, room);
             return phase_ < Phase::ending ? SendStatus::queued : SendStatus::closed;
         });
     }
+}
+
+// --- Users ---
+
+/// What was sent to the user before is sent first.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::set_user([[maybe_unused]] std::string_view user) {
+    if constexpr (role == Role::client) {
+        return SendStatus::refused;
+    } else {
+        if (!user.empty() && !is_room_name(user)) return SendStatus::refused;
+        if (phase_ != Phase::open) return SendStatus::closed;
+        bool permitted = false;
+        const bool had_memory = within_memory([&] {
+            broadcasts_first();
+            permitted = become(user);
+        });
+        if (!had_memory) owner_.counts().joins_dropped.add();
+        return permitted ? SendStatus::queued : SendStatus::dropped;
+    }
+}
+
+/// Returns false if a limit does not permit it. Throws std::bad_alloc; then nothing has changed.
+template <Role role, Transport T>
+bool Connection<role, T>::become(std::string_view user) requires(role == Role::server) {
+    RoomIndex& users = owner_.memberships().users;
+    const std::string before{users.room_of(id_.slot)};
+    if (user == before) return true;
+    const std::string id{user};  // it may be a view of the user before
+    if (!id.empty()) (void)users.join(id_.slot, id, 2);
+    std::optional<Errc> over;
+    const bool had_memory = within_memory([&] { over = owner_.change_user_group(id_, before, id); });
+    if (!had_memory || over) (void)users.leave(id_.slot, id);
+    if (!had_memory) throw std::bad_alloc{};
+    if (over) return false;
+    if (!before.empty()) (void)users.leave(id_.slot, before);
+    return true;
 }
 
 }  // namespace wsserver

@@ -66,7 +66,7 @@ void Connection<role, T>::report_closed(const Close& close) {
     guarded([&] {
         if (owner_.on_close_called(id_)) handler()->on_close(*this, close);
     });
-    if constexpr (role == Role::server) owner_.rooms().leave_all(id_.slot);
+    if constexpr (role == Role::server) owner_.memberships().leave_all(id_.slot);
 }
 
 /// The closing handshake begins when the Close frame is sent (RFC 6455 §7.1.3). Its time begins then, too.
@@ -352,6 +352,7 @@ void Connection<role, T>::add_texts(ConnectionInfo& info) const {
     info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
     info.peer = peer();
     info.subprotocol = subprotocol();
+    info.user = user();
     if (handshake_result_) info.handler = handshake_result_->handler()->name();
 }
 

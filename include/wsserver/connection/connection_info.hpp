@@ -55,6 +55,7 @@ struct ConnectionInfo {
     ConnectionId id;                                        ///< its id
     std::string peer;                                       ///< `HOST:PORT`, `[HOST]:PORT`, or `unix:` and the path
     std::string subprotocol;                                ///< empty: none
+    std::string user{};                                     ///< see AnyConnection::user(); empty: none
     std::string handler;                                    ///< the handler's name; empty until it is known
     std::string state;                                      ///< opening, open, closing
     std::chrono::milliseconds age{};                        ///< since the start of the opening handshake

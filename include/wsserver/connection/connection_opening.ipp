@@ -115,6 +115,7 @@ template <Role role, Transport T>
 void Connection<role, T>::accept_offer(const Offer& offer, const Acceptance& acceptance) {
     handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target,
                                                       acceptance.route);
+    if (!acceptance.user.empty()) (void)owner_.memberships().users.join(id_.slot, acceptance.user, 1);
     write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name(), acceptance.fields)));
     opened();
 }

@@ -52,7 +52,22 @@ class OwnedConnection : public AnyConnection, public TimerNode {
     ~OwnedConnection() = default;
 };
 
-/// True if a broadcast to `audience` is for `connection`. Precondition: if a room is selected, it is a member.
+/// True if a broadcast to `audience` is for the members of a room, or for the connections of a user.
+inline bool selects_members(const Audience& audience) noexcept { return audience.room || audience.user; }
+
+/// Calls f(slot) for each connection in the room and of the user of `audience`, and expect(slot) before: see
+/// RoomIndex::for_each_member(). Precondition: selects_members(audience).
+template <class F, class Expect>
+void for_each_selected(Memberships& memberships, const Audience& audience, F&& f, Expect&& expect) {
+    if (!audience.user) return memberships.rooms.for_each_member(*audience.room, f, expect);
+    const auto of_user = [&](std::uint32_t slot) {
+        if (!audience.room || memberships.rooms.has(slot, *audience.room)) f(slot);
+    };
+    memberships.users.for_each_member(*audience.user, of_user, expect);
+}
+
+/// True if a broadcast to `audience` is for `connection`. Precondition: it is in the room and of the user, if the
+/// audience has one.
 inline bool hears(const Audience& audience, const AnyConnection& connection) noexcept {
     if (audience.subprotocol && *audience.subprotocol != connection.subprotocol()) return false;
     return !audience.except || *audience.except != connection.id();
@@ -64,6 +79,7 @@ struct Acceptance {
     std::string_view subprotocol;                ///< empty: none; valid as long as the offer or the handler
     std::shared_ptr<const PathPattern> route{};  ///< the pattern that the path matched; null: the handler serves all
     std::vector<HttpField> fields{};             ///< more fields of the 101
+    std::string user{};                          ///< to which the connection belongs; empty: to none
 };
 
 /// The owner's refusal of a client. An Errc alone is one, too.
@@ -215,6 +231,12 @@ class ServerOwner : public ConnectionOwner {
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
     /// the limit of connections any more, although it has not ended. See Connection::has_place().
     virtual bool give_up_place(ConnectionId) noexcept { return false; }
+    /// The connection no longer belongs to the user `before` but to `user`; empty: to none. Returns the limit that does
+    /// not permit it; then it still counts for `before`.
+    virtual std::optional<Errc> change_user_group(ConnectionId, std::string_view /*before*/,
+                                                  std::string_view /*user*/) {
+        return std::nullopt;
+    }
     /// See OwnedConnection::join_group().
     virtual std::optional<Errc> join(ConnectionId, GroupKind, std::string_view) { return std::nullopt; }
     /// What the connection shares with others of its address and of its user; null: nothing.
@@ -228,8 +250,8 @@ class ServerOwner : public ConnectionOwner {
         if (broadcasts_wait_) send_broadcasts();
     }
 
-    /// The rooms of its connections.
-    RoomIndex& rooms() noexcept { return rooms_; }
+    /// The rooms and users of its connections.
+    Memberships& memberships() noexcept { return memberships_; }
     /// The Server field of responses; empty: no such field.
     const std::string& server_name() const noexcept { return server_name_; }
     /// True if opening handshakes must be refused, because all connections together hold too much memory.
@@ -240,7 +262,7 @@ class ServerOwner : public ConnectionOwner {
     /// Sends the broadcasts that wait.
     virtual void send_broadcasts() = 0;
 
-    RoomIndex rooms_;                 ///< for rooms()
+    Memberships memberships_;         ///< for memberships()
     std::string server_name_{};       ///< for server_name()
     bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
     bool has_shared_paces_ = false;   ///< for has_shared_paces()

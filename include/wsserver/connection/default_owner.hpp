@@ -90,7 +90,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     }
 
     /// The rooms of a server's connections: their number, and that of the memberships.
-    const RoomIndex& rooms() const noexcept requires(role == Role::server) { return this->rooms_; }
+    const RoomIndex& rooms() const noexcept requires(role == Role::server) { return this->memberships_.rooms; }
 
     /// Runs the loop of the transport until stop().
     void run() { transport().run(); }
@@ -102,9 +102,9 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     template <class... Args>
     explicit DefaultOwner(std::in_place_t, Args&&... transport_arguments)
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
-        RoomIndex* rooms = nullptr;
-        if constexpr (role == Role::server) rooms = &this->rooms_;
-        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_, Inbox::default_limit, rooms);
+        Memberships* memberships = nullptr;
+        if constexpr (role == Role::server) memberships = &this->memberships_;
+        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_, Inbox::default_limit, memberships);
         this->hub_ = posting_hub_;
         Owner::on_memory_growth([this] { look_at_memory(); });
         transport().on_wake([this] {

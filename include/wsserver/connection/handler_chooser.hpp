@@ -65,6 +65,7 @@ class HandlerChooser {
     OfferDecision admit_pending(OwnedConnection& connection, const Offer& offer, Admission admission,
                                 const PendingAcceptance& pending);
     HandlerTable::Choice choose_handler(const Offer& offer) const;
+    OfferDecision accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance);
     OfferDecision refuse(const Offer& offer, HttpResponse response) const;
     OfferDecision fail(const Offer& offer, std::string why) const;
 

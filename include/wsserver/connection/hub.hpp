@@ -21,6 +21,7 @@ namespace wsserver {
 /// Selects the receivers of a broadcast. Each condition that is set must hold.
 struct Audience {
     std::optional<std::string> room{};         ///< only members of this room; only its reactors are asked
+    std::optional<std::string> user{};         ///< only connections of this user; only its reactors are asked
     std::optional<std::string> subprotocol{};  ///< only connections with this subprotocol; empty text: with none
     std::optional<ConnectionId> except{};      ///< all connections but this one
     /// The sender waits for slow receivers, as AnyConnection::publish() does: `done` is called when no receiver
@@ -112,6 +113,19 @@ class Hub {
         return SendStatus::refused;
     }
 
+    /// The connection belongs to a user from now on. See AnyConnection::set_user(). If another thread than the
+    /// connection's calls it, `queued` does not yet say that the limits of the user permit it. What the caller sends to
+    /// the user afterwards reaches the connection. By default, there are no users: the result is `refused`.
+    virtual SendStatus set_user(ConnectionId of, std::string_view user) {
+        static_cast<void>(of);
+        static_cast<void>(user);
+        return SendStatus::refused;
+    }
+    /// Sends a message to all open connections of a user; the same as broadcast() to this user.
+    SendStatus send_to_user(std::string_view user, const AnyMessage& message, Completion done = {}) {
+        return broadcast({.user = std::string{user}}, message, std::move(done));
+    }
+
     /// Sends a message to all open connections of `audience`. Then calls `done`. Copies the payload before it returns.
     /// The result is `queued` if the request was passed on, even if it has no receivers. It is `refused` if a text is
     /// not UTF-8; `done` is then called with 0.
@@ -157,6 +171,9 @@ class ConnectionHandle {
     SendStatus join(std::string_view room) const { return hub_ ? hub_->join(id_, room) : SendStatus::closed; }
     /// The connection leaves a room. See Hub::leave().
     SendStatus leave(std::string_view room) const { return hub_ ? hub_->leave(id_, room) : SendStatus::closed; }
+
+    /// The connection belongs to a user from now on. See Hub::set_user().
+    SendStatus set_user(std::string_view user) const { return hub_ ? hub_->set_user(id_, user) : SendStatus::closed; }
 
     /// True if both reach the same connection.
     friend bool operator==(const ConnectionHandle& a, const ConnectionHandle& b) noexcept {

@@ -69,6 +69,7 @@ struct InboxItem {
         acknowledge,  ///< the receivers of its broadcast have caught up
         join,         ///< become a member of a room; the payload is its name
         leave,        ///< leave a room; the payload is its name
+        set_user,     ///< belong to a user; the payload is its id, or empty
         broadcast,    ///< to all connections: a message that is encoded already
         ping_all,     ///< to all connections: send a Ping
         close_all,    ///< to all connections: begin the closing handshake

@@ -51,6 +51,10 @@ class ItemHub : public Hub {
         if (!is_room_name(room)) return SendStatus::refused;
         return put(item_for(member, InboxItem::Kind::leave), bytes_of(room));
     }
+    SendStatus set_user(ConnectionId of, std::string_view user) override {
+        if (!user.empty() && !is_room_name(user)) return SendStatus::refused;
+        return put(item_for(of, InboxItem::Kind::set_user), bytes_of(user));
+    }
     void ping_all(Completion done = {}) final {
         (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
@@ -118,6 +122,8 @@ SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connec
             return connection.join(text_of(payload));
         case InboxItem::Kind::leave:
             return connection.leave(text_of(payload));
+        case InboxItem::Kind::set_user:
+            return connection.set_user(text_of(payload));
         case InboxItem::Kind::broadcast:
             break;
     }

@@ -61,9 +61,9 @@ class PooledOwner : public OwnerOn<T, role> {
             if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
         });
     }
-    /// Destroys a connection. It has left its rooms before, unless memory ran out while it ended.
+    /// Destroys a connection. It has left its rooms and its user before, unless memory ran out while it ended.
     void erase(ConnectionId id) {
-        if constexpr (role == Role::server) this->rooms().leave_all(id.slot);
+        if constexpr (role == Role::server) this->memberships().leave_all(id.slot);
         pool_.erase(id);
     }
 

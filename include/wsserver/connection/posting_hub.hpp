@@ -36,16 +36,20 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     /// The pool of these connections.
     using Pool = P;
 
-    /// `transport`, `pool` and `rooms` must live until detach(). `limit` is the most bytes that wait for the
-    /// transport's thread. `rooms` are those of a server's connections; null: no one joins any.
-    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit, RoomIndex* rooms = nullptr) noexcept
-        : transport_(transport), inbox_(limit), rooms_(rooms), pool_(&pool) {}
+    /// `transport`, `pool` and `memberships` must live until detach(). `limit` is the most bytes that wait for the
+    /// transport's thread. `memberships` are those of a server's connections; null: there are no rooms and users.
+    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit,
+               Memberships* memberships = nullptr) noexcept
+        : transport_(transport), inbox_(limit), memberships_(memberships), pool_(&pool) {}
 
     SendStatus join(ConnectionId member, std::string_view room) override {
-        return rooms_ != nullptr ? ItemHub::join(member, room) : SendStatus::refused;
+        return memberships_ != nullptr ? ItemHub::join(member, room) : SendStatus::refused;
     }
     SendStatus leave(ConnectionId member, std::string_view room) override {
-        return rooms_ != nullptr ? ItemHub::leave(member, room) : SendStatus::refused;
+        return memberships_ != nullptr ? ItemHub::leave(member, room) : SendStatus::refused;
+    }
+    SendStatus set_user(ConnectionId of, std::string_view user) override {
+        return memberships_ != nullptr ? ItemHub::set_user(of, user) : SendStatus::refused;
     }
 
     /// Called on the transport's thread. From now on, sending returns `closed`, and broadcasts report 0. So do those
@@ -183,13 +187,14 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
             for (const ConnectionId id : broadcast.to) {
                 if (Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr) f(*connection);
             }
-        } else if (!broadcast.audience || !broadcast.audience->room) {
+        } else if (!broadcast.audience || !selects_members(*broadcast.audience)) {
             pool_->for_each(f);
         } else if constexpr (role == Role::server) {
-            if (rooms_ == nullptr) return;
-            rooms_->for_each_member(*broadcast.audience->room, [&](std::uint32_t slot) {
+            if (memberships_ == nullptr) return;
+            const auto visit = [&](std::uint32_t slot) {
                 if (Connection* connection = pool_ != nullptr ? pool_->in_slot(slot) : nullptr) f(*connection);
-            });
+            };
+            for_each_selected(*memberships_, *broadcast.audience, visit, [](std::uint32_t) {});
         }
     }
 
@@ -200,7 +205,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     Inbox::Batch spare_;  ///< keeps the memory of the last batch
     const Run* innermost_ = nullptr;
     std::atomic<std::uint64_t> dropped_{0};
-    RoomIndex* const rooms_;  ///< null: there are none
+    Memberships* const memberships_;  ///< null: there are none
     std::mutex mutex_;
     Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };

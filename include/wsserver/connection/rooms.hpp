@@ -57,6 +57,11 @@ class RoomIndex {
     /// Removes the connection from all rooms.
     void leave_all(std::uint32_t slot) noexcept;
 
+    /// True if the connection is in the room.
+    bool has(std::uint32_t slot, std::string_view room) const noexcept;
+    /// The name of a room of the connection, for one that is in at most one; empty: it is in none. Valid until it
+    /// leaves the room.
+    std::string_view room_of(std::uint32_t slot) const noexcept;
     /// The names of the connection's rooms, in no particular order. Throws std::bad_alloc.
     std::vector<std::string> rooms_of(std::uint32_t slot) const;
     /// The number of rooms. Any thread.
@@ -157,6 +162,18 @@ class RoomIndex {
     std::shared_ptr<RoomDirectory> directory_;
     std::atomic<std::size_t> room_count_{0};
     std::atomic<std::size_t> membership_count_{0};
+};
+
+/// How the connections of one reactor are found by name.
+struct Memberships {
+    RoomIndex rooms;  ///< by room
+    RoomIndex users;  ///< by user: all connections of a user are in a room of that name, and each is in at most one
+
+    /// The connection ends.
+    void leave_all(std::uint32_t slot) noexcept {
+        rooms.leave_all(slot);
+        users.leave_all(slot);
+    }
 };
 
 }  // namespace wsserver

@@ -64,6 +64,10 @@ struct Echo {
         if (message.text.starts_with("room ")) {
             return void(connection.hub()->broadcast({.room = std::string{message.text.substr(5)}}, message));
         }
+        if (message.text.starts_with("user ")) return void(connection.set_user(message.text.substr(5)));
+        if (message.text.starts_with("to ")) {
+            return void(connection.hub()->send_to_user(message.text.substr(3), message));
+        }
         if (message.text == "throw") throw std::runtime_error("thrown");
         message.text.starts_with("all ") ? connection.hub()->broadcast({}, message) : connection.send(message);
     }
@@ -249,6 +253,22 @@ const auto& scenarios() {
              clients.back().send("room a");
              rig.settle();
          }},
+        {"users",
+         [](Rig& rig) {
+             std::vector<WireClient> clients;
+             for (int i = 0; i < 3; ++i) clients.push_back(rig.open(i == 2 ? "pool" : ""));
+             for (WireClient& client : clients) {
+                 client.send("user ann"), client.send("user a user with a longer name");
+                 rig.settle();
+             }
+             clients[1].send("user ");
+             clients.front().send("to a user with a longer name"), clients.back().send("to ann");
+             rig.settle();
+             clients.front().wire().reset();
+             rig.settle();
+             clients.back().send("to a user with a longer name");
+             rig.settle();
+         }},
         {"pooled",
          [](Rig& rig) {
              WireClient client = rig.open("pool");
@@ -342,8 +362,11 @@ std::string fault_of(Rig& rig, WireClient& bystander, bool bystander_lives) {
     rig.settle();
     rig.network.advance(60s);
     rig.settle();
-    if (rig.reactor().rooms().memberships() != 0) return "an ended connection is in a room";
+    const Memberships& memberships = rig.reactor().memberships();
+    if (memberships.rooms.memberships() != 0) return "an ended connection is in a room";
+    if (memberships.users.memberships() != 0) return "an ended connection has a user";
     if (rig.room_directory()->size() != 0) return "a room without members is in the directory";
+    if (rig.user_directory()->size() != 0) return "a user without connections is in the directory";
     if (rig.admitted != 0) return std::to_string(rig.admitted) + " connections were not released";
     if (!rig.calls.match()) return "on_open() and on_close() do not match";
     auto ids = rig.ended;

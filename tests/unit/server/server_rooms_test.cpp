@@ -70,7 +70,9 @@ struct Rig : MemoryServer {
         }
         return all;
     }
-    std::size_t memberships() { return reactor(0).rooms().memberships() + reactor(1).rooms().memberships(); }
+    std::size_t memberships() {
+        return reactor(0).memberships().rooms.memberships() + reactor(1).memberships().rooms.memberships();
+    }
     std::uint64_t sum(Counter ConnectionCounters::*counter) {
         return (reactor(0).counters().*counter).read() + (reactor(1).counters().*counter).read();
     }

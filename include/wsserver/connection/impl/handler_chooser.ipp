@@ -70,16 +70,16 @@ OfferDecision HandlerChooser::admit(OwnedConnection& connection, const Offer& of
     const bool is_served = !admission.handler;
     if (admission.handler) choice.handler = std::move(admission.handler);
     if (!choice.handler) return handlers_.why_none(offer);
-    return ask_handler(
-        connection, offer,
-        {{std::move(choice.handler), choice.subprotocol, std::move(choice.route), std::move(admission.fields)},
-         is_served});
+    return ask_handler(connection, offer,
+                       {{std::move(choice.handler), choice.subprotocol, std::move(choice.route),
+                         std::move(admission.fields), std::move(admission.user)},
+                        is_served});
 }
 
 /// Accepts the client, unless the handler wants to decide.
 OfferDecision HandlerChooser::ask_handler(OwnedConnection& connection, const Offer& offer, PendingAcceptance pending) {
     Acceptance& acceptance = pending.acceptance;
-    if (!acceptance.handler->decides_upgrades()) return server_->accept(connection, offer, std::move(acceptance));
+    if (!acceptance.handler->decides_upgrades()) return accept(connection, offer, std::move(acceptance));
     auto answer = upgrade_hook_.ask_handler(connection, offer, acceptance.handler);
     if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
     auto& later = std::get<DecidesLater>(answer);
@@ -107,12 +107,21 @@ OfferDecision HandlerChooser::admit_pending(OwnedConnection& connection, const O
         }
     }
     for (HttpField& field : admission.fields) acceptance.fields.push_back(std::move(field));
-    return server_->accept(connection, offer, std::move(acceptance));
+    if (!admission.user.empty()) acceptance.user = std::move(admission.user);
+    return accept(connection, offer, std::move(acceptance));
 }
 
 HandlerTable::Choice HandlerChooser::choose_handler(const Offer& offer) const {
     const std::shared_lock lock(mutex_);
     return handlers_.choose(offer, strict_subprotocol_);
+}
+
+OfferDecision HandlerChooser::accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance) {
+    if (const std::string& user = acceptance.user; !user.empty()) {
+        if (!is_room_name(user)) return fail(offer, "it gave a user id that is not 1 to 255 bytes of UTF-8");
+        if (const auto over = connection.join_group(GroupKind::user, user)) return *over;
+    }
+    return server_->accept(connection, offer, std::move(acceptance));
 }
 
 OfferDecision HandlerChooser::refuse(const Offer& offer, HttpResponse response) const {

@@ -79,6 +79,19 @@ void RoomIndex::leave_all(std::uint32_t slot) noexcept {
     remove_unused_joiner(slot);
 }
 
+bool RoomIndex::has(std::uint32_t slot, std::string_view room) const noexcept {
+    const std::uint32_t number = find(room);
+    const std::uint32_t joiner = joiner_of(slot);
+    return number != none && joiner != none && place_in(joiner, number, slot) != none;
+}
+
+std::string_view RoomIndex::room_of(std::uint32_t slot) const noexcept {
+    const std::uint32_t joiner = joiner_of(slot);
+    if (joiner == none) return {};
+    const auto& rooms = joiners_[joiner].rooms;
+    return rooms.empty() ? std::string_view{} : std::string_view{*rooms_[rooms.front().room].name};
+}
+
 std::vector<std::string> RoomIndex::rooms_of(std::uint32_t slot) const {
     std::vector<std::string> names;
     const std::uint32_t joiner = joiner_of(slot);

@@ -109,6 +109,7 @@ std::string json_of(const ConnectionInfo& info) {
         .add("id", to_string(info.id))
         .add("peer", info.peer)
         .add("subprotocol", info.subprotocol)
+        .add("user", info.user)
         .add("handler", info.handler)
         .add("state", info.state)
         .raw("age_ms", milliseconds_of(info.age))

@@ -32,8 +32,9 @@ class AdmissionControl {
     void released_without_place() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
     bool give_up_place() noexcept;
     bool admit_refused() noexcept { return count_refused(); }
-    GroupTable* groups(GroupKind kind) noexcept { return kind == GroupKind::address ? &addresses_ : nullptr; }
+    GroupTable* groups(GroupKind kind) noexcept { return kind == GroupKind::address ? &addresses_ : &users_; }
     const GroupTable& addresses() const noexcept { return addresses_; }
+    const GroupTable& users() const noexcept { return users_; }
     bool trusts_proxy(std::string_view peer) const { return client_addresses_.trusts(peer); }
     std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) const {
         return client_addresses_.client_of(peer, request);
@@ -61,6 +62,7 @@ class AdmissionControl {
     std::atomic<std::size_t> refused_{0};  ///< streams without a place, until they are released
     ConnectionRate rate_;
     GroupTable addresses_;
+    GroupTable users_;
     ClientAddresses client_addresses_;
 };
 

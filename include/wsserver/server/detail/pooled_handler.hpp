@@ -46,11 +46,11 @@ class ReadyMailboxes {
     bool scheduled_ = false;
 };
 
-/// Makes a handler for `connection` only. `route` is that of its Acceptance. `ready` belongs to the connection's
-/// reactor and lives as long.
+/// Makes a handler for `connection` only. `route` and `user` are those of its Acceptance. `ready` belongs to the
+/// connection's reactor and lives as long.
 std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
                                         std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready,
-                                        std::shared_ptr<const PathPattern> route = {});
+                                        std::shared_ptr<const PathPattern> route = {}, std::string_view user = {});
 
 }  // namespace wsserver

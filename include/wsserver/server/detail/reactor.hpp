@@ -75,6 +75,8 @@ class ReactorShared {
     const std::shared_ptr<SharedMessage::Sum>& waiting_broadcasts() const noexcept { return waiting_broadcasts_; }
     /// Which reactors have members of a room.
     const std::shared_ptr<RoomDirectory>& room_directory() const noexcept { return room_directory_; }
+    /// Which reactors have connections of a user.
+    const std::shared_ptr<RoomDirectory>& user_directory() const noexcept { return user_directory_; }
     /// The reactor with this number has finished its stop().
     virtual void on_stopped(std::uint16_t reactor) = 0;
 
@@ -84,6 +86,7 @@ class ReactorShared {
    private:
     const std::shared_ptr<SharedMessage::Sum> waiting_broadcasts_ = std::make_shared<SharedMessage::Sum>(0);
     const std::shared_ptr<RoomDirectory> room_directory_ = std::make_shared<RoomDirectory>();
+    const std::shared_ptr<RoomDirectory> user_directory_ = std::make_shared<RoomDirectory>();
 };
 
 /// Some of a reactor's connections.
@@ -116,8 +119,8 @@ class AnyReactor {
     /// The number of items that were dropped because the inbox was full or memory ran out.
     virtual std::uint64_t dropped_items() const noexcept = 0;
 
-    /// The numbers of its rooms and memberships, and the directory of all reactors.
-    virtual const RoomIndex& rooms() const noexcept = 0;
+    /// The numbers of its rooms, users and memberships, and the directories of all reactors.
+    virtual const Memberships& memberships() const noexcept = 0;
 
     /// What the connections hold, and what was ever put into their mailboxes.
     virtual MemoryAccount& memory() noexcept = 0;
@@ -186,7 +189,8 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
                   ReactorGroups{shared.groups(GroupKind::user), counters_.user_pauses}} {
         use(options);
         this->hub_ = shared.hub();
-        this->rooms_.use_directory(shared.room_directory(), number);
+        this->memberships_.rooms.use_directory(shared.room_directory(), number);
+        this->memberships_.users.use_directory(shared.user_directory(), number);
         Owner::on_memory_growth([this] { on_memory_growth(); });
         broadcasts_watched_ = this->budget().step(0);
         transport().on_wake([this] { wake(); });
@@ -221,7 +225,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     std::uint64_t over_connection_rate() const noexcept override { return over_connection_rate_.read(); }
     std::uint64_t dropped_items() const noexcept override { return inbox_dropped_.load(std::memory_order_relaxed); }
 
-    const RoomIndex& rooms() const noexcept override { return this->rooms_; }
+    const Memberships& memberships() const noexcept override { return this->memberships_; }
     MemoryAccount& memory() noexcept override { return memory_; }
     std::size_t inbox_bytes() const noexcept override { return inbox_.waiting_bytes(); }
     std::size_t largest_holder() const noexcept override { return watch_.largest(); }
@@ -291,6 +295,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
     bool give_up_place(ConnectionId id) noexcept override;
     std::optional<Errc> join(ConnectionId id, GroupKind kind, std::string_view name) override;
+    std::optional<Errc> change_user_group(ConnectionId id, std::string_view before, std::string_view user) override;
     std::array<SharedPace*, 2> shared_paces(ConnectionId id) noexcept override {
         return {groups_[0].pace(id.slot), groups_[1].pace(id.slot)};
     }
@@ -314,6 +319,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     // Items of other threads
     void take_items();
     void execute_taken(InboxItem& item);
+    RoomDirectory* directory_for(const InboxItem& item, Bytes payload) const noexcept;
     void announced_join_done(const InboxItem& item, Bytes payload) noexcept;
     void drop(const InboxItem& item) noexcept;
     SendStatus execute(InboxItem& item, Bytes payload);

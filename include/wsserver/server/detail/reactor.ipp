@@ -80,22 +80,29 @@ SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
     if (on_own_thread()) return execute(item, payload);
     const auto wake = [this] { transport().post([this] { take_items(); }); };
-    const bool is_join = item.kind == InboxItem::Kind::join;
     // What the caller publishes next must reach this reactor, although it has not executed the request by then.
-    if (is_join) shared_.room_directory()->add(text_of(payload), number_);
+    RoomDirectory* const directory = directory_for(item, payload);
+    if (directory != nullptr) directory->add(text_of(payload), number_);
     bool is_put = false;
     const bool had_memory = within_memory([&] { is_put = inbox_.put(std::move(item), payload, wake); });
     if (is_put) return SendStatus::queued;
-    if (is_join) shared_.room_directory()->remove(text_of(payload), number_);
+    if (directory != nullptr) directory->remove(text_of(payload), number_);
     if (!had_memory) throw std::bad_alloc{};
     inbox_dropped_.fetch_add(1, std::memory_order_relaxed);
     return SendStatus::dropped;
 }
 
-/// A request of another thread to join a room was executed or dropped.
+/// The directory that knows of the request before it is executed; null: there is none.
+template <Transport T>
+RoomDirectory* Reactor<T>::directory_for(const InboxItem& item, Bytes payload) const noexcept {
+    if (item.kind == InboxItem::Kind::join) return shared_.room_directory().get();
+    return item.kind == InboxItem::Kind::set_user && !payload.empty() ? shared_.user_directory().get() : nullptr;
+}
+
+/// A request of another thread to join a room or to belong to a user was executed or dropped.
 template <Transport T>
 void Reactor<T>::announced_join_done(const InboxItem& item, Bytes payload) noexcept {
-    if (item.kind == InboxItem::Kind::join) shared_.room_directory()->remove(text_of(payload), number_);
+    if (RoomDirectory* const directory = directory_for(item, payload)) directory->remove(text_of(payload), number_);
 }
 
 template <Transport T>
@@ -180,13 +187,14 @@ void Reactor<T>::send_broadcasts() {
     report_broadcasts();
 }
 
-/// Sends a group of broadcasts: consecutive ones to one room, or to no room. Returns the end of the group. A list of
-/// connections is a group of its own.
+/// Sends a group of broadcasts: consecutive ones to the same room and user, or to neither. Returns the end of the
+/// group. A list of connections is a group of its own.
 template <Transport T>
 std::size_t Reactor<T>::send_group(std::size_t first) {
     const auto& all = leaving_.broadcasts;
     const auto is_like_first = [&](const Broadcast& other) {
-        return other.to.empty() && other.audience->room == all[first].audience->room;
+        return other.to.empty() && other.audience->room == all[first].audience->room &&
+               other.audience->user == all[first].audience->user;
     };
     std::size_t end = first + 1;
     while (all[first].to.empty() && end < all.size() && is_like_first(all[end])) ++end;
@@ -200,7 +208,7 @@ std::size_t Reactor<T>::send_group(std::size_t first) {
     return end;
 }
 
-/// Calls `f` for each connection of the room or of the list; for all if there is neither.
+/// Calls `f` for each connection of the room, the user or the list; for all if there is none of these.
 template <Transport T>
 template <class F>
 void Reactor<T>::for_each_receiver(const Broadcast& broadcast, F&& f) {
@@ -208,11 +216,12 @@ void Reactor<T>::for_each_receiver(const Broadcast& broadcast, F&& f) {
         if (ServerConnection* connection = pool_.find(id)) f(*connection);
     }
     if (!broadcast.to.empty()) return;
-    if (!broadcast.audience->room) return pool_.for_each(f);
+    if (!selects_members(*broadcast.audience)) return pool_.for_each(f);
     const auto visit = [&](std::uint32_t slot) {
         if (ServerConnection* connection = pool_.in_slot(slot)) f(*connection);
     };
-    this->rooms_.for_each_member(*broadcast.audience->room, visit, [this](std::uint32_t slot) { pool_.expect(slot); });
+    for_each_selected(this->memberships_, *broadcast.audience, visit,
+                      [this](std::uint32_t slot) { pool_.expect(slot); });
 }
 
 template <Transport T>
@@ -317,11 +326,10 @@ void Reactor<T>::use(const ReactorOptions& options) {
     this->use_limits(options.connection, options.memory_limit);
     this->protocol_options_.fragment_size = options.fragment_size;
     inbox_.set_limit(Inbox::limit_within(options.memory_limit));
-    const bool was_on = groups_of(GroupKind::address).is_on();
-    groups_of(GroupKind::address).use(options.per_address);
-    groups_of(GroupKind::user).use(options.per_user);
+    const bool adopts_by_address = groups_of(GroupKind::address).use(options.per_address);
+    const bool adopts_by_user = groups_of(GroupKind::user).use(options.per_user);
     this->has_shared_paces_ = groups_[0].has_rates() || groups_[1].has_rates();
-    if (!was_on && groups_of(GroupKind::address).is_on()) adopt_all();
+    if (adopts_by_address || adopts_by_user) adopt_all();
 }
 
 template <Transport T>

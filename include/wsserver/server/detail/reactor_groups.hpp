@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wsserver/connection/connection_counters.hpp"
@@ -26,9 +27,11 @@ class ReactorGroups {
     ReactorGroups(const ReactorGroups&) = delete;
     ReactorGroups& operator=(const ReactorGroups&) = delete;
 
-    void use(const GroupLimits& limits) noexcept {
-        is_on_ = table_ != nullptr && limits.any();
+    /// Returns true if there were no limits before, and are some now: older connections must be adopted.
+    bool use(const GroupLimits& limits) noexcept {
+        const bool was_on = std::exchange(is_on_, table_ != nullptr && limits.any());
         rates_ = limits.receive_rates;
+        return is_on_ && !was_on;
     }
     /// True if new connections must join.
     bool is_on() const noexcept { return is_on_; }

@@ -48,6 +48,17 @@ std::optional<Errc> Reactor<T>::join(ConnectionId id, GroupKind kind, std::strin
     return error_of(kind, joined.refusal);
 }
 
+template <Transport T>
+std::optional<Errc> Reactor<T>::change_user_group(ConnectionId id, std::string_view before, std::string_view user) {
+    ReactorGroups& groups = groups_of(GroupKind::user);
+    if (!groups.is_on()) return std::nullopt;
+    groups.leave(id.slot, transport().now());
+    if (user.empty()) return std::nullopt;
+    auto over = join(id, GroupKind::user, user);
+    if (over && !before.empty()) groups.adopt(id.slot, before, transport().now());
+    return over;
+}
+
 /// Connections that are older than the limits count, too. Without memory, some do not.
 template <Transport T>
 void Reactor<T>::adopt_all() {
@@ -59,7 +70,10 @@ void Reactor<T>::adopt_all() {
             const std::string key = address_key(peer);
             const auto slot = connection.id().slot;
             ReactorGroups& groups = groups_of(GroupKind::address);
-            if (!key.empty() && !groups.has(slot)) groups.adopt(slot, key, transport().now());
+            if (groups.is_on() && !key.empty() && !groups.has(slot)) groups.adopt(slot, key, transport().now());
+            ReactorGroups& users = groups_of(GroupKind::user);
+            const std::string_view user = connection.user();
+            if (users.is_on() && !user.empty() && !users.has(slot)) users.adopt(slot, user, transport().now());
         });
     });
 }

@@ -44,13 +44,13 @@ class ServerHub final : public ItemHub {
         std::vector<ConnectionId> to{};  ///< of a list: its connections
     };
 
-    /// Passes a part to each reactor, or to those that have members of the audience's room. Calls `done` with the sum
-    /// of the receivers.
+    /// Passes a part to each reactor, or to those that have members of the audience's room or user. Calls `done` with
+    /// the sum of the receivers.
     SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
     SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) override;
     /// Precondition: mutex_ is locked. Empty if the server has ended.
     std::vector<Target> all_reactors() const;
-    std::vector<Target> reactors_of_room(std::string_view room) const;
+    std::vector<Target> reactors_of(const Audience& audience) const;
     std::vector<Target> reactors_of_list(std::span<const ConnectionId> to) const;
     template <class FindTargets>
     SendStatus put_parts(Parts& parts, FindTargets&& find_targets);
@@ -64,7 +64,8 @@ class ServerHub final : public ItemHub {
     // Callers lock it shared; attach() and detach() lock it exclusively. So no reactor is destroyed during a call.
     mutable std::shared_mutex mutex_;
     std::vector<AnyReactor*> reactors_;
-    std::shared_ptr<RoomDirectory> directory_;  ///< of the reactors
+    std::shared_ptr<RoomDirectory> rooms_;  ///< of the reactors
+    std::shared_ptr<RoomDirectory> users_;  ///< the same
 };
 
 }  // namespace wsserver

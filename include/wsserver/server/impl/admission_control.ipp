@@ -70,13 +70,14 @@ OfferDecision ChooserOnReactors::accept(OwnedConnection& connection, const Offer
         try {
             ReadyMailboxes& ready = workers_.ready_mailboxes(connection.id().reactor);
             acceptance.handler = make_pooled(std::move(acceptance.handler), connection, acceptance.subprotocol,
-                                             offer.request.target, hub_, ready, acceptance.route);
+                                             offer.request.target, hub_, ready, acceptance.route, acceptance.user);
         } catch (const std::system_error& why) {
             log_no_worker(why);
             return Errc::too_many_connections;
         }
     }
-    callbacks_.accepted({connection, offer.request, acceptance.subprotocol, acceptance.handler->name()});
+    callbacks_.accepted(
+        {connection, offer.request, acceptance.subprotocol, acceptance.handler->name(), acceptance.user});
     return acceptance;
 }
 
@@ -91,7 +92,8 @@ AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shar
       max_connections_(options.max_connections != 0 ? options.max_connections : nine_tenths_of_descriptors()),
       max_refused_(most_refused()),
       rate_(options.connections_per_second),
-      addresses_(options.per_address) {
+      addresses_(options.per_address),
+      users_(options.per_user) {
     chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
     client_addresses_.set(options.trusted_proxies, options.client_address_field);
 }
@@ -125,6 +127,7 @@ bool AdmissionControl::give_up_place() noexcept {
 void AdmissionControl::reconfigure(const ServerOptions& changed) {
     rate_.set(changed.connections_per_second);
     addresses_.set(changed.per_address);
+    users_.set(changed.per_user);
     chooser_.set_rules(origin_rules(changed), changed.strict_subprotocol);
     client_addresses_.set(changed.trusted_proxies, changed.client_address_field);
     log_faults();

@@ -24,14 +24,15 @@ struct Reaction {
 class PooledConnection final : public AnyConnection {
    public:
     PooledConnection(const OwnedConnection& connection, std::string_view subprotocol, std::string_view target,
-                     std::shared_ptr<ServerHub> hub, std::shared_ptr<const PathPattern> route)
+                     std::shared_ptr<ServerHub> hub, std::shared_ptr<const PathPattern> route, std::string_view user)
         : hub_(std::move(hub)),
           any_hub_(hub_),
           id_(connection.id()),
           subprotocol_(subprotocol),
           peer_(connection.peer()),
           target_(target),
-          route_(std::move(route)) {}
+          route_(std::move(route)),
+          user_(user) {}
 
     SendStatus send(const AnyMessage& message) override {
         return may_be_sent(message) ? put(InboxItem::kind_of(message), message.payload()) : SendStatus::refused;
@@ -61,6 +62,13 @@ class PooledConnection final : public AnyConnection {
     std::vector<std::string> rooms() const override {
         return rooms_ ? std::vector<std::string>(rooms_->begin(), rooms_->end()) : std::vector<std::string>{};
     }
+    std::string_view user() const noexcept override { return user_; }
+    SendStatus set_user(std::string_view user) override {
+        std::string copy{user};
+        const SendStatus status = hub_->set_user(id_, user);
+        if (status == SendStatus::queued) user_.swap(copy);
+        return status;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
@@ -84,6 +92,7 @@ class PooledConnection final : public AnyConnection {
     const std::string peer_;
     const std::string target_;
     const std::shared_ptr<const PathPattern> route_;
+    std::string user_;  ///< as this object knows it
     void* user_data_ = nullptr;
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
 };
@@ -92,11 +101,11 @@ class ReactionMailbox final : public Mailbox<Reaction> {
    public:
     ReactionMailbox(std::shared_ptr<AnyHandler> handler, const OwnedConnection& connection,
                     std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub,
-                    std::shared_ptr<const PathPattern> route)
+                    std::shared_ptr<const PathPattern> route, std::string_view user)
         : Mailbox(TaskName{handler->name()}, {}, Priority::message, handler.get()),
           handler_(std::move(handler)),
           gate_(hub->gate()),
-          connection_(connection, subprotocol, target, std::move(hub), std::move(route)) {}
+          connection_(connection, subprotocol, target, std::move(hub), std::move(route), user) {}
 
     AnyHandler& handler() const noexcept { return *handler_; }
 
@@ -204,9 +213,9 @@ class PooledHandler final : public AnyHandler {
 std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
                                         std::string_view subprotocol, std::string_view target,
                                         std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready,
-                                        std::shared_ptr<const PathPattern> route) {
+                                        std::shared_ptr<const PathPattern> route, std::string_view user) {
     auto mailbox = std::make_shared<ReactionMailbox>(std::move(handler), connection, subprotocol, target,
-                                                     std::move(hub), std::move(route));
+                                                     std::move(hub), std::move(route), user);
     return std::make_shared<PooledHandler>(std::move(mailbox), connection, ready);
 }
 

@@ -34,7 +34,9 @@ class ServerHub::Tally {
 void ServerHub::attach(std::vector<AnyReactor*> reactors) {
     const std::unique_lock lock(mutex_);
     reactors_ = std::move(reactors);
-    if (!reactors_.empty()) directory_ = reactors_.front()->rooms().directory();
+    if (reactors_.empty()) return;
+    rooms_ = reactors_.front()->memberships().rooms.directory();
+    users_ = reactors_.front()->memberships().users.directory();
 }
 
 void ServerHub::detach() {
@@ -121,10 +123,12 @@ std::vector<ServerHub::Target> ServerHub::all_reactors() const {
     return targets;
 }
 
-std::vector<ServerHub::Target> ServerHub::reactors_of_room(std::string_view room) const {
+std::vector<ServerHub::Target> ServerHub::reactors_of(const Audience& audience) const {
+    if (!selects_members(audience)) return all_reactors();
     std::vector<Target> targets;
     if (reactors_.empty()) return targets;
-    for (const std::uint16_t number : directory_->reactors_of(room)) {
+    const auto numbers = audience.user ? users_->reactors_of(*audience.user) : rooms_->reactors_of(*audience.room);
+    for (const std::uint16_t number : numbers) {
         if (number < reactors_.size()) targets.push_back({reactors_[number]});
     }
     return targets;
@@ -164,9 +168,7 @@ SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes pa
         payload = {};
     }
     Parts parts{std::move(item), std::move(common), payload, std::move(done), gate_};
-    return put_parts(parts, [&] {
-        return audience != nullptr && audience->room ? reactors_of_room(*audience->room) : all_reactors();
-    });
+    return put_parts(parts, [&] { return audience != nullptr ? reactors_of(*audience) : all_reactors(); });
 }
 
 SendStatus ServerHub::put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) {

@@ -30,7 +30,8 @@ ReactorOptions reactor_options(const ServerOptions& options) {
     return {.connection = options.connection,
             .memory_limit = options.memory_limit != 0 ? options.memory_limit : default_memory_limit(),
             .server_name = options.server_name,
-            .per_address = options.per_address};
+            .per_address = options.per_address,
+            .per_user = options.per_user};
 }
 
 Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
@@ -319,11 +320,12 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.paused_for_memory += reactor.paused_for_memory();
     sum.rate_pauses += counters.rate_pauses.read();
     sum.address_pauses += counters.address_pauses.read();
+    sum.user_pauses += counters.user_pauses.read();
     sum.publish_pauses += counters.publish_pauses.read();
     sum.memory_pauses += counters.memory_pauses.read();
     sum.closed_for_memory += counters.closed_for_memory.read();
     sum.refused_for_memory += counters.refused_for_memory.read();
-    sum.memberships += reactor.rooms().memberships();
+    sum.memberships += reactor.memberships().rooms.memberships();
     sum.joins_over_limit += counters.joins_over_limit.read();
     sum.joins_dropped += counters.joins_dropped.read();
     sum.messages_dropped += counters.messages_dropped.read() + reactor.dropped_items();
@@ -345,8 +347,11 @@ ServerStatistics Server::Impl::statistics() const {
     sum.memory_limit = memory_limit_;
     sum.over_address_connections = admission_.addresses().over_connections();
     sum.over_address_rate = admission_.addresses().over_rate();
-    sum.limits_forgotten = admission_.addresses().forgotten();
+    sum.over_user_connections = admission_.users().over_connections();
+    sum.over_user_rate = admission_.users().over_rate();
+    sum.limits_forgotten = admission_.addresses().forgotten() + admission_.users().forgotten();
     sum.rooms = room_directory()->size();
+    sum.users = user_directory()->size();
     sum.reactor_stalls = queries_.stalls();
     sum.taken_over = watch_.taken_over();
     for (const AnyReactor* reactor : reactors_.all()) add_counters(sum, *reactor);

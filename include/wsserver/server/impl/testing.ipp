@@ -82,6 +82,7 @@ struct MemoryServer::Impl final : ReactorShared {
           any_hub(server_hub),
           chooser(server_hub),
           addresses(options.per_address),
+          users(options.per_user),
           reactors(*this, *server_hub, reactor_options(options), network, place) {
         set_options(options);
         ConnectionOptions of_clients;
@@ -131,7 +132,7 @@ struct MemoryServer::Impl final : ReactorShared {
         return true;
     }
     bool admit_refused() noexcept override { return true; }
-    GroupTable* groups(GroupKind kind) noexcept override { return kind == GroupKind::address ? &addresses : nullptr; }
+    GroupTable* groups(GroupKind kind) noexcept override { return kind == GroupKind::address ? &addresses : &users; }
     void on_stopped(std::uint16_t) override { stopped = true; }
 
     Reactor<MemoryTransport>& reactor() const noexcept { return reactors[0]; }
@@ -142,6 +143,7 @@ struct MemoryServer::Impl final : ReactorShared {
     void set_options(const ServerOptions& given) {
         options = given;
         addresses.set(options.per_address);
+        users.set(options.per_user);
         chooser.set_rules({options.allowed_origins, options.hosts}, options.strict_subprotocol);
     }
     MemorySocket connect(TestLine where) {
@@ -176,6 +178,7 @@ struct MemoryServer::Impl final : ReactorShared {
     MemoryNetwork network;
     ClientOn<MemoryTransport> clients{network};
     GroupTable addresses;
+    GroupTable users;
     MemoryReactors reactors;  // last: their connections use all members above until they are gone
 };
 
@@ -433,6 +436,11 @@ SendStatus RecordingHub::leave(ConnectionId member, std::string_view room) {
     return is_room_name(room) ? record("leave " + to_string(member) + " " + std::string{room}) : SendStatus::refused;
 }
 
+SendStatus RecordingHub::set_user(ConnectionId of, std::string_view user) {
+    if (!user.empty() && !is_room_name(user)) return SendStatus::refused;
+    return record("user " + to_string(of) + (user.empty() ? "" : " ") + std::string{user});
+}
+
 SendStatus RecordingHub::ping(ConnectionId to, Bytes payload) {
     return record("ping " + to_string(to) + to_string(Event{Ping{payload}}).substr(4));
 }
@@ -444,8 +452,11 @@ SendStatus RecordingHub::close(ConnectionId to, CloseCode code, std::string_view
 namespace {
 
 std::string audience_in_words(const Audience& audience) {
-    std::string words = audience.room ? "room " + *audience.room : audience.subprotocol.value_or("all");
-    if (audience.room && audience.subprotocol) words += " subprotocol " + *audience.subprotocol;
+    std::string words;
+    if (audience.room) words += " room " + *audience.room;
+    if (audience.user) words += " user " + *audience.user;
+    if (audience.subprotocol) words += (words.empty() ? " " : " subprotocol ") + *audience.subprotocol;
+    words = words.empty() ? "all" : words.substr(1);
     if (audience.except) words += " except " + to_string(*audience.except);
     return words;
 }
@@ -501,6 +512,13 @@ SendStatus RecordingConnection::leave(std::string_view room) {
     if (!is_room_name(room)) return SendStatus::refused;
     if (const auto found = rooms_.find(room); found != rooms_.end()) rooms_.erase(found);
     return record("leave " + std::string{room});
+}
+
+SendStatus RecordingConnection::set_user(std::string_view user) {
+    if (!user.empty() && !is_room_name(user)) return SendStatus::refused;
+    const std::string id{user};  // it may be a view of the user before
+    if (status == SendStatus::queued) user_ = id;
+    return record("user" + (id.empty() ? "" : " " + id));
 }
 
 }  // namespace wsserver

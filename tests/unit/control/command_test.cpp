@@ -504,7 +504,7 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
         R"("memory":3145728,"memory_limit":2147483648,"paused_for_memory":1,"io_threads":4,)"
         R"("stalled_reactors":[],"handlers":[)"
         R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
-        R"({"subprotocol":"chat","user":"","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
+        R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
         R"({"handler":null,"since_ms":null,"overdue":false},{"handler":"slow","since_ms":90000,"overdue":true}],)"
         R"("queues":[{"handler":"slow","waiting":12,"running":1}],)"
         R"("calls":[{"call":"create() of /x/slow.so","since_ms":60000,"overdue":true},)"
@@ -542,7 +542,7 @@ TEST_CASE("commands for handlers and for the program", "[command]") {
     CHECK(output_of(target, "handler list --json") ==
           R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":0})"
           "\n"
-          R"({"subprotocol":"chat","user":"","handler":"chat","source":"","runs":"pooled","connections":2})"
+          R"({"subprotocol":"chat","handler":"chat","source":"","runs":"pooled","connections":2})"
           "\n");
     CHECK(output_of(target, "handler load chat '/a path/chat.so'") == "load 'chat' /a path/chat.so done\n");
     output_of(target, "handler load default echo");

@@ -92,7 +92,7 @@ struct HolderPool {
 TEST_CASE("of those that wait for one broadcast, the one with most of it left is closed first", "[memory_watch]") {
     HolderPool pool;
     MemoryWatch<HolderPool> watch{pool};
-    for (const std::size_t left : {1, 900, 300}) pool.add(1, {.shared = 1000 * kib, .left = left * kib}, watch);
+    for (const std::size_t left : {1U, 900U, 300U}) pool.add(1, {.shared = 1000 * kib, .left = left * kib}, watch);
     watch.look(MemoryBudget{800 * kib}, {.total = 1000 * kib, .broadcasts = 1000 * kib});
     CHECK_FALSE(pool.all[0].closed);
     CHECK(pool.all[1].closed);

@@ -18,6 +18,7 @@
 #include "wsserver/base/bytes.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/handshake/http.hpp"
+#include "wsserver/handshake/http_body.hpp"
 #include "wsserver/handshake/limits.hpp"
 #include "wsserver/protocol/error.hpp"
 
@@ -44,6 +45,8 @@ class HeadReader {
     std::string_view head() const noexcept { return head_; }
     /// Begins another header. The bytes of all headers together count towards the limit.
     void restart() noexcept;
+    /// Begins the header of another message, with limits of its own. Keeps at most `kept` bytes of memory.
+    void begin_again(std::size_t kept) noexcept;
 
    private:
     enum class Place : std::uint8_t { line_start, in_line, after_cr, after_last_cr };
@@ -90,9 +93,13 @@ class ServerHandshake {
     struct Upgrade {
         Offer offer;  ///< what the client asks for
     };
-    /// A valid GET or HEAD request that does not ask for a WebSocket. The caller sends http_response().
+    /// A valid request that does not ask for a WebSocket: GET or HEAD without a body, or any after serve_http(). Its
+    /// body follows. The caller sends http_response().
     struct Plain {
-        HttpRequest request;  ///< what the client asks for
+        HttpRequest request;            ///< what the client asks for
+        BodyFraming body{};             ///< where its body ends
+        bool keeps_alive = false;       ///< the client may send another request; only after serve_http()
+        bool expects_continue = false;  ///< it waits for a 100 before it sends the body
     };
     /// The result of receive().
     using Verdict = std::variant<NeedMore, Upgrade, Plain, Refused>;
@@ -100,12 +107,23 @@ class ServerHandshake {
     /// `server_name` is the value of the Server field in refusals; empty: no such field.
     explicit ServerHandshake(const HandshakeLimits& limits, std::string_view server_name = {});
 
-    /// Reads bytes from the client, cut anywhere. Precondition: all verdicts so far were NeedMore.
+    /// From now on, plain requests may have any method but CONNECT, and a body.
+    void serve_http() noexcept { serves_http_ = true; }
+
+    /// Reads bytes from the client, cut anywhere. Precondition: all verdicts so far were NeedMore, or next_request()
+    /// was called.
     Verdict receive(Bytes bytes);
-    /// How many bytes of the last receive() belonged to the request. The bytes after them are frames.
+    /// How many bytes of the last receive() belonged to the header. The bytes after them are frames, or the body.
     std::size_t consumed() const noexcept { return consumed_; }
+    /// After Plain, its body and its response: begins another request on the same stream. `spare` is a request whose
+    /// memory may be used again.
+    void next_request(HttpRequest spare = {});
+    /// True if no byte of a request was received yet.
+    bool is_empty() const noexcept { return reader_.is_empty(); }
 
    private:
+    bool accepts_method(std::string_view method) const noexcept;
+    Verdict judge_plain(HttpRequest request) const;
     Refused refuse(Errc error, std::string_view detail = {}, bool head_request = false) const;
     Verdict judge(HttpRequest request) const;
     Verdict judge_upgrade(HttpRequest request) const;
@@ -114,6 +132,8 @@ class ServerHandshake {
     std::size_t consumed_ = 0;
     std::size_t max_target_;
     std::string server_name_;
+    bool serves_http_ = false;
+    HttpRequest spare_{};
 };
 
 /// The 101 response that completes the opening handshake (§4.2.2).

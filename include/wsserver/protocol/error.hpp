@@ -67,6 +67,15 @@ enum class Errc : std::uint8_t {
     malformed_proxy_header,      ///< not a header of the PROXY protocol, where one is required
     untrusted_proxy,             ///< a peer that may not send such a header
 
+    // The server refuses a plain HTTP request.
+    bad_body_length,          ///< RFC 9112 §6: where the body ends is not clear
+    unknown_transfer_coding,  ///< RFC 9112 §6.1: not only chunked
+    unknown_expectation,      ///< RFC 9110 §10.1.1: not 100-continue
+    malformed_body,           ///< RFC 9112 §7.1: not the chunked coding
+    body_too_large,           ///< over the limit of its route
+    body_timeout,             ///< the body did not arrive in time
+    answer_timeout,           ///< the program did not answer in time
+
     // The client refuses the server's response to the opening handshake (§4.1).
     malformed_response,                      ///< RFC 9112: not HTTP/1.1, or incomplete
     response_header_too_large,               ///< over HandshakeLimits

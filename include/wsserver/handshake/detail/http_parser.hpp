@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "wsserver/handshake/http.hpp"
 
@@ -20,7 +21,8 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
     using View = boost::beast::string_view;
 
    public:
-    HttpParser() {
+    /// Parses into `reused`, whose texts are replaced and whose memory is kept.
+    explicit HttpParser(Message reused = {}) : message_(std::move(reused)) {
         this->header_limit(std::numeric_limits<std::uint32_t>::max());
         this->skip(true);
     }
@@ -29,6 +31,7 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
     std::string parse(std::string_view head) {
         Error error;
         const auto taken = this->put({head.data(), head.size()}, error);
+        message_.fields.resize(fields_);
         if (!error && taken != head.size()) return "bytes after the header";
         return error ? error.message() : std::string{};
     }
@@ -52,7 +55,10 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
         if constexpr (!is_request) message_.status = static_cast<unsigned>(status);
     }
     void on_field_impl(boost::beast::http::field, View name, View value, Error&) override {
-        message_.fields.push_back({std::string{name.data(), name.size()}, std::string{value.data(), value.size()}});
+        if (fields_ == message_.fields.size()) message_.fields.emplace_back();
+        HttpField& field = message_.fields[fields_++];
+        field.name.assign(name.data(), name.size());
+        field.value.assign(value.data(), value.size());
     }
     void on_header_impl(Error&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>&, Error&) override {}
@@ -61,7 +67,8 @@ class HttpParser : private boost::beast::http::basic_parser<std::is_same_v<Messa
     std::size_t on_chunk_body_impl(std::uint64_t, View part, Error&) override { return part.size(); }
     void on_finish_impl(Error&) override {}
 
-    Message message_{};
+    Message message_;
+    std::size_t fields_ = 0;
     unsigned version_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include "wsserver/handshake/impl/handshake.ipp"
 #include "wsserver/handshake/impl/handshake_client.ipp"
 #include "wsserver/handshake/impl/handshake_server.ipp"
+#include "wsserver/handshake/impl/http_body.ipp"
 #include "wsserver/handshake/impl/http_text.ipp"
 #include "wsserver/handshake/impl/http_values.ipp"
 #include "wsserver/handshake/impl/ip_address.ipp"

@@ -82,6 +82,12 @@ void HeadReader::restart() noexcept {
     place_ = Place::line_start;
 }
 
+void HeadReader::begin_again(std::size_t kept) noexcept {
+    restart();
+    before_ = 0;
+    if (head_.capacity() > kept) std::string{}.swap(head_);
+}
+
 }  // namespace detail
 
 std::string sec_websocket_accept(std::string_view key) {

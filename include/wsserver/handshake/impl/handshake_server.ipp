@@ -72,6 +72,7 @@ bool check_target(const HttpRequest& request, std::string_view& host) {
     std::string_view target{request.target};
     if (!http_text::is_visible(target) || target.find('#') != std::string_view::npos) return false;
     if (target.starts_with('/')) return true;
+    if (target == "*") return request.method == "OPTIONS";  // RFC 9112 §3.2.4
     const auto scheme_end = target.find("://");
     if (scheme_end == std::string_view::npos) return false;
     const auto scheme = target.substr(0, scheme_end);
@@ -141,32 +142,69 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
     if (head.starts_with("\r\n")) head.erase(0, 2);
     if (head.starts_with("\r\n")) return refuse(Errc::malformed_request, "several empty lines before the first one");
     if (const auto wrong = check_version(head)) return refuse(wrong->error, wrong->text);
-    RequestParser parser;
+    RequestParser parser{std::move(spare_)};
     if (const auto wrong = parser.parse(head); !wrong.empty()) return refuse(Errc::malformed_request, wrong);
 
     auto& request = parser.message();
     const bool is_head = request.method == "HEAD";
-    if (request.method != "GET" && !is_head) return refuse(Errc::bad_method);
+    if (!accepts_method(request.method)) return refuse(Errc::bad_method);
     std::string_view host;
     if (!check_target(request, host)) return refuse(Errc::malformed_request, "the target is not a path", is_head);
     if (const auto wrong = check_host(request)) return refuse(wrong->error, wrong->text, is_head);
-    if (has_payload(parser, request)) return refuse(Errc::request_with_payload, {}, is_head);
+    if (!serves_http_ && has_payload(parser, request)) return refuse(Errc::request_with_payload, {}, is_head);
     normalise_target(request, host);
     return judge(std::move(request));
 }
 
+/// The tunnel that CONNECT asks for is not a resource of the server.
+bool ServerHandshake::accepts_method(std::string_view method) const noexcept {
+    return method == "GET" || method == "HEAD" || (serves_http_ && method != "CONNECT");
+}
+
+void ServerHandshake::next_request(HttpRequest spare) {
+    constexpr std::size_t kept = 4096;  // of a long header, which is rare, no memory is kept
+    reader_.begin_again(kept);
+    spare_ = std::move(spare);
+}
+
+/// A request that is not an upgrade.
+ServerHandshake::Verdict ServerHandshake::judge_plain(HttpRequest request) const {
+    const bool is_head = request.method == "HEAD";
+    if (!serves_http_) return Plain{std::move(request)};
+    const auto framing = body_framing(request);
+    if (!framing) return refuse(framing.error().error, framing.error().text, is_head);
+    const auto expects = expects_continue(request);
+    if (!expects) return refuse(expects.error().error, expects.error().text, is_head);
+    Plain plain{std::move(request), *framing, false, *expects};
+    plain.keeps_alive = keeps_alive(plain.request);
+    return plain;
+}
+
+namespace {
+
+bool has_field(const HttpRequest& request, std::string_view name) noexcept {
+    return find_field(request.fields, name) != nullptr;
+}
+
+}  // namespace
+
 ServerHandshake::Verdict ServerHandshake::judge(HttpRequest request) const {
     const bool is_head = request.method == "HEAD";
+    if (!has_field(request, "Upgrade") && !has_field(request, "Sec-WebSocket-Key")) {
+        return judge_plain(std::move(request));
+    }
     // RFC 6455 §4.2.1 (3): "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
     // case-insensitive value."
     if (!http_text::list_names(http_text::joined(request.fields, "Upgrade"), "websocket")) {
         // The most frequent reason is a proxy that does not forward Upgrade. A page as the response would hide that.
-        if (find_field(request.fields, "Sec-WebSocket-Key") == nullptr) return Plain{std::move(request)};
+        if (!has_field(request, "Sec-WebSocket-Key")) return judge_plain(std::move(request));
         return refuse(Errc::not_an_upgrade, "a proxy must forward the fields Upgrade and Connection", is_head);
     }
     // §4.2.1 (1): "An HTTP/1.1 or higher GET request".
     if (request.version < 11) return refuse(Errc::bad_http_version, {}, is_head);
-    if (is_head) return refuse(Errc::bad_method, {}, is_head);
+    if (request.method != "GET") return refuse(Errc::bad_method, {}, is_head);
+    const auto framing = body_framing(request);
+    if (!framing || !framing->is_empty()) return refuse(Errc::request_with_payload);
     if (request.target.size() > max_target_) {
         return refuse(Errc::request_header_too_large,
                       "the target has more than " + std::to_string(max_target_) + " bytes");
@@ -282,7 +320,14 @@ unsigned http_status_for(Errc error) noexcept {
         case Errc::no_such_path:
             return 404;
         case Errc::handshake_timeout:
+        case Errc::body_timeout:
             return 408;
+        case Errc::body_too_large:
+            return 413;
+        case Errc::unknown_expectation:
+            return 417;
+        case Errc::unknown_transfer_coding:
+            return 501;
         case Errc::unknown_host:
             return 421;
         case Errc::too_many_from_address:
@@ -294,6 +339,7 @@ unsigned http_status_for(Errc error) noexcept {
         case Errc::memory_limit_reached:
         case Errc::too_many_new_connections:
         case Errc::upgrade_undecided:
+        case Errc::answer_timeout:
             return 503;
         default:
             return 400;

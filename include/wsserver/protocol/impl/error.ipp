@@ -87,6 +87,20 @@ std::string_view message_of(Errc error) noexcept {
             return "the program refused the client";
         case Errc::upgrade_undecided:
             return "the program did not decide about the request in time";
+        case Errc::bad_body_length:
+            return "where the body of the request ends is not clear";
+        case Errc::unknown_transfer_coding:
+            return "the transfer coding of the request is not supported";
+        case Errc::unknown_expectation:
+            return "the expectation of the request is not supported";
+        case Errc::malformed_body:
+            return "the body of the request is not in the chunked coding";
+        case Errc::body_too_large:
+            return "the body of the request is too large";
+        case Errc::body_timeout:
+            return "the body of the request took too long";
+        case Errc::answer_timeout:
+            return "the program did not answer the request in time";
         case Errc::request_with_payload:
             return "the opening handshake must not have a payload";
         case Errc::unknown_subprotocol:

@@ -120,6 +120,11 @@ class Client {
     SendStatus send(const AnyMessage& message);
     /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.
     SendStatus ping(Bytes payload = {});
+    /// How many bytes of what was sent wait or are in flight; see AnyConnection::queued(). 0 without a connection.
+    std::size_t queued() const noexcept;
+    /// True while a program that has much to send should go on; see AnyConnection::has_room(). If it was false, the
+    /// handler's on_drained() follows, unless the connection ends before.
+    bool has_room() const noexcept;
     /// Begins the closing handshake, or gives up connecting, which is reported to on_end() within this call. The client
     /// does not reconnect after that.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});

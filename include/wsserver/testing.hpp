@@ -229,6 +229,7 @@ class RecordingHub : public Hub {
     std::vector<std::string> calls{};        ///< the recorded calls
     SendStatus status = SendStatus::queued;  ///< the result of every recorded call
     std::size_t receivers = 0;               ///< the count that broadcasts report
+    std::size_t queued_bytes = 0;            ///< what queued() returns
 
     SendStatus send(ConnectionId to, const AnyMessage& message) override;
     SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) override;
@@ -240,6 +241,7 @@ class RecordingHub : public Hub {
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
     void ping_all(Completion done = {}) override;
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) override;
+    std::size_t queued(ConnectionId) const noexcept override { return queued_bytes; }
 
    protected:
     /// Called at the end of each broadcast(), ping_all() and close_all(). Passes `receivers` to `done`. Override it to
@@ -269,6 +271,8 @@ class RecordingConnection final : public AnyConnection {
     std::vector<std::string> calls{};                              ///< the recorded calls
     SendStatus status = SendStatus::queued;                        ///< the result of every recorded call
     std::map<std::string, std::string, std::less<>> parameters{};  ///< what parameter() returns, by name
+    std::size_t queued_bytes = 0;                                  ///< what queued() returns
+    bool with_room = true;                                         ///< what has_room() returns
 
     /// The hub that hub() returns.
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
@@ -284,6 +288,8 @@ class RecordingConnection final : public AnyConnection {
         const auto found = parameters.find(name);
         return found != parameters.end() ? std::optional{found->second} : std::nullopt;
     }
+    std::size_t queued() const noexcept override { return queued_bytes; }
+    bool has_room() override { return with_room; }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     SendStatus join(std::string_view room) override;
     SendStatus leave(std::string_view room) override;

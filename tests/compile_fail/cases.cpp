@@ -115,6 +115,16 @@ struct Handler {
     void on_open(AnyConnection&) {}
     bool on_upgrade(const UpgradeRequest&) { return true; }
 };
+#elif CASE == 19  // a message is not what on_drained gets
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_drained(AnyConnection&, std::size_t) {}
+};
+#elif CASE == 20
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    bool on_drained(AnyConnection&) { return true; }
+};
 #endif
 
 #if CASE == 15

@@ -32,6 +32,13 @@ class AnyConnection {
     /// than 123 bytes.
     virtual SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) = 0;
 
+    /// How many bytes of what was sent wait or are in flight: the peer's system has not taken them yet. Exact on the
+    /// connection's thread. In a pooled handler it is approximate, and what waits for that thread is not counted.
+    virtual std::size_t queued() const noexcept { return hub() ? hub()->queued(id()) : 0; }
+    /// False if the send queue is over SendQueueLimits::high_mark, or if the connection is not open. A handler that has
+    /// much to send goes on while it is true. If it was false, on_drained() follows, unless the connection ends before.
+    virtual bool has_room() { return true; }
+
     /// Sends a message to all other connections with the same subprotocol. If it is called by an inline handler of a
     /// Server whose policy is SlowConsumer::close, this connection is not read while a receiver lags, so that a sender
     /// cannot get the others closed: from when the receiver's send queue is over the high mark until it is at most half

@@ -50,6 +50,8 @@ class AnyHandler {
     /// For a wrapper whose reactions run later: the bytes of the messages that wait. Called on the thread of the
     /// connection.
     virtual std::size_t waiting_bytes() const noexcept { return 0; }
+    /// Whether on_drained() must be called. Called on the thread of the connection.
+    virtual bool wants_drained() const noexcept { return false; }
 
     /// Whether on_upgrade() must be asked about each client.
     virtual bool decides_upgrades() const noexcept { return false; }
@@ -70,6 +72,9 @@ class AnyHandler {
     virtual void on_ping(AnyConnection&, const Ping&) {}
     /// A Pong was received, whether or not a Ping asked for it.
     virtual void on_pong(AnyConnection&, const Pong&) {}
+    /// The send queue was over SendQueueLimits::high_mark and has fallen to at most half of it: go on sending while
+    /// AnyConnection::has_room(). Called in a turn of its own, and only while the connection is open.
+    virtual void on_drained(AnyConnection&) {}
     /// The last reaction to a connection for which on_open was called; called exactly once. `Close` has the code and
     /// the reason of the peer, or ours, or 1006 if the stream ended without a closing handshake. From now on, sending
     /// returns `closed`.
@@ -106,6 +111,7 @@ WSSERVER_DETAIL_HAS_MEMBER(on_open);
 WSSERVER_DETAIL_HAS_MEMBER(on_message);
 WSSERVER_DETAIL_HAS_MEMBER(on_ping);
 WSSERVER_DETAIL_HAS_MEMBER(on_pong);
+WSSERVER_DETAIL_HAS_MEMBER(on_drained);
 WSSERVER_DETAIL_HAS_MEMBER(on_close);
 WSSERVER_DETAIL_HAS_MEMBER(on_command);
 #undef WSSERVER_DETAIL_HAS_MEMBER
@@ -131,6 +137,10 @@ concept reacts_to_pong = requires(H h, AnyConnection& c, const Pong& m) {
     h.on_pong(c, m);
 };
 template <class H>
+concept reacts_to_drained = requires(H h, AnyConnection& c) {
+    h.on_drained(c);
+};
+template <class H>
 concept reacts_to_close = requires(H h, AnyConnection& c, const Close& m) {
     h.on_close(c, m);
 };
@@ -154,6 +164,10 @@ concept ping_returns_void = requires(H h, AnyConnection& c, const Ping& m) {
 template <class H>
 concept pong_returns_void = requires(H h, AnyConnection& c, const Pong& m) {
     { h.on_pong(c, m) } -> std::same_as<void>;
+};
+template <class H>
+concept drained_returns_void = requires(H h, AnyConnection& c) {
+    { h.on_drained(c) } -> std::same_as<void>;
 };
 template <class H>
 concept close_returns_void = requires(H h, AnyConnection& c, const Close& m) {
@@ -184,6 +198,8 @@ consteval void check_results() {
                   "want: void on_ping(...): a reaction must return void; a coroutine would never run");
     static_assert(!reacts_to_pong<H> || pong_returns_void<H>,
                   "want: void on_pong(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_drained<H> || drained_returns_void<H>,
+                  "want: void on_drained(...): a reaction must return void; a coroutine would never run");
     static_assert(!reacts_to_close<H> || close_returns_void<H>,
                   "want: void on_close(...): a reaction must return void; a coroutine would never run");
 }
@@ -206,6 +222,7 @@ consteval void check_spelling() {
                   "and void on_message(AnyConnection&, const Binary&)");
     static_assert(!has_member_on_ping<H> || reacts_to_ping<H>, "want: void on_ping(AnyConnection&, const Ping&)");
     static_assert(!has_member_on_pong<H> || reacts_to_pong<H>, "want: void on_pong(AnyConnection&, const Pong&)");
+    static_assert(!has_member_on_drained<H> || reacts_to_drained<H>, "want: void on_drained(AnyConnection&)");
     static_assert(!has_member_on_close<H> || reacts_to_close<H>, "want: void on_close(AnyConnection&, const Close&)");
     static_assert(!has_member_on_command<H> || reacts_to_command<H>,
                   "want: CommandAnswer on_command(std::span<const std::string>, Bytes)");
@@ -242,6 +259,7 @@ class HandlerOf final : public AnyHandler {
         return Runs::inline_;
     }
 
+    bool wants_drained() const noexcept override { return detail::reacts_to_drained<H>; }
     bool decides_upgrades() const noexcept override { return detail::reacts_to_upgrade<H>; }
     Admission on_upgrade(const UpgradeRequest& request) override {
         if constexpr (detail::reacts_to_upgrade<H>) return handler().on_upgrade(request);
@@ -257,6 +275,9 @@ class HandlerOf final : public AnyHandler {
     }
     void on_pong(AnyConnection& connection, const Pong& pong) override {
         if constexpr (detail::reacts_to_pong<H>) handler().on_pong(connection, pong);
+    }
+    void on_drained(AnyConnection& connection) override {
+        if constexpr (detail::reacts_to_drained<H>) handler().on_drained(connection);
     }
     void on_close(AnyConnection& connection, const Close& close) override {
         if constexpr (detail::reacts_to_close<H>) handler().on_close(connection, close);

@@ -85,6 +85,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
+    std::size_t queued() const noexcept override { return out_.queued(transport()); }
+    bool has_room() noexcept override { return phase_ == Phase::open && !out_.holds_reading(); }
     SendStatus publish(const AnyMessage& message) override {
         return publish_to({.subprotocol = std::string{subprotocol()}, .except = id_}, message);
     }
@@ -350,6 +352,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     template <class F>
     SendStatus contained(F&& send);
     void send_output();
+    void note_queued() noexcept;
+    void drained_soon();
+    void drained();
     std::chrono::milliseconds longest_memory_pause() const;
     Clock::time_point memory_deadline(Clock::time_point now) const;
     bool is_paused_too_long();
@@ -443,6 +448,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool send_ended_ : 1 = false;      ///< we ended ours
     bool has_place_ : 1 = true;        ///< see has_place()
     bool expects_proxy_header_ : 1 = false;
+    bool queue_noted_ : 1 = false;  ///< the owner knows that output waits
+    bool drain_due_ : 1 = false;    ///< drained() will be called
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;

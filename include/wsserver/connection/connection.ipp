@@ -83,6 +83,7 @@ void Connection<role, T>::commit_buffer(ReceiveBuffer buffer, std::size_t count)
 
 template <Role role, Transport T>
 void Connection<role, T>::go_on() {
+    if (drain_due_) return in_one_turn([this] { drained(); });
     // If reading is paused for another reason, continue when it resumes.
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     in_one_turn([this] { continue_backlog(); });
@@ -291,13 +292,38 @@ template <Role role, Transport T>
 void Connection<role, T>::send_output() {
     dirty_ = false;
     if (phase_ >= Phase::ending) return;
+    const bool wants_drained = out_.wants_drained();  // sending may remove the queue
     const std::uint64_t bytes = out_.send(stream_, transport(), owner_);
     bytes_out_ += bytes;
     owner_.counts().bytes_out.add(bytes);
     if (within_message_ || !out_.idle() || has_backlog()) note_memory();
+    if (queue_noted_ || !out_.idle()) note_queued();
     if (phase_ >= Phase::closing) watch_leaving();
     if (phase_ == Phase::lingering) return linger_when_sent();
     hold(Hold::send_queue, out_.holds_reading());
+    if (wants_drained && out_.is_low()) drained_soon();
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::note_queued() noexcept {
+    queue_noted_ = !out_.idle();
+    owner_.on_queued(id_, out_.queued());
+}
+
+/// In a later turn: a reaction is not called within a send, and others are served meanwhile.
+template <Role role, Transport T>
+void Connection<role, T>::drained_soon() {
+    out_.drained();
+    if (phase_ != Phase::open || drain_due_ || !handler()->wants_drained()) return;
+    owner_.go_on_later(id_);
+    drain_due_ = true;
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::drained() {
+    drain_due_ = false;
+    if (phase_ != Phase::open || out_.holds_reading()) return;  // others have filled the queue again
+    guarded([&] { handler()->on_drained(*this); });
 }
 
 template <Role role, Transport T>

@@ -152,6 +152,9 @@ class ConnectionOwner {
     /// The connection holds memory. Called again after Connection::forget_holder(). Returns false if it must be called
     /// again sooner.
     virtual bool on_memory_held(ConnectionId) noexcept { return true; }
+    /// `bytes` wait to be sent on the connection or are in flight. Called while its send queue exists and when it is
+    /// removed.
+    virtual void on_queued(ConnectionId, std::size_t /*bytes*/) noexcept {}
     /// No more data may be sent, because the closing handshake has begun or the connection has ended.
     virtual void on_closing(ConnectionId id) noexcept = 0;
     /// Something besides messages happened: see ConnectionEvent.

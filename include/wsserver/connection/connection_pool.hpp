@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -20,8 +21,8 @@
 namespace wsserver {
 
 /// Holds `Connection`s. Each has an id that is not used again before 2^32 - 1 other connections have had its slot. All
-/// members except is_open() and take_close_due() are called on the reactor's thread. `Connection` must have a member
-/// id().
+/// members except is_open(), queued() and take_close_due() are called on the reactor's thread. `Connection` must have a
+/// member id().
 template <class Connection>
 class ConnectionPool {
    public:
@@ -72,6 +73,7 @@ class ConnectionPool {
     void open(ConnectionId id) noexcept {
         Chunk& chunk = chunk_of(id.slot);
         chunk.generations[id.slot % chunk_slots].store(id.generation, std::memory_order_relaxed);
+        chunk.queued[id.slot % chunk_slots].store(0, std::memory_order_relaxed);
         chunk.close_due.fetch_or(bit_of(id.slot));
         set(chunk.open, id.slot);
     }
@@ -92,6 +94,28 @@ class ConnectionPool {
         if ((chunk->open.load(std::memory_order_acquire) & bit_of(id.slot)) == 0) return false;
         return chunk->generations[id.slot % chunk_slots].load(std::memory_order_relaxed) == id.generation;
     }
+
+    /// Notes how many bytes wait to be sent on the connection.
+    void note_queued(ConnectionId id, std::size_t bytes) noexcept {
+        chunk_of(id.slot).queued[id.slot % chunk_slots].store(in_steps(bytes), std::memory_order_relaxed);
+    }
+    /// What was noted last, rounded up to 1 KiB, and at most 64 MiB. 0 if the connection is not open. Called by any
+    /// thread.
+    std::size_t queued(ConnectionId id) const noexcept {
+        if (!is_open(id)) return 0;
+        const Chunk* chunk = chunks_[id.slot / chunk_slots].load(std::memory_order_acquire);
+        return bytes_of_steps(chunk->queued[id.slot % chunk_slots].load(std::memory_order_relaxed));
+    }
+
+    /// The unit in which bytes that wait are noted.
+    static constexpr std::size_t queued_step = 1024;
+    /// `bytes` in these units, rounded up.
+    static constexpr std::uint16_t in_steps(std::size_t bytes) noexcept {
+        constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
+        return static_cast<std::uint16_t>(std::min(most, bytes / queued_step + (bytes % queued_step != 0 ? 1 : 0)));
+    }
+    /// The reverse.
+    static constexpr std::size_t bytes_of_steps(std::uint16_t steps) noexcept { return steps * queued_step; }
 
     /// The connections that were opened and whose on_close() is due. It will not be called. Called by any thread.
     std::vector<ConnectionId> take_close_due() {
@@ -185,10 +209,11 @@ class ConnectionPool {
     };
     /// A bit for each slot of a chunk.
     using Bits = std::atomic<std::uint64_t>;
-    /// The slots, and for each a word and three bits in addition to its connection.
+    /// The slots, and for each six bytes and three bits in addition to its connection.
     struct Chunk {
-        /// Of the last connection in each slot that was opened; 0: none. Other threads read it and the next two.
+        /// Of the last connection in each slot that was opened; 0: none. Other threads read it and the next three.
         std::array<std::atomic<std::uint32_t>, chunk_slots> generations{};
+        std::array<std::atomic<std::uint16_t>, chunk_slots> queued{};
         Bits open{0};             ///< any thread may send; written by the reactor's thread only
         Bits close_due{0};        ///< on_close() was not called yet, nor reported as not to be called
         std::uint64_t taken = 0;  ///< the slot has a connection
@@ -232,7 +257,7 @@ class ConnectionPool {
     }
 
     bool grow() {
-        static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 4) + 3 * sizeof(std::uint64_t));
+        static_assert(sizeof(Chunk) <= chunk_slots * (sizeof(Connection) + 6) + 3 * sizeof(std::uint64_t));
         if (slots_ >= max_size) return false;
         chunks_[slots_ / chunk_slots].store(new Chunk, std::memory_order_release);
         slots_ += chunk_slots;

@@ -134,6 +134,14 @@ class Hub {
     virtual void ping_all(Completion done = {}) = 0;
     /// Begins the closing handshake of all open connections. Then calls `done`.
     virtual void close_all(CloseCode code, std::string_view reason, Completion done = {}) = 0;
+
+    /// How many bytes wait to be sent on a connection or are in flight, in steps of 1 KiB and up to 64 MiB, as of its
+    /// last turn. Requests that wait for its thread are not counted. 0 if it is not open. By default, it is not known:
+    /// 0.
+    virtual std::size_t queued(ConnectionId of) const noexcept {
+        static_cast<void>(of);
+        return 0;
+    }
 };
 
 inline SendStatus Hub::send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done) {
@@ -167,6 +175,8 @@ class ConnectionHandle {
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) const {
         return hub_ ? hub_->close(id_, code, reason) : SendStatus::closed;
     }
+    /// How many bytes wait to be sent or are in flight, approximately. See Hub::queued().
+    std::size_t queued() const noexcept { return hub_ ? hub_->queued(id_) : 0; }
     /// The connection becomes a member of a room. See Hub::join().
     SendStatus join(std::string_view room) const { return hub_ ? hub_->join(id_, room) : SendStatus::closed; }
     /// The connection leaves a room. See Hub::leave().

@@ -90,6 +90,8 @@ class PooledOwner : public OwnerOn<T, role> {
     /// See ConnectionOwner.
     void on_closing(ConnectionId id) noexcept override { pool_.retire(id); }
     /// See ConnectionOwner.
+    void on_queued(ConnectionId id, std::size_t bytes) noexcept override { pool_.note_queued(id, bytes); }
+    /// See ConnectionOwner.
     bool on_memory_held(ConnectionId id) noexcept override { return watch_.note(id); }
 
     /// The options of all connections and the memory limit from now on. A message must fit the budget.

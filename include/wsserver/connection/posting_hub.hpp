@@ -26,7 +26,8 @@ namespace wsserver {
 /// the result is `dropped`. A broadcast is encoded for each receiver. The hub is held by a shared_ptr and may outlive
 /// the pool and its transport.
 ///
-/// P  has is_open(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has; for a server, also
+/// P  has is_open(id) and queued(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has; for a
+/// server, also
 ///    in_slot(slot)
 template <Transport T, Role role, class P = ConnectionPool<Connection<role, T>>>
 class PostingHub final : public ItemHub, public std::enable_shared_from_this<PostingHub<T, role, P>> {
@@ -72,6 +73,11 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     /// The number of requests that were dropped because too many waited, or because their connection ended first. Any
     /// thread.
     std::uint64_t dropped_requests() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+
+    std::size_t queued(ConnectionId of) const noexcept override {
+        const std::lock_guard lock(mutex_);
+        return pool_ != nullptr ? pool_->queued(of) : 0;
+    }
 
     /// See ItemHub. The connections of a client wait for no decision.
     SendStatus decide(ConnectionId id, UpgradeDecision&& decision) override {
@@ -206,7 +212,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     const Run* innermost_ = nullptr;
     std::atomic<std::uint64_t> dropped_{0};
     Memberships* const memberships_;  ///< null: there are none
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };
 

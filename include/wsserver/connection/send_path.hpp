@@ -106,6 +106,22 @@ class SendPath {
     std::size_t shared_left() const noexcept { return queue_ ? queue_->shared_left() : 0; }
     /// Bytes that are queued or in flight.
     std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
+    /// The same with those of this turn that are still in the arena.
+    std::size_t queued(T& transport) const noexcept {
+        return queued() + (in_turn() ? transport.output().size() - turn_start_ : 0);
+    }
+    /// See SendQueue::wants_drained(). False if nothing is queued.
+    bool wants_drained() const noexcept { return queue_ && queue_->wants_drained(); }
+    /// From now on, wants_drained(), if is_low() is false.
+    void want_drained() noexcept {
+        if (queue_) queue_->want_drained();
+    }
+    /// Ends wants_drained().
+    void drained() noexcept {
+        if (queue_) queue_->drained();
+    }
+    /// See SendQueue::is_low().
+    bool is_low() const noexcept { return !queue_ || queue_->is_low(); }
 
    private:
     /// Above this size, a copy costs more than new memory for the arena.

@@ -95,6 +95,15 @@ class SendQueue {
     /// True if the connection must not read from its peer: from when the queue is over the high mark until it is at
     /// most half of the high mark.
     bool holds_reading() const noexcept { return holds_reading_; }
+    /// True if someone waits for is_low(): the queue was over the high mark, or want_drained() was called, and
+    /// drained() was not called since.
+    bool wants_drained() const noexcept { return wants_drained_; }
+    /// See wants_drained().
+    void want_drained() noexcept { wants_drained_ = true; }
+    /// See wants_drained().
+    void drained() noexcept { wants_drained_ = false; }
+    /// True if the queue is at most half of the high mark, or of the hard limit if that is less.
+    bool is_low() const noexcept { return load() <= std::min(limits_.high_mark, limits_.hard_limit) / 2; }
     /// True if the queue, with its bookkeeping, is over the high mark.
     bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
 
@@ -129,6 +138,7 @@ class SendQueue {
     bool takes_messages_ = true;
     bool begun_ = false;  ///< the first waiting frame continues a message that was partly taken
     bool holds_reading_ = false;
+    bool wants_drained_ = false;
     std::size_t waiting_ = 0;   ///< bytes in runs_
     std::size_t messages_ = 0;  ///< in runs_
     std::size_t in_flight_ = 0;

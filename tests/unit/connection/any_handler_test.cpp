@@ -26,6 +26,7 @@ std::vector<std::string> live_with(AnyHandler& handler) {
     handler.on_message(connection, Binary{payload});
     handler.on_ping(connection, Ping{payload});
     handler.on_pong(connection, Pong{payload});
+    handler.on_drained(connection);
     handler.on_close(connection, Close{CloseCode::going_away, "bye"});
     return connection.calls;
 }
@@ -81,6 +82,11 @@ struct PingAndPong {
     void on_pong(AnyConnection& c, const Pong& pong) { c.ping(pong.payload); }
 };
 
+struct Drained {
+    void on_open(AnyConnection&) {}
+    void on_drained(AnyConnection& c) { c.send("more"); }
+};
+
 struct Counter {
     CommandAnswer on_command(std::span<const std::string> words, Bytes payload) {
         if (words.empty()) return {false, "count what?"};
@@ -107,6 +113,9 @@ TEST_CASE("reactions are called with the types that they accept", "[any_handler]
     CHECK(live_with(*make_handler("generic", Generic{})) == Strings{"text hi", "binary 01 02"});
     CHECK(live_with(*make_handler("open", OpenAndClose{})) == Strings{"text welcome", "text bye"});
     CHECK(live_with(*make_handler("ping", PingAndPong{})) == Strings{"ping 01 02", "ping 01 02"});
+    CHECK(live_with(*make_handler("drained", Drained{})) == Strings{"text more"});
+    CHECK(make_handler("drained", Drained{})->wants_drained());
+    CHECK_FALSE(make_handler("echo", EchoesAll{})->wants_drained());
 }
 
 TEST_CASE("a message of a type that the handler does not take closes with 1003", "[any_handler][rfc6455-7.4.1]") {

@@ -87,6 +87,29 @@ TEST_CASE("a slot costs little more than its connection", "[pool]") {
     STATIC_REQUIRE(Pool::max_size >= 1'048'576);
 }
 
+TEST_CASE("the bytes that wait for a connection are noted in steps, for any thread", "[pool]") {
+    Pool pool{reactor};
+    const ConnectionId id = pool.emplace()->id();
+    CHECK(pool.queued(id) == 0);  // it is not open
+    pool.open(id);
+    CHECK(pool.queued(id) == 0);
+    for (const std::size_t bytes : {std::size_t{1}, std::size_t{1024}}) {
+        pool.note_queued(id, bytes);
+        CHECK(pool.queued(id) == 1024);
+    }
+    pool.note_queued(id, 1025);
+    CHECK(pool.queued(id) == 2048);
+    pool.note_queued(id, std::numeric_limits<std::size_t>::max());
+    CHECK(pool.queued(id) == 65'535 * 1024);
+    pool.retire(id);
+    CHECK(pool.queued(id) == 0);
+    pool.erase(id);
+    const ConnectionId next = pool.emplace()->id();
+    pool.open(next);
+    CHECK(pool.queued(next) == 0);
+    CHECK(pool.queued(id) == 0);
+}
+
 TEST_CASE("a connection is found by its id until it is erased", "[pool]") {
     Pool pool{reactor};
     CHECK(pool.empty());

@@ -19,6 +19,7 @@ struct EndedConnections {
     std::function<void()> visited{};
 
     bool is_open(ConnectionId) const noexcept { return true; }
+    std::size_t queued(ConnectionId) const noexcept { return 0; }
     MemoryConnection* find(ConnectionId) noexcept { return nullptr; }
     MemoryConnection* in_slot(std::uint32_t) noexcept { return nullptr; }
     template <class F>

@@ -41,7 +41,10 @@ class OnlyConnection {
     explicit OnlyConnection(std::optional<Connection>& connection) noexcept : connection_(connection) {}
 
     /// From now on, any thread may send to the connection.
-    void open(ConnectionId id) noexcept { open_generation_.store(id.generation, std::memory_order_release); }
+    void open(ConnectionId id) noexcept {
+        queued_.store(0, std::memory_order_relaxed);
+        open_generation_.store(id.generation, std::memory_order_release);
+    }
     /// From now on, sending from other threads returns `closed`.
     void retire() noexcept { open_generation_.store(0, std::memory_order_release); }
 
@@ -49,6 +52,11 @@ class OnlyConnection {
     bool is_open(ConnectionId id) const noexcept {
         return id.generation != 0 && id == ConnectionId{0, 0, open_generation_.load(std::memory_order_acquire)};
     }
+    /// How many bytes wait to be sent. Called by any thread.
+    std::size_t queued(ConnectionId id) const noexcept {
+        return is_open(id) ? queued_.load(std::memory_order_relaxed) : 0;
+    }
+    void note_queued(std::size_t bytes) noexcept { queued_.store(bytes, std::memory_order_relaxed); }
     Connection* find(ConnectionId id) noexcept {
         return connection_ && connection_->id() == id ? &*connection_ : nullptr;
     }
@@ -60,6 +68,7 @@ class OnlyConnection {
    private:
     std::optional<Connection>& connection_;
     std::atomic<std::uint32_t> open_generation_{0};  ///< 0 unless any thread may send
+    std::atomic<std::size_t> queued_{0};
 };
 
 /// Reaches the client's connection from any thread. May outlive the client.
@@ -103,6 +112,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
         backoff_.opened(transport_.now());
         reachable_.open(id);
     }
+    void on_queued(ConnectionId, std::size_t bytes) noexcept override { reachable_.note_queued(bytes); }
     void on_closing(ConnectionId) noexcept override { reachable_.retire(); }
     void on_ended(const ConnectionEnd& end) override { ended(end); }
     void on_released(ConnectionId) override;

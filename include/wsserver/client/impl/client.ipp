@@ -50,6 +50,10 @@ SendStatus Client::ping(Bytes payload) {
     return impl_->connection_ ? impl_->connection_->ping(payload) : SendStatus::closed;
 }
 
+std::size_t Client::queued() const noexcept { return impl_->connection_ ? impl_->connection_->queued() : 0; }
+
+bool Client::has_room() const noexcept { return impl_->connection_ && impl_->connection_->has_room(); }
+
 SendStatus Client::close(CloseCode code, std::string_view reason) { return impl_->close(code, reason); }
 
 void Client::pause_receiving() {

@@ -262,7 +262,7 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
 void SendQueue::watch_marks() noexcept {
     charge_.set(memory());
     if (is_over_high_mark()) {
-        holds_reading_ = true;
+        holds_reading_ = wants_drained_ = true;
     } else if (load() <= limits_.high_mark / 2) {
         holds_reading_ = false;
     }

@@ -108,6 +108,8 @@ class AnyReactor {
     /// Copies `payload` and returns at once. Returns `closed` if the item is for a connection that is gone.
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     virtual void post(UniqueFunction<void()> task) = 0;
+    /// See ConnectionPool::queued().
+    virtual std::size_t queued(ConnectionId of) const noexcept = 0;
     virtual bool on_own_thread() const noexcept = 0;
     /// False while its transport neither receives, sends nor accepts. See UringTransport::serves().
     virtual bool serves() const noexcept = 0;
@@ -215,6 +217,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
     SendStatus put(InboxItem item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
+    std::size_t queued(ConnectionId of) const noexcept override { return pool_.queued(of); }
     bool serves() const noexcept override {
         if constexpr (requires { transport().serves(); }) return transport().serves();
         return true;

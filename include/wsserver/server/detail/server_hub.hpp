@@ -33,6 +33,7 @@ class ServerHub final : public ItemHub {
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload) override;
+    std::size_t queued(ConnectionId of) const noexcept override;
     SendStatus decide(ConnectionId id, UpgradeDecision&& decision) override;
 
    private:

@@ -15,7 +15,7 @@ namespace {
 
 /// A reaction without its payload.
 struct Reaction {
-    enum class Kind : std::uint8_t { open, text, binary, ping, pong, close };
+    enum class Kind : std::uint8_t { open, text, binary, ping, pong, drained, close };
     Kind kind;
     CloseCode code = CloseCode::no_status;
 };
@@ -147,6 +147,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 return handler_->on_ping(connection_, Ping{payload});
             case Reaction::Kind::pong:
                 return handler_->on_pong(connection_, Pong{payload});
+            case Reaction::Kind::drained:
+                return handler_->on_drained(connection_);
             case Reaction::Kind::close:
                 if (!gate_->close_called(connection_.id())) return;
                 return handler_->on_close(connection_, Close{reaction.code, text_of(payload)});
@@ -173,12 +175,14 @@ class PooledHandler final : public AnyHandler {
     Runs runs() const noexcept override { return Runs::pooled; }
     const AnyHandler& underlying() const noexcept override { return mailbox_->handler(); }
     std::size_t waiting_bytes() const noexcept override { return mailbox_->waiting_bytes(); }
+    bool wants_drained() const noexcept override { return mailbox_->handler().wants_drained(); }
 
     void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
     void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
     void on_message(AnyConnection&, const Binary& message) override { put(Reaction::Kind::binary, message.payload()); }
     void on_ping(AnyConnection&, const Ping& ping) override { put(Reaction::Kind::ping, ping.payload); }
     void on_pong(AnyConnection&, const Pong& pong) override { put(Reaction::Kind::pong, pong.payload); }
+    void on_drained(AnyConnection&) override { put(Reaction::Kind::drained, {}); }
     void on_close(AnyConnection&, const Close& close) override {
         const auto put_close = [&] { put(Reaction::Kind::close, bytes_of(close.reason), close.code); };
         if (within_memory(put_close)) return;

@@ -56,6 +56,12 @@ SendStatus ServerHub::put(InboxItem item, Bytes payload) {
     return reactor.put(std::move(item), payload);
 }
 
+std::size_t ServerHub::queued(ConnectionId of) const noexcept {
+    if (detached_.load(std::memory_order_relaxed)) return 0;
+    const std::shared_lock lock(mutex_);
+    return of.reactor < reactors_.size() ? reactors_[of.reactor]->queued(of) : 0;
+}
+
 SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision&& decision) {
     if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     auto status = SendStatus::dropped;

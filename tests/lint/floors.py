@@ -5,7 +5,7 @@ A folder of include/wsserver is a floor. A file may include its own floor and th
 circle. The headers on top of include/wsserver belong to the floor whose door they are. apps/ is above all floors; in
 it wsd and wsd-ctl are above common.
 
-usage: floors.py SOURCE_ROOT
+usage: floors.py [SOURCE_ROOT]
 """
 
 import os
@@ -154,4 +154,4 @@ def main(root):
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".")))

@@ -116,7 +116,7 @@ def chosen(root, paths):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("root", type=Path)
+    parser.add_argument("root", nargs="?", default=".", type=Path)
     parser.add_argument("paths", nargs="*", type=Path)
     parser.add_argument("--count", action="store_true")
     args = parser.parse_args()

@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
@@ -22,6 +23,7 @@
 #include "wsserver/handshake/http.hpp"
 #include "wsserver/protocol/error.hpp"
 #include "wsserver/protocol/message.hpp"
+#include "wsserver/transport/endpoint.hpp"
 
 namespace wsserver {
 
@@ -54,6 +56,9 @@ struct ClientOptions {
     /// The Host field, `NAME` or `NAME:PORT`, if it is not that of the URL: names a virtual host of a server that is
     /// reached by its address or through a Unix socket. Empty: the URL's host.
     std::string host{};
+    /// Connects to this endpoint instead of the URL's host and port. The Host field is still that of the URL, so a test
+    /// or a virtual host can be reached under its real name. An empty host or a port of 0 is that of the URL.
+    std::optional<Endpoint> connect_to{};
     std::vector<HttpField> fields{};  ///< more fields of the request, for example `Authorization`
 
     /// For the name, the stream and the opening handshake in total.
@@ -67,8 +72,10 @@ struct ClientOptions {
 
 /// A client with one connection at a time.
 ///
-/// Threads: call its members on the loop's thread, or while the loop does not run, also within reactions and listeners.
-/// From other threads, use a ConnectionHandle or a Hub, which a reaction gets from its connection.
+/// Threads: one thread runs the io_context, also if the executor is a strand: the client waits for its sockets on the
+/// io_context itself. If two threads run it at the same time and meet in the client, the process is aborted with a line
+/// on the standard error output. Call the members on that thread, or while the loop does not run, also within reactions
+/// and listeners. From other threads, use a ConnectionHandle or a Hub, which a reaction gets from its connection.
 ///
 /// Errors: members throw std::bad_alloc only, except the constructor. Results of the network are reported to on_end().
 /// An exception of a reaction closes the connection with 1011. An exception of a listener leaves the run() of the loop;
@@ -79,9 +86,14 @@ struct ClientOptions {
 ///     context.run();
 class Client {
    public:
+    using executor_type = boost::asio::any_io_executor;  ///< as in Asio's I/O objects
+
     /// `context` must outlive the client and be run by one thread. Throws std::runtime_error if the system has no
     /// descriptor left for the loop.
     explicit Client(boost::asio::io_context& context, ClientOptions options = {});
+    /// The same for the io_context of `executor`: its executor, a strand of it, or an any_io_executor that holds one of
+    /// these. Throws std::invalid_argument if it is another executor.
+    explicit Client(const executor_type& executor, ClientOptions options = {});
     /// Ends the connection without a closing handshake, and calls on_close() of its handler and the Counts of
     /// broadcasts that wait, but no listener. After it has returned, no reaction, listener or Completion is called. It
     /// may be called within any of them; then the handler and the listeners are destroyed in a later turn of the loop.
@@ -135,6 +147,9 @@ class Client {
     /// Ends pause_receiving().
     void resume_receiving();
 
+    /// The executor of the constructor, or that of its io_context.
+    executor_type get_executor() const noexcept;
+
     /// True if messages can be sent.
     bool is_open() const noexcept;
     /// True if the client is neither connected nor connecting, and will not reconnect.
@@ -149,6 +164,7 @@ class Client {
     struct Impl;
 
    private:
+    executor_type executor_;
     std::shared_ptr<Impl> impl_;
 };
 

@@ -201,8 +201,8 @@ class Connection final : public OwnedConnection, public StreamUser {
 
     /// The server stops: closes with 1001.
     void going_away();
-    /// Closes at once, without a closing handshake. `cause` is reported.
-    void terminate(std::string_view cause) { finish(cause, {}); }
+    /// Closes at once, without a closing handshake. `cause` and `error` are reported.
+    void terminate(std::string_view cause, std::error_code error = {}) { finish(cause, error); }
 
    private:
     using OpeningHandshake = std::conditional_t<role == Role::server, ServerHandshake, ClientHandshake>;

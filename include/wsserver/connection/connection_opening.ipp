@@ -212,6 +212,7 @@ void Connection<role, T>::accepted(const ClientHandshake::Accepted& accepted) {
 template <Role role, Transport T>
 void Connection<role, T>::rejected(const ClientHandshake::Rejected& rejected) {
     owner_.on_response(rejected.response);
+    if (rejected.error == Errc::unexpected_status) extra().ending.refused_with = rejected.response.status;
     finish(rejected.text, make_error_code(rejected.error));
 }
 

@@ -1,24 +1,29 @@
 #include "wsserver/awaitable_client.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/system/system_error.hpp>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/client_task.hpp"
 #include "support/one_loop.hpp"
 #include "wsserver/protocol/frame_tap.hpp"
 #include "wsserver/transport/listener.hpp"
 
 using namespace wsserver;
 using namespace std::chrono_literals;
+using test::Connected;
+using test::error_of;
 using test::OneLoop;
+using test::payload_of;
+using test::Received;
+using test::SilentServer;
+using test::Task;
 namespace asio = boost::asio;
 
 namespace {
@@ -49,7 +54,21 @@ asio::awaitable<void> whole_conversation(OneLoop& l) {
     AwaitableClient other{l.context};
     const auto refused = co_await other.connect("ws://127.0.0.1:1/");
     CHECK_FALSE(refused);
-    CHECK(refused.error().find("refused") != std::string::npos);
+    CHECK(refused.error().code == std::errc::connection_refused);
+    CHECK(refused.error().text.find("refused") != std::string::npos);
+    CHECK(refused.error().refused_with == 0);
+    const std::string& text = refused.error();
+    CHECK(text == refused.error().text);
+    std::ostringstream stream;
+    stream << refused.error();
+    CHECK(stream.str() == text);
+    ClientOptions unwanted;
+    unwanted.origin = "http://evil.example";
+    AwaitableClient third{l.context, unwanted};
+    const auto forbidden = co_await third.connect(l.url);
+    CHECK(forbidden.error().code == Errc::unexpected_status);
+    CHECK(forbidden.error().refused_with == 403);
+    CHECK(third.end()->error == Errc::unexpected_status);
 }
 
 asio::awaitable<void> slow_receiver(OneLoop& l) {
@@ -132,34 +151,6 @@ TEST_CASE("receive() of an awaitable client ends when the server closes", "[clie
 
 namespace {
 
-/// A coroutine that runs on its own, can be cancelled, and stores its result.
-template <class R>
-struct Task {
-    std::optional<R> result{};
-    bool cancelled = false;
-    bool ended = false;
-    asio::cancellation_signal cancel{};
-
-    void start(asio::io_context& context, asio::awaitable<R> coroutine) {
-        asio::co_spawn(context, std::move(coroutine),
-                       asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr failure, R value) {
-                           ended = true;
-                           take(failure, std::move(value));
-                       }));
-    }
-    void take(const std::exception_ptr& failure, R value) {
-        if (!failure) return result.emplace(std::move(value)), void();
-        try {
-            std::rethrow_exception(failure);
-        } catch (const boost::system::system_error& error) {
-            cancelled = error.code() == asio::error::operation_aborted;
-        }
-    }
-};
-
-using Connected = Result<void, std::string>;
-using Received = std::optional<ReceivedMessage>;
-
 /// Cancels a task when a text message arrives, before the handler is called.
 template <class R>
 struct CancelAtText final : FrameTap {
@@ -167,41 +158,6 @@ struct CancelAtText final : FrameTap {
 
     void on_frame(bool incoming, const FrameHeader& header) override {
         if (incoming && header.opcode == Opcode::text) task->cancel.emit(asio::cancellation_type::terminal);
-    }
-};
-
-std::string error_of(const Task<Connected>& task) {
-    return task.result && !task.result->has_value() ? task.result->error() : std::string{"(no error)"};
-}
-
-std::string payload_of(const Task<Received>& task) {
-    return task.result && *task.result ? (*task.result)->payload : std::string{"(nothing)"};
-}
-
-/// A loop with a second server that accepts connections and stays silent.
-struct SilentServer {
-    OneLoop loop{};
-    Listeners silent = *open_listeners(*parse_endpoint("127.0.0.1:0"));
-    std::string silent_url = "ws://" + to_string(silent.endpoint);
-    std::unique_ptr<AwaitableClient> client;
-    std::string request{};
-
-    explicit SilentServer(const ClientOptions& options = {})
-        : client(std::make_unique<AwaitableClient>(loop.context, options)) {
-        client->client().on_request([this](std::string_view text) { request = text; });
-    }
-    void connect() {
-        Task<Connected> task;
-        task.start(loop.context, client->connect(loop.url));
-        loop.run_until([&] { return task.ended; });
-        REQUIRE(error_of(task) == "(no error)");
-    }
-    std::string echo(const char* text) {
-        client->send(Text{text});
-        Task<Received> task;
-        task.start(loop.context, client->receive());
-        loop.run_until([&] { return task.ended; });
-        return payload_of(task);
     }
 };
 

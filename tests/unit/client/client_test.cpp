@@ -200,6 +200,7 @@ TEST_CASE("a failure to connect is reported to on_end", "[client]") {
     CAPTURE(log.ends[0].cause);
     CHECK(log.ends[0].cause.find(expected) != std::string::npos);
     CHECK(log.ends[0].error);
+    CHECK(log.ends[0].refused_with == (expected == "403" ? 403U : 0U));
 }
 
 TEST_CASE("an attempt ends at the deadline if the server does not answer", "[client]") {
@@ -299,6 +300,7 @@ TEST_CASE("close() before the attempt has begun reports it as given up", "[clien
     REQUIRE(log.ends.size() == 1);
     CHECK_FALSE(log.ends[0].opened);
     CHECK(log.ends[0].cause == "given up");
+    CHECK(log.ends[0].error == std::errc::operation_canceled);
     CHECK_FALSE(log.will_retry);
     loop.run_until([&] { return client.is_idle(); });
     CHECK(log.words.empty());

@@ -90,6 +90,7 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
     void begin_attempt();
     void out_of_memory();
     void connected(Result<AsioTransport::Socket, std::error_code> socket);
+    Endpoint destination() const;
     ClientRequest make_request() const;
     void connect_failed(std::error_code error);
     void show(std::string_view request);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "wsserver/client/detail/client_impl.hpp"
+#include "wsserver/client/detail/executor_context.hpp"
 
 namespace wsserver {
 
@@ -20,7 +21,10 @@ std::chrono::milliseconds Reconnect::wait(std::size_t failures, double point) co
 }
 
 Client::Client(boost::asio::io_context& context, ClientOptions options)
-    : impl_(std::make_shared<Impl>(context, std::move(options))) {}
+    : executor_(context.get_executor()), impl_(std::make_shared<Impl>(context, std::move(options))) {}
+
+Client::Client(const executor_type& executor, ClientOptions options)
+    : executor_(executor), impl_(std::make_shared<Impl>(context_of(executor), std::move(options))) {}
 
 Client::~Client() {
     assert(impl_->loop_thread_.may_end_here() && "a Client is destroyed on another thread than its loop's");
@@ -63,6 +67,8 @@ void Client::pause_receiving() {
 void Client::resume_receiving() {
     if (impl_->connection_) impl_->connection_->resume_receiving();
 }
+
+Client::executor_type Client::get_executor() const noexcept { return executor_; }
 
 bool Client::is_open() const noexcept { return impl_->connection_ && impl_->connection_->is_open(); }
 

@@ -52,7 +52,7 @@ void Client::Impl::connect(std::string url, std::shared_ptr<AnyHandler> handler)
     if (!connection_) return post(&Impl::attempt);
     // on_released() begins the attempt.
     if (connection_->is_opening()) {
-        connection_->terminate("replaced by a later connect()");
+        connection_->terminate("replaced by a later connect()", std::make_error_code(std::errc::operation_canceled));
     } else {
         connection_->close(CloseCode::going_away, "the client connects again");
     }
@@ -94,15 +94,21 @@ void Client::Impl::begin_attempt() {
         wanted_ = false;
         return failed(checked.error(), std::make_error_code(std::errc::invalid_argument));
     }
-    Endpoint to{url_.host, 0, url_.unix_path};
-    if (to.is_unix()) to.host.clear();
-    std::from_chars(url_.port.data(), url_.port.data() + url_.port.size(), to.port);
     connecting_ = true;
     deadline_ = later(transport_.now(), options_.connect_timeout);
-    attempt_ = transport_.connect(to, deadline_, [this](Result<AsioTransport::Socket, std::error_code> socket) {
-        connecting_ = false;
-        connected(std::move(socket));
-    });
+    attempt_ =
+        transport_.connect(destination(), deadline_, [this](Result<AsioTransport::Socket, std::error_code> socket) {
+            connecting_ = false;
+            connected(std::move(socket));
+        });
+}
+
+Endpoint Client::Impl::destination() const {
+    Endpoint to = options_.connect_to.value_or(Endpoint{{}, 0, url_.unix_path});
+    if (to.is_unix()) return to;
+    if (to.host.empty()) to.host = url_.host;
+    if (to.port == 0) std::from_chars(url_.port.data(), url_.port.data() + url_.port.size(), to.port);
+    return to;
 }
 
 ClientRequest Client::Impl::make_request() const {
@@ -188,7 +194,7 @@ SendStatus Client::Impl::close(CloseCode code, std::string_view reason) {
     const bool was_to_begin = std::exchange(restart_, false);
     const bool was_connecting = std::exchange(connecting_, false);
     if (connection_ && connection_->is_opening()) {
-        connection_->terminate("given up");
+        connection_->terminate("given up", std::make_error_code(std::errc::operation_canceled));
     } else if (was_to_begin || was_connecting) {
         attempt_.cancel();
         failed("given up", std::make_error_code(std::errc::operation_canceled));

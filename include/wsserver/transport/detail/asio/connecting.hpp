@@ -38,6 +38,8 @@ class AsioConnecting : public std::enable_shared_from_this<AsioConnecting> {
     void finish(Result<Descriptor, std::error_code> result);
     void stop_waiting();
     Clock::time_point end_of_attempt() const;
+    /// True if the address with this number is still tried.
+    bool awaits(std::size_t number) const noexcept { return !finished_ && connected_ && number == trying_; }
 
     AsioLoop& loop_;
     Clock::time_point deadline_;

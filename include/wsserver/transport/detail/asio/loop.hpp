@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "wsserver/transport/asio.hpp"
+#include "wsserver/transport/detail/asio/one_thread.hpp"
 #include "wsserver/transport/detail/asio/operation_memory.hpp"
 #include "wsserver/transport/detail/receive_queue.hpp"
 
@@ -42,6 +43,8 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     AsioLoop(boost::asio::io_context& context, Context whose);
 
     boost::asio::io_context& context() noexcept { return context_; }
+    /// For the time of a call of the loop. A loop of its own has one thread and is not watched.
+    [[nodiscard]] OneThread::Turn turn() noexcept { return OneThread::Turn{work_ ? nullptr : &one_thread_}; }
     OutputBuffer& output() noexcept { return output_; }
     MutableBytes buffer() noexcept { return {buffer_.get(), AsioTransport::receive_buffer_size}; }
 
@@ -79,6 +82,7 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     void woken();
 
     boost::asio::io_context& context_;
+    OneThread one_thread_;
     std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
     std::unique_ptr<std::uint8_t[]> buffer_;
     OutputBuffer output_;

@@ -77,6 +77,7 @@ void AsioAcceptor::await_peers() {
 
 void AsioAcceptor::accept_peers() {
     if (loop_ == nullptr) return;
+    const auto turn = loop_->turn();
     const int error = detail::accept_peers(listener_.descriptor(), SOCK_NONBLOCK, [this](Descriptor peer) {
         pause_reported_ = false;
         (void)within_memory([&] { accepted_(std::move(peer)); });  // without memory the peer is refused

@@ -38,6 +38,7 @@ void AsioConnecting::start(const Endpoint& to) {
         deadline_timer_.expires_at(deadline_);
         deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
             if (cancelled) return;
+            const auto turn = self->loop_.turn();
             self->in_turn([&] { self->finish(Unexpected{std::make_error_code(std::errc::timed_out)}); });
         });
     }
@@ -119,22 +120,26 @@ void AsioConnecting::try_address() {
     stop_waiting();
     attempt_timer_.expires_after(full_backlog_time);
     attempt_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-        if (!cancelled && !self->finished_ && self->connected_) self->in_turn([&] { self->try_address(); });
+        if (cancelled || self->finished_ || !self->connected_) return;
+        const auto turn = self->loop_.turn();
+        self->in_turn([&] { self->try_address(); });
     });
 }
 
 void AsioConnecting::await_connection() {
     socket_.async_wait(WaitableDescriptor::wait_write,
                        [self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
-                           if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
-                               self->in_turn([&] { self->connection_settled(); });
+                           if (cancelled || !self->awaits(attempt)) return;
+                           const auto turn = self->loop_.turn();
+                           self->in_turn([&] { self->connection_settled(); });
                        });
     const auto end = end_of_attempt();
     if (end == Clock::time_point::max()) return;
     attempt_timer_.expires_at(end);
     attempt_timer_.async_wait([self = shared_from_this(), attempt = trying_](boost::system::error_code cancelled) {
-        if (!cancelled && !self->finished_ && self->connected_ && attempt == self->trying_)
-            self->in_turn([&] { self->next_address(ETIMEDOUT); });
+        if (cancelled || !self->awaits(attempt)) return;
+        const auto turn = self->loop_.turn();
+        self->in_turn([&] { self->next_address(ETIMEDOUT); });
     });
 }
 

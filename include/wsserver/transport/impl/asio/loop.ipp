@@ -45,6 +45,7 @@ bool AsioLoop::begin_use() noexcept {
 /// Runs only the tasks that were queued when it began, so that tasks that post tasks do not delay the streams.
 void AsioLoop::run_posted() {
     if (!begin_use()) return;
+    const auto turn = this->turn();
     {
         const std::lock_guard lock(mutex_);
         std::swap(posted_, running_);
@@ -69,6 +70,7 @@ void AsioLoop::receive_soon() {
 }
 
 void AsioLoop::receive_next() {
+    const auto turn = this->turn();
     receive_noticed_ = false;
     if (detached_) return;
     receive_queue_.next_turn([](const AsioStream::Pointer& stream) { stream->receive_more(); });
@@ -105,6 +107,7 @@ void AsioLoop::arm(Clock::time_point time) {
 }
 
 void AsioLoop::woken() {
+    const auto turn = this->turn();
     timer_waits_ = false;
     if (detached_) return;
     armed_for_ = Clock::time_point::max();

@@ -142,6 +142,8 @@ void AsioStream::receive_later() {
 
 void AsioStream::readable() {
     awaiting_bytes_ = false;
+    if (user_ == nullptr) return;  // perhaps without a loop
+    const auto turn = loop_.turn();
     if (closed_) return release();
     if (!may_receive()) return;  // resume_receiving() waits for readiness again
     in_turn([this] {
@@ -204,6 +206,7 @@ void AsioStream::await_writable() {
 
 void AsioStream::writable() {
     if (user_ == nullptr || closed_ || !batch_) return;
+    const auto turn = loop_.turn();
     const Sent sent = send_now(socket_.native_handle(), batch_->rest());
     batch_->advance(sent.count);
     if (sent.error == EAGAIN) return await_writable();

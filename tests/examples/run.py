@@ -5,6 +5,7 @@ usage: run.py NAME PROGRAM
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,39 @@ async def client(program):
 
 
 awaitable_client = client
+
+
+async def rpc_client(program):
+    """The example makes three calls at once, loses one answer and one connection, and goes on over the next."""
+    connections = 0
+
+    async def answer(connection):
+        nonlocal connections
+        connections += 1
+        slow = None
+        async for text in connection:
+            call = json.loads(text)
+            reply = json.dumps({"id": call["id"], "result": f"{call['method']} {connections}"}, separators=(",", ":"))
+            if call["method"] == "slow":
+                slow = reply  # after the call that was made later
+            elif call["method"] == "fast":
+                await connection.send(reply)
+                if slow:
+                    await connection.send(slow)
+            elif call["method"] == "restart":
+                return await connection.close(1012)
+
+    async with websockets.serve(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        output = await asyncio.to_thread(subprocess.run, [program, f"ws://127.0.0.1:{port}/"], capture_output=True,
+                                         text=True, timeout=PATIENCE, check=False)
+        check((output.returncode, output.stdout.splitlines()), (0, [
+            'slow: {"id":1,"result":"slow 1"}',
+            'fast: {"id":2,"result":"fast 1"}',
+            "lost: no answer",
+            "restart: no answer",
+            'fast: {"id":5,"result":"fast 2"}',
+        ]))
 
 
 async def serve(talk, program):

@@ -152,8 +152,11 @@ class HostHub final : public Hub {
 /// A connection of the server as a shared object sees it.
 class HostConnection final : public AnyConnection {
    public:
-    HostConnection(const wsserver_host& host, const std::shared_ptr<Hub>& hub, wsserver_connection* connection) noexcept
-        : host_(host), hub_(hub), connection_(connection) {}
+    /// `has_data`: the handler wants data of its own for each connection. Then the pointer that the server keeps for
+    /// the handler is that of the data.
+    HostConnection(const wsserver_host& host, const std::shared_ptr<Hub>& hub, wsserver_connection* connection,
+                   bool has_data = false) noexcept
+        : host_(host), hub_(hub), connection_(connection), has_data_(has_data) {}
 
     SendStatus send(const AnyMessage& message) override {
         return status_of(message.visit(overloaded{
@@ -180,13 +183,28 @@ class HostConnection final : public AnyConnection {
         return value.data != nullptr ? std::optional{std::string{text_from(value)}} : std::nullopt;
     }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
-    void* user_data() const noexcept override { return host_.user_data(connection_); }
-    void set_user_data(void* data) noexcept override { host_.set_user_data(connection_, data); }
+    ConnectionData* owned_data() const noexcept override {
+        return has_data_ ? static_cast<ConnectionData*>(host_.user_data(connection_)) : nullptr;
+    }
+    void own_data(std::unique_ptr<ConnectionData> data) noexcept override {
+        if (!has_data_) return;
+        const std::unique_ptr<ConnectionData> before(owned_data());
+        host_.set_user_data(connection_, data.release());
+    }
+    void* user_data() const noexcept override {
+        if (!has_data_) return host_.user_data(connection_);
+        return owned_data() != nullptr ? owned_data()->user_data : nullptr;
+    }
+    void set_user_data(void* data) noexcept override {
+        if (!has_data_) return host_.set_user_data(connection_, data);
+        if (owned_data() != nullptr) owned_data()->user_data = data;
+    }
 
    private:
     const wsserver_host& host_;
     const std::shared_ptr<Hub>& hub_;
     wsserver_connection* connection_;
+    const bool has_data_;
 };
 
 /// An opening handshake as a shared object sees it.
@@ -239,6 +257,7 @@ inline void decide_upgrade(const wsserver_host& host, wsserver_upgrade* upgrade,
     if (admission.subprotocol || admission.handler) {
         throw std::invalid_argument{"a handler chooses no subprotocol and no other handler"};
     }
+    if (admission.data) throw std::invalid_argument{"a handler in a shared object gives no data of a connection"};
     const auto done = [](int answer) {
         if (answer == WSSERVER_DROPPED) throw std::bad_alloc{};
         if (answer != WSSERVER_QUEUED) throw std::invalid_argument{"a handler refuses with a status of 300 to 999"};
@@ -299,9 +318,12 @@ class Plugin {
     }
     static int on_close(void* plugin, wsserver_connection* connection, std::uint16_t code, const char* reason,
                         std::size_t size) noexcept {
-        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+        const int failed = react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
             handler.on_close(c, Close{CloseCode{code}, {reason, size}});
         });
+        auto& self = *static_cast<Plugin*>(plugin);
+        self.as_seen(connection).own_data(nullptr);
+        return failed;
     }
     static int on_command(void* plugin, const wsserver_view* words, std::size_t count, const unsigned char* payload,
                           std::size_t size) noexcept {
@@ -351,9 +373,12 @@ class Plugin {
     static int react(void* plugin, wsserver_connection* connection, F&& reaction) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
         return guarded(self.host_, [&] {
-            HostConnection c{self.host_, self.hub_, connection};
+            HostConnection c = self.as_seen(connection);
             reaction(self.handler_, c);
         });
+    }
+    HostConnection as_seen(wsserver_connection* connection) const noexcept {
+        return {host_, hub_, connection, has_data<H>};
     }
 
     /// Returns 0, or 1 if `f` threw. No exception may cross the C interface.
@@ -391,10 +416,10 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
     // Always set: AnyHandler reacts to messages that the class does not react to.
     table.on_text = &Plugin<H>::on_text;
     table.on_binary = &Plugin<H>::on_binary;
-    if constexpr (reacts_to_open<H>) table.on_open = &Plugin<H>::on_open;
+    if constexpr (reacts_to_open<H> || has_data<H>) table.on_open = &Plugin<H>::on_open;
     if constexpr (reacts_to_ping<H>) table.on_ping = &Plugin<H>::on_ping;
     if constexpr (reacts_to_pong<H>) table.on_pong = &Plugin<H>::on_pong;
-    if constexpr (reacts_to_close<H>) table.on_close = &Plugin<H>::on_close;
+    if constexpr (reacts_to_close<H> || has_data<H>) table.on_close = &Plugin<H>::on_close;
     if constexpr (reacts_to_command<H>) table.on_command = &Plugin<H>::on_command;
     if constexpr (reacts_to_upgrade<H>) table.on_upgrade = &Plugin<H>::on_upgrade;
     return table;

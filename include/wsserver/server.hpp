@@ -65,6 +65,9 @@ struct ServerOptions {
     /// The header field in which they do so: see client_address() in handshake/proxies.hpp. It must be one that each of
     /// them appends to or replaces. Others could come from the client.
     std::string client_address_field = "X-Forwarded-For";
+    /// The names of header fields that each connection keeps for AnyConnection::request_field(), besides what the
+    /// library needs. Connections whose fields are equal may share them; others keep their bytes as long as they exist.
+    std::vector<std::string> kept_fields{};
 
     ConnectionOptions connection{};  ///< the limits and timeouts of each connection
 

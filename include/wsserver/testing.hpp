@@ -274,6 +274,8 @@ class RecordingConnection final : public AnyConnection {
     std::size_t queued_bytes = 0;                                  ///< what queued() returns
     bool with_room = true;                                         ///< what has_room() returns
 
+    std::map<std::string, std::string, std::less<>> request_fields{};  ///< what request_field() returns, by name
+
     /// The hub that hub() returns.
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
 
@@ -298,6 +300,17 @@ class RecordingConnection final : public AnyConnection {
     /// Settable by set_user(), while `status` is `queued`.
     std::string_view user() const noexcept override { return user_; }
     SendStatus set_user(std::string_view user) override;
+    std::optional<std::string_view> request_field(std::string_view name) const noexcept override {
+        const auto found = request_fields.find(name);
+        return found != request_fields.end() ? std::optional<std::string_view>{found->second} : std::nullopt;
+    }
+    /// Gives the connection what data() returns, as the server does with Admission::data.
+    template <class T>
+    void set_data(T value) {
+        own_data(ConnectionData::of(std::move(value)));
+    }
+    ConnectionData* owned_data() const noexcept override { return data_.get(); }
+    void own_data(std::unique_ptr<ConnectionData> data) noexcept override { data_ = std::move(data); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
@@ -311,6 +324,7 @@ class RecordingConnection final : public AnyConnection {
     std::string target_;
     std::set<std::string, std::less<>> rooms_{};
     std::string user_{};
+    std::unique_ptr<ConnectionData> data_{};
     void* user_data_ = nullptr;
 };
 

@@ -86,8 +86,9 @@ OfferDecision SimulatedServer::choose(OwnedConnection& connection, const Offer& 
     record.client = client;
     record.pooled = subprotocol == "pooled";
     if (!record.pooled) return Acceptance{inline_, subprotocol};
-    return Acceptance{make_pooled(pooled_, connection, subprotocol, target, hub_, *ready_[connection.id().reactor]),
-                      subprotocol};
+    Acceptance acceptance{pooled_, subprotocol};
+    acceptance.handler = make_pooled(acceptance, connection, target, hub_, *ready_[connection.id().reactor]);
+    return acceptance;
 }
 
 std::optional<ConnectionId> SimulatedServer::id_of(std::size_t client) const {

@@ -80,8 +80,7 @@ class RecordingShared final : public ReactorShared {
         }
         return Acceptance{handlers.at(""), {}};
     }
-    OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&& decision,
-                            const PendingAcceptance*) override {
+    OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&& decision, PendingAcceptance*) override {
         if (!decision) return Refusal{HttpResponse{.status = 500, .fields = {}, .body = decision.error()}};
         if (decision->refusal) return Refusal{*decision->refusal};
         return Acceptance{handlers.at(""), {}, {}, decision->fields};

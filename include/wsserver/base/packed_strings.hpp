@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string_view>
 
 namespace wsserver {
@@ -17,7 +18,10 @@ class PackedStrings {
    public:
     PackedStrings() noexcept = default;
     /// Cuts each text at its first zero byte.
-    PackedStrings(std::initializer_list<std::string_view> texts) {
+    PackedStrings(std::initializer_list<std::string_view> texts)
+        : PackedStrings(std::span<const std::string_view>{texts.begin(), texts.size()}) {}
+    /// Same.
+    explicit PackedStrings(std::span<const std::string_view> texts) {
         std::size_t size = 0;
         for (const std::string_view text : texts) size += text.size() + 1;
         bytes_ = std::make_unique<char[]>(size);  // all zero
@@ -27,6 +31,8 @@ class PackedStrings {
         }
     }
 
+    /// Whether it was default-constructed or moved from: there are no strings.
+    bool empty() const noexcept { return !bytes_; }
     /// String number `number`, counted from 0. The result is valid until this object is assigned to or destroyed; a
     /// move keeps it valid. Precondition: there are more than `number` strings.
     std::string_view operator[](std::size_t number) const noexcept {

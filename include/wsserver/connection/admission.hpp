@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/connection/connection_data.hpp"
 #include "wsserver/handshake/http.hpp"
 
 namespace wsserver {
@@ -37,7 +38,17 @@ struct Admission {
     /// is a fault of the program: the client gets a 500, and the log says so. A client over a limit of its user gets a
     /// 429.
     std::string user{};
+    /// What the program knows about the client: the connection owns it, and reactions reach it by
+    /// AnyConnection::data(). It may be made on another thread than theirs. See accept().
+    std::unique_ptr<ConnectionData> data{};
 
+    /// The decision that accepts the client. Its connection owns `value`.
+    template <class T>
+    static Admission accept(T value) {
+        Admission admission;
+        admission.data = ConnectionData::of(std::move(value));
+        return admission;
+    }
     /// The decision that refuses the client with `response`.
     static Admission refuse(HttpResponse response) {
         Admission admission;

@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "wsserver/connection/connection_data.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/protocol/message.hpp"
 
@@ -98,8 +100,37 @@ class AnyConnection {
         return std::nullopt;
     }
 
+    /// The value of a header field of the opening handshake, without regard to the case of its name, if
+    /// ServerOptions::kept_fields has the name and the client sent the field; of several, the first. Valid as long as
+    /// the connection. A pooled handler has a copy.
+    virtual std::optional<std::string_view> request_field(std::string_view name) const noexcept {
+        static_cast<void>(name);
+        return std::nullopt;
+    }
+
     /// Reaches all connections of the owner, from any thread.
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
+
+    /// The value that the connection owns for its handler, of exactly this type: what Admission::data gave, or the
+    /// `Data` of the handler's class. Other reactions to the connection see the changes. It is destroyed after
+    /// on_close(), or with the connection if that is not called. Throws std::logic_error if there is no such value; an
+    /// exception that leaves a reaction closes the connection with 1011.
+    template <class T>
+    T& data() const {
+        if (T* found = find_data<T>()) return *found;
+        throw std::logic_error{"the connection has no data of this type"};
+    }
+    /// The same; null if there is no such value.
+    template <class T>
+    T* find_data() const noexcept {
+        ConnectionData* const owned = owned_data();
+        return owned != nullptr ? owned->get<T>() : nullptr;
+    }
+    /// What data() looks at; null: nothing.
+    virtual ConnectionData* owned_data() const noexcept { return nullptr; }
+    /// For the library: the connection owns `data` from now on, and destroys what it owned before. Null: it owns
+    /// nothing. By default, it destroys `data`.
+    virtual void own_data(std::unique_ptr<ConnectionData> data) noexcept { data.reset(); }
 
     /// A pointer for the handler's own use, one for each connection. Null at on_open. The library does not use it.
     virtual void* user_data() const noexcept = 0;

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -115,6 +116,12 @@ WSSERVER_DETAIL_HAS_MEMBER(on_drained);
 WSSERVER_DETAIL_HAS_MEMBER(on_close);
 WSSERVER_DETAIL_HAS_MEMBER(on_command);
 #undef WSSERVER_DETAIL_HAS_MEMBER
+
+/// `H` wants data of its own for each connection.
+template <class H>
+concept has_data = requires {
+    typename H::Data;
+};
 
 template <class H>
 concept reacts_to_upgrade = requires(H h, const UpgradeRequest& request) {
@@ -234,10 +241,30 @@ consteval void check_reactions() {
     check_results<H>();
 }
 
+/// Makes the data of a connection for `H`, unless on_upgrade() has given it.
+template <class H>
+requires has_data<H>
+void make_data(AnyConnection& connection) {
+    using Data = typename H::Data;
+    if (connection.find_data<Data>() != nullptr) return;
+    if constexpr (std::is_constructible_v<Data, AnyConnection&>) {
+        connection.own_data(ConnectionData::emplace<Data>(connection));
+    } else if constexpr (std::is_default_constructible_v<Data>) {
+        connection.own_data(ConnectionData::emplace<Data>());
+    } else {
+        throw std::logic_error{"on_upgrade() gave the connection no Data of its handler"};
+    }
+}
+
 }  // namespace detail
 
 /// A handler that holds an `H`, itself or as a `std::shared_ptr<H>`, and calls the reactions that `H` has. They run
 /// where `H::runs`, a static constexpr Runs, says; Runs::inline_ if `H` has no such member.
+///
+/// If `H` has a type `Data`, each connection has an object of it, which reactions reach by `connection.data<Data>()`.
+/// It is the one of Admission::data. Without that, it is made before on_open(), from an AnyConnection& if it can be,
+/// otherwise by its default constructor; if it has none, the connection is closed with 1011. An exception of its
+/// constructor counts as one of on_open(). Without the object, no reaction is called.
 template <class H, class Held = H>
 class HandlerOf final : public AnyHandler {
    public:
@@ -266,21 +293,30 @@ class HandlerOf final : public AnyHandler {
         return AnyHandler::on_upgrade(request);
     }
     void on_open(AnyConnection& connection) override {
+        if constexpr (detail::has_data<H>) detail::make_data<H>(connection);
         if constexpr (detail::reacts_to_open<H>) handler().on_open(connection);
     }
     void on_message(AnyConnection& connection, const Text& message) override { react(connection, message); }
     void on_message(AnyConnection& connection, const Binary& message) override { react(connection, message); }
     void on_ping(AnyConnection& connection, const Ping& ping) override {
-        if constexpr (detail::reacts_to_ping<H>) handler().on_ping(connection, ping);
+        if constexpr (detail::reacts_to_ping<H>) {
+            if (may_react(connection)) handler().on_ping(connection, ping);
+        }
     }
     void on_pong(AnyConnection& connection, const Pong& pong) override {
-        if constexpr (detail::reacts_to_pong<H>) handler().on_pong(connection, pong);
+        if constexpr (detail::reacts_to_pong<H>) {
+            if (may_react(connection)) handler().on_pong(connection, pong);
+        }
     }
     void on_drained(AnyConnection& connection) override {
-        if constexpr (detail::reacts_to_drained<H>) handler().on_drained(connection);
+        if constexpr (detail::reacts_to_drained<H>) {
+            if (may_react(connection)) handler().on_drained(connection);
+        }
     }
     void on_close(AnyConnection& connection, const Close& close) override {
-        if constexpr (detail::reacts_to_close<H>) handler().on_close(connection, close);
+        if constexpr (detail::reacts_to_close<H>) {
+            if (may_react(connection)) handler().on_close(connection, close);
+        }
     }
     CommandAnswer on_command(std::span<const std::string> words, Bytes payload) override {
         if constexpr (detail::reacts_to_command<H>) return handler().on_command(words, payload);
@@ -295,10 +331,15 @@ class HandlerOf final : public AnyHandler {
             return *handler_;
     }
 
+    /// False if there was an exception instead of the data.
+    static bool may_react([[maybe_unused]] const AnyConnection& connection) noexcept {
+        if constexpr (detail::has_data<H>) return connection.find_data<typename H::Data>() != nullptr;
+        return true;
+    }
     template <class M>
     void react(AnyConnection& connection, const M& message) {
         if constexpr (detail::reacts_to_message<H, M>) {
-            handler().on_message(connection, message);
+            if (may_react(connection)) handler().on_message(connection, message);
         } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
             decline(connection);  // `H` takes the other type only
         }

@@ -57,6 +57,7 @@ class Connection final : public OwnedConnection, public StreamUser {
           stream_(owner.transport(), std::move(socket)),
           protocol_(owner.protocol_options()),
           peer_(stream_.peer()) {}
+    ~Connection() { own_data(nullptr); }
 
     /// The peer will first send a header of the PROXY protocol. Call it before start().
     void expect_proxy_header() noexcept requires(role == Role::server) { expects_proxy_header_ = true; }
@@ -116,9 +117,16 @@ class Connection final : public OwnedConnection, public StreamUser {
         const auto* its_route = route();
         return its_route != nullptr ? its_route->parameter(target(), name) : std::nullopt;
     }
+    std::optional<std::string_view> request_field(std::string_view name) const noexcept override {
+        return handshake_result_ ? handshake_result_->kept_fields().find(name) : std::nullopt;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return owner_.hub(); }
-    void* user_data() const noexcept override { return user_data_; }
-    void set_user_data(void* data) noexcept override { user_data_ = data; }
+    ConnectionData* owned_data() const noexcept override {
+        return owns_data_ ? static_cast<ConnectionData*>(data_) : nullptr;
+    }
+    void own_data(std::unique_ptr<ConnectionData> data) noexcept override;
+    void* user_data() const noexcept override { return owns_data_ ? owned_data()->user_data : data_; }
+    void set_user_data(void* data) noexcept override { (owns_data_ ? owned_data()->user_data : data_) = data; }
 
     // For the owner.
 
@@ -295,7 +303,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void find_client(const HttpRequest& request);
     void set_peer(std::string_view address) { PeerAddress{address}.swap(peer_); }
     void apply(Offer&& offer, OfferDecision decision);
-    void accept_offer(const Offer& offer, const Acceptance& acceptance);
+    void accept_offer(const Offer& offer, Acceptance& acceptance);
     void refuse_offer(const Offer& offer, Refusal refusal);
     void refuse_for_memory(std::string_view target);
     bool become(std::string_view user) requires(role == Role::server);
@@ -450,12 +458,13 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool expects_proxy_header_ : 1 = false;
     bool queue_noted_ : 1 = false;  ///< the owner knows that output waits
     bool drain_due_ : 1 = false;    ///< drained() will be called
+    bool owns_data_ : 1 = false;    ///< what `data_` is
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;
     HandshakeResultPtr handshake_result_;  ///< null before the opening handshake ends, except for a client
     PeerAddress peer_;
-    void* user_data_ = nullptr;
+    void* data_ = nullptr;  ///< the connection's own ConnectionData, or user_data()
     std::unique_ptr<Extra> extra_;
 
     Clock::time_point started_{};

@@ -334,6 +334,18 @@ void Connection<role, T>::on_sent() {
     });
 }
 
+// --- Data of the handler ---
+
+/// One pointer has either kind of data, since few handlers use both.
+template <Role role, Transport T>
+void Connection<role, T>::own_data(std::unique_ptr<ConnectionData> data) noexcept {
+    void* const user_data = this->user_data();
+    const std::unique_ptr<ConnectionData> before(owned_data());
+    owns_data_ = data != nullptr;
+    if (data) data->user_data = user_data;
+    data_ = data ? data.release() : user_data;
+}
+
 // --- Rooms ---
 
 template <Role role, Transport T>

@@ -66,6 +66,7 @@ void Connection<role, T>::report_closed(const Close& close) {
     guarded([&] {
         if (owner_.on_close_called(id_)) handler()->on_close(*this, close);
     });
+    own_data(nullptr);
     if constexpr (role == Role::server) owner_.memberships().leave_all(id_.slot);
 }
 

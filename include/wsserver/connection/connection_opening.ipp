@@ -102,7 +102,7 @@ void Connection<role, T>::refuse_for_memory(std::string_view target) {
 template <Role role, Transport T>
 void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
     std::visit(overloaded{
-                   [&](const Acceptance& acceptance) { accept_offer(offer, acceptance); },
+                   [&](Acceptance& acceptance) { accept_offer(offer, acceptance); },
                    [&](Refusal& refusal) { refuse_offer(offer, std::move(refusal)); },
                    [&](DecidesLater& later) {
                        extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later));
@@ -112,9 +112,10 @@ void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::accept_offer(const Offer& offer, const Acceptance& acceptance) {
+void Connection<role, T>::accept_offer(const Offer& offer, Acceptance& acceptance) {
     handshake_result_ = owner_.handshake_results().of(acceptance.handler, acceptance.subprotocol, offer.request.target,
-                                                      acceptance.route);
+                                                      acceptance.route, acceptance.kept);
+    if (acceptance.data) own_data(std::move(acceptance.data));
     if (!acceptance.user.empty()) (void)owner_.memberships().users.join(id_.slot, acceptance.user, 1);
     write(bytes_of(accept_response(offer, acceptance.subprotocol, owner_.server_name(), acceptance.fields)));
     opened();

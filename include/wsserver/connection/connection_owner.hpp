@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_counters.hpp"
@@ -80,6 +81,8 @@ struct Acceptance {
     std::shared_ptr<const PathPattern> route{};  ///< the pattern that the path matched; null: the handler serves all
     std::vector<HttpField> fields{};             ///< more fields of the 101
     std::string user{};                          ///< to which the connection belongs; empty: to none
+    std::vector<HttpField> kept{};               ///< for AnyConnection::request_field()
+    std::unique_ptr<ConnectionData> data{};      ///< for AnyConnection::data(); null: none
 };
 
 /// The owner's refusal of a client. An Errc alone is one, too.
@@ -103,8 +106,8 @@ struct PendingAcceptance {
 
 /// The program decides later, or the handler that it has chosen. Connection::decide() ends that.
 struct DecidesLater {
-    std::shared_ptr<detail::UpgradeTicket> ticket;       ///< void once the connection does not wait any more
-    std::unique_ptr<const PendingAcceptance> pending{};  ///< null: the program was asked, not a handler
+    std::shared_ptr<detail::UpgradeTicket> ticket;  ///< void once the connection does not wait any more
+    std::unique_ptr<PendingAcceptance> pending{};   ///< null: the program was asked, not a handler
 };
 
 /// What an owner decides about a client's offer.
@@ -225,8 +228,8 @@ class ServerOwner : public ConnectionOwner {
     /// Chooses the handler and the subprotocol for a client, or refuses it.
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
     /// Chooses as the program has decided, after choose() returned DecidesLater, of which `pending` is the member.
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&,
-                                    const PendingAcceptance* /*pending*/) {
+    /// Moves from what it points to.
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, PendingAcceptance* /*pending*/) {
         return Errc::upgrade_undecided;
     }
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.

@@ -164,6 +164,8 @@ class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandle
     void allow_origins(std::vector<std::string> origins) { chooser_.set_allowed_origins(std::move(origins)); }
     /// The server's own hosts; see OriginRules::hosts.
     void serve_hosts(std::vector<std::string> hosts) { chooser_.set_hosts(std::move(hosts)); }
+    /// The names of the header fields that connections keep; see AnyConnection::request_field().
+    void keep_fields(std::vector<std::string> names) { chooser_.set_kept_fields(std::move(names)); }
     /// Answers requests that are not an upgrade. If `answer` returns nothing, they are refused with 426.
     void on_http(std::function<std::optional<HttpResponse>(const HttpRequest&)> answer) { http_ = std::move(answer); }
 
@@ -183,7 +185,7 @@ class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandle
         return chooser_.choose(connection, offer);
     }
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                            const PendingAcceptance* pending) override {
+                            PendingAcceptance* pending) override {
         return chooser_.choose_as(connection, offer, std::move(decision), pending);
     }
     HandlerChooser& chooser() const noexcept override { return chooser_; }

@@ -27,6 +27,13 @@ class ChooserServer : public ProgramCaller {
     virtual void log_failure(std::string_view) {}
 };
 
+/// What a HandlerChooser goes by.
+struct ChooserRules {
+    OriginRules origins{};                   ///< which origins and hosts are allowed
+    bool strict_subprotocol = false;         ///< see HandlerTable::choose()
+    std::vector<std::string> kept_fields{};  ///< the names of the fields that connections keep
+};
+
 /// The limits of the client's address come first, then the rules for Origin and Host, then the function of
 /// on_upgrade(), then the table of handlers, and last the on_upgrade() of the handler. Any thread may call the members,
 /// unless they say otherwise.
@@ -43,14 +50,16 @@ class HandlerChooser {
     OfferDecision choose(OwnedConnection& connection, const Offer& offer);
     /// Same.
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                            const PendingAcceptance* pending);
+                            PendingAcceptance* pending);
 
-    /// Replaces the rules. `strict` is that of HandlerTable::choose().
-    void set_rules(OriginRules origins, bool strict);
+    /// Replaces the rules.
+    void set_rules(ChooserRules rules);
     /// Replaces OriginRules::allowed_origins.
     void set_allowed_origins(std::vector<std::string> origins);
     /// Replaces OriginRules::hosts.
     void set_hosts(std::vector<std::string> hosts);
+    /// Replaces ChooserRules::kept_fields.
+    void set_kept_fields(std::vector<std::string> names);
 
     /// The handlers of the server.
     HandlerTable& handlers() noexcept { return handlers_; }
@@ -63,8 +72,9 @@ class HandlerChooser {
     OfferDecision admit(OwnedConnection& connection, const Offer& offer, Admission admission);
     OfferDecision ask_handler(OwnedConnection& connection, const Offer& offer, PendingAcceptance pending);
     OfferDecision admit_pending(OwnedConnection& connection, const Offer& offer, Admission admission,
-                                const PendingAcceptance& pending);
+                                PendingAcceptance&& pending);
     HandlerTable::Choice choose_handler(const Offer& offer) const;
+    std::vector<HttpField> kept_fields_of(const HttpRequest& request) const;
     OfferDecision accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance);
     OfferDecision refuse(const Offer& offer, HttpResponse response) const;
     OfferDecision fail(const Offer& offer, std::string why) const;
@@ -73,8 +83,7 @@ class HandlerChooser {
     HandlerTable handlers_;
     UpgradeHook upgrade_hook_;
     mutable std::shared_mutex mutex_;
-    OriginRules origins_;
-    bool strict_subprotocol_ = false;
+    ChooserRules rules_;
 };
 
 }  // namespace wsserver

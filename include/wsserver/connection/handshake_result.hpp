@@ -7,17 +7,19 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "wsserver/base/packed_strings.hpp"
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/kept_fields.hpp"
 #include "wsserver/handshake/path_pattern.hpp"
 
 namespace wsserver {
 
-/// The handler, subprotocol, target and route of a connection. It lives as long as a connection holds it, and is used
-/// on the thread of its connections.
+/// The handler, subprotocol, target, route and kept fields of a connection. It lives as long as a connection holds it,
+/// and is used on the thread of its connections.
 class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResult, boost::thread_unsafe_counter> {
    public:
     HandshakeResult(const HandshakeResult&) = delete;
@@ -32,6 +34,8 @@ class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResul
     std::string_view subprotocol() const noexcept { return texts_[0]; }
     /// The path and query that the client requested.
     std::string_view target() const noexcept { return texts_[1]; }
+    /// The header fields that the server keeps.
+    const KeptFields& kept_fields() const noexcept { return kept_; }
     /// The pattern of the path that the handler serves. Null: the handler serves all paths.
     const std::shared_ptr<const PathPattern>& route() const noexcept { return route_; }
 
@@ -39,12 +43,13 @@ class HandshakeResult final : public boost::intrusive_ref_counter<HandshakeResul
     friend class HandshakeResultCache;
 
     HandshakeResult(std::shared_ptr<AnyHandler> handler, std::string_view subprotocol, std::string_view target,
-                    std::shared_ptr<const PathPattern> route)
-        : handler_(std::move(handler)), route_(std::move(route)), texts_{subprotocol, target} {}
+                    std::shared_ptr<const PathPattern> route, std::span<const HttpField> kept)
+        : handler_(std::move(handler)), route_(std::move(route)), texts_{subprotocol, target}, kept_(kept) {}
 
     std::shared_ptr<AnyHandler> handler_;
     std::shared_ptr<const PathPattern> route_;  ///< shared by all connections of the path
     PackedStrings texts_;
+    KeptFields kept_;
     HandshakeResult** known_ = nullptr;  ///< its entry in the HandshakeResultCache, if it has one
 };
 
@@ -67,13 +72,14 @@ class HandshakeResultCache {
 
     /// Returns the shared result, or a new one.
     HandshakeResultPtr of(const std::shared_ptr<AnyHandler>& handler, std::string_view subprotocol,
-                          std::string_view target, const std::shared_ptr<const PathPattern>& route = {}) {
+                          std::string_view target, const std::shared_ptr<const PathPattern>& route = {},
+                          std::span<const HttpField> kept = {}) {
         HandshakeResult*& known = known_[place_of(handler.get(), subprotocol, target)];
         if (known != nullptr && known->handler_ == handler && known->subprotocol() == subprotocol &&
-            known->target() == target && known->route_ == route) {
+            known->target() == target && known->route_ == route && known->kept_.are(kept)) {
             return known;
         }
-        boost::intrusive_ptr<HandshakeResult> made(new HandshakeResult(handler, subprotocol, target, route));
+        boost::intrusive_ptr<HandshakeResult> made(new HandshakeResult(handler, subprotocol, target, route, kept));
         if (known != nullptr) known->known_ = nullptr;
         known = made.get();
         made->known_ = &known;

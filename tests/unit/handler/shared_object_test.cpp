@@ -398,6 +398,30 @@ TEST_CASE("a shared object serves a path and reads its parameters", "[shared_obj
     server.connect("/classes/blue").expect("text room blue, no door");
 }
 
+TEST_CASE("a class in a shared object has data of its own for each connection", "[shared_object]") {
+    const auto handler = load(module_path("tally"));
+    const auto alive = [&] { return command(*handler, {"alive"}).output; };
+    wsserver::MemoryServer server;
+    server.handle("", handler);
+    auto first = server.connect("/first"), second = server.connect("/second");
+    CHECK(alive() == "2");
+    first.send("x");
+    first.expect("text /first 1");
+    second.send("x");
+    second.expect("text /second 1");
+    first.send("x");
+    first.expect("text /first 2");
+    first.close();
+    CHECK(alive() == "1");
+    second.disconnect();
+    CHECK(alive() == "0");
+
+    auto bad = server.connect("/bad");
+    bad.expect("close 1011");
+    CHECK(server.ends().back().cause == "the handler threw: Tally: on_open: a bad target");
+    CHECK(alive() == "0");
+}
+
 TEST_CASE("a class in a shared object has no parameters from an older server", "[shared_object]") {
     wsserver_host older{};
     older.size = offsetof(wsserver_host, parameter);

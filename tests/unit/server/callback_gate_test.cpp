@@ -75,8 +75,8 @@ struct Blocks {
 /// A connection whose reactions a test runs.
 struct PooledRig {
     PooledRig() {
-        const auto handler = make_handler("blocks", Blocks{blocker, closed});
-        pooled = make_pooled(handler, connection, "", "/", hub, ready);
+        Acceptance acceptance{make_handler("blocks", Blocks{blocker, closed}), ""};
+        pooled = make_pooled(acceptance, connection, "/", hub, ready);
         pooled->on_open(connection);
         run();
     }

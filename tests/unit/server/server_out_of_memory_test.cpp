@@ -91,8 +91,13 @@ class Rig final : public ReactorShared {
     // ReactorShared
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
     OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
-        if (offer.subprotocols.empty()) return Acceptance{echo_, {}};
-        return Acceptance{make_pooled(echo_, connection, "pool", offer.request.target, server_hub_, ready_), "pool"};
+        Acceptance acceptance{echo_, {}};
+        acceptance.kept = {{"Cookie", std::string(100, 'c')}};
+        acceptance.data = ConnectionData::of(std::string(100, 'd'));
+        if (offer.subprotocols.empty()) return acceptance;
+        acceptance.subprotocol = "pool";
+        acceptance.handler = make_pooled(acceptance, connection, offer.request.target, server_hub_, ready_);
+        return acceptance;
     }
     std::optional<HttpResponse> answer(const HttpRequest&) override {
         return HttpResponse{.status = 200, .body = "up"};

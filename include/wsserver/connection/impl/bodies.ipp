@@ -4,6 +4,7 @@
 #include "wsserver/connection/impl/connection_info.ipp"
 #include "wsserver/connection/impl/handler_chooser.ipp"
 #include "wsserver/connection/impl/handler_table.ipp"
+#include "wsserver/connection/impl/kept_fields.ipp"
 #include "wsserver/connection/impl/room_directory.ipp"
 #include "wsserver/connection/impl/rooms.ipp"
 #include "wsserver/connection/impl/send_queue.ipp"

@@ -31,7 +31,7 @@ OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& o
     {
         const bool is_local = is_loopback_peer(peer);
         const std::shared_lock lock(mutex_);
-        if (auto wrong = check_offer(offer, origins_, is_local)) return Refusal{wrong->error, wrong->detail};
+        if (auto wrong = check_offer(offer, rules_.origins, is_local)) return Refusal{wrong->error, wrong->detail};
     }
     if (!upgrade_hook_.is_set()) return admit(connection, offer, {});
     auto answer = upgrade_hook_.ask(connection, offer);
@@ -41,9 +41,9 @@ OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& o
 }
 
 OfferDecision HandlerChooser::choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                                        const PendingAcceptance* pending) {
+                                        PendingAcceptance* pending) {
     if (!decision) return fail(offer, decision.error());
-    return pending != nullptr ? admit_pending(connection, offer, *std::move(decision), *pending)
+    return pending != nullptr ? admit_pending(connection, offer, *std::move(decision), std::move(*pending))
                               : admit(connection, offer, *std::move(decision));
 }
 
@@ -70,10 +70,11 @@ OfferDecision HandlerChooser::admit(OwnedConnection& connection, const Offer& of
     const bool is_served = !admission.handler;
     if (admission.handler) choice.handler = std::move(admission.handler);
     if (!choice.handler) return handlers_.why_none(offer);
-    return ask_handler(connection, offer,
-                       {{std::move(choice.handler), choice.subprotocol, std::move(choice.route),
-                         std::move(admission.fields), std::move(admission.user)},
-                        is_served});
+    Acceptance acceptance{std::move(choice.handler), choice.subprotocol, std::move(choice.route)};
+    acceptance.fields = std::move(admission.fields);
+    acceptance.user = std::move(admission.user);
+    acceptance.data = std::move(admission.data);
+    return ask_handler(connection, offer, {std::move(acceptance), is_served});
 }
 
 /// Accepts the client, unless the handler wants to decide.
@@ -83,19 +84,18 @@ OfferDecision HandlerChooser::ask_handler(OwnedConnection& connection, const Off
     auto answer = upgrade_hook_.ask_handler(connection, offer, acceptance.handler);
     if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
     auto& later = std::get<DecidesLater>(answer);
-    later.pending = std::make_unique<const PendingAcceptance>(std::move(pending));
+    later.pending = std::make_unique<PendingAcceptance>(std::move(pending));
     return std::move(later);
 }
 
 /// Does as the handler decided. If it was replaced meanwhile, asks the new one.
 OfferDecision HandlerChooser::admit_pending(OwnedConnection& connection, const Offer& offer, Admission admission,
-                                            const PendingAcceptance& pending) {
+                                            PendingAcceptance&& pending) {
     if (admission.refusal) return refuse(offer, *std::move(admission.refusal));
     if (admission.subprotocol || admission.handler) {
         return fail(offer, "a handler chooses no subprotocol and no other handler");
     }
-    PendingAcceptance accepted = pending;
-    Acceptance& acceptance = accepted.acceptance;
+    Acceptance& acceptance = pending.acceptance;
     if (pending.is_served) {
         auto choice = choose_handler(narrowed(offer, std::string{acceptance.subprotocol}));
         const bool has_one = choice.handler && choice.subprotocol == acceptance.subprotocol;
@@ -103,17 +103,27 @@ OfferDecision HandlerChooser::admit_pending(OwnedConnection& connection, const O
         if (choice.handler != acceptance.handler) {
             acceptance.handler = std::move(choice.handler);
             acceptance.route = std::move(choice.route);
-            return ask_handler(connection, offer, std::move(accepted));
+            return ask_handler(connection, offer, std::move(pending));
         }
     }
     for (HttpField& field : admission.fields) acceptance.fields.push_back(std::move(field));
     if (!admission.user.empty()) acceptance.user = std::move(admission.user);
+    if (admission.data) acceptance.data = std::move(admission.data);
     return accept(connection, offer, std::move(acceptance));
 }
 
 HandlerTable::Choice HandlerChooser::choose_handler(const Offer& offer) const {
     const std::shared_lock lock(mutex_);
-    return handlers_.choose(offer, strict_subprotocol_);
+    return handlers_.choose(offer, rules_.strict_subprotocol);
+}
+
+std::vector<HttpField> HandlerChooser::kept_fields_of(const HttpRequest& request) const {
+    std::vector<HttpField> kept;
+    const std::shared_lock lock(mutex_);
+    for (const std::string& name : rules_.kept_fields) {
+        if (const HttpField* field = find_field(request.fields, name)) kept.push_back(*field);
+    }
+    return kept;
 }
 
 OfferDecision HandlerChooser::accept(OwnedConnection& connection, const Offer& offer, Acceptance acceptance) {
@@ -121,6 +131,7 @@ OfferDecision HandlerChooser::accept(OwnedConnection& connection, const Offer& o
         if (!is_room_name(user)) return fail(offer, "it gave a user id that is not 1 to 255 bytes of UTF-8");
         if (const auto over = connection.join_group(GroupKind::user, user)) return *over;
     }
+    acceptance.kept = kept_fields_of(offer.request);
     return server_->accept(connection, offer, std::move(acceptance));
 }
 
@@ -138,20 +149,24 @@ OfferDecision HandlerChooser::fail(const Offer& offer, std::string why) const {
     return refusal;
 }
 
-void HandlerChooser::set_rules(OriginRules origins, bool strict) {
+void HandlerChooser::set_rules(ChooserRules rules) {
     const std::unique_lock lock(mutex_);
-    std::swap(origins_, origins);
-    strict_subprotocol_ = strict;
+    std::swap(rules_, rules);
 }
 
 void HandlerChooser::set_allowed_origins(std::vector<std::string> origins) {
     const std::unique_lock lock(mutex_);
-    std::swap(origins_.allowed_origins, origins);
+    std::swap(rules_.origins.allowed_origins, origins);
 }
 
 void HandlerChooser::set_hosts(std::vector<std::string> hosts) {
     const std::unique_lock lock(mutex_);
-    std::swap(origins_.hosts, hosts);
+    std::swap(rules_.origins.hosts, hosts);
+}
+
+void HandlerChooser::set_kept_fields(std::vector<std::string> names) {
+    const std::unique_lock lock(mutex_);
+    std::swap(rules_.kept_fields, names);
 }
 
 }  // namespace wsserver

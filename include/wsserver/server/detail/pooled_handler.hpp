@@ -46,11 +46,10 @@ class ReadyMailboxes {
     bool scheduled_ = false;
 };
 
-/// Makes a handler for `connection` only. `route` and `user` are those of its Acceptance. `ready` belongs to the
-/// connection's reactor and lives as long.
-std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
-                                        std::string_view subprotocol, std::string_view target,
-                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready,
-                                        std::shared_ptr<const PathPattern> route = {}, std::string_view user = {});
+/// Makes a handler for `connection` only, which calls the one of `acceptance` on workers. Takes the data of
+/// `acceptance`, and copies what else reactions can ask for. `ready` belongs to the connection's reactor and lives as
+/// long.
+std::shared_ptr<AnyHandler> make_pooled(Acceptance& acceptance, OwnedConnection& connection, std::string_view target,
+                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready);
 
 }  // namespace wsserver

@@ -38,7 +38,7 @@ class ReactorShared {
     /// See ServerOwner, also for choose(), choose_as(), answer(), on_ended() and on_event().
     virtual std::optional<std::string> client_behind(std::string_view, const HttpRequest&) { return std::nullopt; }
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
-    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, const PendingAcceptance*) {
+    virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, PendingAcceptance*) {
         return Errc::upgrade_undecided;
     }
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
@@ -292,7 +292,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         return shared_.choose(connection, offer);
     }
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                            const PendingAcceptance* pending) override {
+                            PendingAcceptance* pending) override {
         return shared_.choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "wsserver/connection/connection_options.hpp"
+#include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/connection/limits.hpp"
 #include "wsserver/protocol/protocol.hpp"
 
@@ -22,5 +23,6 @@ struct ReactorOptions {
 };
 
 ReactorOptions reactor_options(const ServerOptions& options);
+ChooserRules chooser_rules(const ServerOptions& options);
 
 }  // namespace wsserver

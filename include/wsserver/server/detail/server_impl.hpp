@@ -41,7 +41,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
         return admission_.chooser().choose(connection, offer);
     }
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                            const PendingAcceptance* pending) override {
+                            PendingAcceptance* pending) override {
         return admission_.chooser().choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }

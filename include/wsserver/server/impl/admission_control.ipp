@@ -69,8 +69,7 @@ OfferDecision ChooserOnReactors::accept(OwnedConnection& connection, const Offer
     if (acceptance.handler->runs() == Runs::pooled) {
         try {
             ReadyMailboxes& ready = workers_.ready_mailboxes(connection.id().reactor);
-            acceptance.handler = make_pooled(std::move(acceptance.handler), connection, acceptance.subprotocol,
-                                             offer.request.target, hub_, ready, acceptance.route, acceptance.user);
+            acceptance.handler = make_pooled(acceptance, connection, offer.request.target, hub_, ready);
         } catch (const std::system_error& why) {
             log_no_worker(why);
             return Errc::too_many_connections;
@@ -80,8 +79,6 @@ OfferDecision ChooserOnReactors::accept(OwnedConnection& connection, const Offer
         {connection, offer.request, acceptance.subprotocol, acceptance.handler->name(), acceptance.user});
     return acceptance;
 }
-
-OriginRules origin_rules(const ServerOptions& options) { return {options.allowed_origins, options.hosts}; }
 
 }  // namespace
 
@@ -94,7 +91,7 @@ AdmissionControl::AdmissionControl(const ServerOptions& options, const std::shar
       rate_(options.connections_per_second),
       addresses_(options.per_address),
       users_(options.per_user) {
-    chooser_.set_rules(origin_rules(options), options.strict_subprotocol);
+    chooser_.set_rules(chooser_rules(options));
     client_addresses_.set(options.trusted_proxies, options.client_address_field);
 }
 
@@ -128,7 +125,7 @@ void AdmissionControl::reconfigure(const ServerOptions& changed) {
     rate_.set(changed.connections_per_second);
     addresses_.set(changed.per_address);
     users_.set(changed.per_user);
-    chooser_.set_rules(origin_rules(changed), changed.strict_subprotocol);
+    chooser_.set_rules(chooser_rules(changed));
     client_addresses_.set(changed.trusted_proxies, changed.client_address_field);
     log_faults();
 }

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/connection/kept_fields.hpp"
+
 namespace wsserver {
 
 namespace {
@@ -23,16 +25,18 @@ struct Reaction {
 /// The connection that a handler gets on a worker. Its messages reach the reactor in order.
 class PooledConnection final : public AnyConnection {
    public:
-    PooledConnection(const OwnedConnection& connection, std::string_view subprotocol, std::string_view target,
-                     std::shared_ptr<ServerHub> hub, std::shared_ptr<const PathPattern> route, std::string_view user)
+    PooledConnection(Acceptance& acceptance, const OwnedConnection& connection, std::string_view target,
+                     std::shared_ptr<ServerHub> hub)
         : hub_(std::move(hub)),
           any_hub_(hub_),
           id_(connection.id()),
-          subprotocol_(subprotocol),
+          subprotocol_(acceptance.subprotocol),
           peer_(connection.peer()),
           target_(target),
-          route_(std::move(route)),
-          user_(user) {}
+          route_(acceptance.route),
+          kept_(acceptance.kept),
+          user_(acceptance.user),
+          data_(std::move(acceptance.data)) {}
 
     SendStatus send(const AnyMessage& message) override {
         return may_be_sent(message) ? put(InboxItem::kind_of(message), message.payload()) : SendStatus::refused;
@@ -69,7 +73,12 @@ class PooledConnection final : public AnyConnection {
         if (status == SendStatus::queued) user_.swap(copy);
         return status;
     }
+    std::optional<std::string_view> request_field(std::string_view name) const noexcept override {
+        return kept_.find(name);
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    ConnectionData* owned_data() const noexcept override { return data_.get(); }
+    void own_data(std::unique_ptr<ConnectionData> data) noexcept override { data_.swap(data); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
@@ -92,20 +101,21 @@ class PooledConnection final : public AnyConnection {
     const std::string peer_;
     const std::string target_;
     const std::shared_ptr<const PathPattern> route_;
+    const KeptFields kept_;
     std::string user_;  ///< as this object knows it
+    std::unique_ptr<ConnectionData> data_;
     void* user_data_ = nullptr;
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
 };
 
 class ReactionMailbox final : public Mailbox<Reaction> {
    public:
-    ReactionMailbox(std::shared_ptr<AnyHandler> handler, const OwnedConnection& connection,
-                    std::string_view subprotocol, std::string_view target, std::shared_ptr<ServerHub> hub,
-                    std::shared_ptr<const PathPattern> route, std::string_view user)
-        : Mailbox(TaskName{handler->name()}, {}, Priority::message, handler.get()),
-          handler_(std::move(handler)),
+    ReactionMailbox(Acceptance& acceptance, const OwnedConnection& connection, std::string_view target,
+                    std::shared_ptr<ServerHub> hub)
+        : Mailbox(TaskName{acceptance.handler->name()}, {}, Priority::message, acceptance.handler.get()),
+          handler_(std::move(acceptance.handler)),
           gate_(hub->gate()),
-          connection_(connection, subprotocol, target, std::move(hub), std::move(route), user) {}
+          connection_(acceptance, connection, target, std::move(hub)) {}
 
     AnyHandler& handler() const noexcept { return *handler_; }
 
@@ -151,9 +161,18 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 return handler_->on_drained(connection_);
             case Reaction::Kind::close:
                 if (!gate_->close_called(connection_.id())) return;
-                return handler_->on_close(connection_, Close{reaction.code, text_of(payload)});
+                return close(Close{reaction.code, text_of(payload)});
         }
     }
+
+    /// On this worker, because the destructor of the data may be slow.
+    void close(const Close& close) {
+        const std::unique_ptr<PooledConnection, DropData> ending(&connection_);
+        handler_->on_close(connection_, close);
+    }
+    struct DropData {
+        void operator()(PooledConnection* connection) const noexcept { connection->own_data(nullptr); }
+    };
 
     void on_drain() override { connection_.put(InboxItem::Kind::resume); }
 
@@ -214,12 +233,9 @@ class PooledHandler final : public AnyHandler {
 
 }  // namespace
 
-std::shared_ptr<AnyHandler> make_pooled(std::shared_ptr<AnyHandler> handler, OwnedConnection& connection,
-                                        std::string_view subprotocol, std::string_view target,
-                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready,
-                                        std::shared_ptr<const PathPattern> route, std::string_view user) {
-    auto mailbox = std::make_shared<ReactionMailbox>(std::move(handler), connection, subprotocol, target,
-                                                     std::move(hub), std::move(route), user);
+std::shared_ptr<AnyHandler> make_pooled(Acceptance& acceptance, OwnedConnection& connection, std::string_view target,
+                                        std::shared_ptr<ServerHub> hub, ReadyMailboxes& ready) {
+    auto mailbox = std::make_shared<ReactionMailbox>(acceptance, connection, target, std::move(hub));
     return std::make_shared<PooledHandler>(std::move(mailbox), connection, ready);
 }
 

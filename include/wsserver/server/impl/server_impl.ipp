@@ -34,6 +34,12 @@ ReactorOptions reactor_options(const ServerOptions& options) {
             .per_user = options.per_user};
 }
 
+ChooserRules chooser_rules(const ServerOptions& options) {
+    return {.origins = {options.allowed_origins, options.hosts},
+            .strict_subprotocol = options.strict_subprotocol,
+            .kept_fields = options.kept_fields};
+}
+
 Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
     : options_(std::move(given)),
       context_(context),

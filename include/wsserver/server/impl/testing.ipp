@@ -109,7 +109,7 @@ struct MemoryServer::Impl final : ReactorShared {
         return chooser.choose(connection, offer);
     }
     OfferDecision choose_as(OwnedConnection& connection, const Offer& offer, UpgradeDecision&& decision,
-                            const PendingAcceptance* pending) override {
+                            PendingAcceptance* pending) override {
         return chooser.choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
@@ -144,7 +144,7 @@ struct MemoryServer::Impl final : ReactorShared {
         options = given;
         addresses.set(options.per_address);
         users.set(options.per_user);
-        chooser.set_rules({options.allowed_origins, options.hosts}, options.strict_subprotocol);
+        chooser.set_rules(chooser_rules(options));
     }
     MemorySocket connect(TestLine where) {
         auto socket = network.connect(place);

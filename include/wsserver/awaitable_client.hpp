@@ -108,6 +108,16 @@ class AwaitableClient {
 
     /// See Client::send().
     SendStatus send(const AnyMessage& message) { return client_.send(message); }
+    /// Sends a message, and completes with the token for `void(error_code)` when the send queue has room for the next
+    /// one: at most `connection.send_queue.high_mark` of a loop of these wait, and one message. A loop of send() does
+    /// not wait, so its queue may reach the hard limit. The errors are `not_connected`, Errc::invalid_utf8,
+    /// `no_buffer_space` if the policy for slow consumers drops it, and the error of the end of the connection. The
+    /// payload must be valid until the operation has begun. Supports terminal and partial cancellation, which does not
+    /// take the message back.
+    template <class Token = boost::asio::use_awaitable_t<>>
+    auto async_send(const AnyMessage& message, Token&& token = Token{}) {
+        return initiate<Token, void(Error)>(&State::async_send, token, message);
+    }
     /// See Client::ping().
     SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
 

@@ -77,6 +77,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     void async_connect(Completion<> done, std::string url) { begin_connect(std::move(done), std::move(url), nullptr); }
     void async_wait_open(Completion<> done);
     void async_receive(Completion<ReceivedMessage> done, std::chrono::milliseconds at_most);
+    void async_send(Completion<> done, AnyMessage message);
     void async_close(Completion<ConnectionEnd> done, CloseCode code, std::string reason);
 
     // The same as coroutines, which keep the state.
@@ -101,6 +102,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     friend class ConnectOperation;
     friend class OpenOperation;
     friend class ReceiveOperation;
+    friend class SendOperation;
     friend class CloseOperation;
     class Reactions;
 
@@ -128,6 +130,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     /// True if the attempt has ended, and so has its connection, and no other follows.
     bool is_over() const noexcept { return client_ == nullptr || (end_ && !will_retry_) || client_->is_idle(); }
     boost::system::error_code end_error() const noexcept;
+    static boost::system::error_code send_error(SendStatus status) noexcept;
     ConnectError failure(std::uint64_t attempt) const;
     const char* lost() const noexcept;
 

@@ -35,12 +35,12 @@ class ClientOperation : public std::enable_shared_from_this<ClientOperation> {
         listen_for_cancellation();
         state_->waiting_.push_back(this);
         wait();
-        if (!within_memory(std::forward<F>(effect))) fail(boost::system::errc::not_enough_memory);
+        if (!within_memory(std::forward<F>(effect))) fail(make_error_code(boost::system::errc::not_enough_memory));
         state_->wake();
     }
     /// Ends with `error` in a later turn.
-    void fail(boost::system::errc::errc_t error) {
-        error_ = make_error_code(error);
+    void fail(boost::system::error_code error) {
+        error_ = error;
         wake();
     }
     /// Looks for its result in a later turn.

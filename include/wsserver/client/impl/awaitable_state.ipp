@@ -34,6 +34,7 @@ class AwaitableState::Reactions {
     void on_open(AnyConnection& connection) {
         if (state_->is_current(attempt_)) state_->opened(connection.id());
     }
+    void on_drained(AnyConnection&) { state_->wake(); }
     void on_message(AnyConnection&, const Text& message) { take(message); }
     void on_message(AnyConnection&, const Binary& message) { take(message); }
 
@@ -132,6 +133,31 @@ class ReceiveOperation final : public ClientOperationOf<ReceiveOperation, Receiv
     const std::uint64_t attempt_;
 };
 
+/// Waits until the queue of the connection has room for the next message. The message is sent if it is cancelled.
+class SendOperation final : public ClientOperationOf<SendOperation> {
+   public:
+    static constexpr auto cancellation = ConnectOperation::cancellation;
+
+    SendOperation(AwaitableState& state, Completion<> done)
+        : ClientOperationOf(state, std::move(done)), attempt_(state.attempt_), connection_(state.connections_) {}
+
+    bool is_due() const override { return !may_wait() || state().client_->has_room(); }
+
+   private:
+    bool may_wait() const {
+        return state().is_current(attempt_) && state().connections_ == connection_ && state().is_open();
+    }
+    void take_result() override {
+        if (may_wait()) return;
+        const bool has_cause = state().is_current(attempt_) && state().end_ && state().end_->error;
+        error_ = has_cause ? asio_error(state().end_->error) : boost::asio::error::connection_aborted;
+        if (!state().is_current(attempt_)) error_ = boost::asio::error::operation_aborted;
+    }
+
+    const std::uint64_t attempt_;
+    const std::size_t connection_;  ///< its number
+};
+
 /// Waits for the end of the connection. The closing handshake goes on if it is cancelled.
 class CloseOperation final : public ClientOperationOf<CloseOperation, ConnectionEnd> {
    public:
@@ -171,7 +197,7 @@ void AwaitableState::begin_connect(Completion<> done, std::string url, ConnectEr
         operation->is_for(attempt_);
         if (has_begun) return;
         client_->close();
-        operation->fail(boost::system::errc::not_enough_memory);
+        operation->fail(make_error_code(boost::system::errc::not_enough_memory));
     });
 }
 
@@ -182,6 +208,15 @@ void AwaitableState::async_wait_open(Completion<> done) {
 void AwaitableState::async_receive(Completion<ReceivedMessage> done, std::chrono::milliseconds at_most) {
     const auto deadline = at_most == std::chrono::milliseconds::max() ? never : later(Clock::now(), at_most);
     std::make_shared<ReceiveOperation>(*this, std::move(done), deadline)->begin([] {});
+}
+
+void AwaitableState::async_send(Completion<> done, AnyMessage message) {
+    const auto operation = std::make_shared<SendOperation>(*this, std::move(done));
+    operation->begin([&] {
+        if (client_ == nullptr) return;
+        const SendStatus status = client_->send(message);
+        if (status != SendStatus::queued) operation->fail(send_error(status));
+    });
 }
 
 void AwaitableState::async_close(Completion<ConnectionEnd> done, CloseCode code, std::string reason) {
@@ -345,6 +380,13 @@ boost::system::error_code AwaitableState::end_error() const noexcept {
     if (end_->error) return asio_error(end_->error);
     if (end_->code == CloseCode::abnormal) return boost::asio::error::connection_aborted;
     return boost::asio::error::eof;
+}
+
+/// Why a message was not sent.
+boost::system::error_code AwaitableState::send_error(SendStatus status) noexcept {
+    if (status == SendStatus::refused) return make_error_code(Errc::invalid_utf8);
+    if (status == SendStatus::dropped) return boost::asio::error::no_buffer_space;
+    return boost::asio::error::not_connected;
 }
 
 ConnectError AwaitableState::failure(std::uint64_t attempt) const {

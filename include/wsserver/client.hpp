@@ -134,15 +134,15 @@ class Client {
     SendStatus ping(Bytes payload = {});
     /// How many bytes of what was sent wait or are in flight; see AnyConnection::queued(). 0 without a connection.
     std::size_t queued() const noexcept;
-    /// True while a program that has much to send should go on; see AnyConnection::has_room(). If it was false, the
+    /// True while a program that has much to send should go on; see AnyConnection::has_space(). If it was false, the
     /// handler's on_drained() follows, unless the connection ends before.
-    bool has_room() const noexcept;
+    bool has_space() const noexcept;
     /// Begins the closing handshake, or gives up connecting, which is reported to on_end() within this call. The client
     /// does not reconnect after that.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});
 
     /// Leaves the server's bytes in the buffers of the kernel until resume_receiving(). This is flow control for a
-    /// program that cannot keep up.
+    /// program that cannot keep up. See AnyConnection::pause_receiving(). Does nothing without an open connection.
     void pause_receiving();
     /// Ends pause_receiving().
     void resume_receiving();

@@ -222,7 +222,7 @@ class MemoryServer : public ServerHandlers {
 /// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
 /// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `broadcast room lobby text hi`,
 /// `broadcast user ann text hi`, `send 0-1-1 0-2-1 text hi`, `join 0-1-1 lobby`, `leave 0-1-1 lobby`,
-/// `user 0-1-1 ann`, `ping 0-1-1 hi`, `ping_all`,
+/// `user 0-1-1 ann`, `ping 0-1-1 hi`, `ping_all`, `pause 0-1-1`, `resume 0-1-1`,
 /// `close 0-1-1 1000 bye`, `close_all 1001 bye`. Text that is not UTF-8 is `refused` and not recorded.
 class RecordingHub : public Hub {
    public:
@@ -241,6 +241,8 @@ class RecordingHub : public Hub {
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;
     void ping_all(Completion done = {}) override;
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) override;
+    SendStatus pause_receiving(ConnectionId of) override;
+    SendStatus resume_receiving(ConnectionId of) override;
     std::size_t queued(ConnectionId) const noexcept override { return queued_bytes; }
 
    protected:
@@ -253,8 +255,8 @@ class RecordingHub : public Hub {
 };
 
 /// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`, `join lobby`, `leave lobby`, `user ann`. Text that is not UTF-8 is `refused` and not recorded. It
-/// is for tests that call a handler's reactions themselves:
+/// `close 1000 bye`, `join lobby`, `leave lobby`, `user ann`, `pause`, `resume`. Text that is not UTF-8 is `refused`
+/// and not recorded. It is for tests that call a handler's reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -272,7 +274,7 @@ class RecordingConnection final : public AnyConnection {
     SendStatus status = SendStatus::queued;                        ///< the result of every recorded call
     std::map<std::string, std::string, std::less<>> parameters{};  ///< what parameter() returns, by name
     std::size_t queued_bytes = 0;                                  ///< what queued() returns
-    bool with_room = true;                                         ///< what has_room() returns
+    bool with_space = true;                                        ///< what has_space() returns
 
     std::map<std::string, std::string, std::less<>> request_fields{};  ///< what request_field() returns, by name
 
@@ -291,7 +293,11 @@ class RecordingConnection final : public AnyConnection {
         return found != parameters.end() ? std::optional{found->second} : std::nullopt;
     }
     std::size_t queued() const noexcept override { return queued_bytes; }
-    bool has_room() override { return with_room; }
+    bool has_space() override { return with_space; }
+    /// The same as send().
+    SendStatus send_waiting(const AnyMessage& message) override;
+    SendStatus pause_receiving() override;
+    SendStatus resume_receiving() override;
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     SendStatus join(std::string_view room) override;
     SendStatus leave(std::string_view room) override;

@@ -39,7 +39,27 @@ class AnyConnection {
     virtual std::size_t queued() const noexcept { return hub() ? hub()->queued(id()) : 0; }
     /// False if the send queue is over SendQueueLimits::high_mark, or if the connection is not open. A handler that has
     /// much to send goes on while it is true. If it was false, on_drained() follows, unless the connection ends before.
-    virtual bool has_room() { return true; }
+    virtual bool has_space() { return true; }
+
+    /// Queues a message and waits first, as long as has_space() is false: for a pooled handler that has much to send.
+    /// It blocks the worker of this reaction, which ServerOptions::handler_deadline reports as usual. The result is
+    /// `closed` as soon as the connection is not open any more, or the server ends. It is `refused` in an inline
+    /// handler, which must not block. Where a pooled handler runs on the connection's thread (MemoryServer, ServerOn, a
+    /// client), it is the same as send(). It is `dropped` if the requests of others fill the inbox of the reactor for 5
+    /// seconds.
+    virtual SendStatus send_waiting(const AnyMessage& message) {
+        static_cast<void>(message);
+        return SendStatus::refused;
+    }
+
+    /// Receives nothing more until resume_receiving(): the peer's bytes wait, at last in its own system. On the
+    /// connection's thread no reaction to a message or control frame follows. In a pooled handler, and through a
+    /// handle, those follow that were received before. The peer's Pings and its Close frame wait, too, and so does the
+    /// end of its stream; keep-alive does not take that for silence. The pause ends when the closing handshake begins,
+    /// because the peer's Close frame must be read. The result is `closed` if the connection is not open.
+    virtual SendStatus pause_receiving() { return hub() ? hub()->pause_receiving(id()) : SendStatus::closed; }
+    /// Ends pause_receiving(). The result is `queued` even if there was no pause.
+    virtual SendStatus resume_receiving() { return hub() ? hub()->resume_receiving(id()) : SendStatus::closed; }
 
     /// Sends a message to all other connections with the same subprotocol. If it is called by an inline handler of a
     /// Server whose policy is SlowConsumer::close, this connection is not read while a receiver lags, so that a sender

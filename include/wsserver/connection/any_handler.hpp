@@ -51,6 +51,11 @@ class AnyHandler {
     /// For a wrapper whose reactions run later: the bytes of the messages that wait. Called on the thread of the
     /// connection.
     virtual std::size_t waiting_bytes() const noexcept { return 0; }
+    /// For a wrapper whose reactions run later. A sender has asked for a receipt with this number. If `is_low`, what it
+    /// has sent before has left, or little of it waits. Otherwise on_drained() follows when that is so.
+    virtual void on_receipt(std::uint64_t /*number*/, bool /*is_low*/) {}
+    /// For a wrapper whose reactions run later. From now on, sending returns `closed`.
+    virtual void on_closing() noexcept {}
     /// Whether on_drained() must be called. Called on the thread of the connection.
     virtual bool wants_drained() const noexcept { return false; }
 
@@ -74,7 +79,7 @@ class AnyHandler {
     /// A Pong was received, whether or not a Ping asked for it.
     virtual void on_pong(AnyConnection&, const Pong&) {}
     /// The send queue was over SendQueueLimits::high_mark and has fallen to at most half of it: go on sending while
-    /// AnyConnection::has_room(). Called in a turn of its own, and only while the connection is open.
+    /// AnyConnection::has_space(). Called in a turn of its own, and only while the connection is open.
     virtual void on_drained(AnyConnection&) {}
     /// The last reaction to a connection for which on_open was called; called exactly once. `Close` has the code and
     /// the reason of the peer, or ours, or 1006 if the stream ended without a closing handshake. From now on, sending

@@ -87,7 +87,12 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     std::size_t queued() const noexcept override { return out_.queued(transport()); }
-    bool has_room() noexcept override { return phase_ == Phase::open && !out_.holds_reading(); }
+    bool has_space() noexcept override { return phase_ == Phase::open && !out_.holds_reading(); }
+    SendStatus send_waiting(const AnyMessage& message) override {
+        return handler() != nullptr && handler()->runs() == Runs::pooled ? send(message) : SendStatus::refused;
+    }
+    SendStatus pause_receiving() override;
+    SendStatus resume_receiving() override;
     SendStatus publish(const AnyMessage& message) override {
         return publish_to({.subprotocol = std::string{subprotocol()}, .except = id_}, message);
     }
@@ -146,8 +151,14 @@ class Connection final : public OwnedConnection, public StreamUser {
         if constexpr (role == Role::server) return owner_.join(id_, kind, name);
         return std::nullopt;
     }
+    std::size_t send_window() const noexcept override {
+        const SendQueueLimits& limits = owner_.options().send_queue;
+        return std::min(limits.high_mark, limits.hard_limit) / 2;
+    }
+    /// Tells the handler when what was sent before has left, or when little of it waits.
+    SendStatus ask_for_receipt(std::uint64_t number);
     /// The handler can take messages again.
-    void resume_receiving() {
+    void release_receiving() {
         if (is_held(Hold::handler)) end_pause(Hold::handler);
     }
     /// The receivers of a broadcast have caught up.
@@ -225,7 +236,8 @@ class Connection final : public OwnedConnection, public StreamUser {
         memory = 8,
         rate = 16,
         receivers = 32,
-        decision = 64
+        decision = 64,
+        program = 128
     };
 
     /// Handles at most this many events of one connection in a turn, and then serves the others first. An echo costs
@@ -378,6 +390,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     void send_soon();
     void hold(Hold why, bool held);
     void end_pause(Hold why);
+    /// True if reading is paused for a reason that is not the peer's.
+    bool waits_for_others() const noexcept {
+        return is_held(Hold::handler) || is_held(Hold::memory) || is_held(Hold::receivers) || is_held(Hold::program);
+    }
     bool is_held(Hold why) const noexcept { return (held_ & static_cast<std::uint8_t>(why)) != 0; }
 
     // Closing

@@ -110,7 +110,7 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
     const std::size_t allowed = paced ? bytes_allowed(bytes.size()) : bytes.size();
     MutableBytes now = bytes.first(allowed);
     int events = 0;
-    while (is_listening() && events < most && handle_next(now)) ++events;
+    while (is_listening() && events < most && !is_held(Hold::program) && handle_next(now)) ++events;
     bytes = bytes.subspan(allowed - now.size());
     watch_message(messages_before);
     if (!is_listening()) bytes = {};  // bytes received while lingering are ignored
@@ -317,6 +317,17 @@ void Connection<role, T>::drained_soon() {
     if (phase_ != Phase::open || drain_due_ || !handler()->wants_drained()) return;
     owner_.go_on_later(id_);
     drain_due_ = true;
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::ask_for_receipt(std::uint64_t number) {
+    if (phase_ != Phase::open) return SendStatus::closed;
+    return contained([&] {
+        const bool is_low = out_.is_low();
+        if (!is_low) out_.want_drained();
+        handler()->on_receipt(number, is_low);
+        return SendStatus::queued;
+    });
 }
 
 template <Role role, Transport T>

@@ -50,7 +50,9 @@ void Connection<role, T>::enter_closing() {
     if (phase_ != Phase::open) return;
     phase_ = Phase::closing;
     if (is_held(Hold::rate)) end_pause(Hold::rate);  // the peer's Close frame may wait unread
+    if (is_held(Hold::program)) end_pause(Hold::program);
     owner_.on_closing(id_);
+    handler()->on_closing();
     set_timer(owner_.options().close_timeout);
     if (is_held(Hold::memory)) wake_by(transport().now());  // calls give_up_message(); a reaction may be running now
 }
@@ -102,6 +104,7 @@ void Connection<role, T>::linger() {
     hold(Hold::handler, false);
     hold(Hold::memory, false);
     hold(Hold::receivers, false);
+    hold(Hold::program, false);
     set_timer(owner_.options().close_timeout);
     send_soon();
 }
@@ -165,7 +168,10 @@ void Connection<role, T>::opening_timed_out() {
 template <Role role, Transport T>
 void Connection<role, T>::out_of_memory() {
     if (phase_ >= Phase::ending) return;
-    if (phase_ == Phase::open) owner_.on_closing(id_);
+    if (phase_ == Phase::open) {
+        owner_.on_closing(id_);
+        handler()->on_closing();
+    }
     phase_ = Phase::ending;
     note("out of memory", std::make_error_code(std::errc::not_enough_memory));
     if (!out_.in_turn()) owner_.schedule(*this, transport().now());
@@ -277,7 +283,7 @@ void Connection<role, T>::watch_silence() {
     const ConnectionOptions& options = owner_.options();
     if (options.ping_interval.count() == 0) return;
     // The peer may have sent bytes that we do not read.
-    if (is_held(Hold::handler) || is_held(Hold::memory) || is_held(Hold::receivers) || is_held(Hold::turn)) {
+    if (waits_for_others() || is_held(Hold::turn)) {
         keep_alive_.stop_probing();
         return set_timer(options.ping_interval);
     }
@@ -330,7 +336,7 @@ template <Role role, Transport T>
 bool Connection<role, T>::message_is_late() {
     if (!within_message_) return false;
     const auto now = transport().now();  // once: some transports look at the clock each time
-    if (is_held(Hold::handler) || is_held(Hold::memory) || is_held(Hold::receivers))
+    if (waits_for_others())
         message_began_ = in_milliseconds(now);  // it waits for our handler or for other peers, not for its own
     if (now < message_deadline(now)) return false;
     if (looks_again(message_timeout())) return true;

@@ -37,8 +37,10 @@ enum class GroupKind : std::uint8_t { address, user };
 /// A connection whose transport is not known. Timers and pooled handlers call it.
 class OwnedConnection : public AnyConnection, public TimerNode {
    public:
-    /// The handler cannot take more messages now. Pauses receiving until Connection::resume_receiving().
+    /// The handler cannot take more messages now. Pauses receiving until Connection::release_receiving().
     virtual void hold_receiving() = 0;
+    /// How many bytes a sender that waits for receipts may send without one.
+    virtual std::size_t send_window() const noexcept { return std::size_t{64} << 10; }
     /// The handler keeps bytes of its messages. The owner's memory budget visits the connection from now on.
     virtual void note_memory() noexcept = 0;
     /// From now on until its end, or until it gives up its place, it counts among the connections of `name`: of an

@@ -22,6 +22,21 @@ void Connection<role, T>::end_pause(Hold why) {
     if (!within_memory([&] { hold(why, false); })) out_of_memory();
 }
 
+template <Role role, Transport T>
+SendStatus Connection<role, T>::pause_receiving() {
+    if (phase_ != Phase::open) return SendStatus::closed;
+    return contained([this] {
+        hold(Hold::program, true);
+        return SendStatus::queued;
+    });
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::resume_receiving() {
+    if (is_held(Hold::program)) end_pause(Hold::program);
+    return phase_ == Phase::open ? SendStatus::queued : SendStatus::closed;
+}
+
 // --- Rates ---
 
 /// Calls `f` for what the connection shares with others.

@@ -135,6 +135,17 @@ class Hub {
     /// Begins the closing handshake of all open connections. Then calls `done`.
     virtual void close_all(CloseCode code, std::string_view reason, Completion done = {}) = 0;
 
+    /// The connection receives nothing more until resume_receiving(). See AnyConnection::pause_receiving(). By default,
+    /// it is `refused`.
+    virtual SendStatus pause_receiving(ConnectionId of) {
+        static_cast<void>(of);
+        return SendStatus::refused;
+    }
+    /// Ends pause_receiving().
+    virtual SendStatus resume_receiving(ConnectionId of) {
+        static_cast<void>(of);
+        return SendStatus::refused;
+    }
     /// How many bytes wait to be sent on a connection or are in flight, in steps of 1 KiB and up to 64 MiB, as of its
     /// last turn. Requests that wait for its thread are not counted. 0 if it is not open. By default, it is not known:
     /// 0.
@@ -175,6 +186,10 @@ class ConnectionHandle {
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) const {
         return hub_ ? hub_->close(id_, code, reason) : SendStatus::closed;
     }
+    /// The connection receives nothing more until resume_receiving(). See AnyConnection::pause_receiving().
+    SendStatus pause_receiving() const { return hub_ ? hub_->pause_receiving(id_) : SendStatus::closed; }
+    /// Ends pause_receiving().
+    SendStatus resume_receiving() const { return hub_ ? hub_->resume_receiving(id_) : SendStatus::closed; }
     /// How many bytes wait to be sent or are in flight, approximately. See Hub::queued().
     std::size_t queued() const noexcept { return hub_ ? hub_->queued(id_) : 0; }
     /// The connection becomes a member of a room. See Hub::join().

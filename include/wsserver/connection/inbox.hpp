@@ -70,6 +70,9 @@ struct InboxItem {
         join,         ///< become a member of a room; the payload is its name
         leave,        ///< leave a room; the payload is its name
         set_user,     ///< belong to a user; the payload is its id, or empty
+        pause,        ///< receive nothing more
+        unpause,      ///< receive again
+        receipt,      ///< tell the handler when what was sent before has left; the payload is a number
         broadcast,    ///< to all connections: a message that is encoded already
         ping_all,     ///< to all connections: send a Ping
         close_all,    ///< to all connections: begin the closing handshake

@@ -55,6 +55,8 @@ class ItemHub : public Hub {
         if (!user.empty() && !is_room_name(user)) return SendStatus::refused;
         return put(item_for(of, InboxItem::Kind::set_user), bytes_of(user));
     }
+    SendStatus pause_receiving(ConnectionId of) final { return put(item_for(of, InboxItem::Kind::pause), {}); }
+    SendStatus resume_receiving(ConnectionId of) final { return put(item_for(of, InboxItem::Kind::unpause), {}); }
     void ping_all(Completion done = {}) final {
         (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
@@ -113,8 +115,14 @@ SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connec
             connection.fail_handler(text_of(payload));
             return SendStatus::queued;
         case InboxItem::Kind::resume:
-            connection.resume_receiving();
+            connection.release_receiving();
             return SendStatus::queued;
+        case InboxItem::Kind::pause:
+            return connection.pause_receiving();
+        case InboxItem::Kind::unpause:
+            return connection.resume_receiving();
+        case InboxItem::Kind::receipt:
+            return connection.ask_for_receipt(load_big_endian<std::uint64_t>(payload));
         case InboxItem::Kind::acknowledge:
             connection.acknowledge();
             return SendStatus::queued;

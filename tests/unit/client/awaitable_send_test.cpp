@@ -68,9 +68,9 @@ struct SlowServer {
     void fill(Token last) {
         connect();
         const std::string piece(mark, 'x');
-        while (client->client().has_room()) {
+        while (client->client().has_space()) {
             client->send(piece);
-            for (int i = 0; i < 100 && !client->client().has_room(); ++i) loop.context.poll_one();
+            for (int i = 0; i < 100 && !client->client().has_space(); ++i) loop.context.poll_one();
         }
         client->async_send("last", std::move(last));
         for (int i = 0; i < 100; ++i) loop.context.poll_one();

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t piece_size = std::size_t{64} << 10;
 
-/// Sends `left` pieces as long as there is room, and continues in on_drained(). Each begins with its number.
+/// Sends `left` pieces as long as there is space, and continues in on_drained(). Each begins with its number.
 struct Sending {
     std::size_t left = 640;  // 40 MiB
     std::size_t most_queued = 0;
@@ -30,7 +30,7 @@ struct Sending {
 
     void go_on(AnyConnection& connection) {
         REQUIRE_FALSE(std::exchange(within, true));
-        while (left > 0 && connection.has_room()) {
+        while (left > 0 && connection.has_space()) {
             std::string piece = std::to_string(left) + ' ';
             piece.resize(piece_size, 'x');
             REQUIRE(connection.send(piece) == SendStatus::queued);
@@ -233,7 +233,7 @@ TEST_CASE("a policy that empties the queue leads to on_drained(), too", "[flow_c
     struct Counts {
         int* drained;
         void on_message(AnyConnection& connection, const Text&) {
-            while (connection.has_room()) connection.send(std::string(1'000, 'x'));
+            while (connection.has_space()) connection.send(std::string(1'000, 'x'));
             connection.hub()->send(connection.id(), "the latest");  // drops all that wait
         }
         void on_drained(AnyConnection&) { ++*drained; }
@@ -271,13 +271,13 @@ TEST_CASE("an exception of on_drained() closes the connection with 1011", "[flow
     CHECK(server.shared.ends.front().cause == "the handler threw: drained");
 }
 
-TEST_CASE("without room after the end of a connection, a loop of has_room() ends", "[flow_control]") {
+TEST_CASE("without space after the end of a connection, a loop of has_space() ends", "[flow_control]") {
     bool had_room = true;
     struct Ends {
         bool* had_room;
         void on_message(AnyConnection& connection, const Text&) {
             connection.close();
-            *had_room = connection.has_room();
+            *had_room = connection.has_space();
         }
     };
     MemoryServer server;

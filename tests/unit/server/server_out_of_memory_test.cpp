@@ -1,5 +1,6 @@
 // Each allocation of a scenario fails in turn. The thread goes on, others are served, and each connection ends once.
 #include <algorithm>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <initializer_list>
@@ -69,7 +70,23 @@ struct Echo {
             return void(connection.hub()->send_to_user(message.text.substr(3), message));
         }
         if (message.text == "throw") throw std::runtime_error("thrown");
+        if (message.text == "much") {
+            connection.set_user_data(reinterpret_cast<void*>(std::uintptr_t{8}));
+            return on_drained(connection);
+        }
+        if (message.text == "pause") {
+            connection.pause_receiving();
+            if (connection.handle().resume_receiving() != SendStatus::queued) connection.close();
+            return;
+        }
         message.text.starts_with("all ") ? connection.hub()->broadcast({}, message) : connection.send(message);
+    }
+    void on_drained(AnyConnection& connection) {
+        for (auto left = reinterpret_cast<std::uintptr_t>(connection.user_data()); left > 0; --left) {
+            if (!connection.has_space()) return;
+            connection.set_user_data(reinterpret_cast<void*>(left - 1));
+            connection.send(std::string(300'000, 'x'));
+        }
     }
     void on_close(AnyConnection& connection, const Close&) { calls->closed(connection.id()); }
 };
@@ -301,6 +318,25 @@ const auto& scenarios() {
              for (int i = 0; i < 1500; ++i) client.send("x");
              rig.settle();
              rig.settle();
+         }},
+        {"much to send",
+         [](Rig& rig) {
+             WireClient inline_one = rig.open(), pooled = rig.open("pool");
+             for (WireClient* client : {&inline_one, &pooled}) {
+                 client->wire().set_window(500'000);
+                 client->send("much");
+             }
+             for (int i = 0; i < 12; ++i) {
+                 rig.settle();
+                 (void)inline_one.read(), (void)pooled.read();
+             }
+         }},
+        {"pauses",
+         [](Rig& rig) {
+             WireClient inline_one = rig.open(), pooled = rig.open("pool");
+             for (WireClient* client : {&inline_one, &pooled}) client->send("pause"), client->send("hello");
+             rig.settle();
+             (void)inline_one.read(), (void)pooled.read();
          }},
         {"closing handshakes",
          [](Rig& rig) {

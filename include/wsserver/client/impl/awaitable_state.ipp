@@ -141,7 +141,7 @@ class SendOperation final : public ClientOperationOf<SendOperation> {
     SendOperation(AwaitableState& state, Completion<> done)
         : ClientOperationOf(state, std::move(done)), attempt_(state.attempt_), connection_(state.connections_) {}
 
-    bool is_due() const override { return !may_wait() || state().client_->has_room(); }
+    bool is_due() const override { return !may_wait() || state().client_->has_space(); }
 
    private:
     bool may_wait() const {

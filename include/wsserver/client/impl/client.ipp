@@ -56,12 +56,12 @@ SendStatus Client::ping(Bytes payload) {
 
 std::size_t Client::queued() const noexcept { return impl_->connection_ ? impl_->connection_->queued() : 0; }
 
-bool Client::has_room() const noexcept { return impl_->connection_ && impl_->connection_->has_room(); }
+bool Client::has_space() const noexcept { return impl_->connection_ && impl_->connection_->has_space(); }
 
 SendStatus Client::close(CloseCode code, std::string_view reason) { return impl_->close(code, reason); }
 
 void Client::pause_receiving() {
-    if (impl_->connection_) impl_->connection_->hold_receiving();
+    if (impl_->connection_) impl_->connection_->pause_receiving();
 }
 
 void Client::resume_receiving() {

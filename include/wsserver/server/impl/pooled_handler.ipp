@@ -2,14 +2,19 @@
 
 #include "wsserver/server/detail/pooled_handler.hpp"
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "wsserver/connection/kept_fields.hpp"
+#include "wsserver/server/detail/send_window.hpp"
 
 namespace wsserver {
 
@@ -39,8 +44,17 @@ class PooledConnection final : public AnyConnection {
           data_(std::move(acceptance.data)) {}
 
     SendStatus send(const AnyMessage& message) override {
-        return may_be_sent(message) ? put(InboxItem::kind_of(message), message.payload()) : SendStatus::refused;
+        if (!may_be_sent(message)) return SendStatus::refused;
+        const SendStatus status = put(InboxItem::kind_of(message), message.payload());
+        if (status == SendStatus::queued) window_.sent(message.payload().size());
+        return status;
     }
+    SendStatus send_waiting(const AnyMessage& message) override;
+    bool has_space() override {
+        if (is_closed()) return false;
+        return !ask_for_receipt() || window_.has_space_or_waits();  // without space in the inbox, a send is `dropped`
+    }
+    SendWindow& window() noexcept { return window_; }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
     SendStatus close(CloseCode code, std::string_view reason) override { return hub_->close(id_, code, reason); }
     ConnectionId id() const noexcept override { return id_; }
@@ -82,7 +96,7 @@ class PooledConnection final : public AnyConnection {
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
 
-    SendStatus put(InboxItem::Kind kind, Bytes payload = {}) {
+    SendStatus put(InboxItem::Kind kind, Bytes payload = {}) const {
         InboxItem item;
         item.kind = kind;
         item.to = id_;
@@ -91,6 +105,10 @@ class PooledConnection final : public AnyConnection {
     }
 
    private:
+    bool wait_for_space();
+    bool ask_for_receipt();
+    bool is_closed() const noexcept { return window_.is_closed() || hub_->gate()->is_closed(); }
+
     using Rooms = std::set<std::string, std::less<>>;
 
     const std::shared_ptr<ServerHub> hub_;
@@ -106,7 +124,44 @@ class PooledConnection final : public AnyConnection {
     std::unique_ptr<ConnectionData> data_;
     void* user_data_ = nullptr;
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
+    SendWindow window_;
 };
+
+/// How long a worker waits before it looks again: for the end of the server, and for receipts that were dropped.
+constexpr std::chrono::milliseconds look_again_interval{50};
+/// How often it looks while the inbox of the reactor is full.
+constexpr int looks_at_full_inbox = 100;
+
+/// Asks for one ahead of time, so that the reactor may answer before the window is used up. Returns false if there is
+/// no space in the inbox.
+bool PooledConnection::ask_for_receipt() {
+    if (!window_.should_ask()) return true;
+    std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
+    store_big_endian(MutableBytes{number}, window_.last_sent());
+    const SendStatus status = put(InboxItem::Kind::receipt, number);
+    if (status == SendStatus::queued) window_.asked();
+    return status != SendStatus::dropped;
+}
+
+/// Returns false if the connection is not open any more.
+bool PooledConnection::wait_for_space() {
+    for (;;) {
+        (void)ask_for_receipt();
+        if (is_closed()) return false;
+        if (window_.has_space()) return true;
+        if (!window_.wait(look_again_interval)) window_.ask_again();
+    }
+}
+
+SendStatus PooledConnection::send_waiting(const AnyMessage& message) {
+    if (!may_be_sent(message)) return SendStatus::refused;
+    for (int look = 0; wait_for_space(); ++look) {
+        const SendStatus status = send(message);
+        if (status != SendStatus::dropped || look == looks_at_full_inbox) return status;
+        std::this_thread::sleep_for(look_again_interval);
+    }
+    return SendStatus::closed;
+}
 
 class ReactionMailbox final : public Mailbox<Reaction> {
    public:
@@ -118,6 +173,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
           connection_(acceptance, connection, target, std::move(hub)) {}
 
     AnyHandler& handler() const noexcept { return *handler_; }
+    SendWindow& window() noexcept { return connection_.window(); }
 
    private:
     void on_item(Reaction& reaction, Bytes payload) override {
@@ -194,14 +250,22 @@ class PooledHandler final : public AnyHandler {
     Runs runs() const noexcept override { return Runs::pooled; }
     const AnyHandler& underlying() const noexcept override { return mailbox_->handler(); }
     std::size_t waiting_bytes() const noexcept override { return mailbox_->waiting_bytes(); }
-    bool wants_drained() const noexcept override { return mailbox_->handler().wants_drained(); }
+    void on_receipt(std::uint64_t number, bool is_low) override {
+        receipt_due_ = std::max(receipt_due_, number);
+        if (is_low && confirm()) put_drained();
+    }
+    void on_closing() noexcept override { mailbox_->window().close(); }
+    bool wants_drained() const noexcept override { return receipt_due_ != 0 || mailbox_->handler().wants_drained(); }
 
     void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
     void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
     void on_message(AnyConnection&, const Binary& message) override { put(Reaction::Kind::binary, message.payload()); }
     void on_ping(AnyConnection&, const Ping& ping) override { put(Reaction::Kind::ping, ping.payload); }
     void on_pong(AnyConnection&, const Pong& pong) override { put(Reaction::Kind::pong, pong.payload); }
-    void on_drained(AnyConnection&) override { put(Reaction::Kind::drained, {}); }
+    void on_drained(AnyConnection&) override {
+        (void)confirm();
+        put_drained();
+    }
     void on_close(AnyConnection&, const Close& close) override {
         const auto put_close = [&] { put(Reaction::Kind::close, bytes_of(close.reason), close.code); };
         if (within_memory(put_close)) return;
@@ -226,9 +290,19 @@ class PooledHandler final : public AnyHandler {
         ready_.schedule();
     }
 
+    /// Returns true if the handler waits for on_drained().
+    bool confirm() {
+        const std::uint64_t number = std::exchange(receipt_due_, 0);
+        return number != 0 && mailbox_->window().confirm(number, connection_.send_window());
+    }
+    void put_drained() {
+        if (mailbox_->handler().wants_drained()) put(Reaction::Kind::drained, {});
+    }
+
     const std::shared_ptr<ReactionMailbox> mailbox_;
     OwnedConnection& connection_;
     ReadyMailboxes& ready_;
+    std::uint64_t receipt_due_ = 0;  ///< the largest number of a receipt that was asked for; 0: none
 };
 
 }  // namespace

@@ -345,7 +345,7 @@ void MemoryClient::disconnect() {
 }
 
 void MemoryClient::pause_receiving() {
-    if (auto* connection = impl_->connection()) connection->hold_receiving();
+    if (auto* connection = impl_->connection()) connection->pause_receiving();
 }
 
 void MemoryClient::resume_receiving() {
@@ -470,6 +470,9 @@ SendStatus RecordingHub::broadcast(const Audience& audience, const AnyMessage& m
     return result;
 }
 
+SendStatus RecordingHub::pause_receiving(ConnectionId of) { return record("pause " + to_string(of)); }
+SendStatus RecordingHub::resume_receiving(ConnectionId of) { return record("resume " + to_string(of)); }
+
 void RecordingHub::ping_all(Completion done) {
     record("ping_all");
     report(std::move(done));
@@ -499,6 +502,9 @@ SendStatus RecordingConnection::record(std::string call) {
 SendStatus RecordingConnection::send(const AnyMessage& message) {
     return may_be_sent(message) ? record(message_in_words(message)) : SendStatus::refused;
 }
+SendStatus RecordingConnection::send_waiting(const AnyMessage& message) { return send(message); }
+SendStatus RecordingConnection::pause_receiving() { return record("pause"); }
+SendStatus RecordingConnection::resume_receiving() { return record("resume"); }
 SendStatus RecordingConnection::ping(Bytes payload) { return record(to_string(Event{Ping{payload}})); }
 SendStatus RecordingConnection::close(CloseCode code, std::string_view reason) {
     return record(to_string(Event{Close{code, reason}}));

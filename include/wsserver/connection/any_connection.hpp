@@ -39,6 +39,9 @@ class AnyConnection {
     virtual std::size_t queued() const noexcept { return hub() ? hub()->queued(id()) : 0; }
     /// False if the send queue is over SendQueueLimits::high_mark, or if the connection is not open. A handler that has
     /// much to send goes on while it is true. If it was false, on_drained() follows, unless the connection ends before.
+    /// After the first call, the connection is read even while its queue is over the mark: otherwise two ends that send
+    /// much to each other would wait for each other. The handler then also looks before it replies to what it receives,
+    /// and pauses receiving if there is no space; otherwise the hard limit closes the connection.
     virtual bool has_space() { return true; }
 
     /// Queues a message and waits first, as long as has_space() is false: for a pooled handler that has much to send.

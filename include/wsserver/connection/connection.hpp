@@ -87,7 +87,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     std::size_t queued() const noexcept override { return out_.queued(transport()); }
-    bool has_space() noexcept override { return phase_ == Phase::open && !out_.holds_reading(); }
+    bool has_space() noexcept override {
+        if (!paces_itself_) pace_itself();
+        return phase_ == Phase::open && !out_.holds_reading();
+    }
     SendStatus send_waiting(const AnyMessage& message) override {
         return handler() != nullptr && handler()->runs() == Runs::pooled ? send(message) : SendStatus::refused;
     }
@@ -373,6 +376,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus contained(F&& send);
     void send_output();
     void note_queued() noexcept;
+    void pace_itself() noexcept;
+    /// True if reading must wait until the peer has taken more.
+    bool queue_holds_reading() const noexcept { return !paces_itself_ && out_.holds_reading(); }
     void drained_soon();
     void drained();
     std::chrono::milliseconds longest_memory_pause() const;
@@ -472,9 +478,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool send_ended_ : 1 = false;      ///< we ended ours
     bool has_place_ : 1 = true;        ///< see has_place()
     bool expects_proxy_header_ : 1 = false;
-    bool queue_noted_ : 1 = false;  ///< the owner knows that output waits
-    bool drain_due_ : 1 = false;    ///< drained() will be called
-    bool owns_data_ : 1 = false;    ///< what `data_` is
+    bool queue_noted_ : 1 = false;   ///< the owner knows that output waits
+    bool drain_due_ : 1 = false;     ///< drained() will be called
+    bool paces_itself_ : 1 = false;  ///< see has_space()
+    bool owns_data_ : 1 = false;     ///< what `data_` is
     typename T::Stream stream_;
     Protocol<role> protocol_;
     SendPath<T> out_;

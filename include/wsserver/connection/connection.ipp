@@ -225,7 +225,7 @@ bool Connection<role, T>::send_directly(const std::shared_ptr<const void>& owner
     messages_out_ += messages;
     owner_.counts().bytes_out.add(frames.size());
     owner_.counts().messages_out.add(messages);
-    hold(Hold::send_queue, out_.holds_reading());
+    hold(Hold::send_queue, queue_holds_reading());
     return true;
 }
 
@@ -300,7 +300,7 @@ void Connection<role, T>::send_output() {
     if (queue_noted_ || !out_.idle()) note_queued();
     if (phase_ >= Phase::closing) watch_leaving();
     if (phase_ == Phase::lingering) return linger_when_sent();
-    hold(Hold::send_queue, out_.holds_reading());
+    hold(Hold::send_queue, queue_holds_reading());
     if (wants_drained && out_.is_low()) drained_soon();
 }
 
@@ -308,6 +308,15 @@ template <Role role, Transport T>
 void Connection<role, T>::note_queued() noexcept {
     queue_noted_ = !out_.idle();
     owner_.on_queued(id_, out_.queued());
+}
+
+/// The handler goes on sending only when there is space. If reading waited for its output, two ends that send much to
+/// each other would wait forever: neither would take what the other one sends.
+template <Role role, Transport T>
+void Connection<role, T>::pace_itself() noexcept {
+    paces_itself_ = true;
+    if (!is_held(Hold::send_queue)) return;
+    if (!within_memory([this] { send_soon(); })) out_of_memory();  // send_output() ends the pause
 }
 
 /// In a later turn: a reaction is not called within a send, and others are served meanwhile.
@@ -322,6 +331,7 @@ void Connection<role, T>::drained_soon() {
 template <Role role, Transport T>
 SendStatus Connection<role, T>::ask_for_receipt(std::uint64_t number) {
     if (phase_ != Phase::open) return SendStatus::closed;
+    if (!paces_itself_) pace_itself();
     return contained([&] {
         const bool is_low = out_.is_low();
         if (!is_low) out_.want_drained();

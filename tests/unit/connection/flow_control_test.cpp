@@ -287,3 +287,26 @@ TEST_CASE("without space after the end of a connection, a loop of has_space() en
     server.run();
     CHECK_FALSE(had_room);
 }
+
+TEST_CASE("two ends that send much to each other do not wait for each other", "[flow_control]") {
+    struct Both : Sender {
+        Pieces* pieces;
+        void on_message(AnyConnection&, const Text& message) { pieces->take(message.text); }
+    };
+    Sending from_server, from_client;
+    Pieces at_server{640}, at_client{640};
+    const Endpoint place{"server.example", 80, {}};
+    MemoryNetwork network;
+    ServerOn<MemoryTransport> server{network};
+    ClientOn<MemoryTransport> client{network};
+    server.transport().receive_window(100'000);
+    client.transport().receive_window(100'000);
+    server.handle(Both{{&from_server}, &at_server});
+    server.listen(std::move(network.open_listeners(place).front()));
+    client.connect(*network.connect(place), {.host = place.host}, Both{{&from_client}, &at_client});
+    network.run_until_idle();
+    CHECK(at_server.received == 640);
+    CHECK(at_client.received == 640);
+    CHECK(from_server.most_queued < (2 << 20));
+    CHECK(from_client.most_queued < (2 << 20));
+}

@@ -6,4 +6,5 @@
 #include "wsserver/awaitable_client.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/handler/handlers.hpp"
+#include "wsserver/relay.hpp"
 #include "wsserver/server.hpp"

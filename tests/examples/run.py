@@ -77,6 +77,18 @@ async def page(url, _):
     await echo_server(url, _)
 
 
+async def relay(program):
+    """The example relays to a server of the test."""
+
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    async with websockets.serve(echo, "127.0.0.1", 0) as upstream:
+        port = upstream.sockets[0].getsockname()[1]
+        await serve(echo_server, program, f"ws://127.0.0.1:{port}")
+
+
 async def client(program):
     """The example sends hello, prints the reply and closes with 1000."""
     closed = asyncio.get_running_loop().create_future()
@@ -134,8 +146,8 @@ async def rpc_client(program):
         ]))
 
 
-async def serve(talk, program):
-    process = subprocess.Popen([program, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+async def serve(talk, program, *words):
+    process = subprocess.Popen([program, "127.0.0.1:0", *words], stdout=subprocess.PIPE, text=True)
     try:
         url = (await asyncio.to_thread(process.stdout.readline)).strip()
         assert url.startswith("ws://127.0.0.1:"), url
@@ -147,7 +159,7 @@ async def serve(talk, program):
 
 async def main(name, program):
     example = globals()[name.partition("_")[2]]
-    talk = example(program) if name.endswith("client") else serve(example, program)
+    talk = example(program) if name.endswith(("client", "relay")) else serve(example, program)
     await asyncio.wait_for(talk, PATIENCE)
 
 

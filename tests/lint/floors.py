@@ -34,6 +34,7 @@ FRONT = {
     "testing.hpp": "server",
     "client.hpp": "client",
     "awaitable_client.hpp": "client",
+    "relay.hpp": "client",
     "handler.h": "handler",
     "handler.hpp": "handler",
     "wsserver.hpp": "front",

@@ -4,3 +4,4 @@
 #include "wsserver/client/impl/awaitable_state.ipp"
 #include "wsserver/client/impl/client.ipp"
 #include "wsserver/client/impl/client_impl.ipp"
+#include "wsserver/client/impl/relay.ipp"

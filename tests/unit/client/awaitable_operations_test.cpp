@@ -213,6 +213,28 @@ TEST_CASE("waiting operations of a client get one message each, in their order",
     CHECK(order == "1a 2b 3c 4- ");
 }
 
+TEST_CASE("operations of one kind may wait at the same time", "[client][awaitable]") {
+    SilentServer s;
+    Outcome<void> first, second, open, also_open;
+    s.client->async_connect(s.silent_url, first.handler());
+    s.client->async_wait_open(open.handler());
+    s.loop.run_until([&] { return !s.request.empty(); });
+    s.client->async_connect(s.loop.url, second.handler());
+    s.client->async_wait_open(also_open.handler());
+    s.loop.run_until([&] { return second.calls == 1 && open.calls == 1 && also_open.calls == 1; });
+    CHECK(first.calls == 1);
+    CHECK(first.error == asio::error::operation_aborted);
+    CHECK_FALSE(second.error);
+    CHECK_FALSE(open.error);
+
+    Outcome<ConnectionEnd> closed, also_closed;
+    s.client->async_close(CloseCode{4000}, "", closed.handler());
+    s.client->async_close(CloseCode{4001}, "", also_closed.handler());
+    s.loop.run_until([&] { return closed.calls == 1 && also_closed.calls == 1; });
+    CHECK(closed.result.code == CloseCode{4000});
+    CHECK(also_closed.result.code == CloseCode{4000});
+}
+
 TEST_CASE("a completion handler runs on its associated executor", "[client][awaitable][threads]") {
     asio::thread_pool pool{1};
     SilentServer s;
@@ -431,6 +453,8 @@ TEST_CASE("an operation of a client that runs out of memory throws or ends", "[c
         failed |= begins_without_memory(loop, calls, first, in_a_row, [&] {
             client.async_receive(1ms, [&](Error, const ReceivedMessage&) { ++calls; });
         });
+        failed |= begins_without_memory(loop, calls, first, in_a_row,
+                                        [&] { client.async_send("a", [&](Error) { ++calls; }); });
         failed |= begins_without_memory(loop, calls, first, in_a_row, [&] {
             client.async_close(CloseCode{4000}, "", [&](Error, const ConnectionEnd&) { ++calls; });
         });

@@ -231,6 +231,8 @@ void AwaitableState::async_close(Completion<ConnectionEnd> done, CloseCode code,
 
 // --- The same as coroutines ---
 
+namespace {
+
 /// Begins an operation that returns its error together with its results.
 template <class... Results, class F>
 auto begin_awaitable(F begin) {
@@ -245,6 +247,8 @@ boost::asio::awaitable<void> throw_if_cancelled(boost::system::error_code error)
     const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != Cancellation::none) throw boost::system::system_error(error);
 }
+
+}  // namespace
 
 boost::asio::awaitable<std::tuple<boost::system::error_code>> AwaitableState::connecting(std::string& url,
                                                                                          ConnectError& failure) {

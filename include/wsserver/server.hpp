@@ -130,6 +130,8 @@ struct ServerStatistics {
     std::uint64_t opened = 0;                         ///< opening handshakes that succeeded
     std::uint64_t refused = 0;                        ///< opening handshakes that were refused
     std::uint64_t http_answered = 0;                  ///< plain HTTP requests that the program answered
+    std::uint64_t http_unrouted = 0;                  ///< plain HTTP requests that got a 404 or 405 of the routes
+    std::uint64_t http_timeouts = 0;                  ///< ended by HttpOptions::answer_timeout or send_timeout
     std::uint64_t turned_away = 0;                    ///< connections over max_connections
     std::uint64_t over_connection_rate = 0;           ///< connections over connections_per_second
     std::uint64_t over_address_connections = 0;       ///< connections over per_address.connections

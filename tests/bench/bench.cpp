@@ -8,6 +8,7 @@
 #include "fairness_mode.hpp"
 #include "fan_out_mode.hpp"
 #include "handshake_mode.hpp"
+#include "http_mode.hpp"
 #include "memory_mode.hpp"
 #include "options.hpp"
 #include "server_process.hpp"
@@ -26,6 +27,7 @@ void allow_all_descriptors() {
 void run(const Options& options) {
     if (options.mode == "fan-out") return run_fan_out(options);
     if (options.mode == "memory") return run_memory(options);
+    if (options.mode == "http") return run_http(options);
     if (options.mode == "handshake") return run_handshake(options);
     if (options.mode == "fairness") return run_fairness(options);
     run_echo(options);

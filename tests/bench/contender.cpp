@@ -120,6 +120,7 @@ Contender library_contender(std::string_view text, Serves what) {
     const auto [name, arguments] = name_and_rest(text);
     Contender contender{.name = name, .command = {path_next_to_bench("echo_server")}};
     if (what == Serves::fan_out) contender.command.emplace_back("--broadcast");
+    if (what == Serves::http) contender.command.emplace_back("--http");
     std::istringstream words{arguments};
     for (std::string word; words >> word;) contender.command.push_back(word);
     return contender;

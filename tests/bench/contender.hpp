@@ -27,8 +27,8 @@ struct Contender {
     ServerProcess start(std::optional<int> core) const;
 };
 
-/// What the server has to do: echo, or send each message to all.
-enum class Serves { echo, fan_out };
+/// What the server has to do: echo, send each message to all, or answer plain HTTP requests.
+enum class Serves { echo, fan_out, http };
 
 /// One of the servers that are built with this program: `wsserver`, `raw-epoll`, `beast`, ... Throws WrongUsage if the
 /// name is unknown, the server cannot serve this, or it was not built.

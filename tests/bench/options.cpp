@@ -18,6 +18,8 @@ Measures several servers in alternating windows. MODE is one of
   echo       server CPU per echoed message (the default)
   fan-out    server CPU per delivery, when each message of one connection goes to all others
   handshake  server CPU per connection, from accept to close
+  http       server CPU per plain HTTP request, on streams that are kept. With a NAME that does not begin with raw-, a
+             server answers GET with 200 and a Content-Length, always the same
   memory     memory per idle connection
   fairness   how long quiet connections wait for an echo, and new ones for the opening handshake: alone, and while
              neighbours send huge messages, never read, or flood the server with tiny frames, which it echoes or (with
@@ -33,9 +35,9 @@ Measures several servers in alternating windows. MODE is one of
                         the option is NAME@PORT=CMD; otherwise it prints `listening on SCHEME://HOST:PORT`. With a
                         NAME that begins with raw- it takes bytes without WebSocket. May be repeated
   --base NAME           the server that ratios refer to (default raw-epoll, or the first)
-  --connections N,...   echo: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
+  --connections N,...   echo, http: connections (1,64,1000); fan-out: receivers (100,1000); handshake: at a time (64);
                         memory: idle ones (10000), at most as many as descriptors; fairness: quiet ones (100)
-  --in-flight N,...     messages in flight on each connection (echo: 1), publications (fan-out: 1,8)
+  --in-flight N,...     messages or requests in flight on each connection (echo, http: 1), publications (fan-out: 1,8)
   --neighbours N,...    fairness: connections that disturb (1)
   --bystanders N        fan-out: connections that request the target /elsewhere and receive nothing (0), for servers
                         with a NAME that begins with room-, which send to those with the same target. For example
@@ -62,6 +64,7 @@ const Mode modes[] = {
     {"echo", {1, 64, 1000}, {1}, {16, 1024}},
     {"fan-out", {100, 1000}, {1, 8}, {125}},
     {"handshake", {64}, {}, {}},
+    {"http", {1, 64, 1000}, {1}, {}},
     {"memory", {10'000}, {}, {}},
     {"fairness", {100}, {}, {125}, "apart"},
 };
@@ -72,7 +75,10 @@ const Mode* find_mode(std::string_view name) {
     return found == std::end(modes) ? nullptr : found;
 }
 
-Serves wanted(const Options& options) { return options.mode == "fan-out" ? Serves::fan_out : Serves::echo; }
+Serves wanted(const Options& options) {
+    if (options.mode == "http") return Serves::http;
+    return options.mode == "fan-out" ? Serves::fan_out : Serves::echo;
+}
 
 std::vector<std::string_view> words(std::string_view text) {
     std::vector<std::string_view> all;

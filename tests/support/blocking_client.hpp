@@ -105,6 +105,18 @@ class BlockingClient {
         }
         return head;
     }
+    /// Reads `count` bytes, or fewer at the end of the stream.
+    std::string read_bytes(std::size_t count) {
+        std::string bytes(count, '\0');
+        std::size_t so_far = 0;
+        while (so_far < count) {
+            const ssize_t received = receive(bytes.data() + so_far, count - so_far);
+            if (received <= 0) break;
+            so_far += static_cast<std::size_t>(received);
+        }
+        bytes.resize(so_far);
+        return bytes;
+    }
     /// Reads until the server ends the stream.
     std::string read_rest() {
         std::string rest;

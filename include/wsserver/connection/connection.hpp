@@ -21,6 +21,7 @@
 
 #include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection_owner.hpp"
+#include "wsserver/connection/http/exchange.hpp"
 #include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/keep_alive.hpp"
 #include "wsserver/connection/memory_budget.hpp"
@@ -204,6 +205,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool has_place() const noexcept { return has_place_; }
     /// Ends an opening handshake about which the program decides later.
     void decide(UpgradeDecision program) requires(role == Role::server);
+    /// Does what the program has asked of its HTTP exchange.
+    void serve_http() requires(role == Role::server);
     /// The state and the counts of the connection now.
     ConnectionInfo info() const;
     /// Calls `f` and then sends its output in one send. Each call of the loop that may need memory is made in here: if
@@ -248,6 +251,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     static constexpr int events_per_turn = 512;
     /// The most bytes that are received at once into a message while the owner receives little.
     static constexpr std::size_t little_at_once = std::size_t{64} << 10;
+    /// Further HTTP requests wait for a later turn if the answers of this one are longer.
+    static constexpr std::size_t most_written = std::size_t{64} << 10;
     /// Received bytes that wait for the next turn.
     struct Backlog {
         explicit Backlog(MemoryAccount* memory) noexcept : charge(memory) {}
@@ -271,6 +276,8 @@ class Connection final : public OwnedConnection, public StreamUser {
         Offer offer;
         const DecidesLater later;
     };
+    struct Http;
+    class Carrier;
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
@@ -278,6 +285,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         std::optional<Errc> turned_away{};                    ///< why an upgrade is refused
         std::unique_ptr<ProxyProtocolReader> proxy_header{};  ///< until the header is complete
         std::unique_ptr<Undecided> undecided{};               ///< while the program decides
+        std::unique_ptr<Http> http{};                         ///< after the first plain request, if there are routes
         std::unique_ptr<Backlog> backlog{};
         std::uint64_t dropped = 0;
         bool leaving = false;                   ///< after the start of the closing: output waits or is in flight
@@ -325,6 +333,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool is_undecided() const noexcept { return extra_ && extra_->undecided; }
     void keep_early(Bytes bytes);
     void drop_early();
+    void receive_header(MutableBytes& bytes);
     void answer_request(const HttpRequest& request);
     void refuse(Errc why, std::string detail = {}, std::string_view target = {}, bool head_request = false) {
         auto response = refusal_response(why, owner_.server_name(), detail, head_request);
@@ -337,6 +346,24 @@ class Connection final : public OwnedConnection, public StreamUser {
     void opened();
     void linger_without_place();
     void write(Bytes bytes);
+
+    // Plain HTTP requests
+    bool has_http() const noexcept { return extra_ && extra_->http; }
+    bool waits_for_program() const noexcept;
+    void receive_requests(MutableBytes& bytes) requires(role == Role::server);
+    void receive_body(MutableBytes& bytes) requires(role == Role::server);
+    void begin_exchange(ServerHandshake::Plain&& plain) requires(role == Role::server);
+    void act_on(HttpExchange::Next next) requires(role == Role::server);
+    void end_exchange() requires(role == Role::server);
+    void await(std::chrono::milliseconds time) requires(role == Role::server);
+    void go_on_with_requests() requires(role == Role::server);
+    void exchange_sent() requires(role == Role::server);
+    void exchange_timer() requires(role == Role::server);
+    void exchange_timed_out() requires(role == Role::server);
+    void refuse_late(Errc error) requires(role == Role::server);
+    void header_begun() requires(role == Role::server);
+    void exchange_ended() requires(role == Role::server);
+    void abandon_exchange() noexcept;
 
     // Input
     void receive(MutableBytes bytes);
@@ -433,9 +460,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     T& transport() const noexcept { return owner_.transport(); }
     bool has_backlog() const noexcept { return extra_ && extra_->backlog; }
     /// Bytes that are free when the connection closes.
-    std::size_t held() const noexcept {
-        return protocol_.held() + out_.memory() + (has_backlog() ? extra_->backlog->bytes.size() : 0);
-    }
+    std::size_t held() const noexcept;
     Extra& extra() {
         if (!extra_) extra_ = std::make_unique<Extra>();
         return *extra_;
@@ -501,5 +526,6 @@ class Connection final : public OwnedConnection, public StreamUser {
 
 #include "wsserver/connection/connection.ipp"          // IWYU pragma: keep
 #include "wsserver/connection/connection_end.ipp"      // IWYU pragma: keep
+#include "wsserver/connection/connection_http.ipp"     // IWYU pragma: keep
 #include "wsserver/connection/connection_opening.ipp"  // IWYU pragma: keep
 #include "wsserver/connection/connection_pauses.ipp"   // IWYU pragma: keep

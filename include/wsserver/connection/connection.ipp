@@ -52,12 +52,12 @@ void Connection<role, T>::receive(MutableBytes bytes) {
     keep_alive_.heard(transport().now());
     bytes_in_ += bytes.size();
     owner_.counts().bytes_in.add(bytes.size());
-    if (is_undecided()) return keep_early(bytes);
+    if (waits_for_program()) return keep_early(bytes);
     if (has_backlog()) return extra_->backlog->append(bytes);
     if (phase_ == Phase::opening) receive_opening(bytes);
-    if (is_undecided()) return keep_early(bytes);
+    if (phase_ == Phase::opening && waits_for_program()) return keep_early(bytes);
     // Frames may follow the opening handshake in the same bytes.
-    handle_some(bytes);
+    if (phase_ != Phase::opening) handle_some(bytes);
     if (bytes.empty()) return;
     extra().backlog = std::make_unique<Backlog>(owner_.protocol_options().memory);
     extra_->backlog->append(bytes);
@@ -93,10 +93,12 @@ template <Role role, Transport T>
 void Connection<role, T>::continue_backlog() {
     auto backlog = std::move(extra_->backlog);
     MutableBytes left = backlog->bytes.bytes().subspan(backlog->done);
-    handle_some(left);
+    if (phase_ == Phase::opening) receive_opening(left);
+    if (phase_ != Phase::opening) handle_some(left);
     if (left.empty()) return hold(Hold::turn, false);
     backlog->done = backlog->bytes.size() - left.size();
-    extra_->backlog = std::move(backlog);
+    extra().backlog = std::move(backlog);
+    if (phase_ == Phase::opening && waits_for_program()) return hold(Hold::decision, true);
     owner_.go_on_later(id_);
 }
 
@@ -300,6 +302,9 @@ void Connection<role, T>::send_output() {
     if (queue_noted_ || !out_.idle()) note_queued();
     if (phase_ >= Phase::closing) watch_leaving();
     if (phase_ == Phase::lingering) return linger_when_sent();
+    if constexpr (role == Role::server) {
+        if (phase_ == Phase::opening) return exchange_sent();
+    }
     hold(Hold::send_queue, queue_holds_reading());
     if (wants_drained && out_.is_low()) drained_soon();
 }

@@ -27,6 +27,8 @@ struct ConnectionCounters {
     Counter opened;              ///< opening handshakes that succeeded
     Counter refused;             ///< opening handshakes that were refused
     Counter http_answered;       ///< plain requests that the program answered
+    Counter http_unrouted;       ///< plain requests that no route and no program answers: 404, 405
+    Counter http_timeouts;       ///< plain requests that the program did not answer, or answers not taken, in time
     Counter turned_away;         ///< requests over `max_connections`
     Counter handshake_timeouts;  ///< opening handshakes that took too long
     Counter message_timeouts;    ///< messages that did not end in time

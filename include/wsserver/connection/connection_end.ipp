@@ -40,7 +40,11 @@ void Connection<role, T>::fail_connection(CloseCode code, std::string_view reaso
 
 template <Role role, Transport T>
 void Connection<role, T>::going_away() {
-    if (phase_ == Phase::opening) return finish("the server stops", {});
+    if (phase_ == Phase::opening) {
+        const bool answers = has_http() && extra_->http->exchange.is_busy() && !extra_->http->exchange.is_streaming();
+        if (!answers) return finish("the server stops", {});
+        return extra_->http->exchange.close_soon();
+    }
     begin_close(CloseCode::going_away, "the server stops");
 }
 
@@ -100,6 +104,8 @@ template <Role role, Transport T>
 void Connection<role, T>::linger() {
     if (phase_ >= Phase::lingering) return;
     phase_ = Phase::lingering;
+    abandon_exchange();
+    if (extra_) extra_->http.reset();
     hold(Hold::send_queue, false);
     hold(Hold::handler, false);
     hold(Hold::memory, false);
@@ -145,6 +151,7 @@ void Connection<role, T>::opening_ended() {
     if constexpr (role == Role::client) {
         rejected(extra_->opening->receive_eof());
     } else {
+        if (has_http() && !is_undecided()) return exchange_ended();
         finish("the client went away during the opening handshake", {});
     }
 }
@@ -183,6 +190,7 @@ void Connection<role, T>::finish(std::string_view cause, std::error_code error) 
     if (phase_ == Phase::closed) return;
     note(cause, error);
     if (extra_) extra_->undecided.reset();
+    abandon_exchange();
     enter_closing();
     report_closed({CloseCode::abnormal, cause});
     phase_ = Phase::closed;
@@ -230,6 +238,9 @@ template <Role role, Transport T>
 void Connection<role, T>::timer_fired() {
     switch (phase_) {
         case Phase::opening:
+            if constexpr (role == Role::server) {
+                if (has_http() && !is_undecided()) return exchange_timer();
+            }
             if (looks_again(owner_.options().handshake_timeout)) return;
             owner_.counts().handshake_timeouts.add();
             return opening_timed_out();
@@ -356,7 +367,9 @@ ConnectionInfo Connection<role, T>::info() const {
 
 template <Role role, Transport T>
 void Connection<role, T>::add_texts(ConnectionInfo& info) const {
-    info.state = phase_ == Phase::opening ? "opening" : phase_ == Phase::open ? "open" : "closing";
+    info.state = phase_ == Phase::opening ? (has_http() ? "http" : "opening")
+                 : phase_ == Phase::open  ? "open"
+                                          : "closing";
     info.peer = peer();
     info.subprotocol = subprotocol();
     info.user = user();

@@ -9,6 +9,7 @@ void Connection<role, T>::start(std::optional<Errc> turned_away) requires(role =
     in_one_turn([&] {
         stream_.start(*this);  // first: from now on, on_released() follows every end
         extra().opening.emplace(owner_.options().handshake, owner_.server_name());
+        if (owner_.http_routes() != nullptr) extra_->opening->serve_http();
         extra().turned_away = turned_away;
         begin();
         if (!expects_proxy_header_) return;
@@ -55,15 +56,24 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
     if constexpr (role == Role::server) {
         if (extra_->proxy_header) receive_proxy_header(bytes);
         if (bytes.empty() || phase_ != Phase::opening) return;
+        if (owner_.http_routes() != nullptr) return receive_requests(bytes);
     }
+    receive_header(bytes);
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::receive_header(MutableBytes& bytes) {
     OpeningHandshake& opening = *extra_->opening;
     auto step = opening.receive(bytes);
     bytes = bytes.subspan(opening.consumed());
     if constexpr (role == Role::server) {
         std::visit(overloaded{
-                       [](const ServerHandshake::NeedMore&) {},
+                       [&](const ServerHandshake::NeedMore&) { header_begun(); },
                        [&](ServerHandshake::Upgrade& upgrade) { judge_offer(std::move(upgrade.offer)); },
-                       [&](const ServerHandshake::Plain& plain) { answer_request(plain.request); },
+                       [&](ServerHandshake::Plain& plain) {
+                           if (owner_.http_routes() != nullptr) return begin_exchange(std::move(plain));
+                           answer_request(plain.request);
+                       },
                        [&](const ServerHandshake::Refused& refused) { refuse(refused); },
                    },
                    step);
@@ -90,7 +100,12 @@ void Connection<role, T>::judge_offer(Offer&& offer) {
 /// The client may be behind proxies.
 template <Role role, Transport T>
 void Connection<role, T>::find_client(const HttpRequest& request) {
-    if (const auto client = owner_.client_behind(peer_.text(), request)) set_peer(*client);
+    const bool had_other = has_http() && extra_->http->proxy;  // an earlier request of another client, perhaps
+    if (had_other) set_peer(*extra_->http->proxy);
+    const auto client = owner_.client_behind(peer_.text(), request);
+    if (has_http() && client && !had_other) extra_->http->proxy = peer_.text();
+    if (client) set_peer(*client);
+    if (has_http() && (client || had_other)) extra_->http->exchange.set_peer(peer());
 }
 
 template <Role role, Transport T>
@@ -105,6 +120,7 @@ void Connection<role, T>::apply(Offer&& offer, OfferDecision decision) {
                    [&](Acceptance& acceptance) { accept_offer(offer, acceptance); },
                    [&](Refusal& refusal) { refuse_offer(offer, std::move(refusal)); },
                    [&](DecidesLater& later) {
+                       if (has_http()) set_timer(owner_.options().handshake_timeout);
                        extra().undecided = std::make_unique<Undecided>(std::move(offer), std::move(later));
                    },
                },
@@ -193,6 +209,15 @@ void Connection<role, T>::refuse(const ServerHandshake::Refused& refused, unsign
     extra().ending.refused_with = status;
     extra_->opening.reset();
     linger_without_place();
+}
+
+/// A part of a header was received on a stream that was kept.
+template <Role role, Transport T>
+void Connection<role, T>::header_begun() requires(role == Role::server) {
+    if (!has_http() || extra_->http->exchange.is_busy() || extra_->http->header_began) return;
+    extra_->http->header_began = true;
+    extra_->http->deadline = {};
+    await(owner_.options().handshake_timeout);
 }
 
 /// A client that was refused or answered must not keep others out until it hangs up.

@@ -12,6 +12,18 @@
 
 namespace wsserver {
 
+/// What a server does with plain HTTP requests, if it has routes (ServerHandlers::handle_http()). The header of each
+/// request has the limits and the timeout of an opening handshake, and its body ConnectionOptions::message_timeout: a
+/// whole body to arrive, or one in pieces to arrive in part.
+struct HttpOptions {
+    std::size_t max_body = std::size_t{1} << 20;     ///< most bytes of a body that is read as a whole; over it: 413
+    std::chrono::milliseconds idle_timeout{60'000};  ///< from an answer to the first byte of the next request
+    std::chrono::milliseconds answer_timeout{
+        60'000};                                     ///< for the program to begin its answer; then a 503; 0: unlimited
+    std::chrono::milliseconds send_timeout{30'000};  ///< for the client to take any byte of its answer
+    std::size_t max_requests = 0;                    ///< most requests of one connection; 0: unlimited
+};
+
 /// The options of all connections of a server or a client. Each limit holds for one connection.
 struct ConnectionOptions {
     HandshakeLimits handshake{};                          ///< limits of the header that the peer sends
@@ -36,6 +48,8 @@ struct ConnectionOptions {
     std::chrono::milliseconds close_timeout{5'000};
 
     std::size_t max_rooms = 256;  ///< most rooms that a connection of a server may be in; over it, join() is `dropped`
+
+    HttpOptions http{};  ///< for plain requests to a server
 };
 
 }  // namespace wsserver

@@ -31,6 +31,8 @@
 
 namespace wsserver {
 
+class HttpRoutes;
+
 /// What connections share besides the server: see GroupLimits.
 enum class GroupKind : std::uint8_t { address, user };
 
@@ -236,6 +238,8 @@ class ServerOwner : public ConnectionOwner {
     }
     /// The response of the program to a request that is not an upgrade. Empty: the request is refused with 426.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
+    /// The routes of the program for plain requests; null: there are none, and answer() is asked.
+    virtual const HttpRoutes* http_routes() const noexcept { return nullptr; }
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
     /// the limit of connections any more, although it has not ended. See Connection::has_place().
     virtual bool give_up_place(ConnectionId) noexcept { return false; }

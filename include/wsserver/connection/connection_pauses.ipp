@@ -72,7 +72,7 @@ std::size_t Connection<role, T>::bytes_allowed(std::size_t bytes) {
 /// Pauses reading if the peer has sent more than it may, or all that share a rate with it. The timer ends the pause.
 template <Role role, Transport T>
 void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
-    if (phase_ != Phase::open) return;
+    if (phase_ != Phase::open && !has_http()) return;
     const auto now = transport().now();
     const auto messages = static_cast<std::size_t>(events);
     auto until = now;

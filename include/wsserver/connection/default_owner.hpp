@@ -201,6 +201,7 @@ class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandle
             return HttpResponse{.status = 500, .body = "the server failed to answer\n"};
         }
     }
+    const HttpRoutes* http_routes() const noexcept override { return chooser_.routes_if_any(); }
     void send_broadcasts() override {}  // broadcasts do not wait here
 
     mutable HandlerChooser chooser_{this->posting_hub()};

@@ -11,6 +11,7 @@
 
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/handler_table.hpp"
+#include "wsserver/connection/http/routes.hpp"
 #include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/upgrade_hook.hpp"
 #include "wsserver/handshake/origin.hpp"
@@ -67,6 +68,10 @@ class HandlerChooser {
     const HandlerTable& handlers() const noexcept { return handlers_; }
     /// The function of on_upgrade().
     UpgradeHook& upgrade_hook() noexcept { return upgrade_hook_; }
+    /// The functions of handle_http().
+    HttpRoutes& http_routes() noexcept { return http_routes_; }
+    /// Same; null if there are none.
+    const HttpRoutes* routes_if_any() const noexcept { return http_routes_.empty() ? nullptr : &http_routes_; }
 
    private:
     OfferDecision admit(OwnedConnection& connection, const Offer& offer, Admission admission);
@@ -82,6 +87,7 @@ class HandlerChooser {
     const std::shared_ptr<ChooserServer> server_;
     HandlerTable handlers_;
     UpgradeHook upgrade_hook_;
+    HttpRoutes http_routes_;
     mutable std::shared_mutex mutex_;
     ChooserRules rules_;
 };

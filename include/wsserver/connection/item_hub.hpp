@@ -74,6 +74,10 @@ class ItemHub : public Hub {
     /// Returns `closed` if the owner of the connections is gone, and `dropped` if memory runs out.
     virtual SendStatus decide(ConnectionId, UpgradeDecision&&) { return SendStatus::closed; }
 
+    /// The program has asked something of the HTTP exchange of a connection, which looks in a later turn of its thread.
+    /// Any thread. Returns `closed` if the owner of the connections is gone. Throws std::bad_alloc.
+    virtual SendStatus serve_http(ConnectionId) { return SendStatus::closed; }
+
    protected:
     /// Passes a request on. Copies `payload` and returns at once. Any thread. Returns `closed` if the connection, or
     /// the owner of all connections, is gone.

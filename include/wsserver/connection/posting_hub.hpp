@@ -99,7 +99,24 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         return status;
     }
 
+    /// See ItemHub. Clients have no such exchange.
+    SendStatus serve_http(ConnectionId id) override {
+        if constexpr (role == Role::client) return SendStatus::closed;
+        const std::lock_guard lock(mutex_);
+        if (pool_ == nullptr) return SendStatus::closed;
+        transport_.post([hub = this->weak_from_this(), id] {
+            if (const auto self = hub.lock()) self->execute_http(id);
+        });
+        return SendStatus::queued;
+    }
+
    private:
+    void execute_http(ConnectionId id) {
+        if constexpr (role == Role::server) {
+            Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr;
+            if (connection != nullptr) connection->serve_http();
+        }
+    }
     void execute_decision(ConnectionId id, UpgradeDecision&& decision) {
         if constexpr (role == Role::server) {
             Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr;

@@ -54,6 +54,20 @@ class SendPath {
         return result;
     }
 
+    /// The same for bytes that are not frames: of an HTTP answer.
+    void settle_raw(T& transport, const ConnectionOwner& owner, std::size_t mark) {
+        OutputBuffer& arena = transport.output();
+        if (in_turn() && !queue_ && arena.size() - turn_start_ <= max_batch) return;
+        queue(owner).push_raw(std::as_const(arena).bytes().subspan(mark));
+        arena.truncate(mark);
+    }
+    /// Queues such bytes after those in the arena. `memory` keeps them alive.
+    void push_raw_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes bytes) {
+        queue(owner).push_raw_shared(memory, bytes);
+    }
+    /// The bytes that this turn has written to the arena. Precondition: in_turn().
+    std::size_t written(T& transport) const noexcept { return transport.output().size() - turn_start_; }
+
     /// Queues one encoded message; see SendQueue::push_shared().
     PushResult push_shared(const ConnectionOwner& owner, const std::shared_ptr<const void>& memory, Bytes frames,
                            SendKind kind) {

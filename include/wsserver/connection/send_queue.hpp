@@ -48,6 +48,11 @@ class SendQueue {
     PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message,
                            std::size_t memory = 0);
 
+    /// Queues bytes that are not frames: of an HTTP answer. Only while no frames wait. Copies them.
+    void push_raw(Bytes bytes);
+    /// The same, but `owner` keeps `bytes` alive.
+    void push_raw_shared(const std::shared_ptr<const void>& owner, Bytes bytes);
+
     /// Takes the frames to send next: appends pieces to `batch`, which are complete frames of at most `max_bytes` in
     /// total, but at least one frame. Returns false if nothing waits. Each piece has an owner. in_flight() counts the
     /// bytes until batch_sent(). Precondition: nothing is in flight.
@@ -108,11 +113,11 @@ class SendQueue {
     bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
 
    private:
-    /// Contiguous complete frames. The last one ends a message.
+    /// Contiguous complete frames. The last one ends a message. Or other bytes.
     struct Run {
         std::shared_ptr<const void> owner;
         Bytes frames;
-        std::size_t messages;  ///< that end in the run
+        std::size_t messages;  ///< that end in the run; 0: they are not frames
         std::size_t memory;    ///< its part of memory_
     };
 
@@ -126,7 +131,8 @@ class SendQueue {
     bool drop_oldest();
     std::size_t drop_waiting();
     void isolate_begun();
-    void append_copy(Bytes frames);
+    void append_copy(Bytes frames, std::size_t messages = 1);
+    SendPiece take_raw(std::size_t max_bytes);
     void hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>& batch);
     SendPiece take_from_front(std::size_t max_bytes, bool at_least_one);
 

@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/connection/http/reply.hpp"
+#include "wsserver/connection/http/request.hpp"
+#include "wsserver/connection/http/routes.hpp"
 #include "wsserver/connection/route.hpp"
 #include "wsserver/connection/upgrade_reply.hpp"
 #include "wsserver/handshake/upgrade_request.hpp"
@@ -105,6 +108,33 @@ class ServerHandlers {
     /// calls it. It must copy what it needs from the request, which is valid only until it returns. The rest is as
     /// above.
     void on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide);
+
+    /// Answers plain HTTP requests with `method` on the paths that match `pattern`, for example `/rooms/{room}`: see
+    /// PathPattern and RoutedRequest. `method` is in upper case. The most specific route that matches and has the
+    /// method is chosen, whatever the order of the calls; a HEAD request is answered by the function for GET, without
+    /// the body. OPTIONS is answered from the routes, unless it has one of its own. A request that no route answers is
+    /// passed to on_http(), if it is GET or HEAD; then it gets a 405 with the Allow field, or a 404.
+    ///
+    /// With Runs::pooled a worker calls `answer`, and it may block; otherwise the thread of the connection does, as
+    /// does always that of a ServerOn or a MemoryServer. Several threads of a Server may call it at the same time. If
+    /// it throws, the client gets a 500, and the log has the exception's text.
+    ///
+    /// A server with routes keeps the streams of its clients after an answer, for further requests or an opening
+    /// handshake; see HttpOptions. The requests of a stream are answered one after the other.
+    ///
+    /// Must be called before the server starts. Throws std::invalid_argument if the method or the pattern is invalid,
+    /// or if another pattern matches the same paths with other names. what() is one line that says what is wrong.
+    void handle_http(std::string_view method, std::string_view pattern,
+                     std::function<HttpResponse(const RoutedRequest&)> answer, HttpRouteOptions options = {});
+    /// The same with a function that answers later: it keeps the reply, which any thread may call, or begins a streamed
+    /// answer. The thread of the connection calls it. It must copy what it needs from the request.
+    void handle_http(std::string_view method, std::string_view pattern,
+                     std::function<void(const RoutedRequest&, HttpReply)> answer, HttpRouteOptions options = {});
+    /// The same with a function that takes the body in pieces, for large ones. It is called when the header was
+    /// received. A client that sends `Expect: 100-continue` gets the 100 when the program reads.
+    void handle_http(std::string_view method, std::string_view pattern,
+                     std::function<void(const RoutedRequest&, HttpUpload, HttpReply)> answer,
+                     HttpRouteOptions options = {});
 
    protected:
     ServerHandlers() = default;

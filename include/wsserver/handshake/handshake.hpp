@@ -160,6 +160,34 @@ unsigned http_status_for(Errc error) noexcept;
 /// Fields with an invalid name are left out. `server_name` is that of accept_response().
 std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name);
 
+/// How a response ends, and whether another one may follow it.
+struct ResponseFraming {
+    /// Where the body ends.
+    enum class Body : std::uint8_t {
+        none,         ///< there is none, whatever the request was: 204, 304
+        length,       ///< after `length` bytes
+        chunked,      ///< at the last chunk
+        until_close,  ///< at the end of the stream
+    };
+    /// The Connection field.
+    enum class Stream : std::uint8_t {
+        close,     ///< `close`
+        keep,      ///< none: an HTTP/1.1 client keeps the stream
+        say_keep,  ///< `keep-alive`, for an HTTP/1.0 client
+    };
+
+    Body body = Body::none;         ///< see above
+    std::uint64_t length = 0;       ///< with Body::length
+    Stream stream = Stream::close;  ///< see above
+};
+
+/// Appends the header of a response, with its empty line. Fields are written as by http_response().
+void append_response_head(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
+                          std::string_view server_name);
+
+/// True if a response with this status has no body (RFC 9110 §6.4.1).
+constexpr bool has_no_body(unsigned status) noexcept { return status < 200 || status == 204 || status == 304; }
+
 /// Whether the client cannot use a connection without a subprotocol: it offers some, and it is a browser, which sends
 /// the Origin field. A browser fails the connection if the server declines all of them (WHATWG WebSockets §2).
 inline bool needs_subprotocol(const Offer& offer) noexcept {

@@ -76,6 +76,8 @@ class RequestBodyReader {
     /// Reads from the front of `input`, cut anywhere, and removes what it has read. Trailer fields are checked and
     /// dropped (RFC 9112 §7.1.2). After End and Malformed it returns the same again.
     Step next(Bytes& input) noexcept;
+    /// True after End: nothing of the body is still to come.
+    bool has_ended() const noexcept { return place_ == Place::ended; }
     /// How many bytes of the body are still to come, as far as is known: the whole rest, or that of this chunk.
     std::uint64_t left() const noexcept { return left_; }
 

@@ -1,5 +1,6 @@
 // The library's server for the benchmark: an echo on one reactor. Options: two reactors, a handler on workers, sending
-// each message to all others or to those with the same target, pings after a short idle time, the transport over Asio.
+// each message to all others or to those with the same target, pings after a short idle time, answers to plain HTTP
+// requests, the transport over Asio.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -30,7 +31,7 @@ struct Rooms {
 }  // namespace
 
 int main(int argc, char** argv) {
-    bool pooled = false, broadcast = false, rooms = false;
+    bool pooled = false, broadcast = false, rooms = false, http = false;
     wsserver::ServerOptions options;
     options.io_threads = 1;
     for (int i = 1; i < argc; ++i) {
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
         if (word == "--pooled") pooled = true;
         if (word == "--broadcast") broadcast = true;
         if (word == "--rooms") rooms = true;
+        if (word == "--http") http = true;
         if (word == "--two-threads") options.io_threads = 2;
         if (word == "--pings") options.connection.ping_interval = std::chrono::milliseconds{1};
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
@@ -53,6 +55,10 @@ int main(int argc, char** argv) {
         server.handle(Echo<wsserver::Runs::pooled>{});
     } else {
         server.handle(Echo<wsserver::Runs::inline_>{});
+    }
+    if (http) {
+        server.handle_http(
+            "GET", "/", [](const wsserver::RoutedRequest&) { return wsserver::HttpResponse{.body = "Hello world!"}; });
     }
     server.handle("null", wsserver::make_null());
     const auto url = server.listen("127.0.0.1:0");

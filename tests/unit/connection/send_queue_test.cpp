@@ -551,3 +551,35 @@ TEST_CASE("memory that the policy drops is not counted any more", "[send_queue]"
     while (queue.take(everything, batch)) queue.batch_sent();
     CHECK(account.read() == 0);
 }
+
+TEST_CASE("bytes that are not frames are sent in their order and cut anywhere", "[send_queue]") {
+    MemoryAccount account;
+    const SendQueueLimits limits{.high_mark = 100, .hard_limit = 200};
+    SendQueue queue{limits, &account};
+    const auto body = std::make_shared<const std::string>(std::string(1000, 'b'));
+    queue.push_raw(bytes_of(std::string_view{"head"}));
+    queue.push_raw(bytes_of(std::string_view{"er"}));
+    queue.push_raw({});
+    queue.push_raw_shared(body, bytes_of(*body));
+    queue.push_raw(bytes_of(std::string_view{"\x81"}));
+    CHECK(queue.bytes() == 1007);
+    CHECK(queue.holds_reading());
+    CHECK(queue.messages() == 0);
+    CHECK(queue.shared() == 0);
+    CHECK(account.read() == queue.memory());
+    CHECK(queue.memory() >= 1007);
+    std::string all;
+    while (!queue.idle()) {
+        std::vector<SendPiece> batch;
+        REQUIRE(queue.take(300, batch));
+        CHECK(queue.in_flight() <= 300);
+        for (const SendPiece& piece : batch) all += text_of(piece.bytes);
+        queue.batch_sent();
+    }
+    CHECK(all == "header" + *body + "\x81");
+    CHECK(body.use_count() == 1);
+    CHECK(account.read() == 0);
+    queue.push_raw_shared(body, bytes_of(*body));
+    CHECK(queue.discard() == 0);
+    CHECK(queue.idle());
+}

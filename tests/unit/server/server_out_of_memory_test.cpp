@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/memory_server.hpp"
 #include "support/strings.hpp"
+#include "wsserver/connection/handler_chooser.hpp"
+#include "wsserver/connection/http/routes.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/pooled_handler.hpp"
 #include "wsserver/transport/uring_available.hpp"
@@ -100,7 +102,22 @@ struct QuietWorker final : Worker {
 class Rig final : public ReactorShared {
    public:
     explicit Rig(const ReactorOptions& options = {}) : reactors_(*this, *server_hub_, options, network, place) {}
+    /// From now on, it has routes for plain requests.
+    void add_routes() {
+        const auto echo = [](const RoutedRequest& request) {
+            return HttpResponse{.body = std::string{request.body()}};
+        };
+        routes_.add("POST", "/echo/{name}", std::make_shared<const HttpRoutes::Answer>(echo), {});
+        const auto later = [this](const RoutedRequest&, HttpReply reply) { replies.push_back(std::move(reply)); };
+        routes_.add("GET", "/later", HttpRoutes::AnswerLater{later}, {});
+        const auto upload = [this](const RoutedRequest&, HttpUpload body, HttpReply reply) {
+            (void)body.read([](HttpPiece&&) {});
+            replies.push_back(std::move(reply));
+        };
+        routes_.add("PUT", "/upload", HttpRoutes::AnswerUpload{upload}, {});
+    }
     ~Rig() {
+        replies.clear();
         while (queue_.try_pop()) {
         }
     }
@@ -119,6 +136,7 @@ class Rig final : public ReactorShared {
     std::optional<HttpResponse> answer(const HttpRequest&) override {
         return HttpResponse{.status = 200, .body = "up"};
     }
+    const HttpRoutes* http_routes() const noexcept override { return routes_.empty() ? nullptr : &routes_; }
     void on_ended(const ConnectionEnd& end) override {
         const AllocationsSucceed records;
         ended.push_back(end.info.id);
@@ -155,6 +173,7 @@ class Rig final : public ReactorShared {
     std::vector<ConnectionId> ended;
     int admitted = 0;
     int stopped = 0;
+    std::vector<HttpReply> replies;
 
    private:
     std::size_t run_worker() {
@@ -174,6 +193,7 @@ class Rig final : public ReactorShared {
 
     std::shared_ptr<ServerHub> server_hub_ = std::make_shared<ServerHub>(std::size_t{64} << 10);
     std::shared_ptr<Hub> any_hub_ = server_hub_;
+    HttpRoutes routes_{server_hub_, std::make_shared<ChooserServer>()};
     std::shared_ptr<AnyHandler> echo_ = make_handler("echo", Echo{&calls});
     PriorityTaskQueue queue_;
     MemoryAccount memory_;
@@ -200,6 +220,41 @@ const auto& scenarios() {
          [](Rig& rig) {
              WireClient client = rig.connect();
              client.wire().write("GET / HTTP/1.1\r\nHost: server.example.com\r\n\r\n");
+             rig.settle();
+         }},
+        {"routes for plain HTTP",
+         [](Rig& rig) {
+             rig.add_routes();
+             WireClient client = rig.connect();
+             for (const auto size : std::initializer_list<std::size_t>{5, 300, 70'000}) {
+                 client.wire().write("POST /echo/a HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) +
+                                     "\r\n\r\n" + std::string(size, 'x') + "GET /none HTTP/1.1\r\nHost: h\r\n\r\n");
+                 rig.settle();
+             }
+             client.wire().write("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx");
+             rig.settle();
+         }},
+        {"answers that come later",
+         [](Rig& rig) {
+             rig.add_routes();
+             WireClient client = rig.connect(), streaming = rig.connect(), uploading = rig.connect();
+             const std::string later = "GET /later HTTP/1.1\r\nHost: h\r\n\r\n";
+             client.wire().write(later + later);
+             rig.settle();
+             if (!rig.replies.empty()) (void)rig.replies.back()({.body = std::string(100, 'x')});
+             rig.settle();
+             streaming.wire().write(later);
+             rig.settle();
+             if (!rig.replies.empty()) {
+                 HttpStream stream = rig.replies.back().stream({});
+                 (void)stream.write(std::string(40'000, 'x'));
+                 rig.settle();
+                 (void)stream.end();
+             }
+             uploading.wire().write("PUT /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+             rig.settle();
+             client.wire().reset();
+             rig.replies.clear();
              rig.settle();
          }},
         {"echo",

@@ -23,7 +23,7 @@ Offer narrowed(Offer offer, const std::string& subprotocol) {
 }  // namespace
 
 HandlerChooser::HandlerChooser(const std::shared_ptr<ItemHub>& hub, std::shared_ptr<ChooserServer> server)
-    : server_(std::move(server)), upgrade_hook_(hub, server_) {}
+    : server_(std::move(server)), upgrade_hook_(hub, server_), http_routes_(hub, server_) {}
 
 OfferDecision HandlerChooser::choose(OwnedConnection& connection, const Offer& offer) {
     const std::string peer = connection.peer();

@@ -176,7 +176,24 @@ std::size_t SendQueue::discard() noexcept {
     return std::exchange(messages_, 0);
 }
 
-void SendQueue::append_copy(Bytes frames) {
+void SendQueue::push_raw(Bytes bytes) {
+    if (bytes.empty() || !takes_messages_) return;
+    assert(messages_ == 0);
+    append_copy(bytes, 0);
+    waiting_ += bytes.size();
+    watch_marks();
+}
+
+void SendQueue::push_raw_shared(const std::shared_ptr<const void>& owner, Bytes bytes) {
+    if (bytes.empty() || !takes_messages_) return;
+    assert(messages_ == 0);
+    runs_.push_back({owner, bytes, 0, bytes.size()});
+    memory_ += bytes.size();
+    waiting_ += bytes.size();
+    watch_marks();
+}
+
+void SendQueue::append_copy(Bytes frames, std::size_t messages) {
     if (block_capacity_ - block_size_ < frames.size()) {
         const std::size_t capacity = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
         block_ = std::make_shared_for_overwrite<std::uint8_t[]>(capacity);
@@ -189,10 +206,10 @@ void SendQueue::append_copy(Bytes frames) {
     if (!runs_.empty() && runs_.back().frames.data() + runs_.back().frames.size() == place) {
         Run& last = runs_.back();
         last.frames = {last.frames.data(), last.frames.size() + frames.size()};
-        ++last.messages;
+        last.messages += messages;
         last.memory += frames.size();
     } else {
-        runs_.push_back({block_, {place, frames.size()}, 1, frames.size()});
+        runs_.push_back({block_, {place, frames.size()}, messages, frames.size()});
     }
     memory_ += frames.size();
 }
@@ -235,6 +252,7 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
         runs_.pop_front();
         return piece;
     }
+    if (front.messages == 0) return take_raw(max_bytes);
     std::size_t taken = 0;
     std::size_t ended = 0;
     for (;;) {
@@ -256,6 +274,15 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
         shared_begun_ = 0;
         runs_.pop_front();
     }
+    return piece;
+}
+
+/// Bytes that are not frames may be cut anywhere. Precondition: the first run has more than `max_bytes` of them.
+SendPiece SendQueue::take_raw(std::size_t max_bytes) {
+    Run& front = runs_.front();
+    SendPiece piece{front.frames.first(max_bytes), front.owner};
+    front.frames = front.frames.subspan(max_bytes);
+    waiting_ -= max_bytes;
     return piece;
 }
 

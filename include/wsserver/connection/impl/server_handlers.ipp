@@ -43,6 +43,24 @@ void ServerHandlers::on_upgrade(std::function<void(const UpgradeRequest&, Upgrad
     chooser().upgrade_hook().set(std::move(decide));
 }
 
+void ServerHandlers::handle_http(std::string_view method, std::string_view pattern,
+                                 std::function<HttpResponse(const RoutedRequest&)> answer, HttpRouteOptions options) {
+    auto shared = std::make_shared<const HttpRoutes::Answer>(std::move(answer));
+    chooser().http_routes().add(method, pattern, std::move(shared), options);
+}
+
+void ServerHandlers::handle_http(std::string_view method, std::string_view pattern,
+                                 std::function<void(const RoutedRequest&, HttpReply)> answer,
+                                 HttpRouteOptions options) {
+    chooser().http_routes().add(method, pattern, std::move(answer), options);
+}
+
+void ServerHandlers::handle_http(std::string_view method, std::string_view pattern,
+                                 std::function<void(const RoutedRequest&, HttpUpload, HttpReply)> answer,
+                                 HttpRouteOptions options) {
+    chooser().http_routes().add(method, pattern, std::move(answer), options);
+}
+
 bool ServerHandlers::close(std::vector<RemovedHandler> removed, CloseCode code) {
     if (removed.empty()) return false;
     close_removed(std::move(removed), code);

@@ -372,23 +372,45 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
     return head_request ? out : out += text;
 }
 
-std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name) {
-    const bool has_no_body = response.status < 200 || response.status == 204 || response.status == 304;
-    std::string out;
+namespace {
+
+/// Whether append_response_head() writes the field itself, or must not write it.
+bool belongs_to_framing(std::string_view name) noexcept {
+    constexpr std::array<std::string_view, 4> names{"Content-Type", "Content-Length", "Transfer-Encoding",
+                                                    "Connection"};
+    return std::ranges::any_of(names, [&](std::string_view other) { return equal_without_case(name, other); });
+}
+
+void append_framing(std::string& out, const HttpResponse& response, const ResponseFraming& framing) {
+    using Body = ResponseFraming::Body;
+    if (framing.body == Body::none) return;
+    if (!response.content_type.empty()) append_field(out, "Content-Type", response.content_type);
+    if (framing.body == Body::length) append_field(out, "Content-Length", std::to_string(framing.length));
+    if (framing.body == Body::chunked) append_field(out, "Transfer-Encoding", "chunked");
+}
+
+}  // namespace
+
+void append_response_head(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
+                          std::string_view server_name) {
     append_status_line(out, response.status);
     if (!server_name.empty() && response.find("Server").empty()) append_field(out, "Server", server_name);
     for (const auto& [name, value] : response.fields) {
-        const auto is = [&, &field = name](std::string_view ours) { return equal_without_case(field, ours); };
-        if (is("Content-Type") || is("Content-Length") || is("Transfer-Encoding") || is("Connection")) continue;
-        append_field(out, name, value);
+        if (!belongs_to_framing(name)) append_field(out, name, value);
     }
-    if (!has_no_body) {
-        if (!response.content_type.empty()) append_field(out, "Content-Type", response.content_type);
-        append_field(out, "Content-Length", std::to_string(response.body.size()));
-    }
-    append_field(out, "Connection", "close");
+    append_framing(out, response, framing);
+    if (framing.stream == ResponseFraming::Stream::close) append_field(out, "Connection", "close");
+    if (framing.stream == ResponseFraming::Stream::say_keep) append_field(out, "Connection", "keep-alive");
     out += "\r\n";
-    if (!has_no_body && request.method != "HEAD") out += response.body;
+}
+
+std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name) {
+    const bool bodyless = has_no_body(response.status);
+    ResponseFraming framing;
+    if (!bodyless) framing = {.body = ResponseFraming::Body::length, .length = response.body.size()};
+    std::string out;
+    append_response_head(out, response, framing, server_name);
+    if (!bodyless && request.method != "HEAD") out += response.body;
     return out;
 }
 

@@ -35,13 +35,14 @@ namespace wsserver {
 class ReactorShared {
    public:
     virtual const std::shared_ptr<Hub>& hub() const noexcept = 0;
-    /// See ServerOwner, also for choose(), choose_as(), answer(), on_ended() and on_event().
+    /// See ServerOwner, also for choose(), choose_as(), answer(), http_routes(), on_ended() and on_event().
     virtual std::optional<std::string> client_behind(std::string_view, const HttpRequest&) { return std::nullopt; }
     virtual OfferDecision choose(OwnedConnection& connection, const Offer& offer) = 0;
     virtual OfferDecision choose_as(OwnedConnection&, const Offer&, UpgradeDecision&&, PendingAcceptance*) {
         return Errc::upgrade_undecided;
     }
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
+    virtual const HttpRoutes* http_routes() const noexcept { return nullptr; }
     virtual void on_ended(const ConnectionEnd& end) = 0;
     virtual void on_event(const ConnectionEvent&) {}
     enum class StreamAdmission : std::uint8_t {
@@ -158,6 +159,8 @@ class AnyReactor {
     virtual std::optional<ConnectionInfo> info(ConnectionId id) = 0;
     /// Ends an opening handshake about which the program has decided, if it still waits.
     virtual void decide(ConnectionId id, UpgradeDecision decision) = 0;
+    /// Does what the program has asked of the HTTP exchange of a connection.
+    virtual void serve_http(ConnectionId id) = 0;
     virtual void set_options(const ReactorOptions& options) = 0;
     virtual void stop_listening() = 0;
     /// Applies the memory budget.
@@ -249,6 +252,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     void decide(ConnectionId id, UpgradeDecision decision) override {
         if (ServerConnection* connection = pool_.find(id)) connection->decide(std::move(decision));
     }
+    void serve_http(ConnectionId id) override {
+        if (ServerConnection* connection = pool_.find(id)) connection->serve_http();
+    }
     void set_options(const ReactorOptions& options) override {
         use(options);
         look_at_memory();
@@ -296,6 +302,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         return shared_.choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return shared_.answer(request); }
+    const HttpRoutes* http_routes() const noexcept override { return shared_.http_routes(); }
     bool give_up_place(ConnectionId id) noexcept override;
     std::optional<Errc> join(ConnectionId id, GroupKind kind, std::string_view name) override;
     std::optional<Errc> change_user_group(ConnectionId id, std::string_view before, std::string_view user) override;

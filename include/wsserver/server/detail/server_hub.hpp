@@ -35,6 +35,7 @@ class ServerHub final : public ItemHub {
     SendStatus put(InboxItem item, Bytes payload) override;
     std::size_t queued(ConnectionId of) const noexcept override;
     SendStatus decide(ConnectionId id, UpgradeDecision&& decision) override;
+    SendStatus serve_http(ConnectionId id) override;
 
    private:
     class Tally;

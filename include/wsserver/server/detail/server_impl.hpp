@@ -45,6 +45,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
         return admission_.chooser().choose_as(connection, offer, std::move(decision), pending);
     }
     std::optional<HttpResponse> answer(const HttpRequest& request) override { return callbacks_.answer(request); }
+    const HttpRoutes* http_routes() const noexcept override { return admission_.chooser().routes_if_any(); }
     void on_ended(const ConnectionEnd& end) override { callbacks_.ended(end); }
     void on_event(const ConnectionEvent& event) override { callbacks_.event(event); }
     StreamAdmission admit() noexcept override { return admission_.admit(); }

@@ -80,6 +80,15 @@ SendStatus ServerHub::decide(ConnectionId id, UpgradeDecision&& decision) {
     return status;
 }
 
+SendStatus ServerHub::serve_http(ConnectionId id) {
+    if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
+    const std::shared_lock lock(mutex_);
+    if (id.reactor >= reactors_.size()) return SendStatus::closed;
+    AnyReactor& reactor = *reactors_[id.reactor];
+    reactor.post([&reactor, id] { reactor.serve_http(id); });
+    return SendStatus::queued;
+}
+
 std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, Bytes payload) const {
     auto shared = std::make_shared<SharedMessage>();
     if (kind == InboxItem::Kind::send_text) {

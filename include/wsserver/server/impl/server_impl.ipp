@@ -316,6 +316,8 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.opened += counters.opened.read();
     sum.refused += counters.refused.read();
     sum.http_answered += counters.http_answered.read();
+    sum.http_unrouted += counters.http_unrouted.read();
+    sum.http_timeouts += counters.http_timeouts.read();
     sum.turned_away += counters.turned_away.read();
     sum.over_connection_rate += reactor.over_connection_rate();
     sum.handshake_timeouts += counters.handshake_timeouts.read();

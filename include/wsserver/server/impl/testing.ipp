@@ -119,6 +119,7 @@ struct MemoryServer::Impl final : ReactorShared {
             return HttpResponse{500, {}, "text/plain; charset=utf-8", "the server failed to answer\n"};
         }
     }
+    const HttpRoutes* http_routes() const noexcept override { return chooser.routes_if_any(); }
     void on_ended(const ConnectionEnd& end) override { ends.push_back(end); }
     StreamAdmission admit() noexcept override {
         if (options.max_connections != 0 && open >= options.max_connections) return StreamAdmission::answer_503;

@@ -1,0 +1,66 @@
+// A server with routes for plain HTTP requests, for tests with foreign clients. It ends with its stdin.
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "wsserver/handler/handlers.hpp"
+#include "wsserver/server.hpp"
+
+using namespace wsserver;
+
+namespace {
+
+struct Upload {
+    HttpUpload body;
+    HttpReply reply;
+    std::size_t received = 0;
+};
+
+void read_on(const std::shared_ptr<Upload>& upload) {
+    (void)upload->body.read([upload](HttpPiece&& piece) {
+        upload->received += piece.bytes.size();
+        if (piece.is_gone) return;
+        piece.is_last ? (void)upload->reply({.body = std::to_string(upload->received)}) : read_on(upload);
+    });
+}
+
+void add_routes(Server& server) {
+    server.handle_http("GET", "/hello", [](const RoutedRequest&) { return HttpResponse{.body = "hello\n"}; });
+    server.handle_http("POST", "/echo",
+                       [](const RoutedRequest& request) { return HttpResponse{.body = std::string{request.body()}}; },
+                       {.runs = Runs::pooled});
+    server.handle_http("PUT", "/upload", [](const RoutedRequest&, HttpUpload body, HttpReply reply) {
+        read_on(std::make_shared<Upload>(Upload{std::move(body), std::move(reply)}));
+    });
+    server.handle_http("GET", "/download", [](const RoutedRequest& request, HttpReply reply) {
+        const std::size_t size = std::stoul(request.query("bytes").value_or("0"));
+        const bool knows = request.query("length").has_value();
+        auto stream = reply.stream({}, knows ? std::optional<std::uint64_t>{size} : std::nullopt);
+        (void)stream.write(std::string(size, 'd'));
+        (void)stream.end();
+    });
+    server.handle_http("GET", "/events", [](const RoutedRequest&, HttpReply reply) {
+        auto stream = reply.stream({.fields = {{"Cache-Control", "no-store"}}, .content_type = "text/event-stream"});
+        for (int i = 1; i <= 3; ++i) (void)stream.write("data: " + std::to_string(i) + "\n\n");
+        (void)stream.end();
+    });
+}
+
+}  // namespace
+
+int main() {
+    Server server;
+    server.handle(make_echo());
+    add_routes(server);
+    const auto url = server.listen("127.0.0.1:0");
+    if (!url) return std::fprintf(stderr, "%s\n", url.error().c_str()), 1;
+    server.start();
+    std::printf("listening on %s\n", url->c_str());
+    std::fflush(stdout);
+    while (std::getchar() != EOF) {
+    }
+    return server.stop(std::chrono::seconds{1}).complete() ? 0 : 1;
+}

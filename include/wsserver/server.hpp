@@ -19,6 +19,7 @@
 
 #include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
+#include "wsserver/base/unique_function.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
@@ -27,6 +28,7 @@
 #include "wsserver/connection/server_handlers.hpp"
 #include "wsserver/handshake/http.hpp"
 #include "wsserver/protocol/error.hpp"
+#include "wsserver/scheduling/priority.hpp"
 
 namespace wsserver {
 
@@ -154,6 +156,8 @@ struct ServerStatistics {
     std::uint64_t refused_for_memory = 0;             ///< opening handshakes refused because memory was short
     std::uint64_t joins_over_limit = 0;               ///< joins of connections that were in max_rooms rooms
     std::uint64_t joins_dropped = 0;                  ///< joins for which there was no memory
+    std::uint64_t calls_dropped = 0;                  ///< calls over max_delayed_calls, or without memory
+    std::uint64_t tasks_dropped = 0;                  ///< tasks of Server::post() over its limit
     std::uint64_t messages_dropped = 0;               ///< messages dropped by the policy for slow consumers
     std::uint64_t handler_exceptions = 0;             ///< connections closed with 1011
     std::uint64_t handlers_overdue = 0;               ///< pooled reactions over handler_deadline
@@ -279,6 +283,12 @@ class Server : public ServerHandlers {
     /// Replaces limits, times, origins and names, also for open connections. Does not change io_threads, workers,
     /// transport and max_connections.
     void reconfigure(const ServerOptions& options);
+
+    /// Runs `task` on a worker, which it may block; see PriorityTaskQueue for the order. What it throws is logged. The
+    /// result is `closed` if the server has stopped, and `dropped` if 65,536 of these tasks wait or if no worker can be
+    /// started; then the task is destroyed. stop() waits for tasks as for reactions. `name` is shown by workers(); give
+    /// tasks few different names, because they are kept as long as the process runs.
+    SendStatus post(Priority priority, UniqueFunction<void()> task, std::string_view name = "posted task");
 
     /// The hub, which reaches connections from any thread. It stays valid after the server is gone.
     std::shared_ptr<Hub> hub() const;

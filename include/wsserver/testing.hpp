@@ -222,7 +222,8 @@ class MemoryServer : public ServerHandlers {
 /// A Hub without connections. It records each call as one line: `send 0-1-1 text hi`,
 /// `broadcast chat except 0-1-1 binary 01 ff`, `broadcast all text hi`, `broadcast room lobby text hi`,
 /// `broadcast user ann text hi`, `send 0-1-1 0-2-1 text hi`, `join 0-1-1 lobby`, `leave 0-1-1 lobby`,
-/// `user 0-1-1 ann`, `ping 0-1-1 hi`, `ping_all`, `pause 0-1-1`, `resume 0-1-1`,
+/// `user 0-1-1 ann`, `ping 0-1-1 hi`, `ping_all`, `pause 0-1-1`, `resume 0-1-1`, `post 0-1-1`,
+/// `post 0-1-1 after 500 ms`,
 /// `close 0-1-1 1000 bye`, `close_all 1001 bye`. Text that is not UTF-8 is `refused` and not recorded.
 class RecordingHub : public Hub {
    public:
@@ -236,6 +237,10 @@ class RecordingHub : public Hub {
     SendStatus join(ConnectionId member, std::string_view room) override;
     SendStatus leave(ConnectionId member, std::string_view room) override;
     SendStatus set_user(ConnectionId of, std::string_view user) override;
+    SendStatus post(ConnectionId to, ConnectionCall call) override;
+    SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) override;
+    /// The calls that were posted, in their order. The test makes them: `hub.posted.at(0)(connection)`.
+    std::vector<ConnectionCall> posted{};
     SendStatus ping(ConnectionId to, Bytes payload) override;
     SendStatus close(ConnectionId to, CloseCode code, std::string_view reason) override;
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override;

@@ -1,11 +1,14 @@
 // A connection as its handler sees it, independent of its role, transport and thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wsserver/connection/connection_data.hpp"
@@ -159,6 +162,22 @@ class AnyConnection {
     virtual void* user_data() const noexcept = 0;
     /// Sets user_data(). The library does not free `data`.
     virtual void set_user_data(void* data) noexcept = 0;
+
+    /// Calls `call` with this connection after `delay`, or up to 32 ms later, where its reactions run, unless the
+    /// connection ends before. See Hub::post_after().
+    virtual SendStatus after(std::chrono::milliseconds delay, ConnectionCall call) {
+        return hub() ? hub()->post_after(id(), delay, std::move(call)) : SendStatus::closed;
+    }
+
+    /// In a reaction of a pooled handler of a Server: asks it to return soon. A stop is requested when the connection
+    /// has ended, when the server stops, and at deadline(). The token is that of the reaction in which it was taken.
+    /// Its callbacks run on threads of the server and must not block. Elsewhere, no stop is ever requested.
+    virtual std::stop_token stop_token() const { return {}; }
+    /// In a reaction of a pooled handler of a Server: ServerOptions::handler_deadline after its start. Elsewhere
+    /// never.
+    virtual std::chrono::steady_clock::time_point deadline() const noexcept {
+        return std::chrono::steady_clock::time_point::max();
+    }
 
     /// Reaches this connection later and from any thread, even after it is gone.
     ConnectionHandle handle() const { return {hub(), id()}; }

@@ -85,6 +85,9 @@ class AnyHandler {
     /// the reason of the peer, or ours, or 1006 if the stream ended without a closing handshake. From now on, sending
     /// returns `closed`.
     virtual void on_close(AnyConnection&, const Close&) {}
+    /// A call was posted to the connection: calls it. Not for the handlers of programs; one that runs its reactions
+    /// elsewhere moves it there.
+    virtual void on_posted(AnyConnection& connection, ConnectionCall& call) { call(connection); }
     /// Executes a command of the handler's own. Called on any thread.
     virtual CommandAnswer on_command(std::span<const std::string> /*words*/, Bytes /*payload*/) {
         return {false, "this handler has no commands"};

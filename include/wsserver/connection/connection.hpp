@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -167,6 +168,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     /// The receivers of a broadcast have caught up.
     void acknowledge();
+    /// Calls a function of the program, now or later. Not for calls within a reaction if it is due now.
+    SendStatus take_call(PostedCall& posted);
     /// True if senders of broadcasts must wait for it, because its send queue is too long.
     bool is_lagging() const noexcept { return phase_ == Phase::open && out_.holds_reading(); }
     /// How many bytes the peer's system has taken so far. Precondition: the connection is open.
@@ -278,6 +281,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     };
     struct Http;
     class Carrier;
+    /// The calls of after(), by time.
+    using DelayedCalls = std::multimap<Clock::time_point, ConnectionCall>;
     static constexpr std::uint64_t unknown_left = std::numeric_limits<std::uint64_t>::max();
     /// State that is needed only for a while or rarely. An idle connection has none.
     struct Extra {
@@ -287,6 +292,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         std::unique_ptr<Undecided> undecided{};               ///< while the program decides
         std::unique_ptr<Http> http{};                         ///< after the first plain request, if there are routes
         std::unique_ptr<Backlog> backlog{};
+        std::unique_ptr<DelayedCalls> delayed{};  ///< not empty between turns
         std::uint64_t dropped = 0;
         bool leaving = false;                   ///< after the start of the closing: output waits or is in flight
         std::uint64_t left = unknown_left;      ///< bytes_left() when it was last looked at
@@ -294,6 +300,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         PublishWindow published{};              ///< what was broadcast by publish()
         std::weak_ptr<bool> acknowledgement{};  ///< the last one of these; expired if it is not due any more
         std::uint32_t paused_at = 0;            ///< in_milliseconds(), while Hold::rate is set
+        Clock::time_point paused_until{};       ///< while Hold::rate is set
         std::uint32_t published_at = 0;         ///< in_milliseconds(), while Hold::receivers is set
         std::uint32_t short_at = 0;             ///< in_milliseconds(), while Hold::memory is set
         ConnectionEnd ending{};                 ///< what is known about the end before it is reported
@@ -464,6 +471,16 @@ class Connection final : public OwnedConnection, public StreamUser {
     Extra& extra() {
         if (!extra_) extra_ = std::make_unique<Extra>();
         return *extra_;
+    }
+
+    // Calls of the program
+    void call(ConnectionCall& posted) {
+        guarded([&] { handler()->on_posted(*this, posted); });
+    }
+    SendStatus call_later(PostedCall& posted);
+    void make_due_calls();
+    Clock::time_point next_call() const noexcept {
+        return extra_ && extra_->delayed ? extra_->delayed->begin()->first : Clock::time_point::max();
     }
 
     // Timers

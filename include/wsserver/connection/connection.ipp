@@ -360,6 +360,42 @@ void Connection<role, T>::on_sent() {
     });
 }
 
+// --- Calls of the program ---
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::take_call(PostedCall& posted) {
+    if (phase_ != Phase::open) return SendStatus::closed;
+    if (posted.delay.count() > 0) return call_later(posted);
+    in_one_turn([&] { call(posted.call); });
+    return SendStatus::queued;
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::call_later(PostedCall& posted) {
+    const bool kept = within_memory([&] {
+        auto& delayed = extra().delayed;
+        if (delayed && delayed->size() >= owner_.options().max_delayed_calls) throw std::bad_alloc{};
+        const auto when = later(transport().now(), posted.delay);
+        auto first = delayed ? nullptr : std::make_unique<DelayedCalls>();
+        (first ? first : delayed)->emplace(when, std::move(posted.call));
+        if (first) delayed = std::move(first);
+        wake_by(when);
+    });
+    if (!kept) owner_.counts().calls_dropped.add();
+    return kept ? SendStatus::queued : SendStatus::dropped;
+}
+
+/// Those that are due now; what they post themselves is due later.
+template <Role role, Transport T>
+void Connection<role, T>::make_due_calls() {
+    const auto now = transport().now();
+    while (phase_ == Phase::open && next_call() <= now) {
+        auto due = extra_->delayed->extract(extra_->delayed->begin());
+        if (extra_->delayed->empty()) extra_->delayed.reset();
+        call(due.mapped());
+    }
+}
+
 // --- Data of the handler ---
 
 /// One pointer has either kind of data, since few handlers use both.

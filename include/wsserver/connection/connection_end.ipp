@@ -53,6 +53,7 @@ template <Role role, Transport T>
 void Connection<role, T>::enter_closing() {
     if (phase_ != Phase::open) return;
     phase_ = Phase::closing;
+    if (extra_) extra_->delayed.reset();
     if (is_held(Hold::rate)) end_pause(Hold::rate);  // the peer's Close frame may wait unread
     if (is_held(Hold::program)) end_pause(Hold::program);
     owner_.on_closing(id_);
@@ -265,7 +266,14 @@ void Connection<role, T>::timer_fired() {
 /// Called from time to time while the connection is open.
 template <Role role, Transport T>
 void Connection<role, T>::watch() {
-    if (is_held(Hold::rate)) end_pause(Hold::rate);
+    make_due_calls();
+    if (phase_ != Phase::open) return;
+    if (is_held(Hold::rate)) {
+        if (transport().now() < extra_->paused_until) {
+            return owner_.schedule(*this, std::min(extra_->paused_until, next_call()));
+        }
+        end_pause(Hold::rate);
+    }
     if (is_held(Hold::receivers)) limit_publish_pause();
     if (is_paused_too_long() || message_is_late()) return;
     watch_silence();
@@ -274,6 +282,7 @@ void Connection<role, T>::watch() {
     if (is_held(Hold::receivers)) wake_by(publish_deadline(now));
     if (is_held(Hold::memory)) wake_by(memory_deadline(now));
     if (within_message_) wake_by(message_deadline(now));
+    if (extra_ && extra_->delayed) wake_by(next_call());
 }
 
 /// Called before the connection is ended because of its peer's silence. True: the timer was set again, because the

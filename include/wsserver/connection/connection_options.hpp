@@ -49,7 +49,8 @@ struct ConnectionOptions {
 
     std::size_t max_rooms = 256;  ///< most rooms that a connection of a server may be in; over it, join() is `dropped`
 
-    HttpOptions http{};  ///< for plain requests to a server
+    HttpOptions http{};                   ///< for plain requests to a server
+    std::size_t max_delayed_calls = 256;  ///< most calls of AnyConnection::after() that wait for their time
 };
 
 }  // namespace wsserver

@@ -90,8 +90,9 @@ void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
     });
     if (until <= now) return;
     extra().paused_at = in_milliseconds(now);
+    extra_->paused_until = until;
     hold(Hold::rate, true);
-    owner_.schedule(*this, until);
+    owner_.schedule(*this, std::min(until, next_call()));
 }
 
 // --- Broadcasts of the handler ---

@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -17,6 +18,11 @@
 #include "wsserver/protocol/message.hpp"
 
 namespace wsserver {
+
+class AnyConnection;
+
+/// A function that is called with a connection; see Hub::post().
+using ConnectionCall = UniqueFunction<void(AnyConnection&)>;
 
 /// Selects the receivers of a broadcast. Each condition that is set must hold.
 struct Audience {
@@ -126,6 +132,26 @@ class Hub {
         return broadcast({.user = std::string{user}}, message, std::move(done));
     }
 
+    /// Calls `call` with the connection, in order with its reactions and where they run: on the thread of the
+    /// connection, or on a worker if its handler is pooled. It is never called within post() or within another
+    /// reaction. An exception that leaves it closes the connection with 1011. It is not called, but destroyed, if the
+    /// connection is not open by then. By default, calls cannot be posted: the result is `refused`.
+    virtual SendStatus post(ConnectionId to, ConnectionCall call) {
+        static_cast<void>(to);
+        static_cast<void>(call);
+        return SendStatus::refused;
+    }
+    /// The same after `delay`, or up to 32 ms later. The end of the connection destroys the calls that are not due.
+    /// ConnectionOptions::max_delayed_calls bounds them: over it, or without memory, the result is `dropped`, or, if
+    /// another thread than the connection's asks, the call is dropped although the result is `queued`. Both are counted
+    /// in ServerStatistics::calls_dropped.
+    virtual SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) {
+        static_cast<void>(to);
+        static_cast<void>(delay);
+        static_cast<void>(call);
+        return SendStatus::refused;
+    }
+
     /// Sends a message to all open connections of `audience`. Then calls `done`. Copies the payload before it returns.
     /// The result is `queued` if the request was passed on, even if it has no receivers. It is `refused` if a text is
     /// not UTF-8; `done` is then called with 0.
@@ -199,6 +225,13 @@ class ConnectionHandle {
 
     /// The connection belongs to a user from now on. See Hub::set_user().
     SendStatus set_user(std::string_view user) const { return hub_ ? hub_->set_user(id_, user) : SendStatus::closed; }
+
+    /// Calls `call` with the connection, where its reactions run. See Hub::post().
+    SendStatus post(ConnectionCall call) const { return hub_ ? hub_->post(id_, std::move(call)) : SendStatus::closed; }
+    /// The same after `delay`. See Hub::post_after().
+    SendStatus post_after(std::chrono::milliseconds delay, ConnectionCall call) const {
+        return hub_ ? hub_->post_after(id_, delay, std::move(call)) : SendStatus::closed;
+    }
 
     /// True if both reach the same connection.
     friend bool operator==(const ConnectionHandle& a, const ConnectionHandle& b) noexcept {

@@ -5,6 +5,7 @@
 #include "wsserver/base/cpp20.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,12 @@ struct Broadcast {
     std::vector<ConnectionId> to{};                 ///< if it is not empty, only for these
 };
 
+/// A call that was posted to a connection.
+struct PostedCall {
+    ConnectionCall call;                ///< not empty
+    std::chrono::milliseconds delay{};  ///< after which it is due; at most 0: at once
+};
+
 /// One request. The members that `kind` does not use stay empty. Each reply of a worker is an item, so it is small.
 struct InboxItem {
     /// What is asked.
@@ -73,6 +80,7 @@ struct InboxItem {
         pause,        ///< receive nothing more
         unpause,      ///< receive again
         receipt,      ///< tell the handler when what was sent before has left; the payload is a number
+        call,         ///< call a function of the program
         broadcast,    ///< to all connections: a message that is encoded already
         ping_all,     ///< to all connections: send a Ping
         close_all,    ///< to all connections: begin the closing handshake
@@ -84,6 +92,7 @@ struct InboxItem {
     std::size_t offset = 0;                ///< of the payload (message, ping, reason) in the batch's bytes
     std::size_t size = 0;                  ///< of the payload
     std::unique_ptr<Broadcast> to_all{};   ///< null if the request is to one connection
+    std::unique_ptr<PostedCall> call{};    ///< of `call` only
 
     /// send_text or send_binary.
     static Kind kind_of(const AnyMessage& message) noexcept {
@@ -96,7 +105,7 @@ struct InboxItem {
     }
     /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
     std::size_t memory() const noexcept {
-        if (!to_all) return sizeof *this;
+        if (!to_all) return sizeof *this + (call ? sizeof *call : 0);
         return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) +
                (to_all->shared ? to_all->shared->frames.size() : 0);
     }

@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -57,6 +58,12 @@ class ItemHub : public Hub {
     }
     SendStatus pause_receiving(ConnectionId of) final { return put(item_for(of, InboxItem::Kind::pause), {}); }
     SendStatus resume_receiving(ConnectionId of) final { return put(item_for(of, InboxItem::Kind::unpause), {}); }
+    SendStatus post(ConnectionId to, ConnectionCall call) final { return post_after(to, {}, std::move(call)); }
+    SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) final {
+        InboxItem item = item_for(to, InboxItem::Kind::call);
+        item.call = std::make_unique<PostedCall>(PostedCall{std::move(call), delay});
+        return put(std::move(item), {});
+    }
     void ping_all(Completion done = {}) final {
         (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
     }
@@ -103,7 +110,7 @@ class ItemHub : public Hub {
 
 /// Executes a request on one connection. `payload` is that of `item`. Not for `broadcast`, whose message is encoded.
 template <class Connection>
-SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connection) {
+SendStatus execute_item(InboxItem& item, Bytes payload, Connection& connection) {
     switch (item.kind) {
         case InboxItem::Kind::send_text:
             return connection.send_as(item.send_as, Text::from_payload(payload));
@@ -136,6 +143,8 @@ SendStatus execute_item(const InboxItem& item, Bytes payload, Connection& connec
             return connection.leave(text_of(payload));
         case InboxItem::Kind::set_user:
             return connection.set_user(text_of(payload));
+        case InboxItem::Kind::call:
+            return connection.take_call(*item.call);
         case InboxItem::Kind::broadcast:
             break;
     }

@@ -174,7 +174,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     void take_items() {
         Run run(*this);
         inbox_.take(run.batch);
-        for (const InboxItem& item : run.batch.items) {
+        for (InboxItem& item : run.batch.items) {
             if (pool_ == nullptr) break;
             const Bytes payload = run.batch.payload_of(item);
             item.to_all ? execute_for_all(item, payload) : execute_for_one(item, payload);
@@ -187,13 +187,13 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         }
     }
 
-    void execute_for_one(const InboxItem& item, Bytes payload) {
+    void execute_for_one(InboxItem& item, Bytes payload) {
         Connection* connection = pool_->find(item.to);
         // The connection was open when put() returned `queued`.
         if (connection == nullptr || execute_item(item, payload, *connection) == SendStatus::closed) drop();
     }
 
-    void execute_for_all(const InboxItem& item, Bytes payload) {
+    void execute_for_all(InboxItem& item, Bytes payload) {
         std::size_t receivers = 0;
         const auto execute = [&](Connection& connection) {
             const auto& audience = item.to_all->audience;

@@ -25,6 +25,27 @@ namespace wsserver {
 
 class HandlerChooser;
 
+namespace detail {
+
+/// A handler whose only reaction is a function.
+template <class F, Runs where>
+struct MessageFunction {
+    static_assert(std::is_invocable_v<F&, AnyConnection&, const Text&> ||
+                      std::is_invocable_v<F&, AnyConnection&, const Binary&>,
+                  "want: f(AnyConnection&, const Text&) or f(AnyConnection&, const Binary&)");
+    static constexpr Runs runs = where;
+
+    template <class M>
+    requires(std::same_as<M, Text> || std::same_as<M, Binary>) &&
+        std::is_invocable_v<F&, AnyConnection&, const M&> auto on_message(AnyConnection& connection, const M& message) {
+        return f(connection, message);
+    }
+
+    F f;
+};
+
+}  // namespace detail
+
 /// The members that Server, ServerOn and MemoryServer have in common. The threads that may call them are those of the
 /// server.
 class ServerHandlers {
@@ -50,6 +71,14 @@ class ServerHandlers {
         auto handler = std::make_shared<H>(std::forward<Args>(args)...);
         handle(std::move(subprotocol), handler);
         return handler;
+    }
+    /// Serves a subprotocol with a function `f(AnyConnection&, const Text&)` or `f(AnyConnection&, const Binary&)`, or
+    /// one that takes both, such as `[](auto& connection, const auto& message) { ... }`. It is called for each message,
+    /// on the thread of the connection; as on_message<Runs::pooled>(f) on workers, where it may block. The empty name
+    /// is that of the default handler.
+    template <Runs where = Runs::inline_, class F>
+    void on_message(F f, std::string subprotocol = {}) {
+        handle(std::move(subprotocol), detail::MessageFunction<F, where>{std::move(f)});
     }
     /// Stops offering the subprotocol and closes its open connections with `code`, except those of handle_path().
     /// Returns false if it had no handler.

@@ -16,17 +16,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace wsserver {
+#include "wsserver/scheduling/priority.hpp"
 
-/// Highest first.
-enum class Priority : std::uint8_t {
-    control,     ///< work that keeps the server alive
-    command,     ///< a command of an operator
-    message,     ///< a message for a handler
-    background,  ///< work that can wait
-};
-/// The number of enumerators of Priority.
-inline constexpr std::size_t priority_count = 4;
+namespace wsserver {
 
 /// The name of a task in `status`. Each different name is stored once and never freed, so use it for the names of
 /// handlers and commands, of which there are few. Copying and comparing cost as much as for a pointer.
@@ -60,7 +52,7 @@ class Worker {
     /// Called when a task, or a part of a task that has several, begins. Its deadline counts from then. Takes a few
     /// nanoseconds.
     void begins(TaskName name) noexcept {
-        since_.store(coarse_now(), std::memory_order_relaxed);
+        since_.store(coarse_now().time_since_epoch().count(), std::memory_order_relaxed);
         task_.store(name.text_, std::memory_order_release);
     }
     /// Called when a task has ended.
@@ -70,6 +62,9 @@ class Worker {
     void freed(std::size_t bytes) noexcept { freed_.store(freed_bytes() + bytes, std::memory_order_relaxed); }
     /// The sum of all freed(). May be called from any thread.
     std::size_t freed_bytes() const noexcept { return freed_.load(std::memory_order_relaxed); }
+
+    /// The time by the kernel's coarse clock, which is up to 10 ms early and takes a few nanoseconds.
+    static Clock::time_point coarse_now() noexcept;
 
     /// Reports an exception, also one after which the task continues.
     virtual void failed(TaskName task, std::exception_ptr exception) noexcept = 0;
@@ -91,8 +86,6 @@ class Worker {
     ~Worker() = default;
 
    private:
-    static Clock::rep coarse_now() noexcept;
-
     std::atomic<Clock::rep> since_{0};
     std::atomic<const std::string*> task_{nullptr};
     std::atomic<std::size_t> freed_{0};

@@ -24,7 +24,9 @@ using StreamAdmission = ReactorShared::StreamAdmission;
 /// An AdmissionControl with what it needs.
 struct Rig {
     explicit Rig(const ServerOptions& options)
-        : callbacks(hub->gate()), workers(options, reactors, callbacks), control(options, hub, workers, callbacks) {}
+        : callbacks(hub->gate()),
+          workers(options, reactors, callbacks, hub),
+          control(options, hub, workers, callbacks) {}
 
     const std::shared_ptr<ServerHub> hub = std::make_shared<ServerHub>(1024);
     ProgramCallbacks callbacks;

@@ -32,12 +32,12 @@ TaskName::TaskName() noexcept : text_(&no_name()) {}
 
 TaskName::TaskName(std::string_view name) : text_(&stored_name(name)) {}
 
-Worker::Clock::rep Worker::coarse_now() noexcept {
+Worker::Clock::time_point Worker::coarse_now() noexcept {
     // Takes an eighth of the time of the exact clock and has the same epoch: steady_clock is CLOCK_MONOTONIC.
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     using namespace std::chrono;
-    return duration_cast<Clock::duration>(seconds{now.tv_sec} + nanoseconds{now.tv_nsec}).count();
+    return Clock::time_point{duration_cast<Clock::duration>(seconds{now.tv_sec} + nanoseconds{now.tv_nsec})};
 }
 
 }  // namespace wsserver

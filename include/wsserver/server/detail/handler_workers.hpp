@@ -21,11 +21,15 @@ namespace wsserver {
 /// The threads start when the first task needs them. Any thread may call the members, unless they say otherwise.
 class HandlerWorkers {
    public:
-    HandlerWorkers(const ServerOptions& options, const Reactors& reactors, const ProgramCallbacks& callbacks) noexcept
+    HandlerWorkers(const ServerOptions& options, const Reactors& reactors, const ProgramCallbacks& callbacks,
+                   const std::shared_ptr<ServerHub>& hub) noexcept
         : count_(options.workers),
           reactors_(reactors),
           callbacks_(callbacks),
-          handler_deadline_(options.handler_deadline) {}
+          gate_(hub->gate()),
+          stops_(hub->stops()) {
+        set_handler_deadline(options.handler_deadline);
+    }
 
     /// Must be called after the reactors were made, before they run.
     void make_mailboxes() { ready_.resize(reactors_.size()); }
@@ -41,12 +45,15 @@ class HandlerWorkers {
     void run(TaskName name, F&& task) {
         pool().queue().push(make_task(Priority::message, name, std::forward<F>(task)));
     }
+    /// See Server::post().
+    SendStatus post(Priority priority, UniqueFunction<void()> task, std::string_view name);
+    std::uint64_t tasks_dropped() const noexcept { return tasks_dropped_.load(std::memory_order_relaxed); }
     /// Destroys the handler on a worker; on the calling thread if memory or threads run out, or if the workers have
     /// ended.
     void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;
 
     /// A reaction that takes longer is reported.
-    void set_handler_deadline(std::chrono::milliseconds deadline) noexcept { handler_deadline_ = deadline; }
+    void set_handler_deadline(std::chrono::milliseconds deadline) noexcept { stops_->allow(deadline); }
     std::uint64_t handlers_overdue() const noexcept { return handlers_overdue_.load(std::memory_order_relaxed); }
     std::vector<WorkerState> states() const;
     std::vector<HandlerLoad> loads() const;
@@ -58,13 +65,21 @@ class HandlerWorkers {
     std::vector<std::string> stop(Clock::time_point deadline);
 
    private:
+    /// The most tasks of post() that wait.
+    static constexpr std::size_t most_tasks = 65'536;
+
     WorkerPool& pool();
     void report_overdue();
+    std::chrono::milliseconds watch();
 
     const std::size_t count_;
     const Reactors& reactors_;
     const ProgramCallbacks& callbacks_;
-    std::atomic<std::chrono::milliseconds> handler_deadline_;
+    const std::shared_ptr<CallbackGate> gate_;
+    const std::shared_ptr<ReactionStops> stops_;
+    const std::shared_ptr<std::atomic<std::size_t>> tasks_ =
+        std::make_shared<std::atomic<std::size_t>>(0);  ///< that wait
+    std::atomic<std::uint64_t> tasks_dropped_{0};
     std::atomic<std::uint64_t> handlers_overdue_{0};
     mutable std::mutex mutex_;
     std::unique_ptr<WorkerPool> pool_;

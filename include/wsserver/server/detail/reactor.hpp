@@ -106,8 +106,9 @@ class AnyReactor {
 
     // Any thread.
 
-    /// Copies `payload` and returns at once. Returns `closed` if the item is for a connection that is gone.
-    virtual SendStatus put(InboxItem item, Bytes payload) = 0;
+    /// Copies `payload` and returns at once. Returns `closed` if the item is for a connection that is gone. `item` is
+    /// moved from only if it is taken.
+    virtual SendStatus put(InboxItem&& item, Bytes payload) = 0;
     virtual void post(UniqueFunction<void()> task) = 0;
     /// See ConnectionPool::queued().
     virtual std::size_t queued(ConnectionId of) const noexcept = 0;
@@ -218,7 +219,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     }
     void accept(typename T::Socket socket, bool proxy_protocol = false);
 
-    SendStatus put(InboxItem item, Bytes payload) override;
+    SendStatus put(InboxItem&& item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
     std::size_t queued(ConnectionId of) const noexcept override { return pool_.queued(of); }
     bool serves() const noexcept override {
@@ -329,11 +330,15 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     // Items of other threads
     void take_items();
     void execute_taken(InboxItem& item);
+    /// A call must not be made within a reaction.
+    static bool may_execute_at_once(const InboxItem& item) noexcept {
+        return !item.call || item.call->delay.count() > 0;
+    }
     RoomDirectory* directory_for(const InboxItem& item, Bytes payload) const noexcept;
     void announced_join_done(const InboxItem& item, Bytes payload) noexcept;
     void drop(const InboxItem& item) noexcept;
     SendStatus execute(InboxItem& item, Bytes payload);
-    std::size_t execute_for_each(const InboxItem& item, Bytes payload);
+    std::size_t execute_for_each(InboxItem& item, Bytes payload);
 
     // Broadcasts
     void broadcast_later(Broadcast& broadcast);

@@ -73,12 +73,12 @@ std::optional<ConnectionInfo> Reactor<T>::info(ConnectionId id) {
 // --- Requests ---
 
 template <Transport T>
-SendStatus Reactor<T>::put(InboxItem item, Bytes payload) {
+SendStatus Reactor<T>::put(InboxItem&& item, Bytes payload) {
     // `fail` is counted even if the connection is about to end. `resume` and `acknowledge` matter in the closing
     // handshake, too: the peer's Close frame is after bytes that are not read yet.
     const bool for_open_one = item.to.generation != 0 && !item.may_pass_limit();
     if (for_open_one && !pool_.is_open(item.to)) return SendStatus::closed;
-    if (on_own_thread()) return execute(item, payload);
+    if (on_own_thread() && may_execute_at_once(item)) return execute(item, payload);
     const auto wake = [this] { transport().post([this] { take_items(); }); };
     // What the caller publishes next must reach this reactor, although it has not executed the request by then.
     RoomDirectory* const directory = directory_for(item, payload);
@@ -155,7 +155,7 @@ SendStatus Reactor<T>::execute(InboxItem& item, Bytes payload) {
 }
 
 template <Transport T>
-std::size_t Reactor<T>::execute_for_each(const InboxItem& item, Bytes payload) {
+std::size_t Reactor<T>::execute_for_each(InboxItem& item, Bytes payload) {
     std::size_t receivers = 0;
     pool_.for_each([&](ServerConnection& connection) {
         if (!connection.is_open()) return;

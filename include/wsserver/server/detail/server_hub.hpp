@@ -12,6 +12,7 @@
 #include "wsserver/connection/item_hub.hpp"
 #include "wsserver/connection/room_directory.hpp"
 #include "wsserver/server/detail/callback_gate.hpp"
+#include "wsserver/server/detail/reaction_stops.hpp"
 #include "wsserver/server/detail/reactor.hpp"
 
 namespace wsserver {
@@ -30,6 +31,8 @@ class ServerHub final : public ItemHub {
 
     /// The gate of the whole server. Never null.
     const std::shared_ptr<CallbackGate>& gate() const noexcept { return gate_; }
+    /// The stop tokens of its pooled reactions. Never null.
+    const std::shared_ptr<ReactionStops>& stops() const noexcept { return stops_; }
 
     /// Passes an item of any kind. Returns `closed` if its connection or the whole server is gone.
     SendStatus put(InboxItem item, Bytes payload) override;
@@ -60,6 +63,7 @@ class ServerHub final : public ItemHub {
 
     const std::size_t fragment_size_;
     const std::shared_ptr<CallbackGate> gate_;
+    const std::shared_ptr<ReactionStops> stops_ = std::make_shared<ReactionStops>();
     /// Looked at before the lock. Otherwise callers that never pause could keep detach() from ever getting it: glibc's
     /// lock prefers readers.
     std::atomic<bool> detached_{false};

@@ -66,6 +66,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::string start_threads(const std::vector<AnyReactor*>& reactors);
     void end_unused(AnyReactor& reactor);
     void request_stop(std::chrono::milliseconds grace);
+    void begin_stop(std::chrono::milliseconds grace);
     /// Waits for request_stop(), and then until its work is done or its deadline has passed.
     void wait_until_stopped();
     /// Ends all threads and connections, and then the callbacks of the program.

@@ -8,6 +8,7 @@
 #include "wsserver/server/impl/memory_limit.ipp"
 #include "wsserver/server/impl/pooled_handler.ipp"
 #include "wsserver/server/impl/program_callbacks.ipp"
+#include "wsserver/server/impl/reaction_stops.ipp"
 #include "wsserver/server/impl/reactor_groups.ipp"
 #include "wsserver/server/impl/reactor_queries.ipp"
 #include "wsserver/server/impl/reactor_watch.ipp"

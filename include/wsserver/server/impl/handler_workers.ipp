@@ -3,6 +3,8 @@
 #include "wsserver/server/detail/handler_workers.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <system_error>
 #include <utility>
 
 namespace wsserver {
@@ -12,25 +14,52 @@ namespace {
 /// The time in which workers may end their reactions at least.
 constexpr std::chrono::milliseconds least_for_workers{100};
 
-/// The interval at which the watchdog looks for overdue workers.
+/// The longest interval at which the watchdog looks for overdue workers.
 constexpr std::chrono::milliseconds watch_interval{1000};
+/// The shortest one, for deadlines that are as short.
+constexpr std::chrono::milliseconds least_interval{10};
 
 /// One more than cores, because a handler cannot use the last worker.
 std::size_t or_cores_and_one(std::size_t count) {
     return count != 0 ? count : std::max<std::size_t>(1, std::thread::hardware_concurrency()) + 1;
 }
 
+std::string what_of(const std::exception_ptr& exception) {
+    try {
+        std::rethrow_exception(exception);
+    } catch (const std::exception& why) {
+        return why.what();
+    } catch (...) {
+        return "an exception that is not a std::exception";
+    }
+}
+
+/// Counts a task from when it is made until it runs or is dropped.
+class WaitingTask {
+   public:
+    explicit WaitingTask(std::shared_ptr<std::atomic<std::size_t>> count) noexcept : count_(std::move(count)) {}
+    WaitingTask(WaitingTask&&) noexcept = default;
+    WaitingTask& operator=(WaitingTask&&) = delete;
+    ~WaitingTask() { end(); }
+
+    void end() noexcept {
+        if (const auto count = std::exchange(count_, nullptr)) count->fetch_sub(1, std::memory_order_relaxed);
+    }
+
+   private:
+    std::shared_ptr<std::atomic<std::size_t>> count_;
+};
+
 }  // namespace
 
 WorkerPool& HandlerWorkers::pool() {
     const std::lock_guard lock(mutex_);
     if (!pool_) {
-        pool_ = std::make_unique<WorkerPool>(or_cores_and_one(count_));
-        if (pool_->size() > 1) pool_->queue().limit_each_group(pool_->size() - 1);
-        watchdog_.start(watch_interval, [this] {
-            report_overdue();
-            return watch_interval;
+        pool_ = std::make_unique<WorkerPool>(or_cores_and_one(count_), [this](TaskName task, std::exception_ptr why) {
+            callbacks_.log(LogLevel::error, task.text() + " threw: " + what_of(why));
         });
+        if (pool_->size() > 1) pool_->queue().limit_each_group(pool_->size() - 1);
+        watchdog_.start(watch_interval, [this] { return watch(); });
     }
     return *pool_;
 }
@@ -45,6 +74,30 @@ ReadyMailboxes& HandlerWorkers::ready_mailboxes(std::uint16_t reactor) {
     return *ready;
 }
 
+SendStatus HandlerWorkers::post(Priority priority, UniqueFunction<void()> task, std::string_view name) {
+    if (gate_->is_closed()) return SendStatus::closed;
+    const bool too_many = tasks_->fetch_add(1, std::memory_order_relaxed) >= most_tasks;
+    WaitingTask waiting{tasks_};
+    if (too_many) {
+        tasks_dropped_.fetch_add(1, std::memory_order_relaxed);
+        return SendStatus::dropped;
+    }
+    auto run = [task = std::move(task), waiting = std::move(waiting), gate = gate_]() mutable {
+        waiting.end();
+        const CallbackGate::Call call{*gate};
+        if (call) task();
+    };
+    try {
+        const bool is_queued = pool().queue().push(make_task(priority, TaskName{name}, std::move(run)));
+        return is_queued ? SendStatus::queued : SendStatus::closed;
+    } catch (const std::system_error& why) {
+        callbacks_.log(LogLevel::error,
+                       std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
+        tasks_dropped_.fetch_add(1, std::memory_order_relaxed);
+        return SendStatus::dropped;
+    }
+}
+
 void HandlerWorkers::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {
     try {
         const TaskName name{handler->name()};
@@ -57,8 +110,19 @@ void HandlerWorkers::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept
     }
 }
 
+/// Returns the time until the next look.
+std::chrono::milliseconds HandlerWorkers::watch() {
+    report_overdue();
+    const auto now = Clock::now();
+    auto interval = std::clamp(stops_->allowed() / 4, least_interval, watch_interval);
+    if (const auto next = stops_->stop_overdue(now)) {
+        interval = std::min(interval, std::chrono::ceil<std::chrono::milliseconds>(*next - now));
+    }
+    return interval;
+}
+
 void HandlerWorkers::report_overdue() {
-    for (const WorkerPool::State& state : pool_->newly_overdue(handler_deadline_)) {
+    for (const WorkerPool::State& state : pool_->newly_overdue(stops_->allowed())) {
         handlers_overdue_.fetch_add(1, std::memory_order_relaxed);
         callbacks_.log(LogLevel::warning, "handler " + state.task.text() + " has blocked a worker for " +
                                               std::to_string(state.since.count()) + " ms");
@@ -74,7 +138,7 @@ std::vector<WorkerState> HandlerWorkers::states() const {
     std::vector<WorkerState> result;
     const std::lock_guard lock(mutex_);
     if (!pool_) return result;
-    for (const WorkerPool::State& state : pool_->states(handler_deadline_)) {
+    for (const WorkerPool::State& state : pool_->states(stops_->allowed())) {
         result.push_back({state.busy ? state.task.text() : std::string{}, state.since, state.overdue});
     }
     return result;
@@ -103,7 +167,7 @@ std::vector<std::string> HandlerWorkers::stop(Clock::time_point deadline) {
     // A blocked reactor may have used up the time. The workers still get a moment for what is queued.
     const auto left = std::max(deadline - Clock::now(), Clock::duration{least_for_workers});
     if (pool->stop(std::chrono::duration_cast<std::chrono::milliseconds>(left))) return blocked;
-    for (const WorkerPool::State& state : pool->states(handler_deadline_)) {
+    for (const WorkerPool::State& state : pool->states(stops_->allowed())) {
         if (state.busy) blocked.push_back(state.task.text());
     }
     callbacks_.log(LogLevel::error, "stopped, but a pooled handler still blocks its worker");

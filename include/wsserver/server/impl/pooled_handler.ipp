@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -22,9 +24,10 @@ namespace {
 
 /// A reaction without its payload.
 struct Reaction {
-    enum class Kind : std::uint8_t { open, text, binary, ping, pong, drained, close };
+    enum class Kind : std::uint8_t { open, text, binary, ping, pong, drained, call, close };
     Kind kind;
     CloseCode code = CloseCode::no_status;
+    std::unique_ptr<ConnectionCall> call{};  ///< of `call` only
 };
 
 /// The connection that a handler gets on a worker. Its messages reach the reactor in order.
@@ -95,6 +98,26 @@ class PooledConnection final : public AnyConnection {
     void own_data(std::unique_ptr<ConnectionData> data) noexcept override { data_.swap(data); }
     void* user_data() const noexcept override { return user_data_; }
     void set_user_data(void* data) noexcept override { user_data_ = data; }
+    std::stop_token stop_token() const override {
+        asked_to_stop_ = true;
+        auto token = hub_->stops()->token(this, deadline());
+        if (ended_.load()) hub_->stops()->stop(this);
+        return token;
+    }
+    Clock::time_point deadline() const noexcept override { return later(began_, hub_->stops()->allowed()); }
+
+    /// A reaction begins. Called on its worker.
+    void begin_reaction() noexcept { began_ = Worker::coarse_now(); }
+    /// Same for its end.
+    void end_reaction() noexcept {
+        if (std::exchange(asked_to_stop_, false)) hub_->stops()->end(this);
+    }
+    /// The connection has ended: reactions should return. Called on the thread of the connection. Whichever comes first
+    /// of this and stop_token(), the other one sees it.
+    void ended() noexcept {
+        ended_.store(true);
+        hub_->stops()->stop(this);
+    }
 
     SendStatus put(InboxItem::Kind kind, Bytes payload = {}) const {
         InboxItem item;
@@ -125,6 +148,9 @@ class PooledConnection final : public AnyConnection {
     void* user_data_ = nullptr;
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
     SendWindow window_;
+    Clock::time_point began_{};           ///< the reaction that runs
+    mutable bool asked_to_stop_ = false;  ///< the reaction that runs has a token
+    std::atomic<bool> ended_{false};
 };
 
 /// How long a worker waits before it looks again: for the end of the server, and for receipts that were dropped.
@@ -174,11 +200,17 @@ class ReactionMailbox final : public Mailbox<Reaction> {
 
     AnyHandler& handler() const noexcept { return *handler_; }
     SendWindow& window() noexcept { return connection_.window(); }
+    void connection_ended() noexcept { connection_.ended(); }
 
    private:
     void on_item(Reaction& reaction, Bytes payload) override {
         if (!call_) call_.emplace(*gate_);  // once in a run, because all workers change the gate
         if (!*call_ || gate_->is_closed()) return;
+        connection_.begin_reaction();
+        run(reaction, payload);
+        connection_.end_reaction();
+    }
+    void run(Reaction& reaction, Bytes payload) noexcept {
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
@@ -198,7 +230,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         return !fail_is_due_;
     }
 
-    void react(const Reaction& reaction, Bytes payload) {
+    void react(Reaction& reaction, Bytes payload) {
         if (!open_called_ && reaction.kind != Reaction::Kind::open) return;  // there was no memory for on_open()
         switch (reaction.kind) {
             case Reaction::Kind::open:
@@ -215,6 +247,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 return handler_->on_pong(connection_, Pong{payload});
             case Reaction::Kind::drained:
                 return handler_->on_drained(connection_);
+            case Reaction::Kind::call:
+                return handler_->on_posted(connection_, *reaction.call);
             case Reaction::Kind::close:
                 if (!gate_->close_called(connection_.id())) return;
                 return close(Close{reaction.code, text_of(payload)});
@@ -266,21 +300,28 @@ class PooledHandler final : public AnyHandler {
         (void)confirm();
         put_drained();
     }
+    void on_posted(AnyConnection&, ConnectionCall& call) override {
+        Reaction reaction{Reaction::Kind::call};
+        reaction.call = std::make_unique<ConnectionCall>(std::move(call));
+        put(std::move(reaction), {});
+    }
     void on_close(AnyConnection&, const Close& close) override {
-        const auto put_close = [&] { put(Reaction::Kind::close, bytes_of(close.reason), close.code); };
+        mailbox_->connection_ended();
+        const auto put_close = [&] { put({Reaction::Kind::close, close.code}, bytes_of(close.reason)); };
         if (within_memory(put_close)) return;
         mailbox_->put_last({Reaction::Kind::close, close.code}, ready_.batch());
         ready_.schedule();
     }
 
    private:
-    void put(Reaction::Kind kind, Bytes payload, CloseCode code = CloseCode::no_status) {
+    void put(Reaction::Kind kind, Bytes payload) { put(Reaction{kind}, payload); }
+    void put(Reaction reaction, Bytes payload) {
         const std::size_t memory = ReactionMailbox::memory_of(payload);
         ready_.memory().add(memory);
         connection_.note_memory();
         bool may_go_on = false;
         try {
-            may_go_on = mailbox_->put({kind, code}, payload, ready_.batch());
+            may_go_on = mailbox_->put(std::move(reaction), payload, ready_.batch());
         } catch (...) {
             ready_.memory().subtract(memory);
             throw;

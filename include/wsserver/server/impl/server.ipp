@@ -86,6 +86,10 @@ Result<void, std::string> Server::undrain() { return impl_->listeners_.undrain()
 
 void Server::reconfigure(const ServerOptions& options) { impl_->reconfigure(options); }
 
+SendStatus Server::post(Priority priority, UniqueFunction<void()> task, std::string_view name) {
+    return impl_->workers_.post(priority, std::move(task), name);
+}
+
 std::shared_ptr<Hub> Server::hub() const { return impl_->hub(); }
 
 std::vector<ConnectionInfo> Server::list() const {

@@ -51,7 +51,7 @@ Server::Impl::Impl(boost::asio::io_context* context, ServerOptions given)
       queries_(reactors_, callbacks_),
       admission_(options_, hub_, workers_, callbacks_),
       watch_(options_, reactors_, queries_, listeners_, hub_),
-      workers_(options_, reactors_, callbacks_) {}
+      workers_(options_, reactors_, callbacks_, hub_) {}
 
 Server::Impl::~Impl() {
     hub_->detach();
@@ -137,6 +137,11 @@ void Server::Impl::end_unused(AnyReactor& reactor) {
 }
 
 void Server::Impl::request_stop(std::chrono::milliseconds grace) {
+    begin_stop(grace);
+    hub_->stops()->stop_all();  // not under the lock: it may call the program
+}
+
+void Server::Impl::begin_stop(std::chrono::milliseconds grace) {
     const std::lock_guard lock(state_mutex_);
     // Before any reactor sends 1001: a client that receives it must not be able to reconnect to another reactor.
     listeners_.close();
@@ -336,6 +341,7 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.memberships += reactor.memberships().rooms.memberships();
     sum.joins_over_limit += counters.joins_over_limit.read();
     sum.joins_dropped += counters.joins_dropped.read();
+    sum.calls_dropped += counters.calls_dropped.read();
     sum.messages_dropped += counters.messages_dropped.read() + reactor.dropped_items();
     sum.handler_exceptions += counters.handler_exceptions.read();
     sum.messages_in += counters.messages_in.read();
@@ -351,6 +357,7 @@ ServerStatistics Server::Impl::statistics() const {
     sum.open = admission_.open();
     sum.accept_pauses = listeners_.accept_pauses();
     sum.handlers_overdue = workers_.handlers_overdue();
+    sum.tasks_dropped = workers_.tasks_dropped();
     sum.memory = memory_use().total;
     sum.memory_limit = memory_limit_;
     sum.over_address_connections = admission_.addresses().over_connections();

@@ -442,6 +442,14 @@ SendStatus RecordingHub::set_user(ConnectionId of, std::string_view user) {
     return record("user " + to_string(of) + (user.empty() ? "" : " ") + std::string{user});
 }
 
+SendStatus RecordingHub::post(ConnectionId to, ConnectionCall call) { return post_after(to, {}, std::move(call)); }
+
+SendStatus RecordingHub::post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) {
+    posted.push_back(std::move(call));
+    const bool now = delay.count() <= 0;
+    return record("post " + to_string(to) + (now ? "" : " after " + std::to_string(delay.count()) + " ms"));
+}
+
 SendStatus RecordingHub::ping(ConnectionId to, Bytes payload) {
     return record("ping " + to_string(to) + to_string(Event{Ping{payload}}).substr(4));
 }

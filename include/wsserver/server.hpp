@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/base/unique_function.hpp"
@@ -254,7 +255,17 @@ class Server : public ServerHandlers {
     /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`. May be called several
     /// times. Port 0 chooses a free port. Returns the URL of the endpoint: `ws://127.0.0.1:8080`,
     /// `ws+unix:/run/x.sock`. An error names the address and says what to do.
+    ///
+    /// `systemd` stands for the sockets that a service manager has passed to the process (socket activation); the
+    /// result is then their URLs, with spaces between them. No other thread may use the environment meanwhile.
     Result<std::string, std::string> listen(std::string_view endpoint, const ListenOptions& options = {});
+    /// Listens on a TCP or Unix socket that listens already, such as one that was inherited. When the server stops, the
+    /// socket goes on listening, if another process or the program has it, too. The result is as for listen().
+    Result<std::string, std::string> adopt_listener(Descriptor listener, const ListenOptions& options = {});
+    /// Serves a client that the program has accepted. `stream` is a connected stream socket, TCP or Unix; it becomes
+    /// non-blocking. `received` are the bytes that the program has read from it. The client counts in the limits like
+    /// any other. An error says that it is not such a socket, or that the server was stopped.
+    Result<void, std::string> adopt(Descriptor stream, std::string received = {}, const ListenOptions& options = {});
 
     /// Starts the threads and returns at once. On the caller's loop: starts to serve. If threads run out, fewer
     /// reactors serve all clients, and a log line says so. Throws std::system_error if not even one thread can be

@@ -71,6 +71,8 @@ class Connection final : public OwnedConnection, public StreamUser {
         has_place_ = false;
         start(why);
     }
+    /// The first bytes of the client, which were read before the stream was made. Call it right after the start.
+    void receive_first(MutableBytes bytes) requires(role == Role::server) { on_bytes(bytes); }
     /// Begins the opening handshake: sends `request`. `handler` will serve the connection.
     void start(ClientRequest request, const std::shared_ptr<AnyHandler>& handler) requires(role == Role::client) {
         in_one_turn([&] {

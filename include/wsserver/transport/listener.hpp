@@ -24,6 +24,15 @@ class ListeningSocket {
     /// Takes ownership of a non-blocking socket that listens. `file` is that of a Unix socket; null for others.
     explicit ListeningSocket(Descriptor descriptor, std::shared_ptr<SocketFile> file = {}) noexcept
         : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
+    /// The same for a socket that other processes have, too, and that must go on listening for them.
+    static ListeningSocket inherited(Descriptor descriptor) noexcept {
+        ListeningSocket socket{std::move(descriptor)};
+        socket.is_inherited_ = true;
+        return socket;
+    }
+
+    /// Whether it was made by inherited().
+    bool is_inherited() const noexcept { return is_inherited_; }
 
     /// The number for system calls; -1 if there is no socket. This object keeps ownership.
     int descriptor() const noexcept { return descriptor_.get(); }
@@ -34,6 +43,7 @@ class ListeningSocket {
     }
 
    private:
+    bool is_inherited_ = false;
     std::shared_ptr<SocketFile> file_;  // destroyed after the descriptor: while the file exists, the socket listens
     Descriptor descriptor_;
 };
@@ -47,8 +57,8 @@ class ListenerHandle {
     explicit ListenerHandle(const ListeningSocket& socket) noexcept;
 
     /// From now on connections are refused, and accept() fails with EINVAL or finds no peer. This holds for all
-    /// duplicates of the socket, also in other processes. Only Linux behaves like this; on other systems the socket has
-    /// to be closed. Further calls do nothing.
+    /// duplicates of the socket, also in other processes, but not for inherited sockets: only the handle is empty then.
+    /// Only Linux behaves like this; on other systems the socket has to be closed. Further calls do nothing.
     void shut() noexcept;
 
     /// Accepts a peer in place of the listener's own thread. Does not wait. The result is a non-blocking socket; empty
@@ -60,6 +70,7 @@ class ListenerHandle {
 
    private:
     Descriptor descriptor_;
+    bool is_inherited_;
 };
 
 /// What open_listeners() has opened.
@@ -80,5 +91,14 @@ struct Listeners {
 /// An error names the endpoint, what is wrong and what to do: in use by another program, no permission, no such
 /// address, no such directory, a path that is too long.
 Result<Listeners, std::string> open_listeners(const Endpoint& endpoint, std::size_t count = 1);
+
+/// Duplicates a TCP or Unix socket that listens already, for `count` threads. It stays as it is, except that it becomes
+/// non-blocking, and goes on listening when the result is closed. An error says that it is not such a socket.
+Result<Listeners, std::string> adopt_listeners(const Descriptor& listener, std::size_t count = 1);
+
+/// Takes the sockets that a service manager has passed to this process, in their order (sd_listen_fds(3): LISTEN_PID
+/// and LISTEN_FDS), and removes these variables from the environment: no other thread may use it meanwhile. An error
+/// says that there are none.
+Result<std::vector<Descriptor>, std::string> take_inherited_sockets();
 
 }  // namespace wsserver

@@ -1,4 +1,5 @@
-// A server with routes for plain HTTP requests, for tests with foreign clients. It ends with its stdin.
+// A server with routes for plain HTTP requests, for tests with foreign clients. It listens at its argument, and ends
+// with its stdin.
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -51,11 +52,11 @@ void add_routes(Server& server) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
     Server server;
     server.handle(make_echo());
     add_routes(server);
-    const auto url = server.listen("127.0.0.1:0");
+    const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:0");
     if (!url) return std::fprintf(stderr, "%s\n", url.error().c_str()), 1;
     server.start();
     std::printf("listening on %s\n", url->c_str());

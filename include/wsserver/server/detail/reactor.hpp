@@ -218,6 +218,12 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
         });
     }
     void accept(typename T::Socket socket, bool proxy_protocol = false);
+    /// The same for a socket from which `received` was read already.
+    void accept(typename T::Socket socket, bool proxy_protocol, std::string received) {
+        received_first_ = std::move(received);
+        accept(std::move(socket), proxy_protocol);
+        received_first_.clear();
+    }
 
     SendStatus put(InboxItem&& item, Bytes payload) override;
     void post(UniqueFunction<void()> task) override { transport().post(std::move(task)); }
@@ -318,6 +324,10 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     ServerConnection* add_counted(typename T::Socket socket, bool proxy_protocol);
     bool count(StreamAdmission admission) noexcept;
     void start(ServerConnection& connection, StreamAdmission admission);
+    void start_as(ServerConnection& connection, StreamAdmission admission);
+    static MutableBytes mutable_bytes_of(std::string& text) noexcept {
+        return {reinterpret_cast<std::uint8_t*>(text.data()), text.size()};
+    }
     void discard(ConnectionId id);
     ReactorGroups& groups_of(GroupKind kind) noexcept { return groups_[static_cast<std::size_t>(kind)]; }
     GroupTable::Joined join_group(ConnectionId id, GroupKind kind, std::string_view name);
@@ -372,6 +382,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     Clock::time_point next_receipts_ = Clock::time_point::max();  ///< when to look at them
     Counter accepted_;
     Counter over_connection_rate_;
+    std::string received_first_;           ///< of the client that is being accepted
     std::array<ReactorGroups, 2> groups_;  ///< by GroupKind
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;

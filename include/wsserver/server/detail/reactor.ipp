@@ -39,6 +39,15 @@ bool Reactor<T>::count(StreamAdmission admission) noexcept {
 
 template <Transport T>
 void Reactor<T>::start(ServerConnection& connection, StreamAdmission admission) {
+    const ConnectionId id = connection.id();
+    start_as(connection, admission);
+    if (received_first_.empty()) return;
+    // Its transport knows nothing of these bytes, and it may be gone.
+    if (ServerConnection* started = pool_.find(id)) started->receive_first(mutable_bytes_of(received_first_));
+}
+
+template <Transport T>
+void Reactor<T>::start_as(ServerConnection& connection, StreamAdmission admission) {
     if (admission == StreamAdmission::welcome) return connection.start();
     leave_groups(connection.id());
     const bool too_fast = admission == StreamAdmission::answer_503_for_rate;

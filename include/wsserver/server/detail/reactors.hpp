@@ -21,7 +21,8 @@ namespace wsserver {
 /// A client that was accepted in place of a reactor.
 struct AcceptedSocket {
     Descriptor descriptor;
-    ListenOptions options;  ///< of its listener
+    ListenOptions options;   ///< of its listener
+    std::string received{};  ///< the bytes that were read from it already
 };
 
 /// Between make() and clear() only keep_first() changes it, so any thread may call the other members.

@@ -78,6 +78,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     static void release(std::shared_ptr<Impl> impl) noexcept;
 
     void close_removed(std::vector<RemovedHandler> removed, CloseCode code);
+    Result<void, std::string> adopt(AcceptedSocket client);
     void reconfigure(const ServerOptions& changed);
     ServerStatistics statistics() const;
     /// Returns the same handler, with a deleter that destroys it on a worker instead of a reactor's thread. Its
@@ -106,7 +107,8 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     std::vector<bool> stopped_;  ///< by reactor
     Clock::time_point stop_deadline_{};
     std::mutex finish_mutex_;
-    std::optional<StopReport> report_;  ///< of finish()
+    std::optional<StopReport> report_;           ///< of finish()
+    std::atomic<std::size_t> next_adopting_{0};  ///< the reactor of the next adopted client
     std::vector<std::thread> threads_;
 
     ProgramCallbacks callbacks_;

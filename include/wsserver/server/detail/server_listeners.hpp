@@ -27,6 +27,8 @@ class ServerListeners {
 
     /// See Server::listen().
     Result<std::string, std::string> listen(std::string_view endpoint, const ListenOptions& options);
+    /// See Server::adopt_listener().
+    Result<std::string, std::string> adopt(Descriptor listener, const ListenOptions& options);
     /// Refuses new connections at all endpoints, also on the ports of blocked reactors, until undrain().
     void drain();
     /// See Server::undrain().
@@ -50,10 +52,13 @@ class ServerListeners {
         Endpoint endpoint;  ///< as bound: the address in numbers, and the actual port
         ListenOptions options;
         bool drained = false;
+        Descriptor inherited{};  ///< the socket, if it was not opened here
     };
 
     std::vector<std::size_t> drained_places() const;
-    Endpoint endpoint_at(std::size_t place) const;
+    Result<std::string, std::string> listen_inherited(const ListenOptions& options);
+    Result<std::string, std::string> add(Listeners listeners, Place place, std::string_view text);
+    Result<Listeners, std::string> open_again(std::size_t place) const;
     void serve(std::vector<ListeningSocket> sockets, const ListenOptions& options);
     void shut_all() noexcept;
 

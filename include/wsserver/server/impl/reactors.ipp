@@ -83,7 +83,7 @@ void Reactors::add(const Plan& plan, Args&&... transport) {
         raw->listen(std::move(socket), options.proxy_protocol);
     });
     accept_.emplace_back([raw = reactor.get()](AcceptedSocket client) {
-        raw->accept(std::move(client.descriptor), client.options.proxy_protocol);
+        raw->accept(std::move(client.descriptor), client.options.proxy_protocol, std::move(client.received));
     });
     reactors_.push_back(std::move(reactor));
 }

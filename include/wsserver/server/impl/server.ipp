@@ -62,6 +62,14 @@ Result<std::string, std::string> Server::listen(std::string_view endpoint, const
     return impl_->listeners_.listen(endpoint, options);
 }
 
+Result<std::string, std::string> Server::adopt_listener(Descriptor listener, const ListenOptions& options) {
+    return impl_->listeners_.adopt(std::move(listener), options);
+}
+
+Result<void, std::string> Server::adopt(Descriptor stream, std::string received, const ListenOptions& options) {
+    return impl_->adopt({std::move(stream), options, std::move(received)});
+}
+
 void Server::start() { impl_->start(); }
 
 StopReport Server::run() {

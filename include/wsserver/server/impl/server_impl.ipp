@@ -2,6 +2,9 @@
 
 #include "wsserver/server/detail/server_impl.hpp"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -287,6 +290,31 @@ void Server::Impl::close_removed(std::vector<RemovedHandler> removed, CloseCode 
             reactor.close_served_by(*handler, subprotocol, route.get(), code);
         }
     });
+}
+
+/// Clients are spread over the reactors that run.
+Result<void, std::string> Server::Impl::adopt(AcceptedSocket client) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    const int socket = client.descriptor.get();
+    const bool is_stream = ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    sockaddr_storage peer{};
+    size = sizeof peer;
+    if (!is_stream || ::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+        return Unexpected{"descriptor " + std::to_string(socket) + " is not a connected stream socket"};
+    }
+    ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
+    ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+    const std::lock_guard lock(state_mutex_);
+    if (state_ == State::stopping || state_ == State::stopped) return Unexpected{std::string{"the server was stopped"}};
+    std::size_t number = next_adopting_++ % reactors_.size();
+    for (std::size_t i = 0; i < reactors_.size() && queries_.is_stalled(static_cast<std::uint16_t>(number)); ++i) {
+        number = (number + 1) % reactors_.size();
+    }
+    reactors_[number].post([this, number, client = std::make_shared<AcceptedSocket>(std::move(client))] {
+        reactors_.accept(number, std::move(*client));
+    });
+    return {};
 }
 
 void Server::Impl::reconfigure(const ServerOptions& changed) {

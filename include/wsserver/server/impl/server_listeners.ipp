@@ -31,21 +31,47 @@ std::string_view advice_on_pause(std::error_code why) {
 }  // namespace
 
 Result<std::string, std::string> ServerListeners::listen(std::string_view text, const ListenOptions& options) {
+    if (text == "systemd") return listen_inherited(options);
     auto endpoint = parse_endpoint(text);
     if (!endpoint) return Unexpected{endpoint.error()};
     auto listeners = open_listeners(*endpoint, reactors_.size());
     if (!listeners) return Unexpected{listeners.error()};
-    const std::string url = url_of(listeners->endpoint);
     // The address in numbers, which undrain() binds again whatever the name then means. An empty host stays empty: both
     // families.
     if (!endpoint->host.empty()) endpoint->host = listeners->endpoint.host;
     endpoint->port = listeners->endpoint.port;
+    return add(*std::move(listeners), {.endpoint = *std::move(endpoint), .options = options}, text);
+}
+
+Result<std::string, std::string> ServerListeners::add(Listeners listeners, Place place, std::string_view text) {
+    const std::string url = url_of(listeners.endpoint);
     const std::lock_guard lock(mutex_);
     if (closed_) return Unexpected{"cannot listen on " + std::string{text} + ": the server was stopped"};
+    const ListenOptions options = place.options;
     urls_.push_back(url);
-    places_.push_back({*std::move(endpoint), options});
-    serve(std::move(listeners->sockets), options);
+    places_.push_back(std::move(place));
+    serve(std::move(listeners.sockets), options);
     return url;
+}
+
+Result<std::string, std::string> ServerListeners::adopt(Descriptor listener, const ListenOptions& options) {
+    auto listeners = adopt_listeners(listener, reactors_.size());
+    if (!listeners) return Unexpected{listeners.error()};
+    Place place{
+        .endpoint = listeners->endpoint, .options = options, .drained = false, .inherited = std::move(listener)};
+    return add(*std::move(listeners), std::move(place), "an inherited socket");
+}
+
+Result<std::string, std::string> ServerListeners::listen_inherited(const ListenOptions& options) {
+    auto sockets = take_inherited_sockets();
+    if (!sockets) return Unexpected{"cannot listen on systemd: " + sockets.error()};
+    std::string urls;
+    for (Descriptor& socket : *sockets) {
+        auto url = adopt(std::move(socket), options);
+        if (!url) return Unexpected{"cannot listen on systemd: " + url.error()};
+        (urls += urls.empty() ? "" : " ") += *url;
+    }
+    return urls;
 }
 
 /// Precondition: mutex_ is locked.
@@ -70,7 +96,7 @@ Result<void, std::string> ServerListeners::undrain() {
     const std::vector<std::size_t> places = drained_places();
     std::vector<Listeners> opened;
     for (const std::size_t place : places) {
-        auto listeners = open_listeners(endpoint_at(place), reactors_.size());
+        auto listeners = open_again(place);
         if (!listeners) return Unexpected{listeners.error()};
         opened.push_back(*std::move(listeners));
     }
@@ -93,9 +119,13 @@ std::vector<std::size_t> ServerListeners::drained_places() const {
     return places;
 }
 
-Endpoint ServerListeners::endpoint_at(std::size_t place) const {
-    const std::lock_guard lock(mutex_);
-    return places_[place].endpoint;
+Result<Listeners, std::string> ServerListeners::open_again(std::size_t place) const {
+    std::unique_lock lock(mutex_);
+    const Place& one = places_[place];
+    if (one.inherited) return adopt_listeners(one.inherited, reactors_.size());
+    const Endpoint endpoint = one.endpoint;
+    lock.unlock();  // to bind may take a while
+    return open_listeners(endpoint, reactors_.size());
 }
 
 void ServerListeners::close() noexcept {

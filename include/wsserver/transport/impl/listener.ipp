@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -47,11 +49,11 @@ class SocketFile {
 };
 
 ListenerHandle::ListenerHandle(const ListeningSocket& socket) noexcept
-    : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)) {}
+    : descriptor_(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0)), is_inherited_(socket.is_inherited()) {}
 
 void ListenerHandle::shut() noexcept {
     if (!descriptor_) return;
-    ::shutdown(descriptor_.get(), SHUT_RD);
+    if (!is_inherited_) ::shutdown(descriptor_.get(), SHUT_RD);
     descriptor_.reset();
 }
 
@@ -62,7 +64,8 @@ Descriptor ListenerHandle::accept() noexcept {
 
 ListeningSocket ListenerHandle::duplicate() const noexcept {
     if (!descriptor_) return {};
-    return ListeningSocket{Descriptor{::fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0)}};
+    Descriptor copy{::fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0)};
+    return is_inherited_ ? ListeningSocket::inherited(std::move(copy)) : ListeningSocket{std::move(copy)};
 }
 
 namespace {
@@ -293,7 +296,62 @@ Result<Listeners, std::string> listen_unix(const Endpoint& endpoint, std::size_t
     return listeners;
 }
 
+// --- Inherited sockets ---
+
+constexpr int first_inherited = 3;  // SD_LISTEN_FDS_START
+
+/// A decimal number in the environment; nothing if there is none.
+std::optional<int> number_in_environment(const char* name) {
+    const char* const text = std::getenv(name);
+    if (text == nullptr) return std::nullopt;
+    int number = 0;
+    const char* const end = text + std::string_view{text}.size();
+    const auto [stop, error] = std::from_chars(text, end, number);
+    if (error != std::errc{} || stop != end) return std::nullopt;
+    return number;
+}
+
+bool is_listening(int socket) {
+    int type = 0, listens = 0;
+    socklen_t size = sizeof type;
+    if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return false;
+    size = sizeof listens;
+    return ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+}
+
+void make_non_blocking(int socket) noexcept { ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK); }
+
 }  // namespace
+
+Result<Listeners, std::string> adopt_listeners(const Descriptor& listener, std::size_t count) {
+    if (!is_listening(listener.get())) {
+        return Problem{"descriptor " + std::to_string(listener.get()) + " is not a stream socket that listens"};
+    }
+    make_non_blocking(listener.get());
+    Listeners listeners{.endpoint = local_endpoint(listener.get()), .sockets = {}};
+    for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
+        Descriptor copy{::fcntl(listener.get(), F_DUPFD_CLOEXEC, 0)};
+        if (!copy) return cannot_listen(listeners.endpoint, errno);
+        listeners.sockets.push_back(ListeningSocket::inherited(std::move(copy)));
+    }
+    return listeners;
+}
+
+Result<std::vector<Descriptor>, std::string> take_inherited_sockets() {
+    const auto process = number_in_environment("LISTEN_PID");
+    const auto count = number_in_environment("LISTEN_FDS");
+    if (process != ::getpid() || !count || *count < 1) {
+        return Problem{
+            "no socket was passed to this process (LISTEN_PID, LISTEN_FDS): start it by a systemd socket unit"};
+    }
+    for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);
+    std::vector<Descriptor> sockets;
+    for (int number = first_inherited; number < first_inherited + *count; ++number) {
+        ::fcntl(number, F_SETFD, FD_CLOEXEC);
+        sockets.emplace_back(number);
+    }
+    return sockets;
+}
 
 Result<Listeners, std::string> open_listeners(const Endpoint& endpoint, std::size_t count) {
     return endpoint.is_unix() ? listen_unix(endpoint, count) : listen_tcp(endpoint, count);

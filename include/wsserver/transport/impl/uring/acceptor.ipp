@@ -34,8 +34,8 @@ void UringAcceptor::stop() {
     if (std::exchange(stopped_, true)) return;
     if (awaiting_peers_) loop_.ring().cancel(UringEvent::peers, this);
     // The poll request may not have reached the kernel yet. Until it has ended, the descriptor must stay open so that
-    // no other socket gets its number. Meanwhile peers are refused.
-    ::shutdown(listener_.descriptor(), SHUT_RD);
+    // no other socket gets its number. Meanwhile peers are refused, or wait in an inherited socket.
+    if (!listener_.is_inherited()) ::shutdown(listener_.descriptor(), SHUT_RD);
     Descriptor socket = listener_.release();
     if (awaiting_peers_) ending_ = std::move(socket);
     retry_timer_.set(Clock::time_point::max());

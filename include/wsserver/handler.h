@@ -100,6 +100,20 @@ struct wsserver_host;
  * function that it was passed to returns. The handler is not destroyed before. */
 typedef void (*wsserver_count)(void* context, size_t receivers);
 
+/** A function that is called with a connection, where its reactions run and in order with them, or with NULL if the
+ * call is not made: then it only frees what `context` needs. It is called exactly once, and the handler is not
+ * destroyed before. Returns 0 for success, like a reaction. */
+typedef int (*wsserver_call)(void* context, struct wsserver_connection* connection);
+
+/** The receivers of a broadcast. Each condition that is set must hold. A view is not set if its `data` is NULL. */
+struct wsserver_audience {
+    size_t size;                                 /**< sizeof(struct wsserver_audience) */
+    const char* subprotocol;                     /**< "": those without one; NULL: all */
+    const struct wsserver_connection_id* except; /**< all but this one; NULL: no exception */
+    struct wsserver_view room;                   /**< members of this room */
+    struct wsserver_view user;                   /**< connections of this user */
+};
+
 /** The functions that the server offers to a handler. Passed to create() and valid until destroy() has returned. */
 struct wsserver_host {
     uint32_t abi_version; /**< WSSERVER_HANDLER_ABI */
@@ -209,6 +223,79 @@ struct wsserver_host {
      * body          any bytes; NULL with the size 0: none */
     int (*upgrade_refuse)(struct wsserver_upgrade* upgrade, unsigned status, const char* content_type, const void* body,
                           size_t size);
+
+    /* Rooms, users, flow control and calls. A server that has upgrade_set_user has all of these. */
+
+    /** Says whose connection it will be. `user` is 1 to 255 bytes of UTF-8; with another text, returns
+     * WSSERVER_REFUSED and does nothing. */
+    int (*upgrade_set_user)(struct wsserver_upgrade* upgrade, const char* user, size_t size);
+
+    /* For the connection of a reaction, on its thread, until it returns. */
+
+    /** The value of a header field of the opening handshake, if the server keeps this field. `data` is NULL
+     * otherwise. */
+    struct wsserver_view (*request_field)(const struct wsserver_connection* connection, const char* name, size_t size);
+    /** Becomes a member of a room: 1 to 255 bytes of UTF-8. The connection leaves its rooms by itself when it ends. */
+    int (*join)(struct wsserver_connection* connection, const char* room, size_t size);
+    /** Leaves a room. */
+    int (*leave)(struct wsserver_connection* connection, const char* room, size_t size);
+    /** The name of one of its rooms, in no particular order; `data` is NULL from their number on. Valid until the next
+     * call with the index 0 on this thread. */
+    struct wsserver_view (*room)(const struct wsserver_connection* connection, size_t index);
+    /** The id of its user; empty: none. Valid until set_user or the end of the reaction. */
+    struct wsserver_view (*user)(const struct wsserver_connection* connection);
+    /** Belongs to this user from now on; empty: to none. */
+    int (*set_user)(struct wsserver_connection* connection, const char* user, size_t size);
+
+    /** How many bytes wait to be sent or are in flight. */
+    size_t (*queued)(const struct wsserver_connection* connection);
+    /** 0 if the send queue is over its high mark. Then on_drained follows when it has fallen to half of the mark. */
+    int (*has_space)(struct wsserver_connection* connection);
+    /** Like send_text, but waits first, as long as has_space is 0. For pooled handlers; otherwise WSSERVER_REFUSED. */
+    int (*send_text_waiting)(struct wsserver_connection* connection, const char* text, size_t size);
+    /** The same for a binary message. */
+    int (*send_binary_waiting)(struct wsserver_connection* connection, const void* bytes, size_t size);
+    /** Receives nothing more until resume_receiving. The peer's pings and its close wait, too. */
+    int (*pause_receiving)(struct wsserver_connection* connection);
+    /** Ends pause_receiving. */
+    int (*resume_receiving)(struct wsserver_connection* connection);
+
+    /* For any connection by its id, from any thread. */
+
+    /** Calls `call` with the connection after `milliseconds`, or up to 32 ms later; 0: soon. Never within this function
+     * or within another reaction, except with NULL if the result is not WSSERVER_QUEUED. */
+    int (*post)(const struct wsserver_host* host, struct wsserver_connection_id to, uint32_t milliseconds,
+                wsserver_call call, void* context);
+    /** Like join. What the caller sends to the room afterwards reaches the connection. */
+    int (*add_to_room)(const struct wsserver_host* host, struct wsserver_connection_id member, const char* room,
+                       size_t size);
+    /** Like leave. */
+    int (*remove_from_room)(const struct wsserver_host* host, struct wsserver_connection_id member, const char* room,
+                            size_t size);
+    /** Like set_user. */
+    int (*set_user_of)(const struct wsserver_host* host, struct wsserver_connection_id of, const char* user,
+                       size_t size);
+    /** Like queued, in steps of 1 KiB; 0 if the connection is gone. */
+    size_t (*queued_of)(const struct wsserver_host* host, struct wsserver_connection_id of);
+    /** Like pause_receiving. */
+    int (*pause_receiving_of)(const struct wsserver_host* host, struct wsserver_connection_id of);
+    /** Like resume_receiving. */
+    int (*resume_receiving_of)(const struct wsserver_host* host, struct wsserver_connection_id of);
+
+    /* For many connections at once, from any thread. `done` is as for broadcast_text. */
+
+    /** Sends a text message to each connection of a list of `count` ids. */
+    int (*send_text_to_each)(const struct wsserver_host* host, const struct wsserver_connection_id* to, size_t count,
+                             const char* text, size_t size, wsserver_count done, void* context);
+    /** The same for a binary message. */
+    int (*send_binary_to_each)(const struct wsserver_host* host, const struct wsserver_connection_id* to, size_t count,
+                               const void* bytes, size_t size, wsserver_count done, void* context);
+    /** Sends a text message to an audience. */
+    int (*broadcast_text_to)(const struct wsserver_host* host, const struct wsserver_audience* audience,
+                             const char* text, size_t size, wsserver_count done, void* context);
+    /** The same for a binary message. */
+    int (*broadcast_binary_to)(const struct wsserver_host* host, const struct wsserver_audience* audience,
+                               const void* bytes, size_t size, wsserver_count done, void* context);
 };
 
 /** Whether the server has a function of struct wsserver_host: `if (WSSERVER_HOST_HAS(host, parameter)) ...`. Only
@@ -262,6 +349,9 @@ struct wsserver_handler {
      * It may block, wherever the reactions run: a worker calls it, and several may at the same time. A client gets a
      * 503 if nothing is decided within the time of its opening handshake. */
     int (*on_upgrade)(void* handler, struct wsserver_upgrade* upgrade);
+    /** The send queue of the connection was over its high mark and has fallen to half of it: the handler may send more
+     * while has_space is not 0. */
+    int (*on_drained)(void* handler, struct wsserver_connection* connection);
 };
 
 /** The only function that a handler must export. Called once for each load. The table must be valid while the object is

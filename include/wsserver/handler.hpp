@@ -12,7 +12,11 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -73,10 +77,30 @@ constexpr wsserver_connection_id id_for_host(ConnectionId id) noexcept { return 
 
 inline std::string_view text_from(wsserver_view view) noexcept { return {view.data, view.size}; }
 
+/// Returns 0, or 1 if `f` threw. No exception may cross the C interface.
+template <class F>
+int guarded_for_host(const wsserver_host& host, F&& f) noexcept {
+    try {
+        f();
+        return 0;
+    } catch (const std::exception& exception) {
+        const std::string_view why{exception.what()};
+        host.set_error(&host, why.data(), why.size());
+    } catch (...) {
+        constexpr std::string_view why{"an exception that is not a std::exception"};
+        host.set_error(&host, why.data(), why.size());
+    }
+    return 1;
+}
+
+/// Whether the server has rooms, users, flow control and calls for shared objects.
+inline bool has_rooms(const wsserver_host& host) noexcept { return WSSERVER_HOST_HAS(&host, upgrade_set_user); }
+
 /// The server's hub as a shared object sees it.
-class HostHub final : public Hub {
+class HostHub final : public Hub, public std::enable_shared_from_this<HostHub> {
    public:
-    explicit HostHub(const wsserver_host& host) noexcept : host_(&host) {}
+    /// `has_data` is as for HostConnection.
+    explicit HostHub(const wsserver_host& host, bool has_data = false) noexcept : host_(&host), has_data_(has_data) {}
 
     SendStatus send(ConnectionId to, const AnyMessage& message) override {
         const wsserver_connection_id id = id_for_host(to);
@@ -92,8 +116,47 @@ class HostHub final : public Hub {
         const auto number = static_cast<std::uint16_t>(code);
         return status_of(host_->close_to(host_, id_for_host(to), number, reason.data(), reason.size()));
     }
+    SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) override {
+        if (!has_rooms(*host_)) return Hub::send(to, message, std::move(done));
+        std::vector<wsserver_connection_id> ids;
+        for (const ConnectionId id : to) ids.push_back(id_for_host(id));
+        const CompletionForC completion{std::move(done)};
+        return status_of(message.visit(overloaded{
+            [&](const Text& m) {
+                return host_->send_text_to_each(host_, ids.data(), ids.size(), m.text.data(), m.text.size(),
+                                                completion.through, completion.context);
+            },
+            [&](const Binary& m) {
+                return host_->send_binary_to_each(host_, ids.data(), ids.size(), m.bytes.data(), m.bytes.size(),
+                                                  completion.through, completion.context);
+            },
+        }));
+    }
+    SendStatus join(ConnectionId member, std::string_view room) override {
+        if (!has_rooms(*host_)) return SendStatus::refused;
+        return status_of(host_->add_to_room(host_, id_for_host(member), room.data(), room.size()));
+    }
+    SendStatus leave(ConnectionId member, std::string_view room) override {
+        if (!has_rooms(*host_)) return SendStatus::refused;
+        return status_of(host_->remove_from_room(host_, id_for_host(member), room.data(), room.size()));
+    }
+    SendStatus set_user(ConnectionId of, std::string_view user) override {
+        if (!has_rooms(*host_)) return SendStatus::refused;
+        return status_of(host_->set_user_of(host_, id_for_host(of), user.data(), user.size()));
+    }
+    SendStatus post(ConnectionId to, ConnectionCall call) override { return post_after(to, {}, std::move(call)); }
+    SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) override;
+    SendStatus pause_receiving(ConnectionId of) override {
+        return has_rooms(*host_) ? status_of(host_->pause_receiving_of(host_, id_for_host(of))) : SendStatus::refused;
+    }
+    SendStatus resume_receiving(ConnectionId of) override {
+        return has_rooms(*host_) ? status_of(host_->resume_receiving_of(host_, id_for_host(of))) : SendStatus::refused;
+    }
+    std::size_t queued(ConnectionId of) const noexcept override {
+        return has_rooms(*host_) ? host_->queued_of(host_, id_for_host(of)) : 0;
+    }
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) override {
-        if (audience.room) return SendStatus::refused;  // the C interface has no rooms; `done` reports 0
+        if (audience.room || audience.user) return broadcast_to_members(audience, message, std::move(done));
         const Address to{audience};
         const CompletionForC completion{std::move(done)};
         return status_of(message.visit(overloaded{
@@ -118,6 +181,36 @@ class HostHub final : public Hub {
     }
 
    private:
+    SendStatus broadcast_to_members(const Audience& audience, const AnyMessage& message, Completion done) {
+        if (!has_rooms(*host_)) return SendStatus::refused;  // the end of `done` reports 0
+        const Address to{audience};
+        const auto view = [](const std::optional<std::string>& text) {
+            return text ? wsserver_view{text->data(), text->size()} : wsserver_view{nullptr, 0};
+        };
+        const wsserver_audience members{sizeof(wsserver_audience), to.subprotocol, to.except, view(audience.room),
+                                        view(audience.user)};
+        const CompletionForC completion{std::move(done)};
+        return status_of(message.visit(overloaded{
+            [&](const Text& m) {
+                return host_->broadcast_text_to(host_, &members, m.text.data(), m.text.size(), completion.through,
+                                                completion.context);
+            },
+            [&](const Binary& m) {
+                return host_->broadcast_binary_to(host_, &members, m.bytes.data(), m.bytes.size(), completion.through,
+                                                  completion.context);
+            },
+        }));
+    }
+
+    /// A call for C. The host calls it exactly once, and that call deletes it.
+    struct CallForC {
+        const wsserver_host* host;
+        std::shared_ptr<Hub> hub;
+        bool has_data;
+        ConnectionCall call;
+    };
+    static int call(void* context, wsserver_connection* connection) noexcept;
+
     /// An Audience for C. Valid as long as the Audience.
     struct Address {
         explicit Address(const Audience& audience)
@@ -147,6 +240,7 @@ class HostHub final : public Hub {
     }
 
     const wsserver_host* host_;
+    const bool has_data_;
 };
 
 /// A connection of the server as a shared object sees it.
@@ -182,6 +276,48 @@ class HostConnection final : public AnyConnection {
         const auto value = host_.parameter(connection_, name.data(), name.size());
         return value.data != nullptr ? std::optional{std::string{text_from(value)}} : std::nullopt;
     }
+    std::optional<std::string_view> request_field(std::string_view name) const noexcept override {
+        if (!has_rooms(host_)) return std::nullopt;
+        const auto value = host_.request_field(connection_, name.data(), name.size());
+        return value.data != nullptr ? std::optional{text_from(value)} : std::nullopt;
+    }
+    SendStatus join(std::string_view room) override {
+        return has_rooms(host_) ? status_of(host_.join(connection_, room.data(), room.size())) : SendStatus::refused;
+    }
+    SendStatus leave(std::string_view room) override {
+        return has_rooms(host_) ? status_of(host_.leave(connection_, room.data(), room.size())) : SendStatus::refused;
+    }
+    std::vector<std::string> rooms() const override {
+        std::vector<std::string> all;
+        for (std::size_t i = 0; has_rooms(host_); ++i) {
+            const auto room = host_.room(connection_, i);
+            if (room.data == nullptr) break;
+            all.emplace_back(text_from(room));
+        }
+        return all;
+    }
+    std::string_view user() const noexcept override {
+        return has_rooms(host_) ? text_from(host_.user(connection_)) : std::string_view{};
+    }
+    SendStatus set_user(std::string_view user) override {
+        return has_rooms(host_) ? status_of(host_.set_user(connection_, user.data(), user.size()))
+                                : SendStatus::refused;
+    }
+    std::size_t queued() const noexcept override { return has_rooms(host_) ? host_.queued(connection_) : 0; }
+    bool has_space() override { return !has_rooms(host_) || host_.has_space(connection_) != 0; }
+    SendStatus send_waiting(const AnyMessage& message) override {
+        if (!has_rooms(host_)) return SendStatus::refused;
+        return status_of(message.visit(overloaded{
+            [this](const Text& m) { return host_.send_text_waiting(connection_, m.text.data(), m.text.size()); },
+            [this](const Binary& m) { return host_.send_binary_waiting(connection_, m.bytes.data(), m.bytes.size()); },
+        }));
+    }
+    SendStatus pause_receiving() override {
+        return has_rooms(host_) ? status_of(host_.pause_receiving(connection_)) : SendStatus::refused;
+    }
+    SendStatus resume_receiving() override {
+        return has_rooms(host_) ? status_of(host_.resume_receiving(connection_)) : SendStatus::refused;
+    }
     const std::shared_ptr<Hub>& hub() const noexcept override { return hub_; }
     ConnectionData* owned_data() const noexcept override {
         return has_data_ ? static_cast<ConnectionData*>(host_.user_data(connection_)) : nullptr;
@@ -206,6 +342,23 @@ class HostConnection final : public AnyConnection {
     wsserver_connection* connection_;
     const bool has_data_;
 };
+
+inline int HostHub::call(void* context, wsserver_connection* connection) noexcept {
+    const std::unique_ptr<CallForC> posted{static_cast<CallForC*>(context)};
+    if (connection == nullptr) return 0;
+    return guarded_for_host(*posted->host, [&] {
+        HostConnection seen{*posted->host, posted->hub, connection, posted->has_data};
+        posted->call(seen);
+    });
+}
+
+inline SendStatus HostHub::post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) {
+    if (!has_rooms(*host_)) return SendStatus::refused;
+    constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
+    const auto time = static_cast<std::uint32_t>(std::clamp<std::int64_t>(delay.count(), 0, longest));
+    auto* const context = new CallForC{host_, shared_from_this(), has_data_, std::move(call)};
+    return status_of(host_->post(host_, id_for_host(to), time, &HostHub::call, context));
+}
 
 /// An opening handshake as a shared object sees it.
 class HostUpgradeRequest final : public UpgradeRequest {
@@ -267,6 +420,13 @@ inline void decide_upgrade(const wsserver_host& host, wsserver_upgrade* upgrade,
         done(host.upgrade_add_field(upgrade, field.name.data(), field.name.size(), field.value.data(),
                                     field.value.size()));
     }
+    if (!refusal && !admission.user.empty()) {
+        if (!has_rooms(host)) throw std::runtime_error{"the server is too old: it has no users"};
+        const std::string& user = admission.user;
+        if (host.upgrade_set_user(upgrade, user.data(), user.size()) == WSSERVER_REFUSED) {
+            throw std::invalid_argument{"a user id has 1 to 255 bytes of UTF-8"};
+        }
+    }
     if (!refusal) return;
     done(host.upgrade_refuse(upgrade, refusal->status, refusal->content_type.c_str(), refusal->body.data(),
                              refusal->body.size()));
@@ -278,14 +438,14 @@ class Plugin {
    public:
     static void* create(const wsserver_host* host, const char* config) noexcept {
         void* plugin = nullptr;
-        guarded(*host, [&] { plugin = new Plugin{*host, config}; });
+        guarded_for_host(*host, [&] { plugin = new Plugin{*host, config}; });
         return plugin;
     }
     static void destroy(void* plugin) noexcept { delete static_cast<Plugin*>(plugin); }
 
     static int on_upgrade(void* plugin, wsserver_upgrade* upgrade) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
-        return guarded(self.host_, [&] {
+        return guarded_for_host(self.host_, [&] {
             const HostUpgradeRequest request{self.host_, upgrade};
             decide_upgrade(self.host_, upgrade, self.handler_.on_upgrade(request));
         });
@@ -316,6 +476,9 @@ class Plugin {
             handler.on_pong(c, Pong{{bytes, size}});
         });
     }
+    static int on_drained(void* plugin, wsserver_connection* connection) noexcept {
+        return react(plugin, connection, [](AnyHandler& handler, AnyConnection& c) { handler.on_drained(c); });
+    }
     static int on_close(void* plugin, wsserver_connection* connection, std::uint16_t code, const char* reason,
                         std::size_t size) noexcept {
         const int failed = react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
@@ -329,7 +492,7 @@ class Plugin {
                           std::size_t size) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
         bool ok = false;
-        const int failed = guarded(self.host_, [&] {
+        const int failed = guarded_for_host(self.host_, [&] {
             std::vector<std::string> copies;
             for (const auto& word : std::span{words, count}) copies.emplace_back(word.data, word.size);
             const auto answer = self.handler_.on_command(copies, Bytes{payload, size});
@@ -341,7 +504,7 @@ class Plugin {
 
    private:
     Plugin(const wsserver_host& host, std::string_view config)
-        : Plugin(host, config, std::make_shared<HostHub>(host)) {}
+        : Plugin(host, config, std::make_shared<HostHub>(host, has_data<H>)) {}
     Plugin(const wsserver_host& host, std::string_view config, const std::shared_ptr<Hub>& hub)
         : host_(asking(host)), hub_(hub), handler_(make(HandlerHost{host, hub}, config)) {}
 
@@ -372,29 +535,13 @@ class Plugin {
     template <class F>
     static int react(void* plugin, wsserver_connection* connection, F&& reaction) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
-        return guarded(self.host_, [&] {
+        return guarded_for_host(self.host_, [&] {
             HostConnection c = self.as_seen(connection);
             reaction(self.handler_, c);
         });
     }
     HostConnection as_seen(wsserver_connection* connection) const noexcept {
         return {host_, hub_, connection, has_data<H>};
-    }
-
-    /// Returns 0, or 1 if `f` threw. No exception may cross the C interface.
-    template <class F>
-    static int guarded(const wsserver_host& host, F&& f) noexcept {
-        try {
-            f();
-            return 0;
-        } catch (const std::exception& exception) {
-            const std::string_view why{exception.what()};
-            host.set_error(&host, why.data(), why.size());
-        } catch (...) {
-            constexpr std::string_view why{"an exception that is not a std::exception"};
-            host.set_error(&host, why.data(), why.size());
-        }
-        return 1;
     }
 
     const wsserver_host& host_;
@@ -421,6 +568,7 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
     if constexpr (reacts_to_pong<H>) table.on_pong = &Plugin<H>::on_pong;
     if constexpr (reacts_to_close<H> || has_data<H>) table.on_close = &Plugin<H>::on_close;
     if constexpr (reacts_to_command<H>) table.on_command = &Plugin<H>::on_command;
+    if constexpr (reacts_to_drained<H>) table.on_drained = &Plugin<H>::on_drained;
     if constexpr (reacts_to_upgrade<H>) table.on_upgrade = &Plugin<H>::on_upgrade;
     return table;
 }

@@ -87,8 +87,8 @@ class AnyConnection {
     /// The result is `queued` if it is a member now, or was one before. In a pooled handler, it is one before anything
     /// happens that the handler asks for afterwards. It is `dropped` if the connection is in
     /// ConnectionOptions::max_rooms rooms, or if there is no memory; both are counted, and the connection stays as it
-    /// is. It is `refused` if the name is not one, or if there are no rooms: for a client, and for handlers in shared
-    /// objects.
+    /// is. It is `refused` if the name is not one, or if there are no rooms: for a client, and for a handler in a
+    /// shared object whose server is too old.
     virtual SendStatus join(std::string_view room) { return hub() ? hub()->join(id(), room) : SendStatus::closed; }
     /// Leaves a room. The result is `queued`, also if it was not a member.
     virtual SendStatus leave(std::string_view room) { return hub() ? hub()->leave(id(), room) : SendStatus::closed; }
@@ -104,7 +104,7 @@ class AnyConnection {
     /// `dropped` if a limit of the user does not permit the connection, or if there is no memory; both are counted, and
     /// the user stays as it is. In a pooled handler, `queued` says that it will be done before anything that the
     /// handler asks for afterwards, if the limits permit it then. It is `refused` if `user` is not an id, for a client,
-    /// and for handlers in shared objects.
+    /// and for a handler in a shared object whose server is too old.
     virtual SendStatus set_user(std::string_view user) {
         return hub() ? hub()->set_user(id(), user) : SendStatus::closed;
     }

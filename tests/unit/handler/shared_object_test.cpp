@@ -26,6 +26,7 @@
 
 using namespace wsserver;
 using namespace wsserver::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -428,6 +429,152 @@ TEST_CASE("a class in a shared object has no parameters from an older server", "
     const std::shared_ptr<Hub> no_hub;
     const wsserver::detail::HostConnection connection{older, no_hub, nullptr};
     CHECK_FALSE(connection.parameter("room"));
+}
+
+TEST_CASE("a class in a shared object has no rooms, users and calls from an older server", "[shared_object]") {
+    wsserver_host older{};
+    older.size = offsetof(wsserver_host, upgrade_set_user);
+    const auto hub = std::make_shared<wsserver::detail::HostHub>(older);
+    const std::shared_ptr<Hub> any_hub = hub;
+    wsserver::detail::HostConnection connection{older, any_hub, nullptr};
+    CHECK(connection.join("lobby") == SendStatus::refused);
+    CHECK(connection.leave("lobby") == SendStatus::refused);
+    CHECK(connection.rooms().empty());
+    CHECK(connection.user().empty());
+    CHECK(connection.set_user("ann") == SendStatus::refused);
+    CHECK_FALSE(connection.request_field("Cookie"));
+    CHECK(connection.queued() == 0);
+    CHECK(connection.has_space());
+    CHECK(connection.send_waiting("x") == SendStatus::refused);
+    CHECK(connection.pause_receiving() == SendStatus::refused);
+    CHECK(connection.resume_receiving() == SendStatus::refused);
+    CHECK(hub->join({}, "lobby") == SendStatus::refused);
+    CHECK(hub->post({}, [](AnyConnection&) {}) == SendStatus::refused);
+    std::size_t told = 9;
+    CHECK(hub->broadcast({.room = "lobby"}, "x", [&told](std::size_t count) { told = count; }) == SendStatus::refused);
+    CHECK(told == 0);
+}
+
+TEST_CASE("a shared object in C has rooms, users and flow control", "[shared_object]") {
+    auto clerk = load(module_path("clerk"));
+    auto hub = std::make_shared<RecordingHub>();
+    RecordingConnection connection{hub, {0, 1, 1}, "chat"};
+    clerk->on_open(connection);
+    CHECK(say(*clerk, connection, "join lobby") == Strings{"join lobby", "text =0"});
+    CHECK(say(*clerk, connection, "join bar") == Strings{"join bar", "text =0"});
+    CHECK(say(*clerk, connection, "join ") == Strings{"text =3"});
+    CHECK(say(*clerk, connection, "rooms") == Strings{"text bar", "text lobby", "text =2"});
+    CHECK(say(*clerk, connection, "leave bar") == Strings{"leave bar", "text =0"});
+    CHECK(say(*clerk, connection, "rooms") == Strings{"text lobby", "text =1"});
+    CHECK(say(*clerk, connection, "set-user ann") == Strings{"user ann", "text =0"});
+    CHECK(say(*clerk, connection, "user") == Strings{"text ann", "text =0"});
+    connection.request_fields = {{"Cookie", "a=b"}, {"Empty", ""}};
+    CHECK(say(*clerk, connection, "field Cookie") == Strings{"text a=b", "text =0"});
+    CHECK(say(*clerk, connection, "field Empty") == Strings{"text", "text =0"});
+    CHECK(say(*clerk, connection, "field Other") == Strings{"text =100"});
+    connection.queued_bytes = 77;
+    connection.with_space = false;
+    CHECK(say(*clerk, connection, "queued") == Strings{"text =77"});
+    CHECK(say(*clerk, connection, "space") == Strings{"text =0"});
+    CHECK(say(*clerk, connection, "waiting x") == Strings{"text x", "binary x", "text =0"});
+    CHECK(say(*clerk, connection, "pause") == Strings{"pause", "text =0"});
+    CHECK(say(*clerk, connection, "resume") == Strings{"resume", "text =0"});
+    CHECK(clerk->wants_drained());
+    clerk->on_drained(connection);
+    CHECK(connection.calls.back() == "text drained");
+    CHECK_FALSE(load(module_path("probe"))->wants_drained());
+
+    hub->queued_bytes = 2048;
+    hub->receivers = 4;
+    CHECK(command(*clerk, {"add", "bar"}).output == "=0");
+    CHECK(command(*clerk, {"remove", "bar"}).output == "=0");
+    CHECK(command(*clerk, {"user", "bob"}).output == "=0");
+    CHECK(command(*clerk, {"queued"}).output == "=2048");
+    CHECK(command(*clerk, {"pause"}).output == "=0");
+    CHECK(command(*clerk, {"resume"}).output == "=0");
+    CHECK(command(*clerk, {"each"}, "x").output == "=0 of 4");
+    CHECK(command(*clerk, {"room", "lobby"}, "x").output == "=0 of 4");
+    CHECK(command(*clerk, {"to-user", "ann"}, "x").output == "=0 of 4");
+    CHECK(hub->calls == Strings{"join 0-1-1 bar", "leave 0-1-1 bar", "user 0-1-1 bob", "pause 0-1-1", "resume 0-1-1",
+                                "send 0-1-1 0-2-1 text x", "send 0-1-1 binary x",
+                                "broadcast room lobby except 0-1-1 text x",
+                                "broadcast user ann subprotocol chat binary x"});
+}
+
+TEST_CASE("a call of a shared object is made exactly once, or freed", "[shared_object]") {
+    auto clerk = load(module_path("clerk"));
+    const auto alive = [&] { return command(*clerk, {"alive"}).output; };
+    CHECK(command(*clerk, {"post"}, "x").output == "=2");  // no server
+    CHECK(alive() == "=0");
+    {
+        wsserver::MemoryServer server;
+        server.handle("", clerk);
+        auto client = server.connect("/?user=ann"), other = server.connect();
+        client.send("user");
+        CHECK(client.received() == Strings{"text ann", "text =0"});
+        client.send("post hello");
+        CHECK(client.received() == Strings{"text =0", "text hello"});
+        client.send("later bye");
+        client.send("later lost");
+        other.send("later lost, too");
+        CHECK(alive() == "=3");
+        server.advance(900ms);
+        other.disconnect();
+        CHECK(alive() == "=2");
+        server.advance(200ms);
+        CHECK(client.received() == Strings{"text =0", "text =0", "text bye", "text lost"});
+        client.send("later never");
+        client.send("post fail");
+        client.expect("text =0");
+        client.expect("text =0");
+        client.expect("close 1011");
+        CHECK(server.ends().back().cause == "the handler threw: clerk: a posted call: it was told to");
+        auto last = server.connect();
+        last.send("later never");
+        CHECK(alive() == "=1");
+    }
+    CHECK(alive() == "=0");
+}
+
+TEST_CASE("a class in a shared object has rooms, users, flow control and calls", "[shared_object]") {
+    ServerOptions options;
+    options.kept_fields = {"Cookie"};
+    wsserver::MemoryServer server{options};
+    server.handle("", load(module_path("society")));
+    ClientRequest request;
+    request.target = "/?user=ann";
+    request.fields = {{"Cookie", "a=b"}};
+    auto ann = server.connect(request), bob = server.connect("/?user=bob");
+    const auto ask = [](MemoryClient& client, std::string_view what) {
+        client.send(what);
+        return client.received();
+    };
+    CHECK(ask(ann, "user") == Strings{"text ann"});
+    CHECK(ask(bob, "set-user eve") == Strings{"text queued"});
+    CHECK(ask(bob, "user") == Strings{"text eve"});
+    CHECK(ask(ann, "field cookie") == Strings{"text a=b"});
+    CHECK(ask(ann, "field host") == Strings{"text none"});
+    for (auto* client : {&ann, &bob}) CHECK(ask(*client, "join lobby") == Strings{"text queued"});
+    CHECK(ask(ann, "join ") == Strings{"text refused"});
+    CHECK(ask(ann, "rooms") == Strings{"text lobby"});
+    CHECK(ask(ann, "publish lobby").empty());
+    CHECK(bob.received() == Strings{"text to the room"});
+    CHECK(ask(ann, "to-user eve").empty());
+    CHECK(bob.received() == Strings{"binary 66 6f 72 20 79 6f 75"});
+    CHECK(ask(bob, "leave lobby") == Strings{"text queued"});
+    CHECK(ask(bob, "rooms").empty());
+    CHECK(ask(ann, "each twice") == Strings{"text twice", "text twice"});
+    CHECK(ask(ann, "state") == Strings{"text 0 space 0"});
+    CHECK(ask(ann, "waiting x") == Strings{"text refused"});
+    CHECK(ask(ann, "resume") == Strings{"text queued"});
+    CHECK(ask(ann, "post") == Strings{"text called 1"});
+    CHECK(ask(ann, "later").empty());
+    server.advance(1100ms);
+    CHECK(ann.received() == Strings{"text called 2"});
+    CHECK(ask(ann, "fail") == Strings{"close 1011 the handler failed"});
+    CHECK(server.ends().back().cause == "the handler threw: Society: a posted call: oh");
+    CHECK(ask(bob, "pause") == Strings{"text queued"});
+    CHECK(ask(bob, "user").empty());
 }
 
 TEST_CASE("an exception of the class is reported and does not leave the shared object", "[shared_object]") {

@@ -70,6 +70,7 @@ class UpgradeForObject {
     const std::string* value(int kind, std::string_view name);
     void add_field(HttpField field) { fields_.push_back(std::move(field)); }
     void refuse(HttpResponse response) { refusal_ = std::move(response); }
+    void set_user(std::string user) noexcept { user_ = std::move(user); }
     /// What was decided. Called once.
     Admission take_admission();
 
@@ -78,6 +79,7 @@ class UpgradeForObject {
     std::deque<std::string> values_{};  ///< never move
     std::vector<HttpField> fields_{};
     std::optional<HttpResponse> refusal_{};
+    std::string user_{};
 };
 
 /// While an object exists, code of a handler may be on this thread's stack.

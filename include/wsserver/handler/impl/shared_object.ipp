@@ -100,6 +100,8 @@ class SharedObjectHandler final : public AnyHandler {
     void on_pong(AnyConnection& connection, const Pong& pong) override {
         react("on_pong", table_.on_pong, connection, start_of(pong.payload), pong.payload.size());
     }
+    bool wants_drained() const noexcept override { return table_.on_drained != nullptr; }
+    void on_drained(AnyConnection& connection) override { react("on_drained", table_.on_drained, connection); }
     void on_close(AnyConnection& connection, const Close& close) override {
         react("on_close", table_.on_close, connection, static_cast<std::uint16_t>(close.code), start_of(close.reason),
               close.reason.size());

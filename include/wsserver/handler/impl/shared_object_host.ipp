@@ -3,13 +3,17 @@
 #include "wsserver/handler/detail/shared_object_host.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/connection/any_connection.hpp"
+#include "wsserver/connection/rooms.hpp"
 
 namespace wsserver {
 namespace {
@@ -286,6 +290,167 @@ int upgrade_refuse(wsserver_upgrade* upgrade, unsigned status, const char* conte
     });
 }
 
+int upgrade_set_user(wsserver_upgrade* upgrade, const char* user, std::size_t size) {
+    return guarded([&] {
+        const std::string_view id = text_from(user, size);
+        if (!is_room_name(id)) return SendStatus::refused;
+        UpgradeForObject::of(upgrade).set_user(std::string{id});
+        return SendStatus::queued;
+    });
+}
+
+// --- Rooms, users and flow control of a connection ---
+
+wsserver_view request_field(const wsserver_connection* connection, const char* name, std::size_t size) {
+    const auto value = connection_of(connection).request_field(text_from(name, size));
+    return value ? wsserver_view{value->empty() ? "" : value->data(), value->size()} : no_view;
+}
+int join(wsserver_connection* connection, const char* room, std::size_t size) {
+    return guarded([&] { return connection_of(connection).join(text_from(room, size)); });
+}
+int leave(wsserver_connection* connection, const char* room, std::size_t size) {
+    return guarded([&] { return connection_of(connection).leave(text_from(room, size)); });
+}
+wsserver_view room(const wsserver_connection* connection, std::size_t index) noexcept {
+    thread_local std::vector<std::string> rooms;
+    try {
+        if (index == 0) rooms = connection_of(connection).rooms();
+    } catch (...) {
+        rooms.clear();
+    }
+    return index < rooms.size() ? view_of(rooms[index]) : no_view;
+}
+wsserver_view user(const wsserver_connection* connection) { return view_of(connection_of(connection).user()); }
+int set_user(wsserver_connection* connection, const char* user, std::size_t size) {
+    return guarded([&] { return connection_of(connection).set_user(text_from(user, size)); });
+}
+std::size_t queued(const wsserver_connection* connection) { return connection_of(connection).queued(); }
+int has_space(wsserver_connection* connection) noexcept {
+    try {
+        return connection_of(connection).has_space() ? 1 : 0;
+    } catch (...) {
+        return 0;
+    }
+}
+int send_text_waiting(wsserver_connection* connection, const char* text, std::size_t size) {
+    return guarded([&] { return connection_of(connection).send_waiting(text_from(text, size)); });
+}
+int send_binary_waiting(wsserver_connection* connection, const void* bytes, std::size_t size) {
+    return guarded([&] { return connection_of(connection).send_waiting(Binary{bytes_from(bytes, size)}); });
+}
+int pause_receiving(wsserver_connection* connection) {
+    return guarded([&] { return connection_of(connection).pause_receiving(); });
+}
+int resume_receiving(wsserver_connection* connection) {
+    return guarded([&] { return connection_of(connection).resume_receiving(); });
+}
+
+// --- The same by id ---
+
+/// The call of a shared object. It is called exactly once: with null if it is not made. Keeps the handler alive until
+/// then.
+class CallForHandler {
+   public:
+    CallForHandler(const SharedObjectHost& host, wsserver_call call, void* context) noexcept
+        : host_(&host), owner_(host.owner()), call_(call), context_(context) {}
+    CallForHandler(CallForHandler&& other) noexcept
+        : host_(other.host_),
+          owner_(std::move(other.owner_)),
+          call_(std::exchange(other.call_, nullptr)),
+          context_(other.context_) {}
+    CallForHandler& operator=(CallForHandler&&) = delete;
+    ~CallForHandler() {
+        if (call_ != nullptr) call_(context_, nullptr);
+    }
+
+    bool has_owner() const noexcept { return owner_ != nullptr; }
+    void operator()(AnyConnection& connection) {
+        auto& error = handler_said().error;
+        error.clear();
+        const auto call = std::exchange(call_, nullptr);
+        const int failed = call(context_, reinterpret_cast<wsserver_connection*>(&connection));
+        if (failed == 0) return;
+        throw std::runtime_error{
+            host_->name() + ": a posted call: " + (error.empty() ? "it returned " + std::to_string(failed) : error)};
+    }
+
+   private:
+    const SharedObjectHost* host_;
+    std::shared_ptr<const void> owner_;
+    wsserver_call call_;
+    void* context_;
+};
+
+int post(const wsserver_host* host, wsserver_connection_id to, std::uint32_t milliseconds, wsserver_call call,
+         void* context) {
+    // The call may be the handler's last owner and be destroyed before this function returns.
+    const HostCall under_way;
+    CallForHandler posted{SharedObjectHost::of(host), call, context};
+    if (!posted.has_owner()) return WSSERVER_CLOSED;  // within destroy()
+    return with_hub(host, [&](Hub& hub) {
+        return hub.post_after(id_from(to), std::chrono::milliseconds{milliseconds}, std::move(posted));
+    });
+}
+int add_to_room(const wsserver_host* host, wsserver_connection_id member, const char* room, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.join(id_from(member), text_from(room, size)); });
+}
+int remove_from_room(const wsserver_host* host, wsserver_connection_id member, const char* room, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.leave(id_from(member), text_from(room, size)); });
+}
+int set_user_of(const wsserver_host* host, wsserver_connection_id of, const char* user, std::size_t size) {
+    return with_hub(host, [&](Hub& hub) { return hub.set_user(id_from(of), text_from(user, size)); });
+}
+std::size_t queued_of(const wsserver_host* host, wsserver_connection_id of) {
+    const auto hub = SharedObjectHost::of(host).hub();
+    return hub ? hub->queued(id_from(of)) : 0;
+}
+int pause_receiving_of(const wsserver_host* host, wsserver_connection_id of) {
+    return with_hub(host, [&](Hub& hub) { return hub.pause_receiving(id_from(of)); });
+}
+int resume_receiving_of(const wsserver_host* host, wsserver_connection_id of) {
+    return with_hub(host, [&](Hub& hub) { return hub.resume_receiving(id_from(of)); });
+}
+
+// --- Many connections at once ---
+
+int send_to_each(const wsserver_host* host, const wsserver_connection_id* to, std::size_t count,
+                 const AnyMessage& message, wsserver_count done, void* context) {
+    return run_for_all(host, done, context, [&](Hub& hub, Completion completion) {
+        std::vector<ConnectionId> ids;
+        for (std::size_t i = 0; i < count; ++i) ids.push_back(id_from(to[i]));
+        return hub.send(ids, message, std::move(completion));
+    });
+}
+int send_text_to_each(const wsserver_host* host, const wsserver_connection_id* to, std::size_t count, const char* text,
+                      std::size_t size, wsserver_count done, void* context) {
+    return send_to_each(host, to, count, text_from(text, size), done, context);
+}
+int send_binary_to_each(const wsserver_host* host, const wsserver_connection_id* to, std::size_t count,
+                        const void* bytes, std::size_t size, wsserver_count done, void* context) {
+    return send_to_each(host, to, count, Binary{bytes_from(bytes, size)}, done, context);
+}
+
+Audience audience_of(const wsserver_audience& given) {
+    Audience audience = audience_of(given.subprotocol, given.except);
+    if (given.room.data != nullptr) audience.room = text_from(given.room.data, given.room.size);
+    if (given.user.data != nullptr) audience.user = text_from(given.user.data, given.user.size);
+    return audience;
+}
+int broadcast_to(const wsserver_host* host, const wsserver_audience* audience, const AnyMessage& message,
+                 wsserver_count done, void* context) {
+    return run_for_all(host, done, context, [&](Hub& hub, Completion completion) {
+        return hub.broadcast(audience_of(*audience), message, std::move(completion));
+    });
+}
+int broadcast_text_to(const wsserver_host* host, const wsserver_audience* audience, const char* text, std::size_t size,
+                      wsserver_count done, void* context) {
+    return broadcast_to(host, audience, text_from(text, size), done, context);
+}
+int broadcast_binary_to(const wsserver_host* host, const wsserver_audience* audience, const void* bytes,
+                        std::size_t size, wsserver_count done, void* context) {
+    return broadcast_to(host, audience, Binary{bytes_from(bytes, size)}, done, context);
+}
+
 constexpr wsserver_host functions{
     .abi_version = WSSERVER_HANDLER_ABI,
     .size = sizeof(wsserver_host),
@@ -319,6 +484,30 @@ constexpr wsserver_host functions{
     .upgrade_value = upgrade_value,
     .upgrade_add_field = upgrade_add_field,
     .upgrade_refuse = upgrade_refuse,
+    .upgrade_set_user = upgrade_set_user,
+    .request_field = request_field,
+    .join = join,
+    .leave = leave,
+    .room = room,
+    .user = user,
+    .set_user = set_user,
+    .queued = queued,
+    .has_space = has_space,
+    .send_text_waiting = send_text_waiting,
+    .send_binary_waiting = send_binary_waiting,
+    .pause_receiving = pause_receiving,
+    .resume_receiving = resume_receiving,
+    .post = post,
+    .add_to_room = add_to_room,
+    .remove_from_room = remove_from_room,
+    .set_user_of = set_user_of,
+    .queued_of = queued_of,
+    .pause_receiving_of = pause_receiving_of,
+    .resume_receiving_of = resume_receiving_of,
+    .send_text_to_each = send_text_to_each,
+    .send_binary_to_each = send_binary_to_each,
+    .broadcast_text_to = broadcast_text_to,
+    .broadcast_binary_to = broadcast_binary_to,
 };
 
 void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {
@@ -370,6 +559,7 @@ Admission UpgradeForObject::take_admission() {
         admission.refusal = std::move(refusal_);
     } else {
         admission.fields = std::move(fields_);
+        admission.user = std::move(user_);
     }
     return admission;
 }

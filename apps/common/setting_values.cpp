@@ -164,7 +164,9 @@ Done assign_commands(std::vector<std::string>& commands, Values values) {
 
 Done assign_endpoints(std::vector<std::string>& endpoints, Values values) {
     std::vector<wsserver::Endpoint> before;
+    if (std::ranges::count(values, "systemd") > 1) return Unexpected{quoted("systemd") + " is listed twice"};
     for (const std::string& value : values) {
+        if (value == "systemd") continue;  // see Server::listen()
         const auto endpoint = wsserver::parse_endpoint(value);
         if (!endpoint) return Unexpected{endpoint.error()};
         const bool again = std::find(before.begin(), before.end(), *endpoint) != before.end();

@@ -165,9 +165,10 @@ std::vector<Setting> make_settings() {
     group(
         "Connections",
         {
-            at_start_only(
-                list("listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
-                     "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one) or unix:PATH")),
+            at_start_only(list("listen", "--listen", "ENDPOINT", assign_endpoints, WSD_VALUE(listen),
+                               "where to listen: HOST:PORT, [HOST]:PORT, :PORT (all addresses; port 0 picks one), "
+                               "unix:PATH, or systemd "
+                               "for the sockets of a socket unit")),
             at_start_only(list(
                 "listen_proxy_protocol", "--listen-proxy-protocol", "ENDPOINT", assign_endpoints,
                 WSD_VALUE(listen_proxy_protocol),

@@ -23,10 +23,12 @@ class Rpc {
     }
     asio::awaitable<std::string> call(std::string method, std::chrono::milliseconds at_most) {
         Call call{asio::steady_timer{client_.get_executor(), at_most}};
-        co_await (client_.async_wait_open() || call.timer.async_wait(asio::use_awaitable));
+        co_await (client_.async_wait_open(asio::as_tuple(asio::use_awaitable)) ||
+                  call.timer.async_wait(asio::use_awaitable));
         const auto place = calls_.emplace(++last_id_, &call).first;
-        client_.send(R"({"jsonrpc":"2.0","id":)" + std::to_string(last_id_) + R"(,"method":")" + method + "\"}");
-        co_await call.timer.async_wait(asio::as_tuple(asio::use_awaitable));
+        const auto sent =
+            client_.send(R"({"jsonrpc":"2.0","id":)" + std::to_string(last_id_) + R"(,"method":")" + method + "\"}");
+        if (sent == wsserver::SendStatus::queued) co_await call.timer.async_wait(asio::as_tuple(asio::use_awaitable));
         calls_.erase(place);
         co_return method + ": " + call.answer;
     }

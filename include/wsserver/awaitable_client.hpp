@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/error_code.hpp>
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -97,7 +98,7 @@ class AwaitableClient {
     /// error of another end, or operation_aborted: cancelled, replaced, or the client is gone. Supports all types of
     /// cancellation: an operation that was cancelled has not taken a message.
     template <class Token = boost::asio::use_awaitable_t<>>
-    auto async_receive(Token&& token = Token{}) {
+    requires(!std::convertible_to<Token, std::chrono::milliseconds>) auto async_receive(Token&& token = Token{}) {
         return initiate<Token, void(Error, ReceivedMessage)>(&State::async_receive, token, forever);
     }
     /// The same; the error is `timed_out` if no message arrives within `at_most`.
@@ -133,6 +134,11 @@ class AwaitableClient {
     template <class Token = boost::asio::use_awaitable_t<>>
     auto async_close(CloseCode code = CloseCode::normal, std::string reason = {}, Token&& token = Token{}) {
         return initiate<Token, void(Error, ConnectionEnd)>(&State::async_close, token, code, std::move(reason));
+    }
+    /// The same with the code 1000 and no reason.
+    template <class Token>
+    requires(!std::convertible_to<Token, CloseCode>) auto async_close(Token&& token) {
+        return async_close(CloseCode::normal, {}, std::forward<Token>(token));
     }
 
     /// Calls `listener` each time a connection has opened, before its first message is received. It may call any

@@ -73,9 +73,10 @@ struct ClientOptions {
 /// A client with one connection at a time.
 ///
 /// Threads: one thread runs the io_context, also if the executor is a strand: the client waits for its sockets on the
-/// io_context itself. If two threads run it at the same time and meet in the client, the process is aborted with a line
-/// on the standard error output. Call the members on that thread, or while the loop does not run, also within reactions
-/// and listeners. From other threads, use a ConnectionHandle or a Hub, which a reaction gets from its connection.
+/// io_context itself. If two threads run it at the same time and meet in its transport, the process is aborted with a
+/// line on the standard error output. Call the members on that thread, or while the loop does not run, also within
+/// reactions and listeners. From other threads, use a ConnectionHandle or a Hub, which a reaction gets from its
+/// connection.
 ///
 /// Errors: members throw std::bad_alloc only, except the constructor. Results of the network are reported to on_end().
 /// An exception of a reaction closes the connection with 1011. An exception of a listener leaves the run() of the loop;
@@ -137,8 +138,8 @@ class Client {
     /// True while a program that has much to send should go on; see AnyConnection::has_space(). If it was false, the
     /// handler's on_drained() follows, unless the connection ends before.
     bool has_space() const noexcept;
-    /// Begins the closing handshake, or gives up connecting, which is reported to on_end() within this call. The client
-    /// does not reconnect after that.
+    /// Begins the closing handshake, or gives up an attempt, which is reported to on_end() within this call. Between
+    /// two attempts there is nothing to report. The client does not reconnect after that.
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {});
 
     /// Leaves the server's bytes in the buffers of the kernel until resume_receiving(). This is flow control for a

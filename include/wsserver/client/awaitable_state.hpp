@@ -119,6 +119,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     void begin_connect(Completion<> done, std::string url, ConnectError* failure);
     void begin_attempt();
     void opened(ConnectionId connection);
+    void note_end(const ConnectionEnd& how, bool will_retry);
     void take(Opcode opcode, Bytes payload);
     ReceivedMessage next_message();
     void drop_messages() noexcept;
@@ -128,7 +129,9 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     bool is_current(std::uint64_t attempt) const noexcept { return client_ != nullptr && attempt_ == attempt; }
     bool is_open() const noexcept { return client_ != nullptr && client_->is_open(); }
     /// True if the attempt has ended, and so has its connection, and no other follows.
-    bool is_over() const noexcept { return client_ == nullptr || (end_ && !will_retry_) || client_->is_idle(); }
+    bool is_over() const noexcept {
+        return client_ == nullptr || (end_ && (!will_retry_ || closes_)) || client_->is_idle();
+    }
     boost::system::error_code end_error() const noexcept;
     static boost::system::error_code send_error(SendStatus status) noexcept;
     ConnectError failure(std::uint64_t attempt) const;
@@ -142,7 +145,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     ConnectionId connection_{};    ///< the last one
     std::optional<ConnectionEnd> end_;
     bool will_retry_ = false;  ///< a connection follows the one that has ended
-    bool closes_ = false;      ///< messages are discarded
+    bool closes_ = false;      ///< messages are discarded, and no connection follows
     std::deque<ReceivedMessage> messages_;
     std::size_t bytes_ = 0;
     std::vector<ClientOperation*> waiting_;  ///< in the order in which they have begun

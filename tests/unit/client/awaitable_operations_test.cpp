@@ -5,6 +5,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -399,6 +400,27 @@ TEST_CASE("a loop may be destroyed before the operations of its client have ende
         context.reset();
     }
     cancel.emit(cancellation_type::terminal);
+    CHECK(calls == 0);
+}
+
+TEST_CASE("a completion handler that owns the client is destroyed with the loop", "[client][awaitable]") {
+    struct Session : std::enable_shared_from_this<Session> {
+        explicit Session(asio::io_context& context) : client(context) {}
+        AwaitableClient client;
+    };
+    int calls = 0;
+    std::weak_ptr<Session> session;
+    {
+        asio::io_context context(1);
+        const auto listeners = open_listeners(*parse_endpoint("127.0.0.1:0"));
+        const auto made = std::make_shared<Session>(context);
+        session = made;
+        made->client.async_connect("ws://" + to_string(listeners->endpoint), asio::detached);
+        made->client.async_receive([&, made](Error, ReceivedMessage) { ++calls; });
+        made->client.async_receive([&, made](Error, ReceivedMessage) { ++calls; });
+        context.poll();
+    }
+    CHECK(session.expired());
     CHECK(calls == 0);
 }
 

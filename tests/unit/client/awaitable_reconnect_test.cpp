@@ -211,3 +211,22 @@ TEST_CASE("close() between two connections ends all that waits", "[client][await
     CHECK(open == asio::error::operation_aborted);
     CHECK(close.result->code == CloseCode::service_restart);
 }
+
+TEST_CASE("close() in a listener for ends ends all that waits", "[client][awaitable]") {
+    Restarting r;
+    CHECK(r.connect(r.loop.url) == "(no error)");
+    CHECK(r.receive() == "hello 1");
+    int ended = 0, waited = 0;
+    r.client->on_end([&](const ConnectionEnd&, bool will_retry) {
+        if (will_retry) r.client->async_close([&](Error, const ConnectionEnd&) { ++ended; });
+    });
+    r.client->async_receive(10s, [&](Error error, const ReceivedMessage&) {
+        CHECK(error == asio::error::operation_aborted);
+        ++waited;
+    });
+    r.client->async_wait_open([](Error) {});
+    r.restart();
+    r.loop.run_until([&] { return ended == 1 && waited == 1; });
+    r.loop.context.poll();
+    CHECK_FALSE(r.client->is_open());
+}

@@ -70,6 +70,9 @@ class ClientOperation : public std::enable_shared_from_this<ClientOperation> {
         wake();
     }
 
+    /// wake() does not know the operation any more.
+    void leave() noexcept { std::erase(state_->waiting_, this); }
+
     boost::system::error_code error_;
 
     /// Cancels the operation, if it still exists, for the types of cancellation that it supports.
@@ -108,7 +111,6 @@ class ClientOperation : public std::enable_shared_from_this<ClientOperation> {
         state_->wake();  // a message that it has not taken
         complete(std::move(self));
     }
-    void leave() noexcept { std::erase(state_->waiting_, this); }
 
     const std::shared_ptr<AwaitableState> state_;
     const AwaitableState::Time deadline_;
@@ -131,6 +133,8 @@ class ClientOperationOf : public ClientOperation {
         if (!executor_) throw std::bad_alloc{};  // it had no memory for its copy of the executor
         if (is_elsewhere_) work_ = boost::asio::prefer(executor_, boost::asio::execution::outstanding_work.tracked);
     }
+    /// The completion handler may own the client, whose end wakes the operations that wait: this is not one any more.
+    ~ClientOperationOf() override { leave(); }
 
    protected:
     std::tuple<Results...> results_;

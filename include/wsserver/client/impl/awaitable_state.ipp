@@ -78,12 +78,18 @@ class ConnectOperation final : public ClientOperationOf<ConnectOperation> {
    private:
     void take_result() override {
         if (state().is_current(attempt_) && state().connections_ > 0) return;
-        ConnectError why = state().failure(attempt_);
-        error_ = asio_error(why.code);
-        if (failure_ != nullptr) *failure_ = std::move(why);
+        const auto explain = [this] {
+            ConnectError why = state().failure(attempt_);
+            error_ = asio_error(why.code);
+            if (failure_ != nullptr) *failure_ = std::move(why);
+        };
+        if (!within_memory(explain)) error_ = make_error_code(boost::system::errc::not_enough_memory);
     }
+    /// Within a listener for ends, only a flag says that no connection follows.
     void give_up() override {
-        if (state().is_current(attempt_) && !state().is_over()) state().client_->close();
+        if (!state().is_current(attempt_) || state().is_over()) return;
+        state().closes_ = true;
+        state().client_->close();
     }
 
     ConnectError* const failure_;
@@ -192,7 +198,14 @@ void AwaitableState::begin_connect(Completion<> done, std::string url, ConnectEr
         if (client_ == nullptr) return operation->is_for(attempt_ + 1);
         client_->resume_receiving();  // an earlier connection reads on, up to the peer's Close
         const auto connect = [&] { client_->connect(std::move(url), Reactions{shared_from_this(), attempt_ + 1}); };
-        const bool has_begun = within_memory(connect);
+        bool has_begun = false;
+        try {
+            has_begun = within_memory(connect);
+        } catch (...) {  // of a listener for the end of an earlier connection
+            begin_attempt();
+            operation->is_for(attempt_);
+            throw;
+        }
         begin_attempt();
         operation->is_for(attempt_);
         if (has_begun) return;
@@ -222,8 +235,8 @@ void AwaitableState::async_send(Completion<> done, AnyMessage message) {
 void AwaitableState::async_close(Completion<ConnectionEnd> done, CloseCode code, std::string reason) {
     std::make_shared<CloseOperation>(*this, std::move(done))->begin([&] {
         if (client_ == nullptr) return;
-        client_->close(code, reason);
         closes_ = true;
+        client_->close(code, reason);
         drop_messages();
         client_->resume_receiving();
     });
@@ -323,8 +336,13 @@ void AwaitableState::opened(ConnectionId connection) {
 }
 
 void AwaitableState::ended(const ConnectionEnd& how, bool will_retry) {
-    // The end of an earlier connection, whose closing handshake was slow.
-    if (how.opened && how.info.id != connection_) return;
+    const bool is_earlier = how.opened && how.info.id != connection_;  // its closing handshake was slow
+    if (!is_earlier) note_end(how, will_retry);
+    const auto kept = shared_from_this();
+    if (end_listener_) end_listener_(how, will_retry);
+}
+
+void AwaitableState::note_end(const ConnectionEnd& how, bool will_retry) {
     will_retry_ = will_retry;
     if (!within_memory([&] { end_ = how; })) {  // without its texts
         end_.emplace();
@@ -332,8 +350,6 @@ void AwaitableState::ended(const ConnectionEnd& how, bool will_retry) {
         end_->error = std::make_error_code(std::errc::not_enough_memory);
     }
     wake();
-    const auto kept = shared_from_this();
-    if (end_listener_) end_listener_(how, will_retry);
 }
 
 void AwaitableState::detach() {

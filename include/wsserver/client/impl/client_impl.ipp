@@ -242,7 +242,7 @@ void Client::Impl::flush() {
 
 void Client::Impl::wake() {
     loop_thread_.note();
-    if (timers_.fire() >= retry_at_) {
+    if (timers_.fire() >= retry_at_ && !connection_) {  // otherwise again when the last one is released
         retry_at_ = never;
         attempt();
     }

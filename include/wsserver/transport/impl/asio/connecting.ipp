@@ -37,7 +37,7 @@ void AsioConnecting::start(const Endpoint& to) {
     if (deadline_ != Clock::time_point::max()) {
         deadline_timer_.expires_at(deadline_);
         deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
-            if (cancelled) return;
+            if (cancelled || self->finished_ || !self->connected_) return;  // the loop may be gone
             const auto turn = self->loop_.turn();
             self->in_turn([&] { self->finish(Unexpected{std::make_error_code(std::errc::timed_out)}); });
         });

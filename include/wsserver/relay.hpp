@@ -20,9 +20,10 @@ namespace wsserver {
 ///     wsserver::Server server{context};
 ///     server.handle(wsserver::Relay{context, "ws://127.0.0.1:9000"});
 ///
-/// - Flow control: an end is not read while more than SendQueueLimits::high_mark waits for the other end, so memory
-/// does
-///   not grow with what is relayed. A connection is not read before the upstream server has accepted it.
+/// - An end is not read while more than SendQueueLimits::high_mark waits for the other one, so memory does not grow
+/// with
+///   what is relayed. A connection is not read before the upstream server has accepted it. Each has a client of its
+///   own, with buffers of about 280 KiB, of which an idle one uses little.
 /// - The subprotocol of the connection is the only one that the upstream server is offered. If it chooses none or
 ///   another one, the connection is closed with 1014.
 /// - Each end answers its Pings itself, and keep-alive watches both. Neither Pings nor Pongs are passed on.

@@ -314,7 +314,7 @@ class Server : public ServerHandlers {
     std::vector<std::uint16_t> stalled_reactors() const;
     /// The counters of the whole server.
     ServerStatistics statistics() const;
-    /// The state of each worker; empty if there was no connection with a pooled handler yet.
+    /// The state of each worker; empty before the first pooled connection or task.
     std::vector<WorkerState> workers() const;
     /// The pooled handlers that have work now.
     std::vector<HandlerLoad> handler_loads() const;

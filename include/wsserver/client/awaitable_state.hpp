@@ -54,7 +54,7 @@ namespace detail {
 
 /// What an operation calls in the end.
 template <class... Results>
-using Completion = boost::asio::any_completion_handler<void(boost::system::error_code, Results...)>;
+using CompletionHandler = boost::asio::any_completion_handler<void(boost::system::error_code, Results...)>;
 
 class ClientOperation;
 
@@ -74,11 +74,13 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
 
     // The operations. Each calls `done` exactly once, in a later turn of the loop, or throws std::bad_alloc and has not
     // begun. See AwaitableClient.
-    void async_connect(Completion<> done, std::string url) { begin_connect(std::move(done), std::move(url), nullptr); }
-    void async_wait_open(Completion<> done);
-    void async_receive(Completion<ReceivedMessage> done, std::chrono::milliseconds at_most);
-    void async_send(Completion<> done, AnyMessage message);
-    void async_close(Completion<ConnectionEnd> done, CloseCode code, std::string reason);
+    void async_connect(CompletionHandler<> done, std::string url) {
+        begin_connect(std::move(done), std::move(url), nullptr);
+    }
+    void async_wait_open(CompletionHandler<> done);
+    void async_receive(CompletionHandler<ReceivedMessage> done, std::chrono::milliseconds at_most);
+    void async_send(CompletionHandler<> done, AnyMessage message);
+    void async_close(CompletionHandler<ConnectionEnd> done, CloseCode code, std::string reason);
 
     // The same as coroutines, which keep the state.
     static boost::asio::awaitable<Result<void, ConnectError>> connect(std::shared_ptr<AwaitableState> state,
@@ -116,7 +118,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     boost::asio::awaitable<std::tuple<boost::system::error_code, ConnectionEnd>> closing(CloseCode code,
                                                                                          std::string& reason);
 
-    void begin_connect(Completion<> done, std::string url, ConnectError* failure);
+    void begin_connect(CompletionHandler<> done, std::string url, ConnectError* failure);
     void begin_attempt();
     void opened(ConnectionId connection);
     void note_end(const ConnectionEnd& how, bool will_retry);

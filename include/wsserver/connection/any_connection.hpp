@@ -171,7 +171,8 @@ class AnyConnection {
 
     /// In a reaction of a pooled handler of a Server: asks it to return soon. A stop is requested when the connection
     /// has ended, when the server stops, and at deadline(). The token is that of the reaction in which it was taken.
-    /// Its callbacks run on threads of the server and must not block. Elsewhere, no stop is ever requested.
+    /// Its callbacks run on threads of the server, or on the one that stops it, and must not block. Elsewhere, no stop
+    /// is ever requested.
     virtual std::stop_token stop_token() const { return {}; }
     /// In a reaction of a pooled handler of a Server: ServerOptions::handler_deadline after its start. Elsewhere
     /// never.

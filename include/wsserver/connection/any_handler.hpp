@@ -85,6 +85,8 @@ class AnyHandler {
     /// the reason of the peer, or ours, or 1006 if the stream ended without a closing handshake. From now on, sending
     /// returns `closed`.
     virtual void on_close(AnyConnection&, const Close&) {}
+    /// For a wrapper whose reactions run later: false if so much waits that posted calls must be dropped.
+    virtual bool takes_calls() const noexcept { return true; }
     /// A call was posted to the connection: calls it. Not for the handlers of programs; one that runs its reactions
     /// elsewhere moves it there.
     virtual void on_posted(AnyConnection& connection, ConnectionCall& call) { call(connection); }

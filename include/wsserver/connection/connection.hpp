@@ -140,6 +140,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     void* user_data() const noexcept override { return owns_data_ ? owned_data()->user_data : data_; }
     void set_user_data(void* data) noexcept override { (owns_data_ ? owned_data()->user_data : data_) = data; }
 
+    SendStatus after(std::chrono::milliseconds delay, ConnectionCall call) override;
+
     // For the owner.
 
     /// Sends a message of the connection's own handler (`reply`) or of any other sender (`message`).
@@ -303,6 +305,7 @@ class Connection final : public OwnedConnection, public StreamUser {
         std::weak_ptr<bool> acknowledgement{};  ///< the last one of these; expired if it is not due any more
         std::uint32_t paused_at = 0;            ///< in_milliseconds(), while Hold::rate is set
         Clock::time_point paused_until{};       ///< while Hold::rate is set
+        Clock::time_point second_look{};        ///< of looks_again()
         std::uint32_t published_at = 0;         ///< in_milliseconds(), while Hold::receivers is set
         std::uint32_t short_at = 0;             ///< in_milliseconds(), while Hold::memory is set
         ConnectionEnd ending{};                 ///< what is known about the end before it is reported
@@ -476,9 +479,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
 
     // Calls of the program
-    void call(ConnectionCall& posted) {
-        guarded([&] { handler()->on_posted(*this, posted); });
-    }
+    SendStatus call(ConnectionCall& posted);
     SendStatus call_later(PostedCall& posted);
     void make_due_calls();
     Clock::time_point next_call() const noexcept {

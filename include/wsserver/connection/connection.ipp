@@ -366,7 +366,27 @@ template <Role role, Transport T>
 SendStatus Connection<role, T>::take_call(PostedCall& posted) {
     if (phase_ != Phase::open) return SendStatus::closed;
     if (posted.delay.count() > 0) return call_later(posted);
-    in_one_turn([&] { call(posted.call); });
+    auto status = SendStatus::dropped;
+    in_one_turn([&] { status = call(posted.call); });
+    return status;
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::after(std::chrono::milliseconds delay, ConnectionCall call) {
+    if (!call) return SendStatus::refused;
+    if (delay.count() <= 0) return AnyConnection::after(delay, std::move(call));
+    PostedCall posted{std::move(call), delay};
+    return take_call(posted);
+}
+
+/// Makes a call, unless too many wait for a worker.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::call(ConnectionCall& posted) {
+    if (!handler()->takes_calls()) {
+        owner_.counts().calls_dropped.add();
+        return SendStatus::dropped;
+    }
+    guarded([&] { handler()->on_posted(*this, posted); });
     return SendStatus::queued;
 }
 
@@ -392,7 +412,7 @@ void Connection<role, T>::make_due_calls() {
     while (phase_ == Phase::open && next_call() <= now) {
         auto due = extra_->delayed->extract(extra_->delayed->begin());
         if (extra_->delayed->empty()) extra_->delayed.reset();
-        call(due.mapped());
+        (void)call(due.mapped());
     }
 }
 

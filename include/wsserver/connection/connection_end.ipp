@@ -73,7 +73,7 @@ void Connection<role, T>::report_closed(const Close& close) {
     guarded([&] {
         if (owner_.on_close_called(id_)) handler()->on_close(*this, close);
     });
-    own_data(nullptr);
+    if (owner_.running_handler() == nullptr) own_data(nullptr);  // otherwise a reaction may use it: with the connection
     if constexpr (role == Role::server) owner_.memberships().leave_all(id_.slot);
 }
 
@@ -191,6 +191,7 @@ void Connection<role, T>::finish(std::string_view cause, std::error_code error) 
     if (phase_ == Phase::closed) return;
     note(cause, error);
     if (extra_) extra_->undecided.reset();
+    if (extra_) extra_->delayed.reset();
     abandon_exchange();
     enter_closing();
     report_closed({CloseCode::abnormal, cause});
@@ -275,7 +276,13 @@ void Connection<role, T>::watch() {
         end_pause(Hold::rate);
     }
     if (is_held(Hold::receivers)) limit_publish_pause();
-    if (is_paused_too_long() || message_is_late()) return;
+    if (looked_again_ && extra_ && transport().now() < extra_->second_look) {  // a call was due before
+        return owner_.schedule(*this, std::min(extra_->second_look, next_call()));
+    }
+    if (is_paused_too_long() || message_is_late()) {
+        if (phase_ == Phase::open && next_call() < due()) owner_.schedule(*this, next_call());
+        return;
+    }
     watch_silence();
     if (phase_ != Phase::open) return;
     const auto now = transport().now();
@@ -293,7 +300,9 @@ bool Connection<role, T>::looks_again(std::chrono::milliseconds whole_time) {
     looked_again_ = true;
     const auto now = transport().now();
     const bool late = now - due() >= stood_still;
-    owner_.schedule(*this, later(now, late ? whole_time : std::min(whole_time / 10, second_look_time)));
+    const auto when = later(now, late ? whole_time : std::min(whole_time / 10, second_look_time));
+    if (extra_) extra_->second_look = when;
+    owner_.schedule(*this, when);
     return true;
 }
 

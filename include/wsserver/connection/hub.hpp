@@ -84,7 +84,8 @@ class Completion {
 /// The part of a server or client that any thread may call at any time. It may outlive the server or client, and then
 /// returns `closed`. No member waits for a handler or for the network. If the thread of the connections is busy,
 /// requests wait, up to a limit of 256 MiB; over it they are dropped: the result is `dropped`, and a broadcast reports
-/// 0. Requests of one thread are executed in their order, as far as they concern one connection. Members throw only
+/// 0. Requests of one thread are executed in their order, as far as they concern one connection; on the thread of the
+/// connection only post() waits for a later turn. Members throw only
 /// std::bad_alloc. After the server has ended, no Completion of an earlier call is called.
 class Hub {
    public:

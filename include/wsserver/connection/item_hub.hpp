@@ -60,6 +60,7 @@ class ItemHub : public Hub {
     SendStatus resume_receiving(ConnectionId of) final { return put(item_for(of, InboxItem::Kind::unpause), {}); }
     SendStatus post(ConnectionId to, ConnectionCall call) final { return post_after(to, {}, std::move(call)); }
     SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) final {
+        if (!call) return SendStatus::refused;
         InboxItem item = item_for(to, InboxItem::Kind::call);
         item.call = std::make_unique<PostedCall>(PostedCall{std::move(call), delay});
         return put(std::move(item), {});

@@ -124,7 +124,7 @@ class ClientOperation : public std::enable_shared_from_this<ClientOperation> {
 template <class Kind, class... Results>
 class ClientOperationOf : public ClientOperation {
    public:
-    ClientOperationOf(AwaitableState& state, Completion<Results...> done,
+    ClientOperationOf(AwaitableState& state, CompletionHandler<Results...> done,
                       AwaitableState::Time deadline = AwaitableState::never)
         : ClientOperation(state, deadline),
           executor_(boost::asio::get_associated_executor(done, state.executor())),
@@ -161,7 +161,7 @@ class ClientOperationOf : public ClientOperation {
     boost::asio::any_completion_executor executor_;
     const bool is_elsewhere_;  ///< the handler has another executor than the client
     boost::asio::any_completion_executor work_;
-    Completion<Results...> done_;
+    CompletionHandler<Results...> done_;
 };
 
 }  // namespace wsserver::detail

@@ -67,7 +67,7 @@ class ConnectOperation final : public ClientOperationOf<ConnectOperation> {
    public:
     static constexpr auto cancellation = Cancellation::terminal | Cancellation::partial;
 
-    ConnectOperation(AwaitableState& state, Completion<> done, ConnectError* failure)
+    ConnectOperation(AwaitableState& state, CompletionHandler<> done, ConnectError* failure)
         : ClientOperationOf(state, std::move(done)), failure_(failure) {}
 
     void is_for(std::uint64_t attempt) noexcept { attempt_ = attempt; }
@@ -115,7 +115,7 @@ class ReceiveOperation final : public ClientOperationOf<ReceiveOperation, Receiv
    public:
     static constexpr auto cancellation = OpenOperation::cancellation;
 
-    ReceiveOperation(AwaitableState& state, Completion<ReceivedMessage> done, AwaitableState::Time deadline)
+    ReceiveOperation(AwaitableState& state, CompletionHandler<ReceivedMessage> done, AwaitableState::Time deadline)
         : ClientOperationOf(state, std::move(done), deadline), attempt_(state.attempt_) {}
 
     bool takes_message() const noexcept override { return state().is_current(attempt_); }
@@ -144,7 +144,7 @@ class SendOperation final : public ClientOperationOf<SendOperation> {
    public:
     static constexpr auto cancellation = ConnectOperation::cancellation;
 
-    SendOperation(AwaitableState& state, Completion<> done)
+    SendOperation(AwaitableState& state, CompletionHandler<> done)
         : ClientOperationOf(state, std::move(done)), attempt_(state.attempt_), connection_(state.connections_) {}
 
     bool is_due() const override { return !may_wait() || state().client_->has_space(); }
@@ -169,7 +169,7 @@ class CloseOperation final : public ClientOperationOf<CloseOperation, Connection
    public:
     static constexpr auto cancellation = ConnectOperation::cancellation;
 
-    CloseOperation(AwaitableState& state, Completion<ConnectionEnd> done)
+    CloseOperation(AwaitableState& state, CompletionHandler<ConnectionEnd> done)
         : ClientOperationOf(state, std::move(done)), attempt_(state.attempt_) {}
 
     bool is_due() const override { return !state().is_current(attempt_) || state().is_over(); }
@@ -192,7 +192,7 @@ class CloseOperation final : public ClientOperationOf<CloseOperation, Connection
     const std::uint64_t attempt_;
 };
 
-void AwaitableState::begin_connect(Completion<> done, std::string url, ConnectError* failure) {
+void AwaitableState::begin_connect(CompletionHandler<> done, std::string url, ConnectError* failure) {
     const auto operation = std::make_shared<ConnectOperation>(*this, std::move(done), failure);
     operation->begin([&] {
         if (client_ == nullptr) return operation->is_for(attempt_ + 1);
@@ -214,16 +214,16 @@ void AwaitableState::begin_connect(Completion<> done, std::string url, ConnectEr
     });
 }
 
-void AwaitableState::async_wait_open(Completion<> done) {
+void AwaitableState::async_wait_open(CompletionHandler<> done) {
     std::make_shared<OpenOperation>(*this, std::move(done))->begin([] {});
 }
 
-void AwaitableState::async_receive(Completion<ReceivedMessage> done, std::chrono::milliseconds at_most) {
+void AwaitableState::async_receive(CompletionHandler<ReceivedMessage> done, std::chrono::milliseconds at_most) {
     const auto deadline = at_most == std::chrono::milliseconds::max() ? never : later(Clock::now(), at_most);
     std::make_shared<ReceiveOperation>(*this, std::move(done), deadline)->begin([] {});
 }
 
-void AwaitableState::async_send(Completion<> done, AnyMessage message) {
+void AwaitableState::async_send(CompletionHandler<> done, AnyMessage message) {
     const auto operation = std::make_shared<SendOperation>(*this, std::move(done));
     operation->begin([&] {
         if (client_ == nullptr) return;
@@ -232,7 +232,7 @@ void AwaitableState::async_send(Completion<> done, AnyMessage message) {
     });
 }
 
-void AwaitableState::async_close(Completion<ConnectionEnd> done, CloseCode code, std::string reason) {
+void AwaitableState::async_close(CompletionHandler<ConnectionEnd> done, CloseCode code, std::string reason) {
     std::make_shared<CloseOperation>(*this, std::move(done))->begin([&] {
         if (client_ == nullptr) return;
         closes_ = true;
@@ -266,7 +266,7 @@ boost::asio::awaitable<void> throw_if_cancelled(boost::system::error_code error)
 boost::asio::awaitable<std::tuple<boost::system::error_code>> AwaitableState::connecting(std::string& url,
                                                                                          ConnectError& failure) {
     return begin_awaitable(
-        [this, &url, &failure](Completion<> done) { begin_connect(std::move(done), std::move(url), &failure); });
+        [this, &url, &failure](CompletionHandler<> done) { begin_connect(std::move(done), std::move(url), &failure); });
 }
 
 boost::asio::awaitable<Result<void, ConnectError>> AwaitableState::connect(std::shared_ptr<AwaitableState> state,
@@ -282,7 +282,7 @@ boost::asio::awaitable<Result<void, ConnectError>> AwaitableState::connect(std::
 boost::asio::awaitable<std::tuple<boost::system::error_code, ReceivedMessage>> AwaitableState::receiving(
     std::chrono::milliseconds at_most) {
     return begin_awaitable<ReceivedMessage>(
-        [this, at_most](Completion<ReceivedMessage> done) { async_receive(std::move(done), at_most); });
+        [this, at_most](CompletionHandler<ReceivedMessage> done) { async_receive(std::move(done), at_most); });
 }
 
 boost::asio::awaitable<std::optional<ReceivedMessage>> AwaitableState::receive(std::shared_ptr<AwaitableState> state,
@@ -298,7 +298,7 @@ boost::asio::awaitable<std::optional<ReceivedMessage>> AwaitableState::receive(s
 
 boost::asio::awaitable<std::tuple<boost::system::error_code, ConnectionEnd>> AwaitableState::closing(
     CloseCode code, std::string& reason) {
-    return begin_awaitable<ConnectionEnd>([this, code, &reason](Completion<ConnectionEnd> done) {
+    return begin_awaitable<ConnectionEnd>([this, code, &reason](CompletionHandler<ConnectionEnd> done) {
         async_close(std::move(done), code, std::move(reason));
     });
 }

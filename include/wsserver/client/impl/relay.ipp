@@ -132,10 +132,15 @@ Relay::Relay(boost::asio::io_context& context, ChooseUrl choose, ClientOptions o
 /// A client must end on the thread of its loop. The last reference to a handler may be dropped by a worker.
 Relay::~Relay() {
     if (!state_) return;
-    for (const auto& [key, pair] : state_->pairs) pair->forget_near();
-    if (state_->pairs.empty() || state_->thread.may_end_here()) return;
+    const auto forget = [](State& state) {
+        for (const auto& [key, pair] : state.pairs) pair->forget_near();
+    };
+    if (state_->thread.may_end_here()) {
+        forget(*state_);
+        return;
+    }
     boost::asio::io_context& context = state_->context;
-    (void)within_memory([&] { boost::asio::post(context, [state = std::move(state_)] {}); });
+    (void)within_memory([&] { boost::asio::post(context, [forget, state = std::move(state_)] { forget(*state); }); });
 }
 
 /// Null if there was no memory in on_open().

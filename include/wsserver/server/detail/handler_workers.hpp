@@ -69,6 +69,9 @@ class HandlerWorkers {
     static constexpr std::size_t most_tasks = 65'536;
 
     WorkerPool& pool();
+    /// Null if there is none and stop() was called.
+    WorkerPool* pool_unless_ended();
+    WorkerPool& made_pool();
     void report_overdue();
     std::chrono::milliseconds watch();
 
@@ -83,6 +86,7 @@ class HandlerWorkers {
     std::atomic<std::uint64_t> handlers_overdue_{0};
     mutable std::mutex mutex_;
     std::unique_ptr<WorkerPool> pool_;
+    bool ended_ = false;                                  ///< stop() was called
     std::vector<std::unique_ptr<ReadyMailboxes>> ready_;  ///< by reactor, created for its first pooled connection
     detail::RecurringThread watchdog_;                    ///< last: it uses the other members
 };

@@ -339,7 +339,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
 
     // Items of other threads
     void take_items();
-    void execute_taken(InboxItem& item);
+    void execute_taken(InboxItem& item, Bytes payload);
     /// A call must not be made within a reaction.
     static bool may_execute_at_once(const InboxItem& item) noexcept {
         return !item.call || item.call->delay.count() > 0;
@@ -386,7 +386,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     std::array<ReactorGroups, 2> groups_;  ///< by GroupKind
     Clock::time_point stop_deadline_ = Clock::time_point::max();
     Inbox inbox_;
-    Inbox::Batch taken_;
+    Inbox::Batch spare_batch_;           ///< keeps the memory of the last one
     std::vector<Broadcast> broadcasts_;  ///< of this turn
     bool broadcast_counted_ = false;     ///< a broadcast must wait for a receiver
     /// The memory of the broadcasts that wait, from which on it looks.

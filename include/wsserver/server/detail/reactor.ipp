@@ -116,25 +116,26 @@ void Reactor<T>::announced_join_done(const InboxItem& item, Bytes payload) noexc
 
 template <Transport T>
 void Reactor<T>::take_items() {
-    inbox_.take(taken_);
-    for (auto next = taken_.items.begin(); next != taken_.items.end();) {
+    Inbox::Batch batch = std::exchange(spare_batch_, {});  // not in place, as a call may run the loop again
+    inbox_.take(batch);
+    for (auto next = batch.items.begin(); next != batch.items.end();) {
         // A worker's items for one connection are usually adjacent. They are sent together, without the send queue.
         const auto end =
-            std::find_if(next, taken_.items.end(), [to = next->to](const InboxItem& item) { return item.to != to; });
+            std::find_if(next, batch.items.end(), [to = next->to](const InboxItem& item) { return item.to != to; });
         const auto execute_run = [&] {
-            for (; next != end; ++next) execute_taken(*next);
+            for (; next != end; ++next) execute_taken(*next, batch.payload_of(*next));
         };
         ServerConnection* connection = next->to.generation != 0 ? pool_.find(next->to) : nullptr;
         connection != nullptr ? connection->in_one_turn(execute_run) : execute_run();
     }
-    taken_.clear();  // releases the shared messages early
+    batch.clear();  // releases the shared messages early
+    spare_batch_ = std::move(batch);
 }
 
 template <Transport T>
-void Reactor<T>::execute_taken(InboxItem& item) {
+void Reactor<T>::execute_taken(InboxItem& item, Bytes payload) {
     const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
     auto result = SendStatus::dropped;
-    const Bytes payload = taken_.payload_of(item);
     const bool had_memory = within_memory([&] { result = execute(item, payload); });
     announced_join_done(item, payload);
     if (!had_memory) return drop(item);

@@ -54,6 +54,15 @@ class WaitingTask {
 
 WorkerPool& HandlerWorkers::pool() {
     const std::lock_guard lock(mutex_);
+    return made_pool();
+}
+
+WorkerPool* HandlerWorkers::pool_unless_ended() {
+    const std::lock_guard lock(mutex_);
+    return ended_ && !pool_ ? nullptr : &made_pool();
+}
+
+WorkerPool& HandlerWorkers::made_pool() {
     if (!pool_) {
         pool_ = std::make_unique<WorkerPool>(or_cores_and_one(count_), [this](TaskName task, std::exception_ptr why) {
             callbacks_.log(LogLevel::error, task.text() + " threw: " + what_of(why));
@@ -76,6 +85,7 @@ ReadyMailboxes& HandlerWorkers::ready_mailboxes(std::uint16_t reactor) {
 
 SendStatus HandlerWorkers::post(Priority priority, UniqueFunction<void()> task, std::string_view name) {
     if (gate_->is_closed()) return SendStatus::closed;
+    if (!task) return SendStatus::refused;
     const bool too_many = tasks_->fetch_add(1, std::memory_order_relaxed) >= most_tasks;
     WaitingTask waiting{tasks_};
     if (too_many) {
@@ -88,7 +98,9 @@ SendStatus HandlerWorkers::post(Priority priority, UniqueFunction<void()> task, 
         if (call) task();
     };
     try {
-        const bool is_queued = pool().queue().push(make_task(priority, TaskName{name}, std::move(run)));
+        WorkerPool* const workers = pool_unless_ended();
+        if (workers == nullptr) return SendStatus::closed;
+        const bool is_queued = workers->queue().push(make_task(priority, TaskName{name}, std::move(run)));
         return is_queued ? SendStatus::queued : SendStatus::closed;
     } catch (const std::system_error& why) {
         callbacks_.log(LogLevel::error,
@@ -155,6 +167,10 @@ std::vector<HandlerLoad> HandlerWorkers::loads() const {
 }
 
 std::vector<std::string> HandlerWorkers::stop(Clock::time_point deadline) {
+    {
+        const std::lock_guard lock(mutex_);
+        ended_ = true;  // the watchdog starts with the pool
+    }
     watchdog_.stop();
     WorkerPool* pool = nullptr;
     {

@@ -55,7 +55,9 @@ class PooledConnection final : public AnyConnection {
     SendStatus send_waiting(const AnyMessage& message) override;
     bool has_space() override {
         if (is_closed()) return false;
-        return !ask_for_receipt() || window_.has_space_or_waits();  // without space in the inbox, a send is `dropped`
+        const SendStatus asked = ask_for_receipt();
+        if (asked == SendStatus::closed) return false;
+        return asked == SendStatus::dropped || window_.has_space_or_waits();  // without space, a send is `dropped`
     }
     SendWindow& window() noexcept { return window_; }
     SendStatus ping(Bytes payload) override { return hub_->ping(id_, payload); }
@@ -129,7 +131,7 @@ class PooledConnection final : public AnyConnection {
 
    private:
     bool wait_for_space();
-    bool ask_for_receipt();
+    SendStatus ask_for_receipt();
     bool is_closed() const noexcept { return window_.is_closed() || hub_->gate()->is_closed(); }
 
     using Rooms = std::set<std::string, std::less<>>;
@@ -158,22 +160,21 @@ constexpr std::chrono::milliseconds look_again_interval{50};
 /// How often it looks while the inbox of the reactor is full.
 constexpr int looks_at_full_inbox = 100;
 
-/// Asks for one ahead of time, so that the reactor may answer before the window is used up. Returns false if there is
-/// no space in the inbox.
-bool PooledConnection::ask_for_receipt() {
-    if (!window_.should_ask()) return true;
+/// Asks for one ahead of time, so that the reactor may answer before the window is used up. Returns `dropped` if there
+/// is no space in the inbox, and `closed` if the connection or the server has ended.
+SendStatus PooledConnection::ask_for_receipt() {
+    if (!window_.should_ask()) return SendStatus::queued;
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     store_big_endian(MutableBytes{number}, window_.last_sent());
     const SendStatus status = put(InboxItem::Kind::receipt, number);
     if (status == SendStatus::queued) window_.asked();
-    return status != SendStatus::dropped;
+    return status;
 }
 
 /// Returns false if the connection is not open any more.
 bool PooledConnection::wait_for_space() {
     for (;;) {
-        (void)ask_for_receipt();
-        if (is_closed()) return false;
+        if (ask_for_receipt() == SendStatus::closed || is_closed()) return false;
         if (window_.has_space()) return true;
         if (!window_.wait(look_again_interval)) window_.ask_again();
     }
@@ -207,10 +208,10 @@ class ReactionMailbox final : public Mailbox<Reaction> {
         if (!call_) call_.emplace(*gate_);  // once in a run, because all workers change the gate
         if (!*call_ || gate_->is_closed()) return;
         connection_.begin_reaction();
-        run(reaction, payload);
+        contained(reaction, payload);
         connection_.end_reaction();
     }
-    void run(Reaction& reaction, Bytes payload) noexcept {
+    void contained(Reaction& reaction, Bytes payload) noexcept {
         try {
             react(reaction, payload);
         } catch (const std::exception& exception) {
@@ -246,9 +247,9 @@ class ReactionMailbox final : public Mailbox<Reaction> {
             case Reaction::Kind::pong:
                 return handler_->on_pong(connection_, Pong{payload});
             case Reaction::Kind::drained:
-                return handler_->on_drained(connection_);
+                return window().is_closed() ? void() : handler_->on_drained(connection_);
             case Reaction::Kind::call:
-                return handler_->on_posted(connection_, *reaction.call);
+                return window().is_closed() ? void() : handler_->on_posted(connection_, *reaction.call);
             case Reaction::Kind::close:
                 if (!gate_->close_called(connection_.id())) return;
                 return close(Close{reaction.code, text_of(payload)});
@@ -300,6 +301,7 @@ class PooledHandler final : public AnyHandler {
         (void)confirm();
         put_drained();
     }
+    bool takes_calls() const noexcept override { return mailbox_->waiting_bytes() <= MailboxLimits{}.bytes; }
     void on_posted(AnyConnection&, ConnectionCall& call) override {
         Reaction reaction{Reaction::Kind::call};
         reaction.call = std::make_unique<ConnectionCall>(std::move(call));

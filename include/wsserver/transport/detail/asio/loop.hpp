@@ -92,10 +92,10 @@ class AsioLoop : public std::enable_shared_from_this<AsioLoop> {
     std::atomic<Use> use_{Use::none_yet};
 
     std::mutex mutex_;
-    std::vector<UniqueFunction<void()>> posted_;   // guarded by mutex_
-    bool posted_noticed_ = false;                  // guarded by mutex_; a call of run_posted() is queued
-    std::vector<UniqueFunction<void()>> running_;  // the tasks of run_posted(); a member to keep its memory
-    OperationMemory posted_memory_;                // for the call of run_posted()
+    std::vector<UniqueFunction<void()>> posted_;       // guarded by mutex_
+    bool posted_noticed_ = false;                      // guarded by mutex_; a call of run_posted() is queued
+    std::vector<UniqueFunction<void()>> spare_tasks_;  // keeps the memory of those that have run
+    OperationMemory posted_memory_;                    // for the call of run_posted()
 
     LoopTimer timer_;
     OperationMemory timer_memory_;

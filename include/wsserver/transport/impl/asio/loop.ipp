@@ -46,16 +46,18 @@ bool AsioLoop::begin_use() noexcept {
 void AsioLoop::run_posted() {
     if (!begin_use()) return;
     const auto turn = this->turn();
+    auto tasks = std::exchange(spare_tasks_, {});  // not in place, as a task may run the loop again
     {
         const std::lock_guard lock(mutex_);
-        std::swap(posted_, running_);
+        std::swap(posted_, tasks);
         posted_noticed_ = false;
     }
-    const ClearAtEnd tasks(running_);
-    for (auto& task : running_) {
+    for (auto& task : tasks) {
         if (detached_) break;
         (void)within_memory(task);  // one that runs out of memory ends there
     }
+    tasks.clear();
+    spare_tasks_ = std::move(tasks);
     if (!detached_ && wake_at_ < armed_for_) arm(wake_at_);  // there was no memory for it before
 }
 

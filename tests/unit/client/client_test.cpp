@@ -748,3 +748,45 @@ TEST_CASE("a loop may end after its client was destroyed within it", "[client]")
     context.run();
     CHECK_FALSE(client);
 }
+
+namespace {
+
+/// Says when it is destroyed.
+struct Tracked {
+    explicit Tracked(AnyConnection&) {}
+    ~Tracked() {
+        if (ended != nullptr) *ended = true;
+    }
+    Tracked(const Tracked&) = delete;
+    Tracked& operator=(const Tracked&) = delete;
+
+    bool* ended = nullptr;
+};
+
+/// Destroys its own client.
+struct Ender {
+    using Data = Tracked;
+    void on_open(AnyConnection& connection) {
+        auto& data = connection.data<Tracked>();
+        data.ended = &ended;
+        client.reset();
+        ended_within = ended;
+    }
+
+    std::unique_ptr<Client>& client;
+    bool& ended;
+    bool& ended_within;
+};
+
+}  // namespace
+
+TEST_CASE("a reaction that destroys its client uses its data to its end", "[client]") {
+    bool ended = false, ended_within = true;
+    OneLoop loop;
+    loop.server.on_message([](AnyConnection& connection, const Text& message) { connection.send(message); });
+    auto client = std::make_unique<Client>(loop.context);
+    client->connect(loop.url, Ender{client, ended, ended_within});
+    loop.run_until([&] { return ended; });
+    CHECK_FALSE(ended_within);
+    CHECK(client == nullptr);
+}

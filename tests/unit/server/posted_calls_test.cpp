@@ -1,6 +1,7 @@
 // Work of the program where reactions run: calls to connections, tasks of workers, and the stop of reactions.
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <latch>
 #include <memory>
@@ -192,6 +193,69 @@ TEST_CASE("a delayed call does not end a pause by rate, nor wait for its end", "
     CHECK(client.received() == Strings{"text 1", "text called"});
     f.server.advance(1500ms);
     CHECK(client.received() == Strings{"text 2"});
+}
+
+TEST_CASE("delayed calls do not shorten the time of a silent peer", "[posted_calls]") {
+    ServerOptions options;
+    options.connection.ping_interval = options.connection.pong_timeout = 1s;
+    const auto time_until_the_end = [&](bool with_calls) {
+        MemoryServer server{options};
+        std::function<void(AnyConnection&)> call = [&call](AnyConnection& connection) { connection.after(40ms, call); };
+        server.on_message([&](AnyConnection& connection, const Text&) {
+            if (with_calls) call(connection);
+        });
+        auto client = server.connect();
+        client.send("begin");
+        client.pause_receiving();
+        auto time = 0ms;
+        for (; server.ends().empty() && time < 10s; time += 8ms) server.advance(8ms);
+        return time;
+    };
+    const auto without = time_until_the_end(false), with = time_until_the_end(true);
+    CHECK(without < 10s);
+    CHECK(with <= without + 64ms);
+    CHECK(with + 64ms >= without);
+}
+
+TEST_CASE("an empty call is refused", "[posted_calls]") {
+    Rig f;
+    auto client = f.server.connect();
+    CHECK(f.handle.post(nullptr) == SendStatus::refused);
+    CHECK(f.handle.post_after(1s, nullptr) == SendStatus::refused);
+    Server server;
+    CHECK(server.post(Priority::message, nullptr) == SendStatus::refused);
+}
+
+TEST_CASE("a pooled handler that hangs gathers a bounded number of calls", "[posted_calls][threads]") {
+    struct Shared {
+        std::latch began{1}, go_on{1};
+        std::mutex mutex;
+        ConnectionHandle handle;
+    } shared;
+    Server server;
+    server.on_message<Runs::pooled>([&shared](AnyConnection& connection, const Text&) {
+        {
+            const std::lock_guard lock(shared.mutex);
+            shared.handle = connection.handle();
+        }
+        shared.began.count_down();
+        shared.go_on.wait();
+    });
+    const std::string url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient client{url, ""};
+    client.send("hang");
+    shared.began.wait();
+    const ConnectionHandle handle = [&shared] {
+        const std::lock_guard lock(shared.mutex);
+        return shared.handle;
+    }();
+    const auto nothing = [](AnyConnection&) {};
+    while (server.statistics().calls_dropped == 0 && handle.post(nothing) == SendStatus::queued)
+        std::this_thread::yield();
+    CHECK(server.statistics().calls_dropped > 0);
+    shared.go_on.count_down();
+    CHECK(server.stop().complete());
 }
 
 TEST_CASE("posted calls run on a worker if the handler is pooled", "[posted_calls][threads]") {

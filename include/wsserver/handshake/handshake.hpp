@@ -141,8 +141,7 @@ class ServerHandshake {
 /// subprotocol  one of the offer's, or empty for none
 /// server_name  the value of the Server field; empty: no such field
 /// fields       more fields, such as Set-Cookie; written as by http_response(). Those of the handshake, of the payload
-/// and
-///              Server are left out
+///              and Server are left out
 std::string accept_response(const Offer& offer, std::string_view subprotocol, std::string_view server_name,
                             std::span<const HttpField> fields = {});
 

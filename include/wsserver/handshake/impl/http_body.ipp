@@ -198,7 +198,7 @@ constexpr bool is_text_byte(std::uint8_t byte) noexcept { return (byte >= 0x20 &
 void RequestBodyReader::take_size(std::uint8_t byte) noexcept {
     const unsigned digit = chunk_digit(byte);
     if (digit < 16) {
-        // The limit is below 2^64, whatever the first digits are, so that nobody's number overflows.
+        // 16^15 is below 2^64, so that no size overflows, whatever its digits are.
         if (digits_ == 15) return fail("the size of a chunk has more than 15 digits");
         left_ = left_ * 16 + digit;
         ++digits_;

@@ -89,7 +89,8 @@ struct ServerOptions {
     std::size_t connections_per_second = 0;
     /// The limits of all clients of one address together: of an IPv4 address, or of the first 64 bits of an IPv6
     /// address. Clients of Unix sockets have none. Off by default, since many people may share an address, and a
-    /// proxy that is not trusted is one, too. Clients of trusted proxies count when their requests were read. New
+    /// proxy that is not trusted is one, too. Clients of trusted proxies count when their opening handshakes were read,
+    /// and their plain HTTP requests do not count. New
     /// connections over a limit get a 429 with Retry-After or, to plain HTTP requests, their answer, ten of them in a
     /// second; further ones are closed. A client that was refused, or had a plain request answered, counts no more,
     /// except in connections_per_second. Messages and bytes over a limit wait as they do by

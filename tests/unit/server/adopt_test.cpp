@@ -1,6 +1,7 @@
 // Streams and listening sockets that the program already has.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,6 +77,56 @@ TEST_CASE("a server takes over a stream of which the program has read the first 
     CHECK(server.statistics().open == 1);
     CHECK(server.statistics().accepted == 1);
     CHECK(server.list().at(0).peer.starts_with("127.0.0.1:"));
+}
+
+TEST_CASE("a stream that is taken over sends short messages at once", "[adopt][threads]") {
+    OwnListener listener;
+    Server server{options_with(GENERATE(TransportKind::asio, TransportKind::automatic))};
+    server.handle(Echo{});
+    server.start();
+    BlockingClient client{listener.url()};
+    Descriptor stream = listener.accept();
+    const Descriptor watched{::dup(stream.get())};
+    REQUIRE(server.adopt(std::move(stream)).has_value());
+    client.write(upgrade_request());
+    CHECK(client.read_head().starts_with("HTTP/1.1 101 "));
+    int on = 0;
+    socklen_t size = sizeof on;
+    REQUIRE(::getsockopt(watched.get(), IPPROTO_TCP, TCP_NODELAY, &on, &size) == 0);
+    CHECK(on != 0);
+}
+
+TEST_CASE("a stream over a limit is refused by the request that the program has read", "[adopt][threads]") {
+    ServerOptions options = options_with(GENERATE(TransportKind::asio, TransportKind::automatic));
+    const bool of_address = GENERATE(true, false);
+    (of_address ? options.per_address.connections : options.max_connections) = 1;
+    OwnListener listener;
+    Server server{options};
+    server.handle(Echo{});
+    server.start();
+    const auto adopt = [&](BlockingClient& client) {
+        client.write(upgrade_request());
+        Descriptor stream = listener.accept();
+        std::string received = read_from(stream, upgrade_request().size());
+        REQUIRE(server.adopt(std::move(stream), std::move(received)).has_value());
+        return client.read_head().substr(9, 3);
+    };
+    BlockingClient first{listener.url()};
+    CHECK(adopt(first) == "101");
+    BlockingClient second{listener.url()};
+    CHECK(adopt(second) == (of_address ? "429" : "503"));
+}
+
+TEST_CASE("a server that has stopped does not keep the sockets that it was given", "[adopt]") {
+    OwnListener listener;
+    const std::string url = listener.url();
+    Server server{options_with(TransportKind::asio)};
+    server.handle(Echo{});
+    REQUIRE(server.adopt_listener(std::move(listener.socket)).has_value());
+    server.start();
+    (void)server.stop(0ms);
+    CHECK_THROWS(BlockingClient{url});
+    CHECK(server.undrain().error() == "the server was stopped");
 }
 
 TEST_CASE("only a connected stream socket of a running server is taken over", "[adopt]") {

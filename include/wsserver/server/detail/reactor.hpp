@@ -325,6 +325,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     bool count(StreamAdmission admission) noexcept;
     void start(ServerConnection& connection, StreamAdmission admission);
     void start_as(ServerConnection& connection, StreamAdmission admission);
+    void give_received(ConnectionId id);
     static MutableBytes mutable_bytes_of(std::string& text) noexcept {
         return {reinterpret_cast<std::uint8_t*>(text.data()), text.size()};
     }

@@ -41,9 +41,15 @@ template <Transport T>
 void Reactor<T>::start(ServerConnection& connection, StreamAdmission admission) {
     const ConnectionId id = connection.id();
     start_as(connection, admission);
+    give_received(id);
+}
+
+/// Passes on the bytes that were read before the stream was made. Its transport knows nothing of them.
+template <Transport T>
+void Reactor<T>::give_received(ConnectionId id) {
     if (received_first_.empty()) return;
-    // Its transport knows nothing of these bytes, and it may be gone.
-    if (ServerConnection* started = pool_.find(id)) started->receive_first(mutable_bytes_of(received_first_));
+    ServerConnection* const started = pool_.find(id);  // it may be gone
+    if (started != nullptr) started->receive_first(mutable_bytes_of(received_first_));
 }
 
 template <Transport T>

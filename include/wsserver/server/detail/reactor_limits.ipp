@@ -18,8 +18,10 @@ void Reactor<T>::accept_by_address(typename T::Socket socket, bool proxy_protoco
         return discard(connection->id());
     }
     if (joined.refusal != GroupTable::Refusal::none) {
-        if (!joined.is_answered || !shared_.admit_refused()) return discard(connection->id());
-        return connection->start_turned_away(error_of(GroupKind::address, joined.refusal));
+        const ConnectionId id = connection->id();
+        if (!joined.is_answered || !shared_.admit_refused()) return discard(id);
+        connection->start_turned_away(error_of(GroupKind::address, joined.refusal));
+        return give_received(id);
     }
     const auto admission = shared_.admit();
     count(admission) ? start(*connection, admission) : discard(connection->id());

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "wsserver/base/descriptor.hpp"
@@ -57,6 +58,7 @@ class ServerListeners {
 
     std::vector<std::size_t> drained_places() const;
     Result<std::string, std::string> listen_inherited(const ListenOptions& options);
+    Result<std::pair<Listeners, Place>, std::string> place_of(Descriptor listener, const ListenOptions& options) const;
     Result<std::string, std::string> add(Listeners listeners, Place place, std::string_view text);
     Result<Listeners, std::string> open_again(std::size_t place) const;
     void serve(std::vector<ListeningSocket> sockets, const ListenOptions& options);

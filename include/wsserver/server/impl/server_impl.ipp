@@ -3,6 +3,8 @@
 #include "wsserver/server/detail/server_impl.hpp"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -305,6 +307,8 @@ Result<void, std::string> Server::Impl::adopt(AcceptedSocket client) {
     }
     ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
     ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+    const int on = 1;
+    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails for a Unix socket, which needs none
     const std::lock_guard lock(state_mutex_);
     if (state_ == State::stopping || state_ == State::stopped) return Unexpected{std::string{"the server was stopped"}};
     std::size_t number = next_adopting_++ % reactors_.size();

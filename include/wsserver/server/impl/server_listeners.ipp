@@ -55,19 +55,32 @@ Result<std::string, std::string> ServerListeners::add(Listeners listeners, Place
 }
 
 Result<std::string, std::string> ServerListeners::adopt(Descriptor listener, const ListenOptions& options) {
+    auto adopted = place_of(std::move(listener), options);
+    if (!adopted) return Unexpected{adopted.error()};
+    return add(std::move(adopted->first), std::move(adopted->second), "an inherited socket");
+}
+
+auto ServerListeners::place_of(Descriptor listener, const ListenOptions& options) const
+    -> Result<std::pair<Listeners, Place>, std::string> {
     auto listeners = adopt_listeners(listener, reactors_.size());
     if (!listeners) return Unexpected{listeners.error()};
     Place place{
         .endpoint = listeners->endpoint, .options = options, .drained = false, .inherited = std::move(listener)};
-    return add(*std::move(listeners), std::move(place), "an inherited socket");
+    return std::pair{*std::move(listeners), std::move(place)};
 }
 
 Result<std::string, std::string> ServerListeners::listen_inherited(const ListenOptions& options) {
     auto sockets = take_inherited_sockets();
     if (!sockets) return Unexpected{"cannot listen on systemd: " + sockets.error()};
-    std::string urls;
+    std::vector<std::pair<Listeners, Place>> all;  // at first, so that an error adds none of them
     for (Descriptor& socket : *sockets) {
-        auto url = adopt(std::move(socket), options);
+        auto adopted = place_of(std::move(socket), options);
+        if (!adopted) return Unexpected{"cannot listen on systemd: " + adopted.error()};
+        all.push_back(*std::move(adopted));
+    }
+    std::string urls;
+    for (auto& [listeners, place] : all) {
+        auto url = add(std::move(listeners), std::move(place), "an inherited socket");
         if (!url) return Unexpected{"cannot listen on systemd: " + url.error()};
         (urls += urls.empty() ? "" : " ") += *url;
     }
@@ -121,6 +134,7 @@ std::vector<std::size_t> ServerListeners::drained_places() const {
 
 Result<Listeners, std::string> ServerListeners::open_again(std::size_t place) const {
     std::unique_lock lock(mutex_);
+    if (closed_) return Unexpected{std::string{"the server was stopped"}};
     const Place& one = places_[place];
     if (one.inherited) return adopt_listeners(one.inherited, reactors_.size());
     const Endpoint endpoint = one.endpoint;
@@ -132,6 +146,7 @@ void ServerListeners::close() noexcept {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     shut_all();
+    for (Place& place : places_) place.inherited = {};  // an inherited socket would go on listening here
     urls_.clear();
 }
 

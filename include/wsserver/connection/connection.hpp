@@ -176,7 +176,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus take_call(PostedCall& posted);
     /// True if senders of broadcasts must wait for it, because its send queue is too long.
     bool is_lagging() const noexcept { return phase_ == Phase::open && out_.holds_reading(); }
-    /// How many bytes the peer's system has taken so far. Precondition: the connection is open.
+    /// How many bytes the peer's system has taken so far. Precondition: the stream is not closed.
     std::uint64_t taken() const { return bytes_out_ - stream_.unsent(bytes_out_); }
     /// The peer takes too little for senders to wait for it: closes with 1013. Not for calls within a reaction.
     void close_for_lagging() {
@@ -282,6 +282,7 @@ class Connection final : public OwnedConnection, public StreamUser {
 
         Offer offer;
         const DecidesLater later;
+        std::optional<UpgradeDecision> decision{};  ///< made, but answers to earlier requests have not left yet
     };
     struct Http;
     class Carrier;
@@ -340,12 +341,13 @@ class Connection final : public OwnedConnection, public StreamUser {
     void apply(Offer&& offer, OfferDecision decision);
     void accept_offer(const Offer& offer, Acceptance& acceptance);
     void refuse_offer(const Offer& offer, Refusal refusal);
-    void refuse_for_memory(std::string_view target);
+    void refuse_for_memory(std::string_view target, bool head_request = false);
+    void carry_out(UpgradeDecision program) requires(role == Role::server);
     bool become(std::string_view user) requires(role == Role::server);
     bool is_undecided() const noexcept { return extra_ && extra_->undecided; }
     void keep_early(Bytes bytes);
     void drop_early();
-    void receive_header(MutableBytes& bytes);
+    bool receive_header(MutableBytes& bytes);
     void answer_request(const HttpRequest& request);
     void refuse(Errc why, std::string detail = {}, std::string_view target = {}, bool head_request = false) {
         auto response = refusal_response(why, owner_.server_name(), detail, head_request);
@@ -375,6 +377,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void refuse_late(Errc error) requires(role == Role::server);
     void header_begun() requires(role == Role::server);
     void exchange_ended() requires(role == Role::server);
+    void stop_exchange() requires(role == Role::server);
     void abandon_exchange() noexcept;
 
     // Input

@@ -84,6 +84,11 @@ void Connection<role, T>::commit_buffer(ReceiveBuffer buffer, std::size_t count)
 template <Role role, Transport T>
 void Connection<role, T>::go_on() {
     if (drain_due_) return in_one_turn([this] { drained(); });
+    if constexpr (role == Role::server) {
+        if (is_undecided() && extra_->undecided->decision && out_.idle()) {
+            return in_one_turn([this] { carry_out(*std::exchange(extra_->undecided->decision, std::nullopt)); });
+        }
+    }
     // If reading is paused for another reason, continue when it resumes.
     if (!has_backlog() || held_ != static_cast<std::uint8_t>(Hold::turn)) return;
     in_one_turn([this] { continue_backlog(); });

@@ -41,9 +41,10 @@ void Connection<role, T>::fail_connection(CloseCode code, std::string_view reaso
 template <Role role, Transport T>
 void Connection<role, T>::going_away() {
     if (phase_ == Phase::opening) {
-        const bool answers = has_http() && extra_->http->exchange.is_busy() && !extra_->http->exchange.is_streaming();
-        if (!answers) return finish("the server stops", {});
-        return extra_->http->exchange.close_soon();
+        if constexpr (role == Role::server) {
+            if (has_http() && !is_undecided()) return stop_exchange();
+        }
+        return finish("the server stops", {});
     }
     begin_close(CloseCode::going_away, "the server stops");
 }
@@ -112,6 +113,7 @@ void Connection<role, T>::linger() {
     hold(Hold::memory, false);
     hold(Hold::receivers, false);
     hold(Hold::program, false);
+    hold(Hold::rate, false);
     set_timer(owner_.options().close_timeout);
     send_soon();
 }
@@ -162,6 +164,9 @@ void Connection<role, T>::opening_timed_out() {
     if constexpr (role == Role::server) {
         if (!is_undecided()) return refuse(Errc::handshake_timeout);
         const auto undecided = std::move(extra_->undecided);
+        if (undecided->decision) {
+            return finish("the peer takes no more output", std::make_error_code(std::errc::timed_out));
+        }
         refuse(Errc::upgrade_undecided, {}, undecided->offer.request.target);
         drop_early();
     } else {

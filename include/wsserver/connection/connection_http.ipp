@@ -15,7 +15,7 @@ struct Connection<role, T>::Http {
     HttpExchange exchange;
     Time deadline = Time::max();       ///< for what the exchange waits for
     Time send_deadline = Time::max();  ///< for the peer to take output
-    std::uint64_t left = 0;            ///< bytes_left() when it was last looked at
+    std::uint64_t taken = 0;           ///< taken() when it was last looked at
     bool header_began = false;         ///< of the next request; `deadline` is its own
     std::optional<std::string> proxy;  ///< the peer of the stream, if its requests are those of other clients
 };
@@ -65,8 +65,7 @@ void Connection<role, T>::receive_requests(MutableBytes& bytes) requires(role ==
            out_.written(transport()) <= most_written) {
         if (has_http() && extra_->http->exchange.is_busy()) {
             receive_body(now);
-        } else {
-            receive_header(now);
+        } else if (receive_header(now)) {
             ++requests;
         }
     }
@@ -82,7 +81,8 @@ void Connection<role, T>::receive_body(MutableBytes& bytes) requires(role == Rol
     const bool any = input.size() < bytes.size();
     bytes = bytes.subspan(bytes.size() - input.size());
     note_memory();
-    if (any && extra_->http->exchange.is_upload()) extra_->http->deadline = {};  // the client goes on
+    const bool goes_on = any && extra_->http->exchange.is_upload();
+    if (goes_on || next == HttpExchange::Next::program) extra_->http->deadline = {};  // the time of the body is over
     act_on(next);
 }
 
@@ -96,7 +96,9 @@ void Connection<role, T>::begin_exchange(ServerHandshake::Plain&& plain) require
         extra_->http->exchange.set_peer(peer());
     }
     find_client(plain.request);
-    if (owner_.is_over_memory_limit()) return refuse_for_memory(plain.request.target);
+    if (owner_.is_over_memory_limit()) {
+        return refuse_for_memory(plain.request.target, plain.request.method == "HEAD");
+    }
     Carrier carrier{*this};
     extra_->http->deadline = {};
     extra_->http->header_began = false;
@@ -123,7 +125,7 @@ void Connection<role, T>::act_on(HttpExchange::Next next) requires(role == Role:
         case Next::refuse: {
             const HttpExchange::Refusal refusal = exchange.refusal();
             const HttpRequest request = exchange.take_request();
-            return refuse(refusal.error, std::string{refusal.text}, request.target, request.method == "HEAD");
+            return refuse(refusal.error, std::string{refusal.text}, request.target, exchange.is_head());
         }
         case Next::cut:
             return finish("the program did not complete its answer", {});
@@ -176,10 +178,14 @@ void Connection<role, T>::exchange_sent() requires(role == Role::server) {
     if (!has_http()) return;
     Http& http = *extra_->http;
     const bool idle = out_.idle();
+    if (is_undecided()) {  // only the time of the opening handshake counts
+        if (idle && extra_->undecided->decision) owner_.go_on_later(id_);
+        return;
+    }
     if (idle) {
         http.send_deadline = Clock::time_point::max();
     } else if (http.send_deadline == Clock::time_point::max()) {
-        http.left = bytes_left();
+        http.taken = taken();
         http.send_deadline = later(transport().now(), owner_.options().http.send_timeout);
         wake_by(http.send_deadline);
     }
@@ -193,12 +199,12 @@ void Connection<role, T>::exchange_timer() requires(role == Role::server) {
     Http& http = *extra_->http;
     const auto now = transport().now();
     if (now >= http.send_deadline) {
-        const std::uint64_t left = bytes_left();
-        if (left >= http.left) {
+        const std::uint64_t now_taken = taken();  // what waits may grow meanwhile
+        if (now_taken <= http.taken) {
             owner_.counts().http_timeouts.add();
             return finish("the peer takes no more output", std::make_error_code(std::errc::timed_out));
         }
-        http.left = left;
+        http.taken = now_taken;
         http.send_deadline = later(now, owner_.options().http.send_timeout);
     }
     const bool leaves = !out_.idle() && !http.exchange.is_busy();  // the time begins when the answer has left
@@ -231,8 +237,9 @@ template <Role role, Transport T>
 void Connection<role, T>::refuse_late(Errc error) requires(role == Role::server) {
     HttpExchange& exchange = extra_->http->exchange;
     if (exchange.is_streaming()) return finish(message_of(error), make_error_code(error));
+    const bool is_head = exchange.is_busy() && exchange.is_head();  // otherwise its header is not complete
     exchange.abandon();
-    refuse(error, {}, exchange.request().target, exchange.request().method == "HEAD");
+    refuse(error, {}, exchange.request().target, is_head);
     drop_early();
 }
 
@@ -260,6 +267,17 @@ void Connection<role, T>::exchange_ended() requires(role == Role::server) {
     if (!extra_->opening->is_empty()) return finish("the client went away within a request", {});
     end_exchange();
     send_soon();
+}
+
+/// The server stops. An answer that the program owes, or that is on its way, is still sent. One that is streamed may
+/// have no end.
+template <Role role, Transport T>
+void Connection<role, T>::stop_exchange() requires(role == Role::server) {
+    HttpExchange& exchange = extra_->http->exchange;
+    if (exchange.is_busy() && !exchange.is_streaming()) return exchange.close_soon();
+    if (exchange.is_busy() || out_.idle()) return finish("the server stops", {});
+    note("the server stops", {});
+    in_one_turn([this] { end_exchange(); });
 }
 
 }  // namespace wsserver

@@ -58,11 +58,12 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
         if (bytes.empty() || phase_ != Phase::opening) return;
         if (owner_.http_routes() != nullptr) return receive_requests(bytes);
     }
-    receive_header(bytes);
+    (void)receive_header(bytes);
 }
 
+/// Returns false if the header is not complete.
 template <Role role, Transport T>
-void Connection<role, T>::receive_header(MutableBytes& bytes) {
+bool Connection<role, T>::receive_header(MutableBytes& bytes) {
     OpeningHandshake& opening = *extra_->opening;
     auto step = opening.receive(bytes);
     bytes = bytes.subspan(opening.consumed());
@@ -85,6 +86,7 @@ void Connection<role, T>::receive_header(MutableBytes& bytes) {
                    },
                    step);
     }
+    return !std::holds_alternative<typename OpeningHandshake::NeedMore>(step);
 }
 
 template <Role role, Transport T>
@@ -109,9 +111,9 @@ void Connection<role, T>::find_client(const HttpRequest& request) {
 }
 
 template <Role role, Transport T>
-void Connection<role, T>::refuse_for_memory(std::string_view target) {
+void Connection<role, T>::refuse_for_memory(std::string_view target, bool head_request) {
     owner_.counts().refused_for_memory.add();
-    refuse(Errc::memory_limit_reached, {}, target);
+    refuse(Errc::memory_limit_reached, {}, target, head_request);
 }
 
 template <Role role, Transport T>
@@ -152,17 +154,24 @@ template <Role role, Transport T>
 void Connection<role, T>::decide(UpgradeDecision program) requires(role == Role::server) {
     if (!is_undecided()) return;  // its time is over
     in_one_turn([&] {
-        const auto undecided = std::move(extra_->undecided);
-        if (owner_.is_over_memory_limit()) {
-            refuse_for_memory(undecided->offer.request.target);
-        } else {
-            auto decision =
-                owner_.choose_as(*this, undecided->offer, std::move(program), undecided->later.pending.get());
-            apply(std::move(undecided->offer), std::move(decision));
-        }
-        if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
-        if (has_backlog()) hold(Hold::decision, false);
+        if (out_.idle()) return carry_out(std::move(program));
+        extra_->undecided->decision.emplace(std::move(program));  // exchange_sent() goes on
     });
+}
+
+/// Does what the program has decided. Precondition: all output before has left, since a send queue that has bytes of
+/// HTTP answers takes no frames.
+template <Role role, Transport T>
+void Connection<role, T>::carry_out(UpgradeDecision program) requires(role == Role::server) {
+    const auto undecided = std::move(extra_->undecided);
+    if (owner_.is_over_memory_limit()) {
+        refuse_for_memory(undecided->offer.request.target);
+    } else {
+        auto decision = owner_.choose_as(*this, undecided->offer, std::move(program), undecided->later.pending.get());
+        apply(std::move(undecided->offer), std::move(decision));
+    }
+    if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
+    if (has_backlog()) hold(Hold::decision, false);
 }
 
 /// A client may send frames right after its request, although it does not know yet whether it is accepted.
@@ -247,6 +256,7 @@ void Connection<role, T>::opened() {
     auto early = std::exchange(extra_, nullptr);  // the opening handshake, and perhaps bytes that came too soon
     if (early && early->backlog) extra().backlog = std::move(early->backlog);
     early.reset();
+    hold(Hold::rate, false);  // until when it was is forgotten, too
     phase_ = Phase::open;
     opened_ = true;
     owner_.counts().opened.add();
@@ -255,9 +265,12 @@ void Connection<role, T>::opened() {
     guarded([&] { handler()->on_open(*this); });
 }
 
+/// Sends bytes that are not frames, after all that was sent before.
 template <Role role, Transport T>
 void Connection<role, T>::write(Bytes bytes) {
+    const auto written = out_.mark(transport());
     transport().output().append(bytes);
+    out_.settle_raw(transport(), owner_, written);
 }
 
 }  // namespace wsserver

@@ -88,7 +88,8 @@ void Connection<role, T>::keep_pace(int events, std::size_t bytes) {
         pace.count_pause();
         until = std::max({until, shared_until, now + SharedPace::pause(id_.slot ^ in_milliseconds(now))});
     });
-    if (until <= now) return;
+    // Nothing is read anyway while the program decides, and opened() drops what belongs to a pause.
+    if (until <= now || is_undecided()) return;
     extra().paused_at = in_milliseconds(now);
     extra_->paused_until = until;
     hold(Hold::rate, true);

@@ -141,8 +141,9 @@ class ServerHandlers {
     /// Answers plain HTTP requests with `method` on the paths that match `pattern`, for example `/rooms/{room}`: see
     /// PathPattern and RoutedRequest. `method` is in upper case. The most specific route that matches and has the
     /// method is chosen, whatever the order of the calls; a HEAD request is answered by the function for GET, without
-    /// the body. OPTIONS is answered from the routes, unless it has one of its own. A request that no route answers is
-    /// passed to on_http(), if it is GET or HEAD; then it gets a 405 with the Allow field, or a 404.
+    /// the body, unless the route has one for HEAD. OPTIONS is answered from the routes, unless it has one of its own.
+    /// A request that no route answers is passed to on_http(), if it is GET or HEAD; then it gets a 405 with the Allow
+    /// field, or a 404.
     ///
     /// With Runs::pooled a worker calls `answer`, and it may block; otherwise the thread of the connection does, as
     /// does always that of a ServerOn or a MemoryServer. Several threads of a Server may call it at the same time. If
@@ -152,7 +153,8 @@ class ServerHandlers {
     /// handshake; see HttpOptions. The requests of a stream are answered one after the other.
     ///
     /// Must be called before the server starts. Throws std::invalid_argument if the method or the pattern is invalid,
-    /// or if another pattern matches the same paths with other names. what() is one line that says what is wrong.
+    /// if another pattern matches the same paths with other names, or if the options are not for such a function.
+    /// what() is one line that says what is wrong.
     void handle_http(std::string_view method, std::string_view pattern,
                      std::function<HttpResponse(const RoutedRequest&)> answer, HttpRouteOptions options = {});
     /// The same with a function that answers later: it keeps the reply, which any thread may call, or begins a streamed

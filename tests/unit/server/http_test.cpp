@@ -190,6 +190,70 @@ TEST_CASE("the most specific route that has the method is chosen", "[http]") {
     CHECK_THROWS_AS(server.handle_http("CONNECT", "/b", named("")), std::invalid_argument);
 }
 
+TEST_CASE("a route takes only the options of its function", "[http]") {
+    MemoryServer server;
+    const auto later = [](const RoutedRequest&, HttpReply) {};
+    const auto upload = [](const RoutedRequest&, HttpUpload, HttpReply) {};
+    CHECK_THROWS_AS(server.handle_http("GET", "/a", later, {.runs = Runs::pooled}), std::invalid_argument);
+    CHECK_THROWS_AS(server.handle_http("PUT", "/a", upload, {.runs = Runs::pooled}), std::invalid_argument);
+    CHECK_THROWS_AS(server.handle_http("PUT", "/a", upload, {.max_body = 5}), std::invalid_argument);
+    CHECK_NOTHROW(server.handle_http("PUT", "/a", later, {.max_body = 5}));
+}
+
+TEST_CASE("a route for HEAD is chosen before the one for GET, whatever the order of the calls", "[http]") {
+    MemoryServer server;
+    const auto named = [](std::string name) {
+        return [name](const RoutedRequest&) { return HttpResponse{.fields = {{"X", name}}}; };
+    };
+    server.handle_http("GET", "/{x}", named("any get"));
+    server.handle_http("HEAD", "/{x}", named("any head"));
+    server.handle_http("HEAD", "/a", named("a head"));
+    server.handle_http("GET", "/a", named("a get"));
+    server.handle_http("GET", "/b", named("b get"));
+    server.handle_http("POST", "/c", named("c post"));
+    const auto head = [&](std::string_view target) {
+        auto wire = server.wire();
+        wire.write("HEAD " + std::string{target} + " HTTP/1.1\r\nHost: h\r\n\r\n");
+        server.run();
+        return responses_in(wire.read(), true).at(0);
+    };
+    CHECK(head("/a") == "200 X: a head");
+    CHECK(head("/b") == "200 X: b get");
+    CHECK(head("/c") == "200 X: any head");
+    CHECK(head("/d") == "200 X: any head");
+}
+
+TEST_CASE("an answer with an interim status is a failure", "[http][rfc9110-15.2]") {
+    const unsigned status = GENERATE(100U, 101U, 103U, 199U, 0U, 1000U);
+    Rig rig;
+    rig.server.handle_http("GET", "/interim",
+                           [&](const RoutedRequest&) { return HttpResponse{.status = status, .body = "no"}; });
+    const Strings failed{"500 | the server failed to answer\n"};
+    CHECK(rig.ask(get("/interim")) == failed);
+    CHECK(rig.on(rig.wire(), get("/hello")) == Strings{"200 | hi"});
+    CHECK(rig.on(rig.wire(), get("/later")).empty());
+    HttpStream stream = rig.replies.at(0).stream({.status = status, .body = "no"});
+    rig.server.run();
+    CHECK(responses_in(rig.wire().read()) == failed);
+    CHECK(stream.write("more") == SendStatus::closed);
+    CHECK(rig.on(rig.wire(), get("/hello")) == Strings{"200 | hi"});
+}
+
+TEST_CASE("a refusal of HEAD has no content, and its target is reported", "[http]") {
+    ServerOptions options;
+    options.connection.http.answer_timeout = 5s;
+    Rig rig{options};
+    auto wire = rig.server.wire();
+    wire.write("HEAD /later?a=long+enough+to+be+moved HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig.server.advance(6s);
+    CHECK(wire.read().ends_with("\r\n\r\n"));
+    rig.server.advance(10s);
+    CHECK(rig.server.ends().at(0).target == "/later?a=long+enough+to+be+moved");
+    CHECK(rig.ask(post("/pooled?a=long+enough+to+be+moved", "x", "Connection: close\r\n")).size() == 1);
+    rig.server.advance(10s);
+    CHECK(rig.server.ends().at(1).target == "/pooled?a=long+enough+to+be+moved");
+}
+
 TEST_CASE("a HEAD request is answered as GET, without the body", "[http][rfc9110-9.3.2]") {
     Rig rig;
     rig.server.handle_http("GET", "/stream", [](const RoutedRequest&, HttpReply reply) {

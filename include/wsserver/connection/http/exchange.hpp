@@ -102,8 +102,8 @@ class HttpExchange {
     bool is_streaming() const noexcept { return streams_; }
     /// True if the body is received in pieces.
     bool is_upload() const noexcept { return state_ == State::upload; }
-    /// How many requests were read.
-    std::uint64_t requests() const noexcept { return requests_; }
+    /// True if the last request was HEAD.
+    bool is_head() const noexcept { return method_is_head_; }
     /// The request, whose memory may be used again. Precondition: !is_busy().
     HttpRequest take_request() noexcept { return std::move(request_.request_); }
     /// The same, to look at.

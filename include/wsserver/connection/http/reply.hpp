@@ -20,7 +20,8 @@
 namespace wsserver {
 
 /// The body of an answer that is sent piece by piece, from any thread. It has one owner. If it is destroyed before
-/// end(), the client's stream is cut, so that the client does not take a part for the whole.
+/// end(), the client's stream is cut, so that the client does not take a part for the whole. Only a client of HTTP/1.0
+/// cannot tell, unless it was told the length.
 class HttpStream {
    public:
     /// A stream without a client.
@@ -46,16 +47,17 @@ class HttpStream {
     SendStatus write(Bytes bytes) { return ticket_ ? ticket_->write(bytes) : SendStatus::closed; }
     /// Same for a text.
     SendStatus write(std::string_view text) { return write(bytes_of(text)); }
-    /// The answer is complete. The result is as for write().
+    /// The answer is complete. The result is as for write(); after `dropped` it may be called again.
     SendStatus end() {
-        const auto ticket = std::exchange(ticket_, nullptr);
-        return ticket ? ticket->end() : SendStatus::closed;
+        const SendStatus status = ticket_ ? ticket_->end() : SendStatus::closed;
+        if (status != SendStatus::dropped) ticket_.reset();
+        return status;
     }
     /// The bytes that the client's system has not taken yet, as far as is known. A program that makes more than it
     /// needs to waits while it is over SendQueueLimits::high_mark.
     std::size_t queued() const { return ticket_ ? ticket_->queued() : 0; }
     /// Calls `callback` whenever queued() was over SendQueueLimits::high_mark and is at most half of it now, on the
-    /// thread of the connection; it must not block. Replaces the one before.
+    /// thread of the connection; it must not block. So it does if that was before this call. Replaces the one before.
     SendStatus on_drain(UniqueFunction<void()> callback) {
         return ticket_ ? ticket_->on_drain(std::move(callback)) : SendStatus::closed;
     }
@@ -91,23 +93,21 @@ class HttpReply {
     }
 
     /// Answers. The result is `queued` if the answer is on its way; `closed` if the client has gone, its time is over,
-    /// the server has stopped, or an answer was given before; `dropped` if there is no memory to pass it on.
+    /// the server has stopped, or an answer was given before; `dropped` if there is no memory to pass it on, and then
+    /// it may be called again. An answer with a status below 200 becomes a 500.
     SendStatus operator()(HttpResponse response) {
-        const auto ticket = std::exchange(ticket_, nullptr);
-        return ticket ? ticket->answer(std::move(response)) : SendStatus::closed;
+        return settle(ticket_ ? ticket_->answer(std::move(response)) : SendStatus::closed);
     }
     /// The program cannot answer, because of `why`, which is logged: the client gets a 500. The result is the same.
-    SendStatus fail(std::string why) {
-        const auto ticket = std::exchange(ticket_, nullptr);
-        return ticket ? ticket->fail(std::move(why)) : SendStatus::closed;
-    }
+    SendStatus fail(std::string why) { return settle(ticket_ ? ticket_->fail(std::move(why)) : SendStatus::closed); }
     /// Begins an answer of which the program sends the body piece by piece. Its first bytes are those of `head`. With a
     /// `length` the client is told it, and the body must have as many bytes; otherwise it is sent in chunks or, in
-    /// HTTP/1.0, until the stream ends. Nothing limits the time of the program from now on.
+    /// HTTP/1.0, until the stream ends. Nothing limits the time of the program from now on. The result has no client
+    /// if operator() would not be `queued`.
     HttpStream stream(HttpResponse head, std::optional<std::uint64_t> length = std::nullopt) {
-        auto ticket = std::exchange(ticket_, nullptr);
-        if (!ticket || ticket->begin(std::move(head), length) != SendStatus::queued) return {};
-        return HttpStream{std::move(ticket)};
+        auto ticket = ticket_;
+        const auto status = settle(ticket ? ticket->begin(std::move(head), length) : SendStatus::closed);
+        return status == SendStatus::queued ? HttpStream{std::move(ticket)} : HttpStream{};
     }
     /// Calls `callback` once if the client goes away before the answer is complete; see HttpStream::on_gone().
     SendStatus on_gone(UniqueFunction<void()> callback) {
@@ -118,6 +118,12 @@ class HttpReply {
     bool is_gone() const noexcept { return !ticket_ || ticket_->is_gone(); }
 
    private:
+    /// What was dropped may be tried again.
+    SendStatus settle(SendStatus status) noexcept {
+        if (status != SendStatus::dropped) ticket_.reset();
+        return status;
+    }
+
     std::shared_ptr<detail::HttpTicket> ticket_;
 };
 

@@ -29,10 +29,10 @@ class ChooserServer;
 /// The options of one route.
 struct HttpRouteOptions {
     /// Where a function that returns its answer runs: with Runs::pooled on a worker, where it may block. The others run
-    /// on the thread of the connection.
+    /// on the thread of the connection, and take no other value.
     Runs runs = Runs::inline_;
     /// The most bytes of a body that is read as a whole; without a value: HttpOptions::max_body. A larger one gets a
-    /// 413. Bodies in pieces have no limit.
+    /// 413. Bodies in pieces have no limit, and take no value.
     std::optional<std::size_t> max_body{};
 };
 
@@ -58,6 +58,8 @@ class HttpRoutes {
         bool takes_pieces() const noexcept { return function.index() == 2; }
         /// True if it answers at once, on the thread of the connection.
         bool answers_at_once() const noexcept { return function.index() == 0 && options.runs == Runs::inline_; }
+        /// True if a worker answers.
+        bool asks_worker() const noexcept { return function.index() == 0 && options.runs == Runs::pooled; }
     };
     /// The answer, or that it comes later.
     using Outcome = std::variant<HttpResponse, std::shared_ptr<detail::HttpTicket>>;
@@ -75,7 +77,8 @@ class HttpRoutes {
 
     /// True if there is no route.
     bool empty() const noexcept { return routes_.empty(); }
-    /// The most specific route that matches; for HEAD also one for GET. Null if there is none.
+    /// The most specific route that matches; for HEAD also one for GET, unless its pattern has one for HEAD. Null if
+    /// there is none.
     const Route* find(std::string_view method, std::string_view target) const;
     /// The methods of all routes that match the target, for the Allow field; of all routes for the target `*`. Empty if
     /// none matches.

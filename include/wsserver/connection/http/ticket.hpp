@@ -88,8 +88,10 @@ class HttpTicket {
    private:
     /// Makes the connection call take() in a later turn. Any thread.
     virtual SendStatus wake() = 0;
+    SendStatus wake_once();
     template <class F>
     SendStatus put(F&& change);
+    bool is_low() const noexcept { return asked_.bytes.size() + in_connection_ <= limits_.high_mark / 2; }
 
     const SendQueueLimits limits_;
     std::atomic<bool> is_gone_{false};
@@ -97,7 +99,7 @@ class HttpTicket {
     HttpAsked asked_;
     bool is_woken_ = true;
     bool has_ended_ = false;      ///< the streamed answer
-    bool was_over_mark_ = false;  ///< on_drain() is due when little is queued
+    bool was_over_mark_ = false;  ///< the function of on_drain() is due when little is queued
     std::size_t in_connection_ = 0;
     Callback gone_;
     Callback drained_;

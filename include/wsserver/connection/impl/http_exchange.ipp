@@ -25,6 +25,9 @@ HttpResponse text_response(unsigned status, std::string_view text) {
     return response;
 }
 
+/// False for an interim response, after which the client waits for another one (RFC 9110 §15.2).
+bool is_final(unsigned status) noexcept { return status >= 200 && status <= 999; }
+
 }  // namespace
 
 std::size_t HttpExchange::max_body() const noexcept {
@@ -84,10 +87,14 @@ HttpExchange::Next HttpExchange::answer_unrouted(HttpCarrier& carrier) {
 
 HttpExchange::Next HttpExchange::ask(HttpCarrier& carrier) {
     state_ = route_->takes_pieces() ? State::upload : State::program;
-    const bool moves = !route_->answers_at_once() && !route_->takes_pieces();  // the request may be a worker's then
-    const std::string peer = moves ? request_.peer_ : std::string{};
+    const bool moves = route_->asks_worker();  // the request is the worker's then
+    std::string peer = moves ? request_.peer_ : std::string{};
+    std::string target = moves ? request_.request_.target : std::string{};
     auto outcome = server_.routes.ask(*route_, request_, id_, server_.options.send_queue);
-    if (moves) request_.peer_ = peer;
+    if (moves) {
+        request_.peer_ = std::move(peer);
+        request_.request_.target = std::move(target);
+    }
     if (auto* response = std::get_if<HttpResponse>(&outcome)) return respond(std::move(*response), carrier);
     ticket_ = std::get<std::shared_ptr<detail::HttpTicket>>(std::move(outcome));
     return serve(carrier);
@@ -148,7 +155,8 @@ HttpExchange::Next HttpExchange::serve(HttpCarrier& carrier) {
             auto response = server_.routes.failed(described(), *asked.failure);
             return respond(std::move(response), carrier);
         }
-        if (asked.response && !asked.streams) return respond(*std::move(asked.response), carrier);
+        if (asked.response && (!asked.streams || !is_final(asked.response->status)))
+            return respond(*std::move(asked.response), carrier);
         if (asked.response) begin_stream(*std::move(asked.response), asked.length, carrier);
         if (streams_ && !send_part(std::move(asked.bytes), carrier)) return Next::cut;
         if (asked.ended) return end_stream(carrier);
@@ -166,6 +174,9 @@ HttpExchange::Next HttpExchange::serve(HttpCarrier& carrier) {
 
 /// The answer of the program.
 HttpExchange::Next HttpExchange::respond(HttpResponse&& response, HttpCarrier& carrier) {
+    if (!is_final(response.status)) {
+        response = server_.routes.failed(described(), "it answered with the status " + std::to_string(response.status));
+    }
     server_.counts.http_answered.add();
     return respond_with(std::move(response), carrier);
 }
@@ -286,8 +297,7 @@ void HttpExchange::abandon() noexcept {
 /// The request, for a log. A worker may have it.
 std::string HttpExchange::described() const {
     const HttpRequest& request = request_.request_;
-    if (!request.target.empty()) return request.method + ' ' + request.target;
-    return route_->method + ' ' + route_->pattern->text();
+    return (request.method.empty() ? route_->method : request.method) + ' ' + request.target;
 }
 
 void HttpExchange::keep_charge() { charge_.set(request_.body_.capacity()); }

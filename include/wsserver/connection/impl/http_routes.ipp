@@ -82,6 +82,12 @@ void HttpRoutes::add(std::string_view method, std::string_view pattern, decltype
         throw std::invalid_argument("method '" + escape_control(http_text::shortened(method)) +
                                     "': use one such as GET, in upper case");
     }
+    if (function.index() != 0 && options.runs == Runs::pooled) {
+        throw std::invalid_argument("only a function that returns its answer runs on a worker");
+    }
+    if (function.index() == 2 && options.max_body) {
+        throw std::invalid_argument("a body that is received in pieces has no max_body");
+    }
     std::shared_ptr<const PathPattern> shared;
     const auto place = std::ranges::find_if(
         routes_, [&](const Route& route) { return !route.pattern->is_more_specific_than(*parsed); });
@@ -105,13 +111,19 @@ void HttpRoutes::add(std::string_view method, std::string_view pattern, decltype
 const HttpRoutes::Route* HttpRoutes::find(std::string_view method, std::string_view target) const {
     const bool is_head = method == "HEAD";
     const PathPattern* mismatch = nullptr;
+    const Route* for_get = nullptr;  // answers HEAD, unless a route of the same pattern does
     for (const Route& route : routes_) {
+        if (for_get != nullptr && route.pattern != for_get->pattern) break;
         if (route.method != method && !(is_head && route.method == "GET")) continue;
         if (route.pattern.get() == mismatch) continue;
-        if (route.pattern->matches(target)) return &route;
-        mismatch = route.pattern.get();
+        if (!route.pattern->matches(target)) {
+            mismatch = route.pattern.get();
+            continue;
+        }
+        if (route.method == method) return &route;
+        for_get = &route;
     }
-    return nullptr;
+    return for_get;
 }
 
 std::string HttpRoutes::allowed(std::string_view target) const {
@@ -149,7 +161,7 @@ HttpResponse HttpRoutes::failed(const std::string& what, std::string_view why) c
 HttpRoutes::Outcome HttpRoutes::ask(const Route& route, RoutedRequest& request, ConnectionId id,
                                     const SendQueueLimits& limits) const {
     if (const auto* answer = std::get_if<0>(&route.function)) {
-        if (route.options.runs == Runs::pooled) return ask_on_worker(route, request, id, limits);
+        if (route.asks_worker()) return ask_on_worker(route, request, id, limits);
         HttpResponse response;
         if (const auto why = failure_of([&] { response = (**answer)(request); })) {
             return failed(words_of(request.request()), *why);

@@ -9,19 +9,24 @@
 
 namespace wsserver::detail {
 
-/// Calls change() under the lock, which returns false if nothing may be asked any more, and wakes the connection. If
-/// there is no memory for that, what was asked is done when the connection is woken the next time.
+/// Makes the connection look. Precondition: mutex_ is locked.
+SendStatus HttpTicket::wake_once() {
+    if (is_woken_) return SendStatus::queued;
+    const SendStatus status = wake();
+    is_woken_ = status == SendStatus::queued;
+    return status;
+}
+
+/// Wakes the connection, and calls change() under the lock, so that it looks after that. If there is no memory for
+/// either, nothing changes. change() returns the result.
 template <class F>
 SendStatus HttpTicket::put(F&& change) {
     if (is_gone()) return SendStatus::closed;
     auto status = SendStatus::dropped;
     (void)within_memory([&] {
         const std::lock_guard lock(mutex_);
-        status = is_gone() ? SendStatus::closed : change();
-        if (status != SendStatus::queued || is_woken_) return;
-        status = SendStatus::dropped;  // if wake() throws
-        status = wake();
-        is_woken_ = status == SendStatus::queued;
+        const SendStatus woken = is_gone() ? SendStatus::closed : wake_once();
+        status = woken == SendStatus::queued ? change() : woken;
     });
     return status;
 }
@@ -47,6 +52,7 @@ SendStatus HttpTicket::begin(HttpResponse&& head, std::optional<std::uint64_t> l
         asked_.response = std::move(head);
         asked_.streams = true;
         asked_.length = length;
+        was_over_mark_ = asked_.bytes.size() > limits_.high_mark;
         return SendStatus::queued;
     });
 }
@@ -69,11 +75,17 @@ SendStatus HttpTicket::end() {
     });
 }
 
+/// Without memory to wake it, the connection is cut when it looks the next time.
 SendStatus HttpTicket::abort() {
-    return put([&] {
+    const auto ask = [&] {
         has_ended_ = asked_.aborted = true;
         return SendStatus::queued;
-    });
+    };
+    const SendStatus status = put(ask);
+    if (status != SendStatus::dropped) return status;
+    const std::lock_guard lock(mutex_);
+    ask();
+    return status;
 }
 
 SendStatus HttpTicket::take_piece(UniqueFunction<void(HttpPiece&&)> taker) {
@@ -96,8 +108,10 @@ SendStatus HttpTicket::on_drain(UniqueFunction<void()> callback) {
     auto shared = std::make_shared<UniqueFunction<void()>>(std::move(callback));
     const std::lock_guard lock(mutex_);
     if (is_gone()) return SendStatus::closed;
-    std::swap(drained_, shared);
-    return SendStatus::queued;
+    // It is due already if the client took all before there was a function. note_queued() calls it.
+    const SendStatus status = was_over_mark_ && is_low() ? wake_once() : SendStatus::queued;
+    if (status == SendStatus::queued) std::swap(drained_, shared);
+    return status;
 }
 
 std::size_t HttpTicket::queued() const {
@@ -125,7 +139,7 @@ HttpAsked HttpTicket::take() {
 HttpTicket::Callback HttpTicket::note_queued(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     in_connection_ = bytes;
-    if (!was_over_mark_ || asked_.bytes.size() + bytes > limits_.high_mark / 2) return nullptr;
+    if (!was_over_mark_ || !drained_ || !is_low()) return nullptr;
     was_over_mark_ = false;
     return drained_;
 }

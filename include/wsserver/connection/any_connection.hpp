@@ -1,6 +1,8 @@
 // A connection as its handler sees it, independent of its role, transport and thread.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <chrono>
 #include <memory>
 #include <optional>

@@ -1,6 +1,8 @@
 // The results of opening handshakes, shared by connections whose results are equal.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <array>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>

@@ -381,14 +381,13 @@ class CallForHandler {
     void* context_;
 };
 
-int post(const wsserver_host* host, wsserver_connection_id to, std::uint32_t milliseconds, wsserver_call call,
-         void* context) {
+int post(const wsserver_host* host, wsserver_connection_id to, std::uint32_t delay, wsserver_call call, void* context) {
     // The call may be the handler's last owner and be destroyed before this function returns.
     const HostCall under_way;
     CallForHandler posted{SharedObjectHost::of(host), call, context};
     if (!posted.has_owner()) return WSSERVER_CLOSED;  // within destroy()
     return with_hub(host, [&](Hub& hub) {
-        return hub.post_after(id_from(to), std::chrono::milliseconds{milliseconds}, std::move(posted));
+        return hub.post_after(id_from(to), std::chrono::milliseconds{delay}, std::move(posted));
     });
 }
 int add_to_room(const wsserver_host* host, wsserver_connection_id member, const char* room, std::size_t size) {

@@ -49,12 +49,12 @@ class Relay {
     /// Ends the connections to the upstream server that are left, without a closing handshake.
     ~Relay();
 
-    // The reactions; see AnyHandler.
-    void on_open(AnyConnection& connection);
-    void on_message(AnyConnection& connection, const Text& message);
-    void on_message(AnyConnection& connection, const Binary& message);
-    void on_drained(AnyConnection& connection);
-    void on_close(AnyConnection& connection, const Close& close);
+    // The reactions.
+    void on_open(AnyConnection& connection);                            ///< see AnyHandler
+    void on_message(AnyConnection& connection, const Text& message);    ///< see AnyHandler
+    void on_message(AnyConnection& connection, const Binary& message);  ///< see AnyHandler
+    void on_drained(AnyConnection& connection);                         ///< see AnyHandler
+    void on_close(AnyConnection& connection, const Close& close);       ///< see AnyHandler
 
    private:
     class Pair;

@@ -48,6 +48,7 @@ class ConnectionData {
     const void* type_;
 };
 
+/// A value of the type `T`.
 template <class T>
 struct ConnectionData::Of final : ConnectionData {
     static_assert(std::is_same_v<T, std::remove_cvref_t<T>>, "the data of a connection is an object");

@@ -60,10 +60,10 @@ class HttpExchange {
     };
     /// What all exchanges of a server share. It must outlive them.
     struct Server {
-        const HttpRoutes& routes;
-        const ConnectionOptions& options;
-        const std::string& name;  ///< the Server field
-        ConnectionCounters& counts;
+        const HttpRoutes& routes;          ///< of the server
+        const ConnectionOptions& options;  ///< of all connections
+        const std::string& name;           ///< the Server field
+        ConnectionCounters& counts;        ///< of all connections
     };
 
     /// `account` counts what it holds; it may be null.

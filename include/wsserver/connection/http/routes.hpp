@@ -52,7 +52,7 @@ class HttpRoutes {
         std::shared_ptr<const PathPattern> pattern;  ///< never null
         /// Shared with workers, which may be stuck in it when the server is gone.
         std::variant<std::shared_ptr<const Answer>, AnswerLater, AnswerUpload> function;
-        HttpRouteOptions options;
+        HttpRouteOptions options;  ///< as the program gave them
 
         /// True if it takes its body in pieces.
         bool takes_pieces() const noexcept { return function.index() == 2; }

@@ -64,9 +64,10 @@ WorkerPool* HandlerWorkers::pool_unless_ended() {
 
 WorkerPool& HandlerWorkers::made_pool() {
     if (!pool_) {
-        pool_ = std::make_unique<WorkerPool>(or_cores_and_one(count_), [this](TaskName task, std::exception_ptr why) {
-            callbacks_.log(LogLevel::error, task.text() + " threw: " + what_of(why));
-        });
+        pool_ = std::make_unique<WorkerPool>(
+            or_cores_and_one(count_), [this](TaskName task, const std::exception_ptr& why) {
+                callbacks_.log(LogLevel::error, task.text() + " threw: " + what_of(why));
+            });
         if (pool_->size() > 1) pool_->queue().limit_each_group(pool_->size() - 1);
         watchdog_.start(watch_interval, [this] { return watch(); });
     }

@@ -12,6 +12,7 @@
 #include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/connection/item_hub.hpp"
 #include "wsserver/handshake/detail/http_text.hpp"
+#include "wsserver/scheduling/detail/waiting_task.hpp"
 #include "wsserver/scheduling/task.hpp"
 
 namespace wsserver {
@@ -28,22 +29,6 @@ class HubHttpTicket final : public detail::HttpTicket {
 
     const std::shared_ptr<ItemHub> hub_;
     const ConnectionId id_;
-};
-
-/// A request that waits for a worker, perhaps of a client that is gone.
-class WaitingRequest {
-   public:
-    explicit WaitingRequest(std::shared_ptr<std::atomic<std::size_t>> count) noexcept : count_(std::move(count)) {
-        count_->fetch_add(1, std::memory_order_relaxed);
-    }
-    WaitingRequest(WaitingRequest&&) noexcept = default;
-    WaitingRequest& operator=(WaitingRequest&&) = delete;
-    ~WaitingRequest() {
-        if (count_) count_->fetch_sub(1, std::memory_order_relaxed);
-    }
-
-   private:
-    std::shared_ptr<std::atomic<std::size_t>> count_;
 };
 
 HttpResponse too_busy() {
@@ -187,7 +172,7 @@ HttpRoutes::Outcome HttpRoutes::ask_on_worker(const Route& route, RoutedRequest&
     ticket->ask(std::move(request));
     const bool runs = server_->run_on_worker(
         name, [answer = std::get<0>(route.function), server = std::shared_ptr<ProgramCaller>(server_), ticket,
-               reply = HttpReply{ticket}, waiting = WaitingRequest{waiting_}]() mutable {
+               reply = HttpReply{ticket}, waiting = detail::WaitingTask{waiting_}]() mutable {
             const auto question = ticket->take_question();
             if (!question) return;  // a worker was free too late
             HttpResponse response;

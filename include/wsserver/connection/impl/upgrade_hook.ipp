@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "wsserver/handshake/offer_request.hpp"
+#include "wsserver/scheduling/detail/waiting_task.hpp"
 
 namespace wsserver {
 
@@ -47,22 +48,6 @@ class QuestionTicket final : public HubTicket {
 
     std::mutex mutex_;
     std::unique_ptr<const Question> question_;
-};
-
-/// A question that waits for a worker, perhaps of a client that is gone.
-class WaitingQuestion {
-   public:
-    explicit WaitingQuestion(std::shared_ptr<std::atomic<std::size_t>> count) noexcept : count_(std::move(count)) {
-        count_->fetch_add(1, std::memory_order_relaxed);
-    }
-    WaitingQuestion(WaitingQuestion&&) noexcept = default;
-    WaitingQuestion& operator=(WaitingQuestion&&) = delete;
-    ~WaitingQuestion() {
-        if (count_) count_->fetch_sub(1, std::memory_order_relaxed);
-    }
-
-   private:
-    std::shared_ptr<std::atomic<std::size_t>> count_;
 };
 
 /// The program's function failed.
@@ -126,7 +111,7 @@ UpgradeHook::Answer UpgradeHook::ask_on_worker(const OwnedConnection& connection
     const auto ticket = std::make_shared<QuestionTicket>(hub_, connection.id(), Question{offer, connection.peer()});
     const bool runs =
         caller_->run_on_worker(name, [decide = std::move(decide), caller = caller_, reply = UpgradeReply{ticket},
-                                      ticket, waiting = WaitingQuestion{waiting_}]() mutable {
+                                      ticket, waiting = detail::WaitingTask{waiting_}]() mutable {
             const auto question = ticket->take();
             if (!question) return;  // a worker was free too late
             auto decision = guarded_decision(*caller, [&] {

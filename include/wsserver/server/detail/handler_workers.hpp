@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "wsserver/scheduling/detail/recurring_thread.hpp"
@@ -48,6 +49,8 @@ class HandlerWorkers {
     /// See Server::post().
     SendStatus post(Priority priority, UniqueFunction<void()> task, std::string_view name);
     std::uint64_t tasks_dropped() const noexcept { return tasks_dropped_.load(std::memory_order_relaxed); }
+    /// Tells the operator that a call of run() or ready_mailboxes() has thrown `why`.
+    void log_no_worker(const std::system_error& why) const;
     /// Destroys the handler on a worker; on the calling thread if memory or threads run out, or if the workers have
     /// ended.
     void end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept;

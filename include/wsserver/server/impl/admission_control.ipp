@@ -45,7 +45,7 @@ class ChooserOnReactors final : public ChooserServer {
             workers_.run(name, std::move(task));
             return true;
         } catch (const std::system_error& why) {
-            log_no_worker(why);
+            workers_.log_no_worker(why);
             return false;
         }
     }
@@ -53,11 +53,6 @@ class ChooserOnReactors final : public ChooserServer {
     void log_failure(std::string_view line) override { callbacks_.log(LogLevel::error, line); }
 
    private:
-    void log_no_worker(const std::system_error& why) const {
-        callbacks_.log(LogLevel::error,
-                       std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
-    }
-
     const std::shared_ptr<ServerHub> hub_;
     const std::shared_ptr<CallbackGate> gate_;
     // Not for threads that may be stuck in the program: they only use call().
@@ -71,7 +66,7 @@ OfferDecision ChooserOnReactors::accept(OwnedConnection& connection, const Offer
             ReadyMailboxes& ready = workers_.ready_mailboxes(connection.id().reactor);
             acceptance.handler = make_pooled(acceptance, connection, offer.request.target, hub_, ready);
         } catch (const std::system_error& why) {
-            log_no_worker(why);
+            workers_.log_no_worker(why);
             return Errc::too_many_connections;
         }
     }

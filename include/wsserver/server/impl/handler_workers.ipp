@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "wsserver/scheduling/detail/waiting_task.hpp"
+
 namespace wsserver {
 
 namespace {
@@ -33,22 +35,6 @@ std::string what_of(const std::exception_ptr& exception) {
         return "an exception that is not a std::exception";
     }
 }
-
-/// Counts a task from when it is made until it runs or is dropped.
-class WaitingTask {
-   public:
-    explicit WaitingTask(std::shared_ptr<std::atomic<std::size_t>> count) noexcept : count_(std::move(count)) {}
-    WaitingTask(WaitingTask&&) noexcept = default;
-    WaitingTask& operator=(WaitingTask&&) = delete;
-    ~WaitingTask() { end(); }
-
-    void end() noexcept {
-        if (const auto count = std::exchange(count_, nullptr)) count->fetch_sub(1, std::memory_order_relaxed);
-    }
-
-   private:
-    std::shared_ptr<std::atomic<std::size_t>> count_;
-};
 
 }  // namespace
 
@@ -87,9 +73,8 @@ ReadyMailboxes& HandlerWorkers::ready_mailboxes(std::uint16_t reactor) {
 SendStatus HandlerWorkers::post(Priority priority, UniqueFunction<void()> task, std::string_view name) {
     if (gate_->is_closed()) return SendStatus::closed;
     if (!task) return SendStatus::refused;
-    const bool too_many = tasks_->fetch_add(1, std::memory_order_relaxed) >= most_tasks;
-    WaitingTask waiting{tasks_};
-    if (too_many) {
+    detail::WaitingTask waiting{tasks_};
+    if (tasks_->load(std::memory_order_relaxed) > most_tasks) {
         tasks_dropped_.fetch_add(1, std::memory_order_relaxed);
         return SendStatus::dropped;
     }
@@ -104,11 +89,15 @@ SendStatus HandlerWorkers::post(Priority priority, UniqueFunction<void()> task, 
         const bool is_queued = workers->queue().push(make_task(priority, TaskName{name}, std::move(run)));
         return is_queued ? SendStatus::queued : SendStatus::closed;
     } catch (const std::system_error& why) {
-        callbacks_.log(LogLevel::error,
-                       std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
+        log_no_worker(why);
         tasks_dropped_.fetch_add(1, std::memory_order_relaxed);
         return SendStatus::dropped;
     }
+}
+
+void HandlerWorkers::log_no_worker(const std::system_error& why) const {
+    callbacks_.log(LogLevel::error,
+                   std::string{"cannot start workers: "} + why.what() + "; raise the limit of threads (ulimit -u)");
 }
 
 void HandlerWorkers::end_on_worker(std::shared_ptr<AnyHandler> handler) noexcept {

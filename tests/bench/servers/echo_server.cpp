@@ -1,9 +1,10 @@
 // The library's server for the benchmark: an echo on one reactor. Options: two reactors, a handler on workers, sending
 // each message to all others or to those with the same target, pings after a short idle time, answers to plain HTTP
-// requests, the transport over Asio.
+// requests, a decision about each opening handshake (inline or on workers), the transport over Asio.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string_view>
 #include <thread>
 
@@ -32,6 +33,7 @@ struct Rooms {
 
 int main(int argc, char** argv) {
     bool pooled = false, broadcast = false, rooms = false, http = false;
+    std::optional<wsserver::Runs> decides;
     wsserver::ServerOptions options;
     options.io_threads = 1;
     for (int i = 1; i < argc; ++i) {
@@ -40,6 +42,8 @@ int main(int argc, char** argv) {
         if (word == "--broadcast") broadcast = true;
         if (word == "--rooms") rooms = true;
         if (word == "--http") http = true;
+        if (word == "--on-upgrade") decides = wsserver::Runs::inline_;
+        if (word == "--on-upgrade-pooled") decides = wsserver::Runs::pooled;
         if (word == "--two-threads") options.io_threads = 2;
         if (word == "--pings") options.connection.ping_interval = std::chrono::milliseconds{1};
         if (word == "--asio") options.transport = wsserver::TransportKind::asio;
@@ -55,6 +59,14 @@ int main(int argc, char** argv) {
         server.handle(Echo<wsserver::Runs::pooled>{});
     } else {
         server.handle(Echo<wsserver::Runs::inline_>{});
+    }
+    if (decides) {
+        const auto decide = [](const wsserver::UpgradeRequest& request) {
+            wsserver::Admission admission;
+            admission.user = request.cookie("user").value_or("visitor");
+            return admission;
+        };
+        server.on_upgrade(decide, *decides);
     }
     if (http) {
         server.handle_http(

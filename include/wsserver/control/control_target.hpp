@@ -60,6 +60,9 @@ struct StatusReport {
     std::size_t memory = 0;                         ///< bytes that their messages, queues and mailboxes hold now
     std::size_t memory_limit = 0;                   ///< the most bytes that they may hold; 0: unlimited
     std::size_t paused_for_memory = 0;              ///< connections that are not read now because memory is short
+    std::size_t rooms = 0;                          ///< with members now
+    std::size_t memberships = 0;                    ///< of connections in rooms, now
+    std::size_t users = 0;                          ///< with connections now
     std::size_t io_threads = 0;                     ///< reactors, each with a thread
     std::vector<std::uint16_t> stalled_reactors{};  ///< numbers of I/O threads that do not answer
     std::vector<HandlerReport> handlers{};          ///< as ControlTarget::handlers()

@@ -15,7 +15,8 @@
 
 namespace wsserver {
 
-/// The statistics by name, in the order of `status`; without `open` and `closes`.
+/// The counts since the start by name, in the order of `status`; without `closes` and `refusals`, and without the
+/// numbers of now (`open`, `memory`, `rooms`, ...), which are members of StatusReport.
 std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStatistics& s);
 
 /// A call of a handler, for `status`. It hangs if it takes longer than its caller waits: handler_load_deadline for

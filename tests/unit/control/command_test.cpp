@@ -468,6 +468,9 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
     report.memory = std::size_t{3} << 20;
     report.memory_limit = std::size_t{2} << 30;
     report.paused_for_memory = 1;
+    report.rooms = 3;
+    report.memberships = 5;
+    report.users = 2;
     report.io_threads = 4;
     report.handlers = {{"", "echo", "built in", Runs::inline_, 1}, {"chat", "slow", "/x/slow.so", Runs::pooled, 1}};
     report.workers = {{}, {"slow", std::chrono::seconds{90}, true}};
@@ -482,6 +485,8 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
           "listening    ws://127.0.0.1:8080\n"
           "listening    ws+unix:/run/wsd.sock\n"
           "connections  2\n"
+          "users        2\n"
+          "rooms        3, 5 memberships\n"
           "memory       3.0 MiB of 2.0 GiB, 1 paused\n"
           "io threads   4\n"
           "workers      2, 1 busy, 1 hangs\n"
@@ -501,7 +506,8 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
         output_of(target, "status --json") ==
         R"({"program":"wsd","version":"1.2.3","pid":4711,"uptime_ms":180000000,"draining":false,)"
         R"("listening":["ws://127.0.0.1:8080","ws+unix:/run/wsd.sock"],"connections":2,)"
-        R"("memory":3145728,"memory_limit":2147483648,"paused_for_memory":1,"io_threads":4,)"
+        R"("memory":3145728,"memory_limit":2147483648,"paused_for_memory":1,"rooms":3,)"
+        R"("memberships":5,"users":2,"io_threads":4,)"
         R"("stalled_reactors":[],"handlers":[)"
         R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
         R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"

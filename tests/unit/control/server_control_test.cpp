@@ -1,7 +1,10 @@
 #include "wsserver/control/server_control.hpp"
 
+#include <cstring>
 #include <future>
+#include <set>
 
+#include "support/blocking_client.hpp"
 #include "support/catch.hpp"
 #include "support/folder.hpp"
 #include "support/strings.hpp"
@@ -22,7 +25,7 @@ std::string output_of(ControlTarget& target, std::string_view line) {
     return answer.text;
 }
 
-struct Counter {
+struct WordCounter {
     CommandAnswer on_command(std::span<const std::string> words, Bytes) {
         return {true, std::to_string(words.size()) + " words"};
     }
@@ -56,7 +59,8 @@ struct House {
     House() {
         server.handle("", make_echo());
         server.handle("chat", make_broadcast());
-        server.handle("count", Counter{});
+        server.handle("count", WordCounter{});
+        server.handle_http("GET", "/page", [](const RoutedRequest&) { return HttpResponse{}; });
         const auto listening = server.listen("127.0.0.1:0");
         if (!listening) FAIL(listening.error());
         url = *listening;
@@ -113,6 +117,56 @@ TEST_CASE("status, list and handler list report on the server", "[server_control
     CHECK(report.handlers[1].subprotocol == "chat");
     CHECK(report.handlers[1].connections == 1);
     CHECK(output_of(house.control, "version") == "house 1.2\n");
+}
+
+// All members of ServerStatistics but the maps at its end are numbers of 8 bytes. Each gets a value of its own, also
+// one that is added later.
+TEST_CASE("status has each number of the statistics once", "[server_control]") {
+    ServerStatistics statistics;
+    auto* const begin = reinterpret_cast<unsigned char*>(&statistics);
+    const auto* const end = reinterpret_cast<unsigned char*>(&statistics.closes);
+    std::multiset<std::uint64_t> wanted;
+    for (auto* place = begin; place != end; place += sizeof(std::uint64_t)) {
+        const std::uint64_t value = 1000 + wanted.size();
+        std::memcpy(place, &value, sizeof value);
+        wanted.insert(value);
+    }
+    REQUIRE(wanted.contains(statistics.users));
+    REQUIRE(wanted.contains(statistics.bytes_out));
+
+    std::multiset<std::uint64_t> shown{
+        statistics.open,  statistics.memory,      statistics.memory_limit, statistics.paused_for_memory,
+        statistics.rooms, statistics.memberships, statistics.users};  // members of StatusReport
+    std::set<std::string> names;
+    for (const auto& [name, value] : counters_of(statistics)) {
+        shown.insert(value);
+        names.insert(name);
+    }
+    CHECK(shown == wanted);
+    CHECK(names.size() == wanted.size() - 7);
+    CHECK(names.contains("http_unrouted"));
+}
+
+TEST_CASE("status counts plain HTTP requests, users and rooms", "[server_control]") {
+    House house;
+    house.connect();
+    const auto id = house.control.list().at(0).id;
+    CHECK(house.server.hub()->join(id, "lobby") == SendStatus::queued);
+    CHECK(house.server.hub()->set_user(id, "ann") == SendStatus::queued);
+    BlockingClient plain{house.url};
+    for (const auto& [path, status] : {std::pair{"/page", "200 OK"}, std::pair{"/elsewhere", "404 Not Found"}}) {
+        plain.write(std::string{"GET "} + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        const std::string head = plain.read_head();
+        CHECK(has(head, status));
+        const auto length = head.find("Content-Length: ") + 16;
+        (void)plain.read_bytes(std::stoul(head.substr(length)));
+    }
+    (void)house.control.list();  // after what the hub was asked
+    const auto status = output_of(house.control, "status");
+    CHECK(has(status, "users        1\n"));
+    CHECK(has(status, "rooms        1, 1 memberships\n"));
+    CHECK(has(status, "http answered"));
+    CHECK(has(status, "http unrouted"));
 }
 
 TEST_CASE("commands reach the connections of a server", "[server_control]") {

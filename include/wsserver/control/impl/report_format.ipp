@@ -210,6 +210,9 @@ std::string json_of(const StatusReport& status) {
         .add("memory", status.memory)
         .add("memory_limit", status.memory_limit)
         .add("paused_for_memory", status.paused_for_memory)
+        .add("rooms", status.rooms)
+        .add("memberships", status.memberships)
+        .add("users", status.users)
         .add("io_threads", status.io_threads)
         .raw("stalled_reactors", json_array(stalled))
         .raw("handlers", json_array(handlers))
@@ -231,6 +234,8 @@ std::string text_of(const StatusReport& status) {
     if (status.listening.empty()) line("listening", "on nothing");
     for (const auto& url : status.listening) line("listening", escape_control(url));
     line("connections", std::to_string(status.connections));
+    if (status.users != 0) line("users", std::to_string(status.users));
+    if (status.rooms != 0) line("rooms", fmt::format("{}, {} memberships", status.rooms, status.memberships));
     line("memory", text_of_memory(status));
     line("io threads",
          fmt::format("{}{}{}", status.io_threads, status.stalled_reactors.empty() ? "" : ", no answer from ",

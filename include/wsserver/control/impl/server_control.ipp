@@ -25,6 +25,8 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
             {"opened", s.opened},
             {"refused", s.refused},
             {"http_answered", s.http_answered},
+            {"http_unrouted", s.http_unrouted},
+            {"http_timeouts", s.http_timeouts},
             {"turned_away", s.turned_away},
             {"over_connection_rate", s.over_connection_rate},
             {"over_address_connections", s.over_address_connections},
@@ -73,6 +75,9 @@ StatusReport ServerControl::status() {
     report.memory = statistics.memory;
     report.memory_limit = statistics.memory_limit;
     report.paused_for_memory = statistics.paused_for_memory;
+    report.rooms = statistics.rooms;
+    report.memberships = statistics.memberships;
+    report.users = statistics.users;
     report.io_threads = server_.io_threads();
     report.handlers = handlers();
     report.stalled_reactors = server_.stalled_reactors();  // after handlers(), which has just asked all of them

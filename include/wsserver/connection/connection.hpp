@@ -350,7 +350,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool receive_header(MutableBytes& bytes);
     void answer_request(const HttpRequest& request);
     void refuse(Errc why, std::string detail = {}, std::string_view target = {}, bool head_request = false) {
-        auto response = refusal_response(why, owner_.server_name(), detail, head_request);
+        auto response = refusal_response(why, owner_.server_name(), detail, head_request, date());
         refuse({why, std::move(response), std::move(detail), std::string{target}});
     }
     void refuse(const ServerHandshake::Refused& refused) { refuse(refused, http_status_for(refused.error)); }
@@ -360,6 +360,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void opened();
     void linger_without_place();
     void write(Bytes bytes);
+    std::string_view date() noexcept { return owner_.date_at(wall_time(transport())); }
 
     // Plain HTTP requests
     bool has_http() const noexcept { return extra_ && extra_->http; }

@@ -35,6 +35,7 @@ class Connection<role, T>::Carrier final : public HttpCarrier {
         const auto owner = std::make_shared<const std::string>(std::move(bytes));
         connection_.out_.push_raw_shared(connection_.owner_, owner, bytes_of(*owner));
     }
+    std::string_view date() override { return connection_.date(); }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         return connection_.owner_.answer(request);
     }

@@ -65,7 +65,13 @@ void Connection<role, T>::receive_opening(MutableBytes& bytes) {
 template <Role role, Transport T>
 bool Connection<role, T>::receive_header(MutableBytes& bytes) {
     OpeningHandshake& opening = *extra_->opening;
-    auto step = opening.receive(bytes);
+    auto step = [&] {
+        if constexpr (role == Role::server) {
+            return opening.receive(bytes, date());
+        } else {
+            return opening.receive(bytes);
+        }
+    }();
     bytes = bytes.subspan(opening.consumed());
     if constexpr (role == Role::server) {
         std::visit(overloaded{
@@ -145,8 +151,8 @@ void Connection<role, T>::refuse_offer(const Offer& offer, Refusal refusal) {
     const unsigned status = refusal.response->status;
     std::string detail = std::to_string(status).append(" ").append(reason_phrase(status));
     if (!refusal.detail.empty()) detail.append(": ").append(refusal.detail);
-    refuse({refusal.error, http_response(*refusal.response, offer.request, owner_.server_name()), std::move(detail),
-            offer.request.target},
+    refuse({refusal.error, http_response(*refusal.response, offer.request, owner_.server_name(), date()),
+            std::move(detail), offer.request.target},
            status);
 }
 
@@ -199,7 +205,7 @@ void Connection<role, T>::answer_request(const HttpRequest& request) {
     const auto response = owner_.answer(request);  // also on a full server: a health check must not fail
     if (!response) return refuse(Errc::not_an_upgrade, {}, request.target, request.method == "HEAD");
     owner_.counts().http_answered.add();
-    write(bytes_of(http_response(*response, request, owner_.server_name())));
+    write(bytes_of(http_response(*response, request, owner_.server_name(), date())));
     note("answered a plain HTTP request", {});
     note_target(request.target);
     extra().opening.reset();

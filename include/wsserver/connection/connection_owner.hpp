@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
 #include "wsserver/connection/handshake_result.hpp"
+#include "wsserver/connection/http_date.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/rooms.hpp"
 #include "wsserver/connection/shared_pace.hpp"
@@ -266,6 +268,8 @@ class ServerOwner : public ConnectionOwner {
     Memberships& memberships() noexcept { return memberships_; }
     /// The Server field of responses; empty: no such field.
     const std::string& server_name() const noexcept { return server_name_; }
+    /// The Date field of responses at `now`. Valid until the next call.
+    std::string_view date_at(std::chrono::sys_seconds now) noexcept { return date_.at(now); }
     /// True if opening handshakes must be refused, because all connections together hold too much memory.
     bool is_over_memory_limit() const noexcept { return over_memory_limit_; }
 
@@ -279,6 +283,9 @@ class ServerOwner : public ConnectionOwner {
     bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
     bool has_shared_paces_ = false;   ///< for has_shared_paces()
     bool broadcasts_wait_ = false;    ///< send_broadcasts() has something to send
+
+   private:
+    DateField date_;
 };
 
 /// The owner of a client's connections.

@@ -107,12 +107,13 @@ class ServerHandshake {
     /// `server_name` is the value of the Server field in refusals; empty: no such field.
     explicit ServerHandshake(const HandshakeLimits& limits, std::string_view server_name = {});
 
-    /// From now on, plain requests may have any method but CONNECT, and a body.
+    /// From now on, plain requests may have any method, and a body. CONNECT needs a path: the tunnel that it otherwise
+    /// asks for is refused.
     void serve_http() noexcept { serves_http_ = true; }
 
-    /// Reads bytes from the client, cut anywhere. Precondition: all verdicts so far were NeedMore, or next_request()
-    /// was called.
-    Verdict receive(Bytes bytes);
+    /// Reads bytes from the client, cut anywhere. `date` is the value of the Date field in a refusal; empty: no such
+    /// field. Precondition: all verdicts so far were NeedMore, or next_request() was called.
+    Verdict receive(Bytes bytes, std::string_view date = {});
     /// How many bytes of the last receive() belonged to the header. The bytes after them are frames, or the body.
     std::size_t consumed() const noexcept { return consumed_; }
     /// After Plain, its body and its response: begins another request on the same stream. `spare` is a request whose
@@ -122,7 +123,7 @@ class ServerHandshake {
     bool is_empty() const noexcept { return reader_.is_empty(); }
 
    private:
-    bool accepts_method(std::string_view method) const noexcept;
+    bool accepts_method(const HttpRequest& request) const noexcept;
     Verdict judge_plain(HttpRequest request) const;
     Refused refuse(Errc error, std::string_view detail = {}, bool head_request = false) const;
     Verdict judge(HttpRequest request) const;
@@ -132,6 +133,7 @@ class ServerHandshake {
     std::size_t consumed_ = 0;
     std::size_t max_target_;
     std::string server_name_;
+    std::string_view date_{};  // during receive()
     bool serves_http_ = false;
     HttpRequest spare_{};
 };
@@ -147,17 +149,20 @@ std::string accept_response(const Offer& offer, std::string_view subprotocol, st
 
 /// A complete HTTP response that refuses a request: the status for `error`, the fields that this status requires, and
 /// one line of text with the error's message and `detail`, if it is not empty. Close the stream after it.
-/// `server_name` is that of accept_response(). The response to a `head_request` has no text.
+/// `server_name` is that of accept_response(). The response to a `head_request` has no text. `date` is the value of the
+/// Date field, such as `Sun, 06 Nov 1994 08:49:37 GMT`; empty: no such field.
 std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail = {},
-                             bool head_request = false);
+                             bool head_request = false, std::string_view date = {});
 
 /// The status of refusal_response(), 400 to 505.
 unsigned http_status_for(Errc error) noexcept;
 
 /// A complete HTTP response with Content-Length and `Connection: close`; without the body for a HEAD request. In field
 /// values, control characters, such as CR and LF, become spaces, so that they cannot forge a field or a response.
-/// Fields with an invalid name are left out. `server_name` is that of accept_response().
-std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name);
+/// Fields with an invalid name are left out. `server_name` is that of accept_response(), and `date` that of
+/// refusal_response(); a Server or Date field of the response replaces them.
+std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name,
+                          std::string_view date = {});
 
 /// How a response ends, and whether another one may follow it.
 struct ResponseFraming {
@@ -182,7 +187,7 @@ struct ResponseFraming {
 
 /// Appends the header of a response, with its empty line. Fields are written as by http_response().
 void append_response_head(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
-                          std::string_view server_name);
+                          std::string_view server_name, std::string_view date = {});
 
 /// True if a response with this status has no body (RFC 9110 §6.4.1).
 constexpr bool has_no_body(unsigned status) noexcept { return status < 200 || status == 204 || status == 304; }

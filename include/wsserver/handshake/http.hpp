@@ -38,7 +38,7 @@ struct HttpRequest {
 struct HttpResponse {
     unsigned status = 200;  ///< 100 to 999
     /// In a response that is sent, Content-Type, Content-Length, Transfer-Encoding and Connection are ignored:
-    /// http_response() writes them from the members below.
+    /// http_response() writes them from the members below. A Server or Date field replaces that of the server.
     std::vector<HttpField> fields{};
     std::string content_type = "text/plain; charset=utf-8";  ///< empty: no Content-Type
     std::string body{};  ///< in a response that is sent: any bytes; http_response() writes their number

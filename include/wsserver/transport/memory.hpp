@@ -189,6 +189,10 @@ class MemoryTransport {
     /// std::bad_alloc after refuse_posts(true).
     void post(UniqueFunction<void()> task);
     Clock::time_point now() const noexcept { return network_.now(); }  ///< that of the network
+    /// The same as a time of day: it begins at 1970-01-01 01:00:00 UTC.
+    std::chrono::sys_seconds wall_time() const noexcept {
+        return std::chrono::sys_seconds{std::chrono::floor<std::chrono::seconds>(now().time_since_epoch())};
+    }
     /// Sets the task that wake_at() calls each time.
     void on_wake(UniqueFunction<void()> task) { on_wake_ = std::move(task); }
     /// One call of the task at `time` or soon after. Replaces the previous time; time_point::max(): no call.

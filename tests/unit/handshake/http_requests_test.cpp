@@ -102,6 +102,7 @@ TEST_CASE("requests follow each other on one stream", "[http_requests][rfc9112-9
     CHECK(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nHEAD http://h/z HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n"
                "Host: h\r\nConnection: close\r\n\r\n") == Lines{"OPTIONS * 1", "HEAD /z 0 close", "GET / 2 close"});
     CHECK(read("CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n") == Lines{"405"});
+    CHECK(read("CONNECT /x HTTP/1.1\r\nHost: h\r\n\r\n") == Lines{"CONNECT /x 1 close"});
     CHECK(read("GET * HTTP/1.1\r\nHost: h\r\n\r\n") == Lines{"400"});
 }
 

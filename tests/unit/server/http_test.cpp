@@ -136,6 +136,48 @@ TEST_CASE("a route answers its method and path", "[http]") {
     CHECK(rig.ask(get("/throws")) == Strings{"500 | the server failed to answer\n"});
 }
 
+TEST_CASE("responses have the Date of the server's clock", "[http][rfc9110-6.6.1]") {
+    MemoryServer server{Echo{}};
+    const bool routed = GENERATE(false, true);
+    if (routed) {
+        server.handle_http("GET", "/routed", [](const RoutedRequest&) { return HttpResponse{}; });
+        server.handle_http("GET", "/streamed",
+                           [](const RoutedRequest&, HttpReply reply) { (void)std::move(reply).stream({}).end(); });
+        server.handle_http("GET", "/dated", [](const RoutedRequest&) {
+            return HttpResponse{.fields = {{"date", "Sun, 06 Nov 1994 08:49:37 GMT"}}};
+        });
+    }
+    server.on_http([](const HttpRequest& request) -> std::optional<HttpResponse> {
+        if (request.target == "/page") return HttpResponse{};
+        return std::nullopt;
+    });
+    server.on_upgrade([](const UpgradeRequest&) { return Admission::refuse({.status = 401}); });
+    const auto dates = [&](std::string_view request) {
+        auto wire = server.wire();
+        wire.write(request);
+        server.run();
+        const std::string text = wire.read();
+        Strings found;
+        for (std::size_t at = 0; (at = text.find("\r\nDate: ", at)) != text.npos; ++at) {
+            found.push_back(text.substr(at + 8, 29));
+        }
+        return found;
+    };
+    const Strings first{"Thu, 01 Jan 1970 01:00:00 GMT"};
+    for (const auto* target : {"/page", "/nowhere", "/routed", "/streamed"}) {
+        CAPTURE(target);
+        CHECK(dates(get(target)) == first);
+    }
+    CHECK(dates("rubbish\r\n\r\n") == first);
+    CHECK(dates(get("/",
+                    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")) == first);
+    if (routed) CHECK(dates(get("/dated")).empty());  // its own field, in lower case
+    server.advance(1s);
+    CHECK(dates(get("/page")) == Strings{"Thu, 01 Jan 1970 01:00:01 GMT"});
+    CHECK(dates("rubbish\r\n\r\n") == Strings{"Thu, 01 Jan 1970 01:00:01 GMT"});
+}
+
 TEST_CASE("a request that no route answers gets a 404 or a 405 with Allow", "[http][rfc9110-15.5.6]") {
     Rig rig;
     CHECK(rig.ask(get("/nowhere")) == Strings{"404 | nothing is at this path\n"});
@@ -144,7 +186,14 @@ TEST_CASE("a request that no route answers gets a 404 or a 405 with Allow", "[ht
     CHECK(rig.ask("OPTIONS /hello HTTP/1.1\r\nHost: h\r\n\r\n") == Strings{"204 Allow: GET, HEAD, OPTIONS"});
     CHECK(rig.ask("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n") == Strings{"204 Allow: GET, HEAD, OPTIONS, POST, PUT"});
     CHECK(rig.ask("OPTIONS /nowhere HTTP/1.1\r\nHost: h\r\n\r\n").at(0).starts_with("404"));
-    CHECK(rig.ask("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n").at(0).starts_with("405 Connection: close"));
+    for (const auto* other : {"BREW", "PATCH", "hello"}) {
+        CHECK(rig.ask(std::string{other} + " /hello HTTP/1.1\r\nHost: h\r\n\r\n")
+                  .at(0)
+                  .starts_with("405 Allow: GET, HEAD, OPTIONS"));
+    }
+    CHECK(rig.ask("CONNECT /rooms/a/messages HTTP/1.1\r\nHost: h\r\n\r\nbytes") ==
+          Strings{"405 Connection: close Allow: OPTIONS, POST | this path does not have this method\n"});
+    CHECK(rig.ask("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n").at(0).starts_with("405 Connection: close Allow: "));
     // What is not read could be taken for a request.
     CHECK(rig.ask(post("/nowhere", "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n")) ==
           Strings{"404 Connection: close | nothing is at this path\n"});

@@ -237,3 +237,20 @@ TEST_CASE("a server that is gone has no clients for a reply", "[http][threads]")
     CHECK(replies.at(0).is_gone());
     CHECK(replies.at(0)({}) == SendStatus::closed);
 }
+
+TEST_CASE("the Date of a response is the time of day", "[http][rfc9110-6.6.1]") {
+    Server server{options_with(GENERATE(TransportKind::asio, TransportKind::automatic))};
+    server.handle_http("GET", "/", [](const RoutedRequest&) { return HttpResponse{}; });
+    const auto url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient client{url};
+    // The clock of time() may be late by some milliseconds.
+    const auto from = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - 100ms);
+    client.write(get("/"));
+    const std::string head = client.read_head();
+    const auto to = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    std::vector<std::string> possible;
+    for (auto time = from; time <= to; time += 1s) possible.push_back(http_date(time));
+    const auto date = head.substr(head.find("\r\nDate: ") + 8, 29);
+    CHECK_THAT(possible, Catch::VectorContains(date));
+}

@@ -33,6 +33,8 @@ class HttpCarrier {
     virtual void send(std::string_view bytes) = 0;
     /// Sends a long text.
     virtual void send_long(std::string&& bytes) = 0;
+    /// The Date field of an answer that begins now. Valid until the next call.
+    virtual std::string_view date() = 0;
     /// The response of on_http() to a GET or HEAD request that no route answers.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
 

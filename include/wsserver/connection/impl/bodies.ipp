@@ -4,6 +4,7 @@
 #include "wsserver/connection/impl/connection_info.ipp"
 #include "wsserver/connection/impl/handler_chooser.ipp"
 #include "wsserver/connection/impl/handler_table.ipp"
+#include "wsserver/connection/impl/http_date.ipp"
 #include "wsserver/connection/impl/http_exchange.ipp"
 #include "wsserver/connection/impl/http_routes.ipp"
 #include "wsserver/connection/impl/http_ticket.ipp"

@@ -190,7 +190,7 @@ HttpExchange::Next HttpExchange::respond_with(HttpResponse&& response, HttpCarri
         framing.length = response.body.size();
     }
     out_.clear();
-    append_response_head(out_, response, framing, server_.name);
+    append_response_head(out_, response, framing, server_.name, carrier.date());
     const bool sends_body = !bodyless && !method_is_head_;
     if (sends_body && response.body.size() <= copied_body) out_ += response.body;
     carrier.send(out_);
@@ -220,7 +220,7 @@ void HttpExchange::begin_stream(HttpResponse&& head, std::optional<std::uint64_t
     streams_ = true;
     if (state_ == State::program) state_ = State::stream;
     out_.clear();
-    append_response_head(out_, head, framing, server_.name);
+    append_response_head(out_, head, framing, server_.name, carrier.date());
     carrier.send(out_);
 }
 

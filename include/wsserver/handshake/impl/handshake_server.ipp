@@ -32,7 +32,7 @@ ServerHandshake::ServerHandshake(const HandshakeLimits& limits, std::string_view
     : reader_(limits), max_target_(limits.max_target), server_name_(server_name) {}
 
 ServerHandshake::Refused ServerHandshake::refuse(Errc error, std::string_view detail, bool head_request) const {
-    return {error, refusal_response(error, server_name_, detail, head_request), std::string{detail},
+    return {error, refusal_response(error, server_name_, detail, head_request, date_), std::string{detail},
             std::string{target_in(reader_.head())}};
 }
 
@@ -116,8 +116,9 @@ bool has_payload(const RequestParser& parser, const HttpRequest& request) {
 
 }  // namespace
 
-ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
+ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes, std::string_view date) {
     using State = detail::HeadReader::State;
+    date_ = date;
     assert(reader_.state() == State::reading);
     if (reader_.is_empty() && !bytes.empty() && bytes.front() == tls_handshake_record) {
         consumed_ = bytes.size();
@@ -147,7 +148,7 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
 
     auto& request = parser.message();
     const bool is_head = request.method == "HEAD";
-    if (!accepts_method(request.method)) return refuse(Errc::bad_method);
+    if (!accepts_method(request)) return refuse(Errc::bad_method);
     std::string_view host;
     if (!check_target(request, host)) return refuse(Errc::malformed_request, "the target is not a path", is_head);
     if (const auto wrong = check_host(request)) return refuse(wrong->error, wrong->text, is_head);
@@ -156,9 +157,9 @@ ServerHandshake::Verdict ServerHandshake::receive(Bytes bytes) {
     return judge(std::move(request));
 }
 
-/// The tunnel that CONNECT asks for is not a resource of the server.
-bool ServerHandshake::accepts_method(std::string_view method) const noexcept {
-    return method == "GET" || method == "HEAD" || (serves_http_ && method != "CONNECT");
+bool ServerHandshake::accepts_method(const HttpRequest& request) const noexcept {
+    if (request.method == "GET" || request.method == "HEAD") return true;
+    return serves_http_ && (request.method != "CONNECT" || request.target.starts_with('/'));
 }
 
 void ServerHandshake::next_request(HttpRequest spare) {
@@ -176,7 +177,8 @@ ServerHandshake::Verdict ServerHandshake::judge_plain(HttpRequest request) const
     const auto expects = expects_continue(request);
     if (!expects) return refuse(expects.error().error, expects.error().text, is_head);
     Plain plain{std::move(request), *framing, false, *expects};
-    plain.keeps_alive = keeps_alive(plain.request);
+    // RFC 9110 §9.3.6: after CONNECT, the client may send what is not HTTP.
+    plain.keeps_alive = plain.request.method != "CONNECT" && keeps_alive(plain.request);
     return plain;
 }
 
@@ -346,7 +348,8 @@ unsigned http_status_for(Errc error) noexcept {
     }
 }
 
-std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail, bool head_request) {
+std::string refusal_response(Errc error, std::string_view server_name, std::string_view detail, bool head_request,
+                             std::string_view date) {
     std::string text{message_of(error)};
     if (!detail.empty()) (text += ": ") += detail;
     text += '\n';
@@ -355,6 +358,7 @@ std::string refusal_response(Errc error, std::string_view server_name, std::stri
     std::string out;
     append_status_line(out, status);
     if (!server_name.empty()) append_field(out, "Server", server_name);
+    if (!date.empty()) append_field(out, "Date", date);
     append_field(out, "Content-Type", "text/plain; charset=utf-8");
     append_field(out, "Content-Length", std::to_string(text.size()));
     if (status == 405) append_field(out, "Allow", "GET, HEAD");
@@ -392,9 +396,10 @@ void append_framing(std::string& out, const HttpResponse& response, const Respon
 }  // namespace
 
 void append_response_head(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
-                          std::string_view server_name) {
+                          std::string_view server_name, std::string_view date) {
     append_status_line(out, response.status);
     if (!server_name.empty() && response.find("Server").empty()) append_field(out, "Server", server_name);
+    if (!date.empty() && response.find("Date").empty()) append_field(out, "Date", date);
     for (const auto& [name, value] : response.fields) {
         if (!belongs_to_framing(name)) append_field(out, name, value);
     }
@@ -404,12 +409,13 @@ void append_response_head(std::string& out, const HttpResponse& response, const 
     out += "\r\n";
 }
 
-std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name) {
+std::string http_response(const HttpResponse& response, const HttpRequest& request, std::string_view server_name,
+                          std::string_view date) {
     const bool bodyless = has_no_body(response.status);
     ResponseFraming framing;
     if (!bodyless) framing = {.body = ResponseFraming::Body::length, .length = response.body.size()};
     std::string out;
-    append_response_head(out, response, framing, server_name);
+    append_response_head(out, response, framing, server_name, date);
     if (!bodyless && request.method != "HEAD") out += response.body;
     return out;
 }

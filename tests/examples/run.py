@@ -5,8 +5,10 @@ usage: run.py NAME PROGRAM
 """
 
 import asyncio
+import http.client as http_client
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -75,6 +77,119 @@ async def page(url, _):
     check(await asyncio.to_thread(get, "/healthz"), (200, b"ok\n"))
     check((await asyncio.to_thread(get, "/elsewhere"))[0], 426)
     await echo_server(url, _)
+
+
+def request(url, method, path, body=None, fields=None):
+    """The status, the Allow field and the body of an HTTP response."""
+    connection = http_client.HTTPConnection(url.removeprefix("ws://"), timeout=PATIENCE)
+    try:
+        connection.request(method, path, body, fields or {})
+        response = connection.getresponse()
+        assert response.getheader("Date"), "no Date"
+        return response.status, response.getheader("Allow"), response.read()
+    finally:
+        connection.close()
+
+
+async def ends_with(client, code):
+    """Receives until the connection ends."""
+    try:
+        while True:
+            await client.recv()
+    except websockets.ConnectionClosed as end:
+        check(end.code, code)
+
+
+async def stops(process, *clients):
+    process.terminate()
+    for client in clients:
+        await ends_with(client, 1001)
+    check(await asyncio.to_thread(process.wait), 0)
+
+
+async def rooms(url, _):
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+               "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    for query in ("", "?token=pear"):
+        check(await asyncio.to_thread(request, url, "GET", f"/rooms/red{query}", None, upgrade),
+              (401, None, b"no valid token\n"))
+    async with websockets.connect(f"{url}/rooms/red?token=apple") as ann:
+        async with websockets.connect(f"{url}/rooms/blue?token=cherry") as cid:
+            async with websockets.connect(f"{url}/rooms/red?token=banana") as bob:
+                check(await ann.recv(), "Bob came")
+                await bob.send("hello")
+                check(await ann.recv(), "Bob: hello")
+                await ann.send("hi")
+                check(await bob.recv(), "Ann: hi")
+            check(await ann.recv(), "Bob went")
+            async with websockets.connect(f"{url}/rooms/blue?token=apple"):
+                check(await cid.recv(), "Ann came")  # the first message to it
+
+
+async def game(url, process):
+    async def until(player, wanted):
+        while sorted((await player.recv()).split()) != sorted(wanted):
+            pass
+
+    async with websockets.connect(f"{url}/arenas/forest") as one, websockets.connect(f"{url}/arenas/forest") as two:
+        async with websockets.connect(f"{url}/arenas/desert") as other:
+            await one.send("right")
+            await one.send("right")
+            await two.send("left")
+            await until(two, ["2", "-1"])
+            await until(other, ["0"])
+            await one.send("fly")
+            await ends_with(one, 4000)
+            await until(two, ["-1"])
+            await stops(process, two, other)
+
+
+async def http(url, _):
+    async with websockets.connect(f"{url}/channels/news") as news:
+        async with websockets.connect(f"{url}/channels/sports") as sports:
+            def ask(method, path, body=None):
+                return asyncio.to_thread(request, url, method, path, body)
+
+            check(await ask("POST", "/channels/news", "hello"), (202, None, b""))
+            check(await ask("POST", "/channels/sports", "goal"), (202, None, b""))
+            check((await news.recv(), await sports.recv()), ("hello", "goal"))
+            check(await ask("GET", "/channels/news"), (200, None, b"hello"))
+            check((await ask("POST", "/channels/news", b"\xff"))[0], 400)
+            check((await ask("DELETE", "/channels/news"))[:2], (405, "GET, HEAD, OPTIONS, POST"))
+            check((await ask("GET", "/elsewhere"))[0], 404)
+            status, _, text = await ask("GET", "/metrics")
+            assert status == 200 and b"messages_out_total 2\n" in text, text
+
+
+async def database(url, process):
+    async with websockets.connect(url) as one, websockets.connect(url) as two, websockets.connect(url) as three:
+        for client in (one, two):
+            await client.send("60000")
+        await three.send("1")  # waits for a connection of the database
+        check([await client.recv() for client in (one, two)], ["too late"] * 2)
+        assert await three.recv() in ("done", "too late")
+        await three.send("1")
+        check(await three.recv(), "done")
+        await one.send("60000")
+        await (await one.ping())
+        await stops(process, one, two, three)
+
+
+async def threads(url, process):
+    async def hears_all(client):
+        wanted = {f"from thread {i}" for i in range(1, 9)}
+        while wanted:
+            wanted.discard(await client.recv())
+
+    async with websockets.connect(url) as stays:
+        for _ in range(5):
+            async with websockets.connect(url) as leaves, websockets.connect(url) as crashes:
+                await asyncio.gather(hears_all(leaves), hears_all(crashes))
+                crashes.transport.abort()
+        await hears_all(stays)
+        await stops(process, stays)
+    sent, missed = re.fullmatch(r"(\d+) sent, (\d+) missed\n", process.stdout.read()).groups()
+    assert int(sent) >= 88 and int(missed) >= 1, (sent, missed)
 
 
 async def relay(program):

@@ -22,7 +22,7 @@ struct Decoded {
 };
 
 Decoded decode(std::string_view text, BodyFraming framing, FuzzInput cuts) {
-    RequestBodyReader reader{framing, HandshakeLimits{.max_header = 64}};
+    BodyReader reader{framing, HandshakeLimits{.max_header = 64}};
     Decoded decoded;
     while (decoded.error.empty() && !decoded.ended && decoded.used < text.size()) {
         const auto size = cuts.empty() ? text.size() : 1 + cuts.below(12);
@@ -30,13 +30,13 @@ Decoded decode(std::string_view text, BodyFraming framing, FuzzInput cuts) {
         Bytes input = piece.bytes();
         for (bool more = true; more;) {
             const auto step = reader.next(input);
-            more = std::holds_alternative<RequestBodyReader::Data>(step);
+            more = std::holds_alternative<BodyReader::Data>(step);
             if (more) {
-                require(!std::get<RequestBodyReader::Data>(step).bytes.empty(), "a piece is not empty");
-                decoded.body += text_of(std::get<RequestBodyReader::Data>(step).bytes);
+                require(!std::get<BodyReader::Data>(step).bytes.empty(), "a piece is not empty");
+                decoded.body += text_of(std::get<BodyReader::Data>(step).bytes);
             }
-            decoded.ended = std::holds_alternative<RequestBodyReader::End>(step);
-            if (const auto* wrong = std::get_if<RequestBodyReader::Malformed>(&step)) decoded.error = wrong->text;
+            decoded.ended = std::holds_alternative<BodyReader::End>(step);
+            if (const auto* wrong = std::get_if<BodyReader::Malformed>(&step)) decoded.error = wrong->text;
         }
         require(input.empty() || decoded.ended || !decoded.error.empty(), "all input is read");
         decoded.used += piece.bytes().size() - input.size();

@@ -1,4 +1,4 @@
-// The bodies of HTTP requests: where they end (RFC 9112 §6), and a reader that takes bytes cut anywhere.
+// The bodies of HTTP messages: where those of requests end (RFC 9112 §6), and a reader that takes bytes cut anywhere.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -53,7 +53,7 @@ bool keeps_alive(const HttpRequest& request) noexcept;
 Result<bool, BodyError> expects_continue(const HttpRequest& request) noexcept;
 
 /// Reads one body. A value; it copies nothing.
-class RequestBodyReader {
+class BodyReader {
    public:
     /// The body is not complete.
     struct NeedMore {};
@@ -71,7 +71,7 @@ class RequestBodyReader {
     using Step = std::variant<NeedMore, Data, End, Malformed>;
 
     /// `limits` are those of all trailer fields together, and of the lines that begin a chunk.
-    explicit RequestBodyReader(BodyFraming framing = {}, const HandshakeLimits& limits = {}) noexcept;
+    explicit BodyReader(BodyFraming framing = {}, const HandshakeLimits& limits = {}) noexcept;
 
     /// Reads from the front of `input`, cut anywhere, and removes what it has read. Trailer fields are checked and
     /// dropped (RFC 9112 §7.1.2). After End and Malformed it returns the same again.

@@ -284,7 +284,7 @@ TEST_CASE("the body of a refusal may arrive in pieces", "[handshake]") {
         return std::get<ClientHandshake::Rejected>(verdict).response.body;
     };
     const auto counted = head + "Content-Length: 5\r\n\r\nhello";
-    const auto chunked = head + "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n03;x=\"y\"\r\nllo\r\n0\r\n";
+    const auto chunked = head + "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n03;x=\"y\"\r\nllo\r\n0\r\n\r\n";
     for (std::size_t cut = 0; cut < counted.size(); ++cut) CHECK(read_in_pieces(counted, cut) == "hello");
     for (std::size_t cut = 0; cut < chunked.size(); ++cut) CHECK(read_in_pieces(chunked, cut) == "hello");
 }
@@ -301,14 +301,14 @@ TEST_CASE("the body of a refusal is bounded and may be incomplete", "[handshake]
     }
     SECTION("a body over 64 KiB is cut") {
         for (const char* framing : {"\r\n", "Content-Length: 99999999999999999\r\n\r\n",
-                                    "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n"}) {
+                                    "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFF\r\n"}) {
             const auto rejection = rejected(head + framing + std::string(100'000, 'x'), Errc::unexpected_status);
             CHECK(rejection.response.body == std::string(64 * 1024, 'x'));
         }
     }
     SECTION("an invalid chunk ends the body") {
-        for (const char* chunks :
-             {"x\r\n", "\r\n", "-1\r\n", "FFFFFFFFFFFFFFFFF\r\n", "0\r\n", ";a\r\n", "2\r\nabX", "2\r\nab\r\ny\r\n"}) {
+        for (const char* chunks : {"x\r\n", "\r\n", "-1\r\n", "FFFFFFFFFFFFFFFFF\r\n", "0\r\n\n", "2\nab", ";a\r\n",
+                                   "2\r\nabX", "2\r\nab\r\ny\r\n"}) {
             const auto rejection =
                 rejected(head + "Transfer-Encoding: chunked\r\n\r\n" + chunks, Errc::unexpected_status);
             CHECK(rejection.response.body.size() <= 2);

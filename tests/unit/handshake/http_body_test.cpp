@@ -36,7 +36,7 @@ struct Read {
 
 Read read(std::string_view text, BodyFraming framing, const std::vector<std::size_t>& cuts = {},
           const HandshakeLimits& limits = {}) {
-    RequestBodyReader reader{framing, limits};
+    BodyReader reader{framing, limits};
     Read result;
     std::size_t begin = 0;
     for (std::size_t i = 0; i <= cuts.size(); ++i) {
@@ -45,10 +45,10 @@ Read read(std::string_view text, BodyFraming framing, const std::vector<std::siz
         begin = end;
         for (bool more = true; more;) {
             const auto step = reader.next(input);
-            more = std::holds_alternative<RequestBodyReader::Data>(step);
-            if (more) result.body += text_of(std::get<RequestBodyReader::Data>(step).bytes);
-            if (std::holds_alternative<RequestBodyReader::End>(step)) result.end = "end";
-            if (const auto* wrong = std::get_if<RequestBodyReader::Malformed>(&step)) result.end = wrong->text;
+            more = std::holds_alternative<BodyReader::Data>(step);
+            if (more) result.body += text_of(std::get<BodyReader::Data>(step).bytes);
+            if (std::holds_alternative<BodyReader::End>(step)) result.end = "end";
+            if (const auto* wrong = std::get_if<BodyReader::Malformed>(&step)) result.end = wrong->text;
         }
         if (result.end == "end") result.rest += text_of(input);
     }

@@ -34,7 +34,7 @@ class Requests {
             lines.push_back(plain->request.method + " " + plain->request.target + " " +
                             std::to_string(plain->request.fields.size()) + (plain->keeps_alive ? "" : " close") +
                             (plain->expects_continue ? " continue" : ""));
-            reader_ = RequestBodyReader{plain->body};
+            reader_ = BodyReader{plain->body};
             request_ = std::move(plain->request);
             in_body_ = true;
             if (plain->body.is_empty()) read_body(bytes);
@@ -48,19 +48,19 @@ class Requests {
     }
     void read_body(Bytes& bytes) {
         const auto step = reader_.next(bytes);
-        if (const auto* data = std::get_if<RequestBodyReader::Data>(&step)) body_ += text_of(data->bytes);
-        if (std::holds_alternative<RequestBodyReader::Malformed>(step)) {
+        if (const auto* data = std::get_if<BodyReader::Data>(&step)) body_ += text_of(data->bytes);
+        if (std::holds_alternative<BodyReader::Malformed>(step)) {
             lines.emplace_back("malformed body");
             ended_ = true;
         }
-        if (!std::holds_alternative<RequestBodyReader::End>(step)) return;
+        if (!std::holds_alternative<BodyReader::End>(step)) return;
         if (!body_.empty()) lines.push_back("  " + std::exchange(body_, {}));
         in_body_ = false;
         handshake_.next_request(std::move(request_));
     }
 
     ServerHandshake handshake_{HandshakeLimits{}};
-    RequestBodyReader reader_;
+    BodyReader reader_;
     HttpRequest request_;
     std::string body_;
     bool in_body_ = false;

@@ -154,7 +154,7 @@ class HttpExchange {
     std::uint64_t requests_ = 0;
     RoutedRequest request_;
     const HttpRoutes::Route* route_ = nullptr;
-    RequestBodyReader body_;
+    BodyReader body_;
     std::shared_ptr<detail::HttpTicket> ticket_;  ///< while the program may answer or stream
     UniqueFunction<void(HttpPiece&&)> taker_;
     std::string out_;  ///< keeps its memory

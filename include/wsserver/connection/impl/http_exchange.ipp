@@ -51,7 +51,7 @@ HttpExchange::Next HttpExchange::begin(ServerHandshake::Plain&& plain, std::opti
     const std::size_t most = server_.options.http.max_requests;
     keeps_alive_ = plain.keeps_alive && !turned_away && (most == 0 || requests_ < most);
     expects_continue_ = plain.expects_continue;
-    body_ = RequestBodyReader{plain.body, server_.options.handshake};
+    body_ = BodyReader{plain.body, server_.options.handshake};
     body_ended_ = plain.body.is_empty();
     route_ = server_.routes.find(request.method, request.target);
     if (route_ == nullptr) return answer_unrouted(carrier);
@@ -109,12 +109,12 @@ HttpExchange::Next HttpExchange::receive(Bytes& input, HttpCarrier& carrier) {
 HttpExchange::Next HttpExchange::read_whole(Bytes& input, HttpCarrier& carrier) {
     for (;;) {
         const auto step = body_.next(input);
-        if (std::holds_alternative<RequestBodyReader::NeedMore>(step)) return Next::body;
-        if (const auto* wrong = std::get_if<RequestBodyReader::Malformed>(&step)) {
+        if (std::holds_alternative<BodyReader::NeedMore>(step)) return Next::body;
+        if (const auto* wrong = std::get_if<BodyReader::Malformed>(&step)) {
             return refuse(Errc::malformed_body, wrong->text);
         }
-        if (std::holds_alternative<RequestBodyReader::End>(step)) break;
-        const Bytes data = std::get<RequestBodyReader::Data>(step).bytes;
+        if (std::holds_alternative<BodyReader::End>(step)) break;
+        const Bytes data = std::get<BodyReader::Data>(step).bytes;
         if (data.size() > max_body() - std::min(max_body(), request_.body_.size())) return refuse(Errc::body_too_large);
         request_.body_.append(text_of(data));
         keep_charge();
@@ -127,12 +127,12 @@ HttpExchange::Next HttpExchange::read_whole(Bytes& input, HttpCarrier& carrier) 
 HttpExchange::Next HttpExchange::read_piece(Bytes& input, HttpCarrier& carrier) {
     if (!taker_) return Next::program;
     const auto step = body_.next(input);
-    if (std::holds_alternative<RequestBodyReader::NeedMore>(step)) return Next::body;
-    if (const auto* wrong = std::get_if<RequestBodyReader::Malformed>(&step)) {
+    if (std::holds_alternative<BodyReader::NeedMore>(step)) return Next::body;
+    if (const auto* wrong = std::get_if<BodyReader::Malformed>(&step)) {
         return refuse(Errc::malformed_body, wrong->text);
     }
     HttpPiece piece;
-    if (const auto* data = std::get_if<RequestBodyReader::Data>(&step)) piece.bytes = text_of(data->bytes);
+    if (const auto* data = std::get_if<BodyReader::Data>(&step)) piece.bytes = text_of(data->bytes);
     body_ended_ = piece.is_last = body_.has_ended();
     pass_on(std::move(piece));
     return serve(carrier);

@@ -1,7 +1,6 @@
 // All bodies of this floor: the opening handshake (RFC 6455 §4), without I/O.
 #pragma once
 
-#include "wsserver/handshake/impl/chunked_body.ipp"
 #include "wsserver/handshake/impl/handshake.ipp"
 #include "wsserver/handshake/impl/handshake_client.ipp"
 #include "wsserver/handshake/impl/handshake_server.ipp"

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cassert>
 
-#include "wsserver/handshake/detail/chunked_body.hpp"
 #include "wsserver/handshake/detail/http_parser.hpp"
 #include "wsserver/handshake/detail/http_text.hpp"
 #include "wsserver/handshake/handshake.hpp"
+#include "wsserver/handshake/http_body.hpp"
 
 namespace wsserver {
 
@@ -85,14 +85,19 @@ constexpr std::size_t max_body = 64 * 1024;
 
 struct ClientHandshake::Refusal {
     HttpResponse response;
-    std::size_t length = max_body;  ///< the bytes of the body to wait for
-    std::optional<ChunkedBody> chunks{};
+    BodyReader body{BodyFraming{.length = max_body}};
+    bool is_complete = false;
 
+    /// A body that breaks the chunked coding ends there: the client fails anyway.
     void take(Bytes bytes) {
-        if (chunks) return chunks->take(bytes, response.body, length);
-        response.body += text_of(bytes).substr(0, length - response.body.size());
+        while (!is_complete) {
+            const auto step = body.next(bytes);
+            if (std::holds_alternative<BodyReader::NeedMore>(step)) return;
+            const auto* const data = std::get_if<BodyReader::Data>(&step);
+            if (data != nullptr) response.body += text_of(data->bytes).substr(0, max_body - response.body.size());
+            is_complete = data == nullptr || response.body.size() == max_body;
+        }
     }
-    bool is_complete() const { return response.body.size() == length || (chunks && chunks->ended()); }
 };
 
 ClientHandshake::ClientHandshake(ClientRequest request, const HandshakeLimits& limits)
@@ -202,9 +207,13 @@ ClientHandshake::Verdict ClientHandshake::judge_head() {
     }
     const bool has_no_body = response.status == 204 || response.status == 304;
     refusal_ = std::make_unique<Refusal>(Refusal{std::move(response)});
-    if (parser.chunked()) refusal_->chunks.emplace();
-    const auto length = has_no_body ? 0 : parser.content_length().value_or(max_body);
-    refusal_->length = static_cast<std::size_t>(std::min<std::uint64_t>(length, max_body));
+    if (has_no_body) {
+        refusal_->body = BodyReader{};
+    } else if (parser.chunked()) {
+        refusal_->body = BodyReader{BodyFraming{.is_chunked = true}};
+    } else if (const auto length = parser.content_length()) {
+        refusal_->body = BodyReader{BodyFraming{.length = *length}};
+    }
     return NeedMore{};
 }
 
@@ -239,7 +248,7 @@ ClientHandshake::Verdict ClientHandshake::judge_switch(HttpResponse response) co
 ClientHandshake::Verdict ClientHandshake::read_body(Bytes bytes) {
     consumed_ += bytes.size();
     refusal_->take(bytes);
-    if (!refusal_->is_complete()) return NeedMore{};
+    if (!refusal_->is_complete) return NeedMore{};
     return reject_with_response();
 }
 

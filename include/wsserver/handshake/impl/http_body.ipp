@@ -120,7 +120,7 @@ Result<bool, BodyError> expects_continue(const HttpRequest& request) noexcept {
 
 // --- Reader ---
 
-RequestBodyReader::RequestBodyReader(BodyFraming framing, const HandshakeLimits& limits) noexcept
+BodyReader::BodyReader(BodyFraming framing, const HandshakeLimits& limits) noexcept
     : is_chunked_(framing.is_chunked),
       place_(framing.is_chunked   ? Place::size
              : framing.length > 0 ? Place::data
@@ -128,7 +128,7 @@ RequestBodyReader::RequestBodyReader(BodyFraming framing, const HandshakeLimits&
       left_(framing.length),
       max_overhead_(limits.max_header) {}
 
-RequestBodyReader::Step RequestBodyReader::next(Bytes& input) noexcept {
+BodyReader::Step BodyReader::next(Bytes& input) noexcept {
     while (place_ != Place::ended && place_ != Place::malformed) {
         if (input.empty()) return NeedMore{};
         if (place_ == Place::data) {
@@ -149,7 +149,7 @@ RequestBodyReader::Step RequestBodyReader::next(Bytes& input) noexcept {
 
 // RFC 9112 §7.1. As strict as HeadReader, for the same reason: a bare LF or CR, which others may take for a line end,
 // is an error.
-void RequestBodyReader::take(std::uint8_t byte) noexcept {
+void BodyReader::take(std::uint8_t byte) noexcept {
     switch (place_) {
         case Place::size:
             return take_size(byte);
@@ -195,7 +195,7 @@ constexpr bool is_text_byte(std::uint8_t byte) noexcept { return (byte >= 0x20 &
 
 }  // namespace
 
-void RequestBodyReader::take_size(std::uint8_t byte) noexcept {
+void BodyReader::take_size(std::uint8_t byte) noexcept {
     const unsigned digit = chunk_digit(byte);
     if (digit < 16) {
         // 16^15 is below 2^64, so that no size overflows, whatever its digits are.
@@ -209,7 +209,7 @@ void RequestBodyReader::take_size(std::uint8_t byte) noexcept {
 }
 
 /// "chunk-ext = *( BWS ";" BWS chunk-ext-name [...] )": blanks alone do not make an extension.
-void RequestBodyReader::take_after_size(std::uint8_t byte) noexcept {
+void BodyReader::take_after_size(std::uint8_t byte) noexcept {
     if (byte == ';') {
         place_ = Place::extension;
     } else if (byte == ' ' || byte == '\t') {
@@ -220,7 +220,7 @@ void RequestBodyReader::take_after_size(std::uint8_t byte) noexcept {
     count_overhead();
 }
 
-void RequestBodyReader::take_extension(std::uint8_t byte) noexcept {
+void BodyReader::take_extension(std::uint8_t byte) noexcept {
     if (byte == '\r') {
         place_ = Place::size_lf;
     } else if (!is_text_byte(byte)) {
@@ -230,12 +230,12 @@ void RequestBodyReader::take_extension(std::uint8_t byte) noexcept {
     }
 }
 
-void RequestBodyReader::end_size_line() noexcept {
+void BodyReader::end_size_line() noexcept {
     overhead_ -= static_cast<std::size_t>(std::min<std::uint64_t>(overhead_, left_));
     place_ = left_ > 0 ? Place::data : Place::trailer;
 }
 
-void RequestBodyReader::take_trailer(std::uint8_t byte) noexcept {
+void BodyReader::take_trailer(std::uint8_t byte) noexcept {
     count_overhead();
     if (place_ == Place::malformed) return;
     if (byte == '\r') {
@@ -254,11 +254,11 @@ void RequestBodyReader::take_trailer(std::uint8_t byte) noexcept {
 
 /// Extensions and trailers mean nothing to us. A peer could otherwise send them without end, or a byte of body with
 /// each long extension.
-void RequestBodyReader::count_overhead() noexcept {
+void BodyReader::count_overhead() noexcept {
     if (++overhead_ > max_overhead_) fail("the chunk extensions and trailer fields are too long");
 }
 
-void RequestBodyReader::fail(std::string_view why) noexcept {
+void BodyReader::fail(std::string_view why) noexcept {
     place_ = Place::malformed;
     error_text_ = why;
 }

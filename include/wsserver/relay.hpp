@@ -50,11 +50,11 @@ class Relay {
     ~Relay();
 
     // The reactions.
-    void on_open(AnyConnection& connection);                            ///< see AnyHandler
-    void on_message(AnyConnection& connection, const Text& message);    ///< see AnyHandler
-    void on_message(AnyConnection& connection, const Binary& message);  ///< see AnyHandler
-    void on_drained(AnyConnection& connection);                         ///< see AnyHandler
-    void on_close(AnyConnection& connection, const Close& close);       ///< see AnyHandler
+    void on_open(AnyConnection& connection);                       ///< see AnyHandler
+    void on_message(AnyConnection& connection, Text message);      ///< see AnyHandler
+    void on_message(AnyConnection& connection, Binary message);    ///< see AnyHandler
+    void on_drained(AnyConnection& connection);                    ///< see AnyHandler
+    void on_close(AnyConnection& connection, const Close& close);  ///< see AnyHandler
 
    private:
     class Pair;

@@ -142,7 +142,13 @@ concept reacts_to_open = requires(H h, AnyConnection& c) {
     h.on_open(c);
 };
 template <class H, class M>
-concept reacts_to_message = requires(H h, AnyConnection& c, const M& m) {
+concept reacts_to_message = requires(H h, AnyConnection& c, M m) {
+    h.on_message(c, std::move(m));
+};
+/// Its only on_message() is for any message. It may send that several times, so it does not get its memory.
+template <class H>
+concept reacts_to_any_message = requires(H h, AnyConnection& c, const AnyMessage& m) {
+    typename std::void_t<decltype(&H::on_message)>;
     h.on_message(c, m);
 };
 template <class H>
@@ -171,8 +177,8 @@ concept open_returns_void = requires(H h, AnyConnection& c) {
     { h.on_open(c) } -> std::same_as<void>;
 };
 template <class H, class M>
-concept message_returns_void = requires(H h, AnyConnection& c, const M& m) {
-    { h.on_message(c, m) } -> std::same_as<void>;
+concept message_returns_void = requires(H h, AnyConnection& c, M m) {
+    { h.on_message(c, std::move(m)) } -> std::same_as<void>;
 };
 template <class H>
 concept ping_returns_void = requires(H h, AnyConnection& c, const Ping& m) {
@@ -271,6 +277,9 @@ void make_data(AnyConnection& connection) {
 /// A handler that holds an `H`, itself or as a `std::shared_ptr<H>`, and calls the reactions that `H` has. They run
 /// where `H::runs`, a static constexpr Runs, says; Runs::inline_ if `H` has no such member.
 ///
+/// `H` may take a message as a `Text` or `Binary`, by reference or by value. One that takes it by value may move it to
+/// send() or publish(): a long one is then sent on without a copy of its bytes.
+///
 /// If `H` has a type `Data`, each connection has an object of it, which reactions reach by `connection.data<Data>()`.
 /// It is the one of Admission::data. Without that, it is made before on_open(), from an AnyConnection& if it can be,
 /// otherwise by its default constructor; if it has none, the connection is closed with 1011. An exception of its
@@ -348,8 +357,10 @@ class HandlerOf final : public AnyHandler {
     }
     template <class M>
     void react(AnyConnection& connection, const M& message) {
-        if constexpr (detail::reacts_to_message<H, M>) {
+        if constexpr (detail::reacts_to_any_message<H>) {
             if (may_react(connection)) handler().on_message(connection, message);
+        } else if constexpr (detail::reacts_to_message<H, M>) {
+            if (may_react(connection)) handler().on_message(connection, detail::handed_on(message));
         } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
             decline(connection);  // `H` takes the other type only
         }

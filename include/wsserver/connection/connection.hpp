@@ -150,6 +150,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// Sends one message, encoded as `frames`. `owner` keeps them alive. `kind` is as for send_as(); `reply` if the
     /// sender waits for slow receivers.
     SendStatus send_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message);
+    /// The same for a message that several connections share.
+    SendStatus send_shared(const std::shared_ptr<const SharedMessage>& message, SendKind kind);
     /// Sends `frames`, which are `messages` messages, at once and by reference. Returns false and sends nothing if the
     /// connection is not open, if other output is before them, or if they are too long for one send.
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
@@ -411,6 +413,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void guarded(F&& call);
 
     // Output
+    SendStatus send_taken(SendKind kind, const AnyMessage& message);
     SendStatus publish_to(Audience audience, const AnyMessage& message);
     bool is_acknowledged(std::size_t bytes);
     Clock::time_point publish_deadline(Clock::time_point now) const;

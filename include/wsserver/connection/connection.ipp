@@ -208,11 +208,29 @@ SendStatus Connection<role, T>::send_as(SendKind kind, const AnyMessage& message
     return contained([&] {
         broadcasts_first();
         if (phase_ != Phase::open) return SendStatus::closed;
+        if (message.has_memory()) return send_taken(kind, message);
         const auto written = out_.mark(transport());
         const auto sent = message.visit([this](const auto& m) { return protocol_.send(m, transport().output()); });
         if (!sent) return SendStatus::closed;
         return queued(out_.settle(transport(), owner_, written, kind));
     });
+}
+
+/// Sends a received message from the memory that it is in.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::send_taken(SendKind kind, const AnyMessage& message) {
+    const auto taken = protocol_.take_frames(message);
+    if (!taken) return SendStatus::closed;
+    if (!*taken) return SendStatus::refused;
+    const MessageFrames& frames = **taken;
+    return queued(out_.push_frames(owner_, *taken, frames, kind, frames.memory()));
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::send_shared(const std::shared_ptr<const SharedMessage>& message, SendKind kind) {
+    if (!message->is_apart()) return send_shared(message, message->frames.bytes(), kind);
+    if (phase_ != Phase::open) return SendStatus::closed;
+    return contained([&] { return queued(out_.push_frames(owner_, message, message->apart, kind, 0)); });
 }
 
 template <Role role, Transport T>

@@ -16,6 +16,8 @@
 #include "wsserver/base/output_buffer.hpp"
 #include "wsserver/connection/hub.hpp"
 #include "wsserver/connection/send_kind.hpp"
+#include "wsserver/protocol/encode.hpp"
+#include "wsserver/protocol/message_frames.hpp"
 
 namespace wsserver {
 
@@ -29,7 +31,7 @@ class SharedMessage {
     SharedMessage(const SharedMessage&) = delete;
     SharedMessage& operator=(const SharedMessage&) = delete;
     ~SharedMessage() {
-        if (sum_) sum_->fetch_sub(frames.size(), std::memory_order_relaxed);
+        if (sum_) sum_->fetch_sub(memory(), std::memory_order_relaxed);
     }
 
     /// Adds the message to `sum` for the rest of its life, unless that was done before. Called when it must wait, so
@@ -37,11 +39,29 @@ class SharedMessage {
     void count_in(const std::shared_ptr<Sum>& sum) const noexcept {
         if (counted_.load(std::memory_order_relaxed) || counted_.exchange(true, std::memory_order_relaxed)) return;
         sum_ = sum;
-        sum_->fetch_add(frames.size(), std::memory_order_relaxed);
+        sum_->fetch_add(memory(), std::memory_order_relaxed);
     }
 
-    OutputBuffer frames;           ///< the message, encoded
-    std::size_t payload_size = 0;  ///< of the message, in bytes
+    /// Encodes `message` for any number of clients, or takes its memory. `fragment_size` is as for encode_message().
+    /// Returns null if the memory was taken before. Throws std::bad_alloc.
+    static std::shared_ptr<const SharedMessage> of(const AnyMessage& message, std::size_t fragment_size) {
+        auto shared = std::make_shared<SharedMessage>();
+        if (message.has_memory()) {
+            shared->apart.reserve(message.payload().size(), fragment_size);
+            shared->apart.make_unmasked(message.opcode(), message.take(), fragment_size);
+            return shared->is_apart() ? shared : nullptr;
+        }
+        message.visit([&](const auto& m) { encode_message(m, fragment_size, shared->frames); });
+        return shared;
+    }
+
+    /// Whether the message is in `apart`. Otherwise it is in `frames`.
+    bool is_apart() const noexcept { return apart.size() > 0; }
+    /// In bytes.
+    std::size_t memory() const noexcept { return is_apart() ? apart.memory() : frames.size(); }
+
+    OutputBuffer frames;  ///< the message, encoded
+    MessageFrames apart;  ///< the same for one that stays in its own memory
 
    private:
     mutable std::atomic<bool> counted_{false};
@@ -107,7 +127,7 @@ struct InboxItem {
     std::size_t memory() const noexcept {
         if (!to_all) return sizeof *this + (call ? sizeof *call : 0);
         return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) +
-               (to_all->shared ? to_all->shared->frames.size() : 0);
+               (to_all->shared ? to_all->shared->memory() : 0);
     }
 };
 

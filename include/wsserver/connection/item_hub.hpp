@@ -38,11 +38,11 @@ class ItemHub : public Hub {
     }
     SendStatus broadcast(const Audience& audience, const AnyMessage& message, Completion done = {}) final {
         if (!may_be_sent(message)) return SendStatus::refused;  // the end of `done` reports 0
-        return put_all(item_for({}, InboxItem::kind_of(message)), &audience, message.payload(), std::move(done));
+        return put_all(item_for({}, InboxItem::kind_of(message)), &audience, message, std::move(done));
     }
     SendStatus send(std::span<const ConnectionId> to, const AnyMessage& message, Completion done = {}) final {
         if (!may_be_sent(message)) return SendStatus::refused;
-        return put_each(item_for({}, InboxItem::kind_of(message)), to, message.payload(), std::move(done));
+        return put_each(item_for({}, InboxItem::kind_of(message)), to, message, std::move(done));
     }
     SendStatus join(ConnectionId member, std::string_view room) override {
         if (!is_room_name(room)) return SendStatus::refused;
@@ -66,13 +66,13 @@ class ItemHub : public Hub {
         return put(std::move(item), {});
     }
     void ping_all(Completion done = {}) final {
-        (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, {}, std::move(done));
+        (void)put_all(item_for({}, InboxItem::Kind::ping_all), nullptr, Binary{}, std::move(done));
     }
     void close_all(CloseCode code, std::string_view reason, Completion done = {}) final {
         if (!is_valid_close(code, reason)) return;
         InboxItem item = item_for({}, InboxItem::Kind::close_all);
         item.code = code;
-        (void)put_all(std::move(item), nullptr, bytes_of(reason), std::move(done));
+        (void)put_all(std::move(item), nullptr, Text{reason}, std::move(done));
     }
 
     /// The receivers of a broadcast of `sender` have caught up. Any thread.
@@ -91,11 +91,13 @@ class ItemHub : public Hub {
     /// the owner of all connections, is gone.
     virtual SendStatus put(InboxItem item, Bytes payload) = 0;
     /// Passes a request to all connections on; to those of `audience` unless it is null. `item` has no Broadcast yet.
-    /// `done` is not called under a lock, so it may use the hub. Returns `queued` if any thread of connections takes
-    /// it.
-    virtual SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) = 0;
+    /// `message` has its payload. `done` is not called under a lock, so it may use the hub. Returns `queued` if any
+    /// thread of connections takes it.
+    virtual SendStatus put_all(InboxItem item, const Audience* audience, const AnyMessage& message,
+                               Completion done) = 0;
     /// Passes a message to each connection of `to` on. Otherwise it is the same as put_all().
-    virtual SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) = 0;
+    virtual SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, const AnyMessage& message,
+                                Completion done) = 0;
 
    private:
     static InboxItem item_for(ConnectionId to, InboxItem::Kind kind) noexcept {

@@ -138,19 +138,20 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         return SendStatus::dropped;
     }
 
-    SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override {
+    SendStatus put_all(InboxItem item, const Audience* audience, const AnyMessage& message, Completion done) override {
         item.to_all = std::make_unique<Broadcast>();
         if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
         item.to_all->done = std::move(done);
-        return put(std::move(item), payload);  // destroys an item that it does not take, after its lock
+        return put(std::move(item), message.payload());  // destroys an item that it does not take, after its lock
     }
 
-    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) override {
+    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, const AnyMessage& message,
+                        Completion done) override {
         if (to.empty()) return SendStatus::closed;  // the end of `done` reports 0
         item.to_all = std::make_unique<Broadcast>();
         item.to_all->to.assign(to.begin(), to.end());
         item.to_all->done = std::move(done);
-        return put(std::move(item), payload);
+        return put(std::move(item), message.payload());
     }
 
     /// The items that take_items() executes. A reaction or a Completion may detach the hub, or run the loop and so

@@ -74,6 +74,12 @@ class SendPath {
         return queue(owner).push_shared(memory, frames, kind);
     }
 
+    /// The same for a message that has its own memory. `memory` is what it adds to SendQueue::memory().
+    PushResult push_frames(const ConnectionOwner& owner, const std::shared_ptr<const void>& keeps,
+                           const MessageFrames& message, SendKind kind, std::size_t memory) {
+        return queue(owner).push_frames(keeps, message, kind, memory);
+    }
+
     /// True if no output is before `frames` and they are at most `max_batch` long: they may be sent without the queue.
     bool is_free_for(Bytes frames) const noexcept { return !queue_ && !in_turn() && frames.size() <= max_batch; }
     /// Sends `frames` without the queue. `memory` keeps them alive. Precondition: is_free_for(frames).

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "wsserver/base/bytes.hpp"
@@ -13,6 +15,7 @@
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/limits.hpp"
 #include "wsserver/connection/send_kind.hpp"
+#include "wsserver/protocol/message_frames.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -47,6 +50,9 @@ class SendQueue {
     /// what the message adds to memory(): 0 if others hold it, too.
     PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message,
                            std::size_t memory = 0);
+    /// The same for a message whose frames are not in one place. `owner` keeps `message` alive.
+    PushResult push_frames(const std::shared_ptr<const void>& owner, const MessageFrames& message, SendKind kind,
+                           std::size_t memory);
 
     /// Queues bytes that are not frames: of an HTTP answer. Only while no frames wait. Copies them.
     void push_raw(Bytes bytes);
@@ -113,28 +119,47 @@ class SendQueue {
     bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
 
    private:
-    /// Contiguous complete frames. The last one ends a message. Or other bytes.
+    using FramesApart = std::span<const MessageFrames::Frame>;
+    /// Contiguous complete frames, of which the last one ends a message. Or other bytes. Or the rest of one message
+    /// whose frames are not in one place.
     struct Run {
+        Run(std::shared_ptr<const void> keeps, Bytes bytes, std::uint32_t ending, std::size_t its_memory) noexcept
+            : owner(std::move(keeps)), frames(bytes), memory(its_memory), messages(ending) {}
+        Run(std::shared_ptr<const void> keeps, FramesApart message, std::size_t its_memory) noexcept
+            : owner(std::move(keeps)), apart(message), memory(its_memory), messages(1), is_apart(true) {}
+
+        std::size_t size() const noexcept {
+            if (!is_apart) return frames.size();
+            std::size_t sum = 0;
+            for (const auto& frame : apart) sum += frame.size();
+            return sum;
+        }
+
         std::shared_ptr<const void> owner;
-        Bytes frames;
-        std::size_t messages;  ///< that end in the run; 0: they are not frames
-        std::size_t memory;    ///< its part of memory_
+        union {
+            Bytes frames;       ///< unless is_apart
+            FramesApart apart;  ///< if is_apart; not empty
+        };
+        std::size_t memory;      ///< its part of memory_
+        std::uint32_t messages;  ///< that end in the run; 0: they are not frames
+        bool is_apart = false;
     };
 
     std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
     void watch_marks() noexcept;
     template <class Append>
-    PushResult push_message(Bytes frames, SendKind kind, Append&& append);
+    PushResult push_message(std::size_t size, SendKind kind, Append&& append);
     PushResult push_control(Bytes frames);
     PushResult push_close(Bytes frame);
     PushResult admit(SendKind kind);
     bool drop_oldest();
     std::size_t drop_waiting();
     void isolate_begun();
-    void append_copy(Bytes frames, std::size_t messages = 1);
+    void append_copy(Bytes frames, std::uint32_t messages = 1);
     SendPiece take_raw(std::size_t max_bytes);
     void hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>& batch);
     SendPiece take_from_front(std::size_t max_bytes, bool at_least_one);
+    bool take_apart(std::size_t max_bytes, std::vector<SendPiece>& batch);
 
     const SendQueueLimits& limits_;
     std::deque<Run> runs_;

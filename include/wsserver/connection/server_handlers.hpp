@@ -27,18 +27,25 @@ class HandlerChooser;
 
 namespace detail {
 
+/// A function for any message. It may send that several times, so it does not get its memory.
+template <class F>
+concept takes_any_message = (std::is_pointer_v<F> || requires { typename std::void_t<decltype(&F::operator())>; }) &&
+                            std::is_invocable_v<F&, AnyConnection&, const AnyMessage&>;
+
 /// A handler whose only reaction is a function.
 template <class F, Runs where>
 struct MessageFunction {
-    static_assert(std::is_invocable_v<F&, AnyConnection&, const Text&> ||
-                      std::is_invocable_v<F&, AnyConnection&, const Binary&>,
+    static_assert(std::is_invocable_v<F&, AnyConnection&, Text> || std::is_invocable_v<F&, AnyConnection&, Binary>,
                   "want: f(AnyConnection&, const Text&) or f(AnyConnection&, const Binary&)");
     static constexpr Runs runs = where;
 
     template <class M>
     requires(std::same_as<M, Text> || std::same_as<M, Binary>) &&
-        std::is_invocable_v<F&, AnyConnection&, const M&> auto on_message(AnyConnection& connection, const M& message) {
-        return f(connection, message);
+        std::is_invocable_v<F&, AnyConnection&, M> auto on_message(AnyConnection& connection, M message) {
+        if constexpr (takes_any_message<F>)
+            return f(connection, std::as_const(message));
+        else
+            return f(connection, std::move(message));
     }
 
     F f;

@@ -12,9 +12,50 @@
 #include <variant>
 
 #include "wsserver/base/bytes.hpp"
+#include "wsserver/base/pooled_buffer.hpp"
 #include "wsserver/protocol/rfc6455.hpp"
 
 namespace wsserver {
+
+/// The payload of one message and the memory that it is in.
+struct OwnedPayload {
+    PooledBuffer memory{};    ///< none if the payload was taken before
+    MutableBytes bytes = {};  ///< the payload, in `memory`
+};
+
+/// What holds a received message.
+class MessageHolder {
+   public:
+    /// Gives its memory away. The views of the message are not valid any more. Returns no memory the second time.
+    virtual OwnedPayload take() noexcept = 0;
+
+   protected:
+    ~MessageHolder() = default;
+};
+
+/// Refers to what holds a received message. A copy refers to nothing, because a copy of a message is only a view: only
+/// a message that is moved can be sent without copying its bytes.
+class MessageMemory {
+   public:
+    constexpr MessageMemory() noexcept = default;  ///< refers to nothing
+    /// Refers to `holder`, which must live as long as the views of its message are valid.
+    constexpr explicit MessageMemory(MessageHolder* holder) noexcept : holder_(holder) {}
+    constexpr MessageMemory(const MessageMemory&) noexcept {}  ///< refers to nothing
+    /// `other` refers to nothing then.
+    constexpr MessageMemory(MessageMemory&& other) noexcept : holder_(std::exchange(other.holder_, nullptr)) {}
+    /// Refers to what `other` refers to if that is moved, otherwise to nothing.
+    constexpr MessageMemory& operator=(MessageMemory other) noexcept {
+        holder_ = other.holder_;
+        return *this;
+    }
+    ~MessageMemory() = default;
+
+    /// Null: nothing.
+    constexpr MessageHolder* holder() const noexcept { return holder_; }
+
+   private:
+    MessageHolder* holder_ = nullptr;
+};
 
 // All of these types are views. A received one is valid until the handler returns.
 
@@ -25,6 +66,7 @@ struct Text {
     /// What is known to be valid UTF-8. The library sets it to `text` in messages that it has received. If both are the
     /// same view, the text is not checked again when it is sent.
     std::string_view checked = {};
+    MessageMemory memory = {};  ///< set by the library in long messages that it has received
 
     /// The text as bytes. Valid as long as `text`.
     Bytes payload() const noexcept { return bytes_of(text); }
@@ -38,6 +80,7 @@ struct Text {
 struct Binary {
     static constexpr Opcode opcode = Opcode::binary;  ///< of its frames; MessageType and with_message_type() use it
     Bytes bytes;                                      ///< may be empty
+    MessageMemory memory = {};                        ///< set by the library in long messages that it has received
 
     /// Same as `bytes`.
     Bytes payload() const noexcept { return bytes; }
@@ -98,6 +141,14 @@ constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
     return ((Types::opcode == opcode && (f.template operator()<Types>(), true)) || ...);
 }
 
+/// A received message for the one that reacts to it, with its memory.
+template <class M>
+M handed_on(const M& message) noexcept {
+    M same{message};
+    same.memory = MessageMemory{message.memory.holder()};
+    return same;
+}
+
 template <class T>
 concept Characters = std::convertible_to<const T&, std::string_view>;
 template <class T>
@@ -109,6 +160,9 @@ concept UnsignedBytes = std::convertible_to<const T&, Bytes>;
 
 /// A message to send: text or binary. It is the parameter of send(), so that a literal, a std::string, a vector of
 /// bytes, a Text or a Binary can be passed. It is a view of that argument, so do not keep it longer than the call.
+///
+/// A received message that is moved into it is empty afterwards, whatever the result of the call. If it is long, its
+/// memory is sent, and its bytes are not copied. Such an AnyMessage can be sent once; then it is `refused`.
 class AnyMessage {
    public:
     /// The text message.
@@ -116,6 +170,14 @@ class AnyMessage {
         : payload_(message.payload()), opcode_(Text::opcode), checked_(message.is_checked()) {}
     /// The binary message.
     AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode), checked_(true) {}
+    /// The text message, and its memory if it was received. `message` is empty then.
+    AnyMessage(Text&& message) noexcept : AnyMessage(std::as_const(message)) {
+        memory_ = std::exchange(message, Text{}).memory;
+    }
+    /// The binary message, and its memory if it was received. `message` is empty then.
+    AnyMessage(Binary&& message) noexcept : AnyMessage(std::as_const(message)) {
+        memory_ = std::exchange(message, Binary{}).memory;
+    }
     AnyMessage(std::nullptr_t) = delete;  ///< no text
     /// A text message of any text: a literal, an array of char or `const char*` (not null), each up to its first zero
     /// byte, std::string, std::string_view.
@@ -136,6 +198,10 @@ class AnyMessage {
     Bytes payload() const noexcept { return payload_; }
     /// True if the message is binary, or a text that is known to be valid UTF-8.
     bool is_checked() const noexcept { return checked_; }
+    /// Whether it was moved, and the payload may be sent from the memory that it is in.
+    bool has_memory() const noexcept { return memory_.holder() != nullptr; }
+    /// Takes this memory. payload() is not valid then. Precondition: has_memory(). See MessageHolder::take().
+    OwnedPayload take() const noexcept { return memory_.holder()->take(); }
     /// Calls `f` with the Text or the Binary, and returns its result.
     template <class F>
     decltype(auto) visit(F&& f) const {
@@ -151,6 +217,7 @@ class AnyMessage {
     Bytes payload_;
     Opcode opcode_;
     bool checked_;
+    MessageMemory memory_{};
 };
 
 /// Maps an opcode to its type at compile time: MessageType<Opcode::text>::type is Text.

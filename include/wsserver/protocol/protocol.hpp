@@ -25,6 +25,7 @@
 #include "wsserver/protocol/frame_tap.hpp"
 #include "wsserver/protocol/mask.hpp"
 #include "wsserver/protocol/message.hpp"
+#include "wsserver/protocol/message_frames.hpp"
 #include "wsserver/protocol/reassembly.hpp"
 #include "wsserver/protocol/rfc6455.hpp"
 
@@ -153,6 +154,11 @@ class Protocol {
     /// Same for a binary message.
     Result<void, Errc> send(const Binary& message, OutputBuffer& output) { return send_message(message, output); }
 
+    /// Takes the memory of a message and makes its frames around the payload, which a client masks in place (§5.3). The
+    /// caller sends them in order with what is in `output`. Null if the memory was taken before. If it throws
+    /// std::bad_alloc, nothing was taken. Errors: connection_closed. Precondition: message.has_memory().
+    Result<std::shared_ptr<const MessageFrames>, Errc> take_frames(const AnyMessage& message);
+
     /// Sends a ping (§5.5.2). Errors: connection_closed, payload_too_long_for_control (over 125 bytes).
     Result<void, Errc> ping(Bytes payload, OutputBuffer& output) { return send_control(Opcode::ping, payload, output); }
     /// Sends an unsolicited pong (§5.5.3). next_event() answers pings. Errors: those of ping().
@@ -240,9 +246,13 @@ class Protocol {
         partial_->drop_delivered();
         if (partial_->empty()) partial_.reset();
     }
-    static Event event_of(Opcode opcode, Bytes payload) {
-        Event event;
-        with_message_type(opcode, [&]<class M>() { event = M::from_payload(payload); });
+    /// `holder` is that of a long message.
+    static std::optional<Event> event_of(Opcode opcode, Bytes payload, MessageHolder* holder = nullptr) {
+        std::optional<Event> event;
+        with_message_type(opcode, [&]<class M>() {
+            M& message = *std::get_if<M>(&event.emplace(std::in_place_type<M>, M::from_payload(payload)));
+            if constexpr (requires { message.memory; }) message.memory = MessageMemory{holder};
+        });
         return event;
     }
 
@@ -411,7 +421,7 @@ std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::si
     if (!message_ends) return std::nullopt;
     if (!message.may_end_here()) return fail(Errc::invalid_utf8, output);
     partial_->message_delivered = true;
-    return event_of(message.opcode(), message.payload());
+    return event_of(message.opcode(), message.payload(), message.holder());
 }
 
 template <Role role>
@@ -489,6 +499,17 @@ Result<void, Errc> Protocol<role>::send_message(const M& message, OutputBuffer& 
     detail::for_each_fragment(M::opcode, message.payload(), options_->fragment_size,
                               [&](const FrameHeader& header, Bytes part) { write_frame(header, part, output); });
     return {};
+}
+
+template <Role role>
+Result<std::shared_ptr<const MessageFrames>, Errc> Protocol<role>::take_frames(const AnyMessage& message) {
+    if (!may_send()) return Unexpected{Errc::connection_closed};
+    return MessageFrames::take(message, options_->fragment_size, [this](FrameHeader& header, MutableBytes part) {
+        header.masking_key = Rules::masking_key(*options_);
+        header.size = header_size(header.payload_length, header.masking_key.has_value());
+        if (header.masking_key) apply_mask(part, *header.masking_key);
+        if (options_->tap) options_->tap->on_frame(false, header);
+    });
 }
 
 template <Role role>

@@ -1,5 +1,6 @@
 #include "wsserver/connection/send_queue.hpp"
 
+#include <cstring>
 #include <deque>
 #include <limits>
 #include <memory>
@@ -582,4 +583,114 @@ TEST_CASE("bytes that are not frames are sent in their order and cut anywhere", 
     queue.push_raw_shared(body, bytes_of(*body));
     CHECK(queue.discard() == 0);
     CHECK(queue.idle());
+}
+
+namespace {
+
+/// Counts as a received message.
+struct Held final : MessageHolder {
+    explicit Held(const std::string& text) : payload{PooledBuffer{text.size()}} {
+        std::memcpy(payload.memory.data(), text.data(), text.size());
+        payload.bytes = {payload.memory.data(), text.size()};
+    }
+    OwnedPayload take() noexcept override { return std::exchange(payload, {}); }
+    OwnedPayload payload;
+};
+
+/// The frames of a text that stays in its memory.
+std::shared_ptr<const MessageFrames> frames_apart(const std::string& text, std::size_t fragment_size) {
+    Held held{text};
+    Binary binary{held.payload.bytes, MessageMemory{&held}};
+    return MessageFrames::take(AnyMessage{std::move(binary)}, fragment_size, [](FrameHeader&, MutableBytes) {});
+}
+
+}  // namespace
+
+TEST_CASE("a message in its own memory is sent from there, between frames of others", "[send_queue]") {
+    Fixture f;
+    MemoryAccount account;
+    SendQueue queue{f.limits, &account};
+    const auto apart = frames_apart("abcdefgh", 3);
+    CHECK(apart->size() == 14);
+    queue.push(bytes_of(message({"before"})), SendKind::reply);
+    CHECK(queue.push_frames(apart, *apart, SendKind::reply, apart->memory()).status == SendStatus::queued);
+    queue.push(bytes_of(message({"after"})), SendKind::reply);
+    CHECK(queue.messages() == 3);
+    CHECK(queue.bytes() == 8 + 14 + 7);
+    CHECK(account.read() == queue.memory());
+    CHECK(queue.memory() > 15 + apart->memory());
+    CHECK(queue.shared() == 0);
+    std::vector<SendPiece> batch;
+    REQUIRE(queue.take(everything, batch));
+    CHECK(queue.in_flight() == 29);
+    CHECK(queue.messages() == 0);
+    REQUIRE(batch.size() == 8);
+    CHECK(batch[2].bytes.data() == apart->frames()[0].payload.data());
+    std::string sent;
+    for (const SendPiece& piece : batch) sent += text_of(piece.bytes);
+    CHECK(frames_in(sent) == Strings{"81 before", "02 abc", "00 def", "80 gh", "81 after"});
+    batch.clear();
+    CHECK(apart.use_count() == 1);
+    queue.batch_sent();
+    CHECK(queue.idle());
+    CHECK(account.read() == 0);
+}
+
+TEST_CASE("a message in its own memory is taken frame by frame, and Pings overtake the rest", "[send_queue]") {
+    Fixture f;
+    const auto apart = frames_apart("abcdefgh", 3);
+    const bool alone = GENERATE(true, false);
+    f.queue.push_frames(apart, *apart, SendKind::reply, alone ? apart->memory() : 0);
+    CHECK(f.queue.shared() == (alone ? 0 : 14));
+    CHECK(frames_in(f.take(1)) == Strings{"02 abc"});
+    CHECK(f.queue.bytes() == 9);
+    CHECK(f.queue.messages() == 1);
+    CHECK(f.queue.shared() == (alone ? 0 : 14));
+    CHECK(f.queue.shared_left() == (alone ? 0 : 9));
+    f.push(ping("p"), SendKind::control);
+    f.push(message({"next"}));
+    CHECK(frames_in(f.take(8)) == Strings{"89 70", "00 def"});
+    CHECK(f.queue.messages() == 2);
+    CHECK(frames_in(f.take(5)) == Strings{"80 gh"});
+    CHECK(f.queue.messages() == 1);
+    CHECK(f.queue.shared() == 0);
+    CHECK(frames_in(f.take()) == Strings{"81 next"});
+    CHECK(f.queue.idle());
+    CHECK(apart.use_count() == 1);
+}
+
+TEST_CASE("the policies drop a message in its own memory as a whole, unless it was begun", "[send_queue]") {
+    Fixture f;
+    f.limits.policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
+    f.limits.high_mark = f.limits.hard_limit = 1000;
+    const bool begun = GENERATE(true, false);
+    const auto apart = frames_apart("abcdefgh", 3);
+    const auto second = frames_apart(std::string(20, 'x'), 2);
+    f.queue.push_frames(apart, *apart, SendKind::reply, apart->memory());
+    if (begun) CHECK(frames_in(f.take(1)) == Strings{"02 abc"});
+    f.limits.hard_limit = 1000;
+    f.queue.push_frames(second, *second, SendKind::reply, second->memory());
+    f.limits.high_mark = f.limits.hard_limit = 80;
+    f.push(message({"last"}));
+    CHECK(f.queue.messages() == (begun ? 2 : 1));
+    CHECK(second.use_count() == 1);
+    CHECK(apart.use_count() == (begun ? 2 : 1));
+    CHECK(frames_in(f.take()) == (begun ? Strings{"00 def", "80 gh", "81 last"} : Strings{"81 last"}));
+    CHECK(f.queue.idle());
+    CHECK(f.queue.memory() == 0);
+}
+
+TEST_CASE("a message in its own memory keeps to the limits, and is discarded", "[send_queue]") {
+    Fixture f;
+    f.limits.policy = SlowConsumer::close;
+    const auto apart = frames_apart(std::string(1000, 'x'), 100);
+    f.limits.high_mark = f.limits.hard_limit = 1000;
+    CHECK(f.queue.push_frames(apart, *apart, SendKind::message, 0).status == SendStatus::queued);
+    CHECK(f.queue.holds_reading());
+    CHECK(f.queue.push_frames(apart, *apart, SendKind::message, 0).must_close);
+    CHECK(f.queue.messages() == 1);
+    CHECK(f.queue.discard() == 1);
+    CHECK(f.queue.push_frames(apart, *apart, SendKind::reply, 0).status == SendStatus::closed);
+    CHECK(apart.use_count() == 1);
+    CHECK(f.queue.idle());
 }

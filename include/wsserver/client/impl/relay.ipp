@@ -74,8 +74,8 @@ class Relay::Pair : public std::enable_shared_from_this<Pair> {
     struct Far {
         Pair* pair;
         void on_open(AnyConnection& connection) { pair->far_opened(connection.subprotocol()); }
-        void on_message(AnyConnection&, const Text& message) { pair->send_near(message); }
-        void on_message(AnyConnection&, const Binary& message) { pair->send_near(message); }
+        void on_message(AnyConnection&, Text message) { pair->send_near(std::move(message)); }
+        void on_message(AnyConnection&, Binary message) { pair->send_near(std::move(message)); }
         void on_drained(AnyConnection&) {
             if (pair->near_ != nullptr) pair->near_->resume_receiving();
         }
@@ -156,12 +156,12 @@ void Relay::on_open(AnyConnection& connection) {
     pair->connect();
 }
 
-void Relay::on_message(AnyConnection& connection, const Text& message) {
-    if (Pair* const pair = pair_of(connection)) pair->send_far(message);
+void Relay::on_message(AnyConnection& connection, Text message) {
+    if (Pair* const pair = pair_of(connection)) pair->send_far(std::move(message));
 }
 
-void Relay::on_message(AnyConnection& connection, const Binary& message) {
-    if (Pair* const pair = pair_of(connection)) pair->send_far(message);
+void Relay::on_message(AnyConnection& connection, Binary message) {
+    if (Pair* const pair = pair_of(connection)) pair->send_far(std::move(message));
 }
 
 void Relay::on_drained(AnyConnection& connection) {

@@ -52,7 +52,8 @@ PushResult SendQueue::push(Bytes frames, SendKind kind) {
     switch (kind) {
         case SendKind::message:
         case SendKind::reply:
-            return push_message(frames, kind, [&] { append_copy(frames); });
+            assert(first_message_size(frames) == frames.size());
+            return push_message(frames.size(), kind, [&] { append_copy(frames); });
         case SendKind::control:
             return push_control(frames);
         case SendKind::close:
@@ -65,20 +66,29 @@ PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Byte
                                   std::size_t memory) {
     assert(is_message(kind));
     if (frames.size() <= copied_size) return push(frames, kind);
-    return push_message(frames, kind, [&] {
-        runs_.push_back({owner, frames, 1, memory});
+    assert(first_message_size(frames) == frames.size());
+    return push_message(frames.size(), kind, [&] {
+        runs_.emplace_back(owner, frames, 1U, memory);
+        memory_ += memory;
+    });
+}
+
+PushResult SendQueue::push_frames(const std::shared_ptr<const void>& owner, const MessageFrames& message, SendKind kind,
+                                  std::size_t memory) {
+    assert(is_message(kind) && message.size() > 0);
+    return push_message(message.size(), kind, [&] {
+        runs_.emplace_back(owner, message.frames(), memory);
         memory_ += memory;
     });
 }
 
 template <class Append>
-PushResult SendQueue::push_message(Bytes frames, SendKind kind, Append&& append) {
-    assert(first_message_size(frames) == frames.size());
+PushResult SendQueue::push_message(std::size_t size, SendKind kind, Append&& append) {
     if (!takes_messages_) return {SendStatus::closed};
     const PushResult admitted = admit(kind);
     if (admitted.status == SendStatus::queued) {
         append();
-        waiting_ += frames.size();
+        waiting_ += size;
         ++messages_;
     }
     watch_marks();
@@ -132,8 +142,8 @@ void SendQueue::isolate_begun() {
     Run whole = std::move(runs_.front());
     const std::size_t rest = first_message_size(whole.frames);
     const std::size_t others = std::min(whole.memory, whole.frames.size() - rest);
-    runs_.front() = {whole.owner, whole.frames.subspan(rest), whole.messages - 1, others};
-    runs_.push_front({std::move(whole.owner), whole.frames.first(rest), 1, whole.memory - others});
+    runs_.front() = Run{whole.owner, whole.frames.subspan(rest), whole.messages - 1, others};
+    runs_.emplace_front(std::move(whole.owner), whole.frames.first(rest), 1U, whole.memory - others);
 }
 
 /// Drops the message that waits longest. False if there is no message, apart from one that was partly taken.
@@ -141,10 +151,10 @@ bool SendQueue::drop_oldest() {
     if (messages_ == (begun_ ? 1U : 0U)) return false;
     isolate_begun();
     const auto victims = std::next(runs_.begin(), begun_ ? 1 : 0);
-    const std::size_t size = first_message_size(victims->frames);
+    const std::size_t size = victims->is_apart ? victims->size() : first_message_size(victims->frames);
     waiting_ -= size;
     --messages_;
-    victims->frames = victims->frames.subspan(size);
+    if (!victims->is_apart) victims->frames = victims->frames.subspan(size);
     const std::size_t freed = --victims->messages == 0 ? victims->memory : std::min(size, victims->memory);
     memory_ -= freed;
     victims->memory -= freed;
@@ -157,7 +167,7 @@ std::size_t SendQueue::drop_waiting() {
     const std::size_t before = messages_;
     isolate_begun();
     while (runs_.size() > (begun_ ? 1U : 0U)) {
-        waiting_ -= runs_.back().frames.size();
+        waiting_ -= runs_.back().size();
         messages_ -= runs_.back().messages;
         memory_ -= runs_.back().memory;
         runs_.pop_back();
@@ -187,13 +197,13 @@ void SendQueue::push_raw(Bytes bytes) {
 void SendQueue::push_raw_shared(const std::shared_ptr<const void>& owner, Bytes bytes) {
     if (bytes.empty() || !takes_messages_) return;
     assert(messages_ == 0);
-    runs_.push_back({owner, bytes, 0, bytes.size()});
+    runs_.emplace_back(owner, bytes, 0U, bytes.size());
     memory_ += bytes.size();
     waiting_ += bytes.size();
     watch_marks();
 }
 
-void SendQueue::append_copy(Bytes frames, std::size_t messages) {
+void SendQueue::append_copy(Bytes frames, std::uint32_t messages) {
     if (block_capacity_ - block_size_ < frames.size()) {
         const std::size_t capacity = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
         block_ = std::make_shared_for_overwrite<std::uint8_t[]>(capacity);
@@ -203,13 +213,13 @@ void SendQueue::append_copy(Bytes frames, std::size_t messages) {
     std::uint8_t* const place = block_.get() + block_size_;
     std::memcpy(place, frames.data(), frames.size());
     block_size_ += frames.size();
-    if (!runs_.empty() && runs_.back().frames.data() + runs_.back().frames.size() == place) {
+    if (!runs_.empty() && !runs_.back().is_apart && runs_.back().frames.data() + runs_.back().frames.size() == place) {
         Run& last = runs_.back();
         last.frames = {last.frames.data(), last.frames.size() + frames.size()};
         last.messages += messages;
         last.memory += frames.size();
     } else {
-        runs_.push_back({block_, {place, frames.size()}, messages, frames.size()});
+        runs_.emplace_back(block_, Bytes{place, frames.size()}, messages, frames.size());
     }
     memory_ += frames.size();
 }
@@ -218,7 +228,12 @@ bool SendQueue::take(std::size_t max_bytes, std::vector<SendPiece>& batch) {
     assert(in_flight_ == 0);
     if (!controls_.empty()) hand_out(std::exchange(controls_, {}), batch);
     while (!runs_.empty() && (in_flight_ == 0 || in_flight_ < max_bytes)) {
-        SendPiece piece = take_from_front(max_bytes - std::min(in_flight_, max_bytes), in_flight_ == 0);
+        const std::size_t space = max_bytes - std::min(in_flight_, max_bytes);
+        if (runs_.front().is_apart) {
+            if (!take_apart(space, batch)) break;
+            continue;
+        }
+        SendPiece piece = take_from_front(space, in_flight_ == 0);
         if (piece.bytes.empty()) break;
         in_flight_ += piece.bytes.size();
         batch.push_back(std::move(piece));
@@ -254,7 +269,7 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
     }
     if (front.messages == 0) return take_raw(max_bytes);
     std::size_t taken = 0;
-    std::size_t ended = 0;
+    std::uint32_t ended = 0;
     for (;;) {
         const FrameExtent frame = first_frame(front.frames.subspan(taken));
         if (taken + frame.size > max_bytes && !(at_least_one && taken == 0)) break;
@@ -275,6 +290,31 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
         runs_.pop_front();
     }
     return piece;
+}
+
+/// The same for a message whose frames are not in one place. Returns false if none was taken.
+bool SendQueue::take_apart(std::size_t max_bytes, std::vector<SendPiece>& batch) {
+    Run& front = runs_.front();
+    std::size_t taken = 0;
+    for (; !front.apart.empty(); front.apart = front.apart.subspan(1)) {
+        const MessageFrames::Frame& frame = front.apart.front();
+        if (taken + frame.size() > max_bytes && in_flight_ + taken > 0) break;
+        batch.push_back({frame.header(), front.owner});
+        batch.push_back({frame.payload, front.owner});
+        taken += frame.size();
+    }
+    waiting_ -= taken;
+    in_flight_ += taken;
+    begun_ = taken > 0 || begun_;
+    if (front.memory == 0) shared_begun_ += taken;
+    if (!front.apart.empty()) return taken > 0;
+    memory_ -= front.memory;
+    memory_in_flight_ += front.memory;
+    --messages_;
+    begun_ = false;
+    shared_begun_ = 0;
+    runs_.pop_front();
+    return true;
 }
 
 /// Bytes that are not frames may be cut anywhere. Precondition: the first run has more than `max_bytes` of them.

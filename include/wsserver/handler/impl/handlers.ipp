@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "wsserver/base/shell_words.hpp"
 
@@ -11,13 +12,13 @@ namespace wsserver {
 namespace {
 
 struct EchoHandler {
-    void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
-    void on_message(AnyConnection& connection, const Binary& message) { connection.send(message); }
+    void on_message(AnyConnection& connection, Text message) { connection.send(std::move(message)); }
+    void on_message(AnyConnection& connection, Binary message) { connection.send(std::move(message)); }
 };
 
 struct BroadcastHandler {
-    void on_message(AnyConnection& connection, const Text& message) { connection.publish(message); }
-    void on_message(AnyConnection& connection, const Binary& message) { connection.publish(message); }
+    void on_message(AnyConnection& connection, Text message) { connection.publish(std::move(message)); }
+    void on_message(AnyConnection& connection, Binary message) { connection.publish(std::move(message)); }
 };
 
 struct NullHandler {

@@ -204,16 +204,19 @@ void Reactor<T>::send_broadcasts() {
 }
 
 /// Sends a group of broadcasts: consecutive ones to the same room and user, or to neither. Returns the end of the
-/// group. A list of connections is a group of its own.
+/// group. A list of connections is a group of its own, and so is a message whose frames are not in one place.
 template <Transport T>
 std::size_t Reactor<T>::send_group(std::size_t first) {
     const auto& all = leaving_.broadcasts;
+    const auto is_alone = [](const Broadcast& broadcast) {
+        return !broadcast.to.empty() || broadcast.shared->is_apart();
+    };
     const auto is_like_first = [&](const Broadcast& other) {
-        return other.to.empty() && other.audience->room == all[first].audience->room &&
+        return !is_alone(other) && other.audience->room == all[first].audience->room &&
                other.audience->user == all[first].audience->user;
     };
     std::size_t end = first + 1;
-    while (all[first].to.empty() && end < all.size() && is_like_first(all[end])) ++end;
+    while (!is_alone(all[first]) && end < all.size() && is_like_first(all[end])) ++end;
     if (!within_memory([&] { leaving_.together = join(first, end); })) {
         inbox_dropped_.fetch_add(end - first, std::memory_order_relaxed);
         return end;
@@ -298,7 +301,7 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection, std::size_t gr
         while (end < group_end && hears(*all[end].audience, connection)) ++end;
         const std::size_t begin = leaving_.begins[first - group];
         const Bytes frames = leaving_.together->frames.bytes().subspan(begin, leaving_.begins[end - group] - begin);
-        const bool sent = end > first && connection.send_directly(leaving_.together, frames, end - first);
+        const bool sent = !frames.empty() && connection.send_directly(leaving_.together, frames, end - first);
         for (std::size_t i = first; i < end; ++i) {
             const bool taken = sent || send_shared_to(connection, all[i]) == SendStatus::queued;
             if (taken) ++leaving_.receivers[i];
@@ -316,7 +319,7 @@ void Reactor<T>::send_broadcasts_to(ServerConnection& connection, std::size_t gr
 template <Transport T>
 SendStatus Reactor<T>::send_shared_to(ServerConnection& connection, const Broadcast& broadcast) {
     const auto kind = broadcast.audience->waits ? SendKind::reply : SendKind::message;
-    return connection.send_shared(broadcast.shared, broadcast.shared->frames.bytes(), kind);
+    return connection.send_shared(broadcast.shared, kind);
 }
 
 // --- Timers ---

@@ -51,15 +51,15 @@ class ServerHub final : public ItemHub {
 
     /// Passes a part to each reactor, or to those that have members of the audience's room or user. Calls `done` with
     /// the sum of the receivers.
-    SendStatus put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) override;
-    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) override;
+    SendStatus put_all(InboxItem item, const Audience* audience, const AnyMessage& message, Completion done) override;
+    SendStatus put_each(InboxItem item, std::span<const ConnectionId> to, const AnyMessage& message,
+                        Completion done) override;
     /// Precondition: mutex_ is locked. Empty if the server has ended.
     std::vector<Target> all_reactors() const;
     std::vector<Target> reactors_of(const Audience& audience) const;
     std::vector<Target> reactors_of_list(std::span<const ConnectionId> to) const;
     template <class FindTargets>
     SendStatus put_parts(Parts& parts, FindTargets&& find_targets);
-    std::shared_ptr<const SharedMessage> encoded(InboxItem::Kind kind, Bytes payload) const;
 
     const std::size_t fragment_size_;
     const std::shared_ptr<CallbackGate> gate_;

@@ -89,16 +89,6 @@ SendStatus ServerHub::serve_http(ConnectionId id) {
     return SendStatus::queued;
 }
 
-std::shared_ptr<const SharedMessage> ServerHub::encoded(InboxItem::Kind kind, Bytes payload) const {
-    auto shared = std::make_shared<SharedMessage>();
-    if (kind == InboxItem::Kind::send_text) {
-        encode_message(Text::from_payload(payload), fragment_size_, shared->frames);
-    } else {
-        encode_message(Binary::from_payload(payload), fragment_size_, shared->frames);
-    }
-    return shared;
-}
-
 /// The parts of one request to several connections, one for each reactor. While the object exists, `done` is not
 /// called.
 class ServerHub::Parts {
@@ -173,11 +163,14 @@ SendStatus ServerHub::put_parts(Parts& parts, FindTargets&& find_targets) {
     return parts.status();
 }
 
-SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes payload, Completion done) {
+SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, const AnyMessage& message, Completion done) {
     if (detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     Broadcast common;
+    Bytes payload = message.payload();
     if (audience != nullptr) {
-        common.shared = encoded(std::exchange(item.kind, InboxItem::Kind::broadcast), payload);
+        common.shared = SharedMessage::of(message, fragment_size_);
+        if (!common.shared) return SendStatus::refused;
+        item.kind = InboxItem::Kind::broadcast;
         common.audience = std::make_shared<const Audience>(*audience);
         common.acknowledged = audience->waits && done;
         payload = {};
@@ -186,10 +179,13 @@ SendStatus ServerHub::put_all(InboxItem item, const Audience* audience, Bytes pa
     return put_parts(parts, [&] { return audience != nullptr ? reactors_of(*audience) : all_reactors(); });
 }
 
-SendStatus ServerHub::put_each(InboxItem item, std::span<const ConnectionId> to, Bytes payload, Completion done) {
+SendStatus ServerHub::put_each(InboxItem item, std::span<const ConnectionId> to, const AnyMessage& message,
+                               Completion done) {
     if (to.empty() || detached_.load(std::memory_order_relaxed)) return SendStatus::closed;
     Broadcast common;
-    common.shared = encoded(std::exchange(item.kind, InboxItem::Kind::broadcast), payload);
+    common.shared = SharedMessage::of(message, fragment_size_);
+    if (!common.shared) return SendStatus::refused;
+    item.kind = InboxItem::Kind::broadcast;
     common.audience = std::make_shared<const Audience>();
     Parts parts{std::move(item), std::move(common), {}, std::move(done), gate_};
     return put_parts(parts, [&] { return reactors_of_list(to); });

@@ -76,8 +76,9 @@ struct ServerOptions {
 
     /// The most bytes that messages, queues and mailboxes of all connections may hold together. From three quarters of
     /// it on, reading is paused for those that hold most, for a minute or message_timeout at most; over it and after
-    /// that they are closed with 1013, and over it opening handshakes get a 503. A message of more than three quarters
-    /// of it is closed with 1009. 0: half of the memory of the machine or of the cgroup.
+    /// that they are closed with 1013, and over it opening handshakes get a 503. Plain requests whose bodies are kept
+    /// are treated alike, with a 503 instead of the 1013. A message of more than three quarters of it is closed with
+    /// 1009. 0: half of the memory of the machine or of the cgroup.
     std::size_t memory_limit = 0;
     /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After. Clients that are
     /// being refused, or that had a plain request answered, do not count as long as they are 256 and 5 % of the
@@ -154,7 +155,7 @@ struct ServerStatistics {
     std::uint64_t user_pauses = 0;                    ///< pauses of reading by per_user
     std::uint64_t publish_pauses = 0;                 ///< pauses of reading by AnyConnection::publish()
     std::uint64_t memory_pauses = 0;                  ///< pauses of reading because memory was short
-    std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 because memory was short
+    std::uint64_t closed_for_memory = 0;              ///< connections closed with 1013 or 503 because memory was short
     std::uint64_t refused_for_memory = 0;             ///< opening handshakes refused because memory was short
     std::uint64_t joins_over_limit = 0;               ///< joins of connections that were in max_rooms rooms
     std::uint64_t joins_dropped = 0;                  ///< joins for which there was no memory

@@ -206,7 +206,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     /// Memory is short: pauses reading, or continues it.
     void hold_for_memory(bool held);
-    /// Memory has run short: frees it at once, and closes with 1013. Not for calls within a reaction.
+    /// Memory has run short: frees it at once, and closes with 1013, or with a 503 instead of an answer. Not for calls
+    /// within a reaction.
     void close_for_memory();
     /// Continues with the bytes that were too much for one turn.
     void go_on();
@@ -366,6 +367,11 @@ class Connection final : public OwnedConnection, public StreamUser {
 
     // Plain HTTP requests
     bool has_http() const noexcept { return extra_ && extra_->http; }
+    bool owes_answer() const noexcept {
+        if (phase_ != Phase::opening || !has_http()) return false;
+        return extra_->http->exchange.is_busy() && !extra_->http->exchange.is_streaming();
+    }
+    bool is_reading_body() const noexcept { return owes_answer() && extra_->http->exchange.is_reading_whole(); }
     bool waits_for_program() const noexcept;
     void receive_requests(MutableBytes& bytes) requires(role == Role::server);
     void receive_body(MutableBytes& bytes) requires(role == Role::server);
@@ -373,6 +379,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void act_on(HttpExchange::Next next) requires(role == Role::server);
     void end_exchange() requires(role == Role::server);
     void await(std::chrono::milliseconds time) requires(role == Role::server);
+    void give_whole_time();
     void go_on_with_requests() requires(role == Role::server);
     void exchange_sent() requires(role == Role::server);
     void exchange_timer() requires(role == Role::server);

@@ -40,7 +40,7 @@ struct ConnectionCounters {
     Counter user_pauses;         ///< the same for its user
     Counter publish_pauses;      ///< pauses of reading because receivers of the peer's broadcasts lagged
     Counter memory_pauses;       ///< pauses of reading because memory was short
-    Counter closed_for_memory;   ///< connections closed with 1013 because memory was short
+    Counter closed_for_memory;   ///< connections closed with 1013 or 503 because memory was short
     Counter refused_for_memory;  ///< opening handshakes answered with 503 because memory was short
     Counter joins_over_limit;    ///< joins of connections that were in max_rooms rooms
     Counter joins_dropped;       ///< joins for which there was no memory

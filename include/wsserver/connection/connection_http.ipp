@@ -152,6 +152,15 @@ void Connection<role, T>::await(std::chrono::milliseconds time) requires(role ==
     wake_by(http.deadline);
 }
 
+/// The body was not read while memory was short.
+template <Role role, Transport T>
+void Connection<role, T>::give_whole_time() {
+    if constexpr (role == Role::server) {
+        extra_->http->deadline = {};
+        await(message_timeout());
+    }
+}
+
 /// The program has asked something.
 template <Role role, Transport T>
 void Connection<role, T>::serve_http() requires(role == Role::server) {
@@ -197,6 +206,10 @@ void Connection<role, T>::exchange_sent() requires(role == Role::server) {
 template <Role role, Transport T>
 void Connection<role, T>::exchange_timer() requires(role == Role::server) {
     if (is_held(Hold::rate)) end_pause(Hold::rate);
+    if (is_held(Hold::memory)) {
+        if (!is_paused_too_long()) owner_.schedule(*this, memory_deadline(transport().now()));
+        return;
+    }
     Http& http = *extra_->http;
     const auto now = transport().now();
     if (now >= http.send_deadline) {

@@ -155,9 +155,10 @@ void Connection<role, T>::limit_publish_pause() {
 
 template <Role role, Transport T>
 void Connection<role, T>::hold_for_memory(bool held) {
-    if (held == is_held(Hold::memory) || (held && !is_listening())) return;
+    if (held == is_held(Hold::memory) || (held && !is_listening() && !is_reading_body())) return;
     if (!held) {
         if (phase_ == Phase::closing) set_timer(owner_.options().close_timeout);  // instead of give_up_message()
+        if (is_reading_body()) give_whole_time();
         return end_pause(Hold::memory);
     }
     owner_.counts().memory_pauses.add();
@@ -165,7 +166,7 @@ void Connection<role, T>::hold_for_memory(bool held) {
         const auto now = transport().now();
         extra().short_at = in_milliseconds(now);
         hold(Hold::memory, true);
-        wake_by(phase_ == Phase::open ? memory_deadline(now) : now);
+        wake_by(phase_ == Phase::closing ? now : memory_deadline(now));
     };
     if (!within_memory(pause)) out_of_memory();
 }
@@ -183,8 +184,8 @@ Clock::time_point Connection<role, T>::memory_deadline(Clock::time_point now) co
     return later(now, longest_memory_pause() - so_far);
 }
 
-/// Closes with 1013 after a long pause, because what the connection holds may be what others wait for. True if that was
-/// decided.
+/// Closes with 1013 or a 503 after a long pause, because what the connection holds may be what others wait for. True if
+/// that was decided.
 template <Role role, Transport T>
 bool Connection<role, T>::is_paused_too_long() {
     if (!is_held(Hold::memory)) return false;
@@ -208,6 +209,9 @@ template <Role role, Transport T>
 void Connection<role, T>::give_up_memory() {
     constexpr std::string_view reason = "out of memory budget";
     owner_.counts().closed_for_memory.add();
+    if constexpr (role == Role::server) {
+        if (owes_answer()) return refuse_late(Errc::memory_limit_reached);
+    }
     discard_queue();
     if (phase_ == Phase::open && out_.queued() == 0) {
         return fail_connection(CloseCode::try_again_later, reason, {});

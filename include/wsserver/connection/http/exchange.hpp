@@ -102,6 +102,8 @@ class HttpExchange {
     }
     /// True while an answer is streamed.
     bool is_streaming() const noexcept { return streams_; }
+    /// True while the whole body is read, which is kept until the answer.
+    bool is_reading_whole() const noexcept { return state_ == State::body; }
     /// True if the body is received in pieces.
     bool is_upload() const noexcept { return state_ == State::upload; }
     /// True if the last request was HEAD.
@@ -129,6 +131,7 @@ class HttpExchange {
     Next respond(HttpResponse&& response, HttpCarrier& carrier);
     Next respond_with(HttpResponse&& response, HttpCarrier& carrier);
     Next read_whole(Bytes& input, HttpCarrier& carrier);
+    void make_room(std::size_t bytes);
     Next read_piece(Bytes& input, HttpCarrier& carrier);
     void pass_on(HttpPiece&& piece);
     void begin_stream(HttpResponse&& head, std::optional<std::uint64_t> length, HttpCarrier& carrier);
@@ -155,6 +158,7 @@ class HttpExchange {
     RoutedRequest request_;
     const HttpRoutes::Route* route_ = nullptr;
     BodyReader body_;
+    std::size_t longest_body_ = 0;                ///< what the whole body has at most
     std::shared_ptr<detail::HttpTicket> ticket_;  ///< while the program may answer or stream
     UniqueFunction<void(HttpPiece&&)> taker_;
     std::string out_;  ///< keeps its memory

@@ -59,6 +59,7 @@ HttpExchange::Next HttpExchange::begin(ServerHandshake::Plain&& plain, std::opti
     request_.pattern_ = route_->pattern;
     if (route_->takes_pieces() || body_ended_) return ask(carrier);
     if (plain.body.length > max_body()) return refuse(Errc::body_too_large);
+    longest_body_ = plain.body.is_chunked ? max_body() : static_cast<std::size_t>(plain.body.length);
     if (std::exchange(expects_continue_, false)) carrier.send("HTTP/1.1 100 Continue\r\n\r\n");
     state_ = State::body;
     return Next::body;
@@ -116,11 +117,23 @@ HttpExchange::Next HttpExchange::read_whole(Bytes& input, HttpCarrier& carrier) 
         if (std::holds_alternative<BodyReader::End>(step)) break;
         const Bytes data = std::get<BodyReader::Data>(step).bytes;
         if (data.size() > max_body() - std::min(max_body(), request_.body_.size())) return refuse(Errc::body_too_large);
+        make_room(data.size());
         request_.body_.append(text_of(data));
         keep_charge();
     }
     body_ended_ = true;
     return ask(carrier);
+}
+
+/// Doubles the memory for the body, but not beyond what the body can need. reserve() of a longer string would double it
+/// in any case.
+void HttpExchange::make_room(std::size_t bytes) {
+    std::string& body = request_.body_;
+    const std::size_t needed = body.size() + bytes;
+    if (needed <= body.capacity()) return;
+    std::string larger;
+    larger.reserve(std::max(needed, std::min(2 * body.capacity(), longest_body_)));
+    body.swap(larger.append(body));
 }
 
 /// Passes at most one piece on. The program may ask for another one within that call.

@@ -1,6 +1,9 @@
 // Plain HTTP requests to the routes of a server, on real sockets and with threads.
 #include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -45,6 +48,16 @@ std::string response_of(BlockingClient& client) {
     const auto at = head.find("Content-Length: ");
     if (at == std::string::npos) return head.substr(9, 3);
     return head.substr(9, 3) + " " + client.read_bytes(std::stoul(head.substr(at + 16)));
+}
+
+/// Answers with the number of bytes when the whole body was received.
+void read_all(HttpUpload body, HttpReply reply, std::size_t so_far) {
+    auto shared = std::make_shared<std::pair<HttpUpload, HttpReply>>(std::move(body), std::move(reply));
+    (void)shared->first.read([shared, so_far](HttpPiece&& piece) {
+        const std::size_t size = so_far + piece.bytes.size();
+        if (piece.is_last) return void(shared->second({.body = std::to_string(size)}));
+        if (!piece.is_gone) read_all(std::move(shared->first), std::move(shared->second), size);
+    });
 }
 
 /// Waits until `done` or for 30 s.
@@ -236,6 +249,53 @@ TEST_CASE("a server that is gone has no clients for a reply", "[http][threads]")
     }
     CHECK(replies.at(0).is_gone());
     CHECK(replies.at(0)({}) == SendStatus::closed);
+}
+
+TEST_CASE("a server on the program's loop answers requests", "[http][threads]") {
+    boost::asio::io_context context;
+    Server server{context, {.workers = 1}};
+    server.handle(Echo{});
+    std::thread::id loop, worker;  // written before the answers that the test reads
+    server.handle_http("GET", "/inline", [&](const RoutedRequest&) {
+        loop = std::this_thread::get_id();
+        return HttpResponse{.body = "inline"};
+    });
+    server.handle_http("POST", "/pooled",
+                       [&](const RoutedRequest& r) {
+                           worker = std::this_thread::get_id();
+                           return HttpResponse{.body = std::string{r.body()}};
+                       },
+                       {.runs = Runs::pooled});
+    boost::asio::steady_timer timer{context};
+    server.handle_http("GET", "/timer", [&](const RoutedRequest&, HttpReply reply) {
+        timer.expires_after(1ms);
+        timer.async_wait([reply = std::move(reply)](const auto&) mutable { (void)reply({.body = "timer"}); });
+    });
+    server.handle_http("PUT", "/upload", [&](const RoutedRequest&, HttpUpload body, HttpReply reply) {
+        read_all(std::move(body), std::move(reply), 0);
+    });
+    const auto url = *server.listen("127.0.0.1:0");
+    server.start();
+    std::thread thread{[&] { context.run(); }};
+    {
+        BlockingClient client{url};
+        client.write(get("/inline") + post("/pooled", "text") + get("/timer") + get("/nowhere"));
+        CHECK(response_of(client) == "200 inline");
+        CHECK(response_of(client) == "200 text");
+        CHECK(response_of(client) == "200 timer");
+        CHECK(response_of(client) == "404 nothing is at this path\n");
+        CHECK(loop == thread.get_id());
+        CHECK(worker != thread.get_id());
+        const std::string large(std::size_t{1} << 20, 'x');
+        client.write("PUT /upload HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(large.size()) + "\r\n\r\n" +
+                     large);
+        CHECK(response_of(client) == "200 " + std::to_string(large.size()));
+        client.write(upgrade_request());
+        CHECK(client.read_head().starts_with("HTTP/1.1 101 "));
+    }
+    server.request_stop(1s);
+    thread.join();
+    CHECK(server.statistics().http_answered == 4);
 }
 
 TEST_CASE("the Date of a response is the time of day", "[http][rfc9110-6.6.1]") {

@@ -159,7 +159,8 @@ struct ServerStatistics {
     std::uint64_t refused_for_memory = 0;             ///< opening handshakes refused because memory was short
     std::uint64_t joins_over_limit = 0;               ///< joins of connections that were in max_rooms rooms
     std::uint64_t joins_dropped = 0;                  ///< joins for which there was no memory
-    std::uint64_t calls_dropped = 0;                  ///< calls over max_delayed_calls, or without memory
+    std::uint64_t calls_over_limit = 0;               ///< calls over max_delayed_calls
+    std::uint64_t calls_dropped = 0;                  ///< calls without memory, or for a handler that hangs
     std::uint64_t tasks_dropped = 0;                  ///< tasks of Server::post() over its limit
     std::uint64_t messages_dropped = 0;               ///< messages dropped by the policy for slow consumers
     std::uint64_t handler_exceptions = 0;             ///< connections closed with 1011

@@ -415,9 +415,13 @@ SendStatus Connection<role, T>::call(ConnectionCall& posted) {
 
 template <Role role, Transport T>
 SendStatus Connection<role, T>::call_later(PostedCall& posted) {
+    const std::size_t waiting = extra_ && extra_->delayed ? extra_->delayed->size() : 0;
+    if (waiting >= owner_.options().max_delayed_calls) {
+        owner_.counts().calls_over_limit.add();
+        return SendStatus::dropped;
+    }
     const bool kept = within_memory([&] {
         auto& delayed = extra().delayed;
-        if (delayed && delayed->size() >= owner_.options().max_delayed_calls) throw std::bad_alloc{};
         const auto when = later(transport().now(), posted.delay);
         auto first = delayed ? nullptr : std::make_unique<DelayedCalls>();
         (first ? first : delayed)->emplace(when, std::move(posted.call));

@@ -44,7 +44,8 @@ struct ConnectionCounters {
     Counter refused_for_memory;  ///< opening handshakes answered with 503 because memory was short
     Counter joins_over_limit;    ///< joins of connections that were in max_rooms rooms
     Counter joins_dropped;       ///< joins for which there was no memory
-    Counter calls_dropped;       ///< calls over max_delayed_calls, or for which there was no memory
+    Counter calls_over_limit;    ///< calls of connections for which max_delayed_calls waited for their time
+    Counter calls_dropped;       ///< calls for which there was no memory, or too many waited for a worker
     Counter messages_dropped;    ///< messages that the policy for slow consumers dropped
     Counter handler_exceptions;  ///< connections closed with 1011
     Counter messages_in;         ///< complete data messages received

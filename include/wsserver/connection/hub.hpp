@@ -144,8 +144,8 @@ class Hub {
     }
     /// The same after `delay`, or up to 32 ms later. The end of the connection destroys the calls that are not due.
     /// ConnectionOptions::max_delayed_calls bounds them: over it, or without memory, the result is `dropped`, or, if
-    /// another thread than the connection's asks, the call is dropped although the result is `queued`. Both are counted
-    /// in ServerStatistics::calls_dropped.
+    /// another thread than the connection's asks, the call is dropped although the result is `queued`. Calls over the
+    /// limit are counted in ServerStatistics::calls_over_limit, those without memory in calls_dropped.
     virtual SendStatus post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) {
         static_cast<void>(to);
         static_cast<void>(delay);

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/handlers.hpp"
 #include "support/memory_server.hpp"
@@ -501,6 +502,31 @@ TEST_CASE("a default owner has a memory budget if it is given one", "[default_ow
     CHECK(first.read() == (limited ? Strings{"close 1013 out of memory budget"} : Strings{}));
     f.network.advance(3min);
     CHECK(f.server.memory() == 0);
+}
+
+TEST_CASE("delayed calls over their limit and those without memory are counted apart", "[default_owner]") {
+    OnMemory f;
+    f.server.set_options({.max_delayed_calls = 2});
+    std::vector<SendStatus> results;
+    results.reserve(5);
+    bool has_memory = false;
+    f.server.on_message([&](AnyConnection& connection, const Text&) {
+        const test::AllocationsMayFail scope;
+        ConnectionCall call = [](AnyConnection&) {};
+        if (!has_memory) test::AllocationFailures::from(1, 1);
+        results.push_back(connection.after(1s, std::move(call)));
+        test::AllocationFailures::none();
+    });
+    const ConnectionId id = f.connect();
+    for (int i = 0; i < 5; ++i) {
+        f.client.find(id)->send_as(SendKind::reply, Text{"call"});
+        f.run();
+        has_memory = true;
+    }
+    using enum SendStatus;
+    CHECK(results == std::vector{dropped, queued, queued, dropped, dropped});
+    CHECK(f.server.counters().calls_dropped.read() == 1);
+    CHECK(f.server.counters().calls_over_limit.read() == 2);
 }
 
 TEST_CASE("over its budget, a default server refuses opening handshakes", "[default_owner][memory_budget]") {

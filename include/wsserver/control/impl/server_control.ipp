@@ -48,6 +48,7 @@ std::vector<std::pair<std::string, std::uint64_t>> counters_of(const ServerStati
             {"closed_for_memory", s.closed_for_memory},
             {"refused_for_memory", s.refused_for_memory},
             {"joins_over_limit", s.joins_over_limit},
+            {"calls_over_limit", s.calls_over_limit},
             {"calls_dropped", s.calls_dropped},
             {"tasks_dropped", s.tasks_dropped},
             {"joins_dropped", s.joins_dropped},

@@ -373,6 +373,7 @@ void add_counters(ServerStatistics& sum, const AnyReactor& reactor) {
     sum.memberships += reactor.memberships().rooms.memberships();
     sum.joins_over_limit += counters.joins_over_limit.read();
     sum.joins_dropped += counters.joins_dropped.read();
+    sum.calls_over_limit += counters.calls_over_limit.read();
     sum.calls_dropped += counters.calls_dropped.read();
     sum.messages_dropped += counters.messages_dropped.read() + reactor.dropped_items();
     sum.handler_exceptions += counters.handler_exceptions.read();

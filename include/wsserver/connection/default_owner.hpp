@@ -67,8 +67,10 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         next_look_ = transport().now();  // not at once, as a reaction may be running
         this->timers_.arm(next_look_);
     }
-    /// The bytes that count for the memory limit: messages, queues, and the requests of other threads.
-    std::size_t memory() const noexcept { return this->memory_.read() + posting_hub_->waiting_bytes(); }
+    /// The bytes that count for the memory limit: messages, queues, broadcasts, and the requests of other threads.
+    std::size_t memory() const noexcept {
+        return this->memory_.read() + posting_hub_->shared_memory().read() + posting_hub_->waiting_bytes();
+    }
     /// `tap` sees each frame of all connections from now on; null: none. It must outlive the owner.
     void set_tap(FrameTap* tap) noexcept { this->protocol_options_.tap = tap; }
     /// The most bytes of payload in a data frame that a connection sends itself; 0: unlimited.
@@ -104,9 +106,11 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         : detail::OwnTransport<T>(std::forward<Args>(transport_arguments)...), Owner(this->own_transport) {
         Memberships* memberships = nullptr;
         if constexpr (role == Role::server) memberships = &this->memberships_;
-        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_, Inbox::default_limit, memberships);
+        posting_hub_ = std::make_shared<PostingHub<T, role>>(transport(), pool_, Inbox::default_limit, memberships,
+                                                             &protocol_options_);
         this->hub_ = posting_hub_;
         Owner::on_memory_growth([this] { look_at_memory(); });
+        posting_hub_->shared_memory().on_growth([this] { transport().post([this] { look_at_memory(); }); });
         transport().on_wake([this] {
             const auto now = this->timers_.fire();
             this->catch_up();
@@ -134,7 +138,10 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     using Owner::next_look_;
 
     void look_at_memory() {
-        Owner::look_at_memory({memory(), 0});
+        MemoryAccount& shared = posting_hub_->shared_memory();
+        const MemoryUse use{memory(), 0, shared.read(), this->watch_.shared()};
+        Owner::look_at_memory(use);
+        shared.watch(shared.read() + this->budget().step(use.total));
         this->timers_.arm(next_look_);
     }
     void on_ended(const ConnectionEnd& end) override {

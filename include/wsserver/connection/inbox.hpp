@@ -55,6 +55,14 @@ class SharedMessage {
         return shared;
     }
 
+    /// The same for a payload that was taken before. Throws std::bad_alloc; then `payload` is unchanged.
+    static std::shared_ptr<SharedMessage> of(Opcode opcode, OwnedPayload& payload, std::size_t fragment_size) {
+        auto shared = std::make_shared<SharedMessage>();
+        shared->apart.reserve(payload.bytes.size(), fragment_size);
+        shared->apart.make_unmasked(opcode, std::move(payload), fragment_size);
+        return shared;
+    }
+
     /// Whether the message is in `apart`. Otherwise it is in `frames`.
     bool is_apart() const noexcept { return apart.size() > 0; }
     /// In bytes.
@@ -75,6 +83,7 @@ struct Broadcast {
     Completion done{};                              ///< receives the number of receivers
     bool acknowledged = false;                      ///< `done` is called when no receiver lags
     std::vector<ConnectionId> to{};                 ///< if it is not empty, only for these
+    OwnedPayload taken{};                           ///< of a message that was moved, instead of the item's payload
 };
 
 /// A call that was posted to a connection.
@@ -127,7 +136,7 @@ struct InboxItem {
     std::size_t memory() const noexcept {
         if (!to_all) return sizeof *this + (call ? sizeof *call : 0);
         return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) +
-               (to_all->shared ? to_all->shared->memory() : 0);
+               to_all->taken.memory.capacity() + (to_all->shared ? to_all->shared->memory() : 0);
     }
 };
 

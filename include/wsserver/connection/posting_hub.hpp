@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "wsserver/base/memory_account.hpp"
 #include "wsserver/base/within_memory.hpp"
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_pool.hpp"
@@ -23,8 +24,9 @@
 namespace wsserver {
 
 /// Reaches the connections of one pool. Each call copies its payload into an inbox, which is bounded: over its limit,
-/// the result is `dropped`. A broadcast is encoded for each receiver. The hub is held by a shared_ptr and may outlive
-/// the pool and its transport.
+/// the result is `dropped`. A server's broadcast is encoded once and shared by its receivers, unless a tap sees its
+/// frames. A client masks it for each connection. The hub is held by a shared_ptr and may outlive the pool and its
+/// transport.
 ///
 /// P  has is_open(id) and queued(id), which any thread may call, find(id) and for_each(f), as ConnectionPool has; for a
 /// server, also
@@ -37,11 +39,12 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     /// The pool of these connections.
     using Pool = P;
 
-    /// `transport`, `pool` and `memberships` must live until detach(). `limit` is the most bytes that wait for the
-    /// transport's thread. `memberships` are those of a server's connections; null: there are no rooms and users.
-    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit,
-               Memberships* memberships = nullptr) noexcept
-        : transport_(transport), inbox_(limit), memberships_(memberships), pool_(&pool) {}
+    /// `transport`, `pool`, `memberships` and `encoding` must live until detach(). `limit` is the most bytes that wait
+    /// for the transport's thread. `memberships` are those of a server's connections; null: there are no rooms and
+    /// users. `encoding` are the options of their protocols; null: each connection encodes broadcasts.
+    PostingHub(T& transport, Pool& pool, std::size_t limit = Inbox::default_limit, Memberships* memberships = nullptr,
+               const ProtocolOptions* encoding = nullptr)
+        : transport_(transport), inbox_(limit), memberships_(memberships), encoding_(encoding), pool_(&pool) {}
 
     SendStatus join(ConnectionId member, std::string_view room) override {
         return memberships_ != nullptr ? ItemHub::join(member, room) : SendStatus::refused;
@@ -68,6 +71,8 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
 
     /// Changes the limit. Any thread.
     void set_limit(std::size_t limit) noexcept { inbox_.set_limit(limit); }
+    /// The memory of the broadcasts that are shared and not yet sent. Changed by the transport's thread.
+    MemoryAccount& shared_memory() noexcept { return *shared_memory_; }
     /// The memory of the requests that wait, in bytes. Any thread.
     std::size_t waiting_bytes() const noexcept { return inbox_.waiting_bytes(); }
     /// The number of requests that were dropped because too many waited, or because their connection ended first. Any
@@ -111,6 +116,18 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     }
 
    private:
+    /// A broadcast that counts as long as it is not sent to all. The hub may be gone by then.
+    struct Counted {
+        Counted(std::shared_ptr<const SharedMessage> its_message, std::shared_ptr<MemoryAccount> its_account) noexcept
+            : message(std::move(its_message)), account(std::move(its_account)), charge(account.get()) {
+            charge.set(message->memory());
+        }
+
+        const std::shared_ptr<const SharedMessage> message;
+        const std::shared_ptr<MemoryAccount> account;
+        MemoryCharge charge;
+    };
+
     void execute_http(ConnectionId id) {
         if constexpr (role == Role::server) {
             Connection* connection = pool_ != nullptr ? pool_->find(id) : nullptr;
@@ -142,6 +159,7 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         item.to_all = std::make_unique<Broadcast>();
         if (audience != nullptr) item.to_all->audience = std::make_shared<const Audience>(*audience);
         item.to_all->done = std::move(done);
+        if (message.has_memory()) return put_taken(std::move(item), message);
         return put(std::move(item), message.payload());  // destroys an item that it does not take, after its lock
     }
 
@@ -151,7 +169,13 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         item.to_all = std::make_unique<Broadcast>();
         item.to_all->to.assign(to.begin(), to.end());
         item.to_all->done = std::move(done);
+        if (message.has_memory()) return put_taken(std::move(item), message);
         return put(std::move(item), message.payload());
+    }
+    SendStatus put_taken(InboxItem item, const AnyMessage& message) {
+        item.to_all->taken = message.take();
+        if (item.to_all->taken.memory.data() == nullptr) return SendStatus::refused;
+        return put(std::move(item), {});
     }
 
     /// The items that take_items() executes. A reaction or a Completion may detach the hub, or run the loop and so
@@ -178,7 +202,12 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
         for (InboxItem& item : run.batch.items) {
             if (pool_ == nullptr) break;
             const Bytes payload = run.batch.payload_of(item);
-            item.to_all ? execute_for_all(item, payload) : execute_for_one(item, payload);
+            if (!item.to_all) {
+                execute_for_one(item, payload);
+            } else if (!within_memory([&] { execute_for_all(item, payload); })) {
+                drop();
+                item.to_all->done(0);
+            }
         }
     }
 
@@ -196,13 +225,30 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
 
     void execute_for_all(InboxItem& item, Bytes payload) {
         std::size_t receivers = 0;
+        const auto shared = encoded_once(item, payload);
+        if (item.to_all->taken.memory.data() != nullptr) payload = item.to_all->taken.bytes;
         const auto execute = [&](Connection& connection) {
             const auto& audience = item.to_all->audience;
             if (!connection.is_open() || (audience && !hears(*audience, connection))) return;
-            if (execute_item(item, payload, connection) == SendStatus::queued) ++receivers;
+            const SendStatus status =
+                shared ? connection.send_shared(shared, item.send_as) : execute_item(item, payload, connection);
+            if (status == SendStatus::queued) ++receivers;
         };
         for_each_of(*item.to_all, execute);
         item.to_all->done(receivers);
+    }
+    /// The message that all receivers share; null: the request has none, or each connection encodes it.
+    std::shared_ptr<const SharedMessage> encoded_once(InboxItem& item, Bytes payload) {
+        const bool is_text = item.kind == InboxItem::Kind::send_text;
+        if (!is_text && item.kind != InboxItem::Kind::send_binary) return nullptr;
+        if (role == Role::client || encoding_ == nullptr || encoding_->tap != nullptr) return nullptr;
+        OwnedPayload& taken = item.to_all->taken;
+        const auto opcode = is_text ? Opcode::text : Opcode::binary;
+        const AnyMessage message = is_text ? AnyMessage{Text::from_payload(payload)} : AnyMessage{Binary{payload}};
+        auto shared = taken.memory.data() != nullptr ? SharedMessage::of(opcode, taken, encoding_->fragment_size)
+                                                     : SharedMessage::of(message, encoding_->fragment_size);
+        const auto counted = std::make_shared<const Counted>(std::move(shared), shared_memory_);
+        return {counted, counted->message.get()};
     }
     /// A reaction may detach the hub meanwhile.
     template <class F>
@@ -229,7 +275,9 @@ class PostingHub final : public ItemHub, public std::enable_shared_from_this<Pos
     Inbox::Batch spare_;  ///< keeps the memory of the last batch
     const Run* innermost_ = nullptr;
     std::atomic<std::uint64_t> dropped_{0};
-    Memberships* const memberships_;  ///< null: there are none
+    Memberships* const memberships_;         ///< null: there are none
+    const ProtocolOptions* const encoding_;  ///< null: each connection encodes broadcasts
+    const std::shared_ptr<MemoryAccount> shared_memory_ = std::make_shared<MemoryAccount>();
     mutable std::mutex mutex_;
     Pool* pool_;  // written by the transport's thread under mutex_; that thread reads it without the lock
 };

@@ -584,3 +584,139 @@ TEST_CASE("the clients of a default owner share a budget", "[default_owner][memo
     CAPTURE(received, closed);
     CHECK(received + closed == 4);
 }
+
+// --- Broadcasts ---
+
+namespace {
+
+/// Sends each message on to all other members of a room, to which all belong.
+struct InRoom {
+    void on_open(AnyConnection& connection) { connection.join("room"); }
+    void on_message(AnyConnection& connection, Text message) { connection.publish("room", std::move(message)); }
+};
+
+/// Clients in memory that have joined the room.
+std::vector<test::WireClient> members(OnMemory& f, std::size_t count) {
+    f.server.handle(InRoom{});
+    std::vector<test::WireClient> all;
+    for (std::size_t i = 0; i < count; ++i) {
+        all.emplace_back(f.network.wire(place)).wire().write(test::upgrade_request());
+        f.run();
+        (void)all.back().read_response();
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("a default server encodes a broadcast once, and counts it once", "[default_owner][rooms]") {
+    const bool tapped = GENERATE(false, true);
+    const std::string text(20 * kib, 'x');
+    struct Count final : FrameTap {
+        std::size_t sent = 0;
+        void on_frame(bool received, const FrameHeader&) override { sent += received ? 0 : 1; }
+    } tap;
+    OnMemory f;
+    auto clients = members(f, 21);
+    f.server.set_fragment_size(15 * kib);
+    if (tapped) f.server.set_tap(&tap);
+    f.server.transport().hold_sends();
+    std::size_t receivers = 0;
+    SECTION("of a handler") {
+        clients.front().send(text);
+        f.run();
+        receivers = 20;
+    }
+    SECTION("of the hub") {
+        f.server.hub()->broadcast({}, text, [&](std::size_t count) { receivers = count; });
+        f.run();
+        CHECK(receivers == 21);
+    }
+    SECTION("to a list") {
+        std::vector<ConnectionId> ids;
+        for (const ConnectionInfo& info : f.server.list()) ids.push_back(info.id);
+        ids.resize(15);
+        f.server.hub()->send(ids, text, [&](std::size_t count) { receivers = count; });
+        f.run();
+        CHECK(receivers == 15);
+    }
+    CHECK(f.server.list().at(5).queued == text.size() + 8);
+    CHECK(tap.sent == (tapped ? 2 * receivers : 0));
+    if (tapped) {
+        CHECK(f.server.memory() >= receivers * text.size());
+    } else {
+        CHECK(f.server.memory() >= text.size());
+        CHECK(f.server.memory() < 3 * text.size());
+    }
+    f.server.transport().release_sends();
+    f.run();
+    std::size_t heard = 0;
+    for (auto& client : clients) heard += client.read() == Strings{"text " + text} ? 1 : 0;
+    CHECK(heard == receivers);
+    CHECK(f.server.memory() == 0);
+}
+
+TEST_CASE("a long message that is moved to the room of a default server is shared", "[default_owner][rooms]") {
+    const std::string text(300 * kib, 'x');
+    OnMemory f;
+    auto clients = members(f, 4);
+    f.server.transport().hold_sends();
+    clients.front().send(text);
+    f.run();
+    CHECK(f.server.memory() >= text.size());
+    CHECK(f.server.memory() < 3 * text.size());  // with what its memory has to spare
+    clients[1].wire().reset();
+    f.run();
+    f.server.transport().release_sends();
+    f.run();
+    CHECK(clients[2].read() == Strings{"text " + text});
+    CHECK(clients[3].read() == Strings{"text " + text});
+    CHECK(clients[0].read().empty());
+    CHECK(f.server.memory() == 0);
+}
+
+TEST_CASE("broadcasts of a default server count for its budget", "[default_owner][memory_budget]") {
+    OnMemory f;
+    auto clients = members(f, 3);
+    f.server.set_memory_limit(1000 * kib);
+    for (auto& client : clients) client.wire().set_window(1);
+    for (int i = 0; i < 12; ++i) {
+        f.server.hub()->broadcast({}, std::string(100 * kib, 'x'));
+        f.run();
+    }
+    f.network.advance(1s);
+    CHECK(f.server.counters().closed_for_memory.read() > 0);
+    CHECK(f.server.memory() <= 1000 * kib);
+}
+
+TEST_CASE("a broadcast of a default server that finds no memory is reported", "[default_owner][rooms]") {
+    const bool is_long = GENERATE(false, true);
+    for (std::size_t first = 1;; ++first) {
+        std::size_t reports = 0, receivers = 0;
+        OnMemory f;
+        auto clients = members(f, 3);
+        f.server.hub()->broadcast({}, std::string(is_long ? 100 * kib : kib, 'x'), [&](std::size_t count) {
+            ++reports;
+            receivers = count;
+        });
+        {
+            const test::AllocationsMayFail within;
+            test::AllocationFailures::from(first, 1);
+            f.run();
+        }
+        const bool failed = test::AllocationFailures::happened() > 0;
+        test::AllocationFailures::none();
+        CAPTURE(first);
+        CHECK(reports == 1);
+        f.run();
+        if (!failed) {
+            CHECK(receivers == 3);
+            CHECK(first > 2);
+            break;
+        }
+        CHECK(receivers <= 3);
+        f.server.hub()->broadcast({}, "next", [&](std::size_t count) { receivers = count; });
+        f.run();
+        CHECK(receivers >= 2);  // one has ended, if it has tried to send without memory
+    }
+}

@@ -11,6 +11,7 @@
 #include "support/memory_server.hpp"
 #include "support/strings.hpp"
 #include "support/transcript.hpp"
+#include "wsserver/connection/default_owner.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -197,6 +198,37 @@ TEST_CASE("the members of a room share a message that is moved, also when one en
     CHECK(heard == std::vector<Strings>{{}, {"text " + payload}, {}, {"text " + payload}});
     CHECK(left == 0);
     CHECK(counted == 0);
+}
+
+TEST_CASE("a client masks a long message that it moves where it is", "[moved_message]") {
+    struct Greeter {
+        const std::string* greeting;
+        std::string* answer;
+        void on_open(AnyConnection& connection) { connection.send(*greeting); }
+        void on_message(AnyConnection&, const Text& message) { *answer = message.text; }
+    };
+    const std::string payload = numbers(large);
+    Seen seen;
+    std::string answer;
+    std::size_t left = 1;
+    on_new_thread([&] {
+        const wsserver::Endpoint place{"server", 80, {}};
+        MemoryNetwork network;
+        ServerOn<MemoryTransport> server{network};
+        ClientOn<MemoryTransport> client{network};
+        server.handle(Greeter{&payload, &answer});
+        server.listen(std::move(network.open_listeners(place).front()));
+        client.connect(*network.connect(place), {.host = "server"}, Mover{&seen, [&] { return client.memory(); }});
+        network.run_until_idle();
+        left = client.memory() + server.memory();
+    });
+    CHECK(answer == payload);
+    CHECK(seen.statuses == std::vector<SendStatus>{SendStatus::queued});
+    CHECK(seen.bytes < 16'000);
+    CHECK(seen.queued == large + 16 * 14);
+    CHECK(seen.accounted >= large);
+    CHECK(seen.accounted < 3 * large);
+    CHECK(left == 0);
 }
 
 TEST_CASE("long and short broadcasts of one turn stay in order", "[moved_message]") {

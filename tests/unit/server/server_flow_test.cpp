@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/blocking_client.hpp"
 #include "support/catch.hpp"
 #include "support/strings.hpp"
@@ -318,6 +319,7 @@ TEST_CASE("a window has space again when the reactor confirms what was sent", "[
     CHECK(window.has_space());
     CHECK(window.should_ask());
     const auto number = window.last_sent();
+    window.prepare();
     window.asked();
     CHECK_FALSE(window.should_ask());
     window.sent(40'000);
@@ -339,4 +341,59 @@ TEST_CASE("a window has space again when the reactor confirms what was sent", "[
     window.close();
     CHECK(window.is_closed());
     CHECK(window.wait(1h));
+}
+
+TEST_CASE("a window allocates nothing for a handler that asks for no space", "[server_flow]") {
+    const std::size_t before = test::allocations;
+    {
+        SendWindow window;
+        for (int i = 0; i < 100; ++i) window.sent(40'000);
+        CHECK(window.unconfirmed() == 100 * (40'000 + sizeof(InboxItem)));
+        CHECK_FALSE(window.has_space());
+        CHECK(window.should_ask());
+        window.close();
+        CHECK(window.is_closed());
+        CHECK(test::allocations == before);
+    }
+    SendWindow window;
+    window.sent(100'000);
+    test::AllocationFailures::from(1, 1);
+    {
+        const test::AllocationsMayFail within;
+        CHECK_THROWS_AS(window.prepare(), std::bad_alloc);
+    }
+    test::AllocationFailures::none();
+    window.close();
+    window.prepare();
+    window.asked();
+    CHECK(window.wait(1h));  // it was closed before
+}
+
+namespace {
+
+struct Mover {
+    static constexpr Runs runs = Runs::pooled;
+    void on_message(AnyConnection& connection, Text message) {
+        connection.send(std::move(message));
+        connection.send(message.text.empty() ? "empty" : "not empty");
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a pooled handler may move its messages, which are copied", "[server_flow]") {
+    Server server{{.io_threads = 1, .workers = 1}};
+    server.handle(Mover{});
+    const auto url = server.listen("127.0.0.1:0");
+    REQUIRE(url);
+    server.start();
+    BlockingClient client(*url, "");
+    for (const std::size_t size : {std::size_t{5}, std::size_t{300'000}}) {
+        const std::string text(size, 'x');
+        client.send(text);
+        CHECK(client.next() == "text " + text);
+        CHECK(client.next() == "text empty");
+    }
+    client.hang_up();
+    CHECK(server.stop(5s).complete());
 }

@@ -164,6 +164,7 @@ constexpr int looks_at_full_inbox = 100;
 /// is no space in the inbox, and `closed` if the connection or the server has ended.
 SendStatus PooledConnection::ask_for_receipt() {
     if (!window_.should_ask()) return SendStatus::queued;
+    window_.prepare();
     std::array<std::uint8_t, sizeof(std::uint64_t)> number{};
     store_big_endian(MutableBytes{number}, window_.last_sent());
     const SendStatus status = put(InboxItem::Kind::receipt, number);

@@ -23,17 +23,18 @@ class Database {
     // False if `stop` is requested before the end of the query.
     bool query(std::chrono::milliseconds time, const std::stop_token& stop) {
         std::unique_lock lock{mutex_};
-        if (!changed_.wait(lock, stop, [&] { return free_ > 0; })) return false;
+        if (!one_is_free_.wait(lock, stop, [&] { return free_ > 0; })) return false;
         --free_;
-        changed_.wait_for(lock, stop, time, [] { return false; });  // here the database works
+        std::condition_variable_any never;
+        never.wait_for(lock, stop, time, [] { return false; });  // here the database works
         ++free_;
-        changed_.notify_one();
+        one_is_free_.notify_one();
         return !stop.stop_requested();
     }
 
    private:
     std::mutex mutex_;
-    std::condition_variable_any changed_;
+    std::condition_variable_any one_is_free_;
     int free_;
 };
 

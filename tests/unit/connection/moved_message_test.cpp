@@ -12,6 +12,7 @@
 #include "support/strings.hpp"
 #include "support/transcript.hpp"
 #include "wsserver/connection/default_owner.hpp"
+#include "wsserver/connection/server_handlers.hpp"
 
 using namespace wsserver;
 using namespace wsserver::test;
@@ -305,5 +306,32 @@ TEST_CASE("a message that was moved once is refused the second time", "[moved_me
     write(other, 1, payload, 1);
     server.run();
     CHECK(statuses == std::vector<SendStatus>{queued, queued, queued});
+    CHECK(other.read() == Strings{"text " + payload, "text " + payload});
+}
+
+TEST_CASE("a function may move its message, too, unless it takes any message", "[moved_message]") {
+    std::vector<bool> has_memory;
+    std::size_t sent = 0;
+    const auto mover = [&](AnyConnection& connection, Text message) {
+        const AnyMessage moved{std::move(message)};
+        has_memory.push_back(moved.has_memory());
+        if (connection.send(moved) == SendStatus::queued) ++sent;
+    };
+    const auto viewer = [&](AnyConnection& connection, const AnyMessage& message) {
+        has_memory.push_back(message.has_memory());
+        for (int i = 0; i < 2; ++i) sent += connection.send(message) == SendStatus::queued ? 1 : 0;
+    };
+    MemoryServer server;
+    server.handle("", detail::MessageFunction<decltype(mover), Runs::inline_>{mover});
+    server.handle("any", detail::MessageFunction<decltype(viewer), Runs::inline_>{viewer});
+    WireClient client = server.open(), other = server.open("any");
+    const std::string payload = numbers(100'000);
+    write(client, 1, payload, 1);
+    server.run();
+    write(other, 1, payload, 1);
+    server.run();
+    CHECK(has_memory == std::vector<bool>{true, false});
+    CHECK(sent == 3);
+    CHECK(client.read() == Strings{"text " + payload});
     CHECK(other.read() == Strings{"text " + payload, "text " + payload});
 }

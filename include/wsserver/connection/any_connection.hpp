@@ -32,7 +32,7 @@ class AnyConnection {
     /// Queues a message: a text, such as `send("hello")`, or bytes; see AnyMessage. Copies or encodes the payload
     /// before it returns. The result is `refused` if a text is not UTF-8 (RFC 6455 §5.6). Received text is not checked
     /// again. A received message that is moved, `send(std::move(message))`, is empty afterwards, whatever the result;
-    /// a long one is not copied then.
+    /// a long one is not copied then. Its copies and other views of its bytes are not valid any more.
     virtual SendStatus send(const AnyMessage& message) = 0;
     /// Queues a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(Bytes payload = {}) = 0;

@@ -64,7 +64,7 @@ class ClosePayload {
 /// Whether a message may be sent: "the payload data is text data encoded as UTF-8" (RFC 6455 §5.6). A receiver of
 /// another text fails the connection (§8.1). Does not look at text that is known to be valid.
 inline bool may_be_sent(const AnyMessage& message) noexcept {
-    return message.is_checked() || is_valid_utf8(message.payload());
+    return !message.is_taken() && (message.is_checked() || is_valid_utf8(message.payload()));
 }
 
 /// Appends the frames of a message, unmasked as a server sends them. The result can be sent to any number of clients.

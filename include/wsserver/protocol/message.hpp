@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <tuple>
@@ -26,11 +27,30 @@ struct OwnedPayload {
 /// What holds a received message.
 class MessageHolder {
    public:
-    /// Gives its memory away. The views of the message are not valid any more. Returns no memory the second time.
-    virtual OwnedPayload take() noexcept = 0;
+    /// Whether `part` is in the payload and at least half of it. Anything else is better copied: other bytes, or a few
+    /// that would keep the memory of many.
+    bool may_give(Bytes part) const noexcept {
+        const Bytes whole = payload();
+        const std::less_equal<> is_up_to;
+        return !part.empty() && is_up_to(whole.data(), part.data()) &&
+               is_up_to(part.data() + part.size(), whole.data() + whole.size()) && part.size() >= whole.size() / 2;
+    }
+    /// Gives its memory away, with `part` as the payload. The views of the message are not valid any more.
+    /// Precondition: may_give(part).
+    OwnedPayload give(Bytes part) noexcept {
+        const auto offset = static_cast<std::size_t>(part.data() - payload().data());
+        OwnedPayload given = take();
+        given.bytes = given.bytes.subspan(offset, part.size());
+        return given;
+    }
 
    protected:
     ~MessageHolder() = default;
+
+   private:
+    /// Empty after take().
+    virtual Bytes payload() const noexcept = 0;
+    virtual OwnedPayload take() noexcept = 0;
 };
 
 /// Refers to what holds a received message. A copy refers to nothing, because a copy of a message is only a view: only
@@ -57,7 +77,8 @@ class MessageMemory {
     MessageHolder* holder_ = nullptr;
 };
 
-// All of these types are views. A received one is valid until the handler returns.
+// All of these types are views. A received one is valid until the handler returns, or until the message is moved to a
+// sender: then its copies and all other views of its bytes end, too.
 
 /// A complete text message. A received one is valid UTF-8 (RFC 6455 §5.6).
 struct Text {
@@ -162,7 +183,9 @@ concept UnsignedBytes = std::convertible_to<const T&, Bytes>;
 /// bytes, a Text or a Binary can be passed. It is a view of that argument, so do not keep it longer than the call.
 ///
 /// A received message that is moved into it is empty afterwards, whatever the result of the call. If it is long, its
-/// memory is sent, and its bytes are not copied. Such an AnyMessage can be sent once; then it is `refused`.
+/// memory is sent, and its bytes are not copied: those that it views, if they are at least half of what was received.
+/// All other views of the message end with the call. Such an AnyMessage can be sent once; then it is empty and
+/// `refused`.
 class AnyMessage {
    public:
     /// The text message.
@@ -171,13 +194,9 @@ class AnyMessage {
     /// The binary message.
     AnyMessage(const Binary& message) noexcept : payload_(message.payload()), opcode_(Binary::opcode), checked_(true) {}
     /// The text message, and its memory if it was received. `message` is empty then.
-    AnyMessage(Text&& message) noexcept : AnyMessage(std::as_const(message)) {
-        memory_ = std::exchange(message, Text{}).memory;
-    }
+    AnyMessage(Text&& message) noexcept : AnyMessage(std::as_const(message)) { move_from(message); }
     /// The binary message, and its memory if it was received. `message` is empty then.
-    AnyMessage(Binary&& message) noexcept : AnyMessage(std::as_const(message)) {
-        memory_ = std::exchange(message, Binary{}).memory;
-    }
+    AnyMessage(Binary&& message) noexcept : AnyMessage(std::as_const(message)) { move_from(message); }
     AnyMessage(std::nullptr_t) = delete;  ///< no text
     /// A text message of any text: a literal, an array of char or `const char*` (not null), each up to its first zero
     /// byte, std::string, std::string_view.
@@ -194,14 +213,19 @@ class AnyMessage {
     Opcode opcode() const noexcept { return opcode_; }
     /// True for text, false for binary.
     bool is_text() const noexcept { return opcode_ == Opcode::text; }
-    /// The text or the bytes.
+    /// The text or the bytes. Empty after take().
     Bytes payload() const noexcept { return payload_; }
     /// True if the message is binary, or a text that is known to be valid UTF-8.
     bool is_checked() const noexcept { return checked_; }
     /// Whether it was moved, and the payload may be sent from the memory that it is in.
     bool has_memory() const noexcept { return memory_.holder() != nullptr; }
-    /// Takes this memory. payload() is not valid then. Precondition: has_memory(). See MessageHolder::take().
-    OwnedPayload take() const noexcept { return memory_.holder()->take(); }
+    /// Whether take() was called: there is nothing left to send.
+    bool is_taken() const noexcept { return has_memory() && payload_.empty(); }
+    /// Takes this memory: payload() as it is now. No memory the second time. Precondition: has_memory().
+    OwnedPayload take() const noexcept {
+        if (is_taken()) return {};
+        return memory_.holder()->give(std::exchange(payload_, Bytes{}));
+    }
     /// Calls `f` with the Text or the Binary, and returns its result.
     template <class F>
     decltype(auto) visit(F&& f) const {
@@ -213,8 +237,15 @@ class AnyMessage {
     static Bytes from_std_bytes(std::span<const std::byte> bytes) noexcept {
         return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
     }
+    /// Empties `message`. Keeps its memory if that holds what it views: the program may have changed the view.
+    template <class M>
+    void move_from(M& message) noexcept {
+        MessageHolder* const holder = message.memory.holder();
+        if (holder != nullptr && holder->may_give(payload_)) memory_ = std::move(message.memory);
+        message = M{};
+    }
 
-    Bytes payload_;
+    mutable Bytes payload_;  ///< empty once it is taken
     Opcode opcode_;
     bool checked_;
     MessageMemory memory_{};

@@ -68,13 +68,6 @@ class MessageReassembly final : public MessageHolder {
 
     /// The memory of a complete message, for a sender; null if the message is so short that a copy is cheaper.
     MessageHolder* holder() noexcept { return size() >= least_taken ? this : nullptr; }
-    /// See MessageHolder. The account does not count the payload any more.
-    OwnedPayload take() noexcept override {
-        const MutableBytes bytes = payload_.bytes().subspan(std::exchange(unused_, 0));
-        charge_.set(0);
-        return {payload_.exchange_memory({}), bytes};
-    }
-
     /// Whether the message may end here. False for a text that ends within a character.
     bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
 
@@ -84,7 +77,7 @@ class MessageReassembly final : public MessageHolder {
     /// The same, also while the buffer of prepare_buffer() is away.
     std::size_t held() const noexcept { return charge_.bytes(); }
     /// The payload so far. Valid until the next append() or prepare_buffer().
-    Bytes payload() const noexcept { return payload_.bytes().subspan(unused_); }
+    Bytes payload() const noexcept override { return payload_.bytes().subspan(unused_); }
 
     /// The smallest buffer to receive into, in bytes, unless the frame has less. Waiting for readiness and one more
     /// receive cost 1.1 us, as much as copying half of this.
@@ -94,6 +87,13 @@ class MessageReassembly final : public MessageHolder {
     static constexpr std::size_t least_taken = std::size_t{32} << 10;
 
    private:
+    /// See MessageHolder. The account does not count the payload any more.
+    OwnedPayload take() noexcept override {
+        const MutableBytes bytes = payload_.bytes().subspan(std::exchange(unused_, 0));
+        charge_.set(0);
+        return {payload_.exchange_memory({}), bytes};
+    }
+
     static constexpr std::size_t reserve_factor = 16;
     static constexpr std::size_t cache_line = 64;
 

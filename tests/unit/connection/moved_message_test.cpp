@@ -275,6 +275,33 @@ TEST_CASE("the limits of the send queue apply to messages that are moved", "[mov
     CHECK(server.reactor().memory().read() == 0);
 }
 
+TEST_CASE("a part that a handler cut off from a message is not sent", "[moved_message]") {
+    /// Messages are `ROOM:TEXT`.
+    struct Rooms {
+        void on_open(AnyConnection& connection) { connection.join("room"); }
+        void on_message(AnyConnection& connection, Text message) {
+            const std::string room{message.text.substr(0, message.text.find(':'))};
+            message.text.remove_prefix(room.size() + 1);
+            connection.publish(room, std::move(message));
+        }
+        void on_message(AnyConnection& connection, Binary message) {
+            const std::string answer = "got it";
+            message.bytes = bytes_of(answer);
+            connection.send(std::move(message));
+        }
+    };
+    const auto size = GENERATE(std::size_t{10}, std::size_t{100'000});
+    MemoryServer server;
+    server.handle("", Rooms{});
+    WireClient sender = server.open(), receiver = server.open();
+    const std::string payload = numbers(size);
+    write(sender, 1, "room:" + payload, 2);
+    write(sender, 2, payload, 2);
+    server.run();
+    CHECK(receiver.read() == Strings{"text " + payload});
+    CHECK(sender.read() == Strings{"binary got it"});
+}
+
 TEST_CASE("a message that was moved once is refused the second time", "[moved_message]") {
     static std::vector<SendStatus> statuses;
     statuses.clear();
@@ -283,6 +310,7 @@ TEST_CASE("a message that was moved once is refused the second time", "[moved_me
             statuses.push_back(connection.send(message));
             statuses.push_back(connection.send(message));
             statuses.push_back(connection.publish(message));
+            statuses.push_back(connection.hub()->send(connection.id(), message));
         }
         void on_message(AnyConnection& connection, Text&& message) {
             both(connection, std::move(message));
@@ -300,13 +328,13 @@ TEST_CASE("a message that was moved once is refused the second time", "[moved_me
     write(client, 1, payload, 1);
     server.run();
     using enum SendStatus;
-    CHECK(statuses == std::vector<SendStatus>{queued, refused, refused, queued});
+    CHECK(statuses == std::vector<SendStatus>{queued, refused, refused, refused, queued});
     CHECK(client.read() == Strings{"text " + payload, "text"});
     statuses.clear();
     write(other, 1, payload, 1);
     server.run();
-    CHECK(statuses == std::vector<SendStatus>{queued, queued, queued});
-    CHECK(other.read() == Strings{"text " + payload, "text " + payload});
+    CHECK(statuses == std::vector<SendStatus>{queued, queued, queued, queued});
+    CHECK(other.read() == Strings{"text " + payload, "text " + payload, "text " + payload});
 }
 
 TEST_CASE("a function may move its message, too, unless it takes any message", "[moved_message]") {

@@ -113,6 +113,69 @@ TEST_CASE("only the message itself can be moved, and only if it is long", "[mess
     CHECK_FALSE(AnyMessage{std::move(shorter.text())}.has_memory());
 }
 
+FOR_BOTH_ROLES("a message whose view was changed is sent as it is viewed", "[message_frames]") {
+    struct Change {
+        std::size_t begin, size;
+        bool is_taken;
+    };
+    const std::size_t whole = 100'000;
+    const auto change = GENERATE_COPY(
+        Change{4, whole - 4, true}, Change{0, whole - 5, true}, Change{7, whole - 11, true}, Change{0, whole / 2, true},
+        Change{0, whole / 2 - 1, false}, Change{whole - 3, 3, false}, Change{whole, 0, false});
+    const std::string payload = numbers(whole);
+    const std::string part = payload.substr(change.begin, change.size);
+    const bool is_text = GENERATE(true, false);
+    Received<role> received{payload, static_cast<std::uint8_t>(is_text ? 1 : 2)};
+    auto moved = [&] {
+        if (is_text) {
+            received.text().text = received.text().text.substr(change.begin, change.size);
+            return AnyMessage{std::move(received.text())};
+        }
+        Binary& binary = *std::get_if<Binary>(&*received.event);
+        binary.bytes = binary.bytes.subspan(change.begin, change.size);
+        return AnyMessage{std::move(binary)};
+    }();
+    CHECK(text_of(moved.payload()) == part);
+    CHECK(may_be_sent(moved));
+    CHECK(moved.is_checked() == !is_text);
+    REQUIRE(moved.has_memory() == change.is_taken);
+    if (!change.is_taken) return;
+    OutputBuffer copied;
+    const CountingKeys before = received.keys;
+    REQUIRE(received.protocol.send(Text{part}, copied));
+    received.keys = before;
+    if (is_text) {
+        const auto frames = received.protocol.take_frames(moved);
+        REQUIRE(frames);
+        REQUIRE(*frames);
+        CHECK(bytes_of_all(**frames) == text_of(copied.bytes()));
+    } else {
+        const OwnedPayload taken = moved.take();
+        CHECK(taken.memory.data() != nullptr);
+        CHECK(text_of(taken.bytes) == part);
+    }
+    CHECK(moved.is_taken());
+    CHECK(moved.payload().empty());
+    CHECK_FALSE(may_be_sent(moved));
+    CHECK(moved.take().memory.data() == nullptr);
+}
+
+TEST_CASE("a message that views other bytes is sent without its memory", "[message_frames]") {
+    const std::string payload = numbers(100'000), other = payload + "!", invalid = "\xff" + payload;
+    Received<Role::server> received{payload}, second{payload}, binary{payload, 2};
+    received.text().text = other;
+    const AnyMessage moved{std::move(received.text())};
+    CHECK_FALSE(moved.has_memory());
+    CHECK(text_of(moved.payload()) == other);
+    second.text().text = invalid;
+    CHECK_FALSE(may_be_sent(AnyMessage{std::move(second.text())}));
+    // A text in the memory of binary data is checked.
+    Binary& bytes = *std::get_if<Binary>(&*binary.event);
+    const AnyMessage text{Text{text_of(bytes.bytes), {}, std::move(bytes.memory)}};
+    CHECK(text.has_memory());
+    CHECK_FALSE(text.is_checked());
+}
+
 TEST_CASE("a message is not taken after a Close frame, or without memory", "[message_frames]") {
     const std::string payload = numbers(100'000);
     Received<Role::server> received{payload};

@@ -177,6 +177,7 @@ class Plugin {
 template <class H>
 constexpr wsserver_handler table_of(const char* name) noexcept {
     wsserver_handler table{};
+    static_assert(!reacts_to_part<H>, "a handler in a shared object has on_message, not on_part");
     table.abi_version = WSSERVER_HANDLER_ABI;
     table.size = sizeof(table);
     table.name = name;

@@ -125,6 +125,20 @@ struct Handler {
     void on_message(AnyConnection&, const Text&) {}
     bool on_drained(AnyConnection&) { return true; }
 };
+#elif CASE == 21
+struct Handler {
+    void on_part(AnyConnection&, Bytes, bool) {}
+    void on_close(AnyConnection&, const Close&) {}
+};
+#elif CASE == 22  // which of the two would a message get?
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    void on_part(AnyConnection&, const Part&) {}
+};
+#elif CASE == 23
+struct Handler {
+    bool on_part(AnyConnection&, const Part&) { return true; }
+};
 #endif
 
 #if CASE == 15

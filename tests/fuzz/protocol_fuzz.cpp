@@ -58,6 +58,7 @@ Seen check_event(const Event& event, const ProtocolOptions& options) {
                    [&](const Ping& m) { payload = m.payload; },
                    [&](const Pong& m) { payload = m.payload; },
                    [&](const Failed& m) { payload = bytes_of(message_of(m.error)); },
+                   [&](const Part& m) { payload = m.bytes; },
                },
                event);
     if (event.index() >= 3) require(payload.size() <= max_control_payload, "a control frame is within its limit");
@@ -97,6 +98,39 @@ Transcript play(const ByteVector& stream, FuzzInput cuts, bool cut, ProtocolOpti
     return transcript;
 }
 
+/// Receives in parts, and puts them together. Returns the same events as play().
+template <Role role>
+std::vector<Seen> play_parts(const ByteVector& stream, FuzzInput cuts, ProtocolOptions options) {
+    Keys keys;
+    options.keys = &keys;
+    Protocol<role> protocol{options};
+    protocol.deliver_parts();
+    OutputBuffer output;
+    std::vector<Seen> events;
+    Seen message{};
+    bool within = false;
+    Bytes rest{stream};
+    do {
+        const std::size_t count = cuts.empty() ? rest.size() : std::min(rest.size(), cuts.below(300));
+        const fuzz::ExactCopy piece{rest.first(count)};
+        rest = rest.subspan(count);
+        MutableBytes received = piece.bytes();
+        while (const auto event = protocol.next_event(received, output)) {
+            const auto* part = std::get_if<Part>(&*event);
+            if (part == nullptr) {
+                events.push_back(check_event(*event, options));
+                continue;
+            }
+            require(part->first != within, "the first part begins a message, and only that");
+            within = !part->last;
+            if (part->first) message = {part->opcode == Opcode::text ? std::size_t{0} : std::size_t{1}, {}};
+            message.payload.insert(message.payload.end(), part->bytes.begin(), part->bytes.end());
+            if (part->last) events.push_back(message);
+        }
+    } while (!rest.empty());
+    return events;
+}
+
 /// Checks that the other role accepts the output: an echo of each message, a pong for each ping, and a Close, if any.
 template <Role role>
 void check_output(const Transcript& transcript, ProtocolOptions options) {
@@ -123,6 +157,7 @@ template <Role role>
 void check(const ByteVector& stream, FuzzInput cuts, const ProtocolOptions& options) {
     const auto whole = play<role>(stream, FuzzInput{{}}, false, options);
     require(play<role>(stream, cuts, true, options) == whole, "cuts do not change the transcript");
+    require(play_parts<role>(stream, cuts, options) == whole.events, "parts are the pieces of the messages");
     check_output<role>(whole, options);
 }
 

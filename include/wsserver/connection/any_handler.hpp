@@ -1,5 +1,5 @@
-// Wraps any type that has on_message, on_open, ... in one interface that a connection can hold. For a reaction that the
-// type does not have, the protocol's own reaction is chosen at compile time.
+// Wraps any type that has on_message, on_part, on_open, ... in one interface that a connection can hold. For a reaction
+// that the type does not have, the protocol's own reaction is chosen at compile time.
 #pragma once
 
 #include "wsserver/base/cpp20.hpp"
@@ -74,6 +74,12 @@ class AnyHandler {
     virtual void on_message(AnyConnection& connection, const Text&) { decline(connection); }
     /// A binary message was received. Declines it by default.
     virtual void on_message(AnyConnection& connection, const Binary&) { decline(connection); }
+    /// Whether on_part() gets all messages instead of on_message().
+    virtual bool takes_parts() const noexcept { return false; }
+    /// A piece of a message was received. Nothing of the message is kept for the next one. The limits and timeouts are
+    /// those of whole messages. If the message breaks a rule, or the connection ends, on_close() follows instead of the
+    /// last piece.
+    virtual void on_part(AnyConnection& connection, const Part&) { decline(connection); }
     /// A Ping was received. The Pong is already queued.
     virtual void on_ping(AnyConnection&, const Ping&) {}
     /// A Pong was received, whether or not a Ping asked for it.
@@ -120,6 +126,7 @@ namespace detail {
 WSSERVER_DETAIL_HAS_MEMBER(on_upgrade);
 WSSERVER_DETAIL_HAS_MEMBER(on_open);
 WSSERVER_DETAIL_HAS_MEMBER(on_message);
+WSSERVER_DETAIL_HAS_MEMBER(on_part);
 WSSERVER_DETAIL_HAS_MEMBER(on_ping);
 WSSERVER_DETAIL_HAS_MEMBER(on_pong);
 WSSERVER_DETAIL_HAS_MEMBER(on_drained);
@@ -152,6 +159,10 @@ concept reacts_to_any_message = requires(H h, AnyConnection& c, const AnyMessage
     h.on_message(c, m);
 };
 template <class H>
+concept reacts_to_part = requires(H h, AnyConnection& c, const Part& p) {
+    h.on_part(c, p);
+};
+template <class H>
 concept reacts_to_ping = requires(H h, AnyConnection& c, const Ping& m) {
     h.on_ping(c, m);
 };
@@ -179,6 +190,10 @@ concept open_returns_void = requires(H h, AnyConnection& c) {
 template <class H, class M>
 concept message_returns_void = requires(H h, AnyConnection& c, M m) {
     { h.on_message(c, std::move(m)) } -> std::same_as<void>;
+};
+template <class H>
+concept part_returns_void = requires(H h, AnyConnection& c, const Part& p) {
+    { h.on_part(c, p) } -> std::same_as<void>;
 };
 template <class H>
 concept ping_returns_void = requires(H h, AnyConnection& c, const Ping& m) {
@@ -217,6 +232,8 @@ consteval void check_results() {
                   "want: void on_message(...): a reaction must return void; a coroutine would never run");
     static_assert(!reacts_to_message<H, Binary> || message_returns_void<H, Binary>,
                   "want: void on_message(...): a reaction must return void; a coroutine would never run");
+    static_assert(!reacts_to_part<H> || part_returns_void<H>,
+                  "want: void on_part(...): a reaction must return void; a coroutine would never run");
     static_assert(!reacts_to_ping<H> || ping_returns_void<H>,
                   "want: void on_ping(...): a reaction must return void; a coroutine would never run");
     static_assert(!reacts_to_pong<H> || pong_returns_void<H>,
@@ -231,9 +248,10 @@ consteval void check_results() {
 /// several on_message, it finds one that is never called if Text or Binary has no reaction.
 template <class H>
 consteval void check_spelling() {
-    static_assert(reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> ||
-                      reacts_to_ping<H> || reacts_to_pong<H> || reacts_to_close<H> || reacts_to_command<H>,
-                  "a handler needs at least one of on_open, on_message, on_ping, on_pong, on_close, on_command");
+    static_assert(
+        reacts_to_open<H> || reacts_to_message<H, Text> || reacts_to_message<H, Binary> || reacts_to_part<H> ||
+            reacts_to_ping<H> || reacts_to_pong<H> || reacts_to_close<H> || reacts_to_command<H>,
+        "a handler needs at least one of on_open, on_message, on_part, on_ping, on_pong, on_close, on_command");
     static_assert(!has_member_on_upgrade<H> || reacts_to_upgrade<H>,
                   "want: Admission on_upgrade(const UpgradeRequest&)");
     static_assert(!has_member_on_open<H> || reacts_to_open<H>, "want: void on_open(AnyConnection&)");
@@ -243,6 +261,9 @@ consteval void check_spelling() {
                       reacts_to_message<H, Text> == reacts_to_message<H, Binary>,
                   "an overload of on_message would never be called: want: void on_message(AnyConnection&, const Text&) "
                   "and void on_message(AnyConnection&, const Binary&)");
+    static_assert(!has_member_on_part<H> || reacts_to_part<H>, "want: void on_part(AnyConnection&, const Part&)");
+    static_assert(!has_member_on_part<H> || !has_member_on_message<H>,
+                  "a handler has on_message for whole messages or on_part for their pieces, not both");
     static_assert(!has_member_on_ping<H> || reacts_to_ping<H>, "want: void on_ping(AnyConnection&, const Ping&)");
     static_assert(!has_member_on_pong<H> || reacts_to_pong<H>, "want: void on_pong(AnyConnection&, const Pong&)");
     static_assert(!has_member_on_drained<H> || reacts_to_drained<H>, "want: void on_drained(AnyConnection&)");
@@ -317,6 +338,12 @@ class HandlerOf final : public AnyHandler {
     }
     void on_message(AnyConnection& connection, const Text& message) override { react(connection, message); }
     void on_message(AnyConnection& connection, const Binary& message) override { react(connection, message); }
+    bool takes_parts() const noexcept override { return detail::reacts_to_part<H>; }
+    void on_part(AnyConnection& connection, const Part& part) override {
+        if constexpr (detail::reacts_to_part<H>) {
+            if (may_react(connection)) handler().on_part(connection, part);
+        }
+    }
     void on_ping(AnyConnection& connection, const Ping& ping) override {
         if constexpr (detail::reacts_to_ping<H>) {
             if (may_react(connection)) handler().on_ping(connection, ping);

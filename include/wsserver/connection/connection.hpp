@@ -394,7 +394,14 @@ class Connection final : public OwnedConnection, public StreamUser {
     void receive(MutableBytes bytes);
     void continue_backlog();
     void handle_some(MutableBytes& bytes);
-    bool handle_next(MutableBytes& bytes);
+    /// What handle_next() has found. A part after which its message goes on is no message of the peer.
+    enum class Handled : std::uint8_t { nothing, event, part };
+    Handled handle_next(MutableBytes& bytes);
+    template <class E>
+    static Handled handled(const E& event) noexcept {
+        if constexpr (std::is_same_v<E, Part>) return event.last ? Handled::event : Handled::part;
+        return Handled::event;
+    }
     bool has_shared_paces() const noexcept {
         if constexpr (role == Role::server) return owner_.has_shared_paces();
         return false;
@@ -412,6 +419,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void deliver(const M& message);
     void react(const Text& message) { deliver(message); }
     void react(const Binary& message) { deliver(message); }
+    void react(const Part& part);
     void react(const Ping& ping);
     void react(const Pong& pong);
     void react(const Close& close);

@@ -116,8 +116,12 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
     const int most = paced ? events_allowed() : events_per_turn;
     const std::size_t allowed = paced ? bytes_allowed(bytes.size()) : bytes.size();
     MutableBytes now = bytes.first(allowed);
-    int events = 0;
-    while (is_listening() && events < most && !is_held(Hold::program) && handle_next(now)) ++events;
+    int events = 0, parts = 0;
+    while (is_listening() && events < most && parts < events_per_turn && !is_held(Hold::program)) {
+        const Handled handled = handle_next(now);
+        if (handled == Handled::nothing) break;
+        ++(handled == Handled::event ? events : parts);
+    }
     bytes = bytes.subspan(allowed - now.size());
     watch_message(messages_before);
     if (!is_listening()) bytes = {};  // bytes received while lingering are ignored
@@ -125,15 +129,18 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
 }
 
 template <Role role, Transport T>
-bool Connection<role, T>::handle_next(MutableBytes& bytes) {
+auto Connection<role, T>::handle_next(MutableBytes& bytes) -> Handled {
     const auto written = out_.mark(transport());
     const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
-    if (!event) return false;
+    if (!event) return Handled::nothing;
     // The output has the reply to a Ping, the echo of a Close, or the Close for a broken rule. Settle it first.
     const SendKind kind = protocol_.finished() ? SendKind::close : SendKind::control;
     if (out_.settle(transport(), owner_, written, kind).must_close) slow_consumer();
-    std::visit([this](const auto& what) { this->react(what); }, *event);
-    return true;
+    const auto act = [this](const auto& what) {
+        this->react(what);
+        return handled(what);
+    };
+    return std::visit(act, *event);
 }
 
 template <Role role, Transport T>
@@ -142,6 +149,15 @@ void Connection<role, T>::deliver(const M& message) {
     ++messages_in_;
     owner_.counts().messages_in.add();
     guarded([&] { handler()->on_message(*this, message); });
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::react(const Part& part) {
+    if (part.last) {
+        ++messages_in_;
+        owner_.counts().messages_in.add();
+    }
+    guarded([&] { handler()->on_part(*this, part); });
 }
 
 template <Role role, Transport T>

@@ -265,6 +265,7 @@ void Connection<role, T>::opened() {
     hold(Hold::rate, false);  // until when it was is forgotten, too
     phase_ = Phase::open;
     opened_ = true;
+    if (handler()->takes_parts()) protocol_.deliver_parts();
     owner_.counts().opened.add();
     owner_.on_opened(id_);
     watch_silence();

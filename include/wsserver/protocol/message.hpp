@@ -109,6 +109,16 @@ struct Binary {
     static Binary from_payload(Bytes payload) noexcept { return {payload}; }
 };
 
+/// A piece of a text or binary message, in order (§5.4), for messages that are too long to be kept whole. Its borders
+/// are those of frames and receives, so a character may be cut. All pieces of a text together are valid UTF-8; a
+/// received one is valid up to the last complete character.
+struct Part {
+    Opcode opcode;       ///< of the message: text or binary
+    Bytes bytes;         ///< empty only in the last piece
+    bool first = false;  ///< the message begins here
+    bool last = false;   ///< the message ends here; a short message is one piece, which is both
+};
+
 /// The peer's Close frame (§5.5.1). `code` is no_status if its payload was empty.
 struct Close {
     static constexpr Opcode opcode = Opcode::close;  ///< of its frame

@@ -60,7 +60,7 @@ struct Failed {
 
 /// What the peer sent. Its views are valid until the next call of next_event() or receive_eof(), and at most as long as
 /// the bytes passed to next_event().
-using Event = std::variant<Text, Binary, Close, Ping, Pong, Failed>;
+using Event = std::variant<Text, Binary, Close, Ping, Pong, Failed, Part>;
 
 /// The differences between the roles.
 template <Role role>
@@ -134,6 +134,11 @@ class Protocol {
     /// received".
     std::optional<Event> next_event(MutableBytes& received, OutputBuffer& output);
 
+    /// From now on, the events of messages are their pieces as they arrive (Part), and no message is collected.
+    /// Everything else is checked as before, a text up to its last complete character. Precondition: not
+    /// is_within_message().
+    void deliver_parts() noexcept { delivers_parts_ = true; }
+
     /// Whether the rest of a message is better received into the message itself: it is large, and enough of the message
     /// has arrived to reserve memory for it.
     bool wants_buffer() const noexcept;
@@ -159,6 +164,11 @@ class Protocol {
     /// std::bad_alloc, nothing was taken. Errors: connection_closed. Precondition: message.has_memory().
     Result<std::shared_ptr<const MessageFrames>, Errc> take_frames(const AnyMessage& message);
 
+    /// Sends a piece of a message, in one frame or, if it is longer than fragment_size, in several. Between its first
+    /// and its last piece nothing but control frames may be sent (§5.4). All pieces of a text together must be valid
+    /// UTF-8. An empty piece is a frame, too. `part.bytes` must be outside `output`. Errors: connection_closed.
+    Result<void, Errc> send(const Part& part, OutputBuffer& output);
+
     /// Sends a ping (§5.5.2). Errors: connection_closed, payload_too_long_for_control (over 125 bytes).
     Result<void, Errc> ping(Bytes payload, OutputBuffer& output) { return send_control(Opcode::ping, payload, output); }
     /// Sends an unsolicited pong (§5.5.3). next_event() answers pings. Errors: those of ping().
@@ -179,7 +189,7 @@ class Protocol {
     /// Whether the first byte of a message's payload, or its complete header, has arrived, and its end has not.
     bool is_within_message() const noexcept;
     /// The payload of the incomplete message so far, in bytes.
-    std::size_t held() const noexcept { return message_is_open() ? partial_->message->held() : 0; }
+    std::size_t held() const noexcept { return is_collecting() ? partial_->message->held() : 0; }
     /// Whether frames may be sent. If not, send(), ping(), pong() and close() return connection_closed.
     bool may_send() const noexcept { return !close_sent_ && !finished(); }
     /// Whether a Close frame was written to an `output`, by close() or by next_event().
@@ -224,6 +234,7 @@ class Protocol {
     std::optional<Event> read_payload(ReadingPayload& frame, MutableBytes& received, OutputBuffer& output);
     std::optional<Event> on_data(Opcode opcode, Bytes piece, std::size_t remaining, bool message_ends,
                                  OutputBuffer& output);
+    std::optional<Event> pass_on(Opcode opcode, Bytes piece, bool message_ends, OutputBuffer& output);
     std::optional<Event> on_control(Opcode opcode, Bytes piece, bool frame_ends, OutputBuffer& output);
     std::optional<Event> on_complete_control(Opcode opcode, Bytes payload, OutputBuffer& output);
     std::optional<Event> fail(Errc error, OutputBuffer& output);
@@ -236,7 +247,8 @@ class Protocol {
     void write_control(Opcode opcode, Bytes payload, OutputBuffer& output);
     void write_close(CloseCode code, std::string_view reason, OutputBuffer& output);
 
-    bool message_is_open() const noexcept { return partial_ && partial_->message; }
+    bool is_collecting() const noexcept { return partial_ && partial_->message; }
+    MessageProgress* open_message() const noexcept { return partial_ ? partial_->open() : nullptr; }
     PartialPayloads& partial() {
         if (!partial_) partial_ = std::make_unique<PartialPayloads>();
         return *partial_;
@@ -263,6 +275,7 @@ class Protocol {
     bool close_sent_ : 1 = false;
     bool close_received_ : 1 = false;
     bool failed_ : 1 = false;
+    bool delivers_parts_ : 1 = false;
     CloseCode close_code_ = CloseCode::abnormal;
     CloseCode sent_close_code_ = CloseCode::abnormal;
 };
@@ -297,7 +310,7 @@ std::optional<Event> Protocol<role>::next_event(MutableBytes& received, OutputBu
 template <Role role>
 bool Protocol<role>::wants_buffer() const noexcept {
     const auto* frame = std::get_if<ReadingPayload>(&state_);
-    return frame && frame->remaining >= min_direct_receive && is_data(frame->opcode) && message_is_open() &&
+    return frame && frame->remaining >= min_direct_receive && is_data(frame->opcode) && is_collecting() &&
            partial_->message->wants_buffer(static_cast<std::size_t>(frame->remaining));
 }
 
@@ -308,7 +321,7 @@ ReceiveBuffer Protocol<role>::prepare_buffer() {
 
 template <Role role>
 MutableBytes Protocol<role>::commit_buffer(ReceiveBuffer buffer, std::size_t count) noexcept {
-    if (!message_is_open()) return {};  // after receive_eof()
+    if (!is_collecting()) return {};  // after receive_eof()
     const MutableBytes received = buffer.bytes().first(count);
     partial_->message->commit_buffer(std::move(buffer));
     return received;
@@ -320,6 +333,7 @@ template <Role role>
 std::size_t Protocol<role>::short_message(Bytes received) const noexcept {
     const auto* reading = std::get_if<ReadingHeader>(&state_);
     if (!reading || reading->size > 0 || partial_ || options_->tap || received.size() < short_header) return 0;
+    if (delivers_parts_) return 0;
     // FIN is set, and no RSV bit.
     const auto begins = [&](Opcode opcode) { return received[0] == (0x80 | static_cast<std::uint8_t>(opcode)); };
     if (!begins(Opcode::text) && !begins(Opcode::binary)) return 0;
@@ -372,15 +386,16 @@ std::optional<Errc> Protocol<role>::begin_frame(const FrameHeader& header) {
     if (is_data(header.opcode)) {
         // §5.4: a continuation continues the only open message. Another message may not begin before its end.
         const bool continues = header.opcode == Opcode::continuation;
-        if (continues && !message_is_open()) return Errc::unexpected_continuation;
-        if (!continues && message_is_open()) return Errc::expected_continuation;
-        const std::size_t received = continues ? partial_->message->size() : 0;
+        MessageProgress* const message = open_message();
+        if (continues && message == nullptr) return Errc::unexpected_continuation;
+        if (!continues && message != nullptr) return Errc::expected_continuation;
+        const std::size_t received = continues ? message->size() : 0;
         if (received > options_->max_message || header.payload_length > options_->max_message - received) {
             return Errc::message_too_big;
         }
         if (continues) {
-            partial_->message->count_fragment();
-            if (partial_->message->fragments() > options_->max_fragments) return Errc::too_many_fragments;
+            message->count_fragment();
+            if (message->fragments() > options_->max_fragments) return Errc::too_many_fragments;
         }
     }
     state_ =
@@ -410,11 +425,12 @@ std::optional<Event> Protocol<role>::read_payload(ReadingPayload& frame, Mutable
 template <Role role>
 std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::size_t remaining, bool message_ends,
                                              OutputBuffer& output) {
-    if (message_ends && !message_is_open()) {  // one piece: the event views it where it is
+    if (delivers_parts_) return pass_on(opcode, piece, message_ends, output);
+    if (message_ends && !is_collecting()) {  // one piece: the event views it where it is
         if (opcode == Opcode::text && !is_valid_utf8(piece)) return fail(Errc::invalid_utf8, output);
         return event_of(opcode, piece);
     }
-    if (!message_is_open()) partial().message.emplace(opcode, options_->memory);
+    if (!is_collecting()) partial().message.emplace(opcode, options_->memory);
     auto& message = *partial_->message;
     // §8.1 does not say when to check. Check each piece, so that an invalid text fails before all of it is received.
     if (!message.append(piece, remaining)) return fail(Errc::invalid_utf8, output);
@@ -422,6 +438,24 @@ std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::si
     if (!message.may_end_here()) return fail(Errc::invalid_utf8, output);
     partial_->message_delivered = true;
     return event_of(message.opcode(), message.payload(), message.holder());
+}
+
+/// Makes a piece of a message an event, unless it is empty and the message goes on.
+template <Role role>
+std::optional<Event> Protocol<role>::pass_on(Opcode opcode, Bytes piece, bool message_ends, OutputBuffer& output) {
+    MessageProgress* message = open_message();
+    if (message == nullptr && message_ends) {
+        if (opcode == Opcode::text && !is_valid_utf8(piece)) return fail(Errc::invalid_utf8, output);
+        return Part{opcode, piece, true, true};
+    }
+    if (message == nullptr) message = &partial().passing.emplace(opcode);
+    const Part part{message->opcode(), piece, message->size() == 0, message_ends};
+    if (!message->pass(piece)) return fail(Errc::invalid_utf8, output);
+    if (!message_ends) return piece.empty() ? std::nullopt : std::optional<Event>{part};
+    if (!message->may_end_here()) return fail(Errc::invalid_utf8, output);
+    partial_->passing.reset();
+    if (partial_->empty()) partial_.reset();
+    return part;
 }
 
 template <Role role>
@@ -484,7 +518,7 @@ void Protocol<role>::fail_connection(CloseCode code, std::string_view reason, Ou
 
 template <Role role>
 bool Protocol<role>::is_within_message() const noexcept {
-    if (message_is_open() && !partial_->message_delivered) return true;
+    if (open_message() != nullptr && !partial_->message_delivered) return true;
     const auto* frame = std::get_if<ReadingPayload>(&state_);
     return frame && is_data(frame->opcode);
 }
@@ -510,6 +544,17 @@ Result<std::shared_ptr<const MessageFrames>, Errc> Protocol<role>::take_frames(c
         if (header.masking_key) apply_mask(part, *header.masking_key);
         if (options_->tap) options_->tap->on_frame(false, header);
     });
+}
+
+template <Role role>
+Result<void, Errc> Protocol<role>::send(const Part& part, OutputBuffer& output) {
+    if (!may_send()) return Unexpected{Errc::connection_closed};
+    const Opcode opcode = part.first ? part.opcode : Opcode::continuation;
+    detail::for_each_fragment(opcode, part.bytes, options_->fragment_size, [&](FrameHeader header, Bytes bytes) {
+        header.fin = header.fin && part.last;
+        write_frame(header, bytes, output);
+    });
+    return {};
 }
 
 template <Role role>

@@ -1,4 +1,4 @@
-// Collects payloads that arrive in several receives or fragments, until they are complete.
+// Payloads that are sent or arrive in several pieces: what is checked of each piece, and the memory that collects them.
 #pragma once
 
 #include <algorithm>
@@ -20,28 +20,58 @@
 
 namespace wsserver {
 
-/// A message that arrives in fragments (RFC 6455 §5.4), which may arrive in pieces. The buffer grows with the bytes
+/// What is known of an incomplete message (RFC 6455 §5.4): its type, its size so far, and whether its text is valid.
+class MessageProgress {
+   public:
+    /// opcode  of the message: text or binary
+    explicit MessageProgress(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
+
+    /// Counts another frame of this message.
+    void count_fragment() noexcept { ++fragments_; }
+    /// Checks and counts the next piece. Returns false if the text cannot become valid UTF-8.
+    bool pass(Bytes piece) noexcept {
+        if (!check(piece)) return false;
+        count(piece);
+        return true;
+    }
+
+    /// Whether the message may end here. False for a text that ends within a character.
+    bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
+
+    Opcode opcode() const noexcept { return opcode_; }             ///< of the message: text or binary
+    std::size_t fragments() const noexcept { return fragments_; }  ///< frames so far, with the first; at least 1
+    std::size_t size() const noexcept { return size_; }            ///< bytes of payload so far
+
+   protected:
+    /// The two halves of pass().
+    bool check(Bytes piece) noexcept { return opcode_ != Opcode::text || validator_.append(piece); }
+    void count(Bytes piece) noexcept { size_ += piece.size(); }  ///< see check()
+
+   private:
+    std::size_t size_ = 0;
+    std::size_t fragments_ = 1;
+    Opcode opcode_;
+    Utf8Validator validator_;
+};
+
+/// A message that arrives in fragments, which may arrive in pieces, and is collected. The buffer grows with the bytes
 /// received, so that the length in a header alone costs no memory. It reserves addresses for at most 16 times the bytes
 /// received; without that a message of 1 MiB would be copied twice.
-class MessageReassembly final : public MessageHolder {
+class MessageReassembly final : public MessageProgress, public MessageHolder {
    public:
     /// opcode   that of the first fragment: text or binary
     /// account  counts the payload; may be null
     explicit MessageReassembly(Opcode opcode, MemoryAccount* account = nullptr) noexcept
-        : opcode_(opcode), charge_(account) {
-        assert(is_data(opcode));
-    }
-
-    /// Counts another frame of this message.
-    void count_fragment() noexcept { ++fragments_; }
+        : MessageProgress(opcode), charge_(account) {}
 
     /// Appends unmasked payload. `piece` may be in the buffer of prepare_buffer(), after commit_buffer(). `remaining`
     /// more bytes of this frame follow. Returns false if the text cannot become valid UTF-8.
     bool append(Bytes piece, std::size_t remaining = 0) {
-        if (opcode_ == Opcode::text && !validator_.append(piece)) return false;
+        if (!check(piece)) return false;
         if (payload_.capacity() - payload_.size() < piece.size()) reserve(piece.size(), remaining);
         const MutableBytes to = payload_.extend(piece.size());
         if (to.data() != piece.data() && !piece.empty()) std::memcpy(to.data(), piece.data(), piece.size());
+        count(piece);
         charge_.set(size());
         return true;
     }
@@ -68,13 +98,7 @@ class MessageReassembly final : public MessageHolder {
 
     /// The memory of a complete message, for a sender; null if the message is so short that a copy is cheaper.
     MessageHolder* holder() noexcept { return size() >= least_taken ? this : nullptr; }
-    /// Whether the message may end here. False for a text that ends within a character.
-    bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
-
-    Opcode opcode() const noexcept { return opcode_; }             ///< that of the first fragment: text or binary
-    std::size_t fragments() const noexcept { return fragments_; }  ///< frames so far, with the first; at least 1
-    std::size_t size() const noexcept { return payload_.size() - unused_; }  ///< bytes of payload so far
-    /// The same, also while the buffer of prepare_buffer() is away.
+    /// The size as the account has it, also while the buffer of prepare_buffer() is away.
     std::size_t held() const noexcept { return charge_.bytes(); }
     /// The payload so far. Valid until the next append() or prepare_buffer().
     Bytes payload() const noexcept override { return payload_.bytes().subspan(unused_); }
@@ -115,9 +139,6 @@ class MessageReassembly final : public MessageHolder {
 
     OutputBuffer payload_;
     std::size_t unused_ = 0;  ///< bytes at the beginning of payload_, for alignment
-    std::size_t fragments_ = 1;
-    Opcode opcode_;
-    Utf8Validator validator_;
     MemoryCharge charge_;
 };
 
@@ -143,6 +164,7 @@ class ControlAssembly {
 /// it.
 struct PartialPayloads {
     std::optional<MessageReassembly> message{};  ///< while a data frame or a fragmented message is incomplete
+    std::optional<MessageProgress> passing{};    ///< the same for a message of which each piece was an event
     std::optional<ControlAssembly> control{};    ///< while a control frame is incomplete
     bool message_delivered = false;              ///< an event views `message`
     bool control_delivered = false;              ///< an event views `control`
@@ -154,7 +176,9 @@ struct PartialPayloads {
         message_delivered = control_delivered = false;
     }
     /// Whether there is neither an incomplete payload nor one that an event views.
-    bool empty() const noexcept { return !message && !control; }
+    bool empty() const noexcept { return !message && !passing && !control; }
+    /// The incomplete message, collected or not; null: there is none.
+    MessageProgress* open() noexcept { return message ? &*message : passing ? &*passing : nullptr; }
 };
 
 }  // namespace wsserver

@@ -123,6 +123,23 @@ TEST_CASE("a message of a type that the handler does not take closes with 1003",
     CHECK(live_with(*make_handler("binary", BinaryOnly{})) == Strings{declined, "binary 01 02"});
 }
 
+TEST_CASE("a handler takes messages in parts or whole", "[any_handler]") {
+    struct Parts {
+        std::string bytes{};
+        void on_part(AnyConnection& c, const Part& part) {
+            bytes += text_of(part.bytes);
+            if (part.last) c.send(Text{bytes});
+        }
+    };
+    CHECK_FALSE(make_handler("echo", EchoesAll{})->takes_parts());
+    const auto handler = make_handler("parts", Parts{});
+    CHECK(handler->takes_parts());
+    RecordingConnection connection;
+    handler->on_part(connection, {Opcode::text, bytes_of("a"), true, false});
+    handler->on_part(connection, {Opcode::text, bytes_of("b"), false, true});
+    CHECK(connection.calls == Strings{"text ab"});
+}
+
 TEST_CASE("a handler without on_message ignores messages", "[any_handler]") {
     CHECK(live_with(*make_handler("count", Counter{})).empty());
 }

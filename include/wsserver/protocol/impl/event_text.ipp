@@ -28,6 +28,13 @@ std::string event_line(std::string word, std::string_view rest) {
     return word;
 }
 
+std::string part_line(const Part& part) {
+    std::string words = part.first ? "first" : "";
+    if (part.last) words += words.empty() ? "last" : " and last";
+    words = event_line("part", words);
+    return event_line(words, part.opcode == Opcode::text ? text_of(part.bytes) : readable_payload(part.bytes));
+}
+
 }  // namespace
 
 std::string to_string(const Event& event) {
@@ -40,6 +47,7 @@ std::string to_string(const Event& event) {
                           [](const Ping& m) { return event_line("ping", readable_payload(m.payload)); },
                           [](const Pong& m) { return event_line("pong", readable_payload(m.payload)); },
                           [](const Failed& m) { return event_line("failed", message_of(m.error)); },
+                          [](const Part& m) { return part_line(m); },
                       },
                       event);
 }

@@ -24,11 +24,15 @@ namespace {
 
 /// A reaction without its payload.
 struct Reaction {
-    enum class Kind : std::uint8_t { open, text, binary, ping, pong, drained, call, close };
+    enum class Kind : std::uint8_t { open, text, binary, part, ping, pong, drained, call, close };
     Kind kind;
     CloseCode code = CloseCode::no_status;
+    Opcode opcode = Opcode::text;             ///< of `part` only, as the next two
+    bool first = false;
+    bool last = false;
     std::unique_ptr<ConnectionCall> call{};  ///< of `call` only
 };
+static_assert(sizeof(Reaction) <= 16);
 
 /// The connection that a handler gets on a worker. Its messages reach the reactor in order.
 class PooledConnection final : public AnyConnection {
@@ -243,6 +247,8 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 return handler_->on_message(connection_, Text::from_payload(payload));
             case Reaction::Kind::binary:
                 return handler_->on_message(connection_, Binary{payload});
+            case Reaction::Kind::part:
+                return handler_->on_part(connection_, {reaction.opcode, payload, reaction.first, reaction.last});
             case Reaction::Kind::ping:
                 return handler_->on_ping(connection_, Ping{payload});
             case Reaction::Kind::pong:
@@ -296,6 +302,10 @@ class PooledHandler final : public AnyHandler {
     void on_open(AnyConnection&) override { put(Reaction::Kind::open, {}); }
     void on_message(AnyConnection&, const Text& message) override { put(Reaction::Kind::text, message.payload()); }
     void on_message(AnyConnection&, const Binary& message) override { put(Reaction::Kind::binary, message.payload()); }
+    bool takes_parts() const noexcept override { return mailbox_->handler().takes_parts(); }
+    void on_part(AnyConnection&, const Part& part) override {
+        put(Reaction{Reaction::Kind::part, CloseCode::no_status, part.opcode, part.first, part.last}, part.bytes);
+    }
     void on_ping(AnyConnection&, const Ping& ping) override { put(Reaction::Kind::ping, ping.payload); }
     void on_pong(AnyConnection&, const Pong& pong) override { put(Reaction::Kind::pong, pong.payload); }
     void on_drained(AnyConnection&) override {

@@ -119,6 +119,18 @@ class AwaitableClient {
     auto async_send(const AnyMessage& message, Token&& token = Token{}) {
         return initiate<Token, void(Error)>(&State::async_send, token, message);
     }
+    /// See Client::begin_message().
+    SendStatus begin_message(Opcode type) { return client_.begin_message(type); }
+    /// See Client::append().
+    SendStatus append(const AnyMessage& piece) { return client_.append(piece); }
+    /// See Client::end_message().
+    SendStatus end_message() { return client_.end_message(); }
+    /// Sends the next piece of a message as async_send() sends a message: it completes when there is room for the next
+    /// one. The error is Errc::invalid_utf8 whenever append() is `refused`.
+    template <class Token = boost::asio::use_awaitable_t<>>
+    auto async_append(const AnyMessage& piece, Token&& token = Token{}) {
+        return initiate<Token, void(Error)>(&State::async_append, token, piece);
+    }
     /// See Client::ping().
     SendStatus ping(Bytes payload = {}) { return client_.ping(payload); }
 

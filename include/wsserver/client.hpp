@@ -131,6 +131,12 @@ class Client {
     /// these do. Returns `closed` if the connection is not open, `refused` if a text is not UTF-8, and `dropped` if the
     /// policy for slow consumers says so.
     SendStatus send(const AnyMessage& message);
+    /// Begins a message that is sent in pieces; see AnyConnection::begin_message().
+    SendStatus begin_message(Opcode type);
+    /// Sends its next piece; see AnyConnection::append().
+    SendStatus append(const AnyMessage& piece);
+    /// Ends it.
+    SendStatus end_message();
     /// Queues a Ping. Returns `refused` if `payload` is longer than 125 bytes.
     SendStatus ping(Bytes payload = {});
     /// How many bytes of what was sent wait or are in flight; see AnyConnection::queued(). 0 without a connection.

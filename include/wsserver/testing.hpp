@@ -260,8 +260,9 @@ class RecordingHub : public Hub {
 };
 
 /// A connection without a peer. It records each call as one line: `text hi`, `binary 01 ff`, `ping hi`,
-/// `close 1000 bye`, `join lobby`, `leave lobby`, `user ann`, `pause`, `resume`. Text that is not UTF-8 is `refused`
-/// and not recorded. It is for tests that call a handler's reactions themselves:
+/// `close 1000 bye`, `join lobby`, `leave lobby`, `user ann`, `pause`, `resume`. A message in pieces is `begin text`,
+/// `append hi`, `end`. Text that is not UTF-8 is `refused` and not recorded, but pieces are not checked. It is for
+/// tests that call a handler's reactions themselves:
 ///
 ///     wsserver::RecordingConnection connection{"chat", "/rooms/5"};
 ///     handler.on_message(connection, wsserver::Text{"hi"});
@@ -287,6 +288,9 @@ class RecordingConnection final : public AnyConnection {
     RecordingHub& recording_hub() const noexcept { return *recording_hub_; }
 
     SendStatus send(const AnyMessage& message) override;
+    SendStatus begin_message(Opcode type) override;
+    SendStatus append(const AnyMessage& piece) override;
+    SendStatus end_message() override;
     SendStatus ping(Bytes payload = {}) override;
     SendStatus close(CloseCode code = CloseCode::normal, std::string_view reason = {}) override;
     ConnectionId id() const noexcept override { return id_; }

@@ -79,7 +79,12 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     }
     void async_wait_open(CompletionHandler<> done);
     void async_receive(CompletionHandler<ReceivedMessage> done, std::chrono::milliseconds at_most);
-    void async_send(CompletionHandler<> done, AnyMessage message);
+    void async_send(CompletionHandler<> done, AnyMessage message) {
+        begin_send(std::move(done), &Client::send, message);
+    }
+    void async_append(CompletionHandler<> done, AnyMessage piece) {
+        begin_send(std::move(done), &Client::append, piece);
+    }
     void async_close(CompletionHandler<ConnectionEnd> done, CloseCode code, std::string reason);
 
     // The same as coroutines, which keep the state.
@@ -119,6 +124,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
                                                                                          std::string& reason);
 
     void begin_connect(CompletionHandler<> done, std::string url, ConnectError* failure);
+    void begin_send(CompletionHandler<> done, SendStatus (Client::*send)(const AnyMessage&), AnyMessage message);
     void begin_attempt();
     void opened(ConnectionId connection);
     void note_end(const ConnectionEnd& how, bool will_retry);

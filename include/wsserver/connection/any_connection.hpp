@@ -34,6 +34,34 @@ class AnyConnection {
     /// again. A received message that is moved, `send(std::move(message))`, is empty afterwards, whatever the result;
     /// a long one is not copied then. Its copies and other views of its bytes are not valid any more.
     virtual SendStatus send(const AnyMessage& message) = 0;
+
+    /// Begins a message whose pieces append() sends, each in a frame of its own (RFC 6455 §5.4), until end_message():
+    /// for one that is too long to be in memory. `type` is Opcode::text or Opcode::binary. Nothing is sent yet. Until
+    /// its end Pings and Pongs are sent as always, but other messages, from anyone, wait after it in their order. They
+    /// count in queued() and for the limits of the send queue, but not in has_space(). So end it soon.
+    ///
+    /// The policy for slow consumers may drop the message now: then the result is `dropped`, and it has not begun.
+    /// Later it is not dropped: over the hard limit, the connection is closed with 1013. close() leaves the peer with
+    /// the pieces so far, and a Close frame instead of the rest; the messages after it are dropped. The result is
+    /// `refused` if a message is open already, and where this is not possible: in a handler in a shared object.
+    virtual SendStatus begin_message(Opcode type) {
+        static_cast<void>(type);
+        return SendStatus::refused;
+    }
+    /// Sends the next piece of that message: its bytes, whether they are passed as a text or as bytes. A text may be
+    /// cut within a character, but all pieces together must be UTF-8. If they are not, the result is `refused`: if it
+    /// was the first piece, no message is open any more and nothing was sent, otherwise the connection closes with
+    /// 1011, as the peer must not get a message that looks whole. The result is also `refused` if no message is open.
+    /// Flow control is that of send(). But in a pooled handler of a Server it is that of send_waiting(): it waits for
+    /// space, and if the inbox of the reactor stays full for 5 seconds, it closes the connection with 1011 and returns
+    /// `dropped`.
+    virtual SendStatus append(const AnyMessage& piece) {
+        static_cast<void>(piece);
+        return SendStatus::refused;
+    }
+    /// Ends that message. `refused` as for append(), also if a text ends within a character.
+    virtual SendStatus end_message() { return SendStatus::refused; }
+
     /// Queues a Ping. `payload` has at most 125 bytes; otherwise the result is `refused`.
     virtual SendStatus ping(Bytes payload = {}) = 0;
     /// Begins the closing handshake. The result is `refused` if the code may not be sent or if the reason is longer

@@ -88,6 +88,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     SendStatus send(const AnyMessage& message) override {
         return may_be_sent(message) ? send_as(SendKind::reply, message) : SendStatus::refused;
     }
+    SendStatus begin_message(Opcode type) override;
+    SendStatus append(const AnyMessage& piece) override { return send_part(piece.payload(), false); }
+    SendStatus end_message() override { return send_part({}, true); }
     SendStatus ping(Bytes payload) override;
     SendStatus close(CloseCode code, std::string_view reason) override;
     std::size_t queued() const noexcept override { return out_.queued(transport()); }
@@ -177,7 +180,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// Calls a function of the program, now or later. Not for calls within a reaction if it is due now.
     SendStatus take_call(PostedCall& posted);
     /// True if senders of broadcasts must wait for it, because its send queue is too long.
-    bool is_lagging() const noexcept { return phase_ == Phase::open && out_.holds_reading(); }
+    bool is_lagging() const noexcept {
+        return phase_ == Phase::open && (out_.holds_reading() || out_.is_over_high_mark());
+    }
     /// How many bytes the peer's system has taken so far. Precondition: the stream is not closed.
     std::uint64_t taken() const { return bytes_out_ - stream_.unsent(bytes_out_); }
     /// The peer takes too little for senders to wait for it: closes with 1013. Not for calls within a reaction.
@@ -394,7 +399,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void receive(MutableBytes bytes);
     void continue_backlog();
     void handle_some(MutableBytes& bytes);
-    /// What handle_next() has found. A part after which its message goes on is no message of the peer.
+    /// What handle_next() has found. A part after which its message goes on does not count as one.
     enum class Handled : std::uint8_t { nothing, event, part };
     Handled handle_next(MutableBytes& bytes);
     template <class E>
@@ -447,7 +452,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool is_paused_too_long();
     void give_up_memory();
     void give_up_message();
-    SendStatus queued(const PushResult& pushed);
+    SendStatus send_part(Bytes bytes, bool last);
+    SendStatus refuse_part(bool is_first);
+    SendStatus queued(const PushResult& pushed, std::uint64_t messages = 1);
     void slow_consumer();
     void broadcasts_first() {
         if constexpr (role == Role::server) owner_.broadcasts_first();

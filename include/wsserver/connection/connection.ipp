@@ -270,14 +270,54 @@ bool Connection<role, T>::send_directly(const std::shared_ptr<const void>& owner
     return true;
 }
 
-/// Counts the result of queueing a message.
 template <Role role, Transport T>
-SendStatus Connection<role, T>::queued(const PushResult& pushed) {
+SendStatus Connection<role, T>::begin_message(Opcode type) {
+    return contained([&] {
+        broadcasts_first();
+        if (phase_ != Phase::open) return SendStatus::closed;
+        const bool is_type = type == Opcode::text || type == Opcode::binary;
+        if (!is_type || out_.open_message() != nullptr) return SendStatus::refused;
+        return queued(out_.open_message(owner_, type), 0);
+    });
+}
+
+template <Role role, Transport T>
+SendStatus Connection<role, T>::send_part(Bytes bytes, bool last) {
+    return contained([&] {
+        if (phase_ != Phase::open) return SendStatus::closed;
+        MessageProgress* const message = out_.open_message();
+        if (message == nullptr) return SendStatus::refused;
+        if (bytes.empty() && !last) return SendStatus::queued;
+        const Part part{message->opcode(), bytes, message->size() == 0, last};
+        if (!message->pass(bytes) || (last && !message->may_end_here())) return refuse_part(part.first);
+        const auto written = out_.mark(transport());
+        if (!protocol_.send(part, transport().output())) return SendStatus::closed;
+        const auto kind = last ? SendKind::last_part : SendKind::part;
+        return queued(out_.settle(transport(), owner_, written, kind), last ? 1 : 0);
+    });
+}
+
+/// The open message is not UTF-8. If the peer has parts of it, it must not get a message that looks whole.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::refuse_part(bool is_first) {
+    if (is_first) {
+        out_.cancel_message();
+        send_soon();
+    } else {
+        note("a text that was sent in pieces was not UTF-8", make_error_code(Errc::invalid_utf8));
+        begin_close(CloseCode::internal_error, "a message could not be completed");
+    }
+    return SendStatus::refused;
+}
+
+/// Counts the result of queueing `messages`.
+template <Role role, Transport T>
+SendStatus Connection<role, T>::queued(const PushResult& pushed, std::uint64_t messages) {
     if (pushed.dropped > 0) count_dropped(pushed.dropped);
     if (pushed.must_close) slow_consumer();
     if (pushed.status != SendStatus::queued) return pushed.status;
-    ++messages_out_;
-    owner_.counts().messages_out.add();
+    messages_out_ += messages;
+    owner_.counts().messages_out.add(messages);
     send_soon();
     return SendStatus::queued;
 }

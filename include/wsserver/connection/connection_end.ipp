@@ -54,6 +54,7 @@ template <Role role, Transport T>
 void Connection<role, T>::enter_closing() {
     if (phase_ != Phase::open) return;
     phase_ = Phase::closing;
+    if (const std::size_t lost = out_.abandon_message(); lost > 0) count_dropped(lost);
     if (extra_) extra_->delayed.reset();
     if (is_held(Hold::rate)) end_pause(Hold::rate);  // the peer's Close frame may wait unread
     if (is_held(Hold::program)) end_pause(Hold::program);

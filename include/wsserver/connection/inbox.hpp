@@ -96,23 +96,27 @@ struct PostedCall {
 struct InboxItem {
     /// What is asked.
     enum class Kind : std::uint8_t {
-        send_text,    ///< the payload is a text message
-        send_binary,  ///< the payload is a binary message
-        ping,         ///< send a Ping
-        close,        ///< begin the closing handshake; the payload is the reason
-        fail,         ///< the handler threw: close with 1011
-        resume,       ///< the mailbox has space again
-        acknowledge,  ///< the receivers of its broadcast have caught up
-        join,         ///< become a member of a room; the payload is its name
-        leave,        ///< leave a room; the payload is its name
-        set_user,     ///< belong to a user; the payload is its id, or empty
-        pause,        ///< receive nothing more
-        unpause,      ///< receive again
-        receipt,      ///< tell the handler when what was sent before has left; the payload is a number
-        call,         ///< call a function of the program
-        broadcast,    ///< to all connections: a message that is encoded already
-        ping_all,     ///< to all connections: send a Ping
-        close_all,    ///< to all connections: begin the closing handshake
+        send_text,     ///< the payload is a text message
+        send_binary,   ///< the payload is a binary message
+        begin_text,    ///< open a text message; the payload is its first piece
+        begin_binary,  ///< the same for a binary message
+        append,        ///< the payload is the next piece of the open message
+        end_message,   ///< end the open message
+        ping,          ///< send a Ping
+        close,         ///< begin the closing handshake; the payload is the reason
+        fail,          ///< the handler threw: close with 1011
+        resume,        ///< the mailbox has space again
+        acknowledge,   ///< the receivers of its broadcast have caught up
+        join,          ///< become a member of a room; the payload is its name
+        leave,         ///< leave a room; the payload is its name
+        set_user,      ///< belong to a user; the payload is its id, or empty
+        pause,         ///< receive nothing more
+        unpause,       ///< receive again
+        receipt,       ///< tell the handler when what was sent before has left; the payload is a number
+        call,          ///< call a function of the program
+        broadcast,     ///< to all connections: a message that is encoded already
+        ping_all,      ///< to all connections: send a Ping
+        close_all,     ///< to all connections: begin the closing handshake
     };
     Kind kind{};                           ///< what is asked
     SendKind send_as = SendKind::message;  ///< for a message: `reply` if the connection's own handler sent it

@@ -119,6 +119,16 @@ SendStatus execute_item(InboxItem& item, Bytes payload, Connection& connection) 
             return connection.send_as(item.send_as, Text::from_payload(payload));
         case InboxItem::Kind::send_binary:
             return connection.send_as(item.send_as, Binary::from_payload(payload));
+        case InboxItem::Kind::begin_text:
+        case InboxItem::Kind::begin_binary: {
+            const bool is_text = item.kind == InboxItem::Kind::begin_text;
+            const SendStatus status = connection.begin_message(is_text ? Opcode::text : Opcode::binary);
+            return status == SendStatus::queued ? connection.append(payload) : status;
+        }
+        case InboxItem::Kind::append:
+            return connection.append(payload);
+        case InboxItem::Kind::end_message:
+            return connection.end_message();
         case InboxItem::Kind::ping:
         case InboxItem::Kind::ping_all:
             return connection.ping(payload);

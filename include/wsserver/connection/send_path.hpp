@@ -48,11 +48,25 @@ class SendPath {
     PushResult settle(T& transport, const ConnectionOwner& owner, std::size_t mark, SendKind kind) {
         OutputBuffer& arena = transport.output();
         if (arena.size() == mark) return {};
-        if (in_turn() && !queue_ && arena.size() - turn_start_ <= max_batch) return {};
+        const bool fits = in_turn() && arena.size() - turn_start_ <= max_batch;
+        if (fits && !queue_) return {};
+        if (fits && is_part(kind) && queue_->is_free_for_part()) {
+            if (kind == SendKind::last_part) queue_->end_message();
+            return {};
+        }
         const PushResult result = push(queue(owner), std::as_const(arena).bytes().subspan(mark), kind, arena);
         arena.truncate(mark);
         return result;
     }
+
+    /// Opens a message that is sent in parts; see SendQueue. There is a queue until its end.
+    PushResult open_message(const ConnectionOwner& owner, Opcode opcode) { return queue(owner).open_message(opcode); }
+    /// What the parts so far were; null: no message is open.
+    MessageProgress* open_message() noexcept { return queue_ ? queue_->open_message() : nullptr; }
+    /// The open message ends without a part. Precondition: it has none.
+    void cancel_message() noexcept { queue_->end_message(); }
+    /// See SendQueue::abandon_message().
+    std::size_t abandon_message() noexcept { return queue_ ? queue_->abandon_message() : 0; }
 
     /// The same for bytes that are not frames: of an HTTP answer.
     void settle_raw(T& transport, const ConnectionOwner& owner, std::size_t mark) {
@@ -112,8 +126,10 @@ class SendPath {
     /// Discards the output that waits, but not the batch in flight. Returns the number of discarded messages.
     std::size_t discard() noexcept { return queue_ ? queue_->discard() : 0; }
 
-    /// True if nothing is queued or in flight.
+    /// True if nothing is queued or in flight, and no message is open.
     bool idle() const noexcept { return !queue_; }
+    /// See SendQueue::is_over_high_mark().
+    bool is_over_high_mark() const noexcept { return queue_ && queue_->is_over_high_mark(); }
     /// True if the connection must not read from its peer; see SendQueue.
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
     /// Bytes that were not yet passed to the transport.
@@ -156,7 +172,8 @@ class SendPath {
     /// Queues `frames`. A long message that is alone in the arena takes over the arena's memory.
     static PushResult push(SendQueue& queue, Bytes frames, SendKind kind, OutputBuffer& arena) {
         const bool is_alone = frames.size() == arena.size();
-        if (!is_message(kind) || !is_alone || frames.size() <= kept_size) return queue.push(frames, kind);
+        const bool is_data = is_message(kind) || is_part(kind);
+        if (!is_data || !is_alone || frames.size() <= kept_size) return queue.push(frames, kind);
         const auto owner = std::make_shared<const PooledBuffer>(arena.exchange_memory({}));
         return queue.push_shared(owner, frames, kind, owner->capacity());
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "wsserver/connection/limits.hpp"
 #include "wsserver/connection/send_kind.hpp"
 #include "wsserver/protocol/message_frames.hpp"
+#include "wsserver/protocol/reassembly.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -31,8 +33,12 @@ struct PushResult {
 /// and Pong overtake them, also between the fragments of a message (RFC 6455 §5.4). Close is sent when no message waits
 /// (§5.5.1: "The application MUST NOT send any more data frames after sending a Close frame").
 ///
+/// One message may be open: it is pushed in parts. Messages that are pushed meanwhile are after it, as the frames of
+/// two messages must not be mixed (§5.4): they wait until its last part was pushed, or it is abandoned.
+///
 /// The policy drops complete messages of which no frame has been taken, whether or not they are replies: it considers
-/// only how long a message waits. Used by one thread.
+/// only how long a message waits. It never drops a message that was pushed in parts: if such a one is over the hard
+/// limit, the connection must close. Used by one thread.
 class SendQueue {
    public:
     /// Keeps a reference to `limits`, which must outlive the queue and may change. `account` counts memory(); it may be
@@ -42,17 +48,36 @@ class SendQueue {
     SendQueue(const SendQueue&) = delete;
     SendQueue& operator=(const SendQueue&) = delete;
 
-    /// Copies `frames`, as the protocol encoded them: all frames of one message, Pings and Pongs, or a Close frame.
-    /// Over the hard limit, Pings and Pongs are dropped, or the connection must close. After a Close frame, the result
-    /// for messages and further Close frames is `closed`.
+    /// Copies `frames`, as the protocol encoded them: all frames of one message, of a part, Pings and Pongs, or a Close
+    /// frame. Over the hard limit, Pings and Pongs are dropped, or the connection must close. After a Close frame, the
+    /// result for messages and further Close frames is `closed`. After the last part, no message is open.
     PushResult push(Bytes frames, SendKind kind);
-    /// The same for a message, but copies it only if it is short. Otherwise `owner` keeps `frames` alive. `memory` is
-    /// what the message adds to memory(): 0 if others hold it, too.
+    /// The same for a message or a part, but copies it only if it is short. Otherwise `owner` keeps `frames` alive.
+    /// `memory` is what the message adds to memory(): 0 if others hold it, too.
     PushResult push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind = SendKind::message,
                            std::size_t memory = 0);
     /// The same for a message whose frames are not in one place. `owner` keeps `message` alive.
     PushResult push_frames(const std::shared_ptr<const void>& owner, const MessageFrames& message, SendKind kind,
                            std::size_t memory);
+
+    /// Opens a message, of which nothing was sent yet, unless the policy drops it: then the result is `dropped`.
+    /// Precondition: no message is open.
+    PushResult open_message(Opcode opcode);
+    /// What the parts so far were, which their sender notes; null: no message is open.
+    MessageProgress* open_message() noexcept { return open_ ? &*open_ : nullptr; }
+    /// True if a message is open and its next part is the next thing to send.
+    bool is_free_for_part() const noexcept {
+        return open_ && in_flight_ == 0 && controls_.empty() && after_.runs == runs_.size();
+    }
+    /// The last part was sent without the queue, or is in it. What is after the message may leave.
+    void end_message() noexcept {
+        open_.reset();
+        after_ = {};
+        watch_marks();
+    }
+    /// The open message, if there is one, will not end, because a Close frame follows what was pushed of it. Discards
+    /// what is after it. Returns the number of messages that are lost.
+    std::size_t abandon_message() noexcept;
 
     /// Queues bytes that are not frames: of an HTTP answer. Only while no frames wait. Copies them.
     void push_raw(Bytes bytes);
@@ -81,8 +106,8 @@ class SendQueue {
     /// a Close frame may follow. Returns the number of discarded messages.
     std::size_t discard() noexcept;
 
-    /// True if nothing waits and nothing is in flight. The queue may then be destroyed.
-    bool idle() const noexcept { return bytes() == 0; }
+    /// True if nothing waits, nothing is in flight, and no message is open. The queue may then be destroyed.
+    bool idle() const noexcept { return bytes() == 0 && !open_; }
     /// Bytes that wait or are in flight.
     std::size_t bytes() const noexcept { return waiting_ + controls_.size() + close_.size() + in_flight_; }
     /// Bytes that the transport has not sent yet.
@@ -100,8 +125,10 @@ class SendQueue {
         const std::size_t all = waiting_ + in_flight_, own = memory_ + memory_in_flight_;
         return all - std::min(all, own);
     }
-    /// Messages of which at least one frame waits.
+    /// Messages whose last frame waits.
     std::size_t messages() const noexcept { return messages_; }
+
+    // What is after the open message does not count in these, as only the sender of the message makes it leave.
 
     /// True if the connection must not read from its peer: from when the queue is over the high mark until it is at
     /// most half of the high mark.
@@ -114,17 +141,19 @@ class SendQueue {
     /// See wants_drained().
     void drained() noexcept { wants_drained_ = false; }
     /// True if the queue is at most half of the high mark, or of the hard limit if that is less.
-    bool is_low() const noexcept { return load() <= std::min(limits_.high_mark, limits_.hard_limit) / 2; }
-    /// True if the queue, with its bookkeeping, is over the high mark.
+    bool is_low() const noexcept { return may_leave() <= std::min(limits_.high_mark, limits_.hard_limit) / 2; }
+
+    /// True if the queue, with its bookkeeping and with what is after the open message, is over the high mark.
     bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
 
    private:
     using FramesApart = std::span<const MessageFrames::Frame>;
-    /// Contiguous complete frames, of which the last one ends a message. Or other bytes. Or the rest of one message
-    /// whose frames are not in one place.
+    /// Contiguous complete frames, of which the last one ends a message or a part. Or other bytes. Or the rest of one
+    /// message whose frames are not in one place.
     struct Run {
-        Run(std::shared_ptr<const void> keeps, Bytes bytes, std::uint32_t ending, std::size_t its_memory) noexcept
-            : owner(std::move(keeps)), frames(bytes), memory(its_memory), messages(ending) {}
+        Run(std::shared_ptr<const void> keeps, Bytes bytes, std::uint32_t ending, std::size_t its_memory,
+            bool parts = false) noexcept
+            : owner(std::move(keeps)), frames(bytes), memory(its_memory), messages(ending), has_parts(parts) {}
         Run(std::shared_ptr<const void> keeps, FramesApart message, std::size_t its_memory) noexcept
             : owner(std::move(keeps)), apart(message), memory(its_memory), messages(1), is_apart(true) {}
 
@@ -135,17 +164,28 @@ class SendQueue {
             return sum;
         }
 
+        bool are_frames() const noexcept { return messages > 0 || has_parts; }
+        /// False for parts and for bytes that are not frames.
+        bool may_be_dropped() const noexcept { return !has_parts && messages > 0; }
+
         std::shared_ptr<const void> owner;
         union {
             Bytes frames;       ///< unless is_apart
             FramesApart apart;  ///< if is_apart; not empty
         };
         std::size_t memory;      ///< its part of memory_
-        std::uint32_t messages;  ///< that end in the run; 0: they are not frames
+        std::uint32_t messages;  ///< that end in the run
         bool is_apart = false;
+        bool has_parts = false;  ///< of messages that were pushed in parts, and no other frames
+    };
+    /// The last runs, which wait for the end of the open message.
+    struct After {
+        std::size_t runs = 0;
+        std::size_t bytes = 0;
     };
 
     std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
+    std::size_t may_leave() const noexcept { return load() - after_.bytes - after_.runs * sizeof(Run); }
     void watch_marks() noexcept;
     template <class Append>
     PushResult push_message(std::size_t size, SendKind kind, Append&& append);
@@ -155,7 +195,10 @@ class SendQueue {
     bool drop_oldest();
     std::size_t drop_waiting();
     void isolate_begun();
-    void append_copy(Bytes frames, std::uint32_t messages = 1);
+    void add(Run run);
+    void uncount(const Run& run) noexcept;
+    Run* last_run(SendKind kind) noexcept;
+    void append_copy(Bytes frames, SendKind kind, std::uint32_t messages = 1);
     SendPiece take_raw(std::size_t max_bytes);
     void hand_out(std::vector<std::uint8_t> bytes, std::vector<SendPiece>& batch);
     SendPiece take_from_front(std::size_t max_bytes, bool at_least_one);
@@ -168,6 +211,8 @@ class SendQueue {
     bool close_pushed_ = false;
     bool takes_messages_ = true;
     bool begun_ = false;  ///< the first waiting frame continues a message that was partly taken
+    std::optional<MessageProgress> open_;
+    After after_;
     bool holds_reading_ = false;
     bool wants_drained_ = false;
     std::size_t waiting_ = 0;   ///< bytes in runs_

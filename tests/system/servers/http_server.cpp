@@ -1,5 +1,5 @@
-// A server with routes for plain HTTP requests, for tests with foreign clients. It listens at its argument, and ends
-// with its stdin.
+// A server with what wsd does not have, for tests with foreign clients: routes for plain HTTP requests, and a handler
+// that takes and sends messages in pieces. It listens at its argument, and ends with its stdin.
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -28,6 +28,15 @@ void read_on(const std::shared_ptr<Upload>& upload) {
     });
 }
 
+/// Sends each message back while it arrives.
+struct Mirror {
+    void on_part(AnyConnection& connection, const Part& part) {
+        if (part.first) connection.begin_message(part.opcode);
+        connection.append(part.bytes);
+        if (part.last) connection.end_message();
+    }
+};
+
 void add_routes(Server& server) {
     server.handle_http("GET", "/hello", [](const RoutedRequest&) { return HttpResponse{.body = "hello\n"}; });
     server.handle_http("POST", "/echo",
@@ -55,6 +64,7 @@ void add_routes(Server& server) {
 int main(int argc, char** argv) {
     Server server;
     server.handle(make_echo());
+    server.handle("mirror", Mirror{});
     add_routes(server);
     const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:0");
     if (!url) return std::fprintf(stderr, "%s\n", url.error().c_str()), 1;

@@ -109,6 +109,34 @@ TEST_CASE("40 MiB in pieces of 64 KiB arrive at a slow server, and little waits"
 
 namespace {
 
+asio::awaitable<void> upload_in_pieces(SlowServer& s, std::size_t& most) {
+    co_await s.client->async_connect(s.url);
+    CHECK(s.client->begin_message(Opcode::binary) == SendStatus::queued);
+    const std::vector<std::uint8_t> piece(std::size_t{64} << 10);
+    for (int i = 0; i < 160; ++i) {
+        co_await s.client->async_append(piece);
+        most = std::max(most, s.client->client().queued());
+    }
+    CHECK(s.client->end_message() == SendStatus::queued);
+    const auto [refused] = co_await s.client->async_append(piece, asio::as_tuple(asio::use_awaitable));
+    CHECK(refused == Errc::invalid_utf8);  // no message is open
+    (void)co_await s.client->async_close();
+}
+
+}  // namespace
+
+TEST_CASE("a message of 10 MiB in pieces arrives at a slow server, and little waits", "[client][awaitable]") {
+    SlowServer s{std::size_t{32} << 20};
+    std::size_t most = 0;
+    s.loop.run(upload_in_pieces(s, most));
+    CHECK(s.received.bytes == std::size_t{10} << 20);
+    CHECK(s.received.messages == 1);
+    CHECK(s.received.wrong == 0);
+    CHECK(most <= mark);
+}
+
+namespace {
+
 asio::awaitable<void> many_senders(SlowServer& s) {
     using namespace asio::experimental::awaitable_operators;
     co_await s.client->async_connect(s.url);

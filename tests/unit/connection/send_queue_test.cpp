@@ -694,3 +694,16 @@ TEST_CASE("a message in its own memory keeps to the limits, and is discarded", "
     CHECK(apart.use_count() == 1);
     CHECK(f.queue.idle());
 }
+
+TEST_CASE("frames are not joined with bytes before them that are not frames", "[send_queue]") {
+    Fixture f;
+    f.limits = {.high_mark = 0, .hard_limit = 5'000, .policy = SlowConsumer::drop_oldest};
+    const std::string answer(2'000, 'H');
+    f.queue.push_raw(bytes_of(answer));
+    f.push(message({std::string(1'500, 'a')}));
+    f.push(message({std::string(1'500, 'b')}));
+    CHECK(f.push(message({"last"}), SendKind::message).dropped == 2);
+    CHECK(f.take(1'500) == answer.substr(500));
+    CHECK(f.take(500) == answer.substr(1'500));
+    CHECK(frames_in(f.take()) == Strings{"81 last"});
+}

@@ -223,11 +223,12 @@ void AwaitableState::async_receive(CompletionHandler<ReceivedMessage> done, std:
     std::make_shared<ReceiveOperation>(*this, std::move(done), deadline)->begin([] {});
 }
 
-void AwaitableState::async_send(CompletionHandler<> done, AnyMessage message) {
+void AwaitableState::begin_send(CompletionHandler<> done, SendStatus (Client::*send)(const AnyMessage&),
+                                AnyMessage message) {
     const auto operation = std::make_shared<SendOperation>(*this, std::move(done));
     operation->begin([&] {
         if (client_ == nullptr) return;
-        const SendStatus status = client_->send(message);
+        const SendStatus status = (client_->*send)(message);
         if (status != SendStatus::queued) operation->fail(send_error(status));
     });
 }

@@ -50,6 +50,16 @@ SendStatus Client::send(const AnyMessage& message) {
     return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;
 }
 
+SendStatus Client::begin_message(Opcode type) {
+    return impl_->connection_ ? impl_->connection_->begin_message(type) : SendStatus::closed;
+}
+
+SendStatus Client::append(const AnyMessage& piece) {
+    return impl_->connection_ ? impl_->connection_->append(piece) : SendStatus::closed;
+}
+
+SendStatus Client::end_message() { return impl_->connection_ ? impl_->connection_->end_message() : SendStatus::closed; }
+
 SendStatus Client::ping(Bytes payload) {
     return impl_->connection_ ? impl_->connection_->ping(payload) : SendStatus::closed;
 }

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <cstring>
+#include <iterator>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -53,7 +56,11 @@ PushResult SendQueue::push(Bytes frames, SendKind kind) {
         case SendKind::message:
         case SendKind::reply:
             assert(first_message_size(frames) == frames.size());
-            return push_message(frames.size(), kind, [&] { append_copy(frames); });
+            return push_message(frames.size(), kind, [&] { append_copy(frames, kind); });
+        case SendKind::part:
+        case SendKind::last_part:
+            return push_message(frames.size(), kind,
+                                [&] { append_copy(frames, kind, kind == SendKind::part ? 0 : 1); });
         case SendKind::control:
             return push_control(frames);
         case SendKind::close:
@@ -64,11 +71,11 @@ PushResult SendQueue::push(Bytes frames, SendKind kind) {
 
 PushResult SendQueue::push_shared(const std::shared_ptr<const void>& owner, Bytes frames, SendKind kind,
                                   std::size_t memory) {
-    assert(is_message(kind));
+    assert(is_message(kind) || is_part(kind));
     if (frames.size() <= copied_size) return push(frames, kind);
-    assert(first_message_size(frames) == frames.size());
+    assert(is_part(kind) || first_message_size(frames) == frames.size());
     return push_message(frames.size(), kind, [&] {
-        runs_.emplace_back(owner, frames, 1U, memory);
+        add(Run{owner, frames, kind == SendKind::part ? 0U : 1U, memory, is_part(kind)});
         memory_ += memory;
     });
 }
@@ -77,22 +84,69 @@ PushResult SendQueue::push_frames(const std::shared_ptr<const void>& owner, cons
                                   std::size_t memory) {
     assert(is_message(kind) && message.size() > 0);
     return push_message(message.size(), kind, [&] {
-        runs_.emplace_back(owner, message.frames(), memory);
+        add(Run{owner, message.frames(), memory});
         memory_ += memory;
     });
 }
 
 template <class Append>
 PushResult SendQueue::push_message(std::size_t size, SendKind kind, Append&& append) {
+    assert(!is_part(kind) || open_);
     if (!takes_messages_) return {SendStatus::closed};
     const PushResult admitted = admit(kind);
     if (admitted.status == SendStatus::queued) {
         append();
         waiting_ += size;
-        ++messages_;
+        if (open_ && !is_part(kind)) after_.bytes += size;
+        if (kind != SendKind::part) ++messages_;
+        if (kind == SendKind::last_part) end_message();
     }
     watch_marks();
     return admitted;
+}
+
+PushResult SendQueue::open_message(Opcode opcode) {
+    assert(!open_);
+    if (!takes_messages_) return {SendStatus::closed};
+    const PushResult admitted = admit(SendKind::reply);
+    if (admitted.status == SendStatus::queued) open_.emplace(opcode);
+    watch_marks();
+    return admitted;
+}
+
+std::size_t SendQueue::abandon_message() noexcept {
+    if (!open_) return 0;
+    const std::size_t before = messages_;
+    for (; after_.runs > 0; --after_.runs) {
+        uncount(runs_.back());
+        runs_.pop_back();
+    }
+    end_message();
+    return before - messages_ + 1;
+}
+
+/// Puts a part before what is after the open message, and anything else at the end.
+void SendQueue::add(Run run) {
+    if (!run.has_parts) {
+        runs_.push_back(std::move(run));
+        if (open_) ++after_.runs;
+    } else if (after_.runs == 0) {
+        runs_.push_back(std::move(run));
+    } else {
+        runs_.insert(runs_.end() - static_cast<std::ptrdiff_t>(after_.runs), std::move(run));
+    }
+}
+
+/// The run after which one of this kind is added; null: there is none.
+SendQueue::Run* SendQueue::last_run(SendKind kind) noexcept {
+    if (open_ && !is_part(kind)) return after_.runs > 0 ? &runs_.back() : nullptr;
+    return runs_.size() > after_.runs ? &runs_[runs_.size() - after_.runs - 1] : nullptr;
+}
+
+void SendQueue::uncount(const Run& run) noexcept {
+    waiting_ -= run.size();
+    messages_ -= run.messages;
+    memory_ -= run.memory;
 }
 
 PushResult SendQueue::push_control(Bytes frames) {
@@ -119,11 +173,16 @@ PushResult SendQueue::admit(SendKind kind) {
         kind == SendKind::message ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
     PushResult result;
     if (load() <= limit) return result;
+    // Without a part, the message would be another one.
+    const auto no_place = [&]() -> PushResult {
+        if (is_part(kind)) return {SendStatus::closed, result.dropped, true};
+        return {SendStatus::dropped, result.dropped + 1};
+    };
     switch (limits_.policy) {
         case SlowConsumer::close:
             return {SendStatus::closed, 0, true};
         case SlowConsumer::drop_newest:
-            return {SendStatus::dropped, 1};
+            return no_place();
         case SlowConsumer::drop_oldest:
             while (load() > limit && drop_oldest()) ++result.dropped;
             break;
@@ -132,8 +191,7 @@ PushResult SendQueue::admit(SendKind kind) {
             break;
     }
     // Bytes in flight cannot be dropped. If they alone are over the hard limit, no message is added.
-    if (load() > limits_.hard_limit) return {SendStatus::dropped, result.dropped + 1};
-    return result;
+    return load() > limits_.hard_limit ? no_place() : result;
 }
 
 /// Makes the rest of a message that was partly taken a separate run at the front. It must not be dropped.
@@ -146,38 +204,46 @@ void SendQueue::isolate_begun() {
     runs_.emplace_front(std::move(whole.owner), whole.frames.first(rest), 1U, whole.memory - others);
 }
 
-/// Drops the message that waits longest. False if there is no message, apart from one that was partly taken.
+/// Drops the message that waits longest. False if there is no message, apart from one that was partly taken and those
+/// in parts.
 bool SendQueue::drop_oldest() {
-    if (messages_ == (begun_ ? 1U : 0U)) return false;
     isolate_begun();
-    const auto victims = std::next(runs_.begin(), begun_ ? 1 : 0);
+    const auto victims = std::find_if(std::next(runs_.begin(), begun_ ? 1 : 0), runs_.end(),
+                                      [](const Run& run) { return run.may_be_dropped(); });
+    if (victims == runs_.end()) return false;
     const std::size_t size = victims->is_apart ? victims->size() : first_message_size(victims->frames);
     waiting_ -= size;
     --messages_;
+    const bool is_after = static_cast<std::size_t>(runs_.end() - victims) <= after_.runs;
+    if (is_after) after_.bytes -= size;
     if (!victims->is_apart) victims->frames = victims->frames.subspan(size);
     const std::size_t freed = --victims->messages == 0 ? victims->memory : std::min(size, victims->memory);
     memory_ -= freed;
     victims->memory -= freed;
-    if (victims->messages == 0) runs_.erase(victims);
+    if (victims->messages > 0) return true;
+    runs_.erase(victims);
+    if (is_after) --after_.runs;
     return true;
 }
 
-/// Drops all messages of which no frame was taken. Returns their number.
+/// Drops all messages of which no frame was taken, except those in parts. Returns their number.
 std::size_t SendQueue::drop_waiting() {
     const std::size_t before = messages_;
     isolate_begun();
-    while (runs_.size() > (begun_ ? 1U : 0U)) {
-        waiting_ -= runs_.back().size();
-        messages_ -= runs_.back().messages;
-        memory_ -= runs_.back().memory;
-        runs_.pop_back();
-    }
+    const auto dropped = std::remove_if(std::next(runs_.begin(), begun_ ? 1 : 0), runs_.end(), [this](const Run& run) {
+        if (run.may_be_dropped()) uncount(run);
+        return run.may_be_dropped();
+    });
+    runs_.erase(dropped, runs_.end());
+    after_ = {};
     return before - messages_;
 }
 
 std::size_t SendQueue::discard() noexcept {
     takes_messages_ = false;
     begun_ = false;
+    if (std::exchange(open_, std::nullopt)) ++messages_;
+    after_ = {};
     runs_.clear();
     controls_.clear();
     waiting_ = memory_ = shared_begun_ = 0;
@@ -189,7 +255,7 @@ std::size_t SendQueue::discard() noexcept {
 void SendQueue::push_raw(Bytes bytes) {
     if (bytes.empty() || !takes_messages_) return;
     assert(messages_ == 0);
-    append_copy(bytes, 0);
+    append_copy(bytes, SendKind::reply, 0);
     waiting_ += bytes.size();
     watch_marks();
 }
@@ -197,13 +263,13 @@ void SendQueue::push_raw(Bytes bytes) {
 void SendQueue::push_raw_shared(const std::shared_ptr<const void>& owner, Bytes bytes) {
     if (bytes.empty() || !takes_messages_) return;
     assert(messages_ == 0);
-    runs_.emplace_back(owner, bytes, 0U, bytes.size());
+    add(Run{owner, bytes, 0U, bytes.size()});
     memory_ += bytes.size();
     waiting_ += bytes.size();
     watch_marks();
 }
 
-void SendQueue::append_copy(Bytes frames, std::uint32_t messages) {
+void SendQueue::append_copy(Bytes frames, SendKind kind, std::uint32_t messages) {
     if (block_capacity_ - block_size_ < frames.size()) {
         const std::size_t capacity = std::max(frames.size(), std::clamp(bytes(), smallest_block, largest_block));
         block_ = std::make_shared_for_overwrite<std::uint8_t[]>(capacity);
@@ -213,13 +279,16 @@ void SendQueue::append_copy(Bytes frames, std::uint32_t messages) {
     std::uint8_t* const place = block_.get() + block_size_;
     std::memcpy(place, frames.data(), frames.size());
     block_size_ += frames.size();
-    if (!runs_.empty() && !runs_.back().is_apart && runs_.back().frames.data() + runs_.back().frames.size() == place) {
-        Run& last = runs_.back();
-        last.frames = {last.frames.data(), last.frames.size() + frames.size()};
-        last.messages += messages;
-        last.memory += frames.size();
+    Run* const last = last_run(kind);
+    const bool are_frames = messages > 0 || is_part(kind);
+    const bool is_same =
+        last != nullptr && !last->is_apart && last->has_parts == is_part(kind) && last->are_frames() == are_frames;
+    if (is_same && last->frames.data() + last->frames.size() == place) {
+        last->frames = {last->frames.data(), last->frames.size() + frames.size()};
+        last->messages += messages;
+        last->memory += frames.size();
     } else {
-        runs_.emplace_back(block_, Bytes{place, frames.size()}, messages, frames.size());
+        add(Run{block_, Bytes{place, frames.size()}, messages, frames.size(), is_part(kind)});
     }
     memory_ += frames.size();
 }
@@ -227,7 +296,7 @@ void SendQueue::append_copy(Bytes frames, std::uint32_t messages) {
 bool SendQueue::take(std::size_t max_bytes, std::vector<SendPiece>& batch) {
     assert(in_flight_ == 0);
     if (!controls_.empty()) hand_out(std::exchange(controls_, {}), batch);
-    while (!runs_.empty() && (in_flight_ == 0 || in_flight_ < max_bytes)) {
+    while (runs_.size() > after_.runs && (in_flight_ == 0 || in_flight_ < max_bytes)) {
         const std::size_t space = max_bytes - std::min(in_flight_, max_bytes);
         if (runs_.front().is_apart) {
             if (!take_apart(space, batch)) break;
@@ -267,14 +336,14 @@ SendPiece SendQueue::take_from_front(std::size_t max_bytes, bool at_least_one) {
         runs_.pop_front();
         return piece;
     }
-    if (front.messages == 0) return take_raw(max_bytes);
+    if (!front.are_frames()) return take_raw(max_bytes);
     std::size_t taken = 0;
     std::uint32_t ended = 0;
     for (;;) {
         const FrameExtent frame = first_frame(front.frames.subspan(taken));
         if (taken + frame.size > max_bytes && !(at_least_one && taken == 0)) break;
         taken += frame.size;
-        begun_ = !frame.ends_message;
+        begun_ = !frame.ends_message && !front.has_parts;
         if (frame.ends_message) ++ended;
         if (taken == front.frames.size()) break;
     }
@@ -328,9 +397,9 @@ SendPiece SendQueue::take_raw(std::size_t max_bytes) {
 
 void SendQueue::watch_marks() noexcept {
     charge_.set(memory());
-    if (is_over_high_mark()) {
+    if (may_leave() > limits_.high_mark) {
         holds_reading_ = wants_drained_ = true;
-    } else if (load() <= limits_.high_mark / 2) {
+    } else if (may_leave() <= limits_.high_mark / 2) {
         holds_reading_ = false;
     }
 }

@@ -27,7 +27,7 @@ struct Reaction {
     enum class Kind : std::uint8_t { open, text, binary, part, ping, pong, drained, call, close };
     Kind kind;
     CloseCode code = CloseCode::no_status;
-    Opcode opcode = Opcode::text;             ///< of `part` only, as the next two
+    Opcode opcode = Opcode::text;  ///< of `part` only, as the next two
     bool first = false;
     bool last = false;
     std::unique_ptr<ConnectionCall> call{};  ///< of `call` only
@@ -57,6 +57,9 @@ class PooledConnection final : public AnyConnection {
         return status;
     }
     SendStatus send_waiting(const AnyMessage& message) override;
+    SendStatus begin_message(Opcode type) override;
+    SendStatus append(const AnyMessage& piece) override;
+    SendStatus end_message() override;
     bool has_space() override {
         if (is_closed()) return false;
         const SendStatus asked = ask_for_receipt();
@@ -135,6 +138,11 @@ class PooledConnection final : public AnyConnection {
 
    private:
     bool wait_for_space();
+    SendStatus put_waiting(InboxItem::Kind kind, Bytes payload);
+    SendStatus break_off(SendStatus why, bool is_cut);
+    InboxItem::Kind kind_of_first_piece() const noexcept {
+        return outgoing_->opcode() == Opcode::text ? InboxItem::Kind::begin_text : InboxItem::Kind::begin_binary;
+    }
     SendStatus ask_for_receipt();
     bool is_closed() const noexcept { return window_.is_closed() || hub_->gate()->is_closed(); }
 
@@ -154,8 +162,9 @@ class PooledConnection final : public AnyConnection {
     void* user_data_ = nullptr;
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
     SendWindow window_;
-    Clock::time_point began_{};           ///< the reaction that runs
-    mutable bool asked_to_stop_ = false;  ///< the reaction that runs has a token
+    std::unique_ptr<MessageProgress> outgoing_;  ///< the message that is sent in pieces
+    Clock::time_point began_{};                  ///< the reaction that runs
+    mutable bool asked_to_stop_ = false;         ///< the reaction that runs has a token
     std::atomic<bool> ended_{false};
 };
 
@@ -187,12 +196,52 @@ bool PooledConnection::wait_for_space() {
 
 SendStatus PooledConnection::send_waiting(const AnyMessage& message) {
     if (!may_be_sent(message)) return SendStatus::refused;
+    return put_waiting(InboxItem::kind_of(message), message.payload());
+}
+
+SendStatus PooledConnection::put_waiting(InboxItem::Kind kind, Bytes payload) {
     for (int look = 0; wait_for_space(); ++look) {
-        const SendStatus status = send(message);
+        const SendStatus status = put(kind, payload);
+        if (status == SendStatus::queued) window_.sent(payload.size());
         if (status != SendStatus::dropped || look == looks_at_full_inbox) return status;
         std::this_thread::sleep_for(look_again_interval);
     }
     return SendStatus::closed;
+}
+
+/// The reactor opens the message with its first piece.
+SendStatus PooledConnection::begin_message(Opcode type) {
+    if (is_closed()) return SendStatus::closed;
+    if ((type != Opcode::text && type != Opcode::binary) || outgoing_) return SendStatus::refused;
+    outgoing_ = std::make_unique<MessageProgress>(type);
+    return SendStatus::queued;
+}
+
+SendStatus PooledConnection::append(const AnyMessage& piece) {
+    if (!outgoing_) return SendStatus::refused;
+    if (piece.payload().empty()) return SendStatus::queued;
+    const bool has_begun = outgoing_->size() > 0;
+    if (!outgoing_->pass(piece.payload())) return break_off(SendStatus::refused, has_begun);
+    const auto kind = has_begun ? InboxItem::Kind::append : kind_of_first_piece();
+    const SendStatus status = put_waiting(kind, piece.payload());
+    return status == SendStatus::dropped ? break_off(status, has_begun) : status;
+}
+
+SendStatus PooledConnection::end_message() {
+    if (!outgoing_) return SendStatus::refused;
+    const bool is_empty = outgoing_->size() == 0;
+    if (!outgoing_->may_end_here()) return break_off(SendStatus::refused, true);
+    SendStatus status = is_empty ? put_waiting(kind_of_first_piece(), {}) : SendStatus::queued;
+    if (status == SendStatus::dropped) return break_off(status, false);
+    if (status == SendStatus::queued) status = put_waiting(InboxItem::Kind::end_message, {});
+    return break_off(status, status == SendStatus::dropped);
+}
+
+/// Forgets the message. If the reactor has pieces of one that does not end, the connection closes.
+SendStatus PooledConnection::break_off(SendStatus why, bool is_cut) {
+    outgoing_.reset();
+    if (is_cut) put(InboxItem::Kind::fail, bytes_of("a message could not be completed"));
+    return why;
 }
 
 class ReactionMailbox final : public Mailbox<Reaction> {

@@ -511,6 +511,14 @@ SendStatus RecordingConnection::record(std::string call) {
 SendStatus RecordingConnection::send(const AnyMessage& message) {
     return may_be_sent(message) ? record(message_in_words(message)) : SendStatus::refused;
 }
+SendStatus RecordingConnection::begin_message(Opcode type) {
+    return record(type == Opcode::text ? "begin text" : "begin binary");
+}
+SendStatus RecordingConnection::append(const AnyMessage& piece) {
+    std::string words = to_string(Event{Ping{piece.payload()}});
+    return record(words.replace(0, words.find_first_of(" "), "append"));
+}
+SendStatus RecordingConnection::end_message() { return record("end"); }
 SendStatus RecordingConnection::send_waiting(const AnyMessage& message) { return send(message); }
 SendStatus RecordingConnection::pause_receiving() { return record("pause"); }
 SendStatus RecordingConnection::resume_receiving() { return record("resume"); }

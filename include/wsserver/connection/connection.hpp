@@ -200,7 +200,13 @@ class Connection final : public OwnedConnection, public StreamUser {
     /// The memory of the connection now.
     MemoryHolder memory_holder() const {
         const std::size_t waiting = handler() != nullptr ? handler()->waiting_bytes() : 0;
-        return {id_, held(), waiting, is_held(Hold::memory), out_.shared(), out_.shared_left()};
+        return {.id = id_,
+                .held = held(),
+                .waiting = waiting,
+                .paused = is_held(Hold::memory),
+                .shared = out_.shared(),
+                .left = out_.shared_left(),
+                .can_pause = can_wait_for_memory()};
     }
     /// True if it holds no memory. Then it calls note_memory() when it holds some again.
     bool forget_holder() noexcept {
@@ -377,6 +383,8 @@ class Connection final : public OwnedConnection, public StreamUser {
         return extra_->http->exchange.is_busy() && !extra_->http->exchange.is_streaming();
     }
     bool is_reading_body() const noexcept { return owes_answer() && extra_->http->exchange.is_reading_whole(); }
+    /// True if reading may be paused while memory is short. It receives messages, or a body that is kept.
+    bool can_wait_for_memory() const noexcept { return is_listening() || is_reading_body(); }
     bool waits_for_program() const noexcept;
     void receive_requests(MutableBytes& bytes) requires(role == Role::server);
     void receive_body(MutableBytes& bytes) requires(role == Role::server);

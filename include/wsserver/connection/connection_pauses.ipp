@@ -155,7 +155,7 @@ void Connection<role, T>::limit_publish_pause() {
 
 template <Role role, Transport T>
 void Connection<role, T>::hold_for_memory(bool held) {
-    if (held == is_held(Hold::memory) || (held && !is_listening() && !is_reading_body())) return;
+    if (held == is_held(Hold::memory) || (held && !can_wait_for_memory())) return;
     if (!held) {
         if (phase_ == Phase::closing) set_timer(owner_.options().close_timeout);  // instead of give_up_message()
         if (is_reading_body()) give_whole_time();

@@ -31,6 +31,7 @@ struct MemoryHolder {
     std::size_t shared = 0;   ///< bytes of broadcasts; free when nothing waits for them any more
     std::size_t left = 0;     ///< those of them that it has not taken; decides between equal ranks
     std::size_t part = 0;     ///< its part of what the broadcasts of all hold
+    bool can_pause = true;    ///< what it holds may grow by what is read; otherwise a pause gains nothing
 
     /// What makes it larger than another when reading is paused.
     std::size_t size() const noexcept { return held + waiting; }
@@ -97,17 +98,19 @@ class MemoryBudget {
         return count;
     }
 
-    /// Sets `paused` of each holder. A holder that is paused stays so until the total is a sixteenth of the limit lower
-    /// than when it would be paused. `holders` are in order of descending size().
+    /// Sets `paused` of each holder; of one that cannot be paused, to false. A holder that is paused stays so until the
+    /// total is a sixteenth of the limit lower than when it would be paused. `holders` are in order of descending
+    /// size().
     void pause(std::size_t total, std::span<MemoryHolder> holders) const noexcept {
         std::size_t all = 0;
-        for (const MemoryHolder& holder : holders) all += holder.size();
+        for (const MemoryHolder& holder : holders) all += holder.can_pause ? holder.size() : 0;
         const std::size_t pause_up_to = share(all, total);
         const std::size_t stay_up_to = share(all, total + limit_ / 16);
         std::size_t before = 0;
         for (MemoryHolder& holder : holders) {
-            holder.paused = holder.size() >= least_paused && before < (holder.paused ? stay_up_to : pause_up_to);
-            before += holder.size();
+            const std::size_t up_to = holder.paused ? stay_up_to : pause_up_to;
+            holder.paused = holder.can_pause && holder.size() >= least_paused && before < up_to;
+            before += holder.can_pause ? holder.size() : 0;
         }
     }
 

@@ -29,7 +29,7 @@ std::string post(std::size_t length, std::string_view target = "/size") {
            " HTTP/1.1\r\nHost: server.example\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
 }
 
-/// A server with routes. POST /size answers with the size of the body.
+/// A server with routes. POST /size answers with the size of the body, and GET /long with 800 KiB.
 struct Rig {
     MemoryNetwork network;
     std::vector<HttpReply> replies;
@@ -46,6 +46,8 @@ struct Rig {
         };
         server.handle_http("POST", "/size", size);
         server.handle_http("POST", "/pooled", size, {.runs = Runs::pooled});
+        server.handle_http("GET", "/long",
+                           [](const RoutedRequest&) { return HttpResponse{.body = std::string(800 * kib, 'a')}; });
         server.handle_http("POST", "/later",
                            [this](const RoutedRequest&, HttpReply reply) { replies.push_back(std::move(reply)); });
         server.listen(std::move(network.open_listeners(place).front()));
@@ -125,6 +127,26 @@ TEST_CASE("when memory is short, the largest bodies wait, and others are served"
     for (MemoryWire& client : clients) CHECK(Rig::short_form(client.read()) == "200 " + std::to_string(whole));
     CHECK(rig.counters().closed_for_memory.read() == 0);
     CHECK(rig.server.memory() == 0);
+}
+
+TEST_CASE("a body waits for memory that a longer answer holds", "[connection_http][memory_budget]") {
+    Rig rig;
+    const bool is_read = GENERATE(false, true);  // otherwise the largest holder is a body that the program has
+    MemoryWire large = is_read ? rig.connect() : rig.part(800 * kib, 800 * kib, "/later");
+    if (is_read) {
+        large.set_window(0);
+        CHECK(rig.ask(large, get("/long")).empty());
+    }
+    auto body = rig.part(100 * kib, 110 * kib);
+    CHECK(rig.counters().memory_pauses.read() == 0);
+    rig.server.set_memory_limit(1150 * kib);  // the mark is at 862 KiB
+    rig.network.advance(10ms);
+    CHECK(rig.counters().memory_pauses.read() == 1);
+    CHECK(rig.ask(body, std::string(10 * kib, 'b')).empty());
+    large.reset();
+    rig.network.advance(1s);
+    CHECK(Rig::short_form(body.read()) == "200 " + std::to_string(110 * kib));
+    CHECK(rig.counters().closed_for_memory.read() == 0);
 }
 
 TEST_CASE("over the limit, the largest body gets a 503", "[connection_http][memory_budget][rfc9110-15.6.4]") {

@@ -67,6 +67,17 @@ TEST_CASE("the largest holders are paused first, and more of them near the limit
     }
 }
 
+TEST_CASE("holders that cannot be paused take no pause from others", "[memory_budget]") {
+    const MemoryBudget budget{100 * mib};
+    auto all = holders({70 * mib, 6 * mib, 4 * mib});
+    all[0].can_pause = false;
+    all[0].paused = GENERATE(false, true);  // it could be paused before
+    budget.pause(80 * mib, all);            // a fifth of what can be paused
+    CHECK(paused(all) == std::vector<bool>{false, true, false});
+    budget.pause(100 * mib, all);
+    CHECK(paused(all) == std::vector<bool>{false, true, true});
+}
+
 TEST_CASE("messages that wait for a worker count for pausing, not for closing", "[memory_budget]") {
     const MemoryBudget budget{10 * mib};
     std::vector<MemoryHolder> all{{{}, 0, 11 * mib, false}};

@@ -78,7 +78,7 @@ struct ServerOptions {
     /// it on, reading is paused for those that hold most, for a minute or message_timeout at most; over it and after
     /// that they are closed with 1013, and over it opening handshakes get a 503. Plain requests whose bodies are kept
     /// are treated alike, with a 503 instead of the 1013. A message of more than three quarters of it is closed with
-    /// 1009. 0: half of the memory of the machine or of the cgroup.
+    /// 1009, and such a body gets a 413. 0: half of the memory of the machine or of the cgroup.
     std::size_t memory_limit = 0;
     /// The most connections; 0: 90 % of the descriptor limit. Further ones get a 503 with Retry-After. Clients that are
     /// being refused, or that had a plain request answered, do not count as long as they are 256 and 5 % of the

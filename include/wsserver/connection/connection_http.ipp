@@ -36,6 +36,7 @@ class Connection<role, T>::Carrier final : public HttpCarrier {
         connection_.out_.push_raw_shared(connection_.owner_, owner, bytes_of(*owner));
     }
     std::string_view date() override { return connection_.date(); }
+    std::size_t longest_body() override { return connection_.owner_.longest_body(); }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         return connection_.owner_.answer(request);
     }

@@ -16,7 +16,9 @@ namespace wsserver {
 /// request has the limits and the timeout of an opening handshake, and its body ConnectionOptions::message_timeout: a
 /// whole body to arrive, or one in pieces to arrive in part.
 struct HttpOptions {
-    std::size_t max_body = std::size_t{1} << 20;     ///< most bytes of a body that is read as a whole; over it: 413
+    /// The most bytes of a body that is read as a whole; over it: 413. If there is a memory limit, three quarters of
+    /// it are a limit, too.
+    std::size_t max_body = std::size_t{1} << 20;
     std::chrono::milliseconds idle_timeout{60'000};  ///< from an answer to the first byte of the next request
     std::chrono::milliseconds answer_timeout{
         60'000};                                     ///< for the program to begin its answer; then a 503; 0: unlimited

@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -272,6 +274,8 @@ class ServerOwner : public ConnectionOwner {
     std::string_view date_at(std::chrono::sys_seconds now) noexcept { return date_.at(now); }
     /// True if opening handshakes must be refused, because all connections together hold too much memory.
     bool is_over_memory_limit() const noexcept { return over_memory_limit_; }
+    /// The longest body of a request that the memory budget can hold, in bytes.
+    std::size_t longest_body() const noexcept { return longest_body_; }
 
    protected:
     ~ServerOwner() = default;
@@ -283,6 +287,8 @@ class ServerOwner : public ConnectionOwner {
     bool over_memory_limit_ = false;  ///< for is_over_memory_limit()
     bool has_shared_paces_ = false;   ///< for has_shared_paces()
     bool broadcasts_wait_ = false;    ///< send_broadcasts() has something to send
+    /// For longest_body().
+    std::size_t longest_body_ = std::numeric_limits<std::size_t>::max();
 
    private:
     DateField date_;

@@ -59,8 +59,8 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     void set_options(const ConnectionOptions& changed) noexcept { this->use_limits(changed, this->memory_limit_); }
     /// The most bytes that messages and queues of all connections may hold; 0, as at first: unlimited. From three
     /// quarters of it on, reading is paused for those that hold most, for a minute at most; over it they are closed
-    /// with 1013. A message of more than three quarters gets 1009. Requests of the hub are dropped while more than a
-    /// quarter of it waits.
+    /// with 1013. A message of more than three quarters gets 1009, and the body of a plain request 413. Requests of the
+    /// hub are dropped while more than a quarter of it waits.
     void set_memory_limit(std::size_t bytes) {
         this->use_limits(options(), bytes);
         posting_hub_->set_limit(Inbox::limit_within(bytes));

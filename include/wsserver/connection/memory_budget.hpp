@@ -74,7 +74,8 @@ class MemoryBudget {
     bool is_short(std::size_t total) const noexcept { return limit_ != 0 && total > mark(); }
     /// True if connections must be closed, and new ones refused.
     bool is_over(std::size_t total) const noexcept { return limit_ != 0 && total > limit_; }
-    /// The longest message that can be received, in bytes: a longer one would be paused by itself, and never end.
+    /// The longest message or body that can be received, in bytes: a longer one would be paused by itself, and never
+    /// end.
     std::size_t longest_message() const noexcept {
         return limit_ == 0 ? std::numeric_limits<std::size_t>::max() : mark();
     }
@@ -99,8 +100,8 @@ class MemoryBudget {
     }
 
     /// Sets `paused` of each holder; of one that cannot be paused, to false. A holder that is paused stays so until the
-    /// total is a sixteenth of the limit lower than when it would be paused. `holders` are in order of descending
-    /// size().
+    /// total is a sixteenth of the limit lower than when it would be paused, unless it holds more than that by
+    /// itself. `holders` are in order of descending size().
     void pause(std::size_t total, std::span<MemoryHolder> holders) const noexcept {
         std::size_t all = 0;
         for (const MemoryHolder& holder : holders) all += holder.can_pause ? holder.size() : 0;
@@ -108,7 +109,8 @@ class MemoryBudget {
         const std::size_t stay_up_to = share(all, total + limit_ / 16);
         std::size_t before = 0;
         for (MemoryHolder& holder : holders) {
-            const std::size_t up_to = holder.paused ? stay_up_to : pause_up_to;
+            const bool stays = holder.paused && holder.size() + limit_ / 16 <= mark();
+            const std::size_t up_to = stays ? stay_up_to : pause_up_to;
             holder.paused = holder.can_pause && holder.size() >= least_paused && before < up_to;
             before += holder.can_pause ? holder.size() : 0;
         }

@@ -94,11 +94,12 @@ class PooledOwner : public OwnerOn<T, role> {
     /// See ConnectionOwner.
     bool on_memory_held(ConnectionId id) noexcept override { return watch_.note(id); }
 
-    /// The options of all connections and the memory limit from now on. A message must fit the budget.
+    /// The options of all connections and the memory limit from now on. A message or a body must fit the budget.
     void use_limits(const ConnectionOptions& options, std::size_t memory_limit) noexcept {
         this->use_options(options);
         memory_limit_ = memory_limit;
         this->protocol_options_.max_message = std::min(options.max_message, budget().longest_message());
+        if constexpr (role == Role::server) this->longest_body_ = budget().longest_message();
     }
     /// The budget for what the connections of all threads hold.
     MemoryBudget budget() const noexcept { return MemoryBudget{memory_limit_}; }

@@ -129,6 +129,35 @@ TEST_CASE("when memory is short, the largest bodies wait, and others are served"
     CHECK(rig.server.memory() == 0);
 }
 
+TEST_CASE("a body of more than three quarters of the limit gets a 413", "[connection_http][rfc9110-15.5.14]") {
+    Rig rig;
+    rig.server.set_memory_limit(1000 * kib);
+    auto wire = rig.connect();
+    SECTION("at once if its length is known") {
+        CHECK(rig.ask(wire, post(750 * kib + 1)).starts_with("HTTP/1.1 413 "));
+    }
+    SECTION("as soon as it is longer if it is chunked") {
+        const std::string chunk = "10000\r\n" + std::string(64 * kib, 'b') + "\r\n";
+        CHECK(rig.ask(wire, "POST /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").empty());
+        for (int i = 0; i < 11; ++i) CHECK(rig.ask(wire, chunk).empty());
+        CHECK(rig.server.memory() <= 750 * kib);  // also the memory that is not filled yet
+        CHECK(rig.ask(wire, chunk).starts_with("HTTP/1.1 413 "));
+    }
+    SECTION("but not one of three quarters") {
+        CHECK(rig.ask(wire, post(750 * kib) + std::string(740 * kib, 'b')).empty());
+        CHECK(Rig::short_form(rig.ask(wire, std::string(10 * kib, 'b'))) == "200 " + std::to_string(750 * kib));
+    }
+    SECTION("until the limit is raised") {
+        rig.server.set_memory_limit(0);
+        CHECK(Rig::short_form(rig.ask(wire, post(800 * kib) + std::string(800 * kib, 'b'))) ==
+              "200 " + std::to_string(800 * kib));
+    }
+    rig.network.advance(10ms);
+    CHECK(rig.server.memory() == 0);
+    CHECK(rig.counters().memory_pauses.read() == 0);
+    CHECK(rig.counters().closed_for_memory.read() == 0);
+}
+
 TEST_CASE("a body waits for memory that a longer answer holds", "[connection_http][memory_budget]") {
     Rig rig;
     const bool is_read = GENERATE(false, true);  // otherwise the largest holder is a body that the program has

@@ -67,6 +67,15 @@ TEST_CASE("the largest holders are paused first, and more of them near the limit
     }
 }
 
+TEST_CASE("a holder that is not paused by itself does not stay paused by itself", "[memory_budget]") {
+    const MemoryBudget budget{100 * mib};
+    auto all = holders({70 * mib});
+    budget.pause(76 * mib, all);
+    CHECK(paused(all) == std::vector<bool>{true});
+    budget.pause(75 * mib, all);
+    CHECK(paused(all) == std::vector<bool>{false});
+}
+
 TEST_CASE("holders that cannot be paused take no pause from others", "[memory_budget]") {
     const MemoryBudget budget{100 * mib};
     auto all = holders({70 * mib, 6 * mib, 4 * mib});

@@ -35,6 +35,8 @@ class HttpCarrier {
     virtual void send_long(std::string&& bytes) = 0;
     /// The Date field of an answer that begins now. Valid until the next call.
     virtual std::string_view date() = 0;
+    /// The longest body that the memory of all connections has space for, in bytes.
+    virtual std::size_t longest_body() = 0;
     /// The response of on_http() to a GET or HEAD request that no route answers.
     virtual std::optional<HttpResponse> answer(const HttpRequest& request) = 0;
 
@@ -124,7 +126,7 @@ class HttpExchange {
         stream,   ///< the answer is streamed, and no more of the body is wanted
     };
 
-    std::size_t max_body() const noexcept;
+    std::size_t max_body(HttpCarrier& carrier) const;
     Next refuse(Errc error, std::string_view text = {});
     Next answer_unrouted(HttpCarrier& carrier);
     Next ask(HttpCarrier& carrier);

@@ -32,7 +32,8 @@ struct HttpRouteOptions {
     /// on the thread of the connection, and take no other value.
     Runs runs = Runs::inline_;
     /// The most bytes of a body that is read as a whole; without a value: HttpOptions::max_body. A larger one gets a
-    /// 413. Bodies in pieces have no limit, and take no value.
+    /// 413, also one of more than three quarters of the memory limit. Bodies in pieces have no limit, and take no
+    /// value.
     std::optional<std::size_t> max_body{};
 };
 

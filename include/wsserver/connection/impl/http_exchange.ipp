@@ -30,8 +30,8 @@ bool is_final(unsigned status) noexcept { return status >= 200 && status <= 999;
 
 }  // namespace
 
-std::size_t HttpExchange::max_body() const noexcept {
-    return route_->options.max_body.value_or(server_.options.http.max_body);
+std::size_t HttpExchange::max_body(HttpCarrier& carrier) const {
+    return std::min(route_->options.max_body.value_or(server_.options.http.max_body), carrier.longest_body());
 }
 
 HttpExchange::Next HttpExchange::refuse(Errc error, std::string_view text) {
@@ -58,8 +58,9 @@ HttpExchange::Next HttpExchange::begin(ServerHandshake::Plain&& plain, std::opti
     if (turned_away && (!route_->answers_at_once() || !body_ended_)) return refuse(*turned_away);
     request_.pattern_ = route_->pattern;
     if (route_->takes_pieces() || body_ended_) return ask(carrier);
-    if (plain.body.length > max_body()) return refuse(Errc::body_too_large);
-    longest_body_ = plain.body.is_chunked ? max_body() : static_cast<std::size_t>(plain.body.length);
+    const std::size_t longest = max_body(carrier);
+    if (plain.body.length > longest) return refuse(Errc::body_too_large);
+    longest_body_ = plain.body.is_chunked ? longest : static_cast<std::size_t>(plain.body.length);
     if (std::exchange(expects_continue_, false)) carrier.send("HTTP/1.1 100 Continue\r\n\r\n");
     state_ = State::body;
     return Next::body;
@@ -116,7 +117,8 @@ HttpExchange::Next HttpExchange::read_whole(Bytes& input, HttpCarrier& carrier) 
         }
         if (std::holds_alternative<BodyReader::End>(step)) break;
         const Bytes data = std::get<BodyReader::Data>(step).bytes;
-        if (data.size() > max_body() - std::min(max_body(), request_.body_.size())) return refuse(Errc::body_too_large);
+        const std::size_t longest = max_body(carrier);
+        if (data.size() > longest - std::min(longest, request_.body_.size())) return refuse(Errc::body_too_large);
         make_room(data.size());
         request_.body_.append(text_of(data));
         keep_charge();

@@ -208,8 +208,8 @@ template <Role role, Transport T>
 void Connection<role, T>::exchange_timer() requires(role == Role::server) {
     if (is_held(Hold::rate)) end_pause(Hold::rate);
     if (is_held(Hold::memory)) {
-        if (!is_paused_too_long()) owner_.schedule(*this, memory_deadline(transport().now()));
-        return;
+        if (is_paused_too_long()) return;
+        if (is_held(Hold::memory)) return owner_.schedule(*this, memory_deadline(transport().now()));
     }
     Http& http = *extra_->http;
     const auto now = transport().now();

@@ -163,6 +163,8 @@ class ConnectionOwner {
     /// The connection holds memory. Called again after Connection::forget_holder(). Returns false if it must be called
     /// again sooner.
     virtual bool on_memory_held(ConnectionId) noexcept { return true; }
+    /// True if reading must be paused for some connections now, because all together hold much memory.
+    virtual bool is_memory_short() const noexcept { return false; }
     /// `bytes` wait to be sent on the connection or are in flight. Called while its send queue exists and when it is
     /// removed.
     virtual void on_queued(ConnectionId, std::size_t /*bytes*/) noexcept {}

@@ -185,7 +185,7 @@ Clock::time_point Connection<role, T>::memory_deadline(Clock::time_point now) co
 }
 
 /// Closes with 1013 or a 503 after a long pause, because what the connection holds may be what others wait for. True if
-/// that was decided.
+/// that was decided. If others that were paused as long have freed enough before, it reads again.
 template <Role role, Transport T>
 bool Connection<role, T>::is_paused_too_long() {
     if (!is_held(Hold::memory)) return false;
@@ -193,6 +193,10 @@ bool Connection<role, T>::is_paused_too_long() {
     if (now < memory_deadline(now)) return false;
     if (held() < MemoryBudget::least_paused) {  // its messages wait for a worker, and closing would not free them
         extra_->short_at = in_milliseconds(now);
+        return false;
+    }
+    if (!owner_.is_memory_short()) {
+        hold_for_memory(false);
         return false;
     }
     if (!looks_again(longest_memory_pause())) give_up_memory();

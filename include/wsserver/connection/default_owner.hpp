@@ -144,6 +144,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
         shared.watch(shared.read() + this->budget().step(use.total));
         this->timers_.arm(next_look_);
     }
+    bool is_memory_short() const noexcept override { return this->budget().is_short(memory()); }
     void on_ended(const ConnectionEnd& end) override {
         if (end_) end_(end);
     }

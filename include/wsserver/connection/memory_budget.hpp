@@ -61,8 +61,8 @@ class MemoryBudget {
    public:
     /// Holders of less are not paused: a short message in pieces ends soon, and pausing it gains nothing.
     static constexpr std::size_t least_paused = std::size_t{16} << 10;
-    /// A holder that is paused for longer is closed. Otherwise some that never end could hold the memory that all
-    /// others wait for.
+    /// A holder that is paused for longer is closed while memory is short. Otherwise some that never end could hold the
+    /// memory that all others wait for.
     static constexpr std::chrono::milliseconds longest_pause{60'000};
 
     /// `limit` is the most bytes that all connections may hold; 0: unlimited.

@@ -211,6 +211,28 @@ TEST_CASE("a body that waits too long for memory gets a 503", "[connection_http]
     CHECK(rig.server.memory() == 0);
 }
 
+TEST_CASE("of bodies that wait too long, as many get a 503 as others need", "[connection_http][memory_budget]") {
+    constexpr std::size_t whole = 101 * kib;
+    Rig rig;
+    std::vector<MemoryWire> clients;
+    for (int i = 0; i < 20; ++i) clients.push_back(rig.part(100 * kib, whole));
+    rig.server.set_memory_limit(rig.server.memory());
+    rig.network.advance(10ms);
+    REQUIRE(rig.counters().memory_pauses.read() == 20);
+    rig.network.advance(MemoryBudget::longest_pause + 1s);
+    CHECK(rig.counters().closed_for_memory.read() == 5);  // down to three quarters
+    std::size_t answered = 0;
+    for (MemoryWire& client : clients) {
+        const auto refusal = client.read();
+        if (refusal.starts_with("HTTP/1.1 503 ")) continue;
+        CHECK(refusal.empty());
+        CHECK(Rig::short_form(rig.ask(client, std::string(kib, 'b'))) == "200 " + std::to_string(whole));
+        ++answered;
+    }
+    CHECK(answered == 15);
+    CHECK(rig.counters().message_timeouts.read() == 0);
+}
+
 TEST_CASE("a pause that helped gives a body its whole time again", "[connection_http][memory_budget]") {
     Rig rig;
     rig.server.set_options({.message_timeout = 10s});

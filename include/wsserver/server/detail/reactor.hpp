@@ -296,6 +296,9 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     using Owner::timers_;
     using Owner::watch_;
 
+    // ConnectionOwner
+    bool is_memory_short() const noexcept override { return this->budget().is_short(shared_.memory_use().total); }
+
     // ServerOwner
     bool trusts_proxy(std::string_view peer) override { return shared_.trusts_proxy(peer); }
     std::optional<std::string> client_behind(std::string_view peer, const HttpRequest& request) override {

@@ -199,7 +199,8 @@ class Connection final : public OwnedConnection, public StreamUser {
     }
     /// The memory of the connection now.
     MemoryHolder memory_holder() const {
-        const std::size_t waiting = handler() != nullptr ? handler()->waiting_bytes() : 0;
+        std::size_t waiting = handler() != nullptr ? handler()->waiting_bytes() : 0;
+        if (has_http()) waiting += extra_->http->exchange.waiting();
         return {.id = id_,
                 .held = held(),
                 .waiting = waiting,

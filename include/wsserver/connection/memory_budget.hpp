@@ -26,7 +26,7 @@ struct MemoryUse {
 struct MemoryHolder {
     ConnectionId id{};        ///< the connection
     std::size_t held = 0;     ///< bytes that are free when it closes
-    std::size_t waiting = 0;  ///< bytes of its messages that wait for a worker; closing does not free them
+    std::size_t waiting = 0;  ///< bytes that workers have or that wait for them; closing does not free them
     bool paused = false;      ///< reading from it is paused because memory is short
     std::size_t shared = 0;   ///< bytes of broadcasts; free when nothing waits for them any more
     std::size_t left = 0;     ///< those of them that it has not taken; decides between equal ranks

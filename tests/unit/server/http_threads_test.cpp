@@ -131,6 +131,34 @@ TEST_CASE("requests are answered while workers are blocked", "[http][threads]") 
     CHECK(response_of(slow) == "200 slow");
 }
 
+TEST_CASE("over the memory limit, a request that a worker has keeps its client", "[http][threads][memory_budget]") {
+    constexpr std::size_t large = 600'000, small = 100'000;
+    Blocker blocker;
+    ServerOptions options = options_with(TransportKind::automatic);
+    options.io_threads = 1;
+    Server server{options};
+    server.handle_http("POST", "/slow",
+                       [&](const RoutedRequest& request) {
+                           blocker.wait();
+                           return HttpResponse{.body = std::to_string(request.body().size())};
+                       },
+                       {.runs = Runs::pooled});
+    const auto url = *server.listen("127.0.0.1:0");
+    server.start();
+    BlockingClient begun{url}, asked{url};
+    const std::string whole = post("/slow", std::string(small, 'b'));
+    begun.write(whole.substr(0, whole.size() - 1));
+    asked.write(post("/slow", std::string(large, 'b')));
+    blocker.wait_until_blocked(1);
+    while (server.statistics().memory < large + small - 1) std::this_thread::yield();
+    options.memory_limit = large;
+    server.reconfigure(options);
+    CHECK(response_of(begun).starts_with("503"));  // closing the larger one would free nothing
+    CHECK(server.statistics().closed_for_memory == 1);
+    blocker.release();
+    CHECK(response_of(asked) == "200 " + std::to_string(large));
+}
+
 TEST_CASE("another thread streams an answer of any length", "[http][threads]") {
     constexpr std::size_t pieces = 300;
     const std::string piece(40'000, 'p');

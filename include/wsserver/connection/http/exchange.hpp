@@ -115,7 +115,9 @@ class HttpExchange {
     /// The same, to look at.
     const HttpRequest& request() const noexcept { return request_.request_; }
     /// Bytes that are free when it is destroyed.
-    std::size_t held() const noexcept { return charge_.bytes(); }
+    std::size_t held() const noexcept { return is_with_worker() ? 0 : charge_.bytes(); }
+    /// Bytes that a worker has, so that they are not.
+    std::size_t waiting() const noexcept { return is_with_worker() ? charge_.bytes() : 0; }
 
    private:
     enum class State : std::uint8_t {
@@ -142,6 +144,7 @@ class HttpExchange {
     Next finish() noexcept;
     void keep_charge();
     std::string described() const;
+    bool is_with_worker() const noexcept { return ticket_ && ticket_->is_question_taken(); }
     ResponseFraming::Stream stream_after() const noexcept;
 
     const Server server_;

@@ -68,6 +68,8 @@ class HttpTicket {
 
     /// The request that waits for a worker. Null if the client does not wait any more, or if it was taken.
     std::unique_ptr<const RoutedRequest> take_question() noexcept;
+    /// True if a worker has the request, which it keeps also when the client does not wait any more. Any thread.
+    bool is_question_taken() const noexcept { return is_question_taken_.load(std::memory_order_relaxed); }
 
     // The connection, on its thread.
 
@@ -95,6 +97,7 @@ class HttpTicket {
 
     const SendQueueLimits limits_;
     std::atomic<bool> is_gone_{false};
+    std::atomic<bool> is_question_taken_{false};
     mutable std::mutex mutex_;
     HttpAsked asked_;
     bool is_woken_ = true;

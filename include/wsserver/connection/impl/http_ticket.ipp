@@ -121,6 +121,7 @@ std::size_t HttpTicket::queued() const {
 
 std::unique_ptr<const RoutedRequest> HttpTicket::take_question() noexcept {
     const std::lock_guard lock(mutex_);
+    if (question_) is_question_taken_.store(true, std::memory_order_relaxed);
     return std::move(question_);
 }
 

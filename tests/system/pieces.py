@@ -48,7 +48,7 @@ class Pieces(SystemTest):
             await client.close(1000, 'enough')
             yield 'too late'
 
-        with self.assertRaises(ws.ConnectionClosed):
+        with self.assertRaises((ws.exceptions.ConnectionClosed, ws.exceptions.InvalidState)):
             await self.within(client.send(pieces()))
         self.assertEqual(client.close_code, 1000)
 

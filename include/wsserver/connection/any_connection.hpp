@@ -52,6 +52,9 @@ class AnyConnection {
     /// cut within a character, but all pieces together must be UTF-8. If they are not, the result is `refused`: if it
     /// was the first piece, no message is open any more and nothing was sent, otherwise the connection closes with
     /// 1011, as the peer must not get a message that looks whole. The result is also `refused` if no message is open.
+    /// The bytes are copied, also those of a message that is moved. Each piece is a frame or more, and receivers limit
+    /// the frames of a message (ConnectionOptions::max_fragments), so put tiny pieces together.
+    ///
     /// Flow control is that of send(). But in a pooled handler of a Server it is that of send_waiting(): it waits for
     /// space, and if the inbox of the reactor stays full for 5 seconds, it closes the connection with 1011 and returns
     /// `dropped`.

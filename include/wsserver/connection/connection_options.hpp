@@ -32,7 +32,8 @@ struct ConnectionOptions {
     std::chrono::milliseconds handshake_timeout{10'000};  ///< for the opening handshake; a Client has connect_timeout
 
     std::size_t max_message = std::size_t{16} << 20;  ///< most bytes of a received message; over it: close code 1009
-    std::size_t max_fragments = 131'072;              ///< most frames of a received message; over it: close code 1009
+    /// Most frames of a received message; over it: close code 1009. Does not limit what a handler gets by on_part().
+    std::size_t max_fragments = 131'072;
     /// From the first byte of a received message to its end; then close code 1008. 0: unlimited. Without a value: a
     /// minute on a server, unlimited on a client.
     std::optional<std::chrono::milliseconds> message_timeout{};

@@ -45,7 +45,7 @@ class MaskingKeySource {
 /// next frame on.
 struct ProtocolOptions {
     std::size_t max_message = std::size_t{16} << 20;    ///< most bytes of a received message; over it: close code 1009
-    std::size_t max_fragments = 131'072;                ///< most frames of a received message; over it: close code 1009
+    std::size_t max_fragments = 131'072;                ///< most frames of one kept whole; over it: close code 1009
     std::size_t fragment_size = std::size_t{64} << 10;  ///< most bytes of payload in a sent data frame; 0: unlimited
     FrameTap* tap = nullptr;                            ///< optional
     MemoryAccount* memory = nullptr;                    ///< counts the payload of incomplete messages; optional
@@ -138,6 +138,11 @@ class Protocol {
     /// Everything else is checked as before, a text up to its last complete character. Precondition: not
     /// is_within_message().
     void deliver_parts() noexcept { delivers_parts_ = true; }
+    /// The last event was a Part that was lost, so the rest of its message is of no use: it is checked as before, but
+    /// makes no events. Does nothing if that was the last part.
+    void skip_message() noexcept {
+        if (partial_ && partial_->passing) partial_->skipped = true;
+    }
 
     /// Whether the rest of a message is better received into the message itself: it is large, and enough of the message
     /// has arrived to reserve memory for it.
@@ -393,7 +398,7 @@ std::optional<Errc> Protocol<role>::begin_frame(const FrameHeader& header) {
         if (received > options_->max_message || header.payload_length > options_->max_message - received) {
             return Errc::message_too_big;
         }
-        if (continues) {
+        if (continues && !delivers_parts_) {  // of parts nothing is kept that would grow
             message->count_fragment();
             if (message->fragments() > options_->max_fragments) return Errc::too_many_fragments;
         }
@@ -440,7 +445,7 @@ std::optional<Event> Protocol<role>::on_data(Opcode opcode, Bytes piece, std::si
     return event_of(message.opcode(), message.payload(), message.holder());
 }
 
-/// Makes a piece of a message an event, unless it is empty and the message goes on.
+/// Makes a piece of a message an event, unless it is empty and the message goes on, or the message is skipped.
 template <Role role>
 std::optional<Event> Protocol<role>::pass_on(Opcode opcode, Bytes piece, bool message_ends, OutputBuffer& output) {
     MessageProgress* message = open_message();
@@ -451,11 +456,14 @@ std::optional<Event> Protocol<role>::pass_on(Opcode opcode, Bytes piece, bool me
     if (message == nullptr) message = &partial().passing.emplace(opcode);
     const Part part{message->opcode(), piece, message->size() == 0, message_ends};
     if (!message->pass(piece)) return fail(Errc::invalid_utf8, output);
-    if (!message_ends) return piece.empty() ? std::nullopt : std::optional<Event>{part};
-    if (!message->may_end_here()) return fail(Errc::invalid_utf8, output);
-    partial_->passing.reset();
-    if (partial_->empty()) partial_.reset();
-    return part;
+    const bool is_event = !partial_->skipped && (message_ends || !piece.empty());
+    if (message_ends) {
+        if (!message->may_end_here()) return fail(Errc::invalid_utf8, output);
+        partial_->passing.reset();
+        partial_->skipped = false;
+        if (partial_->empty()) partial_.reset();
+    }
+    return is_event ? std::optional<Event>{part} : std::nullopt;
 }
 
 template <Role role>

@@ -166,6 +166,7 @@ struct PartialPayloads {
     std::optional<MessageReassembly> message{};  ///< while a data frame or a fragmented message is incomplete
     std::optional<MessageProgress> passing{};    ///< the same for a message of which each piece was an event
     std::optional<ControlAssembly> control{};    ///< while a control frame is incomplete
+    bool skipped = false;                        ///< the rest of `passing` makes no events
     bool message_delivered = false;              ///< an event views `message`
     bool control_delivered = false;              ///< an event views `control`
 

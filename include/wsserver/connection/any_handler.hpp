@@ -77,8 +77,8 @@ class AnyHandler {
     /// Whether on_part() gets all messages instead of on_message().
     virtual bool takes_parts() const noexcept { return false; }
     /// A piece of a message was received. Nothing of the message is kept for the next one. The limits and timeouts are
-    /// those of whole messages. If the message breaks a rule, or the connection ends, on_close() follows instead of the
-    /// last piece.
+    /// those of whole messages, without that of its frames. If the message breaks a rule, or the connection ends,
+    /// on_close() follows instead of the last piece. After an exception, no piece of the same message follows either.
     virtual void on_part(AnyConnection& connection, const Part&) { decline(connection); }
     /// A Ping was received. The Pong is already queued.
     virtual void on_ping(AnyConnection&, const Ping&) {}

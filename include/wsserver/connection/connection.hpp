@@ -439,7 +439,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void react(const Close& close);
     void react(const Failed& failed);
     template <class F>
-    void guarded(F&& call);
+    bool guarded(F&& call);
 
     // Output
     SendStatus send_taken(SendKind kind, const AnyMessage& message);

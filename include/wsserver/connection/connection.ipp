@@ -157,7 +157,8 @@ void Connection<role, T>::react(const Part& part) {
         ++messages_in_;
         owner_.counts().messages_in.add();
     }
-    guarded([&] { handler()->on_part(*this, part); });
+    // What follows would look like a whole message, although a part of it was lost.
+    if (!guarded([&] { handler()->on_part(*this, part); })) protocol_.skip_message();
 }
 
 template <Role role, Transport T>
@@ -193,19 +194,22 @@ void Connection<role, T>::react(const Failed& failed) {
     linger();
 }
 
-/// Calls the handler, unless the owner is muted. An exception closes only this connection.
+/// Calls the handler, unless the owner is muted. An exception closes only this connection. Returns true if the reaction
+/// was complete.
 template <Role role, Transport T>
 template <class F>
-void Connection<role, T>::guarded(F&& call) {
+bool Connection<role, T>::guarded(F&& call) {
     const HandlerCall handler_call{owner_, handler()};
-    if (!handler_call.allowed()) return;
+    if (!handler_call.allowed()) return false;
     try {
         call();
+        return true;
     } catch (const std::exception& exception) {
         fail_handler(exception.what());
     } catch (...) {
         fail_handler("an exception that is not a std::exception");
     }
+    return false;
 }
 
 template <Role role, Transport T>

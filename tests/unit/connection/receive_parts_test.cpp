@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,10 +36,12 @@ constexpr unsigned char last = 0x80;
 struct PartRecorder {
     Strings* events;
     bool pauses = false;
+    std::string_view throws_at{};  ///< at a part that ends in this
 
     void on_part(AnyConnection& connection, const Part& part) {
         events->push_back(to_string(Event{part}));
         if (pauses) connection.pause_receiving();
+        if (!throws_at.empty() && events->back().ends_with(throws_at)) throw std::runtime_error{"thrown"};
     }
     void on_ping(AnyConnection&, const Ping& ping) { events->push_back(to_string(Event{ping})); }
     void on_close(AnyConnection&, const Close& close) { events->push_back(to_string(Event{close})); }
@@ -136,6 +139,21 @@ TEST_CASE("receiving pauses between two pieces", "[receive_parts]") {
     (void)handle.resume_receiving();
     server.run();
     CHECK(events == Strings{"part first one", "part two", "part last three"});
+}
+
+TEST_CASE("nothing of a message follows a part at which the handler threw", "[receive_parts]") {
+    Strings events;
+    MemoryServer server;
+    server.handle("", PartRecorder{&events, false, "two"});
+    WireClient client = server.open();
+    client.wire().write(frame(first_text, "one") + frame(more, "two") + frame(more, "three"));
+    server.run();
+    client.wire().write(frame(last, "four") + frame(0x82, "next"));
+    server.run();
+    CHECK(events == Strings{"part first one", "part two", "part first and last next"});
+    CHECK(client.read() == Strings{"close 1011 the handler failed"});
+    server.run();
+    CHECK(events.back().starts_with("close"));
 }
 
 TEST_CASE("a text in pieces that is not UTF-8 closes with 1007 at once", "[receive_parts][rfc6455-8.1]") {

@@ -297,7 +297,7 @@ class ReactionMailbox final : public Mailbox<Reaction> {
             case Reaction::Kind::binary:
                 return handler_->on_message(connection_, Binary{payload});
             case Reaction::Kind::part:
-                return handler_->on_part(connection_, {reaction.opcode, payload, reaction.first, reaction.last});
+                return deliver({reaction.opcode, payload, reaction.first, reaction.last});
             case Reaction::Kind::ping:
                 return handler_->on_ping(connection_, Ping{payload});
             case Reaction::Kind::pong:
@@ -310,6 +310,14 @@ class ReactionMailbox final : public Mailbox<Reaction> {
                 if (!gate_->close_called(connection_.id())) return;
                 return close(Close{reaction.code, text_of(payload)});
         }
+    }
+
+    /// After an exception, the handler gets nothing more of the message.
+    void deliver(const Part& part) {
+        if (part.first) skips_message_ = false;
+        if (std::exchange(skips_message_, true)) return;
+        handler_->on_part(connection_, part);
+        skips_message_ = false;
     }
 
     /// On this worker, because the destructor of the data may be slow.
@@ -327,8 +335,9 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     const std::shared_ptr<CallbackGate> gate_;
     std::optional<CallbackGate::Call> call_;  ///< while a worker runs its items
     PooledConnection connection_;
-    bool open_called_ = false;  ///< on_open() of the handler
-    bool fail_is_due_ = false;  ///< the handler threw, and the connection was not told yet
+    bool open_called_ = false;    ///< on_open() of the handler
+    bool skips_message_ = false;  ///< on_part() of the handler threw
+    bool fail_is_due_ = false;    ///< the handler threw, and the connection was not told yet
 };
 
 /// Puts each reaction into the mailbox. Used on the reactor's thread.

@@ -1,0 +1,190 @@
+// Messages in pieces of handlers that run on workers: a part that is lost on its way never leaves a message that looks
+// whole.
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/allocations.hpp"
+#include "support/catch.hpp"
+#include "support/memory_server.hpp"
+#include "support/strings.hpp"
+#include "wsserver/server/detail/pooled_handler.hpp"
+
+using namespace wsserver;
+using namespace wsserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What a handler has got, and what it does.
+struct Desk {
+    std::size_t first_parts = 0, last_parts = 0, wrong_messages = 0, closes = 0;
+    std::string message{};             ///< so far
+    std::vector<std::string> whole{};  ///< the messages that a last part may end
+    std::size_t throws_at = 0;         ///< the part, counted from 1, at which it throws
+    std::function<void(AnyConnection&)> on_open{};
+};
+
+struct Program {
+    static constexpr Runs runs = Runs::pooled;
+    Desk* desk;
+    std::size_t parts = 0;
+
+    void on_open(AnyConnection& connection) {
+        if (desk->on_open) desk->on_open(connection);
+    }
+    void on_part(AnyConnection&, const Part& part) {
+        const AllocationsSucceed records;
+        if (part.first) desk->message.clear();
+        desk->message += text_of(part.bytes);
+        desk->first_parts += part.first ? 1U : 0U;
+        if (++parts == desk->throws_at) throw std::runtime_error{"the disk is full"};
+        if (!part.last) return;
+        ++desk->last_parts;
+        const auto& whole = desk->whole;
+        if (std::find(whole.begin(), whole.end(), desk->message) == whole.end()) ++desk->wrong_messages;
+    }
+    void on_close(AnyConnection&, const Close&) { ++desk->closes; }
+};
+
+struct QuietWorker final : Worker {
+    void failed(TaskName, std::exception_ptr) noexcept override {}
+};
+
+/// A reactor in memory with a pooled handler, whose worker is a thread that runs to its end in each step. Allocations
+/// may fail within settle() only.
+class Rig final : public ReactorShared {
+   public:
+    explicit Rig(Desk& desk) : handler_(make_handler("program", Program{&desk})) {}
+    ~Rig() {
+        while (queue_.try_pop()) {
+        }
+    }
+
+    // ReactorShared
+    const std::shared_ptr<Hub>& hub() const noexcept override { return any_hub_; }
+    OfferDecision choose(OwnedConnection& connection, const Offer& offer) override {
+        const AllocationsSucceed opens;
+        Acceptance acceptance{handler_, {}};
+        acceptance.handler = make_pooled(acceptance, connection, offer.request.target, server_hub, ready_);
+        return acceptance;
+    }
+    std::optional<HttpResponse> answer(const HttpRequest&) override { return std::nullopt; }
+    void on_ended(const ConnectionEnd& end) override {
+        const AllocationsSucceed records;
+        causes.push_back(end.cause);
+    }
+    StreamAdmission admit() noexcept override { return StreamAdmission::welcome; }
+    void released() noexcept override {}
+    void on_stopped(std::uint16_t) override {}
+
+    Reactor<MemoryTransport>& reactor() noexcept { return reactors_[0]; }
+    WireClient open() {
+        WireClient client{network.wire(place_)};
+        client.wire().write(upgrade_request());
+        settle();
+        (void)client.read_response();
+        return client;
+    }
+    /// Runs the reactor and the worker until they have nothing left to do.
+    void settle() {
+        do {
+            const AllocationsMayFail within;
+            network.advance(100ms);
+        } while (run_worker() > 0);
+    }
+
+    MemoryNetwork network;
+    const std::shared_ptr<ServerHub> server_hub = std::make_shared<ServerHub>(std::size_t{64} << 10);
+    Strings causes;  ///< of the ends of connections
+
+   private:
+    std::size_t run_worker() {
+        std::size_t count = 0;
+        if (queue_.size() == 0) return count;
+        std::thread{[&] {
+            QuietWorker worker;
+            const AllocationsMayFail within;
+            while (TaskPtr task = queue_.try_pop()) {
+                Task& current = *task;
+                if (TaskPtr again = current.run(std::move(task), worker)) queue_.push(std::move(again));
+                ++count;
+            }
+        }}.join();
+        return count;
+    }
+
+    const Endpoint place_{"server", 80, {}};
+    std::shared_ptr<Hub> any_hub_ = server_hub;
+    std::shared_ptr<AnyHandler> handler_;
+    PriorityTaskQueue queue_;
+    MemoryAccount memory_;
+    ReadyMailboxes ready_{queue_, memory_, [this] { reactor().post([this] { ready_.push(); }); }};
+    MemoryReactors reactors_{*this, *server_hub, {}, network, place_};
+};
+
+/// A frame of a client whose masking key is zero. `first` is the first byte.
+std::string frame(unsigned char first, std::string_view payload) {
+    const auto byte = [](std::size_t value) { return static_cast<char>(value & 0xFF); };
+    std::string bytes{static_cast<char>(first), byte(0x80 | 126), byte(payload.size() >> 8), byte(payload.size())};
+    return bytes.append(4, '\0').append(payload);
+}
+
+const std::string beginning(200, 'a'), middle(20'000, 'b'), ending(200, 'c');
+const std::string three_frames = frame(0x01, beginning) + frame(0x00, middle) + frame(0x80, ending);
+
+}  // namespace
+
+TEST_CASE("nothing of a message follows a part at which the handler threw", "[pooled_parts]") {
+    Desk desk;
+    desk.throws_at = GENERATE(1U, 2U);
+    const std::string next(200, 'd');
+    desk.whole = {next};
+    Rig rig{desk};
+    WireClient client = rig.open();
+    client.wire().write(three_frames + frame(0x81, next));
+    rig.settle();
+    CHECK(desk.first_parts == 2);
+    CHECK(desk.last_parts == 1);  // of the next message
+    CHECK(desk.wrong_messages == 0);
+    CHECK(client.read() == Strings{"close 1011 the handler failed"});
+    client.wire().reset();
+    rig.settle();
+    CHECK(desk.closes == 1);
+}
+
+TEST_CASE("nothing of a message follows a part for which there was no memory", "[pooled_parts]") {
+    const auto in_a_row = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{10});
+    std::size_t failing = 1, unfinished = 0;
+    for (bool failed = true; failed; ++failing) {
+        Desk desk;
+        desk.whole = {beginning + middle + ending};
+        Rig rig{desk};
+        WireClient client = rig.open();
+        client.wire().write(three_frames);
+        AllocationFailures::from(failing, in_a_row);
+        rig.settle();
+        failed = AllocationFailures::happened() > 0;
+        AllocationFailures::none();
+        rig.settle();
+        CAPTURE(failing, in_a_row);
+        REQUIRE(desk.wrong_messages == 0);
+        if (!failed) REQUIRE(desk.last_parts == 1);
+        if (desk.last_parts > 0) continue;
+        unfinished += desk.first_parts;
+        client.wire().reset();
+        rig.settle();
+        REQUIRE(desk.closes == 1);
+    }
+    CHECK(failing > 2);
+    CHECK(unfinished > 0);
+}

@@ -57,7 +57,8 @@ class AnyConnection {
     ///
     /// Flow control is that of send(). But in a pooled handler of a Server it is that of send_waiting(): it waits for
     /// space, and if the inbox of the reactor stays full for 5 seconds, it closes the connection with 1011 and returns
-    /// `dropped`.
+    /// `dropped`. If it throws std::bad_alloc there, no message is open any more, and the connection closes with 1011
+    /// if pieces of it were sent.
     virtual SendStatus append(const AnyMessage& piece) {
         static_cast<void>(piece);
         return SendStatus::refused;

@@ -160,6 +160,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
     /// The handler threw an exception, described by `what`: closes with 1011.
     void fail_handler(std::string_view what);
+    /// The open message will not end, because of `cause`: closes with 1011, as the peer must not get a message that
+    /// looks whole.
+    void fail_message(std::string_view cause, std::error_code error = {});
     void hold_receiving() override { hold(Hold::handler, true); }
     std::optional<Errc> join_group(GroupKind kind, std::string_view name) override {
         if constexpr (role == Role::server) return owner_.join(id_, kind, name);

@@ -308,10 +308,16 @@ SendStatus Connection<role, T>::refuse_part(bool is_first) {
         out_.cancel_message();
         send_soon();
     } else {
-        note("a text that was sent in pieces was not UTF-8", make_error_code(Errc::invalid_utf8));
-        begin_close(CloseCode::internal_error, "a message could not be completed");
+        fail_message("a text that was sent in pieces was not UTF-8", make_error_code(Errc::invalid_utf8));
     }
     return SendStatus::refused;
+}
+
+template <Role role, Transport T>
+void Connection<role, T>::fail_message(std::string_view cause, std::error_code error) {
+    if (phase_ != Phase::open) return;
+    note(cause, error);
+    begin_close(CloseCode::internal_error, "a message could not be completed");
 }
 
 /// Counts the result of queueing `messages`.

@@ -102,6 +102,7 @@ struct InboxItem {
         begin_binary,  ///< the same for a binary message
         append,        ///< the payload is the next piece of the open message
         end_message,   ///< end the open message
+        fail_message,  ///< the open message will not end: close with 1011; the payload is the cause
         ping,          ///< send a Ping
         close,         ///< begin the closing handshake; the payload is the reason
         fail,          ///< the handler threw: close with 1011
@@ -134,7 +135,7 @@ struct InboxItem {
     /// True for the kinds that an Inbox never drops. There are at most a few of them for each pause or failure, and
     /// without them the connection would stay as it is.
     bool may_pass_limit() const noexcept {
-        return kind == Kind::fail || kind == Kind::resume || kind == Kind::acknowledge;
+        return kind == Kind::fail || kind == Kind::fail_message || kind == Kind::resume || kind == Kind::acknowledge;
     }
     /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
     std::size_t memory() const noexcept {

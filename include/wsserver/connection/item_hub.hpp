@@ -129,6 +129,9 @@ SendStatus execute_item(InboxItem& item, Bytes payload, Connection& connection) 
             return connection.append(payload);
         case InboxItem::Kind::end_message:
             return connection.end_message();
+        case InboxItem::Kind::fail_message:
+            connection.fail_message(text_of(payload));
+            return SendStatus::queued;
         case InboxItem::Kind::ping:
         case InboxItem::Kind::ping_all:
             return connection.ping(payload);

@@ -60,11 +60,12 @@ TEST_CASE("an inbox that is not emptied is bounded for every kind of request", "
     // Never refused.
     CHECK(inbox.put(item_of(InboxItem::Kind::resume), {}, wake));
     CHECK(inbox.put(item_of(InboxItem::Kind::fail), bytes_of("the handler threw"), wake));
+    CHECK(inbox.put(item_of(InboxItem::Kind::fail_message), bytes_of("no memory"), wake));
     CHECK_FALSE(put());
     CHECK(woken == 1);
     Inbox::Batch batch;
     inbox.take(batch);
-    CHECK(batch.items.size() == taken + 2);
+    CHECK(batch.items.size() == taken + 3);
     CHECK(put());
     CHECK(woken == 2);
 }

@@ -177,7 +177,7 @@ TEST_CASE("a pooled handler sends in pieces, and never half a message that looks
     client.send("first");
     CHECK(client.next() == "text nothing");
     client.send("later");
-    CHECK(client.next() == "close 1011 the handler failed");
+    CHECK(client.next() == "close 1011 a message could not be completed");
     client.hang_up();
     CHECK(server.stop(5s).complete());
 }

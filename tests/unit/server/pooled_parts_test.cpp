@@ -188,3 +188,73 @@ TEST_CASE("nothing of a message follows a part for which there was no memory", "
     CHECK(failing > 2);
     CHECK(unfinished > 0);
 }
+
+namespace {
+
+/// Goes on after each failure, as no program should.
+template <class F>
+void carelessly(F&& call) {
+    try {
+        call();
+    } catch (const std::bad_alloc&) {
+    }
+}
+
+void send_carelessly(AnyConnection& connection) {
+    carelessly([&] { connection.begin_message(Opcode::text); });
+    for (const std::string* piece : {&beginning, &middle, &ending}) carelessly([&] { connection.append(*piece); });
+    carelessly([&] { connection.end_message(); });
+    carelessly([&] { connection.begin_message(Opcode::text); });
+    carelessly([&] { connection.append("more"); });
+    carelessly([&] { connection.end_message(); });
+}
+
+}  // namespace
+
+TEST_CASE("a piece that could not be sent for lack of memory never leaves a message that looks whole",
+          "[pooled_parts]") {
+    const auto in_a_row = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{10});
+    const std::string whole = "text " + beginning + middle + ending;
+    std::size_t failing = 1, cut = 0;
+    for (bool failed = true; failed; ++failing) {
+        Desk desk;
+        Rig rig{desk};
+        desk.on_open = send_carelessly;
+        AllocationFailures::from(failing, in_a_row);
+        WireClient client = rig.open();
+        failed = AllocationFailures::happened() > 0;
+        AllocationFailures::none();
+        rig.settle();
+        CAPTURE(failing, in_a_row);
+        const Strings events = client.read();
+        for (const std::string& event : events) {
+            if (event.starts_with("text")) REQUIRE((event == whole || event == "text more"));
+        }
+        if (!failed) REQUIRE(events == Strings{whole, "text more"});
+        if (events == Strings{"close 1011 a message could not be completed"}) ++cut;
+        client.wire().reset();
+        rig.settle();
+        if (events == Strings{"close 1011 a message could not be completed"}) {
+            REQUIRE(rig.causes == Strings{"out of memory for a piece of a message"});
+            REQUIRE(rig.reactor().counters().handler_exceptions.read() == 0);
+        }
+    }
+    CHECK(failing > 2);
+    CHECK(cut > 0);
+}
+
+TEST_CASE("the cause of a message in pieces that is not UTF-8 is not an exception", "[pooled_parts]") {
+    Desk desk;
+    Rig rig{desk};
+    desk.on_open = [](AnyConnection& connection) {
+        connection.begin_message(Opcode::text);
+        connection.append("a");
+        connection.append("\xff");
+    };
+    WireClient client = rig.open();
+    CHECK(client.read() == Strings{"close 1011 a message could not be completed"});
+    client.wire().reset();
+    rig.settle();
+    CHECK(rig.causes == Strings{"a text that was sent in pieces was not UTF-8"});
+    CHECK(rig.reactor().counters().handler_exceptions.read() == 0);
+}

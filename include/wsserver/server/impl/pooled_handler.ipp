@@ -128,6 +128,14 @@ class PooledConnection final : public AnyConnection {
         hub_->stops()->stop(this);
     }
 
+    /// Tells the connection that a message will not end, if that is due. Returns false without memory for it.
+    bool tell_of_broken() noexcept {
+        if (broken_by_.empty()) return true;
+        const auto tell = [this] { put(InboxItem::Kind::fail_message, bytes_of(broken_by_)); };
+        if (within_memory(tell)) broken_by_ = {};
+        return broken_by_.empty();
+    }
+
     SendStatus put(InboxItem::Kind kind, Bytes payload = {}) const {
         InboxItem item;
         item.kind = kind;
@@ -139,7 +147,8 @@ class PooledConnection final : public AnyConnection {
    private:
     bool wait_for_space();
     SendStatus put_waiting(InboxItem::Kind kind, Bytes payload);
-    SendStatus break_off(SendStatus why, bool is_cut);
+    SendStatus put_of_message(InboxItem::Kind kind, Bytes payload, bool has_begun);
+    void break_off(bool has_begun, std::string_view cause) noexcept;
     InboxItem::Kind kind_of_first_piece() const noexcept {
         return outgoing_->opcode() == Opcode::text ? InboxItem::Kind::begin_text : InboxItem::Kind::begin_binary;
     }
@@ -163,6 +172,7 @@ class PooledConnection final : public AnyConnection {
     std::unique_ptr<Rooms> rooms_;  ///< that the handler has joined
     SendWindow window_;
     std::unique_ptr<MessageProgress> outgoing_;  ///< the message that is sent in pieces
+    std::string_view broken_by_;                 ///< a literal: why the one before does not end, if that must be told
     Clock::time_point began_{};                  ///< the reaction that runs
     mutable bool asked_to_stop_ = false;         ///< the reaction that runs has a token
     std::atomic<bool> ended_{false};
@@ -172,6 +182,7 @@ class PooledConnection final : public AnyConnection {
 constexpr std::chrono::milliseconds look_again_interval{50};
 /// How often it looks while the inbox of the reactor is full.
 constexpr int looks_at_full_inbox = 100;
+constexpr std::string_view not_utf8 = "a text that was sent in pieces was not UTF-8";
 
 /// Asks for one ahead of time, so that the reactor may answer before the window is used up. Returns `dropped` if there
 /// is no space in the inbox, and `closed` if the connection or the server has ended.
@@ -211,7 +222,8 @@ SendStatus PooledConnection::put_waiting(InboxItem::Kind kind, Bytes payload) {
 
 /// The reactor opens the message with its first piece.
 SendStatus PooledConnection::begin_message(Opcode type) {
-    if (is_closed()) return SendStatus::closed;
+    // Until the reactor knows of a broken message, it would take the pieces of the next one for its rest.
+    if (is_closed() || !tell_of_broken()) return SendStatus::closed;
     if ((type != Opcode::text && type != Opcode::binary) || outgoing_) return SendStatus::refused;
     outgoing_ = std::make_unique<MessageProgress>(type);
     return SendStatus::queued;
@@ -221,27 +233,43 @@ SendStatus PooledConnection::append(const AnyMessage& piece) {
     if (!outgoing_) return SendStatus::refused;
     if (piece.payload().empty()) return SendStatus::queued;
     const bool has_begun = outgoing_->size() > 0;
-    if (!outgoing_->pass(piece.payload())) return break_off(SendStatus::refused, has_begun);
-    const auto kind = has_begun ? InboxItem::Kind::append : kind_of_first_piece();
-    const SendStatus status = put_waiting(kind, piece.payload());
-    return status == SendStatus::dropped ? break_off(status, has_begun) : status;
+    if (!outgoing_->pass(piece.payload())) {
+        break_off(has_begun, not_utf8);
+        return SendStatus::refused;
+    }
+    return put_of_message(has_begun ? InboxItem::Kind::append : kind_of_first_piece(), piece.payload(), has_begun);
 }
 
 SendStatus PooledConnection::end_message() {
     if (!outgoing_) return SendStatus::refused;
-    const bool is_empty = outgoing_->size() == 0;
-    if (!outgoing_->may_end_here()) return break_off(SendStatus::refused, true);
-    SendStatus status = is_empty ? put_waiting(kind_of_first_piece(), {}) : SendStatus::queued;
-    if (status == SendStatus::dropped) return break_off(status, false);
-    if (status == SendStatus::queued) status = put_waiting(InboxItem::Kind::end_message, {});
-    return break_off(status, status == SendStatus::dropped);
+    if (!outgoing_->may_end_here()) {
+        break_off(true, not_utf8);
+        return SendStatus::refused;
+    }
+    auto status = SendStatus::queued;
+    if (outgoing_->size() == 0) status = put_of_message(kind_of_first_piece(), {}, false);
+    if (status == SendStatus::queued) status = put_of_message(InboxItem::Kind::end_message, {}, true);
+    outgoing_.reset();
+    return status;
 }
 
-/// Forgets the message. If the reactor has pieces of one that does not end, the connection closes.
-SendStatus PooledConnection::break_off(SendStatus why, bool is_cut) {
+/// If it fails, the message is over: the peer must not get one without this piece.
+SendStatus PooledConnection::put_of_message(InboxItem::Kind kind, Bytes payload, bool has_begun) {
+    try {
+        const SendStatus status = put_waiting(kind, payload);
+        if (status == SendStatus::dropped) break_off(has_begun, "a piece of a message had no place in the inbox");
+        return status;
+    } catch (...) {
+        break_off(has_begun, "out of memory for a piece of a message");
+        throw;
+    }
+}
+
+/// Forgets the message. If the reactor has pieces of it, the connection closes.
+void PooledConnection::break_off(bool has_begun, std::string_view cause) noexcept {
     outgoing_.reset();
-    if (is_cut) put(InboxItem::Kind::fail, bytes_of("a message could not be completed"));
-    return why;
+    if (has_begun) broken_by_ = cause;
+    (void)tell_of_broken();
 }
 
 class ReactionMailbox final : public Mailbox<Reaction> {
@@ -281,8 +309,9 @@ class ReactionMailbox final : public Mailbox<Reaction> {
     }
     bool on_run_end() noexcept override {
         call_.reset();
+        const bool is_told = connection_.tell_of_broken();
         if (fail_is_due_) failed("out of memory");
-        return !fail_is_due_;
+        return is_told && !fail_is_due_;
     }
 
     void react(Reaction& reaction, Bytes payload) {

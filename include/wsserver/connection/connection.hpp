@@ -160,6 +160,12 @@ class Connection final : public OwnedConnection, public StreamUser {
     bool send_directly(const std::shared_ptr<const void>& owner, Bytes frames, std::size_t messages);
     /// The handler threw an exception, described by `what`: closes with 1011.
     void fail_handler(std::string_view what);
+    /// The same as begin_message() for a message whose sender checks its pieces: they are not checked again.
+    SendStatus begin_checked_message(Opcode type) {
+        const SendStatus status = begin_message(type);
+        if (status == SendStatus::queued) out_.open_message()->trust();
+        return status;
+    }
     /// The open message will not end, because of `cause`: closes with 1011, as the peer must not get a message that
     /// looks whole.
     void fail_message(std::string_view cause, std::error_code error = {});

@@ -132,6 +132,11 @@ struct InboxItem {
     static Kind kind_of(const AnyMessage& message) noexcept {
         return message.is_text() ? Kind::send_text : Kind::send_binary;
     }
+    /// True if it is a message to one connection, or begins one.
+    bool is_message() const noexcept {
+        return kind == Kind::send_text || kind == Kind::send_binary || kind == Kind::begin_text ||
+               kind == Kind::begin_binary;
+    }
     /// True for the kinds that an Inbox never drops. There are at most a few of them for each pause or failure, and
     /// without them the connection would stay as it is.
     bool may_pass_limit() const noexcept {

@@ -122,8 +122,9 @@ SendStatus execute_item(InboxItem& item, Bytes payload, Connection& connection) 
         case InboxItem::Kind::begin_text:
         case InboxItem::Kind::begin_binary: {
             const bool is_text = item.kind == InboxItem::Kind::begin_text;
-            const SendStatus status = connection.begin_message(is_text ? Opcode::text : Opcode::binary);
-            return status == SendStatus::queued ? connection.append(payload) : status;
+            const SendStatus status = connection.begin_checked_message(is_text ? Opcode::text : Opcode::binary);
+            if (status == SendStatus::queued) connection.append(payload);
+            return status;  // a message that has begun is counted by the connection if it is lost
         }
         case InboxItem::Kind::append:
             return connection.append(payload);

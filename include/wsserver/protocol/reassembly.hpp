@@ -24,7 +24,12 @@ namespace wsserver {
 class MessageProgress {
    public:
     /// opcode  of the message: text or binary
-    explicit MessageProgress(Opcode opcode) noexcept : opcode_(opcode) { assert(is_data(opcode)); }
+    explicit MessageProgress(Opcode opcode) noexcept : opcode_(opcode), is_checked_(opcode == Opcode::text) {
+        assert(is_data(opcode));
+    }
+
+    /// Its text is known to be valid: from now on its pieces are only counted.
+    void trust() noexcept { is_checked_ = false; }
 
     /// Counts another frame of this message.
     void count_fragment() noexcept { ++fragments_; }
@@ -36,7 +41,7 @@ class MessageProgress {
     }
 
     /// Whether the message may end here. False for a text that ends within a character.
-    bool may_end_here() const noexcept { return opcode_ != Opcode::text || validator_.complete(); }
+    bool may_end_here() const noexcept { return !is_checked_ || validator_.complete(); }
 
     Opcode opcode() const noexcept { return opcode_; }             ///< of the message: text or binary
     std::size_t fragments() const noexcept { return fragments_; }  ///< frames so far, with the first; at least 1
@@ -44,13 +49,14 @@ class MessageProgress {
 
    protected:
     /// The two halves of pass().
-    bool check(Bytes piece) noexcept { return opcode_ != Opcode::text || validator_.append(piece); }
+    bool check(Bytes piece) noexcept { return !is_checked_ || validator_.append(piece); }
     void count(Bytes piece) noexcept { size_ += piece.size(); }  ///< see check()
 
    private:
     std::size_t size_ = 0;
     std::size_t fragments_ = 1;
     Opcode opcode_;
+    bool is_checked_;
     Utf8Validator validator_;
 };
 

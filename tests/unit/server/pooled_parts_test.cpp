@@ -258,3 +258,60 @@ TEST_CASE("the cause of a message in pieces that is not UTF-8 is not an exceptio
     CHECK(rig.causes == Strings{"a text that was sent in pieces was not UTF-8"});
     CHECK(rig.reactor().counters().handler_exceptions.read() == 0);
 }
+
+TEST_CASE("messages that a worker sends to a connection that closes are counted, in pieces or not", "[pooled_parts]") {
+    Desk desk;
+    Rig rig{desk};
+    desk.on_open = [](AnyConnection& connection) {
+        connection.close();  // its thread closes later
+        connection.send("whole");
+        for (const auto type : {Opcode::text, Opcode::binary}) {
+            connection.begin_message(type);
+            connection.append("in");
+            connection.append("pieces");
+            connection.end_message();
+        }
+    };
+    (void)rig.open();
+    CHECK(rig.reactor().counters().messages_dropped.read() == 3);
+}
+
+TEST_CASE("a message in pieces that is too much for the queue is counted once", "[pooled_parts]") {
+    Desk desk;
+    Rig rig{desk};
+    WireClient client = rig.open();
+    client.wire().set_window(0);
+    const auto put = [&](InboxItem::Kind kind, Bytes payload) {
+        InboxItem item;
+        item.kind = kind;
+        item.to = rig.reactor().list().at(0).id;
+        item.send_as = SendKind::reply;
+        (void)rig.server_hub->put(std::move(item), payload);
+    };
+    const std::vector<std::uint8_t> much(std::size_t{17} << 20);
+    put(InboxItem::Kind::begin_binary, much);
+    rig.settle();
+    put(InboxItem::Kind::append, much);
+    rig.settle();
+    CHECK(rig.reactor().counters().slow_consumers.read() == 1);
+    CHECK(rig.reactor().counters().messages_dropped.read() == 1);
+}
+
+TEST_CASE("the pieces that a worker has checked are not checked again", "[pooled_parts]") {
+    Desk desk;
+    Rig rig{desk};
+    WireClient client = rig.open();
+    std::thread{[&, id = rig.reactor().list().at(0).id] {
+        for (const auto kind : {InboxItem::Kind::begin_text, InboxItem::Kind::append, InboxItem::Kind::end_message}) {
+            InboxItem item;
+            item.kind = kind;
+            item.to = id;
+            // No worker sends this: it shows who checks.
+            const bool ends = kind == InboxItem::Kind::end_message;
+            (void)rig.server_hub->put(std::move(item), ends ? Bytes{} : bytes_of("\xff"));
+        }
+    }}.join();
+    rig.settle();
+    using namespace std::string_literals;
+    CHECK(client.wire().read() == "\x01\x01\xff\x00\x01\xff\x80\x00"s);
+}

@@ -140,7 +140,7 @@ void Reactor<T>::take_items() {
 
 template <Transport T>
 void Reactor<T>::execute_taken(InboxItem& item, Bytes payload) {
-    const bool is_message = item.kind == InboxItem::Kind::send_text || item.kind == InboxItem::Kind::send_binary;
+    const bool is_message = item.is_message();
     auto result = SendStatus::dropped;
     const bool had_memory = within_memory([&] { result = execute(item, payload); });
     announced_join_done(item, payload);

@@ -119,14 +119,16 @@ class AwaitableClient {
     auto async_send(const AnyMessage& message, Token&& token = Token{}) {
         return initiate<Token, void(Error)>(&State::async_send, token, message);
     }
-    /// See Client::begin_message().
-    SendStatus begin_message(Opcode type) { return client_.begin_message(type); }
+    /// See Client::begin_message(). If the connection ends within the message and the client reconnects, the rest must
+    /// not be sent: see async_append(). Other coroutines must not append to it, and should send() instead.
+    [[nodiscard]] SendStatus begin_message(Opcode type) { return state_->begin_message(type); }
     /// See Client::append().
     SendStatus append(const AnyMessage& piece) { return client_.append(piece); }
     /// See Client::end_message().
-    SendStatus end_message() { return client_.end_message(); }
+    SendStatus end_message() { return state_->end_message(); }
     /// Sends the next piece of a message as async_send() sends a message: it completes when there is room for the next
-    /// one. The error is Errc::invalid_utf8 whenever append() is `refused`.
+    /// one. Further errors are `connection_aborted` if the connection on which the message was begun has ended and the
+    /// client has reconnected, and `invalid_argument` if no message was begun.
     template <class Token = boost::asio::use_awaitable_t<>>
     auto async_append(const AnyMessage& piece, Token&& token = Token{}) {
         return initiate<Token, void(Error)>(&State::async_append, token, piece);

@@ -79,12 +79,8 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     }
     void async_wait_open(CompletionHandler<> done);
     void async_receive(CompletionHandler<ReceivedMessage> done, std::chrono::milliseconds at_most);
-    void async_send(CompletionHandler<> done, AnyMessage message) {
-        begin_send(std::move(done), &Client::send, message);
-    }
-    void async_append(CompletionHandler<> done, AnyMessage piece) {
-        begin_send(std::move(done), &Client::append, piece);
-    }
+    void async_send(CompletionHandler<> done, AnyMessage message);
+    void async_append(CompletionHandler<> done, AnyMessage piece);
     void async_close(CompletionHandler<ConnectionEnd> done, CloseCode code, std::string reason);
 
     // The same as coroutines, which keep the state.
@@ -94,6 +90,10 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
                                                                           std::chrono::milliseconds at_most);
     static boost::asio::awaitable<ConnectionEnd> close(std::shared_ptr<AwaitableState> state, CloseCode code,
                                                        std::string reason);
+
+    /// Notes the connection of the message that is sent in pieces. The client must exist.
+    SendStatus begin_message(Opcode type);
+    SendStatus end_message();
 
     void on_open(std::function<void()> listener) { open_listener_ = std::move(listener); }
     void on_end(std::function<void(const ConnectionEnd&, bool)> listener) { end_listener_ = std::move(listener); }
@@ -124,7 +124,6 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
                                                                                          std::string& reason);
 
     void begin_connect(CompletionHandler<> done, std::string url, ConnectError* failure);
-    void begin_send(CompletionHandler<> done, SendStatus (Client::*send)(const AnyMessage&), AnyMessage message);
     void begin_attempt();
     void opened(ConnectionId connection);
     void note_end(const ConnectionEnd& how, bool will_retry);
@@ -142,6 +141,7 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     }
     boost::system::error_code end_error() const noexcept;
     static boost::system::error_code send_error(SendStatus status) noexcept;
+    boost::system::error_code append_error() const noexcept;
     ConnectError failure(std::uint64_t attempt) const;
     const char* lost() const noexcept;
 
@@ -149,8 +149,9 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     const boost::asio::any_completion_executor completion_executor_;
     Client* client_;  ///< null: it is gone
     std::uint64_t attempt_ = 0;
-    std::size_t connections_ = 0;  ///< how many the attempt has had
-    ConnectionId connection_{};    ///< the last one
+    std::size_t connections_ = 0;             ///< how many the attempt has had
+    ConnectionId connection_{};               ///< the last one
+    std::optional<ConnectionId> begun_on_{};  ///< the connection of the message that begin_message() has begun
     std::optional<ConnectionEnd> end_;
     bool will_retry_ = false;  ///< a connection follows the one that has ended
     bool closes_ = false;      ///< messages are discarded, and no connection follows

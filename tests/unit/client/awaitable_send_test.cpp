@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstdint>
@@ -118,12 +119,54 @@ asio::awaitable<void> upload_in_pieces(SlowServer& s, std::size_t& most) {
         most = std::max(most, s.client->client().queued());
     }
     CHECK(s.client->end_message() == SendStatus::queued);
-    const auto [refused] = co_await s.client->async_append(piece, asio::as_tuple(asio::use_awaitable));
-    CHECK(refused == Errc::invalid_utf8);  // no message is open
+    constexpr auto with_tuple = asio::as_tuple(asio::use_awaitable);
+    const auto [not_begun] = co_await s.client->async_append(piece, with_tuple);
+    CHECK(not_begun == asio::error::invalid_argument);
+    CHECK(s.client->begin_message(Opcode::text) == SendStatus::queued);
+    const auto [refused] = co_await s.client->async_append("\xff", with_tuple);
+    CHECK(refused == Errc::invalid_utf8);
+    const auto [not_open] = co_await s.client->async_append("a", with_tuple);
+    CHECK(not_open == asio::error::invalid_argument);
     (void)co_await s.client->async_close();
 }
 
+/// Ends the connection once.
+struct Fickle {
+    bool has_ended = false;
+    void on_part(AnyConnection& connection, const Part&) {
+        if (!std::exchange(has_ended, true)) connection.close(CloseCode::going_away);
+    }
+};
+
+asio::awaitable<void> lose_a_message(AwaitableClient& client, std::string url) {
+    constexpr auto with_tuple = asio::as_tuple(asio::use_awaitable);
+    int opened = 0;
+    client.on_open([&] { ++opened; });
+    co_await client.async_connect(url);
+    CHECK(client.begin_message(Opcode::binary) == SendStatus::queued);
+    co_await client.async_append("a");
+    while (opened < 2) co_await asio::post(asio::use_awaitable);
+    const auto [lost] = co_await client.async_append("b", with_tuple);
+    CHECK(lost == asio::error::connection_aborted);
+    CHECK(client.end_message() == SendStatus::refused);
+    CHECK(client.begin_message(Opcode::binary) == SendStatus::queued);
+    co_await client.async_append("c");
+    (void)co_await client.async_close();
+}
+
 }  // namespace
+
+TEST_CASE("the rest of a message whose connection was lost is not sent on the next one", "[client][awaitable]") {
+    OneLoop loop;
+    Server server{loop.context, {.io_threads = 1}};
+    server.handle(Fickle{});
+    const auto url = server.listen("127.0.0.1:0");
+    server.start();
+    ClientOptions options;
+    options.reconnect = Reconnect{.first = 1ms, .longest = 4ms};
+    AwaitableClient client{loop.context, options};
+    loop.run(lose_a_message(client, *url));
+}
 
 TEST_CASE("a message of 10 MiB in pieces arrives at a slow server, and little waits", "[client][awaitable]") {
     SlowServer s{std::size_t{32} << 20};

@@ -223,14 +223,34 @@ void AwaitableState::async_receive(CompletionHandler<ReceivedMessage> done, std:
     std::make_shared<ReceiveOperation>(*this, std::move(done), deadline)->begin([] {});
 }
 
-void AwaitableState::begin_send(CompletionHandler<> done, SendStatus (Client::*send)(const AnyMessage&),
-                                AnyMessage message) {
+void AwaitableState::async_send(CompletionHandler<> done, AnyMessage message) {
     const auto operation = std::make_shared<SendOperation>(*this, std::move(done));
     operation->begin([&] {
         if (client_ == nullptr) return;
-        const SendStatus status = (client_->*send)(message);
+        const SendStatus status = client_->send(message);
         if (status != SendStatus::queued) operation->fail(send_error(status));
     });
+}
+
+void AwaitableState::async_append(CompletionHandler<> done, AnyMessage piece) {
+    const auto operation = std::make_shared<SendOperation>(*this, std::move(done));
+    operation->begin([&] {
+        if (client_ == nullptr) return;
+        const bool is_begun = client_->append(Bytes{}) != SendStatus::refused;  // an empty piece changes nothing
+        const SendStatus status = client_->append(piece);
+        if (status != SendStatus::queued) operation->fail(is_begun ? send_error(status) : append_error());
+    });
+}
+
+SendStatus AwaitableState::begin_message(Opcode type) {
+    const SendStatus status = client_->begin_message(type);
+    if (status == SendStatus::queued) begun_on_ = connection_;
+    return status;
+}
+
+SendStatus AwaitableState::end_message() {
+    begun_on_.reset();
+    return client_->end_message();
 }
 
 void AwaitableState::async_close(CompletionHandler<ConnectionEnd> done, CloseCode code, std::string reason) {
@@ -408,6 +428,12 @@ boost::system::error_code AwaitableState::send_error(SendStatus status) noexcept
     if (status == SendStatus::refused) return make_error_code(Errc::invalid_utf8);
     if (status == SendStatus::dropped) return boost::asio::error::no_buffer_space;
     return boost::asio::error::not_connected;
+}
+
+/// Why a piece was not sent while no message was open.
+boost::system::error_code AwaitableState::append_error() const noexcept {
+    const bool is_lost = begun_on_ && *begun_on_ != connection_;
+    return is_lost ? boost::asio::error::connection_aborted : boost::asio::error::invalid_argument;
 }
 
 ConnectError AwaitableState::failure(std::uint64_t attempt) const {

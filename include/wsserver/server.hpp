@@ -146,7 +146,7 @@ struct ServerStatistics {
     std::uint64_t limits_forgotten = 0;               ///< addresses that were forgotten too early, see per_address
     std::uint64_t accept_pauses = 0;                  ///< pauses of accepting because descriptors ran out
     std::uint64_t handshake_timeouts = 0;             ///< connections ended by handshake_timeout
-    std::uint64_t message_timeouts = 0;               ///< connections closed with 1008 by message_timeout
+    std::uint64_t message_timeouts = 0;               ///< connections closed by message_timeout, with 1008 or 1011
     std::uint64_t pong_timeouts = 0;                  ///< connections ended by pong_timeout
     std::uint64_t close_timeouts = 0;                 ///< connections ended by close_timeout
     std::uint64_t slow_consumers = 0;                 ///< connections closed with 1013

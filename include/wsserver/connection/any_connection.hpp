@@ -38,12 +38,17 @@ class AnyConnection {
     /// Begins a message whose pieces append() sends, each in a frame of its own (RFC 6455 §5.4), until end_message():
     /// for one that is too long to be in memory. `type` is Opcode::text or Opcode::binary. Nothing is sent yet. Until
     /// its end Pings and Pongs are sent as always, but other messages, from anyone, wait after it in their order. They
-    /// count in queued() and for the limits of the send queue, but not in has_space(). So end it soon.
+    /// count in queued(), but not in has_space(), which is about the message. Their only limit is the hard limit, over
+    /// which the policy applies to them (`close`: 1013). If the message gets no piece for message_timeout (by default a
+    /// minute, also in a client) while others wait and there is space, the connection closes with 1011.
     ///
-    /// The policy for slow consumers may drop the message now: then the result is `dropped`, and it has not begun.
-    /// Later it is not dropped: over the hard limit, the connection is closed with 1013. close() leaves the peer with
-    /// the pieces so far, and a Close frame instead of the rest; the messages after it are dropped. The result is
-    /// `refused` if a message is open already, and where this is not possible: in a handler in a shared object.
+    /// The policy for slow consumers may drop the message now: then the result is `dropped`, and it has not begun. But
+    /// in a pooled handler of a Server the result is `queued` then, also of its pieces. Later it is not dropped: if its
+    /// pieces are over the hard limit, the connection is closed with 1013. close() leaves the peer with the pieces so
+    /// far, and a Close frame instead of the rest; the messages after it are dropped.
+    ///
+    /// The result is `refused` if a message is open already, and where this is not possible: in a handler in a shared
+    /// object. Then the caller must not append(): its pieces would belong to the message that is open.
     virtual SendStatus begin_message(Opcode type) {
         static_cast<void>(type);
         return SendStatus::refused;
@@ -79,11 +84,13 @@ class AnyConnection {
     /// much to send goes on while it is true. If it was false, on_drained() follows, unless the connection ends before.
     /// After the first call, the connection is read even while its queue is over the mark: otherwise two ends that send
     /// much to each other would wait for each other. The handler then also looks before it replies to what it receives,
-    /// and pauses receiving if there is no space; otherwise the hard limit closes the connection.
+    /// and pauses receiving if there is no space; otherwise the hard limit closes the connection. While a message is
+    /// open, it looks at queued(), because replies are after the message.
     virtual bool has_space() { return true; }
 
     /// Queues a message and waits first, as long as has_space() is false: for a pooled handler that has much to send.
-    /// It blocks the worker of this reaction, which ServerOptions::handler_deadline reports as usual. The result is
+    /// It does not wait for what is after an open message (begin_message()), as only its own handler can end that. It
+    /// blocks the worker of this reaction, which ServerOptions::handler_deadline reports as usual. The result is
     /// `closed` as soon as the connection is not open any more, or the server ends. It is `refused` in an inline
     /// handler, which must not block. Where a pooled handler runs on the connection's thread (MemoryServer, ServerOn, a
     /// client), it is the same as send(). It is `dropped` if the requests of others fill the inbox of the reactor for 5

@@ -188,9 +188,10 @@ class Connection final : public OwnedConnection, public StreamUser {
     void acknowledge();
     /// Calls a function of the program, now or later. Not for calls within a reaction if it is due now.
     SendStatus take_call(PostedCall& posted);
-    /// True if senders of broadcasts must wait for it, because its send queue is too long.
+    /// True if senders of broadcasts must wait for it, because its send queue is too long. Not while a message is open:
+    /// what others send is after it, and waits for our handler then, not for the peer.
     bool is_lagging() const noexcept {
-        return phase_ == Phase::open && (out_.holds_reading() || out_.is_over_high_mark());
+        return phase_ == Phase::open && out_.holds_reading() && !out_.has_open_message();
     }
     /// How many bytes the peer's system has taken so far. Precondition: the stream is not closed.
     std::uint64_t taken() const { return bytes_out_ - stream_.unsent(bytes_out_); }
@@ -472,6 +473,11 @@ class Connection final : public OwnedConnection, public StreamUser {
     void give_up_message();
     SendStatus send_part(Bytes bytes, bool last);
     SendStatus refuse_part(bool is_first);
+    void watch_open_message();
+    void part_came() noexcept;
+    bool open_message_is_late();
+    std::chrono::milliseconds part_timeout() const;
+    Clock::time_point part_deadline(Clock::time_point now);
     SendStatus queued(const PushResult& pushed, std::uint64_t messages = 1);
     void slow_consumer();
     void broadcasts_first() {

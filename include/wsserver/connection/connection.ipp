@@ -297,6 +297,7 @@ SendStatus Connection<role, T>::send_part(Bytes bytes, bool last) {
         const auto written = out_.mark(transport());
         if (!protocol_.send(part, transport().output())) return SendStatus::closed;
         const auto kind = last ? SendKind::last_part : SendKind::part;
+        part_came();
         return queued(out_.settle(transport(), owner_, written, kind), last ? 1 : 0);
     });
 }
@@ -337,9 +338,10 @@ template <Role role, Transport T>
 void Connection<role, T>::slow_consumer() {
     if (phase_ != Phase::open) return;
     owner_.counts().slow_consumers.add();
-    note("slow consumer: its send queue was full", {});
+    const bool is_slow = !out_.delays_too_much();
+    note(is_slow ? "slow consumer: its send queue was full" : "too much waited for the end of a message in pieces", {});
     discard_queue();
-    begin_close(CloseCode::try_again_later, "slow consumer");
+    begin_close(CloseCode::try_again_later, is_slow ? "slow consumer" : "too much waited for the end of a message");
 }
 
 template <Role role, Transport T>
@@ -395,6 +397,7 @@ void Connection<role, T>::send_output() {
         if (phase_ == Phase::opening) return exchange_sent();
     }
     hold(Hold::send_queue, queue_holds_reading());
+    if (out_.delays_messages()) watch_open_message();
     if (wants_drained && out_.is_low()) drained_soon();
 }
 
@@ -417,6 +420,7 @@ void Connection<role, T>::pace_itself() noexcept {
 template <Role role, Transport T>
 void Connection<role, T>::drained_soon() {
     out_.drained();
+    part_came();  // its sender may have waited for that
     if (phase_ != Phase::open || drain_due_ || !handler()->wants_drained()) return;
     owner_.go_on_later(id_);
     drain_due_ = true;

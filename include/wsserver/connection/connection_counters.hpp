@@ -31,7 +31,7 @@ struct ConnectionCounters {
     Counter http_timeouts;       ///< plain requests that the program did not answer, or answers not taken, in time
     Counter turned_away;         ///< requests over `max_connections`
     Counter handshake_timeouts;  ///< opening handshakes that took too long
-    Counter message_timeouts;    ///< messages that did not end in time
+    Counter message_timeouts;    ///< messages that did not end in time, received or sent in pieces
     Counter pong_timeouts;       ///< pings that were not answered in time
     Counter close_timeouts;      ///< Close frames that were not answered in time
     Counter slow_consumers;      ///< connections closed with 1013

@@ -285,7 +285,7 @@ void Connection<role, T>::watch() {
     if (looked_again_ && extra_ && transport().now() < extra_->second_look) {  // a call was due before
         return owner_.schedule(*this, std::min(extra_->second_look, next_call()));
     }
-    if (is_paused_too_long() || message_is_late()) {
+    if (is_paused_too_long() || message_is_late() || open_message_is_late()) {
         if (phase_ == Phase::open && next_call() < due()) owner_.schedule(*this, next_call());
         return;
     }
@@ -295,6 +295,7 @@ void Connection<role, T>::watch() {
     if (is_held(Hold::receivers)) wake_by(publish_deadline(now));
     if (is_held(Hold::memory)) wake_by(memory_deadline(now));
     if (within_message_) wake_by(message_deadline(now));
+    if (out_.delays_messages()) wake_by(part_deadline(now));
     if (extra_ && extra_->delayed) wake_by(next_call());
 }
 
@@ -378,6 +379,52 @@ bool Connection<role, T>::message_is_late() {
     owner_.counts().message_timeouts.add();
     constexpr auto error = Errc::message_timeout;
     fail_connection(close_code_for(error), message_of(error), make_error_code(error));
+    return true;
+}
+
+/// Messages wait for the end of the open one. A program that forgets to end it would never send anything again.
+template <Role role, Transport T>
+void Connection<role, T>::watch_open_message() {
+    if (phase_ != Phase::open || out_.delays_since()->has_value()) return;
+    const auto now = transport().now();
+    *out_.delays_since() = in_milliseconds(now);
+    wake_by(part_deadline(now));
+}
+
+/// The open message has got a part, or could not get one. The timer stays, and looks again.
+template <Role role, Transport T>
+void Connection<role, T>::part_came() noexcept {
+    auto* const since = out_.delays_since();
+    if (since != nullptr && *since) *since = in_milliseconds(transport().now());
+}
+
+/// The default holds for clients, too: a message from a server may take any time, but this one is ours.
+template <Role role, Transport T>
+std::chrono::milliseconds Connection<role, T>::part_timeout() const {
+    return owner_.options().message_timeout.value_or(std::chrono::minutes{1});
+}
+
+/// Precondition: messages wait for the end of the open one.
+template <Role role, Transport T>
+Clock::time_point Connection<role, T>::part_deadline(Clock::time_point now) {
+    const auto timeout = part_timeout();
+    if (timeout.count() == 0) return Clock::time_point::max();
+    const std::uint32_t since = out_.delays_since()->value_or(in_milliseconds(now));
+    return later(now, timeout - std::chrono::milliseconds{in_milliseconds(now) - since});
+}
+
+/// Closes with 1011 if the open message has got no part in time while others wait for its end, although there is space
+/// for it, and although we do not pause reading, which its parts may depend on. True if that was decided.
+template <Role role, Transport T>
+bool Connection<role, T>::open_message_is_late() {
+    if (!out_.delays_messages() || !out_.delays_since()->has_value()) return false;
+    if (!out_.is_low() || is_held(Hold::memory) || is_held(Hold::receivers)) part_came();
+    const auto now = transport().now();
+    if (now < part_deadline(now)) return false;
+    if (looks_again(part_timeout())) return true;
+    owner_.counts().message_timeouts.add();
+    note("a message in pieces got no piece in time, and others waited for its end", {});
+    begin_close(CloseCode::internal_error, "a message could not be completed");
     return true;
 }
 

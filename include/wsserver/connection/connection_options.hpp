@@ -35,7 +35,9 @@ struct ConnectionOptions {
     /// Most frames of a received message; over it: close code 1009. Does not limit what a handler gets by on_part().
     std::size_t max_fragments = 131'072;
     /// From the first byte of a received message to its end; then close code 1008. 0: unlimited. Without a value: a
-    /// minute on a server, unlimited on a client.
+    /// minute on a server, unlimited on a client. Also the longest time between two pieces of a message that is sent in
+    /// pieces, while others wait for its end and there is space for it; then close code 1011. Without a value: a
+    /// minute.
     std::optional<std::chrono::milliseconds> message_timeout{};
     /// What may be received in a second. Reading pauses for a peer that sends more, so it has to wait, and nothing is
     /// lost. Its Ping, Pong and Close frames wait, too.

@@ -17,6 +17,7 @@ void Connection<role, T>::hold(Hold why, bool held) {
 template <Role role, Transport T>
 void Connection<role, T>::end_pause(Hold why) {
     keep_alive_.stop_probing();
+    if (why == Hold::memory || why == Hold::receivers) part_came();
     const std::uint32_t now = in_milliseconds(transport().now());
     message_began_ = why == Hold::rate ? message_began_ + (now - extra_->paused_at) : now;
     if (!within_memory([&] { hold(why, false); })) out_of_memory();

@@ -43,7 +43,8 @@ enum class SlowConsumer : std::uint8_t {
 };
 
 /// The limits of a send queue, in bytes that wait or are in flight, including bookkeeping. A message of any size is
-/// queued if the queue is not over the limit before, so a queue holds at most `hard_limit` and one message.
+/// queued if the queue is not over the limit before, so a queue holds at most `hard_limit` and one message. What waits
+/// for the end of a message that is sent in pieces has a `hard_limit` of its own.
 struct SendQueueLimits {
     std::size_t high_mark = std::size_t{1}
                             << 20;  ///< over it, reading stops, and the policy applies to all but replies

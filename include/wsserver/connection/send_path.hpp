@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -65,6 +66,12 @@ class SendPath {
     MessageProgress* open_message() noexcept { return queue_ ? queue_->open_message() : nullptr; }
     /// The open message ends without a part. Precondition: it has none.
     void cancel_message() noexcept { queue_->end_message(); }
+    /// See SendQueue::delays_messages().
+    bool delays_messages() const noexcept { return queue_ && queue_->delays_messages(); }
+    /// See SendQueue::delays_too_much().
+    bool delays_too_much() const noexcept { return queue_ && queue_->delays_too_much(); }
+    /// See SendQueue::delays_since(); null without a queue.
+    std::optional<std::uint32_t>* delays_since() noexcept { return queue_ ? &queue_->delays_since() : nullptr; }
     /// See SendQueue::abandon_message().
     std::size_t abandon_message() noexcept { return queue_ ? queue_->abandon_message() : 0; }
 
@@ -128,8 +135,8 @@ class SendPath {
 
     /// True if nothing is queued or in flight, and no message is open.
     bool idle() const noexcept { return !queue_; }
-    /// See SendQueue::is_over_high_mark().
-    bool is_over_high_mark() const noexcept { return queue_ && queue_->is_over_high_mark(); }
+    /// True if a message is open that is sent in parts.
+    bool has_open_message() const noexcept { return queue_ && queue_->open_message() != nullptr; }
     /// True if the connection must not read from its peer; see SendQueue.
     bool holds_reading() const noexcept { return queue_ && queue_->holds_reading(); }
     /// Bytes that were not yet passed to the transport.

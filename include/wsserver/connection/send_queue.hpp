@@ -38,7 +38,12 @@ struct PushResult {
 ///
 /// The policy drops complete messages of which no frame has been taken, whether or not they are replies: it considers
 /// only how long a message waits. It never drops a message that was pushed in parts: if such a one is over the hard
-/// limit, the connection must close. Used by one thread.
+/// limit, the connection must close.
+///
+/// What is after the open message has a limit of its own, the hard limit, because its peer cannot take it: it does not
+/// count for parts, Pings and Pongs. Messages over that limit meet the policy, which then drops others after the open
+/// message only. At the end of the message, what was after it counts for no limit until it has left. Used by one
+/// thread.
 class SendQueue {
    public:
     /// Keeps a reference to `limits`, which must outlive the queue and may change. `account` counts memory(); it may be
@@ -71,10 +76,18 @@ class SendQueue {
     }
     /// The last part was sent without the queue, or is in it. What is after the message may leave.
     void end_message() noexcept {
+        spared_ += delayed();
         open_.reset();
         after_ = {};
         watch_marks();
     }
+    /// True if messages wait for the end of the open one.
+    bool delays_messages() const noexcept { return after_.runs > 0; }
+    /// True if what waits for the end of the open message is over the limit, and nothing else is.
+    bool delays_too_much() const noexcept { return delayed() > limits_.hard_limit && counted() <= limits_.hard_limit; }
+    /// Since when the open message has got no part while others wait for its end, in the milliseconds of its user; it
+    /// notes that, and it is forgotten at the end of the message.
+    std::optional<std::uint32_t>& delays_since() noexcept { return after_.since; }
     /// The open message, if there is one, will not end, because a Close frame follows what was pushed of it. Discards
     /// what is after it. Returns the number of messages that are lost.
     std::size_t abandon_message() noexcept;
@@ -142,9 +155,8 @@ class SendQueue {
     void drained() noexcept { wants_drained_ = false; }
     /// True if the queue is at most half of the high mark, or of the hard limit if that is less.
     bool is_low() const noexcept { return may_leave() <= std::min(limits_.high_mark, limits_.hard_limit) / 2; }
-
-    /// True if the queue, with its bookkeeping and with what is after the open message, is over the high mark.
-    bool is_over_high_mark() const noexcept { return load() > limits_.high_mark; }
+    /// True if the queue, with its bookkeeping, is over the high mark.
+    bool is_over_high_mark() const noexcept { return may_leave() > limits_.high_mark; }
 
    private:
     using FramesApart = std::span<const MessageFrames::Frame>;
@@ -182,18 +194,26 @@ class SendQueue {
     struct After {
         std::size_t runs = 0;
         std::size_t bytes = 0;
+        std::optional<std::uint32_t> since{};  ///< see delays_since()
     };
+    using RunPlace = std::deque<Run>::iterator;
 
-    std::size_t load() const noexcept { return bytes() + runs_.size() * sizeof(Run); }
-    std::size_t may_leave() const noexcept { return load() - after_.bytes - after_.runs * sizeof(Run); }
+    /// What waits for the end of the open message, with its bookkeeping.
+    std::size_t delayed() const noexcept { return after_.bytes + after_.runs * sizeof(Run); }
+    /// The rest of the queue.
+    std::size_t may_leave() const noexcept { return bytes() + runs_.size() * sizeof(Run) - delayed(); }
+    /// The part of may_leave() that counts for the limits.
+    std::size_t counted() const noexcept { return may_leave() - std::min(spared_, may_leave()); }
+    bool is_after(SendKind kind) const noexcept { return open_ && !is_part(kind); }
+    std::pair<RunPlace, RunPlace> waiting_runs(bool after);
     void watch_marks() noexcept;
     template <class Append>
     PushResult push_message(std::size_t size, SendKind kind, Append&& append);
     PushResult push_control(Bytes frames);
     PushResult push_close(Bytes frame);
     PushResult admit(SendKind kind);
-    bool drop_oldest();
-    std::size_t drop_waiting();
+    bool drop_oldest(bool after);
+    std::size_t drop_waiting(bool after);
     void isolate_begun();
     void add(Run run);
     void uncount(const Run& run) noexcept;
@@ -213,6 +233,7 @@ class SendQueue {
     bool begun_ = false;  ///< the first waiting frame continues a message that was partly taken
     std::optional<MessageProgress> open_;
     After after_;
+    std::size_t spared_ = 0;  ///< of may_leave(): it was after a message that has ended, and counts for no limit
     bool holds_reading_ = false;
     bool wants_drained_ = false;
     std::size_t waiting_ = 0;   ///< bytes in runs_

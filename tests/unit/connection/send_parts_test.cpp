@@ -112,21 +112,64 @@ TEST_CASE("a Close frame follows the parts so far, and drops what is after them"
     CHECK(q.queue.idle());
 }
 
-TEST_CASE("the policies drop whole messages, before and after an open one, and never its parts", "[send_parts]") {
+TEST_CASE("the policies drop whole messages, before or after an open one, and never its parts", "[send_parts]") {
     const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::keep_latest);
     Queue q;
     q.limits = {.high_mark = 1'000, .hard_limit = 1'000, .policy = policy};
-    q.push(whole("before"));
+    q.push(whole(std::string(500, 'b')));
     q.queue.open_message(Opcode::text);
     q.push(first(std::string(600, 'o')), SendKind::part);
     q.push(whole("after"));
-    q.push(whole(std::string(600, 'b')));
+    q.push(whole(std::string(900, 'x')));
+    CHECK(q.push(whole(std::string(100, 'c'))).dropped == 0);
     const PushResult pushed = q.push(whole("last"));
     CHECK(pushed.status == SendStatus::queued);
-    CHECK(pushed.dropped == 3);
+    CHECK(pushed.dropped == (policy == SlowConsumer::drop_oldest ? 2 : 3));  // after the open message
+    const PushResult part = q.push(next("p"), SendKind::part);
+    CHECK(part.status == SendStatus::queued);
+    CHECK(part.dropped == 1);  // before it
     q.push(final_frame(), SendKind::last_part);
-    CHECK(q.take() == Strings{"01 " + std::string(600, 'o'), "80", "81 last"});
+    Strings frames{"01 " + std::string(600, 'o'), "00 p", "80"};
+    if (policy == SlowConsumer::drop_oldest) frames.push_back("81 " + std::string(100, 'c'));
+    frames.emplace_back("81 last");
+    CHECK(q.take() == frames);
     CHECK(q.queue.idle());
+    CHECK(q.queue.memory() == 0);
+}
+
+TEST_CASE("parts, Pings and Pongs pass whatever waits for the end of an open message", "[send_parts][rfc6455-5.4]") {
+    const auto policy =
+        GENERATE(SlowConsumer::close, SlowConsumer::drop_oldest, SlowConsumer::drop_newest, SlowConsumer::keep_latest);
+    Queue q;
+    q.limits = {.high_mark = 500, .hard_limit = 1'000, .policy = policy};
+    q.queue.open_message(Opcode::text);
+    q.push(first(std::string(600, 'o')), SendKind::part);
+    for (int i = 0; i < 2; ++i) {  // also broadcasts, although the parts are over the high mark
+        CHECK(q.push(whole(std::string(600, 'a')), SendKind::message).status == SendStatus::queued);
+    }
+    CHECK(q.queue.delays_too_much());
+    CHECK(q.push(frame(Opcode::pong, true, "p"), SendKind::control).status == SendStatus::queued);
+    CHECK(q.push(next("two"), SendKind::part).status == SendStatus::queued);
+    CHECK(q.take() == Strings{"8a 70", "01 " + std::string(600, 'o'), "00 two"});
+    const PushResult over = q.push(whole("more"), SendKind::reply);
+    CHECK(over.must_close == (policy == SlowConsumer::close));
+    CHECK((over.status == SendStatus::dropped) == (policy == SlowConsumer::drop_newest));
+}
+
+TEST_CASE("messages that were after another count for no limit from its end until they have left", "[send_parts]") {
+    Queue q;
+    q.limits = {.high_mark = 500, .hard_limit = 1'000, .policy = SlowConsumer::close};
+    q.queue.open_message(Opcode::text);
+    for (int i = 0; i < 2; ++i) q.push(whole(std::string(400, 'a')), SendKind::message);
+    q.push(final_frame(), SendKind::last_part);
+    CHECK(q.push(whole(std::string(300, 'b')), SendKind::message).status == SendStatus::queued);
+    CHECK(q.push(whole(std::string(300, 'c')), SendKind::message).status == SendStatus::queued);
+    CHECK(q.push(whole("d"), SendKind::message).must_close);  // these count
+    q.take();
+    CHECK(q.queue.idle());
+    for (int i = 0; i < 2; ++i)
+        CHECK(q.push(whole(std::string(300, 'e')), SendKind::message).status == SendStatus::queued);
+    CHECK(q.push(whole("f"), SendKind::message).must_close);
 }
 
 TEST_CASE("parts over the hard limit close the connection under every policy", "[send_parts]") {
@@ -160,8 +203,9 @@ TEST_CASE("messages after an open one do not count for the marks until its end",
     q.push(whole(std::string(3'000, 'x')));
     CHECK_FALSE(q.queue.holds_reading());
     CHECK(q.queue.is_low());
-    CHECK(q.queue.is_over_high_mark());
+    CHECK_FALSE(q.queue.is_over_high_mark());
     q.push(final_frame(), SendKind::last_part);
+    CHECK(q.queue.is_over_high_mark());
     CHECK(q.queue.holds_reading());
     CHECK(q.queue.wants_drained());
     CHECK_FALSE(q.queue.is_low());
@@ -417,6 +461,129 @@ TEST_CASE("a message that is open at the end of its connection is lost", "[send_
     CHECK(stage.server.shared.ends.at(0).info.dropped == 2);
 }
 
+TEST_CASE("a peer that takes everything gets parts and Pongs while much waits for the end", "[send_parts]") {
+    const auto policy = GENERATE(SlowConsumer::drop_oldest, SlowConsumer::drop_newest, SlowConsumer::keep_latest);
+    ConnectionOptions options;
+    options.send_queue = {.high_mark = 1'000, .hard_limit = 2'000, .policy = policy};
+    Stage stage{options};
+    stage.go([](AnyConnection& c) {
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("a");
+        for (int i = 0; i < 10; ++i) (void)c.send(std::string(900, 'x'));
+    });
+    stage.client->ping("p");
+    stage.go([](AnyConnection& c) {
+        CHECK(c.has_space());
+        CHECK(c.append("b") == SendStatus::queued);
+        CHECK(c.end_message() == SendStatus::queued);
+        CHECK(c.send("last") == SendStatus::queued);
+    });
+    const Strings frames = stage.frames();
+    REQUIRE(frames.size() > 5);
+    CHECK(Strings(frames.begin(), frames.begin() + 4) == Strings{"01 a", "8a 70", "00 b", "80"});
+    CHECK(frames.back() == "81 last");
+    CHECK(stage.server.reactor().counters().slow_consumers.read() == 0);
+}
+
+TEST_CASE("too much that waits for the end of a message closes the connection, and the cause says so", "[send_parts]") {
+    ConnectionOptions options;
+    options.send_queue = {.high_mark = 1'000, .hard_limit = 2'000, .policy = SlowConsumer::close};
+    Stage stage{options};
+    stage.go([](AnyConnection& c) {
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("a");
+        for (int i = 0; i < 3; ++i) CHECK(c.send(std::string(900, 'x')) == SendStatus::queued);
+        CHECK(c.send("x") == SendStatus::closed);
+    });
+    CHECK(stage.client->read() == Strings{"close 1013 too much waited for the end of a message"});
+    stage.client->wire().close();
+    stage.server.run();
+    CHECK(stage.server.shared.ends.at(0).cause == "too much waited for the end of a message in pieces");
+    CHECK(stage.server.reactor().counters().slow_consumers.read() == 1);
+}
+
+TEST_CASE("publishers do not wait for a member with an open message", "[send_parts]") {
+    ConnectionOptions options;
+    options.send_queue.high_mark = 8'000;
+    Stage stage{options};
+    stage.go([](AnyConnection& c) {
+        (void)c.join("room");
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("a");
+    });
+    WireClient publisher = stage.server.open();
+    stage.act = [](AnyConnection& c) { (void)c.publish("room", std::string(1'000, 'p')); };
+    for (int i = 0; i < 100; ++i) publisher.send("go");
+    stage.server.run();
+    CHECK(stage.server.reactor().counters().messages_in.read() == 101);
+    CHECK(stage.frames() == Strings{"01 a"});
+    stage.go([](AnyConnection& c) { (void)c.end_message(); });
+    CHECK(stage.frames().size() == 101);
+    CHECK(stage.server.reactor().counters().slow_consumers.read() == 0);
+}
+
+TEST_CASE("an open message that gets no piece in time while others wait is an error of the program", "[send_parts]") {
+    ConnectionOptions options;
+    options.message_timeout = 10s;
+    options.ping_interval = 0s;
+    options.send_queue.high_mark = 50'000;
+    Stage stage{options};
+    const auto is_open = [&] { return stage.server.reactor().list().at(0).state == "open"; };
+    stage.go([](AnyConnection& c) {
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("a");
+    });
+    stage.server.advance(1min);  // nothing waits
+    REQUIRE(is_open());
+    (void)stage.server.hub().send(stage.id, "waits");
+    stage.server.advance(9s);
+    REQUIRE(is_open());
+    SECTION("after the first that waits") {}
+    SECTION("after the last piece") {
+        stage.go([](AnyConnection& c) { (void)c.append("b"); });
+        stage.server.advance(9s);
+        REQUIRE(is_open());
+    }
+    SECTION("after the peer has taken what was sent") {
+        stage.client->wire().set_window(0);
+        stage.go([](AnyConnection& c) { (void)c.append(std::string(100'000, 'c')); });
+        stage.server.advance(1min);
+        REQUIRE(is_open());
+        stage.client->wire().set_window(1'000'000);
+        stage.server.advance(9s);
+        REQUIRE(is_open());
+    }
+    stage.server.advance(2s);
+    CHECK_FALSE(is_open());
+    CHECK(stage.server.reactor().counters().message_timeouts.read() == 1);
+    CHECK(stage.server.reactor().counters().messages_dropped.read() == 2);
+    CHECK(stage.frames().back() == close_frame(CloseCode::internal_error, "a message could not be completed"));
+    stage.client->wire().close();
+    stage.server.run();
+    CHECK(stage.server.shared.ends.at(0).cause ==
+          "a message in pieces got no piece in time, and others waited for its end");
+}
+
+TEST_CASE("a message that ends in time, or delays no other, has no time limit", "[send_parts]") {
+    ConnectionOptions options;
+    options.message_timeout = 10s;
+    Stage stage{options};
+    stage.go([](AnyConnection& c) {
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("a");
+        (void)c.send("after");
+    });
+    stage.server.advance(9s);
+    stage.go([](AnyConnection& c) {
+        (void)c.end_message();
+        (void)c.begin_message(Opcode::text);
+        (void)c.append("b");
+    });
+    stage.server.advance(20s);
+    stage.go([](AnyConnection& c) { CHECK(c.end_message() == SendStatus::queued); });
+    CHECK(stage.client->read() == Strings{"text a", "text after", "text b"});
+}
+
 TEST_CASE("64 MiB in one message with has_space() need little memory, while another waits", "[send_parts]") {
     struct Sending {
         std::size_t left = 1'024;
@@ -497,6 +664,33 @@ TEST_CASE("a client sends in pieces, masked", "[send_parts][rfc6455-5.3]") {
     client.connect(*network.connect(place), {.host = place.host}, Sender{});
     network.run_until_idle();
     CHECK(sizes == std::vector<std::size_t>{1'000'000, 5});
+}
+
+TEST_CASE("a client that forgets to end a message is closed after a minute, too", "[send_parts]") {
+    struct Forgetful {
+        void on_open(AnyConnection& c) {
+            (void)c.begin_message(Opcode::text);
+            (void)c.append("a");
+            (void)c.send("after");
+        }
+    };
+    struct Closes {
+        Strings* closes;
+        void on_close(AnyConnection&, const Close& close) { closes->push_back(to_string(Event{close})); }
+    };
+    Strings closes;
+    const Endpoint place{"server.example", 80, {}};
+    MemoryNetwork network;
+    ServerOn<MemoryTransport> server{network};
+    server.set_options({.message_timeout = 1h});
+    server.handle(Closes{&closes});
+    server.listen(std::move(network.open_listeners(place).front()));
+    ClientOn<MemoryTransport> client{network};
+    client.connect(*network.connect(place), {.host = place.host}, Forgetful{});
+    network.advance(59s);
+    CHECK(closes.empty());
+    network.advance(2s);
+    CHECK(closes == Strings{"close 1011 a message could not be completed"});
 }
 
 TEST_CASE("received parts are sent on as parts, whatever their sizes", "[send_parts]") {

@@ -97,7 +97,7 @@ PushResult SendQueue::push_message(std::size_t size, SendKind kind, Append&& app
     if (admitted.status == SendStatus::queued) {
         append();
         waiting_ += size;
-        if (open_ && !is_part(kind)) after_.bytes += size;
+        if (is_after(kind)) after_.bytes += size;
         if (kind != SendKind::part) ++messages_;
         if (kind == SendKind::last_part) end_message();
     }
@@ -121,6 +121,7 @@ std::size_t SendQueue::abandon_message() noexcept {
         uncount(runs_.back());
         runs_.pop_back();
     }
+    after_.bytes = 0;
     end_message();
     return before - messages_ + 1;
 }
@@ -139,7 +140,7 @@ void SendQueue::add(Run run) {
 
 /// The run after which one of this kind is added; null: there is none.
 SendQueue::Run* SendQueue::last_run(SendKind kind) noexcept {
-    if (open_ && !is_part(kind)) return after_.runs > 0 ? &runs_.back() : nullptr;
+    if (is_after(kind)) return after_.runs > 0 ? &runs_.back() : nullptr;
     return runs_.size() > after_.runs ? &runs_[runs_.size() - after_.runs - 1] : nullptr;
 }
 
@@ -150,7 +151,7 @@ void SendQueue::uncount(const Run& run) noexcept {
 }
 
 PushResult SendQueue::push_control(Bytes frames) {
-    if (load() > limits_.hard_limit) {
+    if (counted() > limits_.hard_limit) {
         if (limits_.policy == SlowConsumer::close) return {SendStatus::closed, 0, true};
         return {SendStatus::dropped};
     }
@@ -169,8 +170,10 @@ PushResult SendQueue::push_close(Bytes frame) {
 
 /// Applies the policy before a message is queued. The message may be queued if the status of the result is `queued`.
 PushResult SendQueue::admit(SendKind kind) {
-    const std::size_t limit =
-        kind == SendKind::message ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
+    const bool after = is_after(kind);
+    const bool is_marked = kind == SendKind::message && !after;
+    const std::size_t limit = is_marked ? std::min(limits_.high_mark, limits_.hard_limit) : limits_.hard_limit;
+    const auto load = [&] { return after ? delayed() : counted(); };
     PushResult result;
     if (load() <= limit) return result;
     // Without a part, the message would be another one.
@@ -184,10 +187,10 @@ PushResult SendQueue::admit(SendKind kind) {
         case SlowConsumer::drop_newest:
             return no_place();
         case SlowConsumer::drop_oldest:
-            while (load() > limit && drop_oldest()) ++result.dropped;
+            while (load() > limit && drop_oldest(after)) ++result.dropped;
             break;
         case SlowConsumer::keep_latest:
-            result.dropped = drop_waiting();
+            result.dropped = drop_waiting(after);
             break;
     }
     // Bytes in flight cannot be dropped. If they alone are over the hard limit, no message is added.
@@ -204,38 +207,45 @@ void SendQueue::isolate_begun() {
     runs_.emplace_front(std::move(whole.owner), whole.frames.first(rest), 1U, whole.memory - others);
 }
 
-/// Drops the message that waits longest. False if there is no message, apart from one that was partly taken and those
-/// in parts.
-bool SendQueue::drop_oldest() {
+/// The runs after the open message, or those before its end, without a message that was partly taken.
+auto SendQueue::waiting_runs(bool after) -> std::pair<RunPlace, RunPlace> {
     isolate_begun();
-    const auto victims = std::find_if(std::next(runs_.begin(), begun_ ? 1 : 0), runs_.end(),
-                                      [](const Run& run) { return run.may_be_dropped(); });
-    if (victims == runs_.end()) return false;
+    const auto border = runs_.end() - static_cast<std::ptrdiff_t>(after_.runs);
+    if (after) return {border, runs_.end()};
+    return {std::next(runs_.begin(), begun_ ? 1 : 0), border};
+}
+
+/// Drops the message that waits longest, of those after the open message, or of the others. False if there is none that
+/// may be dropped.
+bool SendQueue::drop_oldest(bool after) {
+    const auto [first, last] = waiting_runs(after);
+    const auto victims = std::find_if(first, last, [](const Run& run) { return run.may_be_dropped(); });
+    if (victims == last) return false;
     const std::size_t size = victims->is_apart ? victims->size() : first_message_size(victims->frames);
     waiting_ -= size;
     --messages_;
-    const bool is_after = static_cast<std::size_t>(runs_.end() - victims) <= after_.runs;
-    if (is_after) after_.bytes -= size;
+    if (after) after_.bytes -= size;
     if (!victims->is_apart) victims->frames = victims->frames.subspan(size);
     const std::size_t freed = --victims->messages == 0 ? victims->memory : std::min(size, victims->memory);
     memory_ -= freed;
     victims->memory -= freed;
     if (victims->messages > 0) return true;
     runs_.erase(victims);
-    if (is_after) --after_.runs;
+    if (after) --after_.runs;
     return true;
 }
 
-/// Drops all messages of which no frame was taken, except those in parts. Returns their number.
-std::size_t SendQueue::drop_waiting() {
+/// Drops all messages after the open one, or all others of which no frame was taken, except those in parts. Returns
+/// their number.
+std::size_t SendQueue::drop_waiting(bool after) {
     const std::size_t before = messages_;
-    isolate_begun();
-    const auto dropped = std::remove_if(std::next(runs_.begin(), begun_ ? 1 : 0), runs_.end(), [this](const Run& run) {
+    const auto [first, last] = waiting_runs(after);
+    const auto dropped = std::remove_if(first, last, [this](const Run& run) {
         if (run.may_be_dropped()) uncount(run);
         return run.may_be_dropped();
     });
-    runs_.erase(dropped, runs_.end());
-    after_ = {};
+    runs_.erase(dropped, last);
+    if (after) after_.runs = after_.bytes = 0;
     return before - messages_;
 }
 
@@ -246,7 +256,7 @@ std::size_t SendQueue::discard() noexcept {
     after_ = {};
     runs_.clear();
     controls_.clear();
-    waiting_ = memory_ = shared_begun_ = 0;
+    waiting_ = memory_ = shared_begun_ = spared_ = 0;
     if (in_flight_ == 0) shared_sent_ = 0;
     watch_marks();
     return std::exchange(messages_, 0);
@@ -397,6 +407,7 @@ SendPiece SendQueue::take_raw(std::size_t max_bytes) {
 
 void SendQueue::watch_marks() noexcept {
     charge_.set(memory());
+    spared_ = std::min(spared_, may_leave());
     if (may_leave() > limits_.high_mark) {
         holds_reading_ = wants_drained_ = true;
     } else if (may_leave() <= limits_.high_mark / 2) {

@@ -132,7 +132,7 @@ class Client {
     /// policy for slow consumers says so.
     SendStatus send(const AnyMessage& message);
     /// Begins a message that is sent in pieces; see AnyConnection::begin_message().
-    SendStatus begin_message(Opcode type);
+    [[nodiscard]] SendStatus begin_message(Opcode type);
     /// Sends its next piece; see AnyConnection::append().
     SendStatus append(const AnyMessage& piece);
     /// Ends it.

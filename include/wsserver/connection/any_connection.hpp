@@ -49,7 +49,7 @@ class AnyConnection {
     ///
     /// The result is `refused` if a message is open already, and where this is not possible: in a handler in a shared
     /// object. Then the caller must not append(): its pieces would belong to the message that is open.
-    virtual SendStatus begin_message(Opcode type) {
+    [[nodiscard]] virtual SendStatus begin_message(Opcode type) {
         static_cast<void>(type);
         return SendStatus::refused;
     }

@@ -31,7 +31,7 @@ void read_on(const std::shared_ptr<Upload>& upload) {
 /// Sends each message back while it arrives.
 struct Mirror {
     void on_part(AnyConnection& connection, const Part& part) {
-        if (part.first) connection.begin_message(part.opcode);
+        if (part.first && connection.begin_message(part.opcode) != SendStatus::queued) connection.close();
         connection.append(part.bytes);
         if (part.last) connection.end_message();
     }

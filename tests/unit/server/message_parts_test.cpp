@@ -36,7 +36,7 @@ std::vector<TransportKind> transports() {
 /// Sends back what it receives, as it arrives.
 struct Mirror {
     void on_part(AnyConnection& connection, const Part& part) {
-        if (part.first) connection.begin_message(part.opcode);
+        if (part.first && connection.begin_message(part.opcode) != SendStatus::queued) connection.close();
         connection.append(part.bytes);
         if (part.last) connection.end_message();
     }
@@ -60,7 +60,7 @@ struct Uploader {
     Transfer* transfer;
 
     void on_open(AnyConnection& connection) {
-        connection.begin_message(Opcode::binary);
+        CHECK(connection.begin_message(Opcode::binary) == SendStatus::queued);
         on_drained(connection);
     }
     void on_drained(AnyConnection& connection) {

@@ -589,18 +589,19 @@ namespace {
 
 /// Counts as a received message.
 struct Held final : MessageHolder {
-    explicit Held(const std::string& text) : payload{PooledBuffer{text.size()}} {
-        std::memcpy(payload.memory.data(), text.data(), text.size());
-        payload.bytes = {payload.memory.data(), text.size()};
+    explicit Held(const std::string& text) : owned{PooledBuffer{text.size()}} {
+        std::memcpy(owned.memory.data(), text.data(), text.size());
+        owned.bytes = {owned.memory.data(), text.size()};
     }
-    OwnedPayload take() noexcept override { return std::exchange(payload, {}); }
-    OwnedPayload payload;
+    Bytes payload() const noexcept override { return owned.bytes; }
+    OwnedPayload take() noexcept override { return std::exchange(owned, {}); }
+    OwnedPayload owned;
 };
 
 /// The frames of a text that stays in its memory.
 std::shared_ptr<const MessageFrames> frames_apart(const std::string& text, std::size_t fragment_size) {
     Held held{text};
-    Binary binary{held.payload.bytes, MessageMemory{&held}};
+    Binary binary{held.owned.bytes, MessageMemory{&held}};
     return MessageFrames::take(AnyMessage{std::move(binary)}, fragment_size, [](FrameHeader&, MutableBytes) {});
 }
 

@@ -74,6 +74,12 @@ class AnyHandler {
     virtual void on_message(AnyConnection& connection, const Text&) { decline(connection); }
     /// A binary message was received. Declines it by default.
     virtual void on_message(AnyConnection& connection, const Binary&) { decline(connection); }
+    /// Called by the connection for each text message, whose memory may be taken: calls on_message() by default. Not
+    /// for the handlers of programs. on_message() never takes the memory, so that a message can be passed to several
+    /// handlers.
+    virtual void take_message(AnyConnection& connection, Text&& message) { on_message(connection, message); }
+    /// The same for each binary message.
+    virtual void take_message(AnyConnection& connection, Binary&& message) { on_message(connection, message); }
     /// Whether on_part() gets all messages instead of on_message().
     virtual bool takes_parts() const noexcept { return false; }
     /// A piece of a message was received. Nothing of the message is kept for the next one. The limits and timeouts are
@@ -148,14 +154,14 @@ template <class H>
 concept reacts_to_open = requires(H h, AnyConnection& c) {
     h.on_open(c);
 };
+/// `H` takes an `M` that may be moved.
 template <class H, class M>
-concept reacts_to_message = requires(H h, AnyConnection& c, M m) {
+concept may_move_message = requires(H h, AnyConnection& c, M m) {
     h.on_message(c, std::move(m));
 };
-/// Its only on_message() is for any message. It may send that several times, so it does not get its memory.
-template <class H>
-concept reacts_to_any_message = requires(H h, AnyConnection& c, const AnyMessage& m) {
-    typename std::void_t<decltype(&H::on_message)>;
+/// `H` takes an `M`. An `auto&` binds only to one that is const.
+template <class H, class M>
+concept reacts_to_message = may_move_message<H, M> || requires(H h, AnyConnection& c, const M& m) {
     h.on_message(c, m);
 };
 template <class H>
@@ -190,7 +196,10 @@ concept open_returns_void = requires(H h, AnyConnection& c) {
 template <class H, class M>
 concept message_returns_void = requires(H h, AnyConnection& c, M m) {
     { h.on_message(c, std::move(m)) } -> std::same_as<void>;
-};
+}
+|| (!may_move_message<H, M> && requires(H h, AnyConnection& c, const M& m) {
+    { h.on_message(c, m) } -> std::same_as<void>;
+});
 template <class H>
 concept part_returns_void = requires(H h, AnyConnection& c, const Part& p) {
     { h.on_part(c, p) } -> std::same_as<void>;
@@ -299,7 +308,8 @@ void make_data(AnyConnection& connection) {
 /// where `H::runs`, a static constexpr Runs, says; Runs::inline_ if `H` has no such member.
 ///
 /// `H` may take a message as a `Text` or `Binary`, by reference or by value. One that takes it by value may move it to
-/// send() or publish(): a long one is then sent on without a copy of its bytes.
+/// send() or publish(): a long one is then sent on without a copy of its bytes. From any other parameter it is copied,
+/// and may be sent several times.
 ///
 /// If `H` has a type `Data`, each connection has an object of it, which reactions reach by `connection.data<Data>()`.
 /// It is the one of Admission::data. Without that, it is made before on_open(), from an AnyConnection& if it can be,
@@ -336,8 +346,10 @@ class HandlerOf final : public AnyHandler {
         if constexpr (detail::has_data<H>) detail::make_data<H>(connection);
         if constexpr (detail::reacts_to_open<H>) handler().on_open(connection);
     }
-    void on_message(AnyConnection& connection, const Text& message) override { react(connection, message); }
-    void on_message(AnyConnection& connection, const Binary& message) override { react(connection, message); }
+    void on_message(AnyConnection& connection, const Text& message) override { react(connection, Text{message}); }
+    void on_message(AnyConnection& connection, const Binary& message) override { react(connection, Binary{message}); }
+    void take_message(AnyConnection& connection, Text&& message) override { react(connection, std::move(message)); }
+    void take_message(AnyConnection& connection, Binary&& message) override { react(connection, std::move(message)); }
     bool takes_parts() const noexcept override { return detail::reacts_to_part<H>; }
     void on_part(AnyConnection& connection, const Part& part) override {
         if constexpr (detail::reacts_to_part<H>) {
@@ -383,11 +395,12 @@ class HandlerOf final : public AnyHandler {
         return true;
     }
     template <class M>
-    void react(AnyConnection& connection, const M& message) {
-        if constexpr (detail::reacts_to_any_message<H>) {
-            if (may_react(connection)) handler().on_message(connection, message);
+    requires(std::same_as<M, Text> || std::same_as<M, Binary>) void react(AnyConnection& connection, M&& message) {
+        message.memory.offer();
+        if constexpr (detail::may_move_message<H, M>) {
+            if (may_react(connection)) handler().on_message(connection, std::forward<M>(message));
         } else if constexpr (detail::reacts_to_message<H, M>) {
-            if (may_react(connection)) handler().on_message(connection, detail::handed_on(message));
+            if (may_react(connection)) handler().on_message(connection, std::as_const(message));
         } else if constexpr (detail::reacts_to_message<H, Text> || detail::reacts_to_message<H, Binary>) {
             decline(connection);  // `H` takes the other type only
         }

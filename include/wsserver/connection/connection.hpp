@@ -440,9 +440,9 @@ class Connection final : public OwnedConnection, public StreamUser {
     void keep_pace(int events, std::size_t bytes);
     bool is_listening() const noexcept { return phase_ == Phase::open || phase_ == Phase::closing; }
     template <class M>
-    void deliver(const M& message);
-    void react(const Text& message) { deliver(message); }
-    void react(const Binary& message) { deliver(message); }
+    void deliver(M& message);
+    void react(Text& message) { deliver(message); }
+    void react(Binary& message) { deliver(message); }
     void react(const Part& part);
     void react(const Ping& ping);
     void react(const Pong& pong);

@@ -131,12 +131,12 @@ void Connection<role, T>::handle_some(MutableBytes& bytes) {
 template <Role role, Transport T>
 auto Connection<role, T>::handle_next(MutableBytes& bytes) -> Handled {
     const auto written = out_.mark(transport());
-    const std::optional<Event> event = protocol_.next_event(bytes, transport().output());
+    std::optional<Event> event = protocol_.next_event(bytes, transport().output());
     if (!event) return Handled::nothing;
     // The output has the reply to a Ping, the echo of a Close, or the Close for a broken rule. Settle it first.
     const SendKind kind = protocol_.finished() ? SendKind::close : SendKind::control;
     if (out_.settle(transport(), owner_, written, kind).must_close) slow_consumer();
-    const auto act = [this](const auto& what) {
+    const auto act = [this](auto& what) {
         this->react(what);
         return handled(what);
     };
@@ -145,10 +145,10 @@ auto Connection<role, T>::handle_next(MutableBytes& bytes) -> Handled {
 
 template <Role role, Transport T>
 template <class M>
-void Connection<role, T>::deliver(const M& message) {
+void Connection<role, T>::deliver(M& message) {
     ++messages_in_;
     owner_.counts().messages_in.add();
-    guarded([&] { handler()->on_message(*this, message); });
+    guarded([&] { handler()->take_message(*this, std::move(message)); });
 }
 
 template <Role role, Transport T>

@@ -27,25 +27,24 @@ class HandlerChooser;
 
 namespace detail {
 
-/// A function for any message. It may send that several times, so it does not get its memory.
-template <class F>
-concept takes_any_message = (std::is_pointer_v<F> || requires { typename std::void_t<decltype(&F::operator())>; }) &&
-                            std::is_invocable_v<F&, AnyConnection&, const AnyMessage&>;
+/// `F` takes an `M`. An `auto&` binds only to one that is const.
+template <class F, class M>
+concept takes_message = std::is_invocable_v<F&, AnyConnection&, M> || std::is_invocable_v<F&, AnyConnection&, const M&>;
 
 /// A handler whose only reaction is a function.
 template <class F, Runs where>
 struct MessageFunction {
-    static_assert(std::is_invocable_v<F&, AnyConnection&, Text> || std::is_invocable_v<F&, AnyConnection&, Binary>,
+    static_assert(takes_message<F, Text> || takes_message<F, Binary>,
                   "want: f(AnyConnection&, const Text&) or f(AnyConnection&, const Binary&)");
     static constexpr Runs runs = where;
 
     template <class M>
-    requires(std::same_as<M, Text> || std::same_as<M, Binary>) &&
-        std::is_invocable_v<F&, AnyConnection&, M> auto on_message(AnyConnection& connection, M message) {
-        if constexpr (takes_any_message<F>)
-            return f(connection, std::as_const(message));
+    requires(std::same_as<M, Text> || std::same_as<M, Binary>) && takes_message<F, M> auto on_message(
+                                                                      AnyConnection& connection, M&& message) {
+        if constexpr (std::is_invocable_v<F&, AnyConnection&, M>)
+            return f(connection, std::forward<M>(message));
         else
-            return f(connection, std::move(message));
+            return f(connection, std::as_const(message));
     }
 
     F f;

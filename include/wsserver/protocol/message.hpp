@@ -66,15 +66,21 @@ class MessageMemory {
     /// Refers to what `other` refers to if that is moved, otherwise to nothing.
     constexpr MessageMemory& operator=(MessageMemory other) noexcept {
         holder_ = other.holder_;
+        is_offered_ = false;
         return *this;
     }
     ~MessageMemory() = default;
 
-    /// Null: nothing.
-    constexpr MessageHolder* holder() const noexcept { return holder_; }
+    /// For the library, which passes a message to a handler as an rvalue: only a parameter that takes it by value, and
+    /// so is moved from this one, refers to the holder. One that makes an AnyMessage of it does not: the handler has
+    /// not moved anything, and may send that AnyMessage several times.
+    constexpr void offer() noexcept { is_offered_ = true; }
+    /// Null: nothing, or the memory is offered.
+    constexpr MessageHolder* holder() const noexcept { return is_offered_ ? nullptr : holder_; }
 
    private:
     MessageHolder* holder_ = nullptr;
+    bool is_offered_ = false;
 };
 
 // All of these types are views. A received one is valid until the handler returns, or until the message is moved to a
@@ -170,14 +176,6 @@ std::variant<Types...> variant_of(TypeList<Types...>);
 template <class F, class... Types>
 constexpr bool with_type_of(Opcode opcode, F&& f, TypeList<Types...>) {
     return ((Types::opcode == opcode && (f.template operator()<Types>(), true)) || ...);
-}
-
-/// A received message for the one that reacts to it, with its memory.
-template <class M>
-M handed_on(const M& message) noexcept {
-    M same{message};
-    same.memory = MessageMemory{message.memory.holder()};
-    return same;
 }
 
 template <class T>

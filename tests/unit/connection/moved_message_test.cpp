@@ -312,7 +312,7 @@ TEST_CASE("a message that was moved once is refused the second time", "[moved_me
             statuses.push_back(connection.publish(message));
             statuses.push_back(connection.hub()->send(connection.id(), message));
         }
-        void on_message(AnyConnection& connection, Text&& message) {
+        void on_message(AnyConnection& connection, Text message) {
             both(connection, std::move(message));
             statuses.push_back(connection.send(message));
         }
@@ -362,4 +362,88 @@ TEST_CASE("a function may move its message, too, unless it takes any message", "
     CHECK(sent == 3);
     CHECK(client.read() == Strings{"text " + payload});
     CHECK(other.read() == Strings{"text " + payload, "text " + payload});
+}
+
+TEST_CASE("a handler that passes a message on to two others gives its memory to neither", "[moved_message]") {
+    struct Both final : AnyHandler {
+        std::string_view name() const noexcept override { return "both"; }
+        void on_message(AnyConnection& connection, const Text& message) override {
+            first.on_message(connection, message);
+            second.on_message(connection, message);
+            left = message.text;
+        }
+
+        HandlerOf<Mover> first, second;
+        std::string left{};
+        Both(Seen& of_first, Seen& of_second) : first("first", Mover{&of_first}), second("second", Mover{&of_second}) {}
+    };
+    Seen first, second;
+    const auto both = std::make_shared<Both>(first, second);
+    MemoryServer server;
+    server.shared.handlers[""] = both;
+    WireClient client = server.open();
+    const std::string payload = numbers(100'000);
+    write(client, 1, payload, 2);
+    server.run();
+    CHECK(client.read() == Strings{"text " + payload, "text " + payload});
+    CHECK(both->left == payload);
+    CHECK(first.statuses == std::vector<SendStatus>{SendStatus::queued});
+    CHECK(second.statuses == std::vector<SendStatus>{SendStatus::queued});
+}
+
+namespace {
+
+/// By Room::send_twice().
+struct {
+    std::size_t sent;
+    bool had_memory;
+} sends;
+
+struct Room {
+    static void send_twice(AnyConnection& connection, const AnyMessage& message) {
+        sends.had_memory |= message.has_memory();
+        for (int i = 0; i < 2; ++i) sends.sent += connection.send(message) == SendStatus::queued ? 1 : 0;
+    }
+    void receive(AnyConnection& connection, const AnyMessage& message) { send_twice(connection, message); }
+    void receive_value(AnyConnection& connection, AnyMessage message) { send_twice(connection, message); }
+};
+
+struct Overloads {
+    void on_message(AnyConnection& connection, const Text& message) { Room::send_twice(connection, message); }
+    void on_message(AnyConnection& connection, const AnyMessage& message) { Room::send_twice(connection, message); }
+};
+
+struct ByReference {
+    void on_message(AnyConnection& connection, auto& message) { Room::send_twice(connection, message); }
+};
+
+struct ByRvalue {
+    void on_message(AnyConnection& connection, Text&& message) { Room::send_twice(connection, std::move(message)); }
+    void on_message(AnyConnection& connection, Binary&& message) { Room::send_twice(connection, std::move(message)); }
+};
+
+}  // namespace
+
+TEST_CASE("a message that is sent several times without a move is sent each time", "[moved_message]") {
+    sends = {};
+    Room room;
+    const auto by_reference = [](auto& connection, auto& message) { Room::send_twice(connection, message); };
+    const auto bound = std::bind_front(&Room::receive, &room);
+    const auto bound_value = std::bind_front(&Room::receive_value, &room);
+    MemoryServer server;
+    server.handle("overloads", Overloads{});
+    server.handle("reference", ByReference{});
+    server.handle("rvalue", ByRvalue{});
+    server.handle("function", detail::MessageFunction<decltype(by_reference), Runs::inline_>{by_reference});
+    server.handle("bound", detail::MessageFunction<decltype(bound), Runs::inline_>{bound});
+    server.handle("bound_value", detail::MessageFunction<decltype(bound_value), Runs::inline_>{bound_value});
+    const auto* const name = GENERATE("overloads", "reference", "rvalue", "function", "bound", "bound_value");
+    WireClient client = server.open(name);
+    const std::string payload = numbers(100'000);
+    write(client, 1, payload, 2);
+    write(client, 2, payload, 2);
+    server.run();
+    CHECK(sends.sent == 4);
+    CHECK_FALSE(sends.had_memory);
+    CHECK(client.read() == Strings{"text " + payload, "text " + payload, "binary " + payload, "binary " + payload});
 }

@@ -228,7 +228,8 @@ SendStatus Connection<role, T>::send_as(SendKind kind, const AnyMessage& message
     return contained([&] {
         broadcasts_first();
         if (phase_ != Phase::open) return SendStatus::closed;
-        if (message.has_memory()) return send_taken(kind, message);
+        const std::size_t fragment_size = owner_.protocol_options().fragment_size;
+        if (MessageFrames::may_take(message, fragment_size)) return send_taken(kind, message);
         const auto written = out_.mark(transport());
         const auto sent = message.visit([this](const auto& m) { return protocol_.send(m, transport().output()); });
         if (!sent) return SendStatus::closed;

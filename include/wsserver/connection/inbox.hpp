@@ -46,7 +46,7 @@ class SharedMessage {
     /// Returns null if the memory was taken before. Throws std::bad_alloc.
     static std::shared_ptr<const SharedMessage> of(const AnyMessage& message, std::size_t fragment_size) {
         auto shared = std::make_shared<SharedMessage>();
-        if (message.has_memory()) {
+        if (MessageFrames::may_take(message, fragment_size)) {
             shared->apart.reserve(message.payload().size(), fragment_size);
             shared->apart.make_unmasked(message.opcode(), message.take(), fragment_size);
             return shared->is_apart() ? shared : nullptr;
@@ -58,13 +58,21 @@ class SharedMessage {
     /// The same for a payload that was taken before. Throws std::bad_alloc; then `payload` is unchanged.
     static std::shared_ptr<SharedMessage> of(Opcode opcode, OwnedPayload& payload, std::size_t fragment_size) {
         auto shared = std::make_shared<SharedMessage>();
-        shared->apart.reserve(payload.bytes.size(), fragment_size);
-        shared->apart.make_unmasked(opcode, std::move(payload), fragment_size);
+        if (MessageFrames::has_long_fragments(fragment_size)) {
+            shared->apart.reserve(payload.bytes.size(), fragment_size);
+            shared->apart.make_unmasked(opcode, std::move(payload), fragment_size);
+        } else if (opcode == Opcode::text) {
+            encode_message(Text::from_payload(payload.bytes), fragment_size, shared->frames);
+        } else {
+            encode_message(Binary{payload.bytes}, fragment_size, shared->frames);
+        }
         return shared;
     }
 
     /// Whether the message is in `apart`. Otherwise it is in `frames`.
     bool is_apart() const noexcept { return apart.size() > 0; }
+    /// Its frames, in bytes.
+    std::size_t size() const noexcept { return is_apart() ? apart.size() : frames.size(); }
     /// In bytes.
     std::size_t memory() const noexcept { return is_apart() ? apart.memory() : frames.size(); }
 
@@ -142,11 +150,19 @@ struct InboxItem {
     bool may_pass_limit() const noexcept {
         return kind == Kind::fail || kind == Kind::fail_message || kind == Kind::resume || kind == Kind::acknowledge;
     }
-    /// The memory of the item itself and of the message that it shares, without its payload, in bytes.
-    std::size_t memory() const noexcept {
+    /// The item itself and the message that it shares, without its payload, in bytes. A message that was moved counts
+    /// as a copy of it would.
+    std::size_t size_in_memory() const noexcept {
         if (!to_all) return sizeof *this + (call ? sizeof *call : 0);
-        return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) +
-               to_all->taken.memory.capacity() + (to_all->shared ? to_all->shared->memory() : 0);
+        return sizeof *this + sizeof *to_all + to_all->to.size() * sizeof(ConnectionId) + to_all->taken.bytes.size() +
+               (to_all->shared ? to_all->shared->size() : 0);
+    }
+    /// What the memory of a message that was moved has besides, in bytes.
+    std::size_t spare_memory() const noexcept {
+        if (!to_all) return 0;
+        const OwnedPayload& taken = to_all->taken;
+        const SharedMessage* shared = to_all->shared.get();
+        return taken.memory.capacity() - taken.bytes.size() + (shared ? shared->memory() - shared->size() : 0);
     }
 };
 
@@ -159,7 +175,8 @@ class Inbox {
     struct Batch {
         std::vector<InboxItem> items;  ///< in the order of put()
         OutputBuffer payload;          ///< of all items, one after the other
-        std::size_t bytes = 0;         ///< memory of the items, their payloads and the messages that they share
+        std::size_t bytes = 0;         ///< of the items, their payloads and the messages that they share
+        std::size_t spare = 0;         ///< bytes that the memory of these messages has besides
 
         /// In bytes. Up to this size the memory for items and for payloads is reused. A larger one, left by a burst, is
         /// freed.
@@ -173,7 +190,7 @@ class Inbox {
         void clear() noexcept {
             items.clear();
             if (items.capacity() > kept / sizeof(InboxItem)) items = std::vector<InboxItem>{};
-            bytes = 0;
+            bytes = spare = 0;
             payload.clear();
             if (payload.capacity() > kept) payload.release();
         }
@@ -191,7 +208,7 @@ class Inbox {
     /// added.
     template <class Wake>
     [[nodiscard]] bool put(InboxItem&& item, Bytes payload, Wake&& wake) {
-        const std::size_t memory = item.memory() + payload.size();
+        const std::size_t memory = item.size_in_memory() + payload.size();
         const std::lock_guard lock(mutex_);
         const std::size_t bytes = waiting_.bytes + memory;
         if (bytes > limit_ && !item.may_pass_limit()) return false;
@@ -200,8 +217,10 @@ class Inbox {
         item.offset = waiting_.payload.size();
         item.size = payload.size();
         waiting_.payload.append(payload);
+        const std::size_t spare = item.spare_memory();
         waiting_.items.push_back(std::move(item));
         waiting_.bytes = bytes;
+        waiting_.spare += spare;
         return true;
     }
 
@@ -219,7 +238,7 @@ class Inbox {
     /// rather than too little, and without a locked instruction for messages that leave at once. Any thread.
     std::size_t waiting_bytes() const noexcept {
         const std::lock_guard lock(mutex_);
-        return waiting_.bytes;
+        return waiting_.bytes + waiting_.spare;
     }
 
     /// Clears `batch` and swaps it for the waiting items. Called by the thread of the connections.

@@ -36,6 +36,17 @@ class MessageFrames {
         std::size_t size() const noexcept { return header_size + payload.size(); }
     };
 
+    /// Whether frames of this many bytes are long enough for headers apart from the payload. Each of them costs 32
+    /// bytes and two pieces of the few dozen that one call to the kernel can take; up to this length, a copy is
+    /// cheaper. `fragment_size` is as for encode_message().
+    static constexpr bool has_long_fragments(std::size_t fragment_size) noexcept {
+        return fragment_size == 0 || fragment_size >= std::size_t{8} << 10;
+    }
+    /// Whether take() is better than a copy.
+    static bool may_take(const AnyMessage& message, std::size_t fragment_size) noexcept {
+        return message.has_memory() && has_long_fragments(fragment_size);
+    }
+
     MessageFrames() = default;
     MessageFrames(const MessageFrames&) = delete;
     MessageFrames& operator=(const MessageFrames&) = delete;

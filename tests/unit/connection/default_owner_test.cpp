@@ -675,6 +675,32 @@ TEST_CASE("a long message that is moved to the room of a default server is share
     CHECK(f.server.memory() == 0);
 }
 
+TEST_CASE("a message that is moved is copied if it is sent in short fragments", "[default_owner][rooms]") {
+    struct Echo {
+        void on_message(AnyConnection& connection, Text message) { connection.send(std::move(message)); }
+    };
+    const std::string text(100 * kib, 'x');
+    const bool to_room = GENERATE(true, false);
+    OnMemory f;
+    auto clients = members(f, 2);
+    f.server.set_fragment_size(1);
+    if (!to_room) {
+        f.server.handle(Echo{});
+        clients.emplace_back(f.network.wire(place)).wire().write(test::upgrade_request());
+        f.run();
+        (void)clients.back().read_response();
+    }
+    f.server.transport().hold_sends();
+    clients[to_room ? 0 : 2].send(text);
+    f.run();
+    CHECK(f.server.memory() >= text.size());
+    CHECK(f.server.memory() < 2000 * kib);  // the headers apart would need 3200 KiB
+    f.server.transport().release_sends();
+    f.run();
+    CHECK(clients.back().read() == Strings{"text " + text});
+    CHECK(f.server.memory() == 0);
+}
+
 TEST_CASE("broadcasts of a default server count for its budget", "[default_owner][memory_budget]") {
     OnMemory f;
     auto clients = members(f, 3);

@@ -1,8 +1,10 @@
 #include "wsserver/connection/inbox.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -83,4 +85,27 @@ TEST_CASE("an inbox keeps little memory after a burst", "[inbox]") {
     batch.clear();
     CHECK(batch.items.capacity() * sizeof(InboxItem) <= Inbox::Batch::kept);
     CHECK(batch.payload.capacity() <= Inbox::Batch::kept);
+}
+
+TEST_CASE("the limit counts the bytes of a message that was moved, and the memory all that it holds", "[inbox]") {
+    constexpr std::size_t size = 100'000;
+    const bool is_shared = GENERATE(false, true);
+    OwnedPayload taken{PooledBuffer{4 * size}};
+    taken.bytes = {taken.memory.data(), size};
+    std::fill(taken.bytes.begin(), taken.bytes.end(), std::uint8_t{1});
+    Inbox inbox{size + 1000};
+    InboxItem item;
+    item.to_all = std::make_unique<Broadcast>();
+    if (is_shared) {
+        item.to_all->shared = SharedMessage::of(Opcode::binary, taken, 0);
+    } else {
+        item.to_all->taken = std::move(taken);
+    }
+    CHECK(inbox.put(std::move(item), {}, [] {}));
+    CHECK(inbox.waiting_bytes() >= 4 * size);
+    const std::vector<std::uint8_t> too_much(1000);
+    CHECK_FALSE(inbox.put(item_of(InboxItem::Kind::send_binary), too_much, [] {}));
+    Inbox::Batch batch;
+    inbox.take(batch);
+    CHECK(inbox.waiting_bytes() == 0);
 }

@@ -36,6 +36,7 @@ struct Seen {
     std::size_t queued = 0;     ///< after it
     std::size_t accounted = 0;  ///< after it
     bool is_empty = false;      ///< the message after it
+    bool had_memory = false;    ///< the message before it
     std::vector<SendStatus> statuses{};
 };
 
@@ -46,7 +47,9 @@ struct Mover {
     template <class M>
     void on_message(AnyConnection& connection, M message) {
         const std::size_t before = bytes_in_use;
-        const SendStatus status = connection.send(std::move(message));
+        const AnyMessage moved{std::move(message)};
+        seen->had_memory |= moved.has_memory();
+        const SendStatus status = connection.send(moved);
         seen->bytes = bytes_in_use - before;
         seen->queued = connection.queued();
         seen->accounted = accounted();
@@ -387,6 +390,8 @@ TEST_CASE("a handler that passes a message on to two others gives its memory to 
     server.run();
     CHECK(client.read() == Strings{"text " + payload, "text " + payload});
     CHECK(both->left == payload);
+    CHECK_FALSE(first.had_memory);
+    CHECK_FALSE(second.had_memory);
     CHECK(first.statuses == std::vector<SendStatus>{SendStatus::queued});
     CHECK(second.statuses == std::vector<SendStatus>{SendStatus::queued});
 }

@@ -417,10 +417,14 @@ std::shared_ptr<AnyHandler> make_handler(std::string name, H handler) {
 }
 
 /// Makes a handler that calls the reactions of an `H` which the program shares. `handler` is not null. It is kept until
-/// the last connection that it serves has ended.
+/// the last connection that it serves has ended. An AnyHandler is not wrapped, and keeps its own name.
 template <class H>
 std::shared_ptr<AnyHandler> make_handler(std::string name, std::shared_ptr<H> handler) {
-    return std::make_shared<HandlerOf<H, std::shared_ptr<H>>>(std::move(name), std::move(handler));
+    if constexpr (std::derived_from<H, AnyHandler>) {
+        return handler;
+    } else {
+        return std::make_shared<HandlerOf<H, std::shared_ptr<H>>>(std::move(name), std::move(handler));
+    }
 }
 
 /// Makes a handler from an `H` that cannot be moved: constructs it in place, from `args`.

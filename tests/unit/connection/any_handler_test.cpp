@@ -204,3 +204,15 @@ TEST_CASE("a shared object of the program is called and kept", "[any_handler]") 
     handler.reset();
     CHECK(watched.expired());
 }
+
+TEST_CASE("a handler of the program's own that is an AnyHandler stays what it is", "[any_handler]") {
+    struct Own final : AnyHandler {
+        std::string_view name() const noexcept override { return "own"; }
+        void on_message(AnyConnection& connection, const Text& message) override { connection.send(message); }
+    };
+    const auto own = std::make_shared<Own>();
+    const auto handler = make_handler("another name", own);
+    CHECK(handler == own);
+    CHECK(handler->name() == "own");
+    CHECK_FALSE(handler->takes_parts());
+}

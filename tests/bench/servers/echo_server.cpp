@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/handler/handlers.hpp"
@@ -17,8 +18,12 @@ namespace {
 template <wsserver::Runs where>
 struct Echo {
     static constexpr wsserver::Runs runs = where;
-    void on_message(wsserver::AnyConnection& connection, const wsserver::Text& message) { connection.send(message); }
-    void on_message(wsserver::AnyConnection& connection, const wsserver::Binary& message) { connection.send(message); }
+    void on_message(wsserver::AnyConnection& connection, wsserver::Text message) {
+        connection.send(std::move(message));
+    }
+    void on_message(wsserver::AnyConnection& connection, wsserver::Binary message) {
+        connection.send(std::move(message));
+    }
 };
 
 /// The target is the name of the room.

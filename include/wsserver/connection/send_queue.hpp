@@ -1,6 +1,8 @@
 // The output that waits to be sent on one connection: bounded and in order of priority. Exists only while output waits.
 #pragma once
 
+#include "wsserver/base/cpp20.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

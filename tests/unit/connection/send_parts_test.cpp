@@ -107,7 +107,7 @@ TEST_CASE("a Close frame follows the parts so far, and drops what is after them"
     q.push(frame(Opcode::close, true, "\x03\xE8"), SendKind::close);
     CHECK(q.queue.abandon_message() == 2);
     CHECK(q.queue.abandon_message() == 0);
-    CHECK(q.push(next("late"), SendKind::reply).status == SendStatus::closed);
+    CHECK(q.push(whole("late"), SendKind::reply).status == SendStatus::closed);
     CHECK(q.take() == Strings{"81 before", "01 one", close_frame(CloseCode::normal, "")});
     CHECK(q.queue.idle());
 }

@@ -158,6 +158,7 @@ TEST_CASE("40 MiB of a handler arrive whole at a fast and at a slow reader", "[s
                 BlockingClient client{*url, name};
                 if (slow) client.read_slowly(1ms);
                 client.send("begin");
+                if (slow) wait_for([&] { return server.statistics().memory > 4 * piece_size; });  // much is queued
                 receive_all(client);
                 client.send("?");  // after all of it
                 wait_for([&] { return server.statistics().messages_in >= 2; });

@@ -65,7 +65,7 @@ class MessageMemory {
     constexpr MessageMemory(MessageMemory&& other) noexcept : holder_(std::exchange(other.holder_, nullptr)) {}
     /// Refers to what `other` refers to if that is moved, otherwise to nothing.
     constexpr MessageMemory& operator=(MessageMemory other) noexcept {
-        holder_ = other.holder_;
+        holder_ = std::exchange(other.holder_, nullptr);
         is_offered_ = false;
         return *this;
     }

@@ -26,9 +26,9 @@ class MessageFrames {
    public:
     /// One frame: `header()`, then `payload`.
     struct Frame {
-        std::array<std::uint8_t, max_frame_header> header_bytes;
-        std::uint8_t header_size;
-        Bytes payload;  ///< as it is sent: that of a client is masked
+        std::array<std::uint8_t, max_frame_header> header_bytes;  ///< of which header() is the used part
+        std::uint8_t header_size;                                 ///< in bytes
+        Bytes payload;                                            ///< as it is sent: that of a client is masked
 
         /// Valid as long as the MessageFrames.
         Bytes header() const noexcept { return {header_bytes.data(), header_size}; }

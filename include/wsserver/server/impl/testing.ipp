@@ -516,7 +516,7 @@ SendStatus RecordingConnection::begin_message(Opcode type) {
 }
 SendStatus RecordingConnection::append(const AnyMessage& piece) {
     std::string words = to_string(Event{Ping{piece.payload()}});
-    return record(words.replace(0, words.find_first_of(" "), "append"));
+    return record(words.replace(0, words.find(' '), "append"));
 }
 SendStatus RecordingConnection::end_message() { return record("end"); }
 SendStatus RecordingConnection::send_waiting(const AnyMessage& message) { return send(message); }

@@ -176,6 +176,7 @@ void Connection<role, T>::carry_out(UpgradeDecision program) requires(role == Ro
         auto decision = owner_.choose_as(*this, undecided->offer, std::move(program), undecided->later.pending.get());
         apply(std::move(undecided->offer), std::move(decision));
     }
+    if (is_undecided()) return;                // the handler is asked, too
     if (!is_listening()) return drop_early();  // on_open() may have closed: then the peer's Close frame is awaited
     if (has_backlog()) hold(Hold::decision, false);
 }

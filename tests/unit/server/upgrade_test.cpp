@@ -1,6 +1,8 @@
 // The program's function that decides about opening handshakes, on real sockets.
 #include <atomic>
 #include <mutex>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -189,6 +191,19 @@ TEST_CASE("a pooled upgrade function may block", "[upgrade][threads]") {
     CHECK(slow.next() == "text hello");
 }
 
+TEST_CASE("a reply is gone if the function that got it throws", "[upgrade][threads]") {
+    std::optional<UpgradeReply> kept;
+    Rig f;
+    f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) {
+        kept.emplace(std::move(reply));
+        throw std::runtime_error{"no"};
+    });
+    f.start();
+    CHECK(f.response().starts_with("HTTP/1.1 500 "));
+    CHECK(kept->is_gone());
+    CHECK((*kept)(Admission{}) == SendStatus::closed);
+}
+
 TEST_CASE("another thread decides about an opening handshake", "[upgrade][threads]") {
     std::mutex mutex;
     std::vector<UpgradeReply> replies;
@@ -272,6 +287,27 @@ TEST_CASE("the handler that a client selects decides about it on a worker", "[up
     blocker->release();
     CHECK(slow.read_head().starts_with("HTTP/1.1 101 "));
     CHECK(slow.next() == "text g");
+}
+
+TEST_CASE("early frames wait until both the program and the handlers have decided", "[upgrade][threads]") {
+    const auto blocker = std::make_shared<Blocker>();
+    struct GuardedEcho : Guarded {
+        void on_message(AnyConnection& connection, const Text& message) { connection.send(message); }
+    };
+    Rig f;
+    f.server.handle("g", GuardedEcho{{"old", blocker}});
+    f.server.on_upgrade([](const UpgradeRequest&) { return Admission{}; }, Runs::pooled);
+    f.start();
+    const std::string frames{"\x81\x83\0\0\0\0one\x81\x83\0\0\0\0two", 18};
+    const std::size_t cut = GENERATE(0, 5, 9, 18);
+    BlockingClient client{f.url};
+    client.write(upgrade_request("Sec-WebSocket-Protocol: g\r\n", "/slow?token") + frames.substr(0, cut));
+    blocker->wait_until_blocked(1);
+    f.server.handle("g", GuardedEcho{{"new", nullptr}});  // is asked, too
+    blocker->release();
+    client.write(frames.substr(cut));
+    CHECK(client.read_head().starts_with("HTTP/1.1 101 "));
+    for (const auto* message : {"text new", "text one", "text two"}) CHECK(client.next() == message);
 }
 
 TEST_CASE("a handler that never decides refuses its client, and the others are served", "[upgrade][threads]") {

@@ -91,8 +91,9 @@ UpgradeHook::Answer UpgradeHook::ask(const OwnedConnection& connection, const Of
         later_(request, UpgradeReply{ticket});
         return UpgradeDecision{Admission{}};
     });
-    if (!decision) return decision;
-    return DecidesLater{ticket};
+    if (decision) return DecidesLater{ticket};
+    ticket->void_it();
+    return decision;
 }
 
 /// The workers know the task by the handler's name, so that one that hangs leaves a worker to the others.

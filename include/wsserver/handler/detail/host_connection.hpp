@@ -132,7 +132,7 @@ inline int HostHub::call(void* context, wsserver_connection* connection) noexcep
 }
 
 inline SendStatus HostHub::post_after(ConnectionId to, std::chrono::milliseconds delay, ConnectionCall call) {
-    if (!has_rooms(*host_)) return SendStatus::refused;
+    if (!call || !has_rooms(*host_)) return SendStatus::refused;
     constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
     const auto time = static_cast<std::uint32_t>(std::clamp<std::int64_t>(delay.count(), 0, longest));
     auto* const context = new CallForC{host_, shared_from_this(), has_data_, std::move(call)};

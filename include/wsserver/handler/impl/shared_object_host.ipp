@@ -143,6 +143,12 @@ Audience audience_of(const char* subprotocol, const wsserver_connection_id* exce
     return audience;
 }
 
+/// Lets a handler end. The thread may be a reactor's, so it does not wait for destroy() if it was the last owner.
+void release(std::shared_ptr<const void>& owner) noexcept {
+    const HostCall under_way;
+    owner.reset();
+}
+
 /// The callback of a shared object. It is called exactly once, even if the server has ended. Keeps the handler alive
 /// until then, so that the code is not unloaded.
 class CountForHandler {
@@ -152,7 +158,10 @@ class CountForHandler {
     CountForHandler(CountForHandler&& other) noexcept
         : owner_(std::move(other.owner_)), done_(std::exchange(other.done_, nullptr)), context_(other.context_) {}
     CountForHandler& operator=(CountForHandler&&) = delete;
-    ~CountForHandler() { (*this)(0); }
+    ~CountForHandler() {
+        (*this)(0);
+        release(owner_);
+    }
 
     void operator()(std::size_t receivers) noexcept {
         if (const auto done = std::exchange(done_, nullptr)) done(context_, receivers);
@@ -361,6 +370,7 @@ class CallForHandler {
     CallForHandler& operator=(CallForHandler&&) = delete;
     ~CallForHandler() {
         if (call_ != nullptr) call_(context_, nullptr);
+        release(owner_);
     }
 
     bool has_owner() const noexcept { return owner_ != nullptr; }
@@ -384,6 +394,7 @@ class CallForHandler {
 int post(const wsserver_host* host, wsserver_connection_id to, std::uint32_t delay, wsserver_call call, void* context) {
     // The call may be the handler's last owner and be destroyed before this function returns.
     const HostCall under_way;
+    if (call == nullptr) return WSSERVER_REFUSED;
     CallForHandler posted{SharedObjectHost::of(host), call, context};
     if (!posted.has_owner()) return WSSERVER_CLOSED;  // within destroy()
     return with_hub(host, [&](Hub& hub) {

@@ -91,6 +91,7 @@ static int clerk_text(void* handler, struct wsserver_connection* connection, con
     if (is(text, word, "pause")) answer = host->pause_receiving(connection);
     if (is(text, word, "resume")) answer = host->resume_receiving(connection);
     if (is(text, word, "post")) answer = post(host->id(connection), 0, rest, rest_size);
+    if (is(text, word, "nothing")) answer = host->post(host, host->id(connection), 0, NULL, NULL);
     if (is(text, word, "later")) answer = post(host->id(connection), 1000, rest, rest_size);
     send_number(connection, answer);
     return 0;

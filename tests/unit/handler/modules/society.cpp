@@ -51,6 +51,7 @@ class Society {
         if (word == "each") connection.hub()->send(std::vector{connection.id(), connection.id()}, rest);
         if (word == "to-user") connection.hub()->send_to_user(rest, Binary{bytes_of("for you")});
         if (word == "post") connection.handle().post([](AnyConnection& c) { called(c); });
+        if (word == "nothing") connection.send(word_of(connection.handle().post({})));
         if (word == "later") connection.after(std::chrono::seconds{1}, [](AnyConnection& c) { called(c); });
         if (word == "fail") connection.handle().post([](AnyConnection&) { throw std::runtime_error{"oh"}; });
     }

@@ -590,7 +590,7 @@ bool Connection<role, T>::become(std::string_view user) requires(role == Role::s
     const std::string id{user};  // it may be a view of the user before
     if (!id.empty()) (void)users.join(id_.slot, id, 2);
     std::optional<Errc> over;
-    const bool had_memory = within_memory([&] { over = owner_.change_user_group(id_, before, id); });
+    const bool had_memory = within_memory([&] { over = owner_.change_user_group(id_, id); });
     if (!had_memory || over) (void)users.leave(id_.slot, id);
     if (!had_memory) throw std::bad_alloc{};
     if (over) return false;

@@ -249,12 +249,9 @@ class ServerOwner : public ConnectionOwner {
     /// An opening handshake was refused, or a plain request answered. Returns true if its connection does not count in
     /// the limit of connections any more, although it has not ended. See Connection::has_place().
     virtual bool give_up_place(ConnectionId) noexcept { return false; }
-    /// The connection no longer belongs to the user `before` but to `user`; empty: to none. Returns the limit that does
-    /// not permit it; then it still counts for `before`.
-    virtual std::optional<Errc> change_user_group(ConnectionId, std::string_view /*before*/,
-                                                  std::string_view /*user*/) {
-        return std::nullopt;
-    }
+    /// The connection belongs to `user` from now on; empty: to none. Returns the limit that does not permit it; then,
+    /// and if it throws std::bad_alloc, it counts for the user before.
+    virtual std::optional<Errc> change_user_group(ConnectionId, std::string_view /*user*/) { return std::nullopt; }
     /// See OwnedConnection::join_group().
     virtual std::optional<Errc> join(ConnectionId, GroupKind, std::string_view) { return std::nullopt; }
     /// What the connection shares with others of its address and of its user; null: nothing.

@@ -247,6 +247,24 @@ TEST_CASE("a user has a limit of connections", "[users][threads]") {
     CHECK(f.ask("bob").response.starts_with("HTTP/1.1 101 "));
 }
 
+TEST_CASE("limits of a user that were off meanwhile count who it is now", "[users][threads]") {
+    Door f{one_connection_per_user()};
+    const auto set = [&](const ServerOptions& options) {
+        f.server.reconfigure(options);
+        (void)f.server.list();  // the reactors have the new options
+    };
+    auto client = f.ask("ann");
+    CHECK(client.next() == "text I am ann");
+    ServerOptions off = one_connection_per_user();
+    off.per_user = {};
+    set(off);
+    client.send("bob");
+    CHECK(client.next() == "text queued bob");
+    set(one_connection_per_user());
+    CHECK(f.ask("bob").response.starts_with("HTTP/1.1 429 "));
+    CHECK(f.ask("ann").response.starts_with("HTTP/1.1 101 "));
+}
+
 TEST_CASE("limits of a user that are set later count the connections that it has", "[users][threads]") {
     Door f;
     auto client = f.ask("ann");

@@ -315,7 +315,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
     const HttpRoutes* http_routes() const noexcept override { return shared_.http_routes(); }
     bool give_up_place(ConnectionId id) noexcept override;
     std::optional<Errc> join(ConnectionId id, GroupKind kind, std::string_view name) override;
-    std::optional<Errc> change_user_group(ConnectionId id, std::string_view before, std::string_view user) override;
+    std::optional<Errc> change_user_group(ConnectionId id, std::string_view user) override;
     std::array<SharedPace*, 2> shared_paces(ConnectionId id) noexcept override {
         return {groups_[0].pace(id.slot), groups_[1].pace(id.slot)};
     }

@@ -40,7 +40,10 @@ class ReactorGroups {
 
     /// See GroupTable. Precondition: is_on(), and the connection in `slot` has no group.
     GroupTable::Joined join(std::uint32_t slot, std::string_view key, Clock::time_point now);
-    /// Same for a connection that is older than the limits.
+    /// The same for a connection that may have another group, which it leaves if it has joined. If memory runs out,
+    /// nothing has changed.
+    GroupTable::Joined change(std::uint32_t slot, std::string_view key, Clock::time_point now);
+    /// Same as join() for a connection that is older than the limits.
     void adopt(std::uint32_t slot, std::string_view key, Clock::time_point now);
     /// The connection in `slot` ends. It need not have a group.
     void leave(std::uint32_t slot, Clock::time_point now) noexcept;
@@ -60,6 +63,7 @@ class ReactorGroups {
     };
 
     void add(std::uint32_t slot, Group& group, Clock::time_point now);
+    void remove_from(Local& local, Clock::time_point now) noexcept;
 
     GroupTable* const table_;
     Counter& pauses_;

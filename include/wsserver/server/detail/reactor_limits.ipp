@@ -51,14 +51,15 @@ std::optional<Errc> Reactor<T>::join(ConnectionId id, GroupKind kind, std::strin
 }
 
 template <Transport T>
-std::optional<Errc> Reactor<T>::change_user_group(ConnectionId id, std::string_view before, std::string_view user) {
+std::optional<Errc> Reactor<T>::change_user_group(ConnectionId id, std::string_view user) {
     ReactorGroups& groups = groups_of(GroupKind::user);
-    if (!groups.is_on()) return std::nullopt;
-    groups.leave(id.slot, transport().now());
-    if (user.empty()) return std::nullopt;
-    auto over = join(id, GroupKind::user, user);
-    if (over && !before.empty()) groups.adopt(id.slot, before, transport().now());
-    return over;
+    if (!groups.is_on() || user.empty()) {
+        groups.leave(id.slot, transport().now());
+        return std::nullopt;
+    }
+    const auto joined = groups.change(id.slot, user, transport().now());
+    if (joined.refusal == GroupTable::Refusal::none) return std::nullopt;
+    return error_of(GroupKind::user, joined.refusal);
 }
 
 /// Connections that are older than the limits count, too. Without memory, some do not.

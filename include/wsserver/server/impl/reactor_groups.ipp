@@ -28,6 +28,13 @@ GroupTable::Joined ReactorGroups::join(std::uint32_t slot, std::string_view key,
     return joined;
 }
 
+GroupTable::Joined ReactorGroups::change(std::uint32_t slot, std::string_view key, Clock::time_point now) {
+    Local* const before = has(slot) ? by_slot_[slot] : nullptr;
+    const GroupTable::Joined joined = join(slot, key, now);
+    if (joined.group != nullptr && before != nullptr) remove_from(*before, now);
+    return joined;
+}
+
 void ReactorGroups::adopt(std::uint32_t slot, std::string_view key, Clock::time_point now) {
     add(slot, table_->adopt(key), now);
 }
@@ -45,8 +52,10 @@ void ReactorGroups::add(std::uint32_t slot, Group& group, Clock::time_point now)
 }
 
 void ReactorGroups::leave(std::uint32_t slot, Clock::time_point now) noexcept {
-    if (!has(slot)) return;
-    Local& local = *std::exchange(by_slot_[slot], nullptr);
+    if (has(slot)) remove_from(*std::exchange(by_slot_[slot], nullptr), now);
+}
+
+void ReactorGroups::remove_from(Local& local, Clock::time_point now) noexcept {
     Group& group = local.group;
     if (--local.members == 0) {
         local.pace.put_back();

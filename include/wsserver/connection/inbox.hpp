@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -150,6 +151,12 @@ struct InboxItem {
     bool may_pass_limit() const noexcept {
         return kind == Kind::fail || kind == Kind::fail_message || kind == Kind::resume || kind == Kind::acknowledge;
     }
+    /// The most bytes that may wait with this item, if the others may be `limit`. Without an `unpause` the connection
+    /// would stay as it is, too, but a program can ask for it any number of times.
+    std::size_t limit_with(std::size_t limit) const noexcept {
+        if (may_pass_limit()) return std::numeric_limits<std::size_t>::max();
+        return kind == Kind::unpause ? 2 * limit : limit;
+    }
     /// The item itself and the message that it shares, without its payload, in bytes. A message that was moved counts
     /// as a copy of it would.
     std::size_t size_in_memory() const noexcept {
@@ -211,7 +218,7 @@ class Inbox {
         const std::size_t memory = item.size_in_memory() + payload.size();
         const std::lock_guard lock(mutex_);
         const std::size_t bytes = waiting_.bytes + memory;
-        if (bytes > limit_ && !item.may_pass_limit()) return false;
+        if (bytes > item.limit_with(limit_)) return false;
         if (!woken_) wake();
         woken_ = true;
         item.offset = waiting_.payload.size();

@@ -64,10 +64,15 @@ TEST_CASE("an inbox that is not emptied is bounded for every kind of request", "
     CHECK(inbox.put(item_of(InboxItem::Kind::fail), bytes_of("the handler threw"), wake));
     CHECK(inbox.put(item_of(InboxItem::Kind::fail_message), bytes_of("no memory"), wake));
     CHECK_FALSE(put());
+    // A program may ask for this any number of times.
+    std::size_t resumed = 0;
+    while (resumed < 1000 && inbox.put(item_of(InboxItem::Kind::unpause), {}, wake)) ++resumed;
+    CHECK(resumed > 10);
+    CHECK(resumed < 2 * limit / sizeof(InboxItem));
     CHECK(woken == 1);
     Inbox::Batch batch;
     inbox.take(batch);
-    CHECK(batch.items.size() == taken + 3);
+    CHECK(batch.items.size() == taken + 3 + resumed);
     CHECK(put());
     CHECK(woken == 2);
 }

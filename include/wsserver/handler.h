@@ -263,7 +263,8 @@ struct wsserver_host {
     /* For any connection by its id, from any thread. */
 
     /** Calls `call` with the connection after `milliseconds`, or up to 32 ms later; 0: soon. Never within this function
-     * or within another reaction, except with NULL if the result is not WSSERVER_QUEUED. */
+     * or within another reaction, except with NULL if the result is not WSSERVER_QUEUED. WSSERVER_REFUSED if `call` is
+     * NULL. */
     int (*post)(const struct wsserver_host* host, struct wsserver_connection_id to, uint32_t milliseconds,
                 wsserver_call call, void* context);
     /** Like join. What the caller sends to the room afterwards reaches the connection. */

@@ -1,5 +1,7 @@
 // Code that must not compile, one CASE each. The compiler must print the library's error text. Case 0 must compile.
+#include <chrono>
 #include <coroutine>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -138,6 +140,26 @@ struct Handler {
 #elif CASE == 23
 struct Handler {
     bool on_part(AnyConnection&, const Part&) { return true; }
+};
+#elif CASE == 24
+struct Handler {
+    void on_message(AnyConnection&, const Text&) {}
+    std::mutex mutex;
+};
+#elif CASE == 25  // a coroutine, which no one would resume
+struct Task {
+    struct promise_type {
+        Task get_return_object() { return {}; }
+        std::suspend_always initial_suspend() noexcept { return {}; }
+        std::suspend_always final_suspend() noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() {}
+    };
+};
+struct Handler {
+    void on_open(AnyConnection& connection) {
+        connection.after(std::chrono::seconds{1}, [](AnyConnection&) -> Task { co_return; });
+    }
 };
 #endif
 

@@ -4,6 +4,7 @@
 #include "wsserver/base/cpp20.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -15,8 +16,9 @@ namespace wsserver {
 template <class Signature>
 class UniqueFunction;
 
-/// A callable with one owner. The interface is that of std::move_only_function (C++23), which can replace it later.
-/// Callables of at most 48 bytes that can be moved without throwing are stored inside; others cost one allocation.
+/// A callable with one owner. The interface is that of std::move_only_function (C++23), which can replace it later. But
+/// if `R` is void, a callable with a result is a compile error: the result would be lost, and a coroutine would never
+/// run. Callables of at most 48 bytes that can be moved without throwing are stored inside; others cost one allocation.
 template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
    public:
@@ -30,6 +32,8 @@ class UniqueFunction<R(Args...)> {
     requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
              std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) UniqueFunction(F&& callable) {
         using Callable = std::decay_t<F>;
+        static_assert(!std::is_void_v<R> || std::is_void_v<std::invoke_result_t<Callable&, Args...>>,
+                      "want: a function that returns void; a result would be lost, and a coroutine would never run");
         if constexpr (fits_inside<Callable>) {
             ::new (static_cast<void*>(storage_)) Callable(std::forward<F>(callable));
             table_ = &inline_table<Callable>;
@@ -54,8 +58,11 @@ class UniqueFunction<R(Args...)> {
     /// Whether it has a callable.
     explicit operator bool() const noexcept { return table_ != nullptr; }
 
-    /// Calls the callable. Precondition: it has one.
-    R operator()(Args... args) { return table_->call(storage_, std::forward<Args>(args)...); }
+    /// Calls the callable. Throws std::bad_function_call if it has none.
+    R operator()(Args... args) {
+        if (!table_) throw std::bad_function_call{};
+        return table_->call(storage_, std::forward<Args>(args)...);
+    }
 
    private:
     static constexpr std::size_t capacity = 48;
@@ -73,11 +80,7 @@ class UniqueFunction<R(Args...)> {
 
     template <class Callable>
     static R call(Callable& callable, Args&&... args) {
-        if constexpr (std::is_void_v<R>) {
-            static_cast<void>(callable(std::forward<Args>(args)...));  // discards the result
-        } else {
-            return callable(std::forward<Args>(args)...);
-        }
+        return callable(std::forward<Args>(args)...);
     }
 
     template <class Callable>

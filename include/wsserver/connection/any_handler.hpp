@@ -410,9 +410,21 @@ class HandlerOf final : public AnyHandler {
     Held handler_;
 };
 
+namespace detail {
+
+template <class H>
+constexpr void check_movable() {
+    static_assert(std::is_move_constructible_v<H>,
+                  "this handler cannot be moved: construct it in place with handle<H>(...) or handle_path<H>(...), or "
+                  "pass a std::shared_ptr");
+}
+
+}  // namespace detail
+
 /// Makes a handler that calls the reactions of `handler`.
 template <class H>
 std::shared_ptr<AnyHandler> make_handler(std::string name, H handler) {
+    detail::check_movable<H>();
     return std::make_shared<HandlerOf<H>>(std::move(name), std::move(handler));
 }
 

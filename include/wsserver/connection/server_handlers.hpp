@@ -63,12 +63,16 @@ class ServerHandlers {
     /// int keeps handle<H>() for the function below.)
     template <int = 0, class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>) void handle(std::string subprotocol, H handler) {
+        detail::check_movable<H>();
         auto name = subprotocol.empty() ? std::string{"default"} : subprotocol;
         handle(std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler.
     template <int = 0, class H>
-    requires(!std::convertible_to<H, std::string>) void handle(H handler) { handle(std::string{}, std::move(handler)); }
+    requires(!std::convertible_to<H, std::string>) void handle(H handler) {
+        detail::check_movable<H>();
+        handle(std::string{}, std::move(handler));
+    }
     /// Serves a subprotocol with an `H` that is constructed in place, from `args`; it need not be movable. Returns it,
     /// so that the program can use it, too: `auto chat = server.handle<Chat>("chat")`.
     template <class H, class... Args>
@@ -109,16 +113,27 @@ class ServerHandlers {
     void handle_path(const std::string& pattern, std::string subprotocol, std::shared_ptr<AnyHandler> handler);
     /// Same with an object of any class that reacts to messages; see make_handler(). The handler's name is the pattern
     /// and the subprotocol.
-    template <class H>
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::shared_ptr<AnyHandler>>)  //
         void handle_path(std::string pattern, std::string subprotocol, H handler) {
         auto name = subprotocol.empty() ? pattern : pattern + ' ' + subprotocol;
         handle_path(pattern, std::move(subprotocol), make_handler(std::move(name), std::move(handler)));
     }
     /// Sets the default handler of the route, for clients that ask for no subprotocol.
-    template <class H>
+    template <int = 0, class H>
     requires(!std::convertible_to<H, std::string>) void handle_path(std::string pattern, H handler) {
+        detail::check_movable<H>();
         handle_path(std::move(pattern), std::string{}, std::move(handler));
+    }
+    /// Serves a subprotocol of the route with an `H` that is constructed in place, from `args`. Returns it, as
+    /// handle<H>() does: `auto room = server.handle_path<Room>("/rooms/{room}")`.
+    template <class H, class... Args>
+    requires std::is_constructible_v<H, Args...> std::shared_ptr<H> handle_path(std::string pattern,
+                                                                                std::string subprotocol = {},
+                                                                                Args&&... args) {
+        auto handler = std::make_shared<H>(std::forward<Args>(args)...);
+        handle_path(std::move(pattern), std::move(subprotocol), handler);
+        return handler;
     }
     /// Removes the route with all its handlers and closes their open connections with `code`. Later clients get the
     /// next most specific route, or the handlers of handle(). The names of parameters do not count. Returns false if

@@ -406,6 +406,7 @@ class Connection final : public OwnedConnection, public StreamUser {
     void give_whole_time();
     void go_on_with_requests() requires(role == Role::server);
     void exchange_sent() requires(role == Role::server);
+    void end_rate_pause() requires(role == Role::server);
     void exchange_timer() requires(role == Role::server);
     void exchange_timed_out() requires(role == Role::server);
     void refuse_late(Errc error) requires(role == Role::server);

@@ -57,8 +57,10 @@ bool Connection<role, T>::waits_for_program() const noexcept {
 /// Reads requests and their bodies, one after the other, until they are too many for one turn or wait for the program.
 template <Role role, Transport T>
 void Connection<role, T>::receive_requests(MutableBytes& bytes) requires(role == Role::server) {
-    const bool paced = owner_.options().receive_rates.any() || has_shared_paces();
-    const int most = paced ? events_allowed() : events_per_turn;
+    const bool has_rates = owner_.options().receive_rates.any() || has_shared_paces();
+    // The first header is received whatever the rates are: the time of the opening handshake limits it.
+    const bool paced = has_rates && has_http();
+    const int most = paced ? events_allowed() : has_rates ? 1 : events_per_turn;
     const std::size_t before = bytes.size();
     const std::size_t allowed = paced ? bytes_allowed(before) : before;
     MutableBytes now = bytes.first(allowed);
@@ -72,7 +74,7 @@ void Connection<role, T>::receive_requests(MutableBytes& bytes) requires(role ==
         }
     }
     bytes = bytes.subspan(allowed - now.size());
-    if (paced && phase_ == Phase::opening) keep_pace(requests, before - bytes.size());
+    if (has_rates && has_http() && phase_ == Phase::opening) keep_pace(requests, before - bytes.size());
 }
 
 template <Role role, Transport T>
@@ -204,9 +206,19 @@ void Connection<role, T>::exchange_sent() requires(role == Role::server) {
     if (idle) go_on_with_requests();
 }
 
+/// The time of the pause is not that of the client, which was not read.
+template <Role role, Transport T>
+void Connection<role, T>::end_rate_pause() requires(role == Role::server) {
+    Http& http = *extra_->http;
+    const std::chrono::milliseconds pause{in_milliseconds(transport().now()) - extra_->paused_at};
+    end_pause(Hold::rate);
+    const bool is_limited = http.deadline != Clock::time_point{} && http.deadline != Clock::time_point::max();
+    if (is_limited && !http.exchange.waits_for_program()) http.deadline = later(http.deadline, pause);
+}
+
 template <Role role, Transport T>
 void Connection<role, T>::exchange_timer() requires(role == Role::server) {
-    if (is_held(Hold::rate)) end_pause(Hold::rate);
+    if (is_held(Hold::rate)) end_rate_pause();
     if (is_held(Hold::memory)) {
         if (is_paused_too_long()) return;
         if (is_held(Hold::memory)) return owner_.schedule(*this, memory_deadline(transport().now()));
@@ -222,8 +234,10 @@ void Connection<role, T>::exchange_timer() requires(role == Role::server) {
         http.taken = now_taken;
         http.send_deadline = later(now, owner_.options().http.send_timeout);
     }
-    const bool leaves = !out_.idle() && !http.exchange.is_busy();  // the time begins when the answer has left
-    if (leaves && now >= http.deadline) http.deadline = later(now, owner_.options().http.idle_timeout);
+    if (!out_.idle() && now >= http.deadline) {  // nothing is read before what was sent has left
+        if (!http.exchange.is_busy()) http.deadline = later(now, owner_.options().http.idle_timeout);
+        if (http.exchange.is_upload()) http.deadline = later(now, message_timeout());
+    }
     if (now >= http.deadline) return exchange_timed_out();
     const auto next = std::min(http.deadline, http.send_deadline);
     if (next != Clock::time_point::max()) owner_.schedule(*this, next);

@@ -109,6 +109,26 @@ TEST_CASE("a default owner has routes for plain requests", "[connection_http]") 
     CHECK(client.read() == std::vector<std::string>{"text hi"});
 }
 
+TEST_CASE("a client with many pipelined requests does not keep others waiting", "[connection_http]") {
+    Rig rig;
+    auto loud = rig.connect(), quiet = rig.connect();
+    std::string many;
+    for (int i = 0; i < 5000; ++i) many += get("/hello/x");
+    loud.write(many);
+    rig.network.run_until_idle(4);
+    quiet.write(get("/hello/Ann"));
+    std::size_t turns = 0;
+    std::string answer;
+    for (; answer.empty() && turns < 50; ++turns) {
+        (void)rig.network.run_until_idle(1);
+        answer = quiet.read();
+    }
+    CHECK(Rig::short_form(answer) == "200 hello Ann");
+    CHECK(rig.counters().http_answered.read() < 3000);
+    rig.network.run_until_idle();
+    CHECK(rig.counters().http_answered.read() == 5001);
+}
+
 TEST_CASE("when memory is short, the largest bodies wait, and others are served", "[connection_http][memory_budget]") {
     constexpr std::size_t whole = 300 * kib;
     Rig rig;

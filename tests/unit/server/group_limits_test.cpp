@@ -179,6 +179,57 @@ TEST_CASE("a user has limits as an address has", "[group_limits]") {
     CHECK(server.status(alice) == "101");
 }
 
+TEST_CASE("the messages of a user are limited together", "[group_limits]") {
+    ReactorOptions options;
+    options.per_user = {.connections_per_second = 3, .receive_rates = {10, 0}};
+    Rig server{options};
+    std::vector<WireClient> clients;
+    for (const std::string_view from : {alice, bob}) clients.push_back(server.ask(from, "X-User: ann\r\n").first);
+    auto other = server.ask(alice, "X-User: bea\r\n").first;
+    for (auto& client : clients) {
+        for (int i = 0; i < 20; ++i) client.send("x");
+    }
+    other.send("x");
+    server.run();
+    CHECK(server.received() == 11);
+    CHECK(other.read() == Strings{"text x"});
+    CHECK(server.reactor().counters().user_pauses.read() > 0);
+    CHECK(server.pauses() == 0);
+    CHECK(server.ask(alice, "X-User: ann\r\n").second == "101");
+    CHECK(server.status(alice, "X-User: ann\r\n") == "429");
+    CHECK(server.shared.ends.back().error == make_error_code(Errc::too_many_new_of_user));
+    CHECK(server.shared.users.over_rate() == 1);
+    server.advance(5s);
+    CHECK(server.received() == 41);  // nothing is lost
+}
+
+TEST_CASE("a client whose address has used up its rate waits, and the server rests", "[group_limits][testing]") {
+    ServerOptions options;
+    options.per_address.receive_rates = GENERATE(ReceiveRates{10, 0}, ReceiveRates{0, 1000});
+    wsserver::MemoryServer server{Echo{}, options};
+    server.handle_http("GET", "/", [](const RoutedRequest&) { return HttpResponse{.body = "hi"}; });
+    const std::string request = "GET / HTTP/1.1\r\nHost: server\r\n\r\n";
+    std::vector<MemoryWire> wires;
+    const auto answers = [&] {
+        std::size_t count = 0;
+        for (MemoryWire& wire : wires) {
+            const std::string all = wire.read();
+            for (auto at = all.find("\r\n\r\nhi"); at != all.npos; at = all.find("\r\n\r\nhi", at + 1)) ++count;
+        }
+        return count;
+    };
+    for (int i = 0; i < 3; ++i) {
+        wires.push_back(server.wire());
+        for (int j = 0; j < 30; ++j) wires.back().write(request);
+        server.run();  // it returns: no turn follows another one for nothing
+    }
+    const std::size_t at_once = answers();
+    CHECK(at_once >= 3);  // the first header of each client
+    CHECK(at_once < 50);
+    server.advance(30s);
+    CHECK(at_once + answers() == 90);
+}
+
 TEST_CASE("the messages of all clients of an address are limited together", "[group_limits]") {
     Rig server{per_address({.receive_rates = {10, 0}}), 2};
     std::vector<WireClient> clients;

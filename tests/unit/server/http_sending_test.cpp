@@ -263,6 +263,55 @@ TEST_CASE("a stream reports that its client has taken what was over the mark", "
     }
 }
 
+TEST_CASE("a stream reports it, too, if the hard limit is below the mark", "[http]") {
+    ServerOptions options;
+    options.connection.send_queue = {.high_mark = 10'000, .hard_limit = 1000};
+    Rig rig{options};
+    int drained = 0;
+    rig.wire.set_window(100);
+    rig.write(get("/later"));
+    HttpStream stream = rig.replies.at(0).stream({});
+    (void)stream.on_drain([&] { ++drained; });
+    while (stream.write(std::string(300, 'x')) == SendStatus::queued) continue;
+    rig.server.run();
+    CHECK(drained == 0);
+    (void)rig.rest();
+    CHECK(drained == 1);
+}
+
+TEST_CASE("an upload has its time while the client takes what was answered so far", "[http]") {
+    Rig rig;
+    std::vector<HttpUpload> uploads;
+    rig.server.handle_http("PUT", "/both", [&](const RoutedRequest&, HttpUpload body, HttpReply reply) {
+        uploads.push_back(std::move(body));
+        rig.replies.push_back(std::move(reply));
+    });
+    std::string pieces;
+    const auto read = [&] {
+        const auto take = [&](HttpPiece&& piece) { pieces += piece.is_gone ? "gone" : piece.bytes; };
+        CHECK(uploads.at(0).read(take) == SendStatus::queued);
+        rig.server.run();
+    };
+    rig.wire.set_window(1000);
+    rig.write("PUT /both HTTP/1.1\r\nHost: server\r\nContent-Length: 4\r\n\r\nab");
+    read();
+    HttpStream stream = rig.replies.at(0).stream({});
+    CHECK(stream.write(std::string(9000, 'x')) == SendStatus::queued);
+    rig.server.run();
+    CHECK(pieces == "ab");
+    read();
+    rig.write("cd");
+    std::size_t taken = 0;
+    for (int i = 0; i < 12; ++i) {
+        rig.server.advance(20s);
+        taken += rig.wire.read(800).size();
+    }
+    rig.server.run();
+    CHECK(taken > 9000);
+    CHECK(pieces == "abcd");
+    CHECK_FALSE(stream.is_gone());
+}
+
 TEST_CASE("an answer that is dropped without memory may be tried again", "[http]") {
     const auto ticket = std::make_shared<FailingTicket>();
     SECTION("an answer") {

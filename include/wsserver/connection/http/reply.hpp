@@ -57,12 +57,14 @@ class HttpStream {
     /// needs to waits while it is over SendQueueLimits::high_mark.
     std::size_t queued() const { return ticket_ ? ticket_->queued() : 0; }
     /// Calls `callback` whenever queued() was over SendQueueLimits::high_mark and is at most half of it now, on the
-    /// thread of the connection; it must not block. So it does if that was before this call. Replaces the one before.
+    /// thread of the connection; it must not block. So it does if that was before this call. Replaces the one before;
+    /// an empty one only removes it.
     SendStatus on_drain(UniqueFunction<void()> callback) {
         return ticket_ ? ticket_->on_drain(std::move(callback)) : SendStatus::closed;
     }
     /// Calls `callback` once if the client goes away before the answer is complete, on the thread of the connection; it
-    /// must not block. `closed`: the client is gone already, and it is not called.
+    /// must not block. `closed`: the client is gone already, and it is not called. Replaces the one before; an empty
+    /// one only removes it.
     SendStatus on_gone(UniqueFunction<void()> callback) {
         return ticket_ ? ticket_->on_gone(std::move(callback)) : SendStatus::closed;
     }
@@ -136,8 +138,8 @@ class HttpUpload {
 
     /// Calls `taker` exactly once with the next piece, on the thread of the connection; it must not block, and may call
     /// read() again. It is called with HttpPiece::is_gone if the client goes away, and also if the answer was given
-    /// before the end of the body. Any thread may ask, for one piece at a time. `closed`: it is not called. `refused`:
-    /// another one waits.
+    /// before the end of the body. Any thread may ask, for one piece at a time. `closed`: it is not called, also
+    /// because the last piece was taken. `refused`: another one waits, or `taker` is empty.
     SendStatus read(UniqueFunction<void(HttpPiece&&)> taker) {
         return ticket_ ? ticket_->take_piece(std::move(taker)) : SendStatus::closed;
     }

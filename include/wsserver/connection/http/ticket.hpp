@@ -3,6 +3,7 @@
 
 #include "wsserver/base/cpp20.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -75,9 +76,10 @@ class HttpTicket {
 
     /// A worker will answer the request.
     void ask(RoutedRequest&& question) { question_ = std::make_unique<const RoutedRequest>(std::move(question)); }
-    /// The program is about to be called on the thread of the connection, which calls take() after that. Nothing that
-    /// is asked meanwhile needs to wake it. At first it is so.
-    void begin_call() noexcept;
+    /// The program is about to get a piece of the body on the thread of the connection, which calls take() after that.
+    /// Nothing that is asked meanwhile needs to wake it. At first it is so. After the last piece, no other one is
+    /// taken.
+    void begin_call(const HttpPiece& piece) noexcept;
     /// What was asked. From now on, the program wakes the connection.
     HttpAsked take();
     /// The connection holds `bytes` of the answer that the peer's system has not taken. Returns the function of
@@ -93,7 +95,9 @@ class HttpTicket {
     SendStatus wake_once();
     template <class F>
     SendStatus put(F&& change);
-    bool is_low() const noexcept { return asked_.bytes.size() + in_connection_ <= limits_.high_mark / 2; }
+    /// Over the hard limit nothing more is taken, so the mark is not above it.
+    std::size_t mark() const noexcept { return std::min(limits_.high_mark, limits_.hard_limit); }
+    bool is_low() const noexcept { return asked_.bytes.size() + in_connection_ <= mark() / 2; }
 
     const SendQueueLimits limits_;
     std::atomic<bool> is_gone_{false};
@@ -101,8 +105,10 @@ class HttpTicket {
     mutable std::mutex mutex_;
     HttpAsked asked_;
     bool is_woken_ = true;
-    bool has_ended_ = false;      ///< the streamed answer
-    bool was_over_mark_ = false;  ///< the function of on_drain() is due when little is queued
+    bool has_taker_ = false;       ///< a piece is awaited
+    bool has_last_piece_ = false;  ///< the program has all of the body
+    bool has_ended_ = false;       ///< the streamed answer
+    bool was_over_mark_ = false;   ///< the function of on_drain() is due when little is queued
     std::size_t in_connection_ = 0;
     Callback gone_;
     Callback drained_;

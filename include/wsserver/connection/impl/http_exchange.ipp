@@ -155,7 +155,7 @@ HttpExchange::Next HttpExchange::read_piece(Bytes& input, HttpCarrier& carrier) 
 
 void HttpExchange::pass_on(HttpPiece&& piece) {
     auto taker = std::move(taker_);
-    if (ticket_) ticket_->begin_call();
+    if (ticket_) ticket_->begin_call(piece);
     server_.routes.call([&] { taker(std::move(piece)); });
 }
 
@@ -182,7 +182,7 @@ HttpExchange::Next HttpExchange::serve(HttpCarrier& carrier) {
             if (must_tell) carrier.send("HTTP/1.1 100 Continue\r\n\r\n");
             return Next::body;
         }
-        pass_on({.is_last = true});  // there is no body, or the program asks again after its end
+        pass_on({.is_last = true});  // there is no body
     }
     return Next::program;
 }

@@ -160,7 +160,7 @@ HttpRoutes::Outcome HttpRoutes::ask(const Route& route, RoutedRequest& request, 
         std::get<2>(route.function)(request, HttpUpload{ticket}, HttpReply{ticket});
     });
     if (!why) return ticket;
-    (void)ticket->void_it(true);
+    if (auto taker = ticket->void_it(true).second) call([&] { taker({.is_gone = true}); });
     return failed(words_of(request.request()), *why);
 }
 

@@ -52,7 +52,7 @@ SendStatus HttpTicket::begin(HttpResponse&& head, std::optional<std::uint64_t> l
         asked_.response = std::move(head);
         asked_.streams = true;
         asked_.length = length;
-        was_over_mark_ = asked_.bytes.size() > limits_.high_mark;
+        was_over_mark_ = asked_.bytes.size() > mark();
         return SendStatus::queued;
     });
 }
@@ -63,7 +63,7 @@ SendStatus HttpTicket::write(Bytes bytes) {
         if (has_ended_) return SendStatus::closed;
         if (before > limits_.hard_limit) return SendStatus::dropped;
         asked_.bytes.append(text_of(bytes));
-        was_over_mark_ = was_over_mark_ || before + bytes.size() > limits_.high_mark;
+        was_over_mark_ = was_over_mark_ || before + bytes.size() > mark();
         return SendStatus::queued;
     });
 }
@@ -89,15 +89,27 @@ SendStatus HttpTicket::abort() {
 }
 
 SendStatus HttpTicket::take_piece(UniqueFunction<void(HttpPiece&&)> taker) {
+    if (!taker) return SendStatus::refused;
     return put([&] {
-        if (asked_.take_piece) return SendStatus::refused;
+        if (has_last_piece_) return SendStatus::closed;
+        if (has_taker_) return SendStatus::refused;
         asked_.take_piece = std::move(taker);
+        has_taker_ = true;
         return SendStatus::queued;
     });
 }
 
+namespace {
+
+/// Null if there is nothing to call.
+HttpTicket::Callback shared_callback(UniqueFunction<void()>&& callback) {
+    return callback ? std::make_shared<UniqueFunction<void()>>(std::move(callback)) : nullptr;
+}
+
+}  // namespace
+
 SendStatus HttpTicket::on_gone(UniqueFunction<void()> callback) {
-    auto shared = std::make_shared<UniqueFunction<void()>>(std::move(callback));
+    auto shared = shared_callback(std::move(callback));
     const std::lock_guard lock(mutex_);  // `shared` outlives it: the callback before may use this object
     if (is_gone()) return SendStatus::closed;
     std::swap(gone_, shared);
@@ -105,7 +117,7 @@ SendStatus HttpTicket::on_gone(UniqueFunction<void()> callback) {
 }
 
 SendStatus HttpTicket::on_drain(UniqueFunction<void()> callback) {
-    auto shared = std::make_shared<UniqueFunction<void()>>(std::move(callback));
+    auto shared = shared_callback(std::move(callback));
     const std::lock_guard lock(mutex_);
     if (is_gone()) return SendStatus::closed;
     // It is due already if the client took all before there was a function. note_queued() calls it.
@@ -125,9 +137,11 @@ std::unique_ptr<const RoutedRequest> HttpTicket::take_question() noexcept {
     return std::move(question_);
 }
 
-void HttpTicket::begin_call() noexcept {
+void HttpTicket::begin_call(const HttpPiece& piece) noexcept {
     const std::lock_guard lock(mutex_);
     is_woken_ = true;
+    has_taker_ = false;
+    has_last_piece_ = has_last_piece_ || piece.is_last;
 }
 
 HttpAsked HttpTicket::take() {

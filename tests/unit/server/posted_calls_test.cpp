@@ -361,6 +361,39 @@ TEST_CASE("a server runs tasks on its workers", "[posted_tasks][threads]") {
     CHECK(std::find(lines.begin(), lines.end(), "cleaning threw: oh") != lines.end());
 }
 
+TEST_CASE("tasks of a program run in the order of their priority, and have a bound", "[posted_tasks][threads]") {
+    ServerOptions options;
+    options.workers = 1;
+    Server server{options};
+    server.start();
+    std::mutex mutex;
+    Strings order;
+    std::promise<void> running, go, done;
+    CHECK(server.post(Priority::message, [&] {
+        running.set_value();
+        go.get_future().wait();
+    }) == SendStatus::queued);
+    running.get_future().wait();
+    const auto note = [&](Priority priority, std::string name) {
+        CHECK(server.post(priority, [&, name] {
+            const std::lock_guard lock(mutex);
+            order.push_back(name);
+            if (name == "background") done.set_value();
+        }) == SendStatus::queued);
+    };
+    note(Priority::background, "background");
+    note(Priority::message, "message");
+    note(Priority::command, "command");
+    note(Priority::control, "control");
+    std::size_t taken = 0;
+    while (server.post(Priority::message, [] {}) == SendStatus::queued && taken < 1'000'000) ++taken;
+    CHECK(taken < 1'000'000);
+    CHECK(server.statistics().tasks_dropped == 1);
+    go.set_value();
+    done.get_future().wait();
+    CHECK(order == Strings{"control", "command", "message", "background"});
+}
+
 TEST_CASE("a function serves messages", "[posted_calls]") {
     MemoryServer server;
     server.on_message([](auto& connection, const auto& message) { connection.send(message); });

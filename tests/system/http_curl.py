@@ -68,6 +68,23 @@ class Http(unittest.TestCase):
                                      f'URL/download?bytes=5000000{query}')
                     self.assertEqual(size, '5000000')
 
+    def test_a_door(self):
+        """An opening handshake is refused with the program's response, and one with a cookie is accepted."""
+        upgrade = ['--http1.1', '-i', '-H', 'Connection: Upgrade', '-H', 'Upgrade: websocket',
+                   '-H', 'Sec-WebSocket-Version: 13', '-H', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'URL/rooms/a']
+        refused = self.curl(*upgrade)
+        self.assertTrue(refused.startswith('HTTP/1.1 401 Unauthorized\n'), refused)
+        self.assertIn('\nWWW-Authenticate: Cookie\n', refused)
+        self.assertTrue(refused.endswith('\n\nlog in first\n'), refused)
+        jar = os.path.join(self.folder.name, 'jar')
+        self.curl('-X', 'POST', '-c', jar, 'URL/login?user=J%C3%B6rg')
+        command = [CURL, '--silent', '-N', '--max-time', '2', '--noproxy', '*', '-b', jar,
+                   *[word.replace('URL', self.url) for word in upgrade]]
+        accepted = subprocess.run(command, capture_output=True, check=False).stdout  # ends by the time limit
+        self.assertTrue(accepted.startswith(b'HTTP/1.1 101 Switching Protocols\r\n'), accepted)
+        self.assertIn(b'\r\nX-User: J%C3%B6rg\r\n', accepted)
+        self.assertTrue(accepted.endswith('welcome to a, Jörg'.encode()), accepted)
+
     def test_events(self):
         self.assertEqual(self.curl('-N', 'URL/events'), 'data: 1\n\ndata: 2\n\ndata: 3\n\n')
 

@@ -1,5 +1,6 @@
-// A server with what wsd does not have, for tests with foreign clients: routes for plain HTTP requests, and a handler
-// that takes and sends messages in pieces. It listens at its argument, and ends with its stdin.
+// A server with what wsd does not have, for tests with foreign clients: routes for plain HTTP requests, a handler that
+// takes and sends messages in pieces, and rooms for clients that have logged in. It listens at its argument, and ends
+// with its stdin.
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "wsserver/handler/handlers.hpp"
+#include "wsserver/handshake/http_values.hpp"
 #include "wsserver/server.hpp"
 
 using namespace wsserver;
@@ -37,7 +39,40 @@ struct Mirror {
     }
 };
 
+/// Rooms by path.
+struct Rooms {
+    void on_open(AnyConnection& connection) {
+        const auto room = connection.parameter("room").value_or("");
+        connection.join(room);
+        connection.send("welcome to " + room + ", " + std::string{connection.user()});
+    }
+    void on_message(AnyConnection& connection, const Text& message) {
+        connection.publish(connection.parameter("room").value_or(""),
+                           std::string{connection.user()} + ": " + std::string{message.text});
+    }
+};
+
+/// Lets clients with the cookie of /login into the rooms, and everyone elsewhere.
+Admission admit(const UpgradeRequest& request) {
+    Admission admission;
+    if (!request.path().starts_with("/rooms/")) return admission;
+    const auto name = percent_decoded(request.cookie("user").value_or(""));
+    if (!name || name->empty()) {
+        return Admission::refuse({.status = 401, .fields = {{"WWW-Authenticate", "Cookie"}}, .body = "log in first\n"});
+    }
+    admission.user = *name;
+    admission.fields = {{"X-User", percent_encoded(*name)}};
+    return admission;
+}
+
 void add_routes(Server& server) {
+    server.handle_http("GET", "/", [](const RoutedRequest&) {
+        return HttpResponse{.content_type = "text/html; charset=utf-8", .body = "<!doctype html><title>rooms</title>"};
+    });
+    server.handle_http("POST", "/login", [](const RoutedRequest& request) {
+        const auto cookie = set_cookie("user", percent_encoded(request.query("user").value_or("")));
+        return HttpResponse{.status = 204, .fields = {{"Set-Cookie", *cookie}}};
+    });
     server.handle_http("GET", "/hello", [](const RoutedRequest&) { return HttpResponse{.body = "hello\n"}; });
     server.handle_http("POST", "/echo",
                        [](const RoutedRequest& request) { return HttpResponse{.body = std::string{request.body()}}; },
@@ -65,6 +100,8 @@ int main(int argc, char** argv) {
     Server server;
     server.handle(make_echo());
     server.handle("mirror", Mirror{});
+    server.handle_path("/rooms/{room}", Rooms{});
+    server.on_upgrade(admit);
     add_routes(server);
     const auto url = server.listen(argc > 1 ? argv[1] : "127.0.0.1:0");
     if (!url) return std::fprintf(stderr, "%s\n", url.error().c_str()), 1;

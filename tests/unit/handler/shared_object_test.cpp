@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "support/catch.hpp"
+#include "support/memory_server.hpp"
 #include "support/strings.hpp"
 #include "wsserver/handler.hpp"
 #include "wsserver/handler/handlers.hpp"
@@ -392,7 +393,7 @@ TEST_CASE("the C++ interface passes each call and result unchanged", "[shared_ob
 }
 
 TEST_CASE("a shared object serves a path and reads its parameters", "[shared_object]") {
-    MemoryServer server;
+    wsserver::MemoryServer server;
     server.handle_path("/rooms/{room}", {}, load(module_path("probe"), {}, [](auto, auto, auto) {}));
     server.handle_path("/classes/{room}", {}, load(module_path("rooms_of_paths")));
     auto client = server.connect("/rooms/a%2Fb");
@@ -541,6 +542,29 @@ TEST_CASE("a call of a shared object is made exactly once, or freed", "[shared_o
         CHECK(alive() == "=1");
     }
     CHECK(alive() == "=0");
+}
+
+TEST_CASE("a shared object in C is told when its client has taken what waited", "[shared_object]") {
+    ServerOptions options;
+    options.connection.send_queue.high_mark = 10'000;
+    wsserver::MemoryServer server{options};
+    server.handle("", load(module_path("clerk")));
+    test::WireClient client{server.wire()};
+    client.wire().write(test::upgrade_request());
+    server.run();
+    (void)client.read_response();
+    client.wire().set_window(1000);
+    const auto ask = [&](const std::string& words) {
+        client.send(words);
+        server.run();
+        return client.read();
+    };
+    CHECK(ask("space") == Strings{"text =1"});
+    CHECK(ask("post " + std::string(20'000, 'x')) == Strings{"text =0"});
+    client.wire().set_window(1'000'000);
+    server.run();
+    CHECK(client.read() == Strings{"text " + std::string(20'000, 'x'), "text drained"});
+    CHECK(ask("queued") == Strings{"text =0"});
 }
 
 TEST_CASE("a class in a shared object has rooms, users, flow control and calls", "[shared_object]") {

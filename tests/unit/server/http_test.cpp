@@ -591,7 +591,7 @@ TEST_CASE("a reply knows when its client is gone", "[http]") {
     CHECK(gone == 1);
 }
 
-TEST_CASE("what a reply and a stream call can be removed", "[http]") {
+TEST_CASE("the callbacks of a reply and of a stream can be removed", "[http]") {
     Rig rig;
     int called = 0;
     CHECK(rig.ask(get("/later")).empty());

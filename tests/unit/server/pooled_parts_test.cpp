@@ -201,10 +201,10 @@ void carelessly(F&& call) {
 }
 
 void send_carelessly(AnyConnection& connection) {
-    carelessly([&] { connection.begin_message(Opcode::text); });
+    carelessly([&] { (void)connection.begin_message(Opcode::text); });
     for (const std::string* piece : {&beginning, &middle, &ending}) carelessly([&] { connection.append(*piece); });
     carelessly([&] { connection.end_message(); });
-    carelessly([&] { connection.begin_message(Opcode::text); });
+    carelessly([&] { (void)connection.begin_message(Opcode::text); });
     carelessly([&] { connection.append("more"); });
     carelessly([&] { connection.end_message(); });
 }
@@ -247,7 +247,7 @@ TEST_CASE("the cause of a message in pieces that is not UTF-8 is not an exceptio
     Desk desk;
     Rig rig{desk};
     desk.on_open = [](AnyConnection& connection) {
-        connection.begin_message(Opcode::text);
+        (void)connection.begin_message(Opcode::text);
         connection.append("a");
         connection.append("\xff");
     };
@@ -266,7 +266,7 @@ TEST_CASE("messages that a worker sends to a connection that closes are counted,
         connection.close();  // its thread closes later
         connection.send("whole");
         for (const auto type : {Opcode::text, Opcode::binary}) {
-            connection.begin_message(type);
+            (void)connection.begin_message(type);
             connection.append("in");
             connection.append("pieces");
             connection.end_message();

@@ -195,11 +195,13 @@ TEST_CASE("a reply is gone if the function that got it throws", "[upgrade][threa
     std::optional<UpgradeReply> kept;
     Rig f;
     f.server.on_upgrade([&](const UpgradeRequest&, UpgradeReply reply) {
+        const std::lock_guard lock(f.mutex);
         kept.emplace(std::move(reply));
         throw std::runtime_error{"no"};
     });
     f.start();
     CHECK(f.response().starts_with("HTTP/1.1 500 "));
+    const std::lock_guard lock(f.mutex);
     CHECK(kept->is_gone());
     CHECK((*kept)(Admission{}) == SendStatus::closed);
 }

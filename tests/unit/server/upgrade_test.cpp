@@ -301,7 +301,7 @@ TEST_CASE("early frames wait until both the program and the handlers have decide
     f.server.on_upgrade([](const UpgradeRequest&) { return Admission{}; }, Runs::pooled);
     f.start();
     const std::string frames{"\x81\x83\0\0\0\0one\x81\x83\0\0\0\0two", 18};
-    const std::size_t cut = GENERATE(0, 5, 9, 18);
+    const auto cut = GENERATE(std::size_t{0}, std::size_t{5}, std::size_t{9}, std::size_t{18});
     BlockingClient client{f.url};
     client.write(upgrade_request("Sec-WebSocket-Protocol: g\r\n", "/slow?token") + frames.substr(0, cut));
     blocker->wait_until_blocked(1);

@@ -9,6 +9,17 @@
 
 using namespace wsserver;
 
+/// A coroutine.
+struct Task {
+    struct promise_type {
+        Task get_return_object() { return {}; }
+        std::suspend_always initial_suspend() noexcept { return {}; }
+        std::suspend_always final_suspend() noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() {}
+    };
+};
+
 #if CASE == 0
 struct Handler {
     void on_open(AnyConnection&) {}
@@ -69,15 +80,6 @@ struct Handler {
     MessageType<Opcode::continuation>::type last;
 };
 #elif CASE == 11  // a coroutine, which no one would resume
-struct Task {
-    struct promise_type {
-        Task get_return_object() { return {}; }
-        std::suspend_always initial_suspend() noexcept { return {}; }
-        std::suspend_always final_suspend() noexcept { return {}; }
-        void return_void() {}
-        void unhandled_exception() {}
-    };
-};
 struct Handler {
     Task on_message(AnyConnection& connection, const Text& message) {
         connection.send(message);
@@ -146,16 +148,7 @@ struct Handler {
     void on_message(AnyConnection&, const Text&) {}
     std::mutex mutex;
 };
-#elif CASE == 25  // a coroutine, which no one would resume
-struct Task {
-    struct promise_type {
-        Task get_return_object() { return {}; }
-        std::suspend_always initial_suspend() noexcept { return {}; }
-        std::suspend_always final_suspend() noexcept { return {}; }
-        void return_void() {}
-        void unhandled_exception() {}
-    };
-};
+#elif CASE == 25  // the same as a call
 struct Handler {
     void on_open(AnyConnection& connection) {
         connection.after(std::chrono::seconds{1}, [](AnyConnection&) -> Task { co_return; });

@@ -79,14 +79,9 @@ class UniqueFunction<R(Args...)> {
         alignof(Callable) <= alignof(void*) && std::is_nothrow_move_constructible_v<Callable>;
 
     template <class Callable>
-    static R call(Callable& callable, Args&&... args) {
-        return callable(std::forward<Args>(args)...);
-    }
-
-    template <class Callable>
     static constexpr Table inline_table{
         [](void* storage, Args&&... args) -> R {
-            return call<Callable>(*std::launder(static_cast<Callable*>(storage)), std::forward<Args>(args)...);
+            return (*std::launder(static_cast<Callable*>(storage)))(std::forward<Args>(args)...);
         },
         [](void* from, void* to) noexcept {
             auto* callable = std::launder(static_cast<Callable*>(from));
@@ -98,7 +93,7 @@ class UniqueFunction<R(Args...)> {
     template <class Callable>
     static constexpr Table heap_table{
         [](void* storage, Args&&... args) -> R {
-            return call<Callable>(**std::launder(static_cast<Callable**>(storage)), std::forward<Args>(args)...);
+            return (**std::launder(static_cast<Callable**>(storage)))(std::forward<Args>(args)...);
         },
         [](void* from, void* to) noexcept { ::new (to) Callable*(*std::launder(static_cast<Callable**>(from))); },
         [](void* storage) noexcept { delete *std::launder(static_cast<Callable**>(storage)); }};

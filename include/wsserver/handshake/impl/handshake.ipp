@@ -6,21 +6,35 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace wsserver {
 namespace detail {
 
+namespace {
+
+/// The number of bytes at the front of `bytes` that step() would pass over within a line. May be too few.
+std::size_t plain_bytes(Bytes bytes) noexcept {
+    const auto* const cr = static_cast<const std::uint8_t*>(std::memchr(bytes.data(), '\r', bytes.size()));
+    if (cr != nullptr) bytes = bytes.first(static_cast<std::size_t>(cr - bytes.data()));
+    unsigned controls = 0;  // without a way out of the loop, the compiler checks many bytes at once
+    for (const std::uint8_t byte : bytes) controls |= static_cast<unsigned>(byte < 0x20 || byte == 0x7F);
+    return controls == 0 ? bytes.size() : 0;
+}
+
+}  // namespace
+
 std::size_t HeadReader::take(Bytes bytes) {
+    const Bytes allowed = bytes.first(std::min(bytes.size(), limits_.max_header - before_ - head_.size()));
     std::size_t taken = 0;
-    while (taken < bytes.size() && state_ == State::reading) {
-        if (before_ + head_.size() + taken == limits_.max_header) {
-            state_ = State::too_large;
-            break;
-        }
-        step(bytes[taken++]);
+    while (taken < allowed.size() && state_ == State::reading) {
+        const std::size_t plain = place_ == Place::in_line ? plain_bytes(allowed.subspan(taken)) : 0;
+        plain > 0 ? static_cast<void>(taken += plain) : step(allowed[taken++]);
     }
     head_ += text_of(bytes.first(taken));
+    if (state_ == State::reading && taken < bytes.size()) state_ = State::too_large;
     return taken;
 }
 

@@ -4,6 +4,7 @@
 #include "wsserver/handshake/detail/http_text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/beast/http/status.hpp>
 #include <charconv>
 #include <ostream>  // missing in Beast's header
@@ -43,14 +44,22 @@ constexpr bool is_alphanumeric(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-constexpr bool is_token_character(char c) noexcept {
-    return is_alphanumeric(c) || (c != '\0' && std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos);
-}
+/// Letters, digits and some other characters.
+class CharacterClass {
+   public:
+    explicit constexpr CharacterClass(std::string_view others) noexcept {
+        for (std::size_t i = 0; i < has_.size(); ++i) has_[i] = is_alphanumeric(static_cast<char>(i));
+        for (const char c : others) has_[static_cast<unsigned char>(c)] = true;
+    }
+    constexpr bool operator()(char c) const noexcept { return has_[static_cast<unsigned char>(c)]; }
 
+   private:
+    std::array<bool, 256> has_{};
+};
+
+constexpr CharacterClass is_token_character{"!#$%&'*+-.^_`|~"};
 /// RFC 3986 §3.2.2, without the comma, which would begin another element in a field.
-constexpr bool is_host_character(char c) noexcept {
-    return is_alphanumeric(c) || (c != '\0' && std::string_view{"-._~%!$&'()*+;="}.find(c) != std::string_view::npos);
-}
+constexpr CharacterClass is_host_character{"-._~%!$&'()*+;="};
 
 constexpr bool is_address_character(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
@@ -214,7 +223,8 @@ std::optional<std::uint16_t> parse_host_port(std::string_view digits) noexcept {
 std::size_t host_length(std::string_view text) noexcept {
     const bool address = text.starts_with('[');
     const auto first = text.begin() + (address ? 1 : 0);
-    const auto end = std::find_if_not(first, text.end(), address ? is_address_character : is_host_character);
+    const auto end = address ? std::find_if_not(first, text.end(), is_address_character)
+                             : std::find_if_not(first, text.end(), is_host_character);
     if (end == first || (address && (end == text.end() || *end != ']'))) return std::string_view::npos;
     return static_cast<std::size_t>(end - text.begin()) + (address ? 1 : 0);
 }
@@ -239,7 +249,9 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     if (!is_token(name)) return;
     out += name;
     out += ": ";
-    for (const char c : value) out += is_control(c) ? ' ' : c;
+    const auto begin = static_cast<std::ptrdiff_t>(out.size());
+    out += value;
+    std::replace_if(out.begin() + begin, out.end(), is_control, ' ');
     out += "\r\n";
 }
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <utility>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/client/awaitable_state.hpp"
@@ -157,12 +158,10 @@ class AwaitableClient {
 
     /// Calls `listener` each time a connection has opened, before its first message is received. It may call any
     /// member, for example send(), but must not replace itself. What it throws closes the connection with 1011.
-    void on_open(std::function<void()> listener) { state_->on_open(std::move(listener)); }
+    void on_open(Callback<void()> listener) { state_->on_open(std::move(listener)); }
     /// Calls `listener` at the end of each connection and after each failed attempt; see Client::on_end(). Messages
     /// that arrived before the end can still be received.
-    void on_end(std::function<void(const ConnectionEnd&, bool will_retry)> listener) {
-        state_->on_end(std::move(listener));
-    }
+    void on_end(Callback<void(const ConnectionEnd&, bool will_retry)> listener) { state_->on_end(std::move(listener)); }
 
     /// True if messages can be sent.
     bool is_open() const noexcept { return client_.is_open(); }

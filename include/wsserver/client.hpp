@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/connection_options.hpp"
@@ -120,12 +121,12 @@ class Client {
     /// is false, `cause` is the reason, and `error` is an Errc or an error of the system. If `will_retry` is true,
     /// another attempt follows. The ConnectionEnd is valid until the listener returns. A listener may call any member,
     /// but must not replace itself.
-    void on_end(std::function<void(const ConnectionEnd&, bool will_retry)> listener);
+    void on_end(Callback<void(const ConnectionEnd&, bool will_retry)> listener);
     /// For debugging: calls `listener` with the request as it is sent. The text is valid until the listener returns.
-    void on_request(std::function<void(std::string_view request)> listener);
+    void on_request(Callback<void(std::string_view request)> listener);
     /// For debugging: calls `listener` with the response of the server, whether it accepts or refuses. The response is
     /// valid until the listener returns.
-    void on_response(std::function<void(const HttpResponse&)> listener);
+    void on_response(Callback<void(const HttpResponse&)> listener);
 
     /// Queues a message: a text or bytes; see AnyMessage. Copies or encodes the payload before it returns, as all of
     /// these do. Returns `closed` if the connection is not open, `refused` if a text is not UTF-8, and `dropped` if the

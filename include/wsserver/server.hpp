@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/base/descriptor.hpp"
 #include "wsserver/base/log_level.hpp"
 #include "wsserver/base/result.hpp"
@@ -240,20 +241,20 @@ class Server : public ServerHandlers {
     void answer_while_stalled(std::string path, HttpResponse response);
     /// Sets a function that is called for each accepted client, on a reactor thread, before its handler's on_open().
     /// What it throws is logged. Must be called before start().
-    void on_accept(std::function<void(const ConnectionStart&)> listener);
+    void on_accept(Callback<void(const ConnectionStart&)> listener);
     /// Sets a function that is called exactly once for the end of each connection, on a reactor thread, but not for
     /// clients that were refused because all reactors had stalled. Its argument is valid until it returns. What it
     /// throws is logged. Must be called before start().
-    void on_end(std::function<void(const ConnectionEnd&)> listener);
+    void on_end(Callback<void(const ConnectionEnd&)> listener);
     /// Sets a function that is called for each Close frame, Ping and Pong and when messages are dropped, on a reactor
     /// thread and perhaps within a reaction of the handler, for a debug log. It must not call the connection. What it
     /// throws is logged. Must be called before start().
-    void on_event(std::function<void(const ConnectionEvent&)> listener);
+    void on_event(Callback<void(const ConnectionEvent&)> listener);
     /// Sets a function that receives log lines for operators (accepting is paused, a handler is overdue, ...). Any
     /// thread calls it. Its exceptions are ignored. stop() and the destructor wait until it has returned, so it must
     /// not wait for them. It may call the server, but must not destroy it; stop() within it is request_stop(). Must be
     /// called before start().
-    void on_log(std::function<void(LogLevel, std::string_view)> listener);
+    void on_log(Callback<void(LogLevel, std::string_view)> listener);
 
     /// Binds and listens on `HOST:PORT`, `[HOST]:PORT`, `:PORT` (all addresses) or `unix:PATH`. May be called several
     /// times. Port 0 chooses a free port. Returns the URL of the endpoint: `ws://127.0.0.1:8080`,

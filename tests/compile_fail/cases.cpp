@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "wsserver/connection/any_handler.hpp"
+#if CASE >= 26
+#include "wsserver/server.hpp"
+#endif
 
 using namespace wsserver;
 
@@ -154,6 +157,20 @@ struct Handler {
         connection.after(std::chrono::seconds{1}, [](AnyConnection&) -> Task { co_return; });
     }
 };
+#elif CASE == 26  // the same as a function that answers later
+struct Handler {
+    void on_open(AnyConnection&) {}
+};
+void decide(Server& server) {
+    server.on_upgrade([](const UpgradeRequest&, UpgradeReply) -> Task { co_return; });
+}
+#elif CASE == 27  // the same as a listener
+struct Handler {
+    void on_open(AnyConnection&) {}
+};
+void listen_to(Server& server) {
+    server.on_end([](const ConnectionEnd&) -> Task { co_return; });
+}
 #endif
 
 #if CASE == 15

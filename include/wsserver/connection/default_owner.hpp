@@ -25,6 +25,7 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/connection/handler_chooser.hpp"
 #include "wsserver/connection/pooled_owner.hpp"
 #include "wsserver/connection/posting_hub.hpp"
@@ -78,7 +79,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     /// The Server field of the responses; empty, as at first: no such field.
     void set_server_name(const std::string& name) requires(role == Role::server) { this->server_name_ = name; }
     /// Calls `listener` exactly once at the end of each connection. The destructor ends the connections that are left.
-    void on_end(std::function<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
+    void on_end(Callback<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
 
     /// The connection with that id. Null if it is gone.
     Connection* find(ConnectionId id) noexcept { return pool_.find(id); }
@@ -151,7 +152,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     void on_released(ConnectionId id) override { Owner::erase(id); }
 
     std::shared_ptr<PostingHub<T, role>> posting_hub_;
-    std::function<void(const ConnectionEnd&)> end_;
+    Callback<void(const ConnectionEnd&)> end_;
 };
 
 /// Serves connections on one transport. All reactions run on its thread, even if their handler has Runs::pooled, and so
@@ -252,7 +253,7 @@ class ClientOn final : public DefaultOwner<T, Role::client> {
     }
 
     /// Calls `listener` with the response of each server, whether it accepts or refuses.
-    void on_response(std::function<void(const HttpResponse&)> listener) { response_ = std::move(listener); }
+    void on_response(Callback<void(const HttpResponse&)> listener) { response_ = std::move(listener); }
 
    private:
     /// RFC 6455 §10.3: masking keys must be unpredictable.
@@ -279,7 +280,7 @@ class ClientOn final : public DefaultOwner<T, Role::client> {
     }
 
     RandomKeys keys_;
-    std::function<void(const HttpResponse&)> response_;
+    Callback<void(const HttpResponse&)> response_;
 };
 
 }  // namespace wsserver

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/http/reply.hpp"
 #include "wsserver/connection/http/request.hpp"
@@ -157,7 +158,7 @@ class ServerHandlers {
     /// Sets a function that decides later: it keeps the reply, which any thread may call. The thread of the connection
     /// calls it. It must copy what it needs from the request, which is valid only until it returns. The rest is as
     /// above.
-    void on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide);
+    void on_upgrade(Callback<void(const UpgradeRequest&, UpgradeReply)> decide);
 
     /// Answers plain HTTP requests with `method` on the paths that match `pattern`, for example `/rooms/{room}`: see
     /// PathPattern and RoutedRequest. `method` is in upper case. The most specific route that matches and has the
@@ -181,12 +182,11 @@ class ServerHandlers {
     /// The same with a function that answers later: it keeps the reply, which any thread may call, or begins a streamed
     /// answer. The thread of the connection calls it. It must copy what it needs from the request.
     void handle_http(std::string_view method, std::string_view pattern,
-                     std::function<void(const RoutedRequest&, HttpReply)> answer, HttpRouteOptions options = {});
+                     Callback<void(const RoutedRequest&, HttpReply)> answer, HttpRouteOptions options = {});
     /// The same with a function that takes the body in pieces, for large ones. It is called when the header was
     /// received. A client that sends `Expect: 100-continue` gets the 100 when the program reads.
     void handle_http(std::string_view method, std::string_view pattern,
-                     std::function<void(const RoutedRequest&, HttpUpload, HttpReply)> answer,
-                     HttpRouteOptions options = {});
+                     Callback<void(const RoutedRequest&, HttpUpload, HttpReply)> answer, HttpRouteOptions options = {});
 
    protected:
     ServerHandlers() = default;

@@ -40,11 +40,11 @@ void Client::connect(std::string url, std::shared_ptr<AnyHandler> handler) {
     impl_->connect(std::move(url), std::move(handler));
 }
 
-void Client::on_end(std::function<void(const ConnectionEnd&, bool)> listener) { impl_->end_ = std::move(listener); }
+void Client::on_end(Callback<void(const ConnectionEnd&, bool)> listener) { impl_->end_ = std::move(listener); }
 
-void Client::on_request(std::function<void(std::string_view)> listener) { impl_->request_ = std::move(listener); }
+void Client::on_request(Callback<void(std::string_view)> listener) { impl_->request_ = std::move(listener); }
 
-void Client::on_response(std::function<void(const HttpResponse&)> listener) { impl_->response_ = std::move(listener); }
+void Client::on_response(Callback<void(const HttpResponse&)> listener) { impl_->response_ = std::move(listener); }
 
 SendStatus Client::send(const AnyMessage& message) {
     return impl_->connection_ ? impl_->connection_->send(message) : SendStatus::closed;

@@ -39,7 +39,7 @@ void ServerHandlers::on_upgrade(std::function<Admission(const UpgradeRequest&)> 
     chooser().upgrade_hook().set(std::move(decide), runs);
 }
 
-void ServerHandlers::on_upgrade(std::function<void(const UpgradeRequest&, UpgradeReply)> decide) {
+void ServerHandlers::on_upgrade(Callback<void(const UpgradeRequest&, UpgradeReply)> decide) {
     chooser().upgrade_hook().set(std::move(decide));
 }
 
@@ -50,13 +50,12 @@ void ServerHandlers::handle_http(std::string_view method, std::string_view patte
 }
 
 void ServerHandlers::handle_http(std::string_view method, std::string_view pattern,
-                                 std::function<void(const RoutedRequest&, HttpReply)> answer,
-                                 HttpRouteOptions options) {
+                                 Callback<void(const RoutedRequest&, HttpReply)> answer, HttpRouteOptions options) {
     chooser().http_routes().add(method, pattern, std::move(answer), options);
 }
 
 void ServerHandlers::handle_http(std::string_view method, std::string_view pattern,
-                                 std::function<void(const RoutedRequest&, HttpUpload, HttpReply)> answer,
+                                 Callback<void(const RoutedRequest&, HttpUpload, HttpReply)> answer,
                                  HttpRouteOptions options) {
     chooser().http_routes().add(method, pattern, std::move(answer), options);
 }

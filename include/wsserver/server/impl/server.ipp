@@ -42,19 +42,17 @@ void Server::answer_while_stalled(std::string path, HttpResponse response) {
     impl_->watch_.answer(std::move(path), std::move(response));
 }
 
-void Server::on_accept(std::function<void(const ConnectionStart&)> listener) {
+void Server::on_accept(Callback<void(const ConnectionStart&)> listener) {
     impl_->callbacks_.on_accept(std::move(listener));
 }
 
-void Server::on_end(std::function<void(const ConnectionEnd&)> listener) {
-    impl_->callbacks_.on_end(std::move(listener));
-}
+void Server::on_end(Callback<void(const ConnectionEnd&)> listener) { impl_->callbacks_.on_end(std::move(listener)); }
 
-void Server::on_event(std::function<void(const ConnectionEvent&)> listener) {
+void Server::on_event(Callback<void(const ConnectionEvent&)> listener) {
     impl_->callbacks_.on_event(std::move(listener));
 }
 
-void Server::on_log(std::function<void(LogLevel, std::string_view)> listener) {
+void Server::on_log(Callback<void(LogLevel, std::string_view)> listener) {
     impl_->callbacks_.on_log(std::move(listener));
 }
 

@@ -1,4 +1,5 @@
-/* A handler in C: counts the messages of each connection and replies with the count.
+/* A handler in C: counts the messages of each connection and replies with the count. `wsd-ctl handler reload counter`
+ * replaces its code, and all counts stay.
  *
  *     cc -shared -fPIC -fvisibility=hidden handler_counter.c -o counter.so $(pkg-config --cflags wsserver)
  *     wsd --handler counter=./counter.so
@@ -89,6 +90,46 @@ static int counter_command(void* handler, const struct wsserver_view* words, siz
     return 0;
 }
 
+/* --- newer code takes over ---
+ *
+ * The numbers are passed on as they are in memory, since old and new code run in the same process. */
+
+enum { format = 1 };
+
+static int counter_save(void* handler, struct wsserver_state* state) {
+    struct counter* counter = handler;
+    const unsigned long total = atomic_load(&counter->total);
+    return counter->host->write_state(state, format, &total, sizeof total);
+}
+
+static int counter_restore(void* handler, uint32_t version, const unsigned char* bytes, size_t size) {
+    struct counter* counter = handler;
+    unsigned long total = 0;
+    if (version == format && size == sizeof total) memcpy(&total, bytes, size);
+    atomic_store(&counter->total, total);
+    return 0;
+}
+
+/* The last call for a connection that moves to newer code, instead of counter_close. */
+static int counter_save_connection(void* handler, struct wsserver_connection* connection,
+                                   struct wsserver_state* state) {
+    const struct counter* counter = handler;
+    unsigned long* count = counter->host->user_data(connection);
+    if (!count) return 0;
+    if (counter->host->write_state(state, format, count, sizeof *count) != WSSERVER_QUEUED) return 1;
+    free(count);
+    return 0;
+}
+
+/* The first call for a connection that comes from older code, instead of counter_open. */
+static int counter_restore_connection(void* handler, struct wsserver_connection* connection, uint32_t version,
+                                      const unsigned char* bytes, size_t size) {
+    const struct counter* counter = handler;
+    if (counter_open(handler, connection) != 0) return 1;
+    if (version == format && size == sizeof(unsigned long)) memcpy(counter->host->user_data(connection), bytes, size);
+    return 0;
+}
+
 static const struct wsserver_handler counter_table = {
     .abi_version = WSSERVER_HANDLER_ABI,
     .size = sizeof(struct wsserver_handler),
@@ -101,6 +142,10 @@ static const struct wsserver_handler counter_table = {
     .on_binary = counter_binary,
     .on_close = counter_close,
     .on_command = counter_command,
+    .save_state = counter_save,
+    .restore_state = counter_restore,
+    .save_connection = counter_save_connection,
+    .restore_connection = counter_restore_connection,
 };
 
 WSSERVER_EXPORT const struct wsserver_handler* wsserver_handler_v1(void) { return &counter_table; }

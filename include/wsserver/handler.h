@@ -87,6 +87,10 @@ struct wsserver_connection;
  * are all views of it, which the functions for it return. */
 struct wsserver_upgrade;
 
+/** What the code of a handler leaves to newer code. Valid until save_state() or save_connection() returns, and on its
+ * thread only. */
+struct wsserver_state;
+
 /** What wsserver_host.upgrade_value() looks up by its name. */
 enum {
     WSSERVER_FIELD = 0, /**< the first header field with this name, without regard to case */
@@ -297,7 +301,17 @@ struct wsserver_host {
     /** The same for a binary message. */
     int (*broadcast_binary_to)(const struct wsserver_host* host, const struct wsserver_audience* audience,
                                const void* bytes, size_t size, wsserver_count done, void* context);
+
+    /* Handing over to newer code. A server that calls save_state or save_connection has it. */
+
+    /** In save_state() and save_connection(): appends bytes. `version` is the number of their format, which the handler
+     * chooses; the last call counts. The bytes must not contain pointers. WSSERVER_REFUSED if they are more than
+     * WSSERVER_MAX_STATE altogether. */
+    int (*write_state)(struct wsserver_state* state, uint32_t version, const void* bytes, size_t size);
 };
+
+/** The most bytes that save_state() or save_connection() can leave. */
+#define WSSERVER_MAX_STATE (64u * 1024u * 1024u)
 
 /** Whether the server has a function of struct wsserver_host: `if (WSSERVER_HOST_HAS(host, parameter)) ...`. Only
  * functions that were added later need this question. */
@@ -353,6 +367,29 @@ struct wsserver_handler {
     /** The send queue of the connection was over its high mark and has fallen to half of it: the handler may send more
      * while has_space is not 0. */
     int (*on_drained)(void* handler, struct wsserver_connection* connection);
+
+    /* Newer code takes over: `wsd-ctl handler reload`. It is loaded beside the old one, create() is called, then
+     * save_state() of the old and restore_state() of the new code. Then new connections get the new code. Each open
+     * connection moves before its next reaction: save_connection() of the old and restore_connection() of the new code
+     * are called for it. The old code gets destroy() after the last of its connections, calls and posted calls. */
+
+    /** Saves with write_state() what the new code must know, whatever the connections. Other functions may be called at
+     * the same time, and until all connections have moved: what changes after this is not passed on. It may block, like
+     * create(). If it returns another number than 0, the old code stays. */
+    int (*save_state)(void* handler, struct wsserver_state* state);
+    /** Called between create() and all other functions with what the old code has saved. The version is 0 if that is
+     * nothing. If it returns another number than 0, the old code stays, and the cause is set_error(). */
+    int (*restore_state)(void* handler, uint32_t version, const unsigned char* bytes, size_t size);
+    /** The connection moves to newer code: saves with write_state() what that must know about it, and frees the memory
+     * of its user_data. It is the last call for the connection, instead of on_close. If this is NULL, connections with
+     * user_data stay with this code until they end; those without it move. So does a connection for which it returns
+     * another number than 0, which must leave user_data as it was. */
+    int (*save_connection)(void* handler, struct wsserver_connection* connection, struct wsserver_state* state);
+    /** A connection comes from older code; called instead of on_open. user_data is NULL. The version is 0 if the old
+     * code has saved nothing. Timers of the old code (post) do not come along: their calls get NULL. With another
+     * result than 0 the connection is closed with 1011, and on_close follows. */
+    int (*restore_connection)(void* handler, struct wsserver_connection* connection, uint32_t version,
+                              const unsigned char* bytes, size_t size);
 };
 
 /** The only function that a handler must export. Called once for each load. The table must be valid while the object is

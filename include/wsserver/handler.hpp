@@ -113,6 +113,29 @@ class Plugin {
         self.as_seen(connection).own_data(nullptr);
         return failed;
     }
+    static int save_state(void* plugin, wsserver_state* state) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        return guarded_for_host(self.host_, [&] { write(self.host_, state, self.handler_.save_state()); });
+    }
+    static int restore_state(void* plugin, std::uint32_t version, const unsigned char* bytes,
+                             std::size_t size) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        return guarded_for_host(self.host_, [&] { self.handler_.restore_state(read(version, bytes, size)); });
+    }
+    static int save_connection(void* plugin, wsserver_connection* connection, wsserver_state* state) noexcept {
+        auto& self = *static_cast<Plugin*>(plugin);
+        const int failed = react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            write(self.host_, state, handler.save_connection(c));
+        });
+        if (!failed) self.as_seen(connection).own_data(nullptr);
+        return failed;
+    }
+    static int restore_connection(void* plugin, wsserver_connection* connection, std::uint32_t version,
+                                  const unsigned char* bytes, std::size_t size) noexcept {
+        return react(plugin, connection, [&](AnyHandler& handler, AnyConnection& c) {
+            handler.restore_connection(c, read(version, bytes, size));
+        });
+    }
     static int on_command(void* plugin, const wsserver_view* words, std::size_t count, const unsigned char* payload,
                           std::size_t size) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
@@ -157,6 +180,14 @@ class Plugin {
         }
     }
 
+    static void write(const wsserver_host& host, wsserver_state* state, const SavedState& saved) {
+        const int status = host.write_state(state, saved.version, saved.bytes.data(), saved.bytes.size());
+        if (status != WSSERVER_QUEUED) throw std::runtime_error{"its state is too large"};
+    }
+    static SavedState read(std::uint32_t version, const unsigned char* bytes, std::size_t size) {
+        return {version, std::string{reinterpret_cast<const char*>(bytes), size}};
+    }
+
     template <class F>
     static int react(void* plugin, wsserver_connection* connection, F&& reaction) noexcept {
         auto& self = *static_cast<Plugin*>(plugin);
@@ -196,6 +227,10 @@ constexpr wsserver_handler table_of(const char* name) noexcept {
     if constexpr (reacts_to_command<H>) table.on_command = &Plugin<H>::on_command;
     if constexpr (reacts_to_drained<H>) table.on_drained = &Plugin<H>::on_drained;
     if constexpr (reacts_to_upgrade<H>) table.on_upgrade = &Plugin<H>::on_upgrade;
+    if constexpr (saves_state<H>) table.save_state = &Plugin<H>::save_state;
+    if constexpr (restores_state<H>) table.restore_state = &Plugin<H>::restore_state;
+    if constexpr (saves_connection<H>) table.save_connection = &Plugin<H>::save_connection;
+    if constexpr (restores_connection<H> || has_data<H>) table.restore_connection = &Plugin<H>::restore_connection;
     return table;
 }
 

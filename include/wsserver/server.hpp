@@ -333,6 +333,7 @@ class Server : public ServerHandlers {
     HandlerChooser& chooser() const noexcept override;
     std::shared_ptr<AnyHandler> adopted(std::shared_ptr<AnyHandler> handler) const override;
     void close_removed(std::vector<RemovedHandler> removed, CloseCode code) override;
+    void call_served(ServedCall call) override;
 
     std::shared_ptr<Impl> impl_;
 };

@@ -215,6 +215,7 @@ class MemoryServer : public ServerHandlers {
 
     HandlerChooser& chooser() const noexcept override;
     void close_removed(std::vector<RemovedHandler> removed, CloseCode code) override;
+    void call_served(ServedCall call) override;
 
     std::unique_ptr<Impl> impl_;
 };

@@ -16,6 +16,7 @@
 
 #include "wsserver/connection/admission.hpp"
 #include "wsserver/connection/any_connection.hpp"
+#include "wsserver/connection/saved_state.hpp"
 #include "wsserver/handshake/upgrade_request.hpp"
 
 namespace wsserver {
@@ -107,6 +108,25 @@ class AnyHandler {
         return {false, "this handler has no commands"};
     }
 
+    // A version of a ReplaceableHandler.
+
+    /// Whether connections get data of a type of the handler's own by AnyConnection::own_data().
+    virtual bool keeps_data() const noexcept { return false; }
+    /// What the version that replaces this one must know, whatever the connections. Reactions to connections may run at
+    /// the same time, and may follow. It may block. If it throws, this version stays.
+    virtual SavedState save_state() { return {}; }
+    /// Called before all reactions: what the version before has saved, also if that is nothing. It may block. If it
+    /// throws, the version before stays.
+    virtual void restore_state(const SavedState&) {}
+    /// Whether save_connection() can save AnyConnection::user_data().
+    virtual bool saves_connections() const noexcept { return false; }
+    /// Called where the reactions run: the next version takes the connection over. This is the last call for the
+    /// connection; it frees AnyConnection::user_data(). If it throws, the connection stays, with its user_data().
+    virtual SavedState save_connection(AnyConnection&) { return {}; }
+    /// Called where the reactions run, instead of on_open(): takes over a connection whose user_data() is null. If it
+    /// throws, the connection is closed with 1011, and on_close() follows.
+    virtual void restore_connection(AnyConnection&, const SavedState&) {}
+
    protected:
     /// Closes the connection with 1003: the endpoint "has received a type of data it cannot accept" (RFC 6455 §7.4.1).
     static void decline(AnyConnection& connection) {
@@ -138,6 +158,10 @@ WSSERVER_DETAIL_HAS_MEMBER(on_pong);
 WSSERVER_DETAIL_HAS_MEMBER(on_drained);
 WSSERVER_DETAIL_HAS_MEMBER(on_close);
 WSSERVER_DETAIL_HAS_MEMBER(on_command);
+WSSERVER_DETAIL_HAS_MEMBER(save_state);
+WSSERVER_DETAIL_HAS_MEMBER(restore_state);
+WSSERVER_DETAIL_HAS_MEMBER(save_connection);
+WSSERVER_DETAIL_HAS_MEMBER(restore_connection);
 #undef WSSERVER_DETAIL_HAS_MEMBER
 
 /// `H` wants data of its own for each connection.
@@ -187,6 +211,23 @@ concept reacts_to_close = requires(H h, AnyConnection& c, const Close& m) {
 template <class H>
 concept reacts_to_command = requires(H h, std::span<const std::string> words, Bytes payload) {
     { h.on_command(words, payload) } -> std::same_as<CommandAnswer>;
+};
+
+template <class H>
+concept saves_state = requires(H h) {
+    { h.save_state() } -> std::same_as<SavedState>;
+};
+template <class H>
+concept restores_state = requires(H h, const SavedState& state) {
+    { h.restore_state(state) } -> std::same_as<void>;
+};
+template <class H>
+concept saves_connection = requires(H h, AnyConnection& c) {
+    { h.save_connection(c) } -> std::same_as<SavedState>;
+};
+template <class H>
+concept restores_connection = requires(H h, AnyConnection& c, const SavedState& state) {
+    { h.restore_connection(c, state) } -> std::same_as<void>;
 };
 
 template <class H>
@@ -279,6 +320,12 @@ consteval void check_spelling() {
     static_assert(!has_member_on_close<H> || reacts_to_close<H>, "want: void on_close(AnyConnection&, const Close&)");
     static_assert(!has_member_on_command<H> || reacts_to_command<H>,
                   "want: CommandAnswer on_command(std::span<const std::string>, Bytes)");
+    static_assert(!has_member_save_state<H> || saves_state<H>, "want: SavedState save_state()");
+    static_assert(!has_member_restore_state<H> || restores_state<H>, "want: void restore_state(const SavedState&)");
+    static_assert(!has_member_save_connection<H> || saves_connection<H>,
+                  "want: SavedState save_connection(AnyConnection&)");
+    static_assert(!has_member_restore_connection<H> || restores_connection<H>,
+                  "want: void restore_connection(AnyConnection&, const SavedState&)");
 }
 
 template <class H>
@@ -379,6 +426,26 @@ class HandlerOf final : public AnyHandler {
     CommandAnswer on_command(std::span<const std::string> words, Bytes payload) override {
         if constexpr (detail::reacts_to_command<H>) return handler().on_command(words, payload);
         return AnyHandler::on_command(words, payload);
+    }
+
+    bool keeps_data() const noexcept override { return detail::has_data<H>; }
+    SavedState save_state() override {
+        if constexpr (detail::saves_state<H>) return handler().save_state();
+        return AnyHandler::save_state();
+    }
+    void restore_state(const SavedState& state) override {
+        if constexpr (detail::restores_state<H>) handler().restore_state(state);
+    }
+    bool saves_connections() const noexcept override { return detail::saves_connection<H>; }
+    SavedState save_connection(AnyConnection& connection) override {
+        if constexpr (detail::saves_connection<H>) {
+            if (may_react(connection)) return handler().save_connection(connection);
+        }
+        return AnyHandler::save_connection(connection);
+    }
+    void restore_connection(AnyConnection& connection, const SavedState& state) override {
+        if constexpr (detail::has_data<H>) detail::make_data<H>(connection);
+        if constexpr (detail::restores_connection<H>) handler().restore_connection(connection, state);
     }
 
    private:

@@ -131,6 +131,7 @@ class DefaultOwner : private detail::OwnTransport<T>, private PooledOwner<T, rol
     /// The same as hub().
     const std::shared_ptr<PostingHub<T, role>>& posting_hub() const noexcept { return posting_hub_; }
     using Owner::add;
+    using Owner::call_for_served;
     using Owner::close_served;
     using Owner::pool_;
     using Owner::protocol_options_;
@@ -203,6 +204,7 @@ class ServerOn final : public DefaultOwner<T, Role::server>, public ServerHandle
             this->close_served(*handler, subprotocol, route.get(), code);
         }
     }
+    void call_served(ServedCall call) override { this->call_for_served(std::move(call)); }
     std::optional<HttpResponse> answer(const HttpRequest& request) override {
         try {
             return http_ ? http_(request) : std::nullopt;

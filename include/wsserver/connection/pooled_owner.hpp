@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,9 +15,11 @@
 #include "wsserver/connection/connection.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/connection_pool.hpp"
+#include "wsserver/connection/inbox.hpp"
 #include "wsserver/connection/memory_budget.hpp"
 #include "wsserver/connection/memory_watch.hpp"
 #include "wsserver/connection/owner_timers.hpp"
+#include "wsserver/connection/served_call.hpp"
 #include "wsserver/transport/transport.hpp"
 
 namespace wsserver {
@@ -60,6 +63,18 @@ class PooledOwner : public OwnerOn<T, role> {
             if (served_by == nullptr || &served_by->underlying() != &handler || connection.route() != route) return;
             if (connection.subprotocol() == subprotocol) connection.close(code, "the handler was removed");
         });
+    }
+    /// Calls for the open connections of a handler, a few in each turn. Without memory, for none.
+    void call_for_served(ServedCall call) {
+        auto ids = std::make_shared<std::deque<ConnectionId>>();
+        const auto find = [&] {
+            pool_.for_each([&](Connection<role, T>& connection) {
+                const auto* served_by = connection.handler();
+                const bool is_it = served_by != nullptr && &served_by->underlying() == call.handler.get();
+                if (is_it) ids->push_back(connection.id());
+            });
+        };
+        if (within_memory(find)) call_some(std::move(call), std::move(ids));
     }
     /// Destroys a connection. It has left its rooms and its user before, unless memory ran out while it ended.
     void erase(ConnectionId id) {
@@ -177,6 +192,21 @@ class PooledOwner : public OwnerOn<T, role> {
             if (connection != nullptr) connection->go_on();
         }
         go_on_soon();
+    }
+
+    /// Calls for the first ones of `ids`, and for the others in a later turn. Without memory for that, in this one.
+    void call_some(ServedCall call, std::shared_ptr<std::deque<ConnectionId>> ids) {
+        constexpr std::size_t call_at_once = 64;
+        do {
+            for (std::size_t i = std::min(ids->size(), call_at_once); i > 0; --i) {
+                auto* const connection = pool_.find(ids->front());
+                ids->pop_front();
+                if (connection == nullptr) continue;
+                PostedCall posted{[call](AnyConnection& reached) { (*call.call)(reached); }, {}};
+                (void)connection->take_call(posted);
+            }
+            if (ids->empty()) return;
+        } while (!within_memory([&] { this->transport().post([this, call, ids] { call_some(call, ids); }); }));
     }
 
     std::vector<ConnectionId> dirty_;

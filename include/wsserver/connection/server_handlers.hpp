@@ -25,6 +25,7 @@
 namespace wsserver {
 
 class HandlerChooser;
+struct ServedCall;
 
 namespace detail {
 
@@ -94,6 +95,12 @@ class ServerHandlers {
     /// Stops offering the subprotocol and closes its open connections with `code`, except those of handle_path().
     /// Returns false if it had no handler.
     bool remove_handler(std::string_view subprotocol, CloseCode code = CloseCode::going_away);
+    /// Stops offering the subprotocol, like remove_handler(), but its open connections stay, and their handler, too.
+    bool retire_handler(std::string_view subprotocol);
+    /// Calls `call` with each open connection that `handler` serves, where its reactions run and in order with them,
+    /// soon: a few connections in a turn. A connection whose handler has too much to do is left out. `call` may be
+    /// called on several threads at the same time.
+    void call_connections_of(std::shared_ptr<const AnyHandler> handler, Callback<void(AnyConnection&)> call);
     /// All subprotocols and their handlers, in order of subprotocol, without those of handle_path().
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> handlers() const;
 
@@ -201,6 +208,8 @@ class ServerHandlers {
     virtual std::shared_ptr<AnyHandler> adopted(std::shared_ptr<AnyHandler> handler) const { return handler; }
     /// Closes the open connections of handlers that were removed; at least one.
     virtual void close_removed(std::vector<RemovedHandler> removed, CloseCode code) = 0;
+    /// Calls for the connections of a handler.
+    virtual void call_served(ServedCall call) = 0;
 
     bool close(std::vector<RemovedHandler> removed, CloseCode code);
 };

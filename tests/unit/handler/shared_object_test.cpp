@@ -824,6 +824,29 @@ TEST_CASE("code that stays in memory is not taken for the next shared object", "
     CHECK(command(*load(module_path("mirror_2")), {"version"}).output == "2");
 }
 
+TEST_CASE("the log says why code stays in memory", "[shared_object]") {
+    Log log;
+    load(module_path("mirror_staying"), {}, log.log(), "m");
+    CHECK(log.take().back() == "warning m: its code stays in memory after it has ended: it is linked with -z nodelete");
+    load(module_path("unique"), {}, log.log());
+#ifndef __clang__
+    const auto unique = log.take();
+    REQUIRE(unique.size() == 1);
+    CHECK(unique[0].starts_with(
+        "warning Unique: its code stays in memory after it has ended: it has the unique symbol "));
+    CHECK(unique[0].ends_with("; build it with -fno-gnu-unique"));
+#endif
+    load(module_path("ledger_1"), {}, log.log()).reset();
+    CHECK(log.take() == Strings{"info ledger: 1 ends"});
+
+    auto handler = load(module_path("thread_local"), {}, log.log());
+    RecordingConnection connection{std::make_shared<RecordingHub>()};
+    handler->on_message(connection, Text{"a"});
+    handler.reset();
+    CHECK(log.take() == Strings{"warning ThreadLocal: its code stays in memory: perhaps a thread that still runs has "
+                                "used a thread_local object of it"});
+}
+
 TEST_CASE("a failed load leaves no descriptor and no mapping", "[shared_object]") {
     error_of(module_path("wrong_version"));
     const auto before = open_descriptors();

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "wsserver/connection/handler_chooser.hpp"
+#include "wsserver/connection/served_call.hpp"
 
 namespace wsserver {
 
@@ -14,6 +15,15 @@ void ServerHandlers::handle(std::string subprotocol, std::shared_ptr<AnyHandler>
 
 bool ServerHandlers::remove_handler(std::string_view subprotocol, CloseCode code) {
     return close(chooser().handlers().remove(subprotocol), code);
+}
+
+bool ServerHandlers::retire_handler(std::string_view subprotocol) {
+    return !chooser().handlers().remove(subprotocol).empty();
+}
+
+void ServerHandlers::call_connections_of(std::shared_ptr<const AnyHandler> handler,
+                                         Callback<void(AnyConnection&)> call) {
+    call_served({std::move(handler), std::make_shared<const std::function<void(AnyConnection&)>>(std::move(call))});
 }
 
 std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> ServerHandlers::handlers() const {

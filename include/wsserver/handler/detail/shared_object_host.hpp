@@ -12,6 +12,7 @@
 
 #include "wsserver/connection/admission.hpp"
 #include "wsserver/connection/hub.hpp"
+#include "wsserver/connection/saved_state.hpp"
 #include "wsserver/handler.h"
 #include "wsserver/handler/shared_object.hpp"
 #include "wsserver/handshake/upgrade_request.hpp"
@@ -81,6 +82,10 @@ class UpgradeForObject {
     std::optional<HttpResponse> refusal_{};
     std::string user_{};
 };
+
+/// The state that a shared object fills.
+inline wsserver_state* for_object(SavedState& state) noexcept { return reinterpret_cast<wsserver_state*>(&state); }
+inline SavedState& saved_of(wsserver_state* state) noexcept { return *reinterpret_cast<SavedState*>(state); }
 
 /// While an object exists, code of a handler may be on this thread's stack.
 class HostCall {

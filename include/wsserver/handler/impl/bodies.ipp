@@ -3,6 +3,7 @@
 
 #include "wsserver/handler/impl/handler_trial.ipp"
 #include "wsserver/handler/impl/handlers.ipp"
+#include "wsserver/handler/impl/replaceable_handler.ipp"
 #include "wsserver/handler/impl/shared_library.ipp"
 #include "wsserver/handler/impl/shared_object.ipp"
 #include "wsserver/handler/impl/shared_object_host.ipp"

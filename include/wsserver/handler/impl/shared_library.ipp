@@ -94,6 +94,63 @@ Result<void, std::string> check_elf(const Content& content) {
     return {};
 }
 
+/// Reads a `T` at an offset; nothing if the file is too short.
+template <class T>
+std::optional<T> read_at(const Content& content, std::size_t offset) {
+    if (offset > content.size() || content.size() - offset < sizeof(T)) return std::nullopt;
+    T value;
+    std::memcpy(&value, content.data() + offset, sizeof value);
+    return value;
+}
+
+/// The text at an offset, up to its NUL.
+std::string text_at(const Content& content, std::size_t offset) {
+    std::string text;
+    for (; offset < content.size() && content[offset] != 0 && text.size() < 100; ++offset) {
+        text += static_cast<char>(content[offset]);
+    }
+    return text;
+}
+
+/// The first symbol of a section that is unique in the process, so that unloading is not possible.
+std::string unique_symbol(const Content& content, const ElfW(Shdr) & section, std::size_t names) {
+    for (std::size_t at = 0; at + sizeof(ElfW(Sym)) <= section.sh_size; at += sizeof(ElfW(Sym))) {
+        const auto symbol = read_at<ElfW(Sym)>(content, section.sh_offset + at);
+        if (!symbol) break;
+        const bool is_unique = ELF64_ST_BIND(symbol->st_info) == STB_GNU_UNIQUE && symbol->st_shndx != SHN_UNDEF;
+        if (is_unique) return text_at(content, names + symbol->st_name);
+    }
+    return {};
+}
+
+bool is_marked_to_stay(const Content& content, const ElfW(Shdr) & section) {
+    for (std::size_t at = 0; at + sizeof(ElfW(Dyn)) <= section.sh_size; at += sizeof(ElfW(Dyn))) {
+        const auto entry = read_at<ElfW(Dyn)>(content, section.sh_offset + at);
+        if (!entry || entry->d_tag == DT_NULL) return false;
+        if (entry->d_tag == DT_FLAGS_1 && (entry->d_un.d_val & DF_1_NODELETE) != 0) return true;
+    }
+    return false;
+}
+
+/// Why dlclose() leaves the code in memory; empty if no reason is known. dlopen() has accepted the file.
+std::string find_reason_to_stay(const Content& content) {
+    const auto header = read_at<ElfW(Ehdr)>(content, 0);
+    if (!header) return {};
+    for (std::size_t i = 0; i < header->e_shnum; ++i) {
+        const auto section = read_at<ElfW(Shdr)>(content, header->e_shoff + i * header->e_shentsize);
+        if (!section) return {};
+        if (section->sh_type == SHT_DYNAMIC && is_marked_to_stay(content, *section)) {
+            return "it is linked with -z nodelete";
+        }
+        if (section->sh_type != SHT_DYNSYM) continue;
+        const auto names =
+            read_at<ElfW(Shdr)>(content, header->e_shoff + std::size_t{section->sh_link} * header->e_shentsize);
+        const auto unique = names ? unique_symbol(content, *section, names->sh_offset) : std::string{};
+        if (!unique.empty()) return "it has the unique symbol " + unique + "; build it with -fno-gnu-unique";
+    }
+    return {};
+}
+
 Result<void, std::string> write_all(int file, Bytes content) {
     while (!content.empty()) {
         const auto count = ::write(file, content.data(), content.size());
@@ -162,21 +219,24 @@ Result<SharedLibrary, std::string> SharedLibrary::open(const std::string& path) 
     if (const auto written = write_all(copy.get(), *content); !written) return Problem{written.error()};
     const auto handle = open_copy(temporary ? temporary->path : proc_path_of(copy));
     if (!handle) return Problem{handle.error()};
-    return SharedLibrary{std::move(copy), *handle};
+    return SharedLibrary{std::move(copy), *handle, find_reason_to_stay(*content)};
 }
 
 SharedLibrary::SharedLibrary(SharedLibrary&& other) noexcept
-    : copy_(std::move(other.copy_)), handle_(std::exchange(other.handle_, nullptr)) {}
+    : copy_(std::move(other.copy_)),
+      handle_(std::exchange(other.handle_, nullptr)),
+      reason_to_stay_(std::move(other.reason_to_stay_)) {}
 
-SharedLibrary::~SharedLibrary() {
-    if (!handle_) return;
-    ::dlclose(handle_);
+bool SharedLibrary::close() noexcept {
+    if (!handle_) return true;
+    ::dlclose(std::exchange(handle_, nullptr));
     // Some code stays in memory (-z nodelete, unique symbols, a thread_local of a running thread). dlopen() would
     // return it for the next object with the same name, so the descriptor's number must not be reused.
-    if (void* const left = ::dlopen(proc_path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD)) {
-        ::dlclose(left);
-        (void)copy_.release();
-    }
+    void* const left = ::dlopen(proc_path_of(copy_).c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (!left) return true;
+    ::dlclose(left);
+    (void)copy_.release();
+    return false;
 }
 
 void* SharedLibrary::find(const char* symbol) const noexcept { return ::dlsym(handle_, symbol); }

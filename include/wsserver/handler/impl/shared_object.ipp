@@ -70,6 +70,7 @@ class SharedObjectHandler final : public AnyHandler {
         return Problem{"it cannot start: " + (said.error.empty() ? "it gave no reason" : escape_control(said.error))};
     }
 
+    SharedLibrary take_library() noexcept { return std::move(library_); }
     const HandlerLog& log_to() const noexcept { return host_.log_to(); }
     std::string_view name() const noexcept override { return host_.name(); }
     Runs runs() const noexcept override { return table_.runs == WSSERVER_POOLED ? Runs::pooled : Runs::inline_; }
@@ -117,13 +118,43 @@ class SharedObjectHandler final : public AnyHandler {
         return {failed == 0, std::move(said.answer)};
     }
 
+    SavedState save_state() override {
+        SavedState state;
+        call("save_state", table_.save_state, for_object(state));
+        return state;
+    }
+    void restore_state(const SavedState& state) override {
+        call("restore_state", table_.restore_state, state.version, start_of(bytes_of(state.bytes)), state.bytes.size());
+    }
+    bool saves_connections() const noexcept override { return table_.save_connection != nullptr; }
+    SavedState save_connection(AnyConnection& connection) override {
+        SavedState state;
+        try {
+            react("save_connection", table_.save_connection, connection, for_object(state));
+        } catch (const std::exception& error) {
+            host_.log_to()(LogLevel::warning, host_.name(), error.what());
+            throw;
+        }
+        return state;
+    }
+    void restore_connection(AnyConnection& connection, const SavedState& state) override {
+        host_.remember(connection.hub());
+        react("restore_connection", table_.restore_connection, connection, state.version,
+              start_of(bytes_of(state.bytes)), state.bytes.size());
+    }
+
    private:
     /// Calls the reaction if it is set. Throws if it fails; then the caller closes the connection with 1011.
     template <class Reaction, class... Arguments>
     void react(const char* what, Reaction reaction, AnyConnection& connection, Arguments... arguments) {
-        if (!reaction) return;
+        call(what, reaction, reinterpret_cast<wsserver_connection*>(&connection), arguments...);
+    }
+    /// The same for any function that returns 0 for success.
+    template <class Function, class... Arguments>
+    void call(const char* what, Function function, Arguments... arguments) {
+        if (!function) return;
         handler_said().error.clear();
-        const int failed = reaction(handler_, reinterpret_cast<wsserver_connection*>(&connection), arguments...);
+        const int failed = function(handler_, arguments...);
         if (failed) throw std::runtime_error{reason(what, failed)};
     }
 
@@ -147,6 +178,16 @@ void report_slow_end(const HandlerLog& log, const std::string& name) noexcept {
     }
 }
 
+/// The reasons that the file tells were logged when it was loaded.
+void report_code_that_stays(const HandlerLog& log, const std::string& name, const SharedLibrary& library) noexcept {
+    if (!library.reason_to_stay().empty()) return;
+    try {
+        log(LogLevel::warning, name,
+            "its code stays in memory: perhaps a thread that still runs has used a thread_local object of it");
+    } catch (...) {
+    }
+}
+
 /// Ends a handler on a thread of its own, since destroy() may hang, and since it joins the handler's threads, of which
 /// this may be one. Does not wait for it if the handler's code may be on this thread's stack: it is unloaded.
 struct HandlerEnd {
@@ -156,8 +197,10 @@ struct HandlerEnd {
             const std::string name{handler->name()};
             const Awaited<bool> ended;
             const auto started = ForeignCalls::of_process().start_or_queue(
-                ForeignCalls::Kind::end, "destroy() of " + name, [handler, deliver = ended.deliver()] {
+                ForeignCalls::Kind::end, "destroy() of " + name, [handler, log, name, deliver = ended.deliver()] {
+                    SharedLibrary library = handler->take_library();
                     delete handler;
+                    if (!library.close()) report_code_that_stays(log, name, library);
                     deliver(true);
                 });
             const bool waits = started == ForeignCalls::Start::started && !HostCall::is_under_way() &&
@@ -199,9 +242,13 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
     if (!table) return Problem{table.error()};
     std::string own_name{name};
     if (own_name.empty()) own_name = table->name ? std::string{table->name} : file_name_of(path);
+    const std::string stays = library->reason_to_stay();
     const std::shared_ptr<SharedObjectHandler> handler{
         new SharedObjectHandler(*std::move(library), *table, std::move(own_name), std::move(log)), HandlerEnd{}};
     if (const auto started = handler->start(handler, config); !started) return Problem{started.error()};
+    if (!stays.empty()) {
+        handler->log_to()(LogLevel::warning, handler->name(), "its code stays in memory after it has ended: " + stays);
+    }
     return std::shared_ptr<AnyHandler>{handler};
 }
 

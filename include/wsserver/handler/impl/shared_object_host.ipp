@@ -14,6 +14,7 @@
 #include "wsserver/base/utf8.hpp"
 #include "wsserver/connection/any_connection.hpp"
 #include "wsserver/connection/rooms.hpp"
+#include "wsserver/handler/replaceable_handler.hpp"
 
 namespace wsserver {
 namespace {
@@ -375,6 +376,7 @@ class CallForHandler {
 
     bool has_owner() const noexcept { return owner_ != nullptr; }
     void operator()(AnyConnection& connection) {
+        if (!ReplaceableHandler::is_version_of(connection, owner_.get())) return;  // the destructor calls with null
         auto& error = handler_said().error;
         error.clear();
         const auto call = std::exchange(call_, nullptr);
@@ -461,6 +463,16 @@ int broadcast_binary_to(const wsserver_host* host, const wsserver_audience* audi
     return broadcast_to(host, audience, Binary{bytes_from(bytes, size)}, done, context);
 }
 
+int write_state(wsserver_state* state, std::uint32_t version, const void* bytes, std::size_t size) {
+    return guarded([&] {
+        SavedState& saved = saved_of(state);
+        if (size > WSSERVER_MAX_STATE - saved.bytes.size()) return SendStatus::refused;
+        saved.bytes.append(text_of(bytes_from(bytes, size)));
+        saved.version = version;
+        return SendStatus::queued;
+    });
+}
+
 constexpr wsserver_host functions{
     .abi_version = WSSERVER_HANDLER_ABI,
     .size = sizeof(wsserver_host),
@@ -518,6 +530,7 @@ constexpr wsserver_host functions{
     .send_binary_to_each = send_binary_to_each,
     .broadcast_text_to = broadcast_text_to,
     .broadcast_binary_to = broadcast_binary_to,
+    .write_state = write_state,
 };
 
 void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {

@@ -171,6 +171,8 @@ class AnyReactor {
     /// Closes the connections with `subprotocol` that `handler` serves for `route`. Null: for all paths.
     virtual void close_served_by(const AnyHandler& handler, std::string_view subprotocol, const PathPattern* route,
                                  CloseCode code) = 0;
+    /// Calls for the open connections of a handler.
+    virtual void call_served_by(ServedCall call) = 0;
     /// Stops listening, closes all connections with 1001, waits for them until `deadline`, and terminates the rest.
     virtual void stop(Clock::time_point deadline) = 0;
     /// Terminates all connections without a closing handshake, and drops all requests.
@@ -271,6 +273,7 @@ class Reactor final : public AnyReactor, private detail::OwnTransport<T>, privat
                          CloseCode code) override {
         this->close_served(handler, subprotocol, route, code);
     }
+    void call_served_by(ServedCall call) override { this->call_for_served(std::move(call)); }
     void stop(Clock::time_point deadline) override;
     void end() override {
         cut_all();

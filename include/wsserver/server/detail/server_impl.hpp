@@ -78,6 +78,7 @@ struct Server::Impl final : ReactorShared, std::enable_shared_from_this<Server::
     static void release(std::shared_ptr<Impl> impl) noexcept;
 
     void close_removed(std::vector<RemovedHandler> removed, CloseCode code);
+    void call_served(ServedCall call);
     Result<void, std::string> adopt(AcceptedSocket client);
     void reconfigure(const ServerOptions& changed);
     ServerStatistics statistics() const;

@@ -32,6 +32,7 @@ std::shared_ptr<AnyHandler> Server::adopted(std::shared_ptr<AnyHandler> handler)
     return impl_->ending_on_worker(std::move(handler));
 }
 
+void Server::call_served(ServedCall call) { impl_->call_served(std::move(call)); }
 void Server::close_removed(std::vector<RemovedHandler> removed, CloseCode code) {
     impl_->close_removed(std::move(removed), code);
 }

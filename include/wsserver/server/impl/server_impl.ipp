@@ -294,6 +294,10 @@ void Server::Impl::close_removed(std::vector<RemovedHandler> removed, CloseCode 
     });
 }
 
+void Server::Impl::call_served(ServedCall call) {
+    reactors_.tell_all([call = std::move(call)](AnyReactor& reactor) { reactor.call_served_by(call); });
+}
+
 /// Clients are spread over the reactors that run.
 Result<void, std::string> Server::Impl::adopt(AcceptedSocket client) {
     int type = 0;

@@ -203,6 +203,11 @@ void MemoryServer::close_removed(std::vector<RemovedHandler> removed, CloseCode 
     run();
 }
 
+void MemoryServer::call_served(ServedCall call) {
+    impl_->reactor().call_served_by(std::move(call));
+    run();
+}
+
 void MemoryServer::on_http(Server::HttpAnswer answer) { impl_->http_answer = std::move(answer); }
 
 void MemoryServer::reconfigure(const ServerOptions& options) {

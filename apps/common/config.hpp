@@ -46,6 +46,7 @@ struct Config {
     std::map<std::string, std::string> handlers{};        ///< subprotocol -> `echo`, `broadcast`, `null` or a path
     std::map<std::string, std::string> handler_config{};  ///< subprotocol (empty: the default) -> text for its handler
     std::string handler_dir{};
+    bool watch_handlers = false;
     std::string user{};      ///< that root becomes; empty: the process keeps its user
     std::string pid_file{};  ///< empty: none
     bool control_stdin = false;

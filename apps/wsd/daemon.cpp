@@ -79,6 +79,7 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, PidFile* pid_file, Notif
       demo_command_(std::move(demo_command)),
       started_with_(config),
       config_(std::move(config)),
+      watches_handlers_(config_.watch_handlers),
       grace_(config_.grace),
       server_(config_.server),
       handlers_(server_, handler_log(log_), this_program, give_up_.get_token()) {}
@@ -259,12 +260,56 @@ Outcome Daemon::load_handler(const std::string& subprotocol, const std::string& 
     return fmt::format("{}: {} serves new connections ({})\n", name_of(subprotocol), *name, source);
 }
 
-Outcome Daemon::unload_handler(const std::string& subprotocol) {
+Outcome Daemon::unload_handler(const std::string& subprotocol, bool to_default) {
     const std::unique_lock lock{changing_, change_patience};
     if (!lock) return Unexpected{std::string{another_change}};
-    if (!handlers_.unload(subprotocol)) return Unexpected{"nothing serves " + name_of(subprotocol)};
+    if (to_default) {
+        const auto given = handlers_.unload_to_default(subprotocol);
+        if (!given) return Unexpected{fmt::format("{}: {}", name_of(subprotocol), given.error())};
+    } else if (!handlers_.unload(subprotocol)) {
+        return Unexpected{"nothing serves " + name_of(subprotocol)};
+    }
     log_->info("handler unloaded", {{"subprotocol", std::string_view{subprotocol}}});
-    return fmt::format("{}: no longer served, its connections are closed with 1001\n", name_of(subprotocol));
+    return fmt::format(
+        "{}: no longer served, {}\n", name_of(subprotocol),
+        to_default ? "the default handler serves its connections" : "its connections are closed with 1012");
+}
+
+Outcome Daemon::reload_handler(const std::string& subprotocol) {
+    const std::unique_lock lock{changing_, change_patience};
+    if (!lock) return Unexpected{std::string{another_change}};
+    return reload_code({subprotocol});
+}
+
+Outcome Daemon::reload_handlers() {
+    const std::unique_lock lock{changing_, change_patience};
+    if (!lock) return Unexpected{std::string{another_change}};
+    return reload_code(handlers_.replaceable());
+}
+
+Outcome Daemon::reload_code(const std::vector<std::string>& subprotocols) {
+    std::string done, failed;
+    for (const auto& subprotocol : subprotocols) {
+        const auto name = handlers_.reload(subprotocol, config_);
+        if (!name) {
+            log_->warning("handler not reloaded",
+                          {{"subprotocol", std::string_view{subprotocol}}, {"error", std::string_view{name.error()}}});
+            failed += fmt::format("{}: {}\n", name_of(subprotocol), name.error());
+            continue;
+        }
+        log_->info("handler reloaded",
+                   {{"subprotocol", std::string_view{subprotocol}}, {"handler", std::string_view{*name}}});
+        done += fmt::format("{}: {} serves with its new code\n", name_of(subprotocol), *name);
+    }
+    if (!failed.empty()) return Unexpected{done + failed};
+    return done.empty() ? std::string{"no handler is a shared object\n"} : done;
+}
+
+void Daemon::watch_handlers() {
+    const std::unique_lock lock{changing_, std::try_to_lock};
+    if (!lock || is_stopping() || !watches_handlers_) return;
+    const auto changed = handlers_.changed();
+    if (!changed.empty()) (void)reload_code(changed);  // the result is in the log
 }
 
 Outcome Daemon::set_log_level(const std::string& level) {
@@ -315,6 +360,7 @@ Outcome Daemon::apply(Config wanted) {
     server_.reconfigure(wanted.server);
     if (observer_) observer_->reconfigure(spool_options(wanted));
     config_ = std::move(wanted);
+    watches_handlers_ = config_.watch_handlers;
     {
         const std::lock_guard lock{stop_mutex_};
         grace_ = config_.grace;

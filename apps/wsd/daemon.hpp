@@ -60,10 +60,16 @@ class Daemon final : public wsserver::ServerControl {
     // ServerControl
     wsserver::StatusReport status() override;
     wsserver::Outcome load_handler(const std::string& subprotocol, const std::string& what) override;
-    wsserver::Outcome unload_handler(const std::string& subprotocol) override;
+    wsserver::Outcome unload_handler(const std::string& subprotocol, bool to_default) override;
+    wsserver::Outcome reload_handler(const std::string& subprotocol) override;
+    wsserver::Outcome reload_handlers() override;
     wsserver::Outcome set_log_level(const std::string& level) override;
     bool logs_failures() const noexcept override { return true; }
     wsserver::Outcome reload() override;
+    /// Whether watch_handlers() must be called every second.
+    bool watches_handlers() const noexcept { return watches_handlers_; }
+    /// Reloads the shared objects whose files have changed.
+    void watch_handlers();
     wsserver::Outcome drain() override;
     wsserver::Outcome undrain() override;
     wsserver::Outcome stop() override;
@@ -82,6 +88,8 @@ class Daemon final : public wsserver::ServerControl {
     std::vector<std::string> open_log_of(const Config& wanted);
     /// Applies a valid configuration. Precondition: changing_ is locked.
     wsserver::Outcome apply(Config wanted);
+    /// Reloads the code of handlers, and logs it. Precondition: changing_ is locked.
+    wsserver::Outcome reload_code(const std::vector<std::string>& subprotocols);
     /// Logs what a reload has done. Returns the same for the answer.
     std::string report_reload(const std::vector<std::string>& changes, const std::vector<std::string>& warnings);
     /// Logs the errors and keeps the old configuration. They are not logged if a stop may have caused them.
@@ -98,9 +106,10 @@ class Daemon final : public wsserver::ServerControl {
 
     std::timed_mutex changing_;  ///< locked during a change of the handlers, which waits for loads; guards config_
     Config config_;
-    std::atomic<int> stops_{0};      ///< calls of stop_on()
-    std::stop_source give_up_{};     ///< wait for no handler any more
-    mutable std::mutex stop_mutex_;  ///< guards the members below; locked only for moments, so that TERM is obeyed
+    std::atomic<bool> watches_handlers_;  ///< as config_ says
+    std::atomic<int> stops_{0};           ///< calls of stop_on()
+    std::stop_source give_up_{};          ///< wait for no handler any more
+    mutable std::mutex stop_mutex_;       ///< guards the members below; locked only for moments, so that TERM is obeyed
     std::chrono::milliseconds grace_;
     bool started_ = false;
     std::chrono::steady_clock::time_point stop_by_{};

@@ -86,45 +86,136 @@ HandlerSet::Stamp HandlerSet::stamp_of(const std::string& path) {
     return {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
+HandlerSet::Made HandlerSet::load_code(const std::string& subprotocol, const std::string& what,
+                                       const std::string& config,
+                                       std::shared_ptr<wsserver::ReplaceableHandler> replaced) const {
+    const auto load = [what, subprotocol, config, log = log_, trial = trial_program_,
+                       replaced = std::move(replaced)]() -> Made {
+        if (is_file(what) && !trial.empty()) {
+            if (const auto tried = try_first(trial, what, config); !tried) return Unexpected{tried.error()};
+        }
+        auto made = wsserver::make_handler_of(what, subprotocol, config, log);
+        if (!made || !replaced) return made;
+        if (const auto passed = replaced->pass_state_to(**made); !passed) {
+            return Unexpected{fmt::format("handler '{}': {}", wsserver::escape_control(what), passed.error())};
+        }
+        return made;
+    };
+    return is_file(what) ? wsserver::load_within(wsserver::handler_load_deadline, stop_, what, load) : load();
+}
+
 Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subprotocol, const std::string& what,
                                                         const Config& config) const {
     Entry entry{resolve(what, config), config_for(subprotocol, config), {}, false, {}};
     entry.stamp = stamp_of(entry.what);  // before loading, so that a change in the meantime is noticed next time
-    const auto load = [what = entry.what, subprotocol, text = entry.config, log = log_,
-                       trial = trial_program_]() -> Result<std::shared_ptr<wsserver::AnyHandler>, std::string> {
-        if (is_file(what) && !trial.empty()) {
-            if (const auto tried = try_first(trial, what, text); !tried) return Unexpected{tried.error()};
-        }
-        return wsserver::make_handler_of(what, subprotocol, text, log);
-    };
-    auto handler =
-        is_file(entry.what) ? wsserver::load_within(wsserver::handler_load_deadline, stop_, entry.what, load) : load();
+    entry.seen = entry.stamp;
+    auto handler = load_code(subprotocol, entry.what, entry.config, nullptr);
     if (!handler) return Unexpected{handler.error()};
     entry.handler = *std::move(handler);
+    if (is_file(entry.what)) {
+        entry.replaceable = std::make_shared<wsserver::ReplaceableHandler>(std::move(entry.handler));
+        entry.handler = entry.replaceable;
+    }
     return entry;
+}
+
+Result<HandlerSet::NewCode, std::string> HandlerSet::load_again(const std::string& subprotocol,
+                                                                const Config& config) const {
+    const Entry& entry = entries_.at(subprotocol);
+    NewCode code{config_for(subprotocol, config), stamp_of(entry.what), {}};
+    auto handler = load_code(subprotocol, entry.what, code.config, entry.replaceable);
+    if (!handler) return Unexpected{handler.error()};
+    code.handler = *std::move(handler);
+    return code;
+}
+
+Result<void, std::string> HandlerSet::replace(const std::string& subprotocol, NewCode code) {
+    const wsserver::HandlersEndLater later;  // nobody waits for the end of the old code
+    Entry& entry = entries_.at(subprotocol);
+    if (auto served = entry.replaceable->serve_with(code.handler); !served) return served;
+    wsserver::hand_over_connections(server_, entry.replaceable);
+    for (const auto& heir : entry.heirs) {
+        const auto follows = heir.lock();
+        if (!follows || !follows->serve_with(code.handler)) continue;
+        wsserver::hand_over_connections(server_, follows);
+    }
+    std::erase_if(entry.heirs, [](const auto& heir) { return heir.expired(); });
+    const std::lock_guard lock{mutex_};
+    entry.config = std::move(code.config);
+    entry.stamp = entry.seen = code.stamp;
+    return {};
+}
+
+Result<std::string, std::string> HandlerSet::reload(const std::string& subprotocol, const Config& config) {
+    const auto entry = entries_.find(subprotocol);
+    if (entry == entries_.end() || !entry->second.replaceable) {
+        return Unexpected{std::string{"it is built in; only shared objects can be reloaded"}};
+    }
+    auto code = load_again(subprotocol, config);
+    if (!code) return Unexpected{code.error()};
+    if (const auto replaced = replace(subprotocol, *std::move(code)); !replaced) {
+        return Unexpected{
+            fmt::format("handler '{}': {}", wsserver::escape_control(entry->second.what), replaced.error())};
+    }
+    return std::string{entry->second.handler->name()};
+}
+
+std::vector<std::string> HandlerSet::replaceable() const {
+    std::vector<std::string> all;
+    for (const auto& [subprotocol, entry] : entries_) {
+        if (entry.replaceable) all.push_back(subprotocol);
+    }
+    return all;
+}
+
+std::vector<std::string> HandlerSet::changed() {
+    std::vector<std::string> changed;
+    for (auto& [subprotocol, entry] : entries_) {
+        const Stamp now = entry.replaceable ? stamp_of(entry.what) : Stamp{};
+        const bool is_new = now != Stamp{} && now != entry.stamp;
+        // A file that is still written changes once more. One that cannot be loaded is not tried again.
+        if (is_new && now == entry.seen && now != entry.tried) {
+            changed.push_back(subprotocol);
+            entry.tried = now;
+        }
+        entry.seen = now;
+    }
+    return changed;
 }
 
 Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& config) {
     std::map<std::string, Entry> fresh;
+    std::map<std::string, NewCode> again;
     ConfigErrors errors;
     const auto wanted = wanted_by(config);
     for (const auto& [subprotocol, what] : wanted) {
         const auto current = entries_.find(subprotocol);
         const auto path = resolve(what, config);
-        if (current != entries_.end() && current->second.what == path && current->second.stamp == stamp_of(path) &&
+        const bool is_same = current != entries_.end() && current->second.what == path;
+        if (is_same && current->second.stamp == stamp_of(path) &&
             current->second.config == config_for(subprotocol, config)) {
             continue;
         }
-        auto entry = make(subprotocol, what, config);
-        if (entry) {
-            fresh.emplace(subprotocol, *std::move(entry));
+        const auto report = [&, &subprotocol = subprotocol](const std::string& error) {
+            errors.push_back(place_of(subprotocol, config) + ": " + error);
+        };
+        if (is_same && current->second.replaceable) {
+            auto code = load_again(subprotocol, config);
+            code ? static_cast<void>(again.emplace(subprotocol, *std::move(code))) : report(code.error());
         } else {
-            errors.push_back(place_of(subprotocol, config) + ": " + entry.error());
+            auto entry = make(subprotocol, what, config);
+            entry ? static_cast<void>(fresh.emplace(subprotocol, *std::move(entry))) : report(entry.error());
         }
     }
     if (!errors.empty()) return Unexpected{std::move(errors)};
 
     std::vector<std::string> done;
+    for (auto& [subprotocol, code] : again) {
+        const auto replaced = replace(subprotocol, std::move(code));
+        const auto& what = entries_.at(subprotocol).what;
+        done.push_back(fmt::format("{}: {} {}", wsserver::name_of_subprotocol(subprotocol), what,
+                                   replaced ? "serves with its new code" : "keeps its old code: " + replaced.error()));
+    }
     for (auto& [subprotocol, entry] : fresh) {
         done.push_back(fmt::format("{}: {} serves", wsserver::name_of_subprotocol(subprotocol), entry.what));
         set(subprotocol, std::move(entry));
@@ -137,7 +228,7 @@ Result<std::vector<std::string>, ConfigErrors> HandlerSet::apply(const Config& c
     }
     for (const auto& subprotocol : no_longer_wanted) {
         done.push_back(fmt::format("{}: no longer served", wsserver::name_of_subprotocol(subprotocol)));
-        server_.remove_handler(subprotocol);
+        server_.remove_handler(subprotocol, wsserver::CloseCode::service_restart);
         erase(subprotocol);
     }
     return done;
@@ -155,7 +246,29 @@ Result<std::string, std::string> HandlerSet::load(const std::string& subprotocol
 
 bool HandlerSet::unload(const std::string& subprotocol) {
     erase(subprotocol);
-    return server_.remove_handler(subprotocol);
+    return server_.remove_handler(subprotocol, wsserver::CloseCode::service_restart);
+}
+
+Result<void, std::string> HandlerSet::unload_to_default(const std::string& subprotocol) {
+    const auto entry = entries_.find(subprotocol);
+    const auto heir = entries_.find(std::string{});
+    if (entry == entries_.end()) return Unexpected{"nothing serves " + wsserver::name_of_subprotocol(subprotocol)};
+    if (subprotocol.empty()) return Unexpected{std::string{"it is the default handler"}};
+    if (heir == entries_.end()) return Unexpected{std::string{"there is no default handler"}};
+    const auto replaceable = entry->second.replaceable;
+    if (!replaceable) {
+        return Unexpected{
+            std::string{"a built-in handler cannot give its connections away; unload it without "
+                        "--to-default, and they are closed with 1012"}};
+    }
+    Entry& taker = heir->second;
+    auto given = replaceable->give_to(taker.replaceable ? taker.replaceable->current_handler() : taker.handler);
+    if (!given) return given;
+    taker.heirs.push_back(replaceable);
+    server_.retire_handler(subprotocol);
+    wsserver::hand_over_connections(server_, replaceable);
+    erase(subprotocol);
+    return {};
 }
 
 void HandlerSet::set(const std::string& subprotocol, Entry entry) {

@@ -17,6 +17,7 @@
 #include "common/config.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/connection/any_handler.hpp"
+#include "wsserver/handler/replaceable_handler.hpp"
 #include "wsserver/handler/shared_object.hpp"
 #include "wsserver/server.hpp"
 
@@ -47,11 +48,20 @@ class HandlerSet {
     /// Returns what was done, one line for each change.
     wsserver::Result<std::vector<std::string>, ConfigErrors> apply(const Config& config);
 
-    /// Serves `subprotocol` with `what`, which is always loaded again. Returns the handler's name.
+    /// Serves `subprotocol` with `what`, which is always loaded again, for new connections. Returns the handler's name.
     wsserver::Result<std::string, std::string> load(const std::string& subprotocol, const std::string& what,
                                                     const Config& config);
+    /// Loads the shared object of `subprotocol` again, and that serves the open connections, too. On an error, the old
+    /// code continues to serve.
+    wsserver::Result<std::string, std::string> reload(const std::string& subprotocol, const Config& config);
+    /// The subprotocols that shared objects serve.
+    std::vector<std::string> replaceable() const;
+    /// Those whose file has changed since it was loaded, and since the last call has not. Each change is reported once.
+    std::vector<std::string> changed();
     /// False if nothing serves `subprotocol`.
     bool unload(const std::string& subprotocol);
+    /// The same, but its connections stay open and the default handler serves them.
+    wsserver::Result<void, std::string> unload_to_default(const std::string& subprotocol);
 
     /// `built in`, or the path of the shared object; empty if nothing serves `subprotocol`.
     std::string source_of(const std::string& subprotocol) const;
@@ -71,12 +81,28 @@ class HandlerSet {
         std::string config;  ///< the text that the shared object was given
         Stamp stamp;
         bool by_command = false;
-        std::shared_ptr<wsserver::AnyHandler> handler;
+        std::shared_ptr<wsserver::AnyHandler> handler;                     ///< of the server
+        std::shared_ptr<wsserver::ReplaceableHandler> replaceable{};       ///< the same; null for a built-in handler
+        std::vector<std::weak_ptr<wsserver::ReplaceableHandler>> heirs{};  ///< whose connections it has taken over
+        Stamp seen{};                                                      ///< by changed()
+        Stamp tried{};                                                     ///< reported by it
     };
+    using Made = wsserver::Result<std::shared_ptr<wsserver::AnyHandler>, std::string>;
 
     static Stamp stamp_of(const std::string& path);
+    /// Loads `what`. If it replaces code, that code passes its state on.
+    Made load_code(const std::string& subprotocol, const std::string& what, const std::string& config,
+                   std::shared_ptr<wsserver::ReplaceableHandler> replaced) const;
     wsserver::Result<Entry, std::string> make(const std::string& subprotocol, const std::string& what,
                                               const Config& config) const;
+    /// Code that was loaded to replace that of an entry.
+    struct NewCode {
+        std::string config;
+        Stamp stamp;
+        std::shared_ptr<wsserver::AnyHandler> handler;
+    };
+    wsserver::Result<NewCode, std::string> load_again(const std::string& subprotocol, const Config& config) const;
+    wsserver::Result<void, std::string> replace(const std::string& subprotocol, NewCode code);
     void set(const std::string& subprotocol, Entry entry);
     /// False if there is none.
     bool erase(const std::string& subprotocol);

@@ -116,10 +116,12 @@ void print_listening(const std::vector<std::string>& urls) {
 }
 
 /// Reloads on a thread of its own, since handlers that are loaded may hang, and TERM must be obeyed meanwhile. The
-/// thread starts with the first reload.
+/// thread starts with the first reload, or at once if it watches the files of handlers.
 class Reloader {
    public:
-    explicit Reloader(Daemon& daemon) : daemon_(daemon) {}
+    explicit Reloader(Daemon& daemon) : daemon_(daemon) {
+        if (daemon.watches_handlers()) start();
+    }
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
 
@@ -128,17 +130,25 @@ class Reloader {
         const std::lock_guard lock{mutex_};
         wanted_ = true;
         wake_.notify_one();
-        if (!thread_.joinable()) thread_ = std::jthread{[this](std::stop_token stop) { run(std::move(stop)); }};
+        if (!thread_.joinable()) start();
     }
 
    private:
+    void start() {
+        thread_ = std::jthread{[this](std::stop_token stop) { run(std::move(stop)); }};
+    }
     void run(std::stop_token stop) {
         const wsserver::HandlersEndLater later;  // TERM must not wait for handlers that do not end
         std::unique_lock lock{mutex_};
-        while (wake_.wait(lock, stop, [this] { return wanted_; })) {
+        for (;;) {
+            const std::chrono::seconds interval{daemon_.watches_handlers() ? 1 : 3600};
+            const bool is_wanted = wake_.wait_for(lock, stop, interval, [this] { return wanted_; });
+            if (stop.stop_requested()) return;
             wanted_ = false;
             lock.unlock();
-            (void)wsserver::within_memory([this] { (void)daemon_.reload(); });  // the result is in the log
+            (void)wsserver::within_memory([this, is_wanted] {  // the result is in the log
+                is_wanted ? static_cast<void>(daemon_.reload()) : daemon_.watch_handlers();
+            });
             lock.lock();
         }
     }

@@ -112,7 +112,11 @@ class FakeTarget final : public ControlTarget {
     Outcome load_handler(const std::string& subprotocol, const std::string& what) override {
         return note("load '" + subprotocol + "' " + what);
     }
-    Outcome unload_handler(const std::string& subprotocol) override { return note("unload '" + subprotocol + "'"); }
+    Outcome unload_handler(const std::string& subprotocol, bool to_default) override {
+        return note("unload '" + subprotocol + "'" + (to_default ? " to default" : ""));
+    }
+    Outcome reload_handler(const std::string& subprotocol) override { return note("reload '" + subprotocol + "'"); }
+    Outcome reload_handlers() override { return note("reload all handlers"); }
     Outcome set_log_level(const std::string& level) override { return note("log-level " + level); }
     bool logs_failures() const noexcept override { return logs; }
     Outcome reload() override { return note("reload"); }

@@ -73,7 +73,7 @@ class Commands(SystemTest):
         self.assertEqual(late.subprotocol, 'late')
         await daemon.ctl('handler', 'unload', 'late')
         await self.within(late.wait_closed())
-        self.assertEqual(late.close_code, 1001)
+        self.assertEqual(late.close_code, 1012)
         await old.send('untouched')
         self.assertEqual(await self.within(old.recv()), 'untouched')
 
@@ -90,7 +90,7 @@ class Commands(SystemTest):
         self.assertIn('0', await daemon.ctl('call', 'default', 'total'))
         await daemon.ctl('handler', 'unload', 'counter')
         await self.within(counted.wait_closed())
-        self.assertEqual(counted.close_code, 1001)
+        self.assertEqual(counted.close_code, 1012)
         still = await self.connect(daemon.url, subprotocols=['rooms'])
         self.assertEqual(still.subprotocol, 'rooms')
 

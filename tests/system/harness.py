@@ -211,6 +211,11 @@ class Wsd(Process):
     def pid(self):
         return self.process.pid
 
+    def footprint(self):
+        """(open descriptors, resident memory in KiB)"""
+        status = pathlib.Path(f'/proc/{self.pid}/status').read_text()
+        return len(os.listdir(f'/proc/{self.pid}/fd')), int(re.search(r'VmRSS:\s+(\d+)', status)[1])
+
     async def run_ctl(self, *words, stdin=b'', binary='WSD_CTL'):
         """(exit code, stdout, stderr) of `wsd-ctl WORDS`."""
         child = await asyncio.create_subprocess_exec(

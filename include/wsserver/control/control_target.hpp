@@ -20,11 +20,14 @@ namespace wsserver {
 
 /// A handler, where it comes from and how many connections it has. One row of `handler list`.
 struct HandlerReport {
-    std::string subprotocol{};    ///< empty: the default handler
-    std::string handler{};        ///< its name
-    std::string source{};         ///< `built in`, or the path of its shared object; empty: not known
-    Runs runs = Runs::inline_;    ///< on the reactor threads or on workers
-    std::size_t connections = 0;  ///< open now
+    std::string subprotocol{};     ///< empty: the default handler
+    std::string handler{};         ///< its name
+    std::string source{};          ///< `built in`, or the path of its shared object; empty: not known
+    Runs runs = Runs::inline_;     ///< on the reactor threads or on workers
+    std::size_t connections = 0;   ///< open now
+    std::uint64_t version = 1;     ///< of its code: how often it was loaded while connections stayed open
+    std::size_t old = 0;           ///< of these connections, those that an earlier version of the code still serves
+    std::size_t old_versions = 0;  ///< of the code that have not ended
 };
 
 /// What one worker is doing.
@@ -105,8 +108,12 @@ class ControlTarget {
     /// Serves `subprotocol` (empty: clients without one) with a handler for new connections; open ones keep theirs.
     /// `what` is the name of a built-in handler or the path of a shared object.
     virtual Outcome load_handler(const std::string& subprotocol, const std::string& what) = 0;
-    /// Stops serving `subprotocol` and closes its connections with 1001.
-    virtual Outcome unload_handler(const std::string& subprotocol) = 0;
+    /// Stops serving `subprotocol`. Closes its connections with 1012, or passes them to the default handler.
+    virtual Outcome unload_handler(const std::string& subprotocol, bool to_default) = 0;
+    /// Loads the shared object of `subprotocol` again, and that serves the open connections, too.
+    virtual Outcome reload_handler(const std::string& subprotocol) = 0;
+    /// Does so with all shared objects. On an error, those that it does not name are loaded nevertheless.
+    virtual Outcome reload_handlers() = 0;
 
     /// `level`: debug, info, warning or error.
     virtual Outcome set_log_level(const std::string& level) = 0;

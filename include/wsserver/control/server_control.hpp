@@ -48,7 +48,9 @@ class ServerControl : public ControlTarget {
     std::vector<HandlerReport> handlers() override;
     std::shared_ptr<AnyHandler> find_handler(std::string_view name) override;
     Outcome load_handler(const std::string& subprotocol, const std::string& what) override;
-    Outcome unload_handler(const std::string& subprotocol) override;
+    Outcome unload_handler(const std::string& subprotocol, bool to_default) override;
+    Outcome reload_handler(const std::string& subprotocol) override;
+    Outcome reload_handlers() override;
 
     Outcome set_log_level(const std::string& level) override;
     Outcome reload() override;

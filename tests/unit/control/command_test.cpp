@@ -300,7 +300,6 @@ TEST_CASE("a quoting error names the column", "[command]") {
 }
 
 TEST_CASE("a command that is not implemented says what to do instead", "[command]") {
-    check_error(run("handler reload chat"), CommandErrc::not_yet, {"handler load chat PATH"});
     check_error(run("broadcast --topic news hi"), CommandErrc::not_yet, {"--subprotocol"});
 }
 
@@ -499,9 +498,9 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
           "SINCE THE START\n"
           "messages in            7\n"
           "bytes in         4.0 KiB\n"
-          "SUBPROTOCOL  HANDLER  RUNS    CONNECTIONS  SOURCE\n"
-          "default      echo     inline            1  built in\n"
-          "chat         slow     pooled            1  /x/slow.so\n");
+          "SUBPROTOCOL  HANDLER  RUNS    CONNECTIONS  VERSION  OLD  SOURCE\n"
+          "default      echo     inline            1        1    -  built in\n"
+          "chat         slow     pooled            1        1    -  /x/slow.so\n");
     CHECK(
         output_of(target, "status --json") ==
         R"({"program":"wsd","version":"1.2.3","pid":4711,"uptime_ms":180000000,"draining":false,)"
@@ -509,8 +508,8 @@ TEST_CASE("status names a handler that hangs, and since when", "[command]") {
         R"("memory":3145728,"memory_limit":2147483648,"paused_for_memory":1,"rooms":3,)"
         R"("memberships":5,"users":2,"io_threads":4,)"
         R"("stalled_reactors":[],"handlers":[)"
-        R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1},)"
-        R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1}],"workers":[)"
+        R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":1,"version":1,"old":0,"old_versions":0},)"
+        R"({"subprotocol":"chat","handler":"slow","source":"/x/slow.so","runs":"pooled","connections":1,"version":1,"old":0,"old_versions":0}],"workers":[)"
         R"({"handler":null,"since_ms":null,"overdue":false},{"handler":"slow","since_ms":90000,"overdue":true}],)"
         R"("queues":[{"handler":"slow","waiting":12,"running":1}],)"
         R"("calls":[{"call":"create() of /x/slow.so","since_ms":60000,"overdue":true},)"
@@ -543,20 +542,30 @@ TEST_CASE("status, list and show report reactors that are blocked by inline hand
 
 TEST_CASE("commands for handlers and for the program", "[command]") {
     FakeTarget target;
-    target.report.handlers = {{"", "echo", "built in", Runs::inline_, 0}, {"chat", "chat", "", Runs::pooled, 2}};
-    CHECK(has(output_of(target, "handler list"), "chat         chat     pooled            2  -\n"));
-    CHECK(output_of(target, "handler list --json") ==
-          R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":0})"
-          "\n"
-          R"({"subprotocol":"chat","handler":"chat","source":"","runs":"pooled","connections":2})"
-          "\n");
+    target.report.handlers = {{"", "echo", "built in", Runs::inline_, 0},
+                              {"chat", "chat", "", Runs::pooled, 2, 3, 1, 2}};
+    CHECK(has(output_of(target, "handler list"), "chat         chat     pooled            2        3    1  -\n"));
+    CHECK(
+        output_of(target, "handler list --json") ==
+        R"({"subprotocol":"","handler":"echo","source":"built in","runs":"inline","connections":0,"version":1,"old":0,"old_versions":0})"
+        "\n"
+        R"({"subprotocol":"chat","handler":"chat","source":"","runs":"pooled","connections":2,"version":3,"old":1,"old_versions":2})"
+        "\n");
     CHECK(output_of(target, "handler load chat '/a path/chat.so'") == "load 'chat' /a path/chat.so done\n");
     output_of(target, "handler load default echo");
     output_of(target, "handler unload chat");
     output_of(target, "handler unload default");
-    check_error(execute_line(target, "handler unload caht"), CommandErrc::no_handler, {"`caht`", "`handler list`"});
+    output_of(target, "handler unload chat --to-default");
+    output_of(target, "handler reload chat");
+    output_of(target, "handler reload default");
+    output_of(target, "handler reload --all");
+    for (const char* word : {"unload", "reload"}) {
+        check_error(execute_line(target, "handler " + std::string{word} + " caht"), CommandErrc::no_handler,
+                    {"`caht`", "`handler list`"});
+    }
     for (const char* line : {"log-level debug", "reload", "drain", "undrain", "stop"}) output_of(target, line);
     CHECK(target.calls.all() == Strings{"load 'chat' /a path/chat.so", "load '' echo", "unload 'chat'", "unload ''",
+                                        "unload 'chat' to default", "reload 'chat'", "reload ''", "reload all handlers",
                                         "log-level debug", "reload", "drain", "undrain", "stop"});
     CHECK(output_of(target, "version") == "fake 1.2.3\n");
     CHECK(output_of(target, "version --json") == "{\"program\":\"fake\",\"version\":\"1.2.3\"}\n");

@@ -604,7 +604,9 @@ TEST_CASE("an exception of the target becomes an answer", "[observer]") {
         std::vector<HandlerReport> handlers() override { return {}; }
         std::shared_ptr<AnyHandler> find_handler(std::string_view) override { return nullptr; }
         Outcome load_handler(const std::string&, const std::string&) override { return std::string{}; }
-        Outcome unload_handler(const std::string&) override { return std::string{}; }
+        Outcome unload_handler(const std::string&, bool) override { return std::string{}; }
+        Outcome reload_handler(const std::string&) override { return std::string{}; }
+        Outcome reload_handlers() override { return std::string{}; }
         Outcome set_log_level(const std::string&) override { return std::string{}; }
         Outcome reload() override { return std::string{}; }
         Outcome drain() override { return std::string{}; }

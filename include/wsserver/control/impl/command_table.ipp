@@ -264,26 +264,27 @@ Answer handler_load(const CommandCall& call) {
     return report_unless_cut(call, call.target.load_handler(subprotocol, call.line.arguments[1]));
 }
 
-Answer handler_unload(const CommandCall& call) {
-    const std::string& word = call.line.arguments.front();
+/// Nothing if a handler serves the subprotocol.
+std::optional<Answer> answer_if_unserved(const CommandCall& call, const std::string& word) {
     const auto handlers = call.target.handlers();
     const auto is_it = [&](const HandlerReport& h) { return h.subprotocol == subprotocol_of(word); };
-    if (std::none_of(handlers.begin(), handlers.end(), is_it)) {
-        return fail(
-            CommandErrc::no_handler,
-            fmt::format("nothing serves the subprotocol {}: `handler list` shows what is served", quoted_word(word)));
-    }
-    return report(call, call.target.unload_handler(subprotocol_of(word)));
+    if (std::any_of(handlers.begin(), handlers.end(), is_it)) return std::nullopt;
+    return fail(
+        CommandErrc::no_handler,
+        fmt::format("nothing serves the subprotocol {}: `handler list` shows what is served", quoted_word(word)));
+}
+
+Answer handler_unload(const CommandCall& call) {
+    const std::string& word = call.line.arguments.front();
+    if (auto unserved = answer_if_unserved(call, word)) return *std::move(unserved);
+    return report(call, call.target.unload_handler(subprotocol_of(word), call.line.has("--to-default")));
 }
 
 Answer handler_reload(const CommandCall& call) {
+    if (call.line.has("--all")) return report_unless_cut(call, call.target.reload_handlers());
     const std::string& word = call.line.arguments.front();
-    return fail(
-        CommandErrc::not_yet,
-        fmt::format(
-            "a handler cannot be replaced under its open connections yet: `handler load {0} PATH` loads the new code "
-            "for new connections, and open ones keep the old code; `handler unload {0}` before that closes them",
-            escape_control(word)));
+    if (auto unserved = answer_if_unserved(call, word)) return *std::move(unserved);
+    return report_unless_cut(call, call.target.reload_handler(subprotocol_of(word)));
 }
 
 CommandAnswer command_of(AnyHandler& handler, const std::vector<std::string>& words, Bytes payload) {
@@ -442,12 +443,21 @@ std::vector<Command> make_table() {
          .run = handler_load},
         {.name = "handler unload",
          .arguments = {"SUBPROTOCOL"},
-         .summary = "stop serving a subprotocol; its connections are closed with 1001",
+         .options = {{"--to-default", "", "its connections stay open, and the default handler serves them"}},
+         .summary = "stop serving a subprotocol; its connections are closed with 1012",
+         .details = "With --to-default, the default handler sees each connection as a new one.\n"
+                    "example: handler unload chat --to-default\n",
          .for_group = false,
          .run = handler_unload},
         {.name = "handler reload",
          .arguments = {"SUBPROTOCOL"},
-         .summary = "replace a handler's code under its connections (not yet)",
+         .options = {{"--all", "", "all shared objects"}},
+         .instead_of_argument = "--all",
+         .summary = "load a shared object again; the new code serves its open connections, too",
+         .details = "Connections stay open and lose no message. What the old code knows is passed on if both sides\n"
+                    "have save_state() and restore_state(). On an error, the old code continues to serve.\n"
+                    "example: handler reload chat\n",
+         .repeatable = false,
          .for_group = false,
          .run = handler_reload},
         {.name = "call",

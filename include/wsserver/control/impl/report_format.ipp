@@ -177,14 +177,28 @@ std::string json_of(const HandlerReport& handler) {
         .add("source", handler.source)
         .add("runs", word_of(handler.runs))
         .add("connections", handler.connections)
+        .add("version", handler.version)
+        .add("old", handler.old)
+        .add("old_versions", handler.old_versions)
         .text();
 }
 
+namespace {
+
+/// The connections of earlier code; `-` if that has ended.
+std::string old_of(const HandlerReport& handler) {
+    return handler.old_versions == 0 ? "-" : std::to_string(handler.old);
+}
+
+}  // namespace
+
 std::string table_of(const std::vector<HandlerReport>& handlers) {
-    Table table{{{"SUBPROTOCOL"}, {"HANDLER"}, {"RUNS"}, {"CONNECTIONS", true}, {"SOURCE"}}};
+    Table table{
+        {{"SUBPROTOCOL"}, {"HANDLER"}, {"RUNS"}, {"CONNECTIONS", true}, {"VERSION", true}, {"OLD", true}, {"SOURCE"}}};
     for (const HandlerReport& handler : handlers) {
         table.add({std::string{word_of(handler.subprotocol)}, handler.handler, std::string{word_of(handler.runs)},
-                   std::to_string(handler.connections), handler.source});
+                   std::to_string(handler.connections), std::to_string(handler.version), old_of(handler),
+                   handler.source});
     }
     return table.empty() ? "no handlers\n" : table.text();
 }

@@ -10,6 +10,7 @@
 
 #include "wsserver/control/text_format.hpp"
 #include "wsserver/handler/handlers.hpp"
+#include "wsserver/handler/replaceable_handler.hpp"
 #include "wsserver/scheduling/foreign_calls.hpp"
 
 namespace wsserver {
@@ -97,6 +98,20 @@ StatusReport ServerControl::status() {
     return report;
 }
 
+namespace {
+
+void add_versions(HandlerReport& report, const AnyHandler& handler) {
+    const auto* const replaceable = dynamic_cast<const ReplaceableHandler*>(&handler);
+    if (replaceable == nullptr) return;
+    const auto versions = replaceable->versions();
+    report.version = versions.back().number;
+    report.old_versions = versions.size() - 1;
+    for (const auto& version : versions) report.old += version.connections;
+    report.old -= versions.back().connections;
+}
+
+}  // namespace
+
 std::vector<HandlerReport> ServerControl::handlers() {
     // By both, since a handler that was replaced keeps its connections.
     std::map<std::pair<std::string, std::string>, std::size_t> connections;
@@ -109,6 +124,7 @@ std::vector<HandlerReport> ServerControl::handlers() {
         report.source = source_of(subprotocol);
         report.runs = handler->runs();
         report.connections = connections[{report.subprotocol, report.handler}];
+        add_versions(report, *handler);
         reports.push_back(std::move(report));
     }
     return reports;
@@ -133,10 +149,17 @@ Outcome ServerControl::load_handler(const std::string& subprotocol, const std::s
     return fmt::format("{} serves {}", name, name_of_subprotocol(subprotocol));
 }
 
-Outcome ServerControl::unload_handler(const std::string& subprotocol) {
-    if (!server_.remove_handler(subprotocol))
+Outcome ServerControl::unload_handler(const std::string& subprotocol, bool to_default) {
+    if (to_default) return Unexpected{about_.program + " cannot pass connections to another handler"};
+    if (!server_.remove_handler(subprotocol, CloseCode::service_restart))
         return Unexpected{fmt::format("nothing serves {}", name_of_subprotocol(subprotocol))};
     return fmt::format("nothing serves {} any more", name_of_subprotocol(subprotocol));
+}
+
+Outcome ServerControl::reload_handler(const std::string& /*subprotocol*/) { return reload_handlers(); }
+
+Outcome ServerControl::reload_handlers() {
+    return Unexpected{about_.program + " cannot replace the code of handlers; see ReplaceableHandler"};
 }
 
 Outcome ServerControl::set_log_level(const std::string& /*level*/) {

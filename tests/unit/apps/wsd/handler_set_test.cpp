@@ -38,6 +38,10 @@ struct World {
         }
         return nullptr;
     }
+    /// Of a shared object's code.
+    std::uint64_t version(const std::string& wanted) const {
+        return std::dynamic_pointer_cast<wsserver::ReplaceableHandler>(handler(wanted))->versions().back().number;
+    }
 };
 
 Config config(std::map<std::string, std::string> handlers, std::string default_handler = "echo") {
@@ -118,14 +122,52 @@ TEST_CASE("a shared object is loaded again when its file or its text has changed
 
     std::filesystem::copy_file(sample, folder.path() + "/fresh.so");
     std::filesystem::rename(folder.path() + "/fresh.so", file);
-    CHECK(world.apply(wanted) == Strings{"subprotocol x: " + file + " serves"});
-    const auto second = world.handler("x");
-    CHECK(second != first);
+    CHECK(world.apply(wanted) == Strings{"subprotocol x: " + file + " serves with its new code"});
+    CHECK(world.handler("x") == first);
+    CHECK(world.version("x") == 2);
 
     wanted.handler_config["x"] = "told";
     CHECK(world.apply(wanted).size() == 1);
-    CHECK(world.handler("x") != second);
+    CHECK(world.version("x") == 3);
     CHECK(world.apply(wanted).empty());
+}
+
+TEST_CASE("a shared object is reloaded by command or when its file has changed", "[wsd][handler_set]") {
+    const wsserver::test::TemporaryFolder folder;
+    const auto file = folder.path() + "/sample.so";
+    std::filesystem::copy_file(sample, file);
+    World world;
+    const auto wanted = config({{"a", "echo"}, {"x", file}});
+    world.apply(wanted);
+    REQUIRE(world.set.reload("x", wanted));
+    CHECK(world.version("x") == 2);
+    CHECK(world.set.replaceable() == Strings{"x"});
+    CHECK(world.set.reload("a", wanted).error() == "it is built in; only shared objects can be reloaded");
+    CHECK_FALSE(world.set.reload("b", wanted));
+
+    CHECK(world.set.changed().empty());
+    std::filesystem::copy_file(sample, folder.path() + "/fresh.so");
+    std::filesystem::rename(folder.path() + "/fresh.so", file);
+    CHECK(world.set.changed().empty());  // it may still be written
+    CHECK(world.set.changed() == Strings{"x"});
+    CHECK(world.set.changed().empty());  // although it was not loaded
+    REQUIRE(world.set.reload("x", wanted));
+    CHECK(world.set.changed().empty());
+    std::filesystem::remove(file);
+    CHECK(world.set.changed().empty());
+    CHECK(world.set.changed().empty());
+    CHECK_FALSE(world.set.reload("x", wanted));
+    CHECK(world.version("x") == 3);
+}
+
+TEST_CASE("connections are given to the default handler", "[wsd][handler_set]") {
+    World world;
+    world.apply(config({{"a", "echo"}, {"x", sample}, {"y", sample}}));
+    CHECK(world.set.unload_to_default("x"));
+    CHECK(world.served() == Strings{"=echo", "a=echo", "y=" + std::string{world.handler("y")->name()}});
+    CHECK(world.set.unload_to_default("x").error() == "nothing serves subprotocol x");
+    CHECK(world.set.unload_to_default("").error() == "it is the default handler");
+    CHECK(world.set.unload_to_default("a").error().starts_with("a built-in handler cannot give"));
 }
 
 TEST_CASE("a handler that a command loaded stays until the configuration names another one", "[wsd][handler_set]") {

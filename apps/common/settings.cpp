@@ -210,9 +210,9 @@ std::vector<Setting> make_settings() {
                     "empty)"),
               text("handler_dir", "--handler-dir", "DIR", WSD_VALUE(handler_dir),
                    "the folder of shared objects that are named without a path"),
-              boolean("watch_handlers", "--watch-handlers", WSD_VALUE(watch_handlers),
-                      "loads a shared object again when its file has changed; the new code serves its open "
-                      "connections, too"),
+              at_start_only(boolean("watch_handlers", "--watch-handlers", WSD_VALUE(watch_handlers),
+                                    "loads a shared object again when its file has changed; the new code serves its "
+                                    "open connections, too")),
               boolean("strict_subprotocol", "--strict-subprotocol", WSD_VALUE(server.strict_subprotocol),
                       "refuses every client that asks for unknown subprotocols only (400); otherwise only browsers are "
                       "refused, as they would fail, and other clients are served without one"),

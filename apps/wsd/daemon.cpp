@@ -79,7 +79,6 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, PidFile* pid_file, Notif
       demo_command_(std::move(demo_command)),
       started_with_(config),
       config_(std::move(config)),
-      watches_handlers_(config_.watch_handlers),
       grace_(config_.grace),
       server_(config_.server),
       handlers_(server_, handler_log(log_), this_program, give_up_.get_token()) {}
@@ -153,6 +152,7 @@ Result<void, StartErrors> Daemon::create_observer() {
 }
 
 Result<void, StartErrors> Daemon::load_handlers() {
+    const std::lock_guard lock{changing_};  // the files of handlers may be watched already
     const auto done = handlers_.apply(config_);
     if (!done) return Unexpected{done.error()};
     for (const auto& line : *done) log_->debug(line);
@@ -307,7 +307,7 @@ Outcome Daemon::reload_code(const std::vector<std::string>& subprotocols) {
 
 void Daemon::watch_handlers() {
     const std::unique_lock lock{changing_, std::try_to_lock};
-    if (!lock || is_stopping() || !watches_handlers_) return;
+    if (!lock || is_stopping()) return;
     const auto changed = handlers_.changed();
     if (!changed.empty()) (void)reload_code(changed);  // the result is in the log
 }
@@ -360,7 +360,6 @@ Outcome Daemon::apply(Config wanted) {
     server_.reconfigure(wanted.server);
     if (observer_) observer_->reconfigure(spool_options(wanted));
     config_ = std::move(wanted);
-    watches_handlers_ = config_.watch_handlers;
     {
         const std::lock_guard lock{stop_mutex_};
         grace_ = config_.grace;

@@ -67,7 +67,7 @@ class Daemon final : public wsserver::ServerControl {
     bool logs_failures() const noexcept override { return true; }
     wsserver::Outcome reload() override;
     /// Whether watch_handlers() must be called every second.
-    bool watches_handlers() const noexcept { return watches_handlers_; }
+    bool watches_handlers() const noexcept { return started_with_.watch_handlers; }
     /// Reloads the shared objects whose files have changed.
     void watch_handlers();
     wsserver::Outcome drain() override;
@@ -106,10 +106,9 @@ class Daemon final : public wsserver::ServerControl {
 
     std::timed_mutex changing_;  ///< locked during a change of the handlers, which waits for loads; guards config_
     Config config_;
-    std::atomic<bool> watches_handlers_;  ///< as config_ says
-    std::atomic<int> stops_{0};           ///< calls of stop_on()
-    std::stop_source give_up_{};          ///< wait for no handler any more
-    mutable std::mutex stop_mutex_;       ///< guards the members below; locked only for moments, so that TERM is obeyed
+    std::atomic<int> stops_{0};      ///< calls of stop_on()
+    std::stop_source give_up_{};     ///< wait for no handler any more
+    mutable std::mutex stop_mutex_;  ///< guards the members below; locked only for moments, so that TERM is obeyed
     std::chrono::milliseconds grace_;
     bool started_ = false;
     std::chrono::steady_clock::time_point stop_by_{};

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -88,20 +89,27 @@ HandlerSet::Stamp HandlerSet::stamp_of(const std::string& path) {
 
 HandlerSet::Made HandlerSet::load_code(const std::string& subprotocol, const std::string& what,
                                        const std::string& config,
-                                       std::shared_ptr<wsserver::ReplaceableHandler> replaced) const {
-    const auto load = [what, subprotocol, config, log = log_, trial = trial_program_,
-                       replaced = std::move(replaced)]() -> Made {
+                                       const std::shared_ptr<wsserver::ReplaceableHandler>& replaced) const {
+    // A load that hangs must neither keep the old code, nor change anything when it goes on at last.
+    const auto gave_up = std::make_shared<std::atomic<bool>>(false);
+    const bool replaces = replaced != nullptr;
+    const auto load = [what, subprotocol, config, log = log_, trial = trial_program_, gave_up, replaces,
+                       old = std::weak_ptr{replaced}]() -> Made {
         if (is_file(what) && !trial.empty()) {
             if (const auto tried = try_first(trial, what, config); !tried) return Unexpected{tried.error()};
         }
         auto made = wsserver::make_handler_of(what, subprotocol, config, log);
-        if (!made || !replaced) return made;
-        if (const auto passed = replaced->pass_state_to(**made); !passed) {
+        if (!made || !replaces) return made;
+        const auto passes = old.lock();
+        if (!passes || *gave_up) return Unexpected{std::string{"it was given up"}};
+        if (const auto passed = passes->pass_state_to(**made); !passed) {
             return Unexpected{fmt::format("handler '{}': {}", wsserver::escape_control(what), passed.error())};
         }
         return made;
     };
-    return is_file(what) ? wsserver::load_within(wsserver::handler_load_deadline, stop_, what, load) : load();
+    auto made = is_file(what) ? wsserver::load_within(wsserver::handler_load_deadline, stop_, what, load) : load();
+    *gave_up = !made;
+    return made;
 }
 
 Result<HandlerSet::Entry, std::string> HandlerSet::make(const std::string& subprotocol, const std::string& what,
@@ -136,7 +144,11 @@ Result<void, std::string> HandlerSet::replace(const std::string& subprotocol, Ne
     wsserver::hand_over_connections(server_, entry.replaceable);
     for (const auto& heir : entry.heirs) {
         const auto follows = heir.lock();
-        if (!follows || !follows->serve_with(code.handler)) continue;
+        if (!follows) continue;
+        if (const auto follows_too = follows->serve_with(code.handler); !follows_too) {
+            log_(wsserver::LogLevel::warning, entry.handler->name(),
+                 "connections that it has taken over stay with its old code: " + follows_too.error());
+        }
         wsserver::hand_over_connections(server_, follows);
     }
     std::erase_if(entry.heirs, [](const auto& heir) { return heir.expired(); });
@@ -262,6 +274,7 @@ Result<void, std::string> HandlerSet::unload_to_default(const std::string& subpr
                         "--to-default, and they are closed with 1012"}};
     }
     Entry& taker = heir->second;
+    taker.heirs.reserve(taker.heirs.size() + 1);  // nothing may fail after give_to()
     auto given = replaceable->give_to(taker.replaceable ? taker.replaceable->current_handler() : taker.handler);
     if (!given) return given;
     taker.heirs.push_back(replaceable);

@@ -92,7 +92,7 @@ class HandlerSet {
     static Stamp stamp_of(const std::string& path);
     /// Loads `what`. If it replaces code, that code passes its state on.
     Made load_code(const std::string& subprotocol, const std::string& what, const std::string& config,
-                   std::shared_ptr<wsserver::ReplaceableHandler> replaced) const;
+                   const std::shared_ptr<wsserver::ReplaceableHandler>& replaced) const;
     wsserver::Result<Entry, std::string> make(const std::string& subprotocol, const std::string& what,
                                               const Config& config) const;
     /// Code that was loaded to replace that of an entry.

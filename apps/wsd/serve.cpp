@@ -115,13 +115,13 @@ void print_listening(const std::vector<std::string>& urls) {
     for (const auto& url : urls) print_to(stdout, "listening on {}\n", url);
 }
 
-/// Reloads on a thread of its own, since handlers that are loaded may hang, and TERM must be obeyed meanwhile. The
-/// thread starts with the first reload, or at once if it watches the files of handlers.
+/// Reloads on a thread of its own, since handlers that are loaded may hang, and TERM must be obeyed meanwhile. Looks at
+/// the files of handlers every second, if that is configured.
 class Reloader {
    public:
-    explicit Reloader(Daemon& daemon) : daemon_(daemon) {
-        if (daemon.watches_handlers()) start();
-    }
+    /// Throws std::system_error if there is no thread for it.
+    explicit Reloader(Daemon& daemon)
+        : daemon_(daemon), thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
     Reloader(const Reloader&) = delete;
     Reloader& operator=(const Reloader&) = delete;
 
@@ -130,20 +130,20 @@ class Reloader {
         const std::lock_guard lock{mutex_};
         wanted_ = true;
         wake_.notify_one();
-        if (!thread_.joinable()) start();
     }
 
    private:
-    void start() {
-        thread_ = std::jthread{[this](std::stop_token stop) { run(std::move(stop)); }};
-    }
     void run(std::stop_token stop) {
         const wsserver::HandlersEndLater later;  // TERM must not wait for handlers that do not end
         std::unique_lock lock{mutex_};
         for (;;) {
-            const std::chrono::seconds interval{daemon_.watches_handlers() ? 1 : 3600};
-            const bool is_wanted = wake_.wait_for(lock, stop, interval, [this] { return wanted_; });
+            if (daemon_.watches_handlers()) {
+                wake_.wait_for(lock, stop, std::chrono::seconds{1}, [this] { return wanted_; });
+            } else {
+                wake_.wait(lock, stop, [this] { return wanted_; });
+            }
             if (stop.stop_requested()) return;
+            const bool is_wanted = wanted_;
             wanted_ = false;
             lock.unlock();
             (void)wsserver::within_memory([this, is_wanted] {  // the result is in the log
@@ -244,6 +244,7 @@ DaemonEnd run(asio::io_context& context, Signals& signals, Daemon& daemon, const
               const ConfigRequest& request) {
     DaemonEnd end;
     std::exception_ptr error;
+    Reloader reloader{daemon};
     std::thread life{[&] {
         try {
             end = start_and_wait(daemon, config, request);
@@ -252,7 +253,6 @@ DaemonEnd run(asio::io_context& context, Signals& signals, Daemon& daemon, const
         }
         context.stop();
     }};
-    Reloader reloader{daemon};
     signals.obey(daemon, reloader);
     context.run();
     signals.leave_to_kernel();

@@ -268,7 +268,8 @@ struct wsserver_host {
 
     /** Calls `call` with the connection after `milliseconds`, or up to 32 ms later; 0: soon. Never within this function
      * or within another reaction, except with NULL if the result is not WSSERVER_QUEUED. WSSERVER_REFUSED if `call` is
-     * NULL. */
+     * NULL. If this code does not serve the connection by then, because another handler does or newer code has taken it
+     * over, `call` gets NULL. */
     int (*post)(const struct wsserver_host* host, struct wsserver_connection_id to, uint32_t milliseconds,
                 wsserver_call call, void* context);
     /** Like join. What the caller sends to the room afterwards reaches the connection. */
@@ -383,9 +384,11 @@ struct wsserver_handler {
     /** The connection moves to newer code: saves with write_state() what that must know about it, and frees the memory
      * of its user_data. It is the last call for the connection, instead of on_close. If this is NULL, connections with
      * user_data stay with this code until they end; those without it move. So does a connection for which it returns
-     * another number than 0, which must leave user_data as it was. */
+     * another number than 0, which must leave user_data as it was, and one that the new code has no restore_connection
+     * for. */
     int (*save_connection)(void* handler, struct wsserver_connection* connection, struct wsserver_state* state);
-    /** A connection comes from older code; called instead of on_open. user_data is NULL. The version is 0 if the old
+    /** A connection comes from older code; called instead of on_open. If this is NULL, on_open is called, for those
+     * without user_data. user_data is NULL. The version is 0 if the old
      * code has saved nothing. Timers of the old code (post) do not come along: their calls get NULL. With another
      * result than 0 the connection is closed with 1011, and on_close follows. */
     int (*restore_connection)(void* handler, struct wsserver_connection* connection, uint32_t version,

@@ -123,6 +123,8 @@ class AnyHandler {
     /// Called where the reactions run: the next version takes the connection over. This is the last call for the
     /// connection; it frees AnyConnection::user_data(). If it throws, the connection stays, with its user_data().
     virtual SavedState save_connection(AnyConnection&) { return {}; }
+    /// Whether restore_connection() is called; otherwise connections that move open anew.
+    virtual bool restores_connections() const noexcept { return false; }
     /// Called where the reactions run, instead of on_open(): takes over a connection whose user_data() is null. If it
     /// throws, the connection is closed with 1011, and on_close() follows.
     virtual void restore_connection(AnyConnection&, const SavedState&) {}
@@ -442,6 +444,9 @@ class HandlerOf final : public AnyHandler {
             if (may_react(connection)) return handler().save_connection(connection);
         }
         return AnyHandler::save_connection(connection);
+    }
+    bool restores_connections() const noexcept override {
+        return detail::restores_connection<H> || detail::has_data<H>;
     }
     void restore_connection(AnyConnection& connection, const SavedState& state) override {
         if constexpr (detail::has_data<H>) detail::make_data<H>(connection);

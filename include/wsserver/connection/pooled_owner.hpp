@@ -70,11 +70,11 @@ class PooledOwner : public OwnerOn<T, role> {
         const auto find = [&] {
             pool_.for_each([&](Connection<role, T>& connection) {
                 const auto* served_by = connection.handler();
-                const bool is_it = served_by != nullptr && &served_by->underlying() == call.handler.get();
-                if (is_it) ids->push_back(connection.id());
+                if (served_by != nullptr && call.is_of(served_by->underlying())) ids->push_back(connection.id());
             });
         };
-        if (within_memory(find)) call_some(std::move(call), std::move(ids));
+        // In a later turn, since this one may be that of a reaction.
+        if (within_memory(find)) (void)call_some_soon(call.call, ids);
     }
     /// Destroys a connection. It has left its rooms and its user before, unless memory ran out while it ended.
     void erase(ConnectionId id) {
@@ -194,19 +194,25 @@ class PooledOwner : public OwnerOn<T, role> {
         go_on_soon();
     }
 
+    using SharedCall = std::shared_ptr<const std::function<void(AnyConnection&)>>;
+    using SharedIds = std::shared_ptr<std::deque<ConnectionId>>;
+
+    /// Returns false without memory for it.
+    bool call_some_soon(const SharedCall& call, const SharedIds& ids) {
+        return within_memory([&] { this->transport().post([this, call, ids] { call_some(call, ids); }); });
+    }
     /// Calls for the first ones of `ids`, and for the others in a later turn. Without memory for that, in this one.
-    void call_some(ServedCall call, std::shared_ptr<std::deque<ConnectionId>> ids) {
+    void call_some(const SharedCall& call, const SharedIds& ids) {
         constexpr std::size_t call_at_once = 64;
         do {
             for (std::size_t i = std::min(ids->size(), call_at_once); i > 0; --i) {
                 auto* const connection = pool_.find(ids->front());
                 ids->pop_front();
                 if (connection == nullptr) continue;
-                PostedCall posted{[call](AnyConnection& reached) { (*call.call)(reached); }, {}};
+                PostedCall posted{[call](AnyConnection& reached) { (*call)(reached); }, {}};
                 (void)connection->take_call(posted);
             }
-            if (ids->empty()) return;
-        } while (!within_memory([&] { this->transport().post([this, call, ids] { call_some(call, ids); }); }));
+        } while (!ids->empty() && !call_some_soon(call, ids));
     }
 
     std::vector<ConnectionId> dirty_;

@@ -100,7 +100,7 @@ class ServerHandlers {
     /// Calls `call` with each open connection that `handler` serves, where its reactions run and in order with them,
     /// soon: a few connections in a turn. A connection whose handler has too much to do is left out. `call` may be
     /// called on several threads at the same time.
-    void call_connections_of(std::shared_ptr<const AnyHandler> handler, Callback<void(AnyConnection&)> call);
+    void call_connections_of(const std::shared_ptr<const AnyHandler>& handler, Callback<void(AnyConnection&)> call);
     /// All subprotocols and their handlers, in order of subprotocol, without those of handle_path().
     std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> handlers() const;
 

@@ -35,9 +35,13 @@ class ServerHandlers;
 /// those that are silent, too. An old version ends when it has no connection, no call, and no posted call any more.
 ///
 /// What a version knows about a connection, its AnyConnection::user_data(), means nothing to the next one. So a
-/// connection that has some moves only if its version can save it (AnyHandler::saves_connections()); otherwise it stays
-/// with its version until it ends. Versions must not use AnyConnection::own_data(): a class with `Data` is no version,
-/// unless it is in a shared object.
+/// connection that has some moves only if its version can save it and the next one restores it
+/// (AnyHandler::saves_connections(), restores_connections()); otherwise it stays with its version until it ends. One
+/// without user_data() moves in any case; if the next version does not restore connections, it gets on_open().
+/// Versions must not use AnyConnection::own_data(): a class with `Data` is no version, unless it is in a shared object.
+///
+/// Calls that a class of a program has posted to a connection are made after it has moved, too: they must own what they
+/// use. Those of shared objects are not.
 class ReplaceableHandler final : public AnyHandler {
    public:
     /// Serves with `first`. Its runs() is also that of this handler. Throws std::invalid_argument if it cannot be a
@@ -55,7 +59,8 @@ class ReplaceableHandler final : public AnyHandler {
     /// Both of these.
     Result<void, std::string> replace(std::shared_ptr<AnyHandler> next);
     /// Serves with a handler that knows nothing of this one. For each open connection, on_close() of the old one, with
-    /// 1012, and on_open() of `next` are called, and nothing is saved. Otherwise as serve_with().
+    /// 1012, and on_open() of `next` are called, and nothing is saved. An exception of on_close() is ignored. `next` is
+    /// not asked whether it lets the clients in. Otherwise as serve_with().
     Result<void, std::string> give_to(std::shared_ptr<AnyHandler> next);
     /// The handler of the current version.
     std::shared_ptr<AnyHandler> current_handler() const;
@@ -74,6 +79,7 @@ class ReplaceableHandler final : public AnyHandler {
     static bool is_version_of(const AnyConnection& connection, const void* version) noexcept;
 
     // AnyHandler
+    bool keeps_data() const noexcept override { return true; }
     std::string_view name() const noexcept override { return *name_.load(std::memory_order_acquire); }
     Runs runs() const noexcept override { return runs_; }
     bool wants_drained() const noexcept override { return wants_drained_.load(std::memory_order_relaxed); }

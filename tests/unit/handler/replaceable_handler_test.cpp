@@ -27,6 +27,9 @@ std::string module_path(const std::string& name) { return std::string{WSSERVER_T
 /// Loads modules, whose log it keeps.
 class Loader {
    public:
+    /// Those that were replaced may still end.
+    ~Loader() { wait_for_handler_ends(10s); }
+
     std::shared_ptr<AnyHandler> operator()(const std::string& name, std::string_view config = {}) {
         auto handler = load_handler(module_path(name), {}, config, [this](LogLevel, auto, std::string_view text) {
             const std::lock_guard lock{mutex_};
@@ -195,6 +198,57 @@ TEST_CASE("a connection whose state cannot be saved stays with its code", "[repl
     without.disconnect();
     with_state.disconnect();
     load.await("1 ends");
+}
+
+TEST_CASE("code that is replaced within its own reaction lives until that returns", "[replaceable_handler]") {
+    struct Own {
+        void on_message(AnyConnection& connection, const Text&) {
+            if (during) during();
+            connection.send(*text);
+        }
+        std::function<void()> during;
+        std::shared_ptr<std::string> text;
+    };
+    wsserver::MemoryServer server;
+    const auto own = std::make_shared<ReplaceableHandler>(make_handler("none", Own{{}, {}}));
+    const auto replace = [&] {
+        REQUIRE(error_of(own->serve_with(make_handler("new", Own{{}, std::make_shared<std::string>("new")}))).empty());
+        hand_over_connections(server, own);
+    };
+    auto text = std::make_shared<std::string>("old");
+    const std::weak_ptr<std::string> alive = text;
+    REQUIRE(error_of(own->serve_with(make_handler("old", Own{replace, std::move(text)}))).empty());
+    server.handle({}, own);
+    auto client = server.connect();
+    client.send("a");
+    client.expect("text old");
+    CHECK(alive.expired());
+    client.send("b");
+    client.expect("text new");
+}
+
+TEST_CASE("new code that restores nothing opens connections anew, or leaves them", "[replaceable_handler]") {
+    Loader load;
+    wsserver::MemoryServer server;
+    struct Opens {
+        void on_open(AnyConnection& connection) { connection.send("opened"); }
+        void on_message(AnyConnection& connection, const Text& text) {
+            connection.send("opens " + std::string{text.text});
+        }
+    };
+    const auto ledger = std::make_shared<ReplaceableHandler>(load("ledger_1"));
+    server.handle({}, ledger);
+    auto with_state = server.connect(), without = server.connect();
+    with_state.send("a");
+    with_state.expect("text 1 a 1 of 1");
+    REQUIRE(error_of(ledger->replace(make_handler("opens", Opens{}))).empty());
+    hand_over_connections(server, ledger);
+    without.expect("text opened");
+    without.send("b");
+    without.expect("text opens b");
+    with_state.send("c");
+    with_state.expect("text 1 c 2 of 2");
+    CHECK(described(*ledger) == "1: 1 (1), 2: 1 (0)");
 }
 
 TEST_CASE("a connection that new code does not take is closed alone", "[replaceable_handler]") {

@@ -21,9 +21,9 @@ bool ServerHandlers::retire_handler(std::string_view subprotocol) {
     return !chooser().handlers().remove(subprotocol).empty();
 }
 
-void ServerHandlers::call_connections_of(std::shared_ptr<const AnyHandler> handler,
+void ServerHandlers::call_connections_of(const std::shared_ptr<const AnyHandler>& handler,
                                          Callback<void(AnyConnection&)> call) {
-    call_served({std::move(handler), std::make_shared<const std::function<void(AnyConnection&)>>(std::move(call))});
+    call_served(ServedCall{handler, std::move(call)});
 }
 
 std::vector<std::pair<std::string, std::shared_ptr<AnyHandler>>> ServerHandlers::handlers() const {

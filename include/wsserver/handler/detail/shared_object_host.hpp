@@ -84,8 +84,13 @@ class UpgradeForObject {
 };
 
 /// The state that a shared object fills.
-inline wsserver_state* for_object(SavedState& state) noexcept { return reinterpret_cast<wsserver_state*>(&state); }
-inline SavedState& saved_of(wsserver_state* state) noexcept { return *reinterpret_cast<SavedState*>(state); }
+struct StateForObject {
+    SavedState saved{};
+    bool is_cut = false;  ///< a part of it could not be written
+
+    static StateForObject& of(wsserver_state* state) noexcept { return *reinterpret_cast<StateForObject*>(state); }
+    wsserver_state* for_object() noexcept { return reinterpret_cast<wsserver_state*>(this); }
+};
 
 /// While an object exists, code of a handler may be on this thread's stack.
 class HostCall {

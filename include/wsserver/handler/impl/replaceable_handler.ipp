@@ -109,10 +109,10 @@ void ReplaceableHandler::use(std::shared_ptr<AnyHandler> handler, bool is_other)
     const std::uint64_t number = current_ ? current_->number + 1 : 1;
     const std::uint64_t kind = current_ && !is_other ? current_->kind : number;
     auto loaded = std::make_shared<Loaded>(handler, number, kind);
-    std::erase_if(earlier_, [](const auto& one) { return one.handler.expired(); });
-    if (current_) earlier_.push_back({current_->number, current_, current_->handler});
     auto name = std::ranges::find(names_, handler->name());
     if (name == names_.end()) name = names_.insert_after(names_.before_begin(), std::string{handler->name()});
+    std::erase_if(earlier_, [](const auto& one) { return one.handler.expired(); });
+    if (current_) earlier_.push_back({current_->number, current_, current_->handler});
     name_.store(&*name, std::memory_order_release);
     if (handler->wants_drained()) wants_drained_.store(true, std::memory_order_relaxed);
     decides_upgrades_.store(handler->decides_upgrades(), std::memory_order_relaxed);
@@ -182,17 +182,29 @@ Admission ReplaceableHandler::on_upgrade(const UpgradeRequest& request) {
     const HandlersEndLater later;
     for (;;) {
         const auto asked = current();
-        if (!asked->handler->decides_upgrades()) return {};
-        Admission admission = asked->handler->on_upgrade(request);
-        if (asked.get() == newest_.load(std::memory_order_acquire)) return admission;
+        Admission admission;
+        if (asked->handler->decides_upgrades()) admission = asked->handler->on_upgrade(request);
+        if (asked.get() != newest_.load(std::memory_order_acquire)) continue;
+        if (!admission.data && !admission.refusal) admission.data = ConnectionData::emplace<Served>(asked);
+        return admission;
     }
 }
 
+/// The version that has judged the client serves it first. The next reaction moves it.
 void ReplaceableHandler::on_open(AnyConnection& connection) {
-    if (connection.owned_data() != nullptr) {
-        throw std::logic_error{"a connection with data of the program has a handler that can be replaced"};
+    const HandlersEndLater later;
+    if (connection.find_data<Served>() == nullptr) {
+        if (connection.owned_data() != nullptr) {
+            throw std::logic_error{"a connection with data of the program has a handler that can be replaced"};
+        }
+        auto serves = current();
+        // It began to judge clients after this one was let in.
+        if (serves->handler->decides_upgrades()) {
+            connection.close(CloseCode::service_restart, "the handler was replaced");
+            return;
+        }
+        connection.own_data(ConnectionData::emplace<Served>(std::move(serves)));
     }
-    connection.own_data(ConnectionData::emplace<Served>(current()));
     connection.find_data<Served>()->by->handler->on_open(connection);
 }
 
@@ -211,13 +223,19 @@ void ReplaceableHandler::move(AnyConnection& connection, Served& served) {
     if (next == served.by || served.refused_by == next->number) return;
     if (next->kind != served.by->kind) return reopen(connection, served, std::move(next));
     AnyHandler& old = *served.by->handler;
+    const bool restores = next->handler->restores_connections();
+    const bool is_saved = restores && old.saves_connections();
+    if (connection.user_data() != nullptr && !is_saved) return served.stay(next->number);
     SavedState state;
-    bool moves = old.saves_connections() || connection.user_data() == nullptr;
-    if (moves) moves = errors_of({}, [&] { state = old.save_connection(connection); }).has_value();
-    if (!moves) return served.stay(next->number);
+    try {
+        if (is_saved) state = old.save_connection(connection);
+    } catch (...) {
+        return served.stay(next->number);
+    }
     connection.set_user_data(nullptr);
     served.change(std::move(next));
-    served.by->handler->restore_connection(connection, state);
+    AnyHandler& now = *served.by->handler;
+    restores ? now.restore_connection(connection, state) : now.on_open(connection);
 }
 
 /// The connection gets another handler, for which it is a new one.
@@ -225,7 +243,10 @@ void ReplaceableHandler::reopen(AnyConnection& connection, Served& served, std::
     const Close close{CloseCode::service_restart, "the handler was removed"};
     const HandlersEndLater later;
     const auto before = served.by;  // also if on_close() throws, the other handler gets on_open()
-    (void)errors_of({}, [&] { before->handler->on_close(connection, close); });
+    try {
+        before->handler->on_close(connection, close);
+    } catch (...) {
+    }
     connection.set_user_data(nullptr);
     served.change(std::move(next));
     served.by->handler->on_open(connection);

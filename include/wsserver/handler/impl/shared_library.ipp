@@ -135,7 +135,7 @@ bool is_marked_to_stay(const Content& content, const ElfW(Shdr) & section) {
 /// Why dlclose() leaves the code in memory; empty if no reason is known. dlopen() has accepted the file.
 std::string find_reason_to_stay(const Content& content) {
     const auto header = read_at<ElfW(Ehdr)>(content, 0);
-    if (!header) return {};
+    if (!header || header->e_shentsize != sizeof(ElfW(Shdr))) return {};
     for (std::size_t i = 0; i < header->e_shnum; ++i) {
         const auto section = read_at<ElfW(Shdr)>(content, header->e_shoff + i * header->e_shentsize);
         if (!section) return {};

@@ -119,23 +119,24 @@ class SharedObjectHandler final : public AnyHandler {
     }
 
     SavedState save_state() override {
-        SavedState state;
-        call("save_state", table_.save_state, for_object(state));
-        return state;
+        StateForObject state;
+        call("save_state", table_.save_state, state.for_object());
+        return complete(std::move(state), "save_state");
     }
     void restore_state(const SavedState& state) override {
         call("restore_state", table_.restore_state, state.version, start_of(bytes_of(state.bytes)), state.bytes.size());
     }
+    bool restores_connections() const noexcept override { return table_.restore_connection != nullptr; }
     bool saves_connections() const noexcept override { return table_.save_connection != nullptr; }
     SavedState save_connection(AnyConnection& connection) override {
-        SavedState state;
+        StateForObject state;
         try {
-            react("save_connection", table_.save_connection, connection, for_object(state));
+            react("save_connection", table_.save_connection, connection, state.for_object());
+            return complete(std::move(state), "save_connection");
         } catch (const std::exception& error) {
             host_.log_to()(LogLevel::warning, host_.name(), error.what());
             throw;
         }
-        return state;
     }
     void restore_connection(AnyConnection& connection, const SavedState& state) override {
         host_.remember(connection.hub());
@@ -156,6 +157,12 @@ class SharedObjectHandler final : public AnyHandler {
         handler_said().error.clear();
         const int failed = function(handler_, arguments...);
         if (failed) throw std::runtime_error{reason(what, failed)};
+    }
+
+    /// Throws if a part of the state could not be written, whatever the object has made of that.
+    SavedState complete(StateForObject&& state, const char* what) const {
+        if (state.is_cut) throw std::runtime_error{host_.name() + ": " + what + ": the state is too large"};
+        return std::move(state.saved);
     }
 
     std::string reason(const char* what, int failed) const {
@@ -247,7 +254,8 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
         new SharedObjectHandler(*std::move(library), *table, std::move(own_name), std::move(log)), HandlerEnd{}};
     if (const auto started = handler->start(handler, config); !started) return Problem{started.error()};
     if (!stays.empty()) {
-        handler->log_to()(LogLevel::warning, handler->name(), "its code stays in memory after it has ended: " + stays);
+        handler->log_to()(LogLevel::warning, handler->name(),
+                          "its code may stay in memory after it has ended: " + stays);
     }
     return std::shared_ptr<AnyHandler>{handler};
 }

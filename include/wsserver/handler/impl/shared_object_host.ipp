@@ -464,13 +464,16 @@ int broadcast_binary_to(const wsserver_host* host, const wsserver_audience* audi
 }
 
 int write_state(wsserver_state* state, std::uint32_t version, const void* bytes, std::size_t size) {
-    return guarded([&] {
-        SavedState& saved = saved_of(state);
+    StateForObject& written = StateForObject::of(state);
+    const int status = guarded([&] {
+        SavedState& saved = written.saved;
         if (size > WSSERVER_MAX_STATE - saved.bytes.size()) return SendStatus::refused;
         saved.bytes.append(text_of(bytes_from(bytes, size)));
         saved.version = version;
         return SendStatus::queued;
     });
+    written.is_cut = written.is_cut || status != WSSERVER_QUEUED;
+    return status;
 }
 
 constexpr wsserver_host functions{

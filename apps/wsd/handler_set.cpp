@@ -138,7 +138,7 @@ Result<HandlerSet::NewCode, std::string> HandlerSet::load_again(const std::strin
 }
 
 Result<void, std::string> HandlerSet::replace(const std::string& subprotocol, NewCode code) {
-    const wsserver::HandlersEndLater later;  // nobody waits for the end of the old code
+    const wsserver::HandlersEndLater later;  // the end of the old code is not waited for
     Entry& entry = entries_.at(subprotocol);
     if (auto served = entry.replaceable->serve_with(code.handler); !served) return served;
     wsserver::hand_over_connections(server_, entry.replaceable);

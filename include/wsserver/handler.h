@@ -369,7 +369,7 @@ struct wsserver_handler {
      * while has_space is not 0. */
     int (*on_drained)(void* handler, struct wsserver_connection* connection);
 
-    /* Newer code takes over: `wsd-ctl handler reload`. It is loaded beside the old one, create() is called, then
+    /* Newer code takes over: `wsd-ctl handler reload`. It is loaded, create() is called, then
      * save_state() of the old and restore_state() of the new code. Then new connections get the new code. Each open
      * connection moves before its next reaction: save_connection() of the old and restore_connection() of the new code
      * are called for it. The old code gets destroy() after the last of its connections, calls and posted calls. */

@@ -123,7 +123,7 @@ class AnyHandler {
     /// Called where the reactions run: the next version takes the connection over. This is the last call for the
     /// connection; it frees AnyConnection::user_data(). If it throws, the connection stays, with its user_data().
     virtual SavedState save_connection(AnyConnection&) { return {}; }
-    /// Whether restore_connection() is called; otherwise connections that move open anew.
+    /// Whether restore_connection() is called; otherwise on_open() is, for connections that move.
     virtual bool restores_connections() const noexcept { return false; }
     /// Called where the reactions run, instead of on_open(): takes over a connection whose user_data() is null. If it
     /// throws, the connection is closed with 1011, and on_close() follows.

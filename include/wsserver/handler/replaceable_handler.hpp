@@ -38,7 +38,7 @@ class ServerHandlers;
 /// connection that has some moves only if its version can save it and the next one restores it
 /// (AnyHandler::saves_connections(), restores_connections()); otherwise it stays with its version until it ends. One
 /// without user_data() moves in any case; if the next version does not restore connections, it gets on_open().
-/// Versions must not use AnyConnection::own_data(): a class with `Data` is no version, unless it is in a shared object.
+/// Versions must not use AnyConnection::own_data(): a class with `Data` cannot be one, unless it is in a shared object.
 ///
 /// Calls that a class of a program has posted to a connection are made after it has moved, too: they must own what they
 /// use. Those of shared objects are not.

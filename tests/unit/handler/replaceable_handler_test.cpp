@@ -227,7 +227,7 @@ TEST_CASE("code that is replaced within its own reaction lives until that return
     client.expect("text new");
 }
 
-TEST_CASE("new code that restores nothing opens connections anew, or leaves them", "[replaceable_handler]") {
+TEST_CASE("new code that restores nothing opens connections again, or leaves them", "[replaceable_handler]") {
     Loader load;
     wsserver::MemoryServer server;
     struct Opens {

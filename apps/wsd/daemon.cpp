@@ -78,7 +78,7 @@ Daemon::Daemon(Config config, std::shared_ptr<Log> log, PidFile* pid_file, Notif
       reread_(std::move(reread)),
       demo_command_(std::move(demo_command)),
       started_with_(config),
-      config_(std::move(config)),
+      config_(with_needs_of_scripts(std::move(config))),
       grace_(config_.grace),
       server_(config_.server),
       handlers_(server_, handler_log(log_), this_program, give_up_.get_token()) {}
@@ -334,7 +334,7 @@ Outcome Daemon::reload() {
     notifier_.reloading();
     complete_pid_file();
     auto wanted = reread_();
-    auto outcome = wanted ? apply(*std::move(wanted)) : refuse(wanted.error());
+    auto outcome = wanted ? apply(with_needs_of_scripts(*std::move(wanted))) : refuse(wanted.error());
     if (!is_stopping()) notifier_.ready(ready_text());
     return outcome;
 }

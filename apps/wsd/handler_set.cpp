@@ -63,11 +63,20 @@ ConfigErrors broken_handlers(const Config& config) {
     ConfigErrors errors;
     for (const auto& [subprotocol, what] : wanted_by(config)) {
         const auto path = resolve(what, config);
-        if (!is_file(path)) continue;
+        if (!is_file(path) || !wsserver::is_shared_object(path)) continue;
         const auto tried = try_first(this_program, path, config_for(subprotocol, config));
         if (!tried) errors.push_back(place_of(subprotocol, config) + ": " + tried.error());
     }
     return errors;
+}
+
+Config with_needs_of_scripts(Config config) {
+    for (const auto& [subprotocol, what] : wanted_by(config)) {
+        const auto path = resolve(what, config);
+        if (!is_file(path) || wsserver::is_shared_object(path)) continue;
+        config.server.kept_fields = {"Cookie"};
+    }
+    return config;
 }
 
 ConfigErrors missing_handlers(const Config& config) {
@@ -95,7 +104,7 @@ HandlerSet::Made HandlerSet::load_code(const std::string& subprotocol, const std
     const bool replaces = replaced != nullptr;
     const auto load = [what, subprotocol, config, log = log_, trial = trial_program_, gave_up, replaces,
                        old = std::weak_ptr{replaced}]() -> Made {
-        if (is_file(what) && !trial.empty()) {
+        if (is_file(what) && wsserver::is_shared_object(what) && !trial.empty()) {
             if (const auto tried = try_first(trial, what, config); !tried) return Unexpected{tried.error()};
         }
         auto made = wsserver::make_handler_of(what, subprotocol, config, log);

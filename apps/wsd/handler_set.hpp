@@ -29,6 +29,9 @@ ConfigErrors missing_handlers(const Config& config);
 /// Errors of shared objects that do not start: each is tried in a process of its own.
 ConfigErrors broken_handlers(const Config& config);
 
+/// The configuration with what scripts need: they find the cookies of a client's opening handshake.
+Config with_needs_of_scripts(Config config);
+
 /// This program, for trials of shared objects: `PROGRAM --try-handler PATH`.
 constexpr std::string_view this_program = "/proc/self/exe";
 

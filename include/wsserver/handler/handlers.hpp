@@ -24,12 +24,17 @@ std::shared_ptr<AnyHandler> make_null(std::string name = "null");
 
 /// Makes the handler that an operator names.
 ///
-/// what         `echo`, `broadcast`, `null`, or the path of a shared object, which has a slash or ends in `.so`
+/// what         `echo`, `broadcast`, `null`, the path of a shared object, which ends in `.so` or contains `.so.`, or
+/// that
+///              of a script, with a slash; see start_script()
 /// subprotocol  that the handler will serve; used in the error only
-/// config, log  for a shared object; see load_handler()
-/// returns      a handler with the name of the built-in one, or with the name that the shared object chooses
+/// config, log  for a shared object or a script; see load_handler()
+/// returns      a handler with the name of the built-in one, that the shared object chooses, or of the script's file
 /// An error says what is wrong and suggests a similar name.
 Result<std::shared_ptr<AnyHandler>, std::string> make_handler_of(std::string_view what, std::string_view subprotocol,
                                                                  std::string_view config = {}, HandlerLog log = {});
+
+/// Whether the path is that of a shared object, and not of a script.
+bool is_shared_object(std::string_view path) noexcept;
 
 }  // namespace wsserver

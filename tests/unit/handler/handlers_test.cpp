@@ -99,8 +99,8 @@ TEST_CASE("an operator names a handler", "[handlers]") {
 
 TEST_CASE("the error for an unknown name lists the handlers", "[handlers]") {
     CHECK(error_of("ehco") ==
-          "no handler 'ehco' for the subprotocol chat; did you mean echo? (use echo, broadcast, null or the path of a "
-          "shared object, such as ./rooms.so)");
+          "no handler 'ehco' for the subprotocol chat; did you mean echo? (use echo, broadcast, null or a path: "
+          "of a shared object, such as ./rooms.so, or of a program)");
     CHECK(error_of("", "").starts_with("no handler ''"));
     CHECK(error_of(".so").starts_with("no handler '.so'"));
     CHECK(error_of("a\nb").find('\n') == std::string::npos);

@@ -19,6 +19,9 @@
 
 namespace wsserver {
 
+/// Where handlers log if no one has said otherwise.
+void log_to_standard_error(LogLevel level, std::string_view name, std::string_view text);
+
 /// The table that create() gets, followed by private members.
 class SharedObjectHost : public wsserver_host {
    public:

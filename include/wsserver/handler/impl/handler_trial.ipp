@@ -4,8 +4,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +17,7 @@
 #include <system_error>
 
 #include "wsserver/base/descriptor.hpp"
+#include "wsserver/handler/detail/spawn.hpp"
 
 namespace wsserver {
 namespace {
@@ -59,31 +58,6 @@ class TrialProcess {
     std::optional<int> status_;
 };
 
-struct SpawnActions {
-    SpawnActions() { ::posix_spawn_file_actions_init(&actions); }
-    SpawnActions(const SpawnActions&) = delete;
-    SpawnActions& operator=(const SpawnActions&) = delete;
-    ~SpawnActions() { ::posix_spawn_file_actions_destroy(&actions); }
-    posix_spawn_file_actions_t actions;
-};
-
-struct SpawnAttributes {
-    /// The signals of the program are those that it would have in a shell, whatever this thread blocks.
-    SpawnAttributes() {
-        ::posix_spawnattr_init(&attributes);
-        sigset_t none, all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
-        ::posix_spawnattr_setsigmask(&attributes, &none);
-        ::posix_spawnattr_setsigdefault(&attributes, &all);
-        ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    }
-    SpawnAttributes(const SpawnAttributes&) = delete;
-    SpawnAttributes& operator=(const SpawnAttributes&) = delete;
-    ~SpawnAttributes() { ::posix_spawnattr_destroy(&attributes); }
-    posix_spawnattr_t attributes;
-};
-
 /// A file in memory that contains `text`.
 Descriptor file_with(std::string_view text) {
     Descriptor file{::memfd_create("config", MFD_CLOEXEC)};
@@ -97,11 +71,11 @@ Descriptor file_with(std::string_view text) {
 }
 
 Result<pid_t, std::string> spawn_trial(std::vector<std::string> command, int input, int errors) {
-    SpawnActions actions;
+    detail::SpawnActions actions;
     ::posix_spawn_file_actions_adddup2(&actions.actions, input, STDIN_FILENO);
     ::posix_spawn_file_actions_addopen(&actions.actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions.actions, errors, STDERR_FILENO);
-    const SpawnAttributes attributes;
+    const detail::SpawnAttributes attributes;
     std::vector<char*> words;
     words.reserve(command.size() + 1);
     for (std::string& word : command) words.push_back(word.data());

@@ -10,6 +10,7 @@
 
 #include "wsserver/base/shell_words.hpp"
 #include "wsserver/handler.h"
+#include "wsserver/handler/detail/handler_end.hpp"
 #include "wsserver/handler/detail/shared_library.hpp"
 #include "wsserver/handler/detail/shared_object_host.hpp"
 #include "wsserver/scheduling/awaited.hpp"
@@ -195,25 +196,16 @@ void report_code_that_stays(const HandlerLog& log, const std::string& name, cons
     }
 }
 
-/// Ends a handler on a thread of its own, since destroy() may hang, and since it joins the handler's threads, of which
-/// this may be one. Does not wait for it if the handler's code may be on this thread's stack: it is unloaded.
 struct HandlerEnd {
     void operator()(SharedObjectHandler* handler) const noexcept {
         try {
-            const HandlerLog log = handler->log_to();
-            const std::string name{handler->name()};
-            const Awaited<bool> ended;
-            const auto started = ForeignCalls::of_process().start_or_queue(
-                ForeignCalls::Kind::end, "destroy() of " + name, [handler, log, name, deliver = ended.deliver()] {
-                    SharedLibrary library = handler->take_library();
-                    delete handler;
-                    if (!library.close()) report_code_that_stays(log, name, library);
-                    deliver(true);
-                });
-            const bool waits = started == ForeignCalls::Start::started && !HostCall::is_under_way() &&
-                               !HandlersEndLater::is_on_this_thread();
-            if (waits && !ended.wait({}, handler_end_deadline)) report_slow_end(log, name);
-        } catch (...) {  // without memory or a thread the handler stays in memory
+            end_on_own_thread(std::string{handler->name()}, handler->log_to(),
+                              [handler, log = handler->log_to(), name = std::string{handler->name()}] {
+                                  SharedLibrary library = handler->take_library();
+                                  delete handler;
+                                  if (!library.close()) report_code_that_stays(log, name, library);
+                              });
+        } catch (...) {  // without memory the handler stays in memory
         }
     }
 };
@@ -261,6 +253,23 @@ Result<std::shared_ptr<AnyHandler>, std::string> open_handler(const std::string&
 }
 
 }  // namespace
+
+/// On a thread of its own, since destroy() may hang, and since it joins the handler's threads, of which this may be
+/// one. If the handler's code may be on this thread's stack, it cannot be waited for: it is unloaded.
+void end_on_own_thread(const std::string& name, const HandlerLog& log, std::function<void()> end) noexcept {
+    try {
+        const Awaited<bool> ended;
+        const auto started = ForeignCalls::of_process().start_or_queue(
+            ForeignCalls::Kind::end, "destroy() of " + name, [end = std::move(end), deliver = ended.deliver()] {
+                end();
+                deliver(true);
+            });
+        const bool waits = started == ForeignCalls::Start::started && !HostCall::is_under_way() &&
+                           !HandlersEndLater::is_on_this_thread();
+        if (waits && !ended.wait({}, handler_end_deadline)) report_slow_end(log, name);
+    } catch (...) {  // without memory or a thread the handler stays in memory
+    }
+}
 
 Result<std::shared_ptr<AnyHandler>, std::string> load_handler(const std::string& path, std::string_view name,
                                                               std::string_view config, HandlerLog log) {

@@ -536,12 +536,12 @@ constexpr wsserver_host functions{
     .write_state = write_state,
 };
 
+}  // namespace
+
 void log_to_standard_error(LogLevel, std::string_view name, std::string_view text) {
     std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(text.size()),
                  text.data());
 }
-
-}  // namespace
 
 SharedObjectHost::SharedObjectHost(std::string name, HandlerLog log_function)
     : wsserver_host(functions),

@@ -17,7 +17,7 @@ _wsd_ctl() {
         broadcast) candidates='--subprotocol --topic --binary --json --no-answer' ;;
         ping) candidates='--all --json --no-answer' ;;
         close) candidates='--all --code --reason --json --no-answer' ;;
-        handler) candidates='list load unload reload --json --no-answer' ;;
+        handler) candidates='list load unload reload --json --no-answer --to-default --all' ;;
         call) candidates='--json --no-answer' ;;
         log-level) candidates='--json --no-answer' ;;
         reload) candidates='--json --no-answer' ;;

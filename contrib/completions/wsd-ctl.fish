@@ -58,6 +58,8 @@ complete -c wsd-ctl -n '__fish_seen_subcommand_from close' -l no-answer -d 'writ
 complete -c wsd-ctl -n '__fish_seen_subcommand_from handler' -a 'list load unload reload'
 complete -c wsd-ctl -n '__fish_seen_subcommand_from handler' -l json -d 'answer with JSON, one object a line'
 complete -c wsd-ctl -n '__fish_seen_subcommand_from handler' -l no-answer -d 'write no answer, not even an error'
+complete -c wsd-ctl -n '__fish_seen_subcommand_from handler' -l to-default -d 'its connections stay open, and the default handler serves them'
+complete -c wsd-ctl -n '__fish_seen_subcommand_from handler' -l all -d 'all shared objects'
 complete -c wsd-ctl -n '__fish_seen_subcommand_from call' -l json -d 'answer with JSON, one object a line'
 complete -c wsd-ctl -n '__fish_seen_subcommand_from call' -l no-answer -d 'write no answer, not even an error'
 complete -c wsd-ctl -n '__fish_seen_subcommand_from log-level' -l json -d 'answer with JSON, one object a line'

@@ -39,7 +39,7 @@ case $command in
     broadcast) candidates=('--subprotocol:only to connections with this subprotocol' '--topic:only to subscribers (not yet)' '--binary:send a binary message; the payload may be any bytes' '--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
     ping) candidates=('--all:all connections' '--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
     close) candidates=('--all:all connections' '--code:the close code; default: 1000' '--reason:at most 123 bytes for the peer to read' '--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
-    handler) candidates=(list load unload reload '--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
+    handler) candidates=(list load unload reload '--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error' '--to-default:its connections stay open, and the default handler serves them' '--all:all shared objects') ;;
     call) candidates=('--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
     log-level) candidates=('--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;
     reload) candidates=('--json:answer with JSON, one object a line' '--no-answer:write no answer, not even an error') ;;

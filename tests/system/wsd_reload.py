@@ -47,7 +47,7 @@ class Reload(SystemTest):
         self.assertIn('subprotocol c: null serves', out)
         self.assertIn('subprotocol b: no longer served', out)
         await self.within(goes.wait_closed())
-        self.assertEqual(goes.close_code, 1001)
+        self.assertEqual(goes.close_code, 1012)
         await self.echoes(stays)
         await self.echoes(plain)
         self.assertEqual((await self.connect(daemon.url, subprotocols=['b', 'c'])).subprotocol, 'c')

@@ -21,6 +21,7 @@
 #include <tuple>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/base/result.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/transport/clock.hpp"
@@ -95,8 +96,8 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     SendStatus begin_message(Opcode type);
     SendStatus end_message();
 
-    void on_open(std::function<void()> listener) { open_listener_ = std::move(listener); }
-    void on_end(std::function<void(const ConnectionEnd&, bool)> listener) { end_listener_ = std::move(listener); }
+    void on_open(Callback<void()> listener) { open_listener_ = std::move(listener); }
+    void on_end(Callback<void(const ConnectionEnd&, bool)> listener) { end_listener_ = std::move(listener); }
     const std::optional<ConnectionEnd>& end() const noexcept { return end_; }
 
     /// The client reports the end of a connection or an attempt.
@@ -158,8 +159,8 @@ class AwaitableState : public std::enable_shared_from_this<AwaitableState> {
     std::deque<ReceivedMessage> messages_;
     std::size_t bytes_ = 0;
     std::vector<ClientOperation*> waiting_;  ///< in the order in which they have begun
-    std::function<void()> open_listener_;
-    std::function<void(const ConnectionEnd&, bool)> end_listener_;
+    Callback<void()> open_listener_;
+    Callback<void(const ConnectionEnd&, bool)> end_listener_;
 };
 
 }  // namespace detail

@@ -9,6 +9,7 @@
 #include <memory>
 #include <variant>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/base/unique_function.hpp"
 #include "wsserver/connection/connection_owner.hpp"
 #include "wsserver/connection/item_hub.hpp"
@@ -46,7 +47,7 @@ class UpgradeHook {
     /// Decides at once.
     using Decide = std::function<Admission(const UpgradeRequest&)>;
     /// Decides now or later, by the reply.
-    using DecideLater = std::function<void(const UpgradeRequest&, UpgradeReply)>;
+    using DecideLater = Callback<void(const UpgradeRequest&, UpgradeReply)>;
     /// A decision; that it comes later; or that too many offers wait, or there is no worker.
     using Answer = std::variant<UpgradeDecision, DecidesLater, Refusal>;
 

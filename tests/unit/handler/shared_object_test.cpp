@@ -798,6 +798,7 @@ TEST_CASE("overwriting the file does not affect the loaded handler, and loading 
 }
 
 TEST_CASE("the last owner unloads the shared object", "[shared_object]") {
+    wait_for_handler_ends(10s);  // of other tests
     const Directory directory;
     for (const char* name : {"handler_counter", "handler_rooms", "mirror_1"}) {
         CAPTURE(name);

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/client.hpp"
 #include "wsserver/client/detail/backoff.hpp"
 #include "wsserver/client/detail/loop_thread.hpp"
@@ -127,9 +128,9 @@ struct Client::Impl final : OwnerOn<AsioTransport, Role::client>, std::enable_sh
 
     const ClientOptions options_;
     RandomKeys keys_;
-    std::function<void(const ConnectionEnd&, bool)> end_;
-    std::function<void(std::string_view)> request_;
-    std::function<void(const HttpResponse&)> response_;
+    Callback<void(const ConnectionEnd&, bool)> end_;
+    Callback<void(std::string_view)> request_;
+    Callback<void(const HttpResponse&)> response_;
 
     std::string url_text_;
     Url url_;

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/connection/any_handler.hpp"
 #include "wsserver/connection/connection_info.hpp"
 #include "wsserver/connection/http/reply.hpp"
@@ -43,9 +44,9 @@ class HttpRoutes {
     /// Returns the answer.
     using Answer = std::function<HttpResponse(const RoutedRequest&)>;
     /// Answers now or later, by the reply.
-    using AnswerLater = std::function<void(const RoutedRequest&, HttpReply)>;
+    using AnswerLater = Callback<void(const RoutedRequest&, HttpReply)>;
     /// The same for a body in pieces.
-    using AnswerUpload = std::function<void(const RoutedRequest&, HttpUpload, HttpReply)>;
+    using AnswerUpload = Callback<void(const RoutedRequest&, HttpUpload, HttpReply)>;
 
     /// A function for one method on the paths that match a pattern.
     struct Route {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "wsserver/base/callback.hpp"
 #include "wsserver/server.hpp"
 #include "wsserver/server/detail/callback_gate.hpp"
 
@@ -22,10 +23,10 @@ class ProgramCallbacks {
     explicit ProgramCallbacks(std::shared_ptr<CallbackGate> gate) noexcept : gate_(std::move(gate)) {}
 
     void on_http(Server::HttpAnswer answer) { http_answer_ = std::move(answer); }
-    void on_accept(std::function<void(const ConnectionStart&)> listener) { accept_ = std::move(listener); }
-    void on_end(std::function<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
-    void on_event(std::function<void(const ConnectionEvent&)> listener) { event_ = std::move(listener); }
-    void on_log(std::function<void(LogLevel, std::string_view)> listener) { log_ = std::move(listener); }
+    void on_accept(Callback<void(const ConnectionStart&)> listener) { accept_ = std::move(listener); }
+    void on_end(Callback<void(const ConnectionEnd&)> listener) { end_ = std::move(listener); }
+    void on_event(Callback<void(const ConnectionEvent&)> listener) { event_ = std::move(listener); }
+    void on_log(Callback<void(LogLevel, std::string_view)> listener) { log_ = std::move(listener); }
 
     /// The response is 500 if the program's function throws.
     std::optional<HttpResponse> answer(const HttpRequest& request) const;
@@ -48,10 +49,10 @@ class ProgramCallbacks {
 
     const std::shared_ptr<CallbackGate> gate_;
     Server::HttpAnswer http_answer_;
-    std::function<void(const ConnectionStart&)> accept_;
-    std::function<void(const ConnectionEnd&)> end_;
-    std::function<void(const ConnectionEvent&)> event_;
-    std::function<void(LogLevel, std::string_view)> log_;
+    Callback<void(const ConnectionStart&)> accept_;
+    Callback<void(const ConnectionEnd&)> end_;
+    Callback<void(const ConnectionEvent&)> event_;
+    Callback<void(LogLevel, std::string_view)> log_;
     mutable std::mutex mutex_;
     std::map<std::uint16_t, std::uint64_t> closes_;
     std::map<unsigned, std::uint64_t> refusals_;

@@ -1,6 +1,7 @@
 /* Numbers its texts and those of each connection: "VERSION TEXT N of TOTAL". Hands both over to newer code, unless its
  * configuration names a function that must fail. `timer` asks for a text of this code after a second. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 struct ledger {
     const struct wsserver_host* host;
     const char* failing; /* the name of a function */
-    uint32_t total;
+    atomic_uint total;   /* several threads count */
 };
 
 static void* create(const struct wsserver_host* host, const char* config) {
@@ -61,7 +62,8 @@ static int on_text(void* handler, struct wsserver_connection* connection, const 
         counter = calloc(1, sizeof *counter);
         self->host->set_user_data(connection, counter);
     }
-    snprintf(reply, sizeof reply, "%d %.*s %u of %u", VERSION, (int)size, text, ++*counter, ++self->total);
+    snprintf(reply, sizeof reply, "%d %.*s %u of %u", VERSION, (int)size, text, ++*counter,
+             atomic_fetch_add(&self->total, 1) + 1);
     return say(self, connection, reply);
 }
 static int on_close(void* handler, struct wsserver_connection* connection, uint16_t code, const char* reason,
@@ -81,6 +83,7 @@ static int fails(const struct ledger* self, const char* function) {
 
 static int save_state(void* handler, struct wsserver_state* state) {
     struct ledger* self = handler;
+    unsigned total;
     if (fails(self, "save_state")) return 1;
     if (strcmp(self->failing, "size") == 0) {
         static char much[1 << 20];
@@ -90,12 +93,15 @@ static int save_state(void* handler, struct wsserver_state* state) {
         }
         return self->host->write_state(state, 1, much, 1) == WSSERVER_REFUSED ? 3 : 4;
     }
-    return self->host->write_state(state, VERSION, &self->total, sizeof self->total);
+    total = atomic_load(&self->total);
+    return self->host->write_state(state, VERSION, &total, sizeof total);
 }
 static int restore_state(void* handler, uint32_t version, const unsigned char* bytes, size_t size) {
     struct ledger* self = handler;
+    unsigned total = 0;
     if (fails(self, "restore_state")) return 1;
-    if (version != 0 && size == sizeof self->total) memcpy(&self->total, bytes, size);
+    if (version != 0 && size == sizeof total) memcpy(&total, bytes, size);
+    atomic_store(&self->total, total);
     return 0;
 }
 static int save_connection(void* handler, struct wsserver_connection* connection, struct wsserver_state* state) {

@@ -139,7 +139,8 @@ TEST_CASE("each message is answered once and in order while code is replaced", "
             BlockingClient client{*url, ""};
             for (int i = 1; i <= messages; ++i) {
                 client.send("m");
-                const std::string reply = client.next();  // "text VERSION m NUMBER ..."
+                std::string reply = client.next();  // "text VERSION m NUMBER ..."
+                while (reply.starts_with("ping")) reply = client.next();
                 if (reply.substr(0, 5) != "text " || reply.find(" m " + std::to_string(i)) != 6) ++wrong;
             }
             ++done;

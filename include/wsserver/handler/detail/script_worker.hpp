@@ -170,6 +170,7 @@ class ScriptWorker : public std::enable_shared_from_this<ScriptWorker> {
     std::deque<Event> queue_;
     std::size_t queued_ = 0;  ///< bytes in queue_ and held
     std::size_t paused_ = 0;  ///< connections
+    std::size_t held_ = 0;    ///< connections
     std::map<ConnectionId, Served> served_;
     std::map<std::uint64_t, Ticket> tickets_;
     std::map<std::uint64_t, GateEntry> gates_;                    ///< by the number of their ping
@@ -188,7 +189,8 @@ class ScriptWorker : public std::enable_shared_from_this<ScriptWorker> {
     bool wrote_since_ping_ = false;
     bool is_drained_ = false;  ///< read_output() has found nothing
     bool had_events_ = false;  ///< there was something to write when it was last looked at
-    bool told_to_end_ = false;
+    bool said_stop_ = false;
+    bool told_to_end_ = false;  ///< by a signal
     Clock::time_point started_{}, written_at_{}, pinged_at_{}, output_closed_at_{}, stop_by_{};
     std::chrono::milliseconds backoff_;
     std::thread thread_;  // last

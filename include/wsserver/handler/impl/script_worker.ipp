@@ -79,11 +79,6 @@ void ScriptWorker::stop() {
     if (!thread_.joinable()) return;
     {
         const std::lock_guard lock{mutex_};
-        if (ready_) {
-            Event event;
-            append_script_frame(event.bytes, {"stop"});
-            push(std::move(event));
-        }
         stopping_ = true;
     }
     changed_.notify_all();
@@ -121,6 +116,7 @@ void ScriptWorker::add(ConnectionId id, const std::shared_ptr<Hub>& hub, std::st
         served.hub = hub;
         served.environment = std::move(environment);
         served.is_held = served.is_again = gate != nullptr;
+        if (served.is_held) ++held_;
         if (!gate) push({.id = id, .opens = true});
     }
     if (!gate) return wake();
@@ -137,6 +133,7 @@ void ScriptWorker::release(ConnectionId id, std::optional<SavedState> state) {
         if (found == served_.end()) return;
         Served& served = found->second;
         served.is_held = false;
+        --held_;
         served.state = std::move(state);
         push({.id = id, .opens = true});
         for (Event& event : served.held) queue_.push_back(std::move(event));
@@ -260,8 +257,14 @@ bool ScriptWorker::poll_once() {
     bool has_events = false;
     {
         const std::lock_guard lock{mutex_};
+        // What is held comes from an older process, and an even newer one may wait for it.
+        if (stopping_ && ready_ && queue_.empty() && held_ == 0 && !std::exchange(said_stop_, true)) {
+            Event event;
+            append_script_frame(event.bytes, {"stop"});
+            push(std::move(event));
+        }
         has_events = ready_ && !queue_.empty();
-        if (stopping_ && queue_.empty()) process_->close_input();
+        if (said_stop_ && queue_.empty()) process_->close_input();
     }
     const auto now = Clock::now();
     if (has_events && !std::exchange(had_events_, has_events)) written_at_ = now;  // from now on they wait
@@ -314,7 +317,7 @@ ScriptWorker::Clock::time_point ScriptWorker::next_look(Clock::time_point now, b
 /// Why the process must end.
 std::optional<std::string> ScriptWorker::overdue(Clock::time_point now, bool has_events) {
     const auto after = [](std::chrono::milliseconds time) { return " within " + std::to_string(time.count()) + " ms"; };
-    if (stopping_) {
+    if (said_stop_) {
         if (stop_by_ == Clock::time_point{}) stop_by_ = now + options_->end_timeout;
         if (now > stop_by_ && !std::exchange(told_to_end_, true)) process_->signal(SIGTERM);
         if (now > stop_by_ + std::chrono::seconds{1}) return "it has not ended" + after(options_->end_timeout);
@@ -459,7 +462,7 @@ bool ScriptWorker::read_errors() {
 /// The process is gone, or is killed now. What was not written waits for the next one.
 void ScriptWorker::forget_process() {
     const bool was_ready = ready_.exchange(false);
-    const bool was_expected = stopping_ && !told_to_end_;
+    const bool was_expected = said_stop_ && !told_to_end_;
     process_.reset();
     ping_ = 0;
     wrote_since_ping_ = false;

@@ -110,6 +110,25 @@ TEST_CASE("a script answers its connections", "[script_handler]") {
     CHECK(ann.next() == "text c 2");
 }
 
+TEST_CASE("a script is told of each connection when many open at once", "[script_handler]") {
+    Scripts scripts;
+    Site site{scripts.run(echo)};
+    std::vector<std::jthread> threads;
+    std::atomic<int> answered{0};
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+            std::vector<BlockingClient> clients;
+            for (int i = 0; i < 50; ++i) {
+                clients.emplace_back(site.url, "");
+                clients.back().send("a");
+            }
+            for (BlockingClient& client : clients) answered += client.next() == "text a 1";
+        });
+    }
+    threads.clear();
+    CHECK(answered == 200);
+}
+
 TEST_CASE("a script that crashes is started again and told of its connections", "[script_handler]") {
     Scripts scripts;
     Site site{scripts.run(R"(

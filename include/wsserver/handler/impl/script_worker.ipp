@@ -225,6 +225,9 @@ void ScriptWorker::note(LogLevel level, std::string_view text) const { log_(leve
 // --- The thread ---
 
 void ScriptWorker::run() {
+    sigset_t all;  // a pipe whose process has ended must not end this one
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
     while (!stopping_) {
         fault_.clear();
         try {
@@ -388,8 +391,14 @@ void ScriptWorker::write_events() {
 void ScriptWorker::written(std::size_t bytes) {
     const std::lock_guard lock{mutex_};
     front_sent_ += bytes;
-    while (!queue_.empty() && front_sent_ >= queue_.front().bytes.size()) {
+    while (!queue_.empty()) {
         const Event& event = queue_.front();
+        if (event.bytes.empty()) {         // the first event of a connection
+            if (front_sent_ == 0) return;  // it was put meanwhile, and is not made yet
+            queue_.pop_front();            // the connection is gone
+            continue;
+        }
+        if (front_sent_ < event.bytes.size()) return;
         front_sent_ -= event.bytes.size();
         queued_ -= event.bytes.size();
         if (event.opens) {
@@ -403,7 +412,6 @@ void ScriptWorker::written(std::size_t bytes) {
         if (const auto gate = gates_.find(event.ticket); gate != gates_.end()) gate->second.is_written = true;
         if (!event.is_liveness()) wrote_since_ping_ = true;
         queue_.pop_front();
-        if (queue_.empty()) break;
     }
 }
 

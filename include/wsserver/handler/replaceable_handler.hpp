@@ -46,7 +46,7 @@ class ReplaceableHandler final : public AnyHandler {
    public:
     /// Serves with `first`. Its runs() is also that of this handler. Throws std::invalid_argument if it cannot be a
     /// version.
-    explicit ReplaceableHandler(std::shared_ptr<AnyHandler> first);
+    explicit ReplaceableHandler(const std::shared_ptr<AnyHandler>& first);
     ~ReplaceableHandler() override;
 
     /// Passes the state of the current version to `next`, which does not serve yet. Calls code of both, which may
@@ -55,13 +55,13 @@ class ReplaceableHandler final : public AnyHandler {
     Result<void, std::string> pass_state_to(AnyHandler& next);
     /// Serves with `next` from now on. Any thread, one at a time. An error is a text, and nothing has changed: a
     /// pooled handler cannot replace one that runs inline, and a class with `Data` or on_part() no handler.
-    Result<void, std::string> serve_with(std::shared_ptr<AnyHandler> next);
+    Result<void, std::string> serve_with(const std::shared_ptr<AnyHandler>& next);
     /// Both of these.
-    Result<void, std::string> replace(std::shared_ptr<AnyHandler> next);
+    Result<void, std::string> replace(const std::shared_ptr<AnyHandler>& next);
     /// Serves with a handler that knows nothing of this one. For each open connection, on_close() of the old one, with
     /// 1012, and on_open() of `next` are called, and nothing is saved. An exception of on_close() is ignored. `next` is
     /// not asked whether it lets the clients in. Otherwise as serve_with().
-    Result<void, std::string> give_to(std::shared_ptr<AnyHandler> next);
+    Result<void, std::string> give_to(const std::shared_ptr<AnyHandler>& next);
     /// The handler of the current version.
     std::shared_ptr<AnyHandler> current_handler() const;
 
@@ -108,8 +108,8 @@ class ReplaceableHandler final : public AnyHandler {
     };
 
     std::shared_ptr<Loaded> current() const;
-    Result<void, std::string> serve_with(std::shared_ptr<AnyHandler> next, bool is_other);
-    void use(std::shared_ptr<AnyHandler> handler, bool is_other);
+    Result<void, std::string> serve_with(const std::shared_ptr<AnyHandler>& next, bool is_other);
+    void use(const std::shared_ptr<AnyHandler>& handler, bool is_other);
     /// Calls `f` with the version of the connection, after it has moved to the current one.
     template <class F>
     void react(AnyConnection& connection, F&& f);

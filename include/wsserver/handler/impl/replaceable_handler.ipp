@@ -84,9 +84,9 @@ Result<void, std::string> errors_of(std::string_view what, F&& f) {
 
 }  // namespace
 
-ReplaceableHandler::ReplaceableHandler(std::shared_ptr<AnyHandler> first) : runs_(first->runs()) {
+ReplaceableHandler::ReplaceableHandler(const std::shared_ptr<AnyHandler>& first) : runs_(first->runs()) {
     if (const auto fits = check_version(*first); !fits) throw std::invalid_argument{fits.error()};
-    use(std::move(first), false);
+    use(first, false);
 }
 
 ReplaceableHandler::~ReplaceableHandler() = default;
@@ -103,7 +103,7 @@ std::shared_ptr<ReplaceableHandler::Loaded> ReplaceableHandler::current() const 
 std::shared_ptr<AnyHandler> ReplaceableHandler::current_handler() const { return current()->handler; }
 
 /// Everything that may fail comes first.
-void ReplaceableHandler::use(std::shared_ptr<AnyHandler> handler, bool is_other) {
+void ReplaceableHandler::use(const std::shared_ptr<AnyHandler>& handler, bool is_other) {
     std::shared_ptr<Loaded> before;  // may end at the end of this function, after the lock is released
     const std::lock_guard lock{mutex_};
     const std::uint64_t number = current_ ? current_->number + 1 : 1;
@@ -127,28 +127,28 @@ Result<void, std::string> ReplaceableHandler::pass_state_to(AnyHandler& next) {
     return errors_of("the new code", [&] { next.restore_state(state); });
 }
 
-Result<void, std::string> ReplaceableHandler::serve_with(std::shared_ptr<AnyHandler> next) {
-    return serve_with(std::move(next), false);
+Result<void, std::string> ReplaceableHandler::serve_with(const std::shared_ptr<AnyHandler>& next) {
+    return serve_with(next, false);
 }
 
-Result<void, std::string> ReplaceableHandler::give_to(std::shared_ptr<AnyHandler> next) {
-    return serve_with(std::move(next), true);
+Result<void, std::string> ReplaceableHandler::give_to(const std::shared_ptr<AnyHandler>& next) {
+    return serve_with(next, true);
 }
 
-Result<void, std::string> ReplaceableHandler::serve_with(std::shared_ptr<AnyHandler> next, bool is_other) {
+Result<void, std::string> ReplaceableHandler::serve_with(const std::shared_ptr<AnyHandler>& next, bool is_other) {
     if (auto fits = check_version(*next); !fits) return fits;
     if (next->runs() == Runs::pooled && runs_ == Runs::inline_) {
         return Unexpected{std::string{
             "the new code runs on workers, and the old code on the threads of the connections: unload the old code "
             "first"}};
     }
-    use(std::move(next), is_other);
+    use(next, is_other);
     return {};
 }
 
-Result<void, std::string> ReplaceableHandler::replace(std::shared_ptr<AnyHandler> next) {
+Result<void, std::string> ReplaceableHandler::replace(const std::shared_ptr<AnyHandler>& next) {
     if (auto passed = pass_state_to(*next); !passed) return passed;
-    return serve_with(std::move(next));
+    return serve_with(next);
 }
 
 std::vector<ReplaceableHandler::Version> ReplaceableHandler::versions() const {

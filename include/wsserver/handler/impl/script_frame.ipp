@@ -53,7 +53,7 @@ Result<std::optional<ScriptFrame>, std::string> ScriptFrameReader::next() {
             return std::optional<ScriptFrame>{};
         }
         auto header = parse(std::string_view{buffer_}.substr(at_, size));
-        if (!header) return Unexpected{std::move(header.error())};
+        if (!header) return Unexpected{header.error()};
         header_ = *std::move(header);
         at_ = end + 1;
     }

@@ -139,7 +139,7 @@ class ScriptHandler final : public AnyHandler {
     Result<void, std::string> start() {
         for (const auto& worker : workers_) {
             auto known = worker->start();
-            if (!known) return Unexpected{std::move(known.error())};
+            if (!known) return Unexpected{known.error()};
             known_ = *std::move(known);
         }
         return {};

@@ -440,7 +440,7 @@ TEST_CASE("bash completes commands and their options", "[ctl]") {
     CHECK(completed("", "bro") == "broadcast\n");
     CHECK(completed("--spool /s", "sta") == "status\n");
     CHECK(completed("broadcast", "--sub") == "--subprotocol\n");
-    CHECK(completed("handler", "") == "list load unload reload --json --no-answer\n");
+    CHECK(completed("handler", "") == "list load unload reload --json --no-answer --to-default --all\n");
     CHECK(completed("connect", "--wh") == "--whole\n");
     CHECK(completed("send", "x") == "\n");
 }

@@ -11,7 +11,7 @@ import signal
 from harness import SystemTest, main, raise_descriptor_limit, websockets
 from raw import PING, PONG, TEXT, frame, request
 
-RELOADS = int(os.environ.get('WSSERVER_RELOADS', '100'))
+RELOADS = int(os.environ.get('WSSERVER_RELOADS', '50'))
 CONNECTIONS = 1000
 raise_descriptor_limit(CONNECTIONS + 500)
 

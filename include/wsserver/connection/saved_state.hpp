@@ -12,7 +12,7 @@ namespace wsserver {
 /// contain pointers.
 struct SavedState {
     std::uint32_t version = 0;  ///< of the format, as the handler numbers it; 0 if nothing was saved
-    std::string bytes{};
+    std::string bytes{};        ///< what was saved
 };
 
 }  // namespace wsserver

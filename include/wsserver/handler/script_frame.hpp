@@ -18,7 +18,7 @@ namespace wsserver {
 /// A frame that was received.
 struct ScriptFrame {
     std::vector<std::string> words;  ///< those of the header line without the length, decoded; at least one
-    std::string payload;
+    std::string payload;             ///< any bytes
 
     bool operator==(const ScriptFrame&) const = default;
 };
@@ -38,6 +38,7 @@ void append_script_frame(std::string& out, const std::vector<std::string>& words
 /// Takes bytes as they arrive and returns frames. After an error it is of no use any more.
 class ScriptFrameReader {
    public:
+    /// Frames over the limits are errors.
     explicit ScriptFrameReader(const ScriptFrameLimits& limits = {}) noexcept : limits_(limits) {}
 
     /// Adds bytes to what has arrived.

@@ -26,12 +26,9 @@ struct ScriptOptions {
     std::chrono::milliseconds start_timeout{7'000};  ///< until it says that it is ready
     std::chrono::milliseconds deadline{30'000};      ///< after which a process that does not go on is killed
     std::chrono::milliseconds end_timeout{3'000};    ///< after which a process that should end is killed
-    /// Bytes of events that wait for a process. Over this, the connections that send more are not read until half of it
-    /// waits.
-    std::size_t high_mark = 1024 * 1024;
-    /// The same. Over this, messages are dropped, and their connections are closed with 1013.
-    std::size_t hard_limit = 16 * 1024 * 1024;
-    ScriptFrameLimits frames{};                         ///< of what the script writes
+    std::size_t high_mark = 1024 * 1024;  ///< bytes of events that wait: over it, those who send more are not read
+    std::size_t hard_limit = 16 * 1024 * 1024;  ///< the same: over it, their messages are dropped and they are closed
+    ScriptFrameLimits frames{};                 ///< of what the script writes
     std::chrono::milliseconds first_restart{100};       ///< the pause before a process is started again
     std::chrono::milliseconds longest_restart{10'000};  ///< it doubles up to this while the process ends soon
 };

@@ -84,8 +84,6 @@ class ScriptWorker : public std::enable_shared_from_this<ScriptWorker> {
     /// the answer has, too. Waits for the answer.
     Result<ScriptFrame, std::string> ask(std::string word, std::vector<std::string> words, std::string_view payload,
                                          std::chrono::milliseconds most);
-    /// Whether the process runs and is ready.
-    bool is_ready() const noexcept { return ready_.load(); }
 
    private:
     struct Event {

@@ -1,8 +1,12 @@
-// What starts a program needs besides its words: which descriptors and signals it gets.
+// What it takes to start a program and to say how it ended.
 #pragma once
 
 #include <signal.h>
 #include <spawn.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
 
 namespace wsserver::detail {
 
@@ -36,5 +40,20 @@ struct SpawnAttributes {
     ~SpawnAttributes() { ::posix_spawnattr_destroy(&attributes); }
     posix_spawnattr_t attributes;
 };
+
+/// The words as exec() takes them. Valid as long as they are not changed.
+inline std::vector<char*> pointers_to(std::vector<std::string>& words) {
+    std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    return pointers;
+}
+
+/// `signal 11 (Segmentation fault)`
+inline std::string text_of_signal(int number) {
+    const char* const name = ::sigdescr_np(number);
+    return "signal " + std::to_string(number) + (name != nullptr ? " (" + std::string{name} + ")" : std::string{});
+}
 
 }  // namespace wsserver::detail

@@ -76,10 +76,7 @@ Result<pid_t, std::string> spawn_trial(std::vector<std::string> command, int inp
     ::posix_spawn_file_actions_addopen(&actions.actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions.actions, errors, STDERR_FILENO);
     const detail::SpawnAttributes attributes;
-    std::vector<char*> words;
-    words.reserve(command.size() + 1);
-    for (std::string& word : command) words.push_back(word.data());
-    words.push_back(nullptr);
+    const auto words = detail::pointers_to(command);
     pid_t process = 0;
     const int error =
         ::posix_spawn(&process, words.front(), &actions.actions, &attributes.attributes, words.data(), environ);
@@ -122,11 +119,6 @@ std::string last_line_of(std::string_view output) {
     return std::string{output.substr(output.rfind('\n') + 1)};
 }
 
-std::string text_of_signal(int number) {
-    const char* const name = ::sigdescr_np(number);
-    return "signal " + std::to_string(number) + (name != nullptr ? " (" + std::string{name} + ")" : std::string{});
-}
-
 }  // namespace
 
 Result<void, std::string> try_handler(const HandlerTrial& trial, std::string_view config) {
@@ -150,7 +142,7 @@ Result<void, std::string> try_handler(const HandlerTrial& trial, std::string_vie
     }
     const int status = process.wait();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-    if (WIFSIGNALED(status)) return Unexpected{"it crashes at its start: " + text_of_signal(WTERMSIG(status))};
+    if (WIFSIGNALED(status)) return Unexpected{"it crashes at its start: " + detail::text_of_signal(WTERMSIG(status))};
     const std::string reason = last_line_of(output);
     return Unexpected{reason.empty() ? "its start fails without a reason" : reason};
 }

@@ -241,7 +241,6 @@ void ReplaceableHandler::move(AnyConnection& connection, Served& served) {
 /// The connection gets another handler, for which it is a new one.
 void ReplaceableHandler::reopen(AnyConnection& connection, Served& served, std::shared_ptr<Loaded> next) {
     const Close close{CloseCode::service_restart, "the handler was removed"};
-    const HandlersEndLater later;
     const auto before = served.by;  // also if on_close() throws, the other handler gets on_open()
     try {
         before->handler->on_close(connection, close);

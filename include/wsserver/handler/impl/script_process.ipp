@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 
 #include "wsserver/base/shell_words.hpp"
@@ -30,19 +29,9 @@ std::optional<ScriptPipe> script_pipe(bool we_read) {
     return pipe;
 }
 
-std::vector<char*> pointers_to(std::vector<std::string>& words) {
-    std::vector<char*> pointers;
-    pointers.reserve(words.size() + 1);
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    return pointers;
-}
-
 std::string text_of_end(int status) {
     if (WIFEXITED(status)) return "it ended with the exit code " + std::to_string(WEXITSTATUS(status));
-    const char* const name = ::sigdescr_np(WTERMSIG(status));
-    return "it was ended by signal " + std::to_string(WTERMSIG(status)) +
-           (name != nullptr ? " (" + std::string{name} + ")" : std::string{});
+    return "it was ended by " + detail::text_of_signal(WTERMSIG(status));
 }
 
 }  // namespace
@@ -63,7 +52,7 @@ Result<ScriptProcess, std::string> ScriptProcess::start(std::vector<std::string>
     ::posix_spawn_file_actions_addclosefrom_np(&actions.actions, STDERR_FILENO + 1);
 #endif
     const detail::SpawnAttributes attributes{true};
-    const auto words = pointers_to(command), variables = pointers_to(environment);
+    const auto words = detail::pointers_to(command), variables = detail::pointers_to(environment);
     pid_t process = 0;
     const int error = ::posix_spawn(&process, words.front(), &actions.actions, &attributes.attributes, words.data(),
                                     variables.data());

@@ -41,7 +41,7 @@ struct RequestForm {
     std::size_t least, most;
     std::string_view usage;
 };
-constexpr std::array<RequestForm, 17> request_forms{{
+constexpr std::array<RequestForm, 16> request_forms{{
     {"send", 3, 3, "send ID text|binary LENGTH"},
     {"broadcast", 3, 4, "broadcast text|binary SUBPROTOCOL [EXCEPT-ID] LENGTH"},
     {"publish", 3, 4, "publish text|binary ROOM [EXCEPT-ID] LENGTH"},
@@ -58,7 +58,6 @@ constexpr std::array<RequestForm, 17> request_forms{{
     {"log", 2, 2, "log debug|info|warning|error LENGTH"},
     {"pong", 2, 2, "pong NUMBER 0"},
     {"ready", 1, 20, "ready [WORD...] 0"},
-    {"received", 1, 1, "received 0"},
 }};
 
 }  // namespace
@@ -80,7 +79,6 @@ ScriptWorker::Fault ScriptWorker::obey(const ScriptFrame& frame) {
     if (word == "log") return obey_log(frame);
     if (word == "send" || word == "broadcast" || word == "publish" || word == "to-user") return obey_message(frame);
     if (word == "accept" || word == "refuse" || word == "reply" || word == "pong") return obey_answer(frame);
-    if (word == "received") return std::nullopt;
     return obey_connection(frame);
 }
 
